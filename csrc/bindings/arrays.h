@@ -1,0 +1,53 @@
+// Every array type that crosses the Python border, and the checks they need.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/image_stack.h"
+
+namespace imn::bindings {
+
+// forcecast: integer images, float64 images and non-contiguous views are converted to contiguous float32 on entry.
+using FloatArray = pybind11::array_t<float, pybind11::array::c_style | pybind11::array::forcecast>;
+using DoubleArray = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
+using MaskArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style | pybind11::array::forcecast>;
+
+// (n, H, W) and an optional (H, W) mask as a non-owning stack; the arrays must outlive it.
+inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArray>& mask) {
+  if (images.ndim() != 3) throw ArgumentError("images must have shape (n, height, width)");
+  ImageStack stack;
+  stack.data = images.data();
+  stack.n = images.shape(0);
+  stack.height = static_cast<std::int32_t>(images.shape(1));
+  stack.width = static_cast<std::int32_t>(images.shape(2));
+  if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
+  if (mask) {
+    if (mask->ndim() != 2 || mask->shape(0) != images.shape(1) || mask->shape(1) != images.shape(2)) {
+      throw ArgumentError("mask must have the images' shape (height, width)");
+    }
+    stack.mask = mask->data();
+  }
+  return stack;
+}
+
+// Moves a vector into a numpy array without a copy.
+template <typename T>
+pybind11::array_t<T> to_numpy(std::vector<T> values) {
+  auto owner = std::make_unique<std::vector<T>>(std::move(values));
+  const T* data = owner->data();
+  const auto size = static_cast<pybind11::ssize_t>(owner->size());
+  pybind11::capsule keep(owner.get(), [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  owner.release();
+  return pybind11::array_t<T>(size, data, keep);
+}
+
+}  // namespace imn::bindings

@@ -1,0 +1,33 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/register.h"
+#include "core/error.h"
+
+namespace py = pybind11;
+
+namespace imn::bindings {
+
+// The Python classes live in ionmorphnet/errors.py (so that users can import and document them); the core looks them up
+// when it throws, so there is one class of each kind on both sides.
+void register_errors(py::module_&) {
+  py::register_exception_translator([](std::exception_ptr p) {
+    auto raise = [](const char* name, const char* text) {
+      py::set_error(py::module_::import("ionmorphnet.errors").attr(name), text);
+    };
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const FileError& e) {
+      raise("FileError", e.what());
+    } catch (const ArgumentError& e) {
+      raise("ArgumentError", e.what());
+    } catch (const UnavailableError& e) {
+      raise("UnavailableError", e.what());
+    } catch (const Cancelled& e) {
+      raise("Cancelled", e.what());
+    } catch (const Error& e) {
+      raise("IonMorphNetError", e.what());
+    }
+  });
+}
+
+}  // namespace imn::bindings

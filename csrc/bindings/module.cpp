@@ -1,0 +1,18 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/register.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Native core of ionmorphnet; use the Python package, not this module.";
+  m.attr("__version__") = IMN_VERSION;
+#ifdef __VERSION__
+  m.attr("compiler") = __VERSION__;
+#endif
+  using namespace imn::bindings;
+  register_errors(m);
+  register_io(m);
+  register_images(m);
+  register_preprocess(m);
+  register_score(m);
+  register_pipeline(m);
+}

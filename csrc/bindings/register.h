@@ -1,0 +1,15 @@
+// One function a stage; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace imn::bindings {
+
+void register_errors(pybind11::module_& m);
+void register_io(pybind11::module_& m);
+void register_images(pybind11::module_& m);
+void register_preprocess(pybind11::module_& m);
+void register_score(pybind11::module_& m);
+void register_pipeline(pybind11::module_& m);
+
+}  // namespace imn::bindings

@@ -1,0 +1,39 @@
+// Exception types of the library. Bindings and the C border translate them; nothing else catches them.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace imn {
+
+// Base of everything the library throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A file cannot be used: what() is "<file>: <cause>".
+class FileError : public Error {
+ public:
+  FileError(const std::string& file, const std::string& cause) : Error(file + ": " + cause) {}
+};
+
+// The caller passed something that cannot be meant.
+class ArgumentError : public Error {
+ public:
+  using Error::Error;
+};
+
+// A capability is not in this build or not on this machine.
+class UnavailableError : public Error {
+ public:
+  using Error::Error;
+};
+
+// A cancel callback asked to stop.
+class Cancelled : public Error {
+ public:
+  Cancelled() : Error("cancelled") {}
+};
+
+}  // namespace imn

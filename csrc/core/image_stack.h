@@ -1,0 +1,21 @@
+// The datum that flows from images/ to score/: a stack of ion images of one section.
+#pragma once
+
+#include <cstdint>
+
+namespace imn {
+
+// n images [y, x] of float32, image-major and contiguous; non-owning. A pixel is *measured* when it is not NaN and
+// `mask`, where given (height*width, 1 = measured, shared by all images), does not say otherwise.
+struct ImageStack {
+  const float* data = nullptr;
+  std::int64_t n = 0;
+  std::int32_t height = 0;
+  std::int32_t width = 0;
+  const std::uint8_t* mask = nullptr;
+
+  std::int64_t pixels() const { return std::int64_t{height} * width; }
+  const float* image(std::int64_t i) const { return data + i * pixels(); }
+};
+
+}  // namespace imn

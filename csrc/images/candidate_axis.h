@@ -1,0 +1,32 @@
+// candidate_axis: which m/z channels are worth an ion image, and how wide each one is.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "io/dataset.h"
+
+namespace imn::images {
+
+enum class AxisKind { automatic, bins, peaks };
+
+struct AxisOptions {
+  AxisKind kind = AxisKind::automatic;
+  double min_frequency =
+      -1.0;          // share of spectra that must show a peak (processed centroid); < 0: chosen from the data
+  double ppm = 0.0;  // width of one peak over the section; 0: estimated from the data
+  int threads = 0;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Channels ascending in mz; windows [mz_lo, mz_hi] are inclusive. frequency: share of spectra with a non-zero value in
+// the window.
+struct CandidateAxis {
+  std::vector<double> mz, mz_lo, mz_hi, frequency;
+  std::string method;  // how the axis was made, for the run record
+};
+
+CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& options = {});
+
+}  // namespace imn::images

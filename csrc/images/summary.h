@@ -1,0 +1,26 @@
+// Summaries over all spectra in one pass: mean spectrum and TIC image.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <vector>
+
+#include "io/dataset.h"
+
+namespace imn::images {
+
+struct MeanSpectrum {
+  std::vector<double> mz;
+  std::vector<double> intensity;  // mean over all spectra of the dataset
+};
+
+// Continuous: on the shared axis. Processed: on a grid of `ppm`-wide bins (0: chosen from the data), empty bins left
+// out.
+MeanSpectrum mean_spectrum(const io::Dataset& dataset, double ppm, int threads,
+                           const std::atomic<bool>* cancel = nullptr);
+
+// out (height*width): sum of all intensities of the pixel's spectrum, `unmeasured` elsewhere.
+void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::span<float> out,
+               const std::atomic<bool>* cancel = nullptr);
+
+}  // namespace imn::images

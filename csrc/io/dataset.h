@@ -1,0 +1,86 @@
+// Dataset: one opened imzML file (or one z plane of it), ready for random and threaded access.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace imn::io {
+
+enum class Mode { continuous, processed };
+enum class SpectrumType { profile, centroid };
+enum class Duplicates { first, sum, error };
+
+struct OpenOptions {
+  std::string ibd_path;  // empty: the file beside the imzML, found without regard to case
+  bool strict = true;    // false: keep the readable spectra of a truncated ibd, warn with the number lost
+  Duplicates duplicates = Duplicates::first;
+  std::optional<SpectrumType> spectrum_type;  // overrides what the file declares or what is inferred
+  bool repair = false;                        // sort m/z and drop NaN/negative m/z instead of refusing them
+};
+
+// Reusable buffers of one spectrum. m/z ascending; NaN intensities have become 0.
+struct Spectrum {
+  std::vector<double> mz;
+  std::vector<double> intensity;
+};
+
+// A measured pixel: linear index y*width + x, and the spectrum shown there.
+struct Pixel {
+  std::int64_t index;
+  std::int64_t spectrum;
+};
+
+// What the head of the file declares, as key/value text in file order (mode, spectrum type, pixel size, instrument
+// ...).
+using Declared = std::vector<std::pair<std::string, std::string>>;
+
+class Dataset {
+ public:
+  // Throws FileError. `path` is UTF-8.
+  static std::shared_ptr<const Dataset> open(const std::string& path, const OpenOptions& options = {});
+  virtual ~Dataset() = default;
+
+  // The spectra of one z plane (value as in coordinates()) as a Dataset of its own; shares the mapping.
+  virtual std::shared_ptr<const Dataset> plane(std::int32_t z) const = 0;
+
+  virtual const std::string& path() const = 0;
+  virtual const std::string& ibd_path() const = 0;
+  virtual std::int64_t n_spectra() const = 0;
+  virtual std::int32_t width() const = 0;
+  virtual std::int32_t height() const = 0;
+  virtual Mode mode() const = 0;                                      // as found from the m/z offsets
+  virtual SpectrumType spectrum_type() const = 0;                     // declared, overridden or inferred
+  virtual std::span<const std::int32_t> coordinates() const = 0;      // (n, 3): x, y, z, 1-based after rebasing
+  virtual std::span<const std::int64_t> raw_coordinates() const = 0;  // (n, 3): x, y, z as written (0 where absent)
+  virtual std::vector<std::int32_t> z_planes() const = 0;
+  virtual std::optional<std::pair<double, double>> pixel_size_um() const = 0;
+  virtual const Declared& declared() const = 0;
+  virtual std::vector<std::string> warnings() const = 0;  // grows while spectra are read; one line per kind of problem
+
+  // Measured pixels in the order of their spectra; several spectra at one pixel: the first one (Duplicates::first).
+  // Throws ArgumentError when the file holds several z planes: take plane(z) first.
+  virtual std::span<const Pixel> pixels() const = 0;
+  // Duplicates::sum only: the further spectra of pixels already in pixels().
+  virtual std::span<const Pixel> extra_spectra() const = 0;
+
+  // Number of m/z values of spectrum i, without reading it.
+  virtual std::int64_t spectrum_length(std::int64_t i) const = 0;
+  // The shared axis of a continuous file (ascending); empty for a processed one.
+  virtual std::span<const double> shared_mz() const = 0;
+  // Smallest and largest m/z over all spectra of the dataset; reads the ends of every m/z array on first use.
+  virtual std::pair<double, double> mz_range() const = 0;
+
+  // Reading. Safe from several threads at once, each with its own buffers. FileError names file, spectrum and cause.
+  virtual void read_spectrum(std::int64_t i, Spectrum& out) const = 0;
+  // Only the values with mz_lo <= mz <= mz_hi. Uncompressed arrays: touches only the bytes it needs.
+  virtual void read_spectrum(std::int64_t i, double mz_lo, double mz_hi, Spectrum& out) const = 0;
+  // Continuous files only: intensities of bins [first, last) of the shared axis, float64.
+  virtual void read_bins(std::int64_t i, std::int64_t first, std::int64_t last, double* out) const = 0;
+};
+
+}  // namespace imn::io

@@ -1,0 +1,11 @@
+// Takes the place of openvino_scorer.cpp in a build with IMN_WITH_OPENVINO=OFF.
+#include "core/error.h"
+#include "score/scorer.h"
+
+namespace imn::score {
+
+std::unique_ptr<Scorer> make_openvino_scorer(const std::string&, const OpenVinoOptions&) {
+  throw UnavailableError("this build has no OpenVINO scorer; rebuild with IMN_WITH_OPENVINO=ON, or use scorer='moran'");
+}
+
+}  // namespace imn::score

@@ -1,0 +1,51 @@
+// Scorer: a network (or anything that maps preprocessed images to outputs), fed asynchronously.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace imn::score {
+
+struct ScorerInfo {
+  std::string name;       // "openvino", "callback"
+  std::string device;     // "cpu"
+  std::string precision;  // "f32", "bf16": what is really used
+  std::int32_t channels = 1;
+  std::int32_t height = 0;
+  std::int32_t width = 0;
+  std::int32_t n_outputs = 0;  // values per image
+  std::int32_t batch = 1;      // images a slot holds
+};
+
+// Flow: acquire() a slot, write up to `batch` images into input(slot), submit(). Results arrive in any order, each in
+// the place given to submit(); drain() returns when all have arrived. One thread feeds; the work happens elsewhere.
+class Scorer {
+ public:
+  virtual ~Scorer() = default;
+  virtual const ScorerInfo& info() const = 0;
+  // Blocks until a slot is free. Rethrows the first error of an earlier batch.
+  virtual int acquire() = 0;
+  // (batch, channels, height, width) float32, writable between acquire() and submit().
+  virtual float* input(int slot) = 0;
+  // n <= batch images are ready; their (n, n_outputs) results go to `out`, which must live until drain().
+  virtual void submit(int slot, std::int64_t n, float* out) = 0;
+  virtual void drain() = 0;
+};
+
+struct OpenVinoOptions {
+  std::string precision =
+      "auto";       // "auto": bf16 where the CPU has it; "f32"; "bf16" (UnavailableError where it has not)
+  int threads = 0;  // 0: all
+  int batch = 0;    // 0: chosen
+};
+
+// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. FileError names a model that cannot be used.
+std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options);
+
+// `call(input, n, out)` is run synchronously in submit(): input (n, C, H, W), out (n, K).
+using ScoreCallback = std::function<void(const float* input, std::int64_t n, float* out)>;
+std::unique_ptr<Scorer> make_callback_scorer(const ScorerInfo& info, ScoreCallback call);
+
+}  // namespace imn::score
