@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with third-party sections (not part of the repository); tests that need it skip where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("IMN_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"third-party test data not found at {folder} (set IMN_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded generator: a failing test fails again."""
+    return np.random.default_rng(20260419)
