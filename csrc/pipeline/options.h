@@ -1,0 +1,29 @@
+// Every knob of the streaming loop, once.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+namespace imn::pipeline {
+
+struct Options {
+  std::int64_t memory_limit = std::int64_t{4} << 30;  // bytes of anonymous memory the loop may plan with
+  int threads = 0;                                    // 0: all
+  // Called in the calling thread after every batch, and at least every 0.1 s while it waits; may throw to stop.
+  std::function<void(std::int64_t done, std::int64_t total)> progress;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Where the time went, in seconds of wall clock. bin_s overlaps with the others: it runs in a thread of its own.
+struct Timings {
+  double bin_s = 0;
+  double wait_for_images_s = 0;  // the scoring side had nothing to do
+  double preprocess_s = 0;
+  double score_s = 0;  // waiting for the scorer (model) or computing (classical)
+  double total_s = 0;
+  std::int64_t strips = 0;
+  std::int64_t images_per_strip = 0;
+};
+
+}  // namespace imn::pipeline

@@ -1,0 +1,108 @@
+#include "pipeline/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "pipeline/strip_producer.h"
+
+namespace imn::pipeline {
+namespace {
+
+// Half of the limit is for the two strips; the other half is for the header tables, the readers' buffers and the
+// scorer.
+constexpr std::int64_t kStripShare = 4;
+// A longer strip gains nothing (a row of a continuous file is then read in pieces of many pages) and delays the start.
+constexpr std::int64_t kMaxStripBytes = std::int64_t{256} << 20;
+
+// Counts images, passes progress on and turns a cancel flag into Cancelled.
+class Advance {
+ public:
+  Advance(const Options& options, std::int64_t total) : options_(options), total_(total) {}
+  void operator()(std::int64_t n) {
+    done_ += n;
+    if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) throw Cancelled();
+    if (options_.progress) options_.progress(done_, total_);
+  }
+
+ private:
+  const Options& options_;
+  std::int64_t total_;
+  std::int64_t done_ = 0;
+};
+
+void check_out(std::int64_t n, const ImageSink& sink, std::span<float> out) {
+  if (static_cast<std::int64_t>(out.size()) != n * sink.n_outputs()) {
+    throw ArgumentError("the result must hold " + std::to_string(sink.n_outputs()) + " values per image");
+  }
+}
+
+}  // namespace
+
+std::int64_t images_per_strip(std::int64_t n_windows, std::int64_t pixels, std::int64_t memory_limit) {
+  const std::int64_t image_bytes = std::max<std::int64_t>(1, pixels) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t budget = std::min(memory_limit / kStripShare, kMaxStripBytes);
+  const std::int64_t images = budget / image_bytes;
+  if (images < 1 && memory_limit / kStripShare < image_bytes) {
+    throw ArgumentError("memory limit of " + std::to_string(memory_limit) + " bytes is too small for images of " +
+                        std::to_string(pixels) + " pixels: at least " + std::to_string(kStripShare * image_bytes) +
+                        " bytes are needed");
+  }
+  return std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, n_windows));
+}
+
+Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWindow> windows, ImageSink& sink,
+                      const Options& options, std::span<float> out) {
+  const auto n = static_cast<std::int64_t>(windows.size());
+  check_out(n, sink, out);
+  Timings timings;
+  if (n == 0) return timings;
+  const Stopwatch total;
+
+  const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(pixels), 0);
+  for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
+
+  timings.images_per_strip = images_per_strip(n, pixels, options.memory_limit);
+  StripProducer producer(dataset, windows, timings.images_per_strip, options.threads);
+  timings.strips = producer.strips();
+  Advance advance(options, n);
+
+  while (!producer.finished()) {
+    const Stopwatch waiting;
+    const StripProducer::Strip strip = producer.wait_for(std::chrono::milliseconds(100));
+    timings.wait_for_images_s += waiting.seconds();
+    if (strip.n == 0) {
+      advance(0);
+      continue;
+    }
+    const ImageStack stack{strip.images, strip.n, dataset.height(), dataset.width(), mask.data()};
+    sink.consume(stack, out.data() + strip.first * sink.n_outputs(), [&](std::int64_t k) { advance(k); });
+    producer.release();
+  }
+  sink.finish();
+  timings.bin_s = producer.bin_seconds();
+  sink.report(timings);
+  timings.total_s = total.seconds();
+  return timings;
+}
+
+Timings score_stack(const ImageStack& stack, ImageSink& sink, const Options& options, std::span<float> out) {
+  check_out(stack.n, sink, out);
+  Timings timings;
+  if (stack.n == 0) return timings;
+  const Stopwatch total;
+  Advance advance(options, stack.n);
+  sink.consume(stack, out.data(), [&](std::int64_t k) { advance(k); });
+  sink.finish();
+  sink.report(timings);
+  timings.strips = 1;
+  timings.images_per_strip = stack.n;
+  timings.total_s = total.seconds();
+  return timings;
+}
+
+}  // namespace imn::pipeline

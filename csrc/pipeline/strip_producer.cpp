@@ -1,0 +1,86 @@
+#include "pipeline/strip_producer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/stopwatch.h"
+#include "images/bin.h"
+
+namespace imn::pipeline {
+
+StripProducer::StripProducer(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+                             std::int64_t images_per_strip, int threads)
+    : dataset_(dataset),
+      windows_(windows),
+      images_per_strip_(images_per_strip),
+      pixels_(std::int64_t{dataset.width()} * dataset.height()),
+      n_strips_((static_cast<std::int64_t>(windows.size()) + images_per_strip - 1) / images_per_strip),
+      threads_(threads) {
+  for (std::int64_t b = 0; b < std::min<std::int64_t>(2, n_strips_); ++b) {
+    buffers_[static_cast<std::size_t>(b)].reset(new float[static_cast<std::size_t>(strip_size(b) * pixels_)]);
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+StripProducer::~StripProducer() {
+  stop_ = true;
+  changed_.notify_all();
+  thread_.join();
+}
+
+std::int64_t StripProducer::strip_size(std::int64_t strip) const {
+  const auto n = static_cast<std::int64_t>(windows_.size());
+  return std::min(images_per_strip_, n - strip * images_per_strip_);
+}
+
+void StripProducer::run() {
+  try {
+    for (std::int64_t strip = 0; strip < n_strips_; ++strip) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        // Timed, because stop_ is set without the lock by the destructor.
+        while (strip - released_ >= 2 && !stop_) changed_.wait_for(lock, std::chrono::milliseconds(50));
+        if (stop_) return;
+      }
+      images::BinOptions options;
+      options.threads = threads_;
+      options.cancel = &stop_;
+      const Stopwatch working;
+      const auto n = static_cast<std::size_t>(strip_size(strip));
+      images::bin_images(dataset_, windows_.subspan(static_cast<std::size_t>(strip * images_per_strip_), n), options,
+                         {buffers_[static_cast<std::size_t>(strip % 2)].get(), n * static_cast<std::size_t>(pixels_)});
+      const std::lock_guard<std::mutex> lock(mutex_);
+      bin_s_ += working.seconds();
+      binned_ = strip + 1;
+      changed_.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    error_ = std::current_exception();
+    changed_.notify_all();
+  }
+}
+
+StripProducer::Strip StripProducer::wait_for(std::chrono::milliseconds patience) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, patience, [this] { return binned_ > taken_ || error_; });
+  if (binned_ > taken_) {
+    const std::int64_t strip = taken_++;
+    return {buffers_[static_cast<std::size_t>(strip % 2)].get(), strip * images_per_strip_, strip_size(strip)};
+  }
+  if (error_) std::rethrow_exception(error_);
+  return {};
+}
+
+void StripProducer::release() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++released_;
+  changed_.notify_all();
+}
+
+double StripProducer::bin_seconds() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return bin_s_;
+}
+
+}  // namespace imn::pipeline
