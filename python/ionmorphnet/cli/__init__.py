@@ -1,0 +1,66 @@
+"""The ``ionmorphnet`` command. Each command has a module of its own; all use only the public Python API."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from ionmorphnet import __version__
+from ionmorphnet.cli.demo import demo
+from ionmorphnet.cli.images import images
+from ionmorphnet.cli.info import info
+from ionmorphnet.cli.pick import pick
+from ionmorphnet.cli.simulate import simulate
+from ionmorphnet.cli.validate import validate
+from ionmorphnet.errors import IonMorphNetError
+
+_PLANNED = ("train", "evaluate", "export", "engine", "tumor")
+
+
+class _Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in _PLANNED:
+            raise click.UsageError(f"'{args[0]}' is not in version {__version__} yet")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ionmorphnet")
+def cli() -> None:
+    """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
+
+
+for _command in (pick, info, validate, images, simulate, demo):
+    cli.add_command(_command)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 some inputs failed, 2 usage or nothing readable, 130 interrupted."""
+    # Reader warnings are shown by the commands themselves, once per file; the log is for library users.
+    logging.getLogger("ionmorphnet").addHandler(logging.NullHandler())
+    try:
+        code = cli.main(args=argv, prog_name="ionmorphnet", standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("stopped", 130)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except IonMorphNetError as error:
+        _fail(str(error), 2)
+    except BrokenPipeError:  # the reader of our output went away, as in `| head`
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(text: str, code: int) -> None:
+    click.echo(f"ionmorphnet: {' '.join(text.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,38 @@
+"""``ionmorphnet info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ionmorphnet.cli._shared import stdout
+from ionmorphnet.dataset import read_info
+
+
+@click.command(short_help="Show what a file declares (reads its head only).")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+def info(file: Path, as_json: bool) -> None:
+    """Show what the head of FILE declares; the spectra are not read (see validate)."""
+    facts = read_info(file).to_dict()
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        if value not in (None, "", [], {}):
+            table.add_row(key.replace("_", " "), _text(value))
+    stdout.print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(item) for item in value)
+    return str(value)

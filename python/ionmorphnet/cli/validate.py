@@ -1,0 +1,28 @@
+"""``ionmorphnet validate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.validation import validate as validate_file
+
+
+@click.command(short_help="Read every spectrum and list the problems.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--checksum", is_flag=True, help="Also compare the ibd's checksum with the declared one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+def validate(file: Path, checksum: bool, as_json: bool) -> int:
+    """Read every spectrum of FILE and list the problems. Exit code 0: none, 1: problems, 2: not readable at all."""
+    with progress_bar(file.name, "spectra", quiet=as_json) as progress:
+        report = validate_file(file, checksum=checksum, progress=progress)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        for problem in report.problems:
+            click.echo(f"{file}: {problem}")
+        click.echo(f"{file}: {report.n_spectra} spectra read, " + ("no problems" if report.ok else "problems found"))
+    return 0 if report.ok else 1

@@ -1,0 +1,23 @@
+"""The six morphology classes, in the order of every model's outputs (published label set)."""
+
+from __future__ import annotations
+
+CLASSES: tuple[str, ...] = (
+    "structured",
+    "weak_structured",
+    "localized",
+    "fragmented",
+    "unstructured",
+    "negative",
+)
+
+PROBABILITY_COLUMNS: tuple[str, ...] = tuple(f"p_{name}" for name in CLASSES)
+
+DESCRIPTIONS: dict[str, str] = {
+    "structured": "the whole sample is visible; signal dense and continuous",
+    "weak_structured": "the whole sample is visible but faint, thin, gappy or low in contrast",
+    "localized": "one or two confined regions of the sample, the rest empty",
+    "fragmented": "several separate clusters, no continuous shape",
+    "unstructured": "random, sparse, noisy or empty; no shape",
+    "negative": "the area outside the sample is bright, the sample dark",
+}

@@ -1,0 +1,159 @@
+"""Model folders: what a model is, how it is loaded, and how its outputs become scores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.labels import CLASSES
+
+DEFAULT_MODEL = "atto-sim-1"
+SUPPORTED_FORMAT = 1
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that has been read and checked.
+
+    Attributes:
+        name: Name in the config.
+        folder: Where it was loaded from.
+        architecture: Backbone name, timm's spelling.
+        preprocessing: Preprocessing id the network was trained with.
+        classes: Class names in the order of the logits.
+        informative: Classes whose probabilities add up to the score.
+        threshold: Default minimum score of a pick.
+        sha256: Hash of ``model.onnx``, for the run record.
+        config: The whole ``config.json``.
+    """
+
+    name: str
+    folder: Path
+    architecture: str
+    preprocessing: str
+    classes: tuple[str, ...]
+    informative: tuple[str, ...]
+    threshold: float
+    sha256: str
+    config: dict[str, Any] = field(repr=False)
+
+    @property
+    def onnx_path(self) -> Path:
+        """The network."""
+        return self.folder / "model.onnx"
+
+    @property
+    def score_description(self) -> str:
+        """One line that says what the score is."""
+        return "informative score = " + " + ".join(f"P({name})" for name in self.informative)
+
+    def probabilities(self, logits: npt.NDArray[np.float32]) -> Float64:
+        """Softmax of logits.
+
+        Args:
+            logits: (n, 6).
+
+        Returns:
+            float64 (n, 6), rows summing to 1.
+        """
+        shifted = logits.astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True, initial=-np.inf)
+        exponents = np.exp(shifted)
+        total: Float64 = exponents / exponents.sum(axis=1, keepdims=True)
+        return total
+
+    def score(self, probabilities: Float64) -> Float64:
+        """The ranking score of each image, from its class probabilities (n, 6)."""
+        columns = [self.classes.index(name) for name in self.informative]
+        score: Float64 = probabilities[:, columns].sum(axis=1)
+        return score
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    root = resources.files("ionmorphnet") / "bundled"
+    return sorted(entry.name for entry in root.iterdir() if (entry / "config.json").is_file())
+
+
+def load_model(model: str | Path | None = None) -> Model:
+    """Loads a model folder and refuses what this version cannot run.
+
+    Args:
+        model: Name of a bundled model, or a folder with ``config.json`` and ``model.onnx``; None: the default model.
+
+    Raises:
+        FileError: The folder, its config or its network is missing or not understood.
+    """
+    folder = _find(DEFAULT_MODEL if model is None else model)
+    config_path = folder / "config.json"
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{config_path}: {error.strerror}") from None
+    except ValueError as error:
+        raise FileError(f"{config_path}: not valid JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise FileError(f"{config_path}: a JSON object is expected")
+    onnx = folder / "model.onnx"
+    if not onnx.is_file():
+        raise FileError(f"{folder}: no model.onnx in the model folder")
+    return _checked(config, folder, config_path, hashlib.sha256(onnx.read_bytes()).hexdigest())
+
+
+def _find(model: str | Path) -> Path:
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if isinstance(model, str) and "/" not in model and "\\" not in model:
+        bundled = resources.files("ionmorphnet") / "bundled" / model
+        if bundled.is_dir():
+            return Path(str(bundled))
+        raise FileError(f"{model}: neither a folder nor a bundled model (bundled: {', '.join(bundled_models())})")
+    raise FileError(f"{model}: no such model folder")
+
+
+def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> Model:
+    def need(key: str, kind: type | tuple[type, ...]) -> Any:
+        if not isinstance(config.get(key), kind):
+            raise FileError(f"{path}: '{key}' is missing or of the wrong type")
+        return config[key]
+
+    if need("format", int) > SUPPORTED_FORMAT:
+        raise FileError(f"{path}: format {config['format']} is newer than this version reads ({SUPPORTED_FORMAT})")
+    classes = tuple(need("classes", list))
+    if classes != CLASSES:
+        raise FileError(f"{path}: classes must be {', '.join(CLASSES)} in this order, not {', '.join(map(str, classes))}")
+    preprocessing = need("preprocessing", str)
+    try:
+        _core.preprocess_channels(preprocessing)
+    except ArgumentError as error:
+        raise FileError(f"{path}: {error}") from None
+    score = need("score", dict)
+    if score.get("kind") != "sum_of_probabilities":
+        raise FileError(f"{path}: score kind '{score.get('kind')}' is not known (known: sum_of_probabilities)")
+    informative = tuple(score.get("classes", ()))
+    unknown = [name for name in informative if name not in CLASSES]
+    if unknown or not informative:
+        raise FileError(f"{path}: score.classes must name some of {', '.join(CLASSES)}")
+    return Model(
+        name=need("name", str),
+        folder=folder,
+        architecture=need("architecture", str),
+        preprocessing=preprocessing,
+        classes=classes,
+        informative=informative,
+        threshold=float(need("threshold", (int, float))),
+        sha256=sha256,
+        config=config,
+    )

@@ -1,0 +1,181 @@
+"""PeakList: the ranked channels of a section and everything that can be made of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.images import window_images
+
+if TYPE_CHECKING:
+    import anndata
+
+    from ionmorphnet.dataset import Dataset
+
+PathLike = str | os.PathLike[str]
+_REPORT_IMAGES = 500
+_IMAGE_BYTES_AT_A_TIME = 256 << 20
+
+
+@dataclass(frozen=True)
+class PeakList:
+    """Result of :func:`ionmorphnet.pick`.
+
+    Attributes:
+        all_scores: Every candidate, ranked; columns rank, mz, mz_lo, mz_hi, score, label, p_structured ... p_negative,
+            frequency. A classical scorer leaves label and p_* empty.
+        n_picked: How many of them, from the top, are picks.
+        scorer: Which scorer made the scores; scales differ between scorers.
+        score_description: What the score is, in one line.
+        run: Inputs, parameters, model, versions, device, precision, timings.
+        dataset: The section, for images and exports.
+    """
+
+    all_scores: pd.DataFrame = field(repr=False)
+    n_picked: int
+    scorer: str
+    score_description: str
+    run: dict[str, Any] = field(repr=False)
+    dataset: Dataset = field(repr=False)
+
+    def __len__(self) -> int:
+        """Number of picks."""
+        return self.n_picked
+
+    def __repr__(self) -> str:
+        """Counts, scorer and the best channel."""
+        best = f", best m/z {self.mz[0]:.4f}" if self.n_picked else ""
+        return f"PeakList({self.n_picked} of {len(self.all_scores)} channels, scorer={self.scorer!r}{best})"
+
+    def _repr_html_(self) -> str:
+        head = self.to_frame().head(20)
+        return f"<p>{self.n_picked} of {len(self.all_scores)} channels ({self.scorer})</p>{head.to_html(index=False)}"
+
+    @property
+    def mz(self) -> npt.NDArray[np.float64]:
+        """m/z of the picks, best first."""
+        return self.all_scores["mz"].to_numpy(np.float64)[: self.n_picked]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The picks as a new frame, best first; columns as in ``all_scores``."""
+        return self.all_scores.head(self.n_picked).copy()
+
+    def ion_images(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.float32]:
+        """Ion images of picks ``first`` to ``last`` (exclusive), windows as scored.
+
+        Returns:
+            float32 (n, H, W), NaN = not measured.
+        """
+        picks = self.to_frame().iloc[first:last]
+        return window_images(self.dataset, picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy())
+
+    def to_csv(self, path: PathLike) -> None:
+        """Writes the picks as CSV (UTF-8, full precision)."""
+        with atomic_path(path) as temporary:
+            self.to_frame().to_csv(temporary, index=False)
+
+    def to_parquet(self, path: PathLike) -> None:
+        """Writes the picks as Parquet.
+
+        Raises:
+            UnavailableError: pyarrow is not installed.
+        """
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'") from None
+        with atomic_path(path) as temporary:
+            self.to_frame().to_parquet(temporary, index=False, engine="pyarrow")
+
+    def to_imzml(self, path: PathLike) -> None:
+        """Writes the picked channels as a continuous centroid imzML (m/z ascending, float32), with its ibd.
+
+        Raises:
+            ArgumentError: There are no picks to write.
+        """
+        from ionmorphnet.simulation.imzml_writer import ImzMLWriter
+
+        if self.n_picked == 0:
+            raise ArgumentError("no channel was picked: there is nothing to write")
+        order = np.argsort(self.mz)
+        picks = self.to_frame().iloc[order]
+        spectra = self._pixel_matrix(picks)
+        ds = self.dataset
+        with ImzMLWriter(
+            path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um or (1.0, 1.0)
+        ) as writer:
+            for (y, x), intensity in zip(np.argwhere(ds.mask), spectra, strict=True):
+                writer.add(int(x) + 1, int(y) + 1, picks["mz"].to_numpy(), intensity)
+
+    def to_anndata(self) -> anndata.AnnData:
+        """The picked channels as AnnData: X = pixels x ions (float32), var = the pick table, obsm["spatial"] = x, y.
+
+        Raises:
+            UnavailableError: anndata is not installed.
+        """
+        try:
+            import anndata
+        except ImportError:
+            raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
+        picks = self.to_frame()
+        measured = np.argwhere(self.dataset.mask)
+        height, width = self.dataset.shape
+        obs = pd.DataFrame(
+            {
+                "ion_image_pixel_y": measured[:, 0],
+                "ion_image_pixel_x": measured[:, 1],
+                "ion_image_shape_y": height,
+                "ion_image_shape_x": width,
+            },
+            index=[f"{y}_{x}" for y, x in measured],
+        )
+        var = picks.set_index(picks["mz"].map("{:.6f}".format))
+        var.index.name = None
+        # AnnData writes plain strings; pandas' missing labels become empty.
+        var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
+        table = anndata.AnnData(X=self._pixel_matrix(picks), obs=obs, var=var)
+        table.obsm["spatial"] = measured[:, ::-1].astype(np.float64)
+        table.uns["ionmorphnet"] = {"scorer": self.scorer, "score": self.score_description}
+        return table
+
+    def report(self, path: PathLike) -> None:
+        """Writes a self-contained HTML report: ranked images, mean spectrum, TIC, run facts."""
+        from ionmorphnet.report import ReportData, write_report
+
+        ds = self.dataset
+        mean_mz, mean_intensity = ds.mean_spectrum()
+        write_report(
+            path,
+            ReportData(
+                title=os.path.basename(ds.path),
+                frame=self.to_frame(),
+                images=self.ion_images(0, _REPORT_IMAGES),
+                all_scores=self.all_scores,
+                mean_mz=mean_mz,
+                mean_intensity=mean_intensity,
+                tic=ds.tic_image(),
+                pixel_size_um=ds.pixel_size_um,
+                facts=self.run,
+                warnings=list(ds.warnings),
+                score_description=self.score_description,
+            ),
+        )
+
+    def _pixel_matrix(self, picks: pd.DataFrame) -> npt.NDArray[np.float32]:
+        """(measured pixels in row-major order, picks), binned a few images at a time."""
+        mask = self.dataset.mask
+        lo, hi = picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy()
+        matrix = np.empty((int(mask.sum()), len(picks)), np.float32)
+        step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * mask.size))
+        for first in range(0, len(picks), step):
+            images = window_images(self.dataset, lo[first : first + step], hi[first : first + step])
+            matrix[:, first : first + step] = images[:, mask].T
+        return matrix
+

@@ -1,0 +1,193 @@
+"""pick: from an imzML section to its ranked channels."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet import _core
+from ionmorphnet._units import parse_bytes
+from ionmorphnet.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.dataset import Dataset, open_dataset
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.models import Model
+from ionmorphnet.peak_list import PeakList
+from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
+from ionmorphnet.versions import versions
+
+Progress = Callable[[int, int], None]
+
+DEFAULT_MEMORY_LIMIT = "4GB"
+
+
+def pick(
+    dataset: Dataset | str | os.PathLike[str],
+    *,
+    top: int | None = None,
+    min_score: float | None = None,
+    model: str | Path | Model | None = None,
+    scorer: str | ScorerCallable | Scorer = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    axis: CandidateAxis | npt.ArrayLike | str | None = None,
+    ppm: float | None = None,
+    tol: float | None = None,
+    memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> PeakList:
+    """Ranks the m/z channels of a section by the spatial morphology of their ion images.
+
+    Args:
+        dataset: An open Dataset, or the path of an imzML file.
+        top: Keep at most this many channels.
+        min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
+            threshold cuts; both given: both apply.
+        model: Bundled name, model folder or loaded Model; None: the default model.
+        scorer: ``"auto"``, ``"openvino"``, ``"moran"``, or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        device: ``"auto"`` or ``"cpu"``.
+        precision: ``"auto"`` (bf16 where the CPU has it), ``"f32"`` (reproduces between hosts) or ``"bf16"``.
+        axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a
+            list of m/z values (then exactly one of ``ppm`` and ``tol``).
+        ppm: Half width of the windows around a given m/z list, parts per million.
+        tol: Half width of the windows around a given m/z list, m/z units.
+        memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
+        threads: CPU threads; 0: all.
+        progress: Called as progress(done, total) while images are scored.
+
+    Returns:
+        The picks and all candidates' scores, ranked.
+
+    Raises:
+        FileError: The section or the model cannot be used.
+        ArgumentError: Arguments that cannot be meant; a classical scorer without ``top`` or ``min_score``; a file with
+            several z planes (pick ``ds.plane(z)``).
+        UnavailableError: The scorer or device is not there.
+    """
+    limit = parse_bytes(memory_limit)
+    if top is not None and top < 1:
+        raise ArgumentError(f"top must be at least 1, not {top}")
+    if min_score is not None and not np.isfinite(min_score):
+        raise ArgumentError("min_score must be a finite number")
+    started = time.perf_counter()
+    clock: dict[str, float] = {}
+
+    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
+    if ready.model is None and top is None and min_score is None:
+        raise ArgumentError(f"scorer '{ready.name}' has no default threshold: give top or min_score")
+    clock["load_model_s"] = _lap(started, clock)
+    ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+    if len(ds.z_planes) > 1:
+        raise ArgumentError(f"{ds.path}: holds {len(ds.z_planes)} z planes; pick each ds.plane(z) on its own")
+    clock["open_s"] = _lap(started, clock)
+    channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
+    clock["axis_s"] = _lap(started, clock)
+    outputs, loop = _core.score_windows(
+        ds._native,
+        channels.mz_lo,
+        channels.mz_hi,
+        memory_limit=limit,
+        threads=threads,
+        progress=progress,
+        **ready.native_arguments(),
+    )
+    clock["score_s"] = _lap(started, clock)
+    clock["total_s"] = time.perf_counter() - started
+
+    if top is None and min_score is None and ready.model is not None:
+        min_score = ready.model.threshold
+    all_scores, kept = _ranked(channels, ready.frame(outputs), top, min_score)
+    run = _run_record(ds, ready, channels, clock, loop)
+    run["parameters"] = {
+        "top": top,
+        "min_score": min_score,
+        "axis": channels.method,
+        "ppm": ppm,
+        "tol": tol,
+        "memory_limit_bytes": limit,
+        "threads": threads,
+    }
+    run["counts"] = {"candidates": len(all_scores), "picked": kept}
+    return PeakList(all_scores=all_scores, n_picked=kept, scorer=ready.name, score_description=ready.description,
+                    run=run, dataset=ds)
+
+
+def _lap(started: float, clock: dict[str, float]) -> float:
+    return time.perf_counter() - started - sum(clock.values())
+
+
+def _resolve_axis(
+    ds: Dataset,
+    axis: CandidateAxis | npt.ArrayLike | str | None,
+    *,
+    ppm: float | None,
+    tol: float | None,
+    threads: int,
+) -> CandidateAxis:
+    if axis is None or isinstance(axis, str):
+        if ppm is not None or tol is not None:
+            raise ArgumentError("ppm and tol belong to a given m/z list; the axis found in the data has its own windows")
+        return candidate_axis(ds, kind=axis or "auto", threads=threads)
+    if isinstance(axis, CandidateAxis):
+        return axis
+    return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
+
+
+def _ranked(
+    channels: CandidateAxis, scores: pd.DataFrame, top: int | None, min_score: float | None
+) -> tuple[pd.DataFrame, int]:
+    order = _core.rank_scores(scores["score"].to_numpy(np.float64))
+    frame = pd.DataFrame({"mz": channels.mz, "mz_lo": channels.mz_lo, "mz_hi": channels.mz_hi})
+    frame = pd.concat([frame, scores], axis=1).iloc[order].reset_index(drop=True)
+    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+    frame["frequency"] = channels.frequency[order]
+    kept = _core.cut_ranked(frame["score"].to_numpy(np.float64), top, min_score)
+    return frame, kept
+
+
+def _run_record(
+    ds: Dataset, scorer: Scorer, channels: CandidateAxis, clock: dict[str, float], loop: dict[str, Any]
+) -> dict[str, Any]:
+    model = scorer.model
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "input": {
+            "imzml": str(ds.path),
+            "ibd": str(ds.ibd_path),
+            "n_spectra": ds.n_spectra,
+            "height": ds.shape[0],
+            "width": ds.shape[1],
+            "mode": ds.mode,
+            "spectrum_type": ds.spectrum_type,
+            "pixel_size_um": ds.pixel_size_um,
+            "warnings": list(ds.warnings),
+        },
+        "scorer": {
+            "name": scorer.name,
+            "device": scorer.device,
+            "precision": scorer.precision,
+            "score": scorer.description,
+        },
+        "model": None
+        if model is None
+        else {
+            "name": model.name,
+            "architecture": model.architecture,
+            "preprocessing": model.preprocessing,
+            "sha256": model.sha256,
+            "threshold": model.threshold,
+        },
+        "axis": {"method": channels.method, "n_channels": len(channels)},
+        "timings_s": {**clock, "loop": loop},
+        "versions": versions(),
+        "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+    }

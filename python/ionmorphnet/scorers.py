@@ -1,0 +1,130 @@
+"""Which scorer runs, on what, and how its outputs become columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models import Model, load_model
+
+Float32 = npt.NDArray[np.float32]
+
+# Takes preprocessed images (n, channels, 224, 224) float32, returns logits (n, 6).
+ScorerCallable = Callable[[Float32], Float32]
+
+MODEL_SCORERS = ("openvino",)
+CLASSICAL_SCORERS = ("moran",)
+_PLANNED_SCORERS = ("tensorrt", "torch", "blur", "chaos")
+_PRECISIONS = ("auto", "f32", "bf16")
+_CALLBACK_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A scorer that is ready to run.
+
+    Attributes:
+        name: ``openvino``, ``callback`` or ``moran``.
+        device: ``cpu``.
+        precision: What is really used: ``f32`` or ``bf16``.
+        model: The model; None for a classical score.
+        native: The native network; None for a classical score.
+    """
+
+    name: str
+    device: str
+    precision: str
+    model: Model | None
+    native: Any = None
+
+    @property
+    def description(self) -> str:
+        """One line that says what the score is."""
+        if self.model is not None:
+            return self.model.score_description
+        return "Moran's I of the ion image over measured pixels (rook neighbours)"
+
+    def native_arguments(self) -> dict[str, Any]:
+        """The keyword arguments that tell the native loop what to run."""
+        if self.model is None:
+            return {"statistic": self.name}
+        return {"scorer": self.native, "preprocess_id": self.model.preprocessing}
+
+    def frame(self, outputs: Float32) -> pd.DataFrame:
+        """Outputs (n, k) as columns score, label, p_*; a classical score leaves label and p_* empty."""
+        if self.model is None:
+            columns: dict[str, Any] = {"score": outputs[:, 0].astype(np.float64)}
+            columns["label"] = pd.array([pd.NA] * len(outputs), dtype="string")
+            columns.update({name: np.full(len(outputs), np.nan) for name in PROBABILITY_COLUMNS})
+            return pd.DataFrame(columns)
+        probabilities = self.model.probabilities(outputs[:, : len(CLASSES)])
+        labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
+        columns = {"score": self.model.score(probabilities), "label": pd.array(labels, dtype="string")}
+        columns.update({name: probabilities[:, i] for i, name in enumerate(PROBABILITY_COLUMNS)})
+        return pd.DataFrame(columns)
+
+
+def make_scorer(
+    *,
+    model: str | Path | Model | None = None,
+    scorer: str | ScorerCallable | Scorer = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+) -> Scorer:
+    """Chooses and starts a scorer.
+
+    Args:
+        model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
+        scorer: ``"auto"`` (OpenVINO), ``"openvino"``, ``"moran"``, or a callable that maps preprocessed images
+            (n, channels, 224, 224) float32 to logits (n, 6). A Scorer made earlier is returned as it is (to reuse a
+            network for many sections).
+        device: ``"auto"`` or ``"cpu"``.
+        precision: ``"auto"`` (bf16 where the CPU has it), ``"f32"`` or ``"bf16"``.
+        threads: CPU threads; 0: all.
+
+    Raises:
+        ArgumentError: Unknown names.
+        UnavailableError: Not in this version, this build or this machine.
+        FileError: The model cannot be used.
+    """
+    if isinstance(scorer, Scorer):
+        if model is not None:
+            raise ArgumentError("a Scorer brings its own model; leave model out")
+        return scorer
+    _check_device(device)
+    if precision not in _PRECISIONS:
+        raise ArgumentError(f"precision must be one of {', '.join(_PRECISIONS)}, not '{precision}'")
+    if isinstance(scorer, str) and scorer in CLASSICAL_SCORERS:
+        if model is not None:
+            raise ArgumentError(f"scorer '{scorer}' uses no model; leave model out")
+        return Scorer(name=scorer, device="cpu", precision="f32", model=None)
+    if isinstance(scorer, str) and scorer not in ("auto", *MODEL_SCORERS):
+        if scorer in _PLANNED_SCORERS:
+            raise UnavailableError(f"scorer '{scorer}' is not in this version yet; use openvino or moran")
+        raise ArgumentError(f"unknown scorer '{scorer}'; known: auto, {', '.join(MODEL_SCORERS + CLASSICAL_SCORERS)}")
+    loaded = model if isinstance(model, Model) else load_model(model)
+    if callable(scorer):
+        channels = _core.preprocess_channels(loaded.preprocessing)
+        native = _core.callback_scorer(scorer, channels, 224, 224, len(CLASSES), _CALLBACK_BATCH)
+        return Scorer(name="callback", device="cpu", precision="f32", model=loaded, native=native)
+    native = _core.openvino_scorer(str(loaded.onnx_path), precision=precision, threads=threads)
+    info = native.info
+    return Scorer(name=info["name"], device=info["device"], precision=info["precision"], model=loaded, native=native)
+
+
+def _check_device(device: str) -> None:
+    if device in ("auto", "cpu"):
+        return
+    if device == "cuda" or device.startswith("cuda:"):
+        raise UnavailableError(f"device '{device}': this version scores on the CPU only")
+    raise ArgumentError(f"unknown device '{device}'; known: auto, cpu, cuda:N")

@@ -1,0 +1,73 @@
+"""score_images: morphology scores of ion images that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.models import Model
+from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
+
+Progress = Callable[[int, int], None]
+
+
+def score_images(
+    images: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    model: str | Path | Model | None = None,
+    scorer: str | ScorerCallable | Scorer = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Scores ion images by their spatial morphology.
+
+    Args:
+        images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN = not measured.
+        mask: (H, W), non-zero = measured, for all images; None: every pixel that is not NaN is measured.
+        model: Bundled name, model folder or loaded Model; None: the default model.
+        scorer: ``"auto"``, ``"openvino"``, ``"moran"``, or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        device: ``"auto"`` or ``"cpu"``.
+        precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        threads: CPU threads; 0: all.
+        progress: Called as progress(done, total).
+
+    Returns:
+        A frame with one row per image, in order: score, label, p_structured ... p_negative. A classical score leaves
+        label and p_* empty.
+
+    Raises:
+        ArgumentError: Wrong shapes or names.
+        FileError: The model cannot be used.
+        UnavailableError: The scorer or device is not there.
+    """
+    stack = np.asarray(images)
+    if stack.ndim == 2:
+        stack = stack[np.newaxis]
+    if stack.ndim != 3 or 0 in stack.shape[1:]:
+        raise ArgumentError(f"images must have shape (n, height, width), not {stack.shape}")
+    if stack.dtype.kind not in "fiub":
+        raise ArgumentError(f"images must be real numbers, not {stack.dtype}")
+    measured = None
+    if mask is not None:
+        measured = np.asarray(mask)
+        if measured.shape != stack.shape[1:]:
+            raise ArgumentError(f"mask has shape {measured.shape}, the images {stack.shape[1:]}")
+        measured = (measured != 0).astype(np.uint8)
+    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
+    outputs, _ = _core.score_stack(
+        stack.astype(np.float32, copy=False),
+        measured,
+        threads=threads,
+        progress=progress,
+        **ready.native_arguments(),
+    )
+    return ready.frame(outputs)

@@ -1,0 +1,19 @@
+"""Versions of everything that a result may depend on."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from ionmorphnet import _core
+
+
+def versions() -> dict[str, str]:
+    """Package, interpreter and library versions, for run records and bug reports."""
+    found = {"ionmorphnet": str(_core.__version__), "python": platform.python_version()}
+    for name in ("numpy", "pandas", "openvino"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
