@@ -1,0 +1,59 @@
+# make demo   environment, build, then: simulate a section, pick its channels, write a report
+# make test   the same set-up with the development tools, then all tests
+# make lint   ruff, mypy, clang-format
+# make bench  benchmarks side by side with peers (installs them)
+PYTHON ?= python3
+VENV ?= .venv
+IMN_WERROR ?= OFF
+DEMO_OUT ?= demo-out
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check
+build_requires := scikit-build-core pybind11 cmake ninja openvino
+native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
+cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp')
+# cmake and ninja come from the environment: the build runs inside it, without isolation.
+install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
+	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -e
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/.base
+	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
+
+test: $(VENV)/.dev
+	$(bin)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/clang-format --dry-run -Werror $(cxx_sources)
+
+format: $(VENV)/.dev
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+	$(bin)/clang-format -i $(cxx_sources)
+
+bench: $(VENV)/.bench
+	$(bin)/python -m benchmarks
+
+$(VENV)/bin/python:
+	PYTHON="$(PYTHON)" scripts/system_packages.sh
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(native) | $(VENV)/bin/python
+	$(pip) install -q -c constraints.txt $(build_requires)
+	$(install) .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(install) '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.base
+	$(install) '.[bench]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build $(DEMO_OUT)
