@@ -1,7 +1,141 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/dataset_handle.h"
 #include "bindings/register.h"
+#include "bindings/scorer_handle.h"
+#include "pick/ranking.h"
+#include "pipeline/pipeline.h"
+#include "score/moran.h"
+
+namespace py = pybind11;
 
 namespace imn::bindings {
+namespace {
 
-void register_pipeline(pybind11::module_&) {}
+// Python's progress callback and Ctrl-C, looked after from the thread that runs the loop. The loop calls this after
+// every batch and while it waits; the GIL is taken at most every 0.1 s, and once at the end.
+class PythonProgress {
+ public:
+  explicit PythonProgress(py::object callback) : callback_(std::move(callback)) {}
+
+  void operator()(std::int64_t done, std::int64_t total) {
+    const auto now = std::chrono::steady_clock::now();
+    if (done < total && now - last_ < std::chrono::milliseconds(100)) return;
+    last_ = now;
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!callback_.is_none()) callback_(done, total);
+  }
+
+ private:
+  py::object callback_;
+  std::chrono::steady_clock::time_point last_{};
+};
+
+// The sink that the keyword arguments of score_windows and score_stack ask for.
+std::unique_ptr<pipeline::ImageSink> make_sink(const std::optional<ScorerHandle>& scorer,
+                                               const std::optional<std::string>& preprocess_id,
+                                               const std::optional<std::string>& statistic, int threads) {
+  if (scorer.has_value() == statistic.has_value()) throw ArgumentError("exactly one of scorer and statistic is needed");
+  if (statistic) {
+    if (*statistic != "moran") throw ArgumentError("unknown statistic '" + *statistic + "'; known: moran");
+    return pipeline::make_classical_sink(score::morans_i, threads);
+  }
+  if (!preprocess_id) throw ArgumentError("a network needs its preprocessing id");
+  const auto id = preprocess::parse_preprocess_id(*preprocess_id);
+  const score::ScorerInfo& info = scorer->scorer->info();
+  if (info.channels != preprocess::channels(id) || info.height != preprocess::kInputSize ||
+      info.width != preprocess::kInputSize) {
+    throw ArgumentError("the network takes " + std::to_string(info.channels) + " x " + std::to_string(info.height) +
+                        " x " + std::to_string(info.width) + " inputs, preprocessing '" + *preprocess_id + "' makes " +
+                        std::to_string(preprocess::channels(id)) + " x 224 x 224");
+  }
+  return pipeline::make_model_sink(*scorer->scorer, id);
+}
+
+py::dict to_dict(const pipeline::Timings& t) {
+  py::dict out;
+  out["bin_s"] = t.bin_s;
+  out["wait_for_images_s"] = t.wait_for_images_s;
+  out["preprocess_s"] = t.preprocess_s;
+  out["score_s"] = t.score_s;
+  out["total_s"] = t.total_s;
+  out["strips"] = t.strips;
+  out["images_per_strip"] = t.images_per_strip;
+  return out;
+}
+
+// Runs `loop(sink, options, out)` without the GIL: it touches no Python object but the progress callback, which takes
+// the GIL for itself, and the arrays are held by the caller's frame.
+template <typename Loop>
+py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, int threads, std::int64_t memory_limit,
+                   py::object callback, Loop&& loop) {
+  PythonProgress progress(std::move(callback));
+  pipeline::Options options;
+  options.threads = threads;
+  options.memory_limit = memory_limit;
+  options.progress = [&](std::int64_t done, std::int64_t total) { progress(done, total); };
+  py::array_t<float> out({n, std::int64_t{sink.n_outputs()}});
+  const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  pipeline::Timings timings;
+  {
+    const py::gil_scoped_release release;
+    timings = loop(sink, options, values);
+  }
+  return py::make_tuple(out, to_dict(timings));
+}
+
+py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                        const std::optional<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
+                        const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
+                        py::object progress) {
+  const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
+  const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
+  const io::Dataset& dataset = handle.get();
+  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, threads, memory_limit, std::move(progress),
+                  [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
+                    return pipeline::score_windows(dataset, windows, s, options, out);
+                  });
+}
+
+py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
+                      const std::optional<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
+                      const std::optional<std::string>& statistic, int threads, py::object progress) {
+  const ImageStack stack = as_stack(images, mask);
+  const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
+  return run_loop(stack.n, *sink, threads, 0, std::move(progress),
+                  [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
+                    return pipeline::score_stack(stack, s, options, out);
+                  });
+}
+
+}  // namespace
+
+void register_pipeline(py::module_& m) {
+  m.def("score_windows", &score_windows, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(),
+        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(), py::arg("statistic") = py::none(),
+        py::arg("memory_limit") = std::int64_t{4} << 30, py::arg("threads") = 0, py::arg("progress") = py::none());
+  m.def("score_stack", &score_stack, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
+        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(), py::arg("statistic") = py::none(),
+        py::arg("threads") = 0, py::arg("progress") = py::none());
+  m.def("rank_scores", [](const DoubleArray& scores) {
+    return to_numpy(pick::rank_scores({scores.data(), static_cast<std::size_t>(scores.size())}));
+  });
+  m.def(
+      "cut_ranked",
+      [](const DoubleArray& scores, std::optional<std::int64_t> top, std::optional<double> min_score) {
+        return pick::cut_ranked({scores.data(), static_cast<std::size_t>(scores.size())}, top, min_score);
+      },
+      py::arg("ranked_scores"), py::arg("top") = py::none(), py::arg("min_score") = py::none());
+}
 
 }  // namespace imn::bindings

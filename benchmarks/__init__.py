@@ -1,0 +1,1 @@
+"""Benchmarks beside peers; run as ``python -m benchmarks``."""

@@ -1,0 +1,55 @@
+"""``python -m benchmarks [NAME ...] [--json OUT]``: every benchmark in one process run, one table each."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from ionmorphnet.versions import versions
+
+from benchmarks.common import Context, table
+
+NAMES = ("parse", "binning", "preprocess", "scoring", "end_to_end", "profile_section", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--json", type=Path, help="also write the rows as JSON")
+    parser.add_argument("--repeat", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument("--work", type=Path, help="keep simulated files here (default: a temporary folder)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}")
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        work = arguments.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        context = Context(work=work, repeat=arguments.repeat)
+        for name in arguments.names or NAMES:
+            found = importlib.import_module(f"benchmarks.{name}").run(context)
+            results[name] = [dataclasses.asdict(row) for row in found]
+            print(f"\n## {name}\n\n{table(found)}", flush=True)
+    if arguments.json:
+        host = {"machine": platform.machine(), "cpus": os.cpu_count(), "cpu": _cpu_name(), "load": os.getloadavg()}
+        document = {"host": host, "versions": versions(), "results": results}
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+if __name__ == "__main__":
+    main()

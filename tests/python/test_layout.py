@@ -1,0 +1,73 @@
+"""The layout is the architecture: who may include whom, and how long a file may be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["core", "io", "images", "preprocess", "score", "pick", "pipeline"]
+MAX_LINES = 500
+
+
+def _sources(*suffixes: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    files = [ROOT / name for name in listed.split("\0") if name] or [p for p in ROOT.rglob("*") if "build" not in p.parts]
+    return [path for path in files if path.suffix in suffixes and path.is_file()]
+
+
+def _included_folders(path: Path) -> set[str]:
+    return set(re.findall(r'#include "([a-z]+)/', path.read_text(encoding="utf-8")))
+
+
+def _violations(folder: str, included: set[str]) -> set[str]:
+    if folder == "bindings":
+        return set()
+    return included - set(STAGES[: STAGES.index(folder) + 1])
+
+
+def test_stages_include_only_leftwards() -> None:
+    native = [path for path in _sources(".h", ".cpp", ".cu", ".cuh") if path.relative_to(ROOT).parts[0] == "csrc"]
+    assert len(native) > 20
+    wrong = {
+        str(path.relative_to(ROOT)): bad
+        for path in native
+        if (bad := _violations(path.relative_to(ROOT).parts[1], _included_folders(path)))
+    }
+    assert wrong == {}
+
+
+def test_the_include_check_sees_a_violation(tmp_path: Path) -> None:
+    header = tmp_path / "x.h"
+    header.write_text('#include "core/error.h"\n#include "score/scorer.h"\n')
+    assert _violations("io", _included_folders(header)) == {"score"}
+
+
+def test_core_knows_no_python() -> None:
+    for path in _sources(".h", ".cpp"):
+        parts = path.relative_to(ROOT).parts
+        if parts[0] == "csrc" and parts[1] != "bindings":
+            assert not re.search(r"#include [<\"](pybind11|Python\.h|torch)", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("suffix", [".py", ".h", ".cpp", ".cu", ".js", ".css", ".html"])
+def test_files_stay_small(suffix: str) -> None:
+    long = {str(path.relative_to(ROOT)): n for path in _sources(suffix) if (n := _lines(path)) > MAX_LINES}
+    assert long == {}
+
+
+def test_torch_stays_in_training() -> None:
+    package = ROOT / "python" / "ionmorphnet"
+    users = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users <= {"training"}
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
