@@ -23,3 +23,13 @@ def shared_data() -> Path:
 def rng() -> np.random.Generator:
     """Seeded generator: a failing test fails again."""
     return np.random.default_rng(20260419)
+
+
+@pytest.fixture(scope="session")
+def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated processed centroid section."""
+    import ionmorphnet as imn
+
+    path = tmp_path_factory.mktemp("section") / "small section.imzML"
+    imn.simulate(path, shape=(40, 50), n_channels=60, mode="processed", seed=11)
+    return path

@@ -1,0 +1,50 @@
+"""Preprocessing: ours beside numpy's specification and, where torch is installed, torch. Results are equal to 1e-6."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.common import Context, Row, interleaved, rows
+from ionmorphnet import _core, reference
+
+SIZES = ((49, 106), (134, 260), (250, 200))
+
+
+def run(context: Context) -> list[Row]:
+    rng = np.random.default_rng(0)
+    found = []
+    for height, width in SIZES:
+        images = rng.gamma(0.5, 10.0, (64, height, width)).astype(np.float32)
+        images[rng.random(images.shape) < 0.3] = 0
+        few = images[:8]
+        expected = np.stack([reference.preprocess_image(image, "p99-stretch-224") for image in few])
+        assert np.abs(_core.preprocess(few, "p99-stretch-224") - expected).max() < 1e-6
+        tools = {
+            "ionmorphnet": lambda x=images: _core.preprocess(x, "p99-stretch-224"),
+            "ionmorphnet, 1 thread": lambda x=images: _core.preprocess(x, "p99-stretch-224", threads=1),
+        }
+        torch_call = _torch(images)
+        if torch_call is not None:
+            tools["torch, one by one"] = torch_call
+        seconds = interleaved(tools, context.repeat)
+        per_image = {tool: value / len(images) for tool, value in seconds.items()}
+        numpy_s = interleaved({"numpy": lambda x=few: [reference.preprocess_image(i, "p99-stretch-224") for i in x]}, 2)
+        per_image["numpy specification"] = numpy_s["numpy"] / len(few)
+        found += rows(f"{height} x {width}, per image", per_image, ours="ionmorphnet")
+    return found
+
+
+def _torch(images: np.ndarray):
+    try:
+        import torch
+    except ImportError:
+        return None
+
+    def call() -> None:
+        for image in images:
+            x = torch.from_numpy(image)
+            q = torch.quantile(x.flatten(), 0.99).clamp_min(1e-6)
+            x = (x / q).clamp(0, 1)[None, None]
+            torch.nn.functional.interpolate(x, (224, 224), mode="bilinear", align_corners=False)
+
+    return call

@@ -1,0 +1,7 @@
+"""``python -m ionmorphnet`` is the ``ionmorphnet`` command."""
+
+from __future__ import annotations
+
+from ionmorphnet.cli import main
+
+main()

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet.labels import PROBABILITY_COLUMNS
+
+CONTRACT = ["rank", "mz", "mz_lo", "mz_hi", "score", "label", *PROBABILITY_COLUMNS]
+
+
+@pytest.fixture(scope="module")
+def peaks(section: Path) -> imn.PeakList:
+    return imn.pick(imn.open(section), top=15)
+
+
+def test_the_contract_s_columns(peaks: imn.PeakList) -> None:
+    frame = peaks.to_frame()
+    assert list(frame.columns)[: len(CONTRACT)] == CONTRACT
+    assert list(frame["rank"]) == list(range(1, 16))
+    assert frame["score"].is_monotonic_decreasing
+    assert (frame["mz_lo"] <= frame["mz"]).all()
+    assert (frame["mz"] <= frame["mz_hi"]).all()
+    assert len(peaks) == 15
+    assert len(peaks.all_scores) > 15
+    assert "15 of" in repr(peaks)
+
+
+def test_scores_are_those_of_the_channels_images(section: Path, peaks: imn.PeakList) -> None:
+    """The streaming loop gives what binning and score_images give one after the other."""
+    with imn.open(section) as ds:
+        f32 = imn.pick(ds, top=15, precision="f32")
+        images = f32.ion_images()
+        direct = imn.score_images(images, ds.mask, precision="f32")
+    assert np.allclose(direct["score"], f32.to_frame()["score"], atol=1e-4)
+    assert images.shape == (15, *ds.shape)
+
+
+@pytest.mark.parametrize("scorer", ["moran", "auto"])
+def test_strips_and_threads_do_not_change_the_result(section: Path, scorer: str) -> None:
+    one = imn.pick(section, top=9, scorer=scorer, precision="f32")
+    pixels = 40 * 50
+    strips = imn.pick(section, top=9, scorer=scorer, precision="f32", memory_limit=4 * 4 * pixels * 7, threads=1)
+    assert strips.run["timings_s"]["loop"]["strips"] >= 8
+    assert one.run["timings_s"]["loop"]["strips"] == 1
+    pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)
+
+
+def test_a_limit_too_small_for_one_image_is_an_error(section: Path) -> None:
+    with pytest.raises(imn.ArgumentError, match="memory limit"):
+        imn.pick(section, top=9, scorer="moran", memory_limit=1000)
+
+
+def test_cuts(section: Path) -> None:
+    everything = imn.pick(section, scorer="moran", min_score=-2)
+    assert len(everything) == len(everything.all_scores)
+    middle = float(everything.all_scores["score"].median())
+    both = imn.pick(section, scorer="moran", min_score=middle, top=4)
+    assert len(both) == 4
+    above = imn.pick(section, scorer="moran", min_score=middle)
+    assert (above.to_frame()["score"] >= middle).all()
+    assert (above.all_scores["score"][len(above) :] < middle).all()
+    none = imn.pick(section, scorer="moran", min_score=2)
+    assert len(none) == 0
+    assert list(none.to_frame().columns) == list(none.all_scores.columns)
+
+
+def test_the_model_s_threshold_is_the_default_cut(section: Path) -> None:
+    peaks = imn.pick(section)
+    threshold = imn.load_model().threshold
+    assert peaks.run["parameters"]["min_score"] == threshold
+    assert len(peaks) == (peaks.all_scores["score"] >= threshold).sum()
+
+
+def test_a_classical_scorer_needs_a_cut(section: Path) -> None:
+    with pytest.raises(imn.ArgumentError, match="no default threshold"):
+        imn.pick(section, scorer="moran")
+
+
+def test_a_given_list(section: Path) -> None:
+    with imn.open(section) as ds:
+        some = imn.candidate_axis(ds).mz[:5]
+        peaks = imn.pick(ds, axis=some, ppm=5, scorer="moran", top=10)
+        assert sorted(peaks.mz) == pytest.approx(sorted(some))
+        same = imn.pick(ds, axis=imn.CandidateAxis.from_mz_list(some, ppm=5), scorer="moran", top=10)
+        pd.testing.assert_frame_equal(peaks.all_scores, same.all_scores)
+        for bad in ({"ppm": 5, "tol": 0.1}, {}, {"ppm": -1}):
+            with pytest.raises(imn.ArgumentError):
+                imn.pick(ds, axis=some, scorer="moran", top=3, **bad)
+        with pytest.raises(imn.ArgumentError, match="m/z list"):
+            imn.pick(ds, ppm=5, scorer="moran", top=3)
+
+
+def test_informative_channels_come_first(section: Path, peaks: imn.PeakList) -> None:
+    truth = pd.read_csv(section.with_name("small section_truth.csv"))
+    structured = truth.loc[truth["structure"] >= 0.5, "mz"].to_numpy()
+    for result in (peaks, imn.pick(section, scorer="moran", top=15)):
+        found = [np.abs(structured / mz - 1).min() < 1e-5 for mz in result.mz]
+        assert np.mean(found) >= 0.9
+
+
+def test_exports_read_back(peaks: imn.PeakList, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("anndata")
+    peaks.to_csv(tmp_path / "p.csv")
+    peaks.to_parquet(tmp_path / "p.parquet")
+    peaks.to_imzml(tmp_path / "p.imzML")
+    csv = pd.read_csv(tmp_path / "p.csv")
+    parquet = pd.read_parquet(tmp_path / "p.parquet")
+    frame = peaks.to_frame()
+    assert np.array_equal(csv["mz"], frame["mz"])
+    assert np.array_equal(parquet["score"], frame["score"])
+    images = peaks.ion_images()
+    with imn.open(tmp_path / "p.imzML") as ds:
+        assert ds.mode == "continuous"
+        mz, _ = ds.spectrum(0)
+        assert np.array_equal(mz, np.sort(peaks.mz))
+        assert np.array_equal(ds.ion_images(peaks.mz, ppm=0.01), images, equal_nan=True)
+    table = peaks.to_anndata()
+    measured = ~np.isnan(images[0])
+    assert table.shape == (measured.sum(), len(peaks))
+    assert np.array_equal(table.X, images[:, measured].T)
+    assert np.array_equal(table.obsm["spatial"], np.argwhere(measured)[:, ::-1])
+
+
+def test_nothing_picked_cannot_become_an_imzml(section: Path, tmp_path: Path) -> None:
+    none = imn.pick(section, scorer="moran", min_score=2)
+    with pytest.raises(imn.ArgumentError, match="nothing to write"):
+        none.to_imzml(tmp_path / "p.imzML")
+    none.report(tmp_path / "r.html")
+    assert (tmp_path / "r.html").stat().st_size > 1000
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_interrupt_stops_and_the_next_pick_works(section: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imn.pick(section, top=3, progress=stop)
+    assert len(imn.pick(section, top=3)) == 3
+
+
+@pytest.mark.parametrize("bad", [{"top": 0}, {"min_score": float("nan")}, {"memory_limit": "much"}, {"axis": "x"}])
+def test_arguments_that_cannot_be_meant(section: Path, bad: dict) -> None:
+    with pytest.raises(imn.ArgumentError):
+        imn.pick(section, **{"top": 3, "scorer": "moran", **bad})
+
+
+def test_public_names_that_are_not_there_yet_say_so() -> None:
+    for name in ("train", "evaluate", "tumor", "cohort", "engine"):
+        with pytest.raises(AttributeError, match="is not in version"):
+            getattr(imn, name)
+    with pytest.raises(AttributeError, match="no attribute"):
+        _ = imn.nonsense

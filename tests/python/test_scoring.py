@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet import _core, reference
+from ionmorphnet.labels import PROBABILITY_COLUMNS
+
+COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    y, x = np.mgrid[:30, :40] / 30
+    disc = ((y - 0.5) ** 2 + (x - 0.6) ** 2 < 0.16).astype(float)
+    return np.stack([disc * 100 + rng.random(disc.shape), rng.random(disc.shape), 0 * disc, 5 + 0 * disc])
+
+
+def test_columns_and_rows(images: np.ndarray) -> None:
+    frame = imn.score_images(images)
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == len(images)
+    assert np.allclose(frame[list(PROBABILITY_COLUMNS)].sum(axis=1), 1)
+    assert set(frame["label"]) <= set(imn.CLASSES)
+    best = frame[list(PROBABILITY_COLUMNS)].to_numpy().argmax(axis=1)
+    assert list(frame["label"]) == [imn.CLASSES[i] for i in best]
+
+
+def test_structure_outranks_noise(images: np.ndarray) -> None:
+    for scorer in ("auto", "moran"):
+        score = imn.score_images(images, scorer=scorer)["score"]
+        assert score[0] > score[1], scorer
+
+
+def test_a_single_image_and_no_image(images: np.ndarray) -> None:
+    one = imn.score_images(images[0], precision="f32")
+    assert np.allclose(one["score"], imn.score_images(images, precision="f32")["score"][:1], atol=1e-5)
+    assert len(imn.score_images(np.zeros((0, 4, 4)))) == 0
+
+
+def test_integer_and_strided_images_are_taken(images: np.ndarray) -> None:
+    integers = np.round(images * 10).astype(np.uint16)
+    a = imn.score_images(integers, precision="f32")["score"]
+    b = imn.score_images(np.asfortranarray(integers.astype(np.float64)), precision="f32")["score"]
+    assert np.array_equal(a, b)
+
+
+def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> None:
+    seen = []
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        seen.append(batch.copy())
+        logits = np.zeros((len(batch), 6), np.float32)
+        logits[:, 0] = batch.mean(axis=(1, 2, 3))
+        return logits
+
+    many = np.tile(images, (20, 1, 1))
+    frame = imn.score_images(many, scorer=network)
+    inputs = np.concatenate(seen)
+    assert inputs.shape == (len(many), 1, 224, 224)
+    expected = np.stack([reference.preprocess_image(i, "p99-stretch-224") for i in images.astype(np.float32)])
+    assert np.abs(inputs[: len(images)] - expected).max() < 1e-6
+    assert len(frame) == len(many)
+    assert np.allclose(frame["p_structured"][:4], frame["p_structured"][-4:])
+
+
+def test_an_exception_of_the_callback_passes_through(images: np.ndarray) -> None:
+    def broken(batch: np.ndarray) -> np.ndarray:
+        raise RuntimeError("out of patience")
+
+    with pytest.raises(RuntimeError, match="out of patience"):
+        imn.score_images(images, scorer=broken)
+
+
+def test_moran_equals_the_specification_and_leaves_labels_empty(images: np.ndarray) -> None:
+    mask = np.ones(images.shape[1:], bool)
+    mask[:, :7] = False
+    frame = imn.score_images(images, mask, scorer="moran")
+    expected = [reference.morans_i(image.astype(np.float32), mask) for image in images]
+    assert np.allclose(frame["score"], expected, atol=1e-5)
+    assert frame["label"].isna().all()
+    assert frame[list(PROBABILITY_COLUMNS)].isna().all(axis=None)
+
+
+def test_nan_is_not_measured(images: np.ndarray) -> None:
+    mask = np.ones(images.shape[1:], bool)
+    mask[5:9] = False
+    with_nan = np.where(mask, images, np.nan)
+    assert np.allclose(
+        imn.score_images(with_nan, scorer="moran")["score"], imn.score_images(images, mask, scorer="moran")["score"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"images": np.zeros(5)}, "shape"),
+        ({"images": np.zeros((2, 0, 5))}, "shape"),
+        ({"images": np.zeros((1, 4, 4), complex)}, "real numbers"),
+        ({"images": np.zeros((1, 4, 4)), "mask": np.ones((4, 5))}, "mask has shape"),
+        ({"images": np.zeros((1, 4, 4)), "scorer": "magic"}, "unknown scorer"),
+        ({"images": np.zeros((1, 4, 4)), "precision": "f64"}, "precision"),
+        ({"images": np.zeros((1, 4, 4)), "device": "tpu"}, "unknown device"),
+        ({"images": np.zeros((1, 4, 4)), "scorer": "moran", "model": "x"}, "uses no model"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(arguments: dict, text: str) -> None:
+    with pytest.raises(imn.ArgumentError, match=text):
+        imn.score_images(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"device": "cuda:0"}, {"scorer": "tensorrt"}])
+def test_what_is_not_there_yet_says_so(arguments: dict) -> None:
+    with pytest.raises(imn.UnavailableError):
+        imn.score_images(np.zeros((1, 4, 4)), **arguments)
+
+
+def test_progress_reaches_the_total(images: np.ndarray) -> None:
+    calls: list[tuple[int, int]] = []
+    imn.score_images(images, scorer="moran", progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (len(images), len(images))
+
+
+def test_an_exception_of_progress_stops_the_work(images: np.ndarray) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imn.score_images(np.tile(images, (30, 1, 1)), progress=stop)
+    assert _core is not None and len(imn.score_images(images)) == len(images)
