@@ -42,10 +42,10 @@ class PythonProgress {
 };
 
 // The sink that the keyword arguments of score_windows and score_stack ask for.
-std::unique_ptr<pipeline::ImageSink> make_sink(const std::optional<ScorerHandle>& scorer,
+std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandle>& scorer,
                                                const std::optional<std::string>& preprocess_id,
                                                const std::optional<std::string>& statistic, int threads) {
-  if (scorer.has_value() == statistic.has_value()) throw ArgumentError("exactly one of scorer and statistic is needed");
+  if ((scorer != nullptr) == statistic.has_value()) throw ArgumentError("exactly one of scorer and statistic is needed");
   if (statistic) {
     if (*statistic != "moran") throw ArgumentError("unknown statistic '" + *statistic + "'; known: moran");
     return pipeline::make_classical_sink(score::morans_i, threads);
@@ -77,7 +77,7 @@ py::dict to_dict(const pipeline::Timings& t) {
 // Runs `loop(sink, options, out)` without the GIL: it touches no Python object but the progress callback, which takes
 // the GIL for itself, and the arrays are held by the caller's frame.
 template <typename Loop>
-py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, int threads, std::int64_t memory_limit,
+py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads, std::int64_t memory_limit,
                    py::object callback, Loop&& loop) {
   PythonProgress progress(std::move(callback));
   pipeline::Options options;
@@ -89,30 +89,32 @@ py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, int threads, std::
   pipeline::Timings timings;
   {
     const py::gil_scoped_release release;
+    std::optional<FeedLock> feeding;
+    if (scorer != nullptr) feeding.emplace(*scorer);
     timings = loop(sink, options, values);
   }
   return py::make_tuple(out, to_dict(timings));
 }
 
 py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
-                        const std::optional<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
+                        const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
                         const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
                         py::object progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
   const io::Dataset& dataset = handle.get();
-  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, threads, memory_limit, std::move(progress),
+  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
                     return pipeline::score_windows(dataset, windows, s, options, out);
                   });
 }
 
 py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
-                      const std::optional<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
+                      const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
                       const std::optional<std::string>& statistic, int threads, py::object progress) {
   const ImageStack stack = as_stack(images, mask);
   const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
-  return run_loop(stack.n, *sink, threads, 0, std::move(progress),
+  return run_loop(stack.n, *sink, scorer.get(), threads, 0, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
                     return pipeline::score_stack(stack, s, options, out);
                   });
