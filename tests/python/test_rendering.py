@@ -26,9 +26,10 @@ def lightness(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def test_colour_map_rises_evenly_in_lightness() -> None:
-    steps = np.diff(lightness(rendering.colour_table()))
+    # Every fifth colour: between neighbours the rounding to 8 bits outweighs the step.
+    steps = np.diff(lightness(rendering.colour_table()[::5]))
     assert steps.min() > 0
-    assert steps.max() < 4 * steps.mean()
+    assert steps.max() < 2 * steps.mean()
 
 
 def test_levels_are_linear_between_zero_and_the_upper_level() -> None:
