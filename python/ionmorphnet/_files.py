@@ -1,0 +1,50 @@
+"""Writing files so that nobody ever meets half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ionmorphnet.errors import FileError
+
+# Errors that concern the file being written although they carry no file name.
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and move it to ``path`` when the block succeeds.
+
+    A block that fails or is interrupted leaves ``path`` as it was and removes the temporary file. The temporary name is
+    unique, so concurrent writers do not meet, and it keeps the suffix, because some writers choose the format by it.
+
+    Args:
+        path: The file to write. Through a symbolic link the file it points to is replaced, not the link.
+
+    Yields:
+        Path in the same folder (a rename across file systems is not atomic). The block must create a file there.
+
+    Raises:
+        FileError: The folder does not exist, ``path`` is a folder, or the file cannot be written or moved into place.
+    """
+    shown = Path(path)
+    target = shown.resolve() if shown.is_symlink() else shown
+    if target.is_dir():
+        raise FileError(f"{shown}: is a folder, a file name is needed")
+    if not target.parent.is_dir():
+        raise FileError(f"{shown}: the folder {target.parent} does not exist")
+    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        # The temporary name means nothing to the reader of the message: name the file that was asked for.
+        if error.filename == os.fspath(temporary) or error.errno in _DISK_ERRORS:
+            raise FileError(f"{shown}: cannot be written: {error.strerror}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)

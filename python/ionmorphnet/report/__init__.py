@@ -1,0 +1,8 @@
+"""The report: one self-contained HTML file to judge the picks of a section by eye."""
+
+from __future__ import annotations
+
+from ionmorphnet.report.data import ReportData
+from ionmorphnet.report.page import MAX_PICTURES, render_report, write_report
+
+__all__ = ["MAX_PICTURES", "ReportData", "render_report", "write_report"]

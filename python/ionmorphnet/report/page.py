@@ -1,0 +1,163 @@
+"""Putting the page together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.rendering import CLIP_QUANTILE
+from ionmorphnet.report import pictures, table
+from ionmorphnet.report.classes import image_classes, probability_columns
+from ionmorphnet.report.data import ReportData
+from ionmorphnet.report.spectrum import mean_spectrum
+
+MAX_PICTURES = 500
+_ASSETS = resources.files("ionmorphnet.report") / "assets"
+_SCRIPTS = ("dom.js", "histogram.js", "spectrum.js", "dialog.js", "rows.js", "picks.js", "main.js")
+
+
+def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
+    """Render the report as one HTML document that loads nothing from anywhere.
+
+    Args:
+        data: What to show.
+        max_pictures: Picks beyond this rank are listed without a picture, which keeps the file small; the page says so.
+
+    Returns:
+        The document. It needs no network, and a content security policy in it forbids any.
+
+    Raises:
+        ArgumentError: ``max_pictures`` is negative.
+    """
+    if max_pictures < 0:
+        raise ArgumentError(f"max_pictures must not be negative, not {max_pictures}")
+    images = data.images[:max_pictures]
+    factor = pictures.block_factor((data.tic.shape[0], data.tic.shape[1]), len(images))
+    tic_factor = pictures.block_factor((data.tic.shape[0], data.tic.shape[1]), 1)
+    classes = image_classes([data.frame, data.all_scores])
+    spectrum = mean_spectrum(data)
+    payload = {
+        "name": data.title,
+        "table": table.plain_columns(data.frame),
+        "probabilities": probability_columns(data.frame),
+        "classes": [c._asdict() for c in classes],
+        "pictures": [asdict(pictures.picture(image, factor)) for image in images],
+        "geometry": pictures.geometry(data, factor),
+        "spectrum": spectrum,
+        "histogram": table.histogram(data),
+    }
+    script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();"
+    environment = Environment(
+        loader=PackageLoader("ionmorphnet.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = _shown
+    return environment.get_template("report.html").render(
+        data=data,
+        cut=_cut_text(data),
+        scorer=_scorer_text(data),
+        tic=pictures.picture(data.tic, tic_factor),
+        tic_geometry=pictures.geometry(data, tic_factor),
+        area=pictures.measured_area(data),
+        class_counts=table.class_counts(data),
+        histogram=payload["histogram"],
+        spectrum=spectrum,
+        pictured=len(images),
+        factor=factor,
+        quantile=CLIP_QUANTILE,
+        facts=_fact_sections(data.facts),
+        timings=_timings(data),
+        style=Markup(_asset("report.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        payload=_embedded_json(payload),
+    )
+
+
+def write_report(path: str | os.PathLike[str], data: ReportData, *, max_pictures: int = MAX_PICTURES) -> None:
+    """Write ``render_report`` to a file.
+
+    Raises:
+        ArgumentError: As ``render_report``.
+        FileError: The file cannot be written; nothing half-written is left.
+    """
+    page = render_report(data, max_pictures=max_pictures)
+    with atomic_path(path) as temporary:
+        # File names of foreign encoding arrive with lone surrogates, which UTF-8 does not have.
+        temporary.write_bytes(page.encode("utf-8", "replace"))
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _embedded_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _cut_text(data: ReportData) -> str:
+    top, least, threshold = (data.fact("parameters", key) for key in ("top", "min_score", "threshold"))
+    parts = [f"top {top}"] if top is not None else []
+    if least is not None:
+        parts.append(f"score ≥ {_shown(least)}")
+    if not parts and threshold is not None:
+        parts.append(f"score ≥ {_shown(threshold)} (threshold of the model)")
+    return " and ".join(parts) or "not stated"
+
+
+def _scorer_text(data: ReportData) -> str:
+    names = [data.fact("scorer"), data.fact("model", "name")]
+    return ", ".join(str(name) for name in names if name) or "not stated"
+
+
+def _fact_sections(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """Single facts under "Run", each mapping under its own heading; timings have their own table."""
+    single = [(key, value) for key, value in facts.items() if not isinstance(value, Mapping)]
+    sections = [("run", single)] if single else []
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and key != "timings" and value:
+            sections.append((key, list(value.items())))
+    return sections
+
+
+def _timings(data: ReportData) -> list[tuple[str, float, float]]:
+    """Stage, seconds, share of the longest."""
+    timings = data.fact("timings")
+    if not isinstance(timings, Mapping):
+        return []
+    stages = [(str(k), float(v)) for k, v in timings.items() if isinstance(v, int | float)]
+    longest = max((seconds for _, seconds in stages), default=0.0)
+    return [(name, seconds, seconds / longest if longest > 0 else 0.0) for name, seconds in stages]
+
+
+def _shown(value: Any) -> str:
+    """A fact as short text."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(v) for v in value) or "–"
+    return str(value)
