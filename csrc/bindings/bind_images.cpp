@@ -1,7 +1,120 @@
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/arrays.h"
 #include "bindings/register.h"
+#include "images/bin.h"
+#include "images/candidate_axis.h"
+#include "images/mz_window.h"
+#include "images/summary.h"
+#include "io/dataset.h"
+
+namespace py = pybind11;
 
 namespace imn::bindings {
+namespace {
 
-void register_images(pybind11::module_&) {}
+using DatasetPtr = std::shared_ptr<const io::Dataset>;
+
+void require_same_length(const DoubleArray& a, const DoubleArray& b) {
+  if (a.ndim() != 1 || b.ndim() != 1 || a.shape(0) != b.shape(0)) {
+    throw ArgumentError("m/z bounds must be two arrays of the same length");
+  }
+}
+
+// (n, 2) windows of a list of m/z values: the tolerance becomes bounds in images/mz_window.h alone.
+py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
+  std::vector<double> lo, hi;
+  for (py::ssize_t i = 0; i < mz.size(); ++i) {
+    const auto window =
+        ppm ? images::ppm_window(mz.data()[i], half_width) : images::tol_window(mz.data()[i], half_width);
+    lo.push_back(window.lo);
+    hi.push_back(window.hi);
+  }
+  return py::make_tuple(to_numpy(std::move(lo)), to_numpy(std::move(hi)));
+}
+
+py::array_t<float> bin_images(const DatasetPtr& dataset, const DoubleArray& lo, const DoubleArray& hi, float unmeasured,
+                              int threads) {
+  require_same_length(lo, hi);
+  std::vector<images::MzWindow> windows;
+  for (py::ssize_t i = 0; i < lo.size(); ++i) windows.push_back({lo.data()[i], hi.data()[i]});
+  (void)dataset->pixels();  // several z planes: refused before the images are allocated
+  py::array_t<float> out({lo.size(), py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  images::BinOptions options;
+  options.threads = threads;
+  options.unmeasured = unmeasured;
+  const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  {
+    // Safe: `out` is not yet known to Python, the windows are copied, and the dataset is immutable and held.
+    const py::gil_scoped_release release;
+    images::bin_images(*dataset, windows, options, values);
+  }
+  return out;
+}
+
+py::tuple mean_spectrum(const DatasetPtr& dataset, double ppm, int threads) {
+  images::MeanSpectrum mean;
+  {
+    // Safe: no Python object is touched; the dataset is immutable and held.
+    const py::gil_scoped_release release;
+    mean = images::mean_spectrum(*dataset, ppm, threads);
+  }
+  return py::make_tuple(to_numpy(std::move(mean.mz)), to_numpy(std::move(mean.intensity)));
+}
+
+py::array_t<float> tic_image(const DatasetPtr& dataset, float unmeasured, int threads) {
+  (void)dataset->pixels();
+  py::array_t<float> out({py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  {
+    // Safe: `out` is not yet known to Python; the dataset is immutable and held.
+    const py::gil_scoped_release release;
+    images::tic_image(*dataset, unmeasured, threads, values);
+  }
+  return out;
+}
+
+py::tuple candidate_axis(const DatasetPtr& dataset, const std::string& kind, double min_frequency, double ppm,
+                         int threads) {
+  images::AxisOptions options;
+  if (kind == "bins") {
+    options.kind = images::AxisKind::bins;
+  } else if (kind == "peaks") {
+    options.kind = images::AxisKind::peaks;
+  } else if (kind != "auto") {
+    throw ArgumentError("candidate_axis: kind must be 'auto', 'bins' or 'peaks', not '" + kind + "'");
+  }
+  options.min_frequency = min_frequency;
+  options.ppm = ppm;
+  options.threads = threads;
+  images::CandidateAxis axis;
+  {
+    // Safe: no Python object is touched; the dataset is immutable and held.
+    const py::gil_scoped_release release;
+    axis = images::candidate_axis(*dataset, options);
+  }
+  return py::make_tuple(to_numpy(std::move(axis.mz)), to_numpy(std::move(axis.mz_lo)), to_numpy(std::move(axis.mz_hi)),
+                        to_numpy(std::move(axis.frequency)), axis.method);
+}
+
+}  // namespace
+
+void register_images(py::module_& m) {
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  m.def("mz_windows", &windows_around, py::arg("mz"), py::arg("half_width"), py::arg("ppm"));
+  m.def("bin_images", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::arg("unmeasured") = kNaN,
+        py::arg("threads") = 0);
+  m.def("mean_spectrum", &mean_spectrum, py::arg("dataset"), py::arg("ppm") = 0.0, py::arg("threads") = 0);
+  m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0);
+  m.def("candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
+        py::arg("min_frequency") = -1.0, py::arg("ppm") = 0.0, py::arg("threads") = 0);
+}
 
 }  // namespace imn::bindings

@@ -15,7 +15,7 @@ struct AxisOptions {
   AxisKind kind = AxisKind::automatic;
   double min_frequency =
       -1.0;          // share of spectra that must show a peak (processed centroid); < 0: chosen from the data
-  double ppm = 0.0;  // width of one peak over the section; 0: estimated from the data
+  double ppm = 0.0;  // half width of a channel of processed centroids; 0: estimated from the data
   int threads = 0;
   const std::atomic<bool>* cancel = nullptr;
 };

@@ -1,0 +1,13 @@
+// The CPU implementation behind bin_images; arguments are checked there.
+#pragma once
+
+#include <span>
+
+#include "images/bin.h"
+
+namespace imn::images {
+
+void bin_images_cpu(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
+                    std::span<float> out);
+
+}  // namespace imn::images

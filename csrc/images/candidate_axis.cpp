@@ -1,0 +1,95 @@
+#include "images/candidate_axis.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "images/axis_kinds.h"
+#include "images/moments.h"
+#include "images/occupancy.h"
+
+namespace imn::images {
+namespace {
+
+constexpr double kLoneBinPpm = 5.0;
+
+}  // namespace
+
+std::vector<MzWindow> bin_windows(std::span<const double> mz) {
+  const std::size_t n = mz.size();
+  std::vector<MzWindow> windows(n);
+  if (n == 1) windows[0] = ppm_window(mz[0], kLoneBinPpm);
+  for (std::size_t i = 0; n > 1 && i < n; ++i) {
+    const double left = i > 0 ? 0.5 * (mz[i] - mz[i - 1]) : 0.5 * (mz[1] - mz[0]);
+    const double right = i + 1 < n ? 0.5 * (mz[i + 1] - mz[i]) : 0.5 * (mz[i] - mz[i - 1]);
+    windows[i] = {mz[i] - left, mz[i] + right};
+    // Rounding must not let two windows share a value, nor a window lose its own bin (repeated m/z).
+    if (i > 0 && windows[i].lo <= windows[i - 1].hi) {
+      windows[i].lo = std::nextafter(windows[i - 1].hi, std::numeric_limits<double>::infinity());
+    }
+    windows[i].lo = std::min(windows[i].lo, mz[i]);
+    windows[i].hi = std::max(windows[i].hi, mz[i]);
+  }
+  return windows;
+}
+
+void fill_frequency(const io::Dataset& dataset, const AxisOptions& options, CandidateAxis& axis) {
+  std::vector<MzWindow> windows;
+  for (std::size_t i = 0; i < axis.mz.size(); ++i) windows.push_back({axis.mz_lo[i], axis.mz_hi[i]});
+  const Occupancy found = occupancy(dataset, windows, axis.mz, options.threads, options.cancel);
+  axis.frequency.clear();
+  for (const std::int64_t spectra : found.spectra) {
+    axis.frequency.push_back(static_cast<double>(spectra) / static_cast<double>(dataset.n_spectra()));
+  }
+}
+
+CandidateAxis axis_of_bins(const io::Dataset& dataset, const AxisOptions& options) {
+  CandidateAxis axis;
+  if (dataset.mode() == io::Mode::continuous) {
+    axis.mz.assign(dataset.shared_mz().begin(), dataset.shared_mz().end());
+    axis.method = "bins of the shared axis";
+  } else {
+    axis.mz = common_grid(dataset);
+    axis.method = "bins of a common grid at the spacing of the spectra";
+  }
+  for (const MzWindow& window : bin_windows(axis.mz)) {
+    axis.mz_lo.push_back(window.lo);
+    axis.mz_hi.push_back(window.hi);
+  }
+  fill_frequency(dataset, options, axis);
+  return axis;
+}
+
+CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& options) {
+  if (!std::isfinite(options.ppm) || options.ppm < 0.0) throw ArgumentError("candidate_axis: ppm must be positive");
+  if (!(options.min_frequency <= 1.0)) throw ArgumentError("candidate_axis: min_frequency must be at most 1");
+  const bool centroid = dataset.spectrum_type() == io::SpectrumType::centroid;
+  const bool continuous = dataset.mode() == io::Mode::continuous;
+  CandidateAxis axis;
+  if (options.kind == AxisKind::bins || (options.kind == AxisKind::automatic && centroid && continuous)) {
+    if (centroid && !continuous) {
+      throw ArgumentError("candidate_axis: " + dataset.path() +
+                          " holds processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
+    }
+    axis = axis_of_bins(dataset, options);
+  } else if (centroid && !continuous) {
+    return axis_of_centroids(dataset, options);
+  } else {
+    axis = axis_of_profile(dataset, options);
+  }
+  if (options.min_frequency > 0.0) {
+    CandidateAxis kept;
+    kept.method = axis.method;
+    for (std::size_t i = 0; i < axis.mz.size(); ++i) {
+      if (axis.frequency[i] < options.min_frequency) continue;
+      kept.mz.push_back(axis.mz[i]);
+      kept.mz_lo.push_back(axis.mz_lo[i]);
+      kept.mz_hi.push_back(axis.mz_hi[i]);
+      kept.frequency.push_back(axis.frequency[i]);
+    }
+    return kept;
+  }
+  return axis;
+}
+
+}  // namespace imn::images

@@ -1,0 +1,106 @@
+#include "images/peak_density.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "core/parallel_for.h"
+
+namespace imn::images {
+namespace {
+
+constexpr double kMostCells = 1 << 23;
+constexpr double kBlockPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
+
+// Mean of counts without those that stand out of a Poisson distribution of that mean.
+double clipped_mean(const double* counts, std::size_t n) {
+  double limit = INFINITY;
+  double mean = 0.0;
+  for (int round = 0; round < 20; ++round) {
+    double sum = 0.0;
+    double kept = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (counts[i] > limit) continue;
+      sum += counts[i];
+      kept += 1.0;
+    }
+    const double next = kept > 0.0 ? sum / kept : 0.0;
+    const double next_limit = next + 3.0 * std::sqrt(next) + 1.0;
+    if (next_limit >= limit) break;
+    mean = next;
+    limit = next_limit;
+  }
+  return mean;
+}
+
+}  // namespace
+
+PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, int threads, const std::atomic<bool>* cancel) {
+  const auto [lowest, highest] = dataset.mz_range();
+  if (!(lowest > 0.0) || !(highest >= lowest)) {
+    below_.assign(2, 0);
+    return;
+  }
+  const double range = 1e6 * std::log(highest / lowest);
+  cell_ = std::max(finest, range / (kMostCells - 16.0));
+  origin_ = 1e6 * std::log(lowest) - 4.0 * cell_;
+  const auto cells = static_cast<std::size_t>(range / cell_) + 9;
+  below_.assign(cells + 1, 0);
+  std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
+  const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
+    io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
+    for (auto i = begin; i < end; ++i) {
+      dataset.read_spectrum(i, spectrum);
+      for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+        if (spectrum.intensity[p] == 0.0) continue;
+        const auto cell = static_cast<std::size_t>((1e6 * std::log(spectrum.mz[p]) - origin_) / cell_);
+        // One table for all threads, since a table each would multiply the memory; collisions are rare.
+        std::atomic_ref<std::uint64_t>(below_[std::min(cell, cells - 1) + 1]).fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+  };
+  parallel_for(dataset.n_spectra(), 64, threads, body, cancel);
+  for (std::size_t c = 1; c < below_.size(); ++c) below_[c] += below_[c - 1];
+}
+
+double PeakDensity::count(std::int64_t first, std::int64_t last) const {
+  first = std::clamp<std::int64_t>(first, 0, cells());
+  last = std::clamp<std::int64_t>(last, first, cells());
+  return static_cast<double>(below_[static_cast<std::size_t>(last)] - below_[static_cast<std::size_t>(first)]);
+}
+
+void PeakDensity::find_background(const PeakWidth& width, int threads) {
+  block_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockPpm / cell_));
+  level_.assign(static_cast<std::size_t>((cells() + block_ - 1) / block_), 0.0);
+  const auto body = [&](std::int64_t begin, std::int64_t end, int) {
+    std::vector<double> counts;
+    for (auto b = begin; b < end; ++b) {
+      const double sd = width.at(position(static_cast<double>(b * block_ + block_ / 2))) / cell_;
+      const std::int64_t box = std::max<std::int64_t>(1, std::llround(3.0 * sd));
+      counts.clear();
+      // A last short block borrows from the one before it.
+      const std::int64_t end_cell = std::min(cells(), (b + 1) * block_);
+      const std::int64_t begin_cell = std::max<std::int64_t>(0, std::min(b * block_, end_cell - block_));
+      for (std::int64_t c = begin_cell; c + box <= end_cell; c += box) counts.push_back(count(c, c + box));
+      level_[static_cast<std::size_t>(b)] = clipped_mean(counts.data(), counts.size()) / static_cast<double>(box);
+    }
+  };
+  parallel_for(static_cast<std::int64_t>(level_.size()), 8, threads, body);
+}
+
+double PeakDensity::background(std::int64_t cell, double sd_cells) const {
+  const double level = level_[static_cast<std::size_t>(std::clamp<std::int64_t>(cell, 0, cells() - 1) / block_)];
+  constexpr int kBoxes = 24;
+  std::array<double, kBoxes> near;
+  const std::int64_t box = std::max<std::int64_t>(1, std::llround(3.0 * sd_cells));
+  int n = 0;
+  for (int b = 1; b <= kBoxes / 2; ++b) {
+    const std::int64_t gap = box / 2 + b * box;
+    near[static_cast<std::size_t>(n++)] = count(cell + gap, cell + gap + box);
+    near[static_cast<std::size_t>(n++)] = count(cell - gap - box, cell - gap);
+  }
+  std::nth_element(near.begin(), near.begin() + kBoxes / 2, near.end());
+  return std::max(level, near[kBoxes / 2] / static_cast<double>(box));
+}
+
+}  // namespace imn::images

@@ -1,0 +1,41 @@
+// Histogram of all peak positions of a processed centroid file on the ln(m/z) axis, with its local background.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "images/peak_width.h"
+#include "io/dataset.h"
+
+namespace imn::images {
+
+// Cells of equal width in ppm. Memory does not depend on the number of peaks: at most 64 MiB.
+class PeakDensity {
+ public:
+  // Counts the non-zero peaks of every spectrum. `finest`: width of a cell in ppm, unless the range needs too many.
+  PeakDensity(const io::Dataset& dataset, double finest, int threads, const std::atomic<bool>* cancel);
+
+  std::int64_t cells() const { return static_cast<std::int64_t>(below_.size()) - 1; }
+  double cell_ppm() const { return cell_; }
+  // Position (1e6 * ln(m/z)) of the middle of a cell, and back.
+  double position(double cell) const { return origin_ + (cell + 0.5) * cell_; }
+  std::int64_t cell_of(double position) const { return static_cast<std::int64_t>((position - origin_) / cell_); }
+  // Peaks in the cells [first, last), clipped to the range.
+  double count(std::int64_t first, std::int64_t last) const;
+  double peaks() const { return static_cast<double>(below_.back()); }
+
+  // Random peaks per cell around a cell: the larger of the level of its block and that of its near neighbourhood, each
+  // without what stands out of it. `width` is the standard deviation of a channel in cells.
+  void find_background(const PeakWidth& width, int threads);
+  double background(std::int64_t cell, double sd_cells) const;
+
+ private:
+  double origin_ = 0.0;
+  double cell_ = 1.0;
+  std::vector<std::uint64_t> below_;  // peaks below each cell border
+  std::int64_t block_ = 1;            // cells
+  std::vector<double> level_;         // peaks per cell, of every block
+};
+
+}  // namespace imn::images

@@ -1,0 +1,185 @@
+#include "images/peak_mixture.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "images/poisson.h"
+
+namespace imn::images {
+namespace {
+
+constexpr int kRounds = 8;
+constexpr int kSteps = 60;            // of expectation-maximisation per round
+constexpr double kReach = 4.5;        // standard deviations a component is evaluated over
+constexpr double kApart = 1.2;        // standard deviations between components at least
+constexpr double kModelError = 0.05;  // relative error granted to the fitted shape
+
+// Share of a unit normal distribution in each of the cells around `position`.
+struct Shape {
+  std::ptrdiff_t first = 0;
+  std::vector<double> share;
+};
+
+void evaluate(double position, double sd, std::ptrdiff_t cells, Shape& shape) {
+  const auto from = static_cast<std::ptrdiff_t>(std::floor(position - kReach * sd));
+  const auto to = static_cast<std::ptrdiff_t>(std::ceil(position + kReach * sd));
+  shape.first = std::clamp<std::ptrdiff_t>(from, 0, cells);
+  const std::ptrdiff_t last = std::clamp<std::ptrdiff_t>(to + 1, shape.first, cells);
+  shape.share.resize(static_cast<std::size_t>(last - shape.first));
+  const double scale = 1.0 / (sd * std::sqrt(2.0));
+  double below = std::erf((static_cast<double>(shape.first) - 0.5 - position) * scale);
+  for (std::size_t i = 0; i < shape.share.size(); ++i) {
+    const double above = std::erf((static_cast<double>(shape.first) + static_cast<double>(i) + 0.5 - position) * scale);
+    shape.share[i] = 0.5 * (above - below);
+    below = above;
+  }
+}
+
+class Fit {
+ public:
+  Fit(const std::vector<double>& counts, const MixtureOptions& options)
+      : counts_(counts), options_(options), model_(counts.size(), options.background) {}
+
+  const std::vector<PeakComponent>& components() const { return components_; }
+  std::vector<PeakComponent>& components() { return components_; }
+
+  void add(PeakComponent component) {
+    const auto at = std::lower_bound(components_.begin(), components_.end(), component,
+                                     [](const auto& a, const auto& b) { return a.position < b.position; });
+    components_.insert(at, component);
+  }
+
+  void optimise() {
+    for (int step = 0; step < kSteps; ++step) {
+      update_model();
+      double moved = 0.0;
+      for (std::size_t k = 0; k < components_.size(); ++k) {
+        auto& [position, peaks] = components_[k];
+        const Shape& shape = shapes_[k];
+        double weight = 0.0;
+        double centre = 0.0;
+        double inside = 0.0;
+        for (std::size_t i = 0; i < shape.share.size(); ++i) {
+          const std::size_t c = static_cast<std::size_t>(shape.first) + i;
+          inside += shape.share[i];
+          if (counts_[c] == 0.0 || model_[c] <= 0.0) continue;
+          const double share = counts_[c] * peaks * shape.share[i] / model_[c];
+          weight += share;
+          centre += share * static_cast<double>(c);
+        }
+        if (weight <= 1e-9) {
+          peaks = 0.0;
+          continue;
+        }
+        moved = std::max(
+            moved, std::abs(centre / weight - position) / options_.sd + std::abs(weight - peaks) / (weight + peaks));
+        position = centre / weight;
+        peaks = weight / std::max(inside, 0.1);
+      }
+      if (moved < 1e-3) break;
+    }
+    std::erase_if(components_, [&](const auto& c) { return c.peaks < options_.fewest_peaks; });
+    update_model();
+  }
+
+  // Places where the counts within one standard deviation exceed the model, most significant first; none closer than
+  // three standard deviations to a better one.
+  std::vector<PeakComponent> unexplained() const {
+    const auto n = static_cast<std::ptrdiff_t>(counts_.size());
+    const auto half = std::max<std::ptrdiff_t>(0, std::llround(options_.sd));
+    struct Place {
+      double log10_p;
+      PeakComponent component;
+    };
+    std::vector<Place> places;
+    double seen = 0.0;
+    double expected = 0.0;
+    for (std::ptrdiff_t c = -half; c < n; ++c) {
+      if (c + half < n) {
+        seen += counts_[static_cast<std::size_t>(c + half)];
+        expected += model_[static_cast<std::size_t>(c + half)];
+      }
+      if (c - half - 1 >= 0) {
+        seen -= counts_[static_cast<std::size_t>(c - half - 1)];
+        expected -= model_[static_cast<std::size_t>(c - half - 1)];
+      }
+      if (c < 0 || seen < options_.fewest_peaks) continue;
+      const double level = std::max(expected, 1e-12);
+      if (seen - level < 4.0 * std::sqrt(level)) continue;
+      const double log10_p = log10_poisson_tail(seen, level * (1.0 + (components_.empty() ? 0.0 : kModelError)));
+      if (log10_p > options_.log10_p) continue;
+      places.push_back({log10_p, {static_cast<double>(c), seen - level}});
+    }
+    // Equal significance (every count of a sharp peak lies in several boxes): the middle of the run is the best start;
+    // expectation-maximisation does the rest.
+    std::stable_sort(places.begin(), places.end(),
+                     [](const Place& a, const Place& b) { return a.log10_p < b.log10_p; });
+    std::vector<PeakComponent> chosen;
+    for (const Place& place : places) {
+      const auto near = [&](const std::vector<PeakComponent>& others, double distance) {
+        return std::any_of(others.begin(), others.end(), [&](const PeakComponent& other) {
+          return std::abs(other.position - place.component.position) < distance * options_.sd;
+        });
+      };
+      if (!near(chosen, 3.0) && !near(components_, kApart)) chosen.push_back(place.component);
+    }
+    return chosen;
+  }
+
+  // Removes the components that the others and the background explain as well.
+  bool prune() {
+    update_model();
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      const Shape& shape = shapes_[k];
+      double seen = 0.0;
+      double others = 0.0;
+      for (std::size_t i = 0; i < shape.share.size(); ++i) {
+        const std::size_t c = static_cast<std::size_t>(shape.first) + i;
+        if (std::abs(static_cast<double>(c) - components_[k].position) > 1.5 * options_.sd + 0.5) continue;
+        seen += counts_[c];
+        others += model_[c] - components_[k].peaks * shape.share[i];
+      }
+      if (log10_poisson_tail(seen, std::max(others, 1e-12)) > options_.log10_p) {
+        components_.erase(components_.begin() + static_cast<std::ptrdiff_t>(k));
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  void update_model() {
+    std::fill(model_.begin(), model_.end(), options_.background);
+    shapes_.resize(components_.size());
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      evaluate(components_[k].position, options_.sd, static_cast<std::ptrdiff_t>(counts_.size()), shapes_[k]);
+      for (std::size_t i = 0; i < shapes_[k].share.size(); ++i) {
+        model_[static_cast<std::size_t>(shapes_[k].first) + i] += components_[k].peaks * shapes_[k].share[i];
+      }
+    }
+  }
+
+  const std::vector<double>& counts_;
+  const MixtureOptions& options_;
+  std::vector<PeakComponent> components_;
+  std::vector<Shape> shapes_;
+  std::vector<double> model_;  // expected count of every cell
+};
+
+}  // namespace
+
+std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options) {
+  Fit fit(counts, options);
+  for (int round = 0; round < kRounds; ++round) {
+    const auto more = fit.unexplained();
+    if (more.empty()) break;
+    for (const PeakComponent& component : more) fit.add(component);
+    fit.optimise();
+  }
+  while (fit.prune()) fit.optimise();
+  auto result = fit.components();
+  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+  return result;
+}
+
+}  // namespace imn::images

@@ -1,0 +1,129 @@
+#include "images/peak_width.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+
+namespace imn::images {
+namespace {
+
+constexpr std::int64_t kSampled = 256;  // spectra, spread evenly over the file
+constexpr std::int64_t kPartners = 8;   // each is compared with so many others
+constexpr double kResolution = 0.05;    // ppm, of the difference histogram
+constexpr double kFarthest = 1000.0;    // ppm, largest difference looked at
+constexpr std::size_t kBins = static_cast<std::size_t>(kFarthest / kResolution);
+constexpr std::size_t kSegments = 12;   // of the m/z range, each with a width of its own where its data suffice
+constexpr double kEnoughGlobal = 20.0;  // pairs above the even part
+constexpr double kEnoughSegment = 400.0;
+constexpr double kLeast = 0.25;  // ppm; float32 m/z values alone scatter by up to 0.1
+
+using Differences = std::vector<std::uint32_t>;
+
+// Differences |x_i - x_j| of the positions of two spectra.
+template <typename Take>
+void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& take) {
+  std::size_t first = 0;
+  for (const double x : a) {
+    while (first < b.size() && b[first] <= x - kFarthest) ++first;
+    for (std::size_t j = first; j < b.size() && b[j] < x + kFarthest; ++j) take(x, std::abs(b[j] - x));
+  }
+}
+
+// For a normal distribution 68.27 % lie within one and 95.45 % within two standard deviations: the smallest a with
+// count(a) / count(2a) at that ratio is the standard deviation. Only the core of the distribution is used, so ions
+// nearby and outliers do not widen it.
+std::optional<double> spread(const Differences& differences, double enough) {
+  constexpr double kRatio = 0.6827 / 0.9545;
+  for (const double reach : {15.0, 45.0, 135.0, 405.0, 1000.0}) {
+    const auto end = static_cast<std::size_t>(reach / kResolution);
+    const std::size_t outer = end * 2 / 3;
+    double even = 0.0;
+    for (std::size_t d = outer; d < end; ++d) even += differences[d];
+    even /= static_cast<double>(end - outer);
+    std::vector<double> excess(outer + 1, 0.0);
+    double all = 0.0;
+    for (std::size_t d = 0; d < outer; ++d) {
+      excess[d + 1] = excess[d] + differences[d] - even;
+      all += differences[d];
+    }
+    for (std::size_t a = 1; 2 * a <= outer; ++a) {
+      if (excess[2 * a] < enough || excess[2 * a] < 5.0 * std::sqrt(std::max(1.0, even * 2.0 * static_cast<double>(a))))
+        continue;
+      if (excess[a] < kRatio * excess[2 * a]) continue;
+      const double sd = static_cast<double>(a) * kResolution;
+      if (sd > reach / 5.0) break;  // the outer part still belongs to the peak: look further
+      return sd / std::sqrt(2.0);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+PeakWidth::PeakWidth(const io::Dataset& dataset) {
+  const std::int64_t n = dataset.n_spectra();
+  const std::int64_t sampled = std::min(n, kSampled);
+  std::vector<std::vector<double>> positions;
+  io::Spectrum spectrum;
+  for (std::int64_t s = 0; s < sampled; ++s) {
+    dataset.read_spectrum(s * n / sampled, spectrum);
+    std::vector<double> x;
+    for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+      if (spectrum.intensity[p] != 0.0) x.push_back(1e6 * std::log(spectrum.mz[p]));
+    }
+    if (!x.empty()) positions.push_back(std::move(x));
+  }
+  const std::size_t m = positions.size();
+  if (m < 2) return;
+
+  double lowest = positions.front().front();
+  double highest = lowest;
+  for (const auto& x : positions) {
+    lowest = std::min(lowest, x.front());
+    highest = std::max(highest, x.back());
+  }
+  const double width = std::max(1.0, (highest - lowest) / kSegments);
+  std::vector<Differences> differences(kSegments, Differences(kBins, 0));
+  const std::size_t partners = std::min(m / 2, static_cast<std::size_t>(kPartners));
+  for (std::size_t i = 0; i < m; ++i) {
+    for (std::size_t p = 1; p <= partners; ++p) {
+      // Partners at all distances up to half the section, so that drift counts as it does over the whole.
+      const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
+      if (j == i) continue;
+      compare(positions[i], positions[j], [&](double x, double d) {
+        const auto segment = std::min(kSegments - 1, static_cast<std::size_t>((x - lowest) / width));
+        const auto bin = static_cast<std::size_t>(d / kResolution);
+        if (bin < kBins) ++differences[segment][bin];
+      });
+    }
+  }
+  Differences total(kBins, 0);
+  for (const auto& part : differences) {
+    for (std::size_t d = 0; d < kBins; ++d) total[d] += part[d];
+  }
+  const auto global = spread(total, std::min(kEnoughGlobal, 2.0 * static_cast<double>(m)));
+  if (!global) return;
+  estimated_ = true;
+  typical_ = std::max(kLeast, *global);
+  for (std::size_t s = 0; s < kSegments; ++s) {
+    // A segment whose width is far from the section's is more likely a crowd of ions than a different instrument.
+    const double sd =
+        std::clamp(spread(differences[s], kEnoughSegment).value_or(typical_), typical_ / 4.0, typical_ * 4.0);
+    knots_.push_back(lowest + (static_cast<double>(s) + 0.5) * width);
+    sd_.push_back(std::max(kLeast, sd));
+  }
+}
+
+double PeakWidth::at(double position) const {
+  if (sd_.empty()) return typical_;
+  const auto above = std::lower_bound(knots_.begin(), knots_.end(), position);
+  if (above == knots_.begin()) return sd_.front();
+  if (above == knots_.end()) return sd_.back();
+  const auto i = static_cast<std::size_t>(above - knots_.begin());
+  const double share = (position - knots_[i - 1]) / (knots_[i] - knots_[i - 1]);
+  return sd_[i - 1] * (1.0 - share) + sd_[i] * share;
+}
+
+}  // namespace imn::images

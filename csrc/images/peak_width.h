@@ -1,0 +1,34 @@
+// How far the centroids of one ion scatter over the section, estimated from the data.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "io/dataset.h"
+
+namespace imn::images {
+
+// Standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together), as
+// a function of m/z. Peaks of different spectra are compared in pairs: those of one ion differ by sqrt(2) standard
+// deviations, those of unrelated ions evenly, so the even part is subtracted and the spread of the rest is measured.
+class PeakWidth {
+ public:
+  explicit PeakWidth(const io::Dataset& dataset);
+  explicit PeakWidth(double sd_ppm) : knots_{0.0}, sd_{sd_ppm}, typical_(sd_ppm) {}
+
+  // position: ln(m/z) in ppm, that is 1e6 * ln(m/z).
+  double at(double position) const;
+  double typical_ppm() const { return typical_; }
+  bool estimated() const { return estimated_; }
+
+ private:
+  std::vector<double> knots_;  // positions, ascending
+  std::vector<double> sd_;
+  double typical_ = kFallbackPpm;
+  bool estimated_ = false;
+
+  // Where there are no two spectra to compare: what a centroided high-resolution instrument typically shows.
+  static constexpr double kFallbackPpm = 3.0;
+};
+
+}  // namespace imn::images

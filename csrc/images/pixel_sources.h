@@ -1,0 +1,33 @@
+// Which spectra make up each measured pixel.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "io/dataset.h"
+
+namespace imn::images {
+
+// The further spectra of pixels that were measured more than once (Duplicates::sum), found by pixel.
+class ExtraSpectra {
+ public:
+  explicit ExtraSpectra(std::span<const io::Pixel> extra) : extra_(extra.begin(), extra.end()) {
+    std::stable_sort(extra_.begin(), extra_.end(),
+                     [](const io::Pixel& a, const io::Pixel& b) { return a.index < b.index; });
+  }
+
+  std::span<const io::Pixel> at(std::int64_t pixel) const {
+    if (extra_.empty()) return {};
+    const auto below = [](const io::Pixel& a, std::int64_t index) { return a.index < index; };
+    const auto first = std::lower_bound(extra_.begin(), extra_.end(), pixel, below);
+    const auto last = std::lower_bound(first, extra_.end(), pixel + 1, below);
+    return {first, last};
+  }
+
+ private:
+  std::vector<io::Pixel> extra_;
+};
+
+}  // namespace imn::images

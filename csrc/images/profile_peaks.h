@@ -1,0 +1,24 @@
+// Local maxima of a curve over bins that stand out of its noise.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace imn::images {
+
+struct ProfilePeak {
+  std::size_t apex;
+  std::size_t first, last;  // bins of the window, inclusive
+  double left, right;       // height of the valleys on both sides
+};
+
+// Noise of every bin: 1.4826 MAD of the first differences in a running stretch, over sqrt(2). Differences do not see
+// the baseline, and a median does not see the peaks.
+std::vector<double> running_noise(const std::vector<double>& curve);
+
+// Maxima that rise above the valleys on both sides by at least `threshold` (one a bin), in ascending order. A window
+// reaches down to the valley, or to where the curve falls to a tenth of the height over that side's valley: 97 % of
+// the area of a normal peak lie within, and further out neighbours and baseline weigh more than the peak.
+std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const std::vector<double>& threshold);
+
+}  // namespace imn::images

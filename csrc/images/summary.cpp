@@ -1,0 +1,102 @@
+#include "images/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "core/error.h"
+#include "core/parallel_for.h"
+#include "images/grouped_sum.h"
+#include "images/moments.h"
+#include "images/peak_width.h"
+#include "images/pixel_sources.h"
+
+namespace imn::images {
+namespace {
+
+constexpr double kMostBins = 1 << 26;
+
+double sum_of_spectrum(const io::Dataset& dataset, std::int64_t i, io::Spectrum& spectrum) {
+  if (dataset.mode() == io::Mode::continuous) {
+    spectrum.intensity.resize(dataset.shared_mz().size());
+    dataset.read_bins(i, 0, static_cast<std::int64_t>(spectrum.intensity.size()), spectrum.intensity.data());
+  } else {
+    dataset.read_spectrum(i, spectrum);
+  }
+  double total = 0.0;
+  for (const double value : spectrum.intensity) total += value;
+  return total;
+}
+
+// Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
+double bin_width_ppm(const io::Dataset& dataset, double lowest, double highest) {
+  if (dataset.spectrum_type() == io::SpectrumType::centroid) {
+    return std::max(1.0, 4.0 * PeakWidth(dataset).typical_ppm());
+  }
+  const auto points = static_cast<double>(common_grid(dataset).size());
+  return points > 1.0 ? std::log(highest / lowest) * 1e6 / (points - 1.0) : 5.0;
+}
+
+MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
+  const auto [lowest, highest] = dataset.mz_range();
+  if (!(lowest > 0.0) || !(highest >= lowest)) return {};  // no values at all
+  if (ppm == 0.0) ppm = bin_width_ppm(dataset, lowest, highest);
+  const double origin = std::log(lowest);
+  const double width = ppm * 1e-6;
+  const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
+  if (needed > kMostBins) {
+    throw ArgumentError("mean_spectrum: ppm=" + std::to_string(ppm) + " is too fine for the m/z range of the file");
+  }
+  const auto bins = static_cast<std::size_t>(needed);
+  std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
+  const auto add = [&](std::int64_t i, int worker, double* sums) {
+    io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
+    dataset.read_spectrum(i, spectrum);
+    for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+      const double position = std::clamp((std::log(spectrum.mz[p]) - origin) / width, 0.0, needed - 1.0);
+      sums[static_cast<std::size_t>(position)] += spectrum.intensity[p];
+    }
+  };
+  const std::vector<double> total = grouped_sum(dataset.n_spectra(), bins, threads, cancel, add);
+  MeanSpectrum mean;
+  for (std::size_t b = 0; b < bins; ++b) {
+    if (total[b] == 0.0) continue;
+    mean.mz.push_back(std::exp(origin + (static_cast<double>(b) + 0.5) * width));
+    mean.intensity.push_back(total[b] / static_cast<double>(dataset.n_spectra()));
+  }
+  return mean;
+}
+
+}  // namespace
+
+MeanSpectrum mean_spectrum(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
+  if (!std::isfinite(ppm) || ppm < 0.0) throw ArgumentError("mean_spectrum: ppm must be positive (0: from the data)");
+  if (dataset.mode() == io::Mode::processed) return mean_in_bins(dataset, ppm, threads, cancel);
+  Moments m = moments(dataset, threads, cancel);
+  return {std::move(m.mz), std::move(m.mean)};
+}
+
+void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::span<float> out,
+               const std::atomic<bool>* cancel) {
+  const auto pixels = dataset.pixels();
+  if (out.size() != static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height())) {
+    throw ArgumentError("tic_image: output has the wrong size");
+  }
+  std::fill(out.begin(), out.end(), unmeasured);
+  const ExtraSpectra extra(dataset.extra_spectra());
+  std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
+  const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
+    io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
+    for (auto p = begin; p < end; ++p) {
+      const io::Pixel pixel = pixels[static_cast<std::size_t>(p)];
+      double total = sum_of_spectrum(dataset, pixel.spectrum, spectrum);
+      for (const io::Pixel& further : extra.at(pixel.index)) {
+        total += sum_of_spectrum(dataset, further.spectrum, spectrum);
+      }
+      out[static_cast<std::size_t>(pixel.index)] = static_cast<float>(total);
+    }
+  };
+  parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);
+}
+
+}  // namespace imn::images

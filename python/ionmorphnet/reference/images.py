@@ -1,0 +1,102 @@
+"""Slow numpy specification of the image stage: binning, TIC and mean spectrum.
+
+Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows how
+they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Spectra = Sequence[tuple[FloatArray, FloatArray]]
+
+
+def windows(mz: npt.ArrayLike, *, ppm: float | None = None, tol: float | None = None) -> tuple[FloatArray, FloatArray]:
+    """Closed m/z intervals around ``mz`` (n,), half width ``ppm`` parts per million or ``tol`` m/z units.
+
+    Returns:
+        ``(lo, hi)``, each float64 (n,).
+    """
+    centre = np.asarray(mz, dtype=np.float64)
+    half = centre * np.float64(ppm) * 1e-6 if ppm is not None else np.full_like(centre, float(tol or 0.0))
+    return centre - half, centre + half
+
+
+def window_sum(mz: FloatArray, intensity: FloatArray, lo: float, hi: float) -> float:
+    """Sum in float64, from low to high m/z, of the intensities with ``lo <= mz <= hi``."""
+    total = 0.0
+    for value in intensity[(mz >= lo) & (mz <= hi)]:
+        total += float(value)
+    return total
+
+
+def bin_images(
+    spectra: Spectra,
+    pixel_index: Sequence[int],
+    shape: tuple[int, int],
+    lo: FloatArray,
+    hi: FloatArray,
+    *,
+    unmeasured: float = float("nan"),
+) -> npt.NDArray[np.float32]:
+    """Ion images of closed m/z windows.
+
+    Args:
+        spectra: one ``(mz, intensity)`` per spectrum.
+        pixel_index: linear pixel ``y * width + x`` of each spectrum; spectra that share a pixel are added.
+        shape: ``(height, width)``.
+        lo: lower bounds (n,), inclusive.
+        hi: upper bounds (n,), inclusive.
+        unmeasured: value of pixels without a spectrum.
+
+    Returns:
+        float32 (n, height, width), each value summed in float64 and rounded once.
+    """
+    sums = np.zeros((len(lo), shape[0] * shape[1]), dtype=np.float64)
+    measured = np.zeros(shape[0] * shape[1], dtype=bool)
+    for (mz, intensity), index in zip(spectra, pixel_index, strict=True):
+        measured[index] = True
+        for w in range(len(lo)):
+            sums[w, index] += window_sum(mz, intensity, float(lo[w]), float(hi[w]))
+    images = sums.astype(np.float32)
+    images[:, ~measured] = unmeasured
+    return images.reshape(len(lo), *shape)
+
+
+def tic_image(
+    spectra: Spectra, pixel_index: Sequence[int], shape: tuple[int, int], *, unmeasured: float = float("nan")
+) -> npt.NDArray[np.float32]:
+    """Total ion current: the sum of all intensities of each pixel, float32 (height, width)."""
+    everything = np.array([-np.inf]), np.array([np.inf])
+    return bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
+
+
+def mean_spectrum_continuous(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
+    """Mean over all spectra on their shared axis: ``(mz, intensity)``."""
+    total = np.zeros_like(spectra[0][1], dtype=np.float64)
+    for _, intensity in spectra:
+        total += intensity
+    return spectra[0][0], total / len(spectra)
+
+
+def mean_spectrum_processed(spectra: Spectra, ppm: float) -> tuple[FloatArray, FloatArray]:
+    """Mean over all spectra in bins of equal width ``ppm`` on the ln(m/z) axis, empty bins left out.
+
+    Bin ``floor((ln(mz) - ln(lowest)) / (ppm * 1e-6))``, lowest = smallest m/z of all spectra; its m/z is the bin's
+    middle.
+    """
+    mz = np.concatenate([m for m, _ in spectra])
+    intensity = np.concatenate([i for _, i in spectra])
+    if len(mz) == 0:
+        return np.empty(0), np.empty(0)
+    origin = np.log(mz.min())
+    bins = np.floor((np.log(mz) - origin) / (ppm * 1e-6)).astype(np.int64)
+    found, inverse = np.unique(bins, return_inverse=True)
+    total = np.zeros(len(found))
+    np.add.at(total, inverse, intensity)
+    keep = total != 0
+    return np.exp(origin + (found[keep] + 0.5) * ppm * 1e-6), total[keep] / len(spectra)
