@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/image_stack.h"
+#include "images/mz_window.h"
 
 namespace imn::bindings {
 
@@ -37,6 +38,16 @@ inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArr
     stack.mask = mask->data();
   }
   return stack;
+}
+
+// Two arrays of bounds as closed m/z windows.
+inline std::vector<images::MzWindow> as_windows(const DoubleArray& lo, const DoubleArray& hi) {
+  if (lo.ndim() != 1 || hi.ndim() != 1 || lo.size() != hi.size()) {
+    throw ArgumentError("m/z bounds must be two arrays of the same length");
+  }
+  std::vector<images::MzWindow> windows(static_cast<std::size_t>(lo.size()));
+  for (std::size_t i = 0; i < windows.size(); ++i) windows[i] = {lo.data()[i], hi.data()[i]};
+  return windows;
 }
 
 // Moves a vector into a numpy array without a copy.

@@ -102,10 +102,10 @@ py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, c
                         py::object progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
-  const io::Dataset& dataset = handle.get();
+  const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
-                    return pipeline::score_windows(dataset, windows, s, options, out);
+                    return pipeline::score_windows(*dataset, windows, s, options, out);
                   });
 }
 

@@ -17,6 +17,7 @@ class ModelSink final : public ImageSink {
 
   // The scorer writes into the caller's results: nothing may be in flight when they go away.
   ~ModelSink() override {
+    if (slot_ >= 0) scorer_.release(slot_);
     try {
       scorer_.drain();
     } catch (...) {  // an earlier exception is on its way; this one adds nothing

@@ -20,6 +20,7 @@ class CallbackScorer final : public Scorer {
   float* input(int) override { return input_.data(); }
   void submit(int, std::int64_t n, float* out) override { call_(input_.data(), n, out); }
   void drain() override {}
+  void release(int) override {}
 
  private:
   ScorerInfo info_;

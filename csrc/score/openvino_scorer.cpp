@@ -83,6 +83,11 @@ class OpenVinoScorer final : public Scorer {
     rethrow_error();
   }
 
+  void release(int index) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(index);
+  }
+
  private:
   Slot& slot(int index) { return slots_.at(static_cast<std::size_t>(index)); }
 

@@ -32,6 +32,8 @@ class Scorer {
   // n <= batch images are ready; their (n, n_outputs) results go to `out`, which must live until drain().
   virtual void submit(int slot, std::int64_t n, float* out) = 0;
   virtual void drain() = 0;
+  // Gives an acquired slot back without scoring it.
+  virtual void release(int slot) = 0;
 };
 
 struct OpenVinoOptions {
