@@ -129,9 +129,9 @@ def _scorer_text(data: ReportData) -> str:
 
 
 def _fact_sections(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Single facts under "Run", each mapping under its own heading; timings have their own table."""
+    """Single facts under "general", each mapping under its own heading; timings have their own table."""
     single = [(key, value) for key, value in facts.items() if not isinstance(value, Mapping)]
-    sections = [("run", single)] if single else []
+    sections = [("general", single)] if single else []
     for key, value in facts.items():
         if isinstance(value, Mapping) and key != "timings" and value:
             sections.append((key, list(value.items())))
