@@ -115,7 +115,7 @@ def _embedded_json(value: Any) -> Markup:
 
 def _cut_text(data: ReportData) -> str:
     top, least, threshold = (data.fact("parameters", key) for key in ("top", "min_score", "threshold"))
-    parts = [f"top {top}"] if top is not None else []
+    parts = [f"top {top:,}" if isinstance(top, int) else f"top {top}"] if top is not None else []
     if least is not None:
         parts.append(f"score ≥ {_shown(least)}")
     if not parts and threshold is not None:
