@@ -115,7 +115,7 @@ def _embedded_json(value: Any) -> Markup:
 
 def _cut_text(data: ReportData) -> str:
     top, least, threshold = (data.fact("parameters", key) for key in ("top", "min_score", "threshold"))
-    parts = [f"top {top}"] if top is not None else []
+    parts = [f"top {top:,}" if isinstance(top, int) else f"top {top}"] if top is not None else []
     if least is not None:
         parts.append(f"score ≥ {_shown(least)}")
     if not parts and threshold is not None:
@@ -129,9 +129,9 @@ def _scorer_text(data: ReportData) -> str:
 
 
 def _fact_sections(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Single facts under "Run", each mapping under its own heading; timings have their own table."""
+    """Single facts under "general", each mapping under its own heading; timings have their own table."""
     single = [(key, value) for key, value in facts.items() if not isinstance(value, Mapping)]
-    sections = [("run", single)] if single else []
+    sections = [("general", single)] if single else []
     for key, value in facts.items():
         if isinstance(value, Mapping) and key != "timings" and value:
             sections.append((key, list(value.items())))

@@ -35,24 +35,17 @@ def thin(intensity: NDArray[np.floating], max_points: int = MAX_POINTS) -> NDArr
 
 
 def heights_at(data: ReportData) -> list[float]:
-    """Highest intensity of the mean spectrum inside each pick's window, or that of the nearest point; one per pick."""
+    """Highest intensity of the mean spectrum inside each pick's window, 0 where it holds no point.
+
+    Without windows in the table it is the intensity of the nearest point.
+    """
     mz, intensity = data.mean_mz, _clean(data.mean_intensity)
-    centre = data.frame["mz"].to_numpy(dtype=np.float64, na_value=np.nan)
-    low, high = (
-        data.frame[c].to_numpy(dtype=np.float64, na_value=np.nan) if c in data.frame.columns else centre
-        for c in ("mz_lo", "mz_hi")
-    )
-    first = np.searchsorted(mz, low, side="left")
-    last = np.searchsorted(mz, high, side="right")
-    nearest = np.clip(np.searchsorted(mz, centre), 1, max(len(mz) - 1, 1))
-    heights = []
-    for i in range(len(centre)):
-        if first[i] < last[i]:
-            heights.append(float(intensity[first[i] : last[i]].max()))
-        else:
-            around = range(max(nearest[i] - 1, 0), min(nearest[i] + 1, len(mz)))
-            heights.append(float(intensity[min(around, key=lambda j: abs(mz[j] - centre[i]))]))
-    return heights
+    if {"mz_lo", "mz_hi"} <= set(data.frame.columns):
+        first = np.searchsorted(mz, _column(data, "mz_lo"), side="left")
+        last = np.searchsorted(mz, _column(data, "mz_hi"), side="right")
+        return [float(intensity[a:b].max()) if a < b else 0.0 for a, b in zip(first, last, strict=True)]
+    edges = (mz[1:] + mz[:-1]) / 2
+    return [float(v) for v in intensity[np.searchsorted(edges, _column(data, "mz"))]]
 
 
 def mean_spectrum(data: ReportData) -> dict[str, Any] | None:
@@ -72,6 +65,10 @@ def mean_spectrum(data: ReportData) -> dict[str, Any] | None:
         "sticks": data.fact("input", "spectrum_type") in _STICK_TYPES,
         "picks": heights_at(data),
     }
+
+
+def _column(data: ReportData, name: str) -> NDArray[np.float64]:
+    return data.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _clean(intensity: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -17,7 +17,12 @@ _BINS = 60
 
 def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """Columns as lists of JSON values; None for NaN, infinities and missing values."""
-    return {str(name): [_plain(v) for v in frame[name].tolist()] for name in frame.columns}
+    return {str(name): [_plain(v) for v in _exact(frame[name])] for name in frame.columns}
+
+
+def _exact(column: pd.Series[Any]) -> list[Any]:
+    # The shortest decimal that gives the same float32 back; as doubles they would show digits that they do not have.
+    return [float(str(v)) for v in column.to_numpy()] if column.dtype == np.float32 else column.tolist()
 
 
 def _plain(value: Any) -> Any:
@@ -70,6 +75,7 @@ def histogram(data: ReportData) -> dict[str, Any] | None:
         "picked": picks.tolist(),
         "cut": at,
         "cutName": name,
+        "highest": float(finite.max()),
         "without": int(every.size - finite.size),
     }
 

@@ -36,7 +36,7 @@ function drawHistogram(node, data) {
       drawing.append(
         svg('line', { class: 'cut', x1: at, x2: at, y1: top - 14, y2: height - bottom }),
         svg('text', { class: 'cut-text', x: at + (beyond ? -5 : 5), y: top - 6, 'text-anchor': beyond ? 'end' : 'start' },
-          `${data.cutName} ${scoreText(data.cut)}`));
+          `${data.cutName} ${+data.cut.toPrecision(6)}`));
     }
     node.replaceChildren(drawing);
   });

@@ -33,10 +33,10 @@ function scaleBar() {
 }
 
 function openButton(row, width, open) {
-  const style = { width: `${width}px`, maxWidth: '100%', aspectRatio: String(payload.geometry.ratio) };
+  const style = { width: `${width}px`, maxWidth: '100%' };
   const inside = payload.pictures[row]
-    ? element('div', { class: 'picture', style }, pictureImage(row, width))
-    : element('div', { class: 'missing', style }, 'not pictured');
+    ? element('div', { class: 'picture', style: { ...style, aspectRatio: String(payload.geometry.ratio) } }, pictureImage(row, width))
+    : element('div', { class: 'missing', style: { ...style, height: '34px' } }, 'not pictured');
   return element('button', { type: 'button', class: 'open', 'aria-label': `Enlarge m/z ${mzText(payload.table.mz[row])}`, onclick: () => open(row) }, inside);
 }
 
@@ -88,8 +88,8 @@ function listColumns(width, open, scoreShare) {
   const columns = [
     { name: 'image', cell: (row) => openButton(row, width, open) },
     { name: 'rank', by: 'rank', number: true, cell: (row) => String(table.rank[row]) },
-    { name: 'm/z', by: 'mz', number: true, cell: (row) => mzText(table.mz[row]) },
-    { name: 'window', cell: (row) => element('span', { class: 'soft' }, windowText(row)) },
+    { name: 'm/z', by: 'mz', number: true, cell: (row) => element('span', {}, mzText(table.mz[row]),
+      element('span', { class: 'soft window', title: 'window' }, windowText(row))) },
     { name: 'score', by: 'score', number: true, cell: (row) => element('span', {}, scoreText(table.score[row]),
       element('span', { class: 'scorebar' }, element('i', { style: { width: `${scoreShare(row) * 100}%` } }))) },
   ];

@@ -55,7 +55,9 @@ function drawSpectrum(node, data, pickMz, choose) {
       }
     }
     const stems = shown.map((mark) => `M${x(mark.value).toFixed(1)} ${base}V${y(mark.height).toFixed(1)}`);
-    const flags = shown.map((mark) => `M${x(mark.value).toFixed(1)} ${top - 4}l-4 -8h8z`);
+    // Many triangles would merge into a bar.
+    const flag = shown.length > 300 ? 'h.6v-8h-.6z' : 'l-4 -8h8z';
+    const flags = shown.map((mark) => `M${x(mark.value).toFixed(1)} ${top - 4}${flag}`);
     const levels = ticks(0, most, 4);
     const digits = Math.max(0, Math.ceil(-Math.log10((high - low) / 10)));
     const clip = svg('clipPath', { id: 'spectrum-clip' },
