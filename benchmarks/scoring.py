@@ -35,9 +35,13 @@ def run(context: Context) -> list[Row]:
             seconds["torch eager, batch 1"] = interleaved({"torch": eager}, 2)["torch"] * IMAGES / 32
         notes = {tool: f"{IMAGES / value:.0f} images/s" for tool, value in seconds.items()}
         notes["bare OpenVINO async"] += f", batch {info['batch']}, inputs already preprocessed"
-        found += rows(f"{IMAGES} images of 134 x 260, {precision}", seconds, ours="ionmorphnet score_images", notes=notes)
+        found += rows(
+            f"{IMAGES} images of 134 x 260, {precision}", seconds, ours="ionmorphnet score_images", notes=notes
+        )
     statistic = interleaved({"moran": lambda: imn.score_images(images, scorer="moran")}, context.repeat)["moran"]
-    found.append(Row(f"{IMAGES} images of 134 x 260", "scorer moran", statistic, None, f"{IMAGES / statistic:.0f} images/s"))
+    found.append(
+        Row(f"{IMAGES} images of 134 x 260", "scorer moran", statistic, None, f"{IMAGES / statistic:.0f} images/s")
+    )
     return found
 
 
@@ -47,8 +51,11 @@ class _BareOpenVino:
     def __init__(self, onnx: str, precision: str, batch: int) -> None:
         core = ov.Core()
         network = core.read_model(onnx)
-        network.reshape([batch, *network.input().partial_shape.to_shape()[1:]] if network.input().partial_shape.is_static
-                        else [batch, *[d.get_length() for d in list(network.input().partial_shape)[1:]]])
+        network.reshape(
+            [batch, *network.input().partial_shape.to_shape()[1:]]
+            if network.input().partial_shape.is_static
+            else [batch, *[d.get_length() for d in list(network.input().partial_shape)[1:]]]
+        )
         self.batch = batch
         hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
         self.compiled = core.compile_model(network, "CPU", hints)

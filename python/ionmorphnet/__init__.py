@@ -1,8 +1,8 @@
 """Peak picking for mass spectrometry imaging by the spatial morphology of ion images.
 
-    import ionmorphnet as imn
-    peaks = imn.pick(imn.open("section.imzML"))
-    peaks.to_frame()
+import ionmorphnet as imn
+peaks = imn.pick(imn.open("section.imzML"))
+peaks.to_frame()
 """
 
 from __future__ import annotations

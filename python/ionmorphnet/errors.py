@@ -19,5 +19,5 @@ class UnavailableError(IonMorphNetError):
     """A capability is not in this build, not installed or not on this machine."""
 
 
-class Cancelled(IonMorphNetError):
+class Cancelled(IonMorphNetError):  # noqa: N818 - a state, not a fault
     """The work was stopped on request; nothing half-written is left."""

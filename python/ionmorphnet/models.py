@@ -133,7 +133,9 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         raise FileError(f"{path}: format {config['format']} is newer than this version reads ({SUPPORTED_FORMAT})")
     classes = tuple(need("classes", list))
     if classes != CLASSES:
-        raise FileError(f"{path}: classes must be {', '.join(CLASSES)} in this order, not {', '.join(map(str, classes))}")
+        raise FileError(
+            f"{path}: classes must be {', '.join(CLASSES)} in this order, not {', '.join(map(str, classes))}"
+        )
     preprocessing = need("preprocessing", str)
     try:
         _core.preprocess_channels(preprocessing)

@@ -178,4 +178,3 @@ class PeakList:
             images = window_images(self.dataset, lo[first : first + step], hi[first : first + step])
             matrix[:, first : first + step] = images[:, mask].T
         return matrix
-

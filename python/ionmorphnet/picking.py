@@ -103,22 +103,28 @@ def pick(
     clock["score_s"] = _lap(started, clock)
     clock["total_s"] = time.perf_counter() - started
 
-    if top is None and min_score is None and ready.model is not None:
-        min_score = ready.model.threshold
-    all_scores, kept = _ranked(channels, ready.frame(outputs), top, min_score)
+    threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
+    cut = threshold if min_score is None else min_score
+    all_scores, kept = _ranked(channels, ready.frame(outputs), top, cut)
     run = _run_record(ds, ready, channels, clock, loop)
     run["parameters"] = {
         "top": top,
         "min_score": min_score,
-        "axis": channels.method,
+        "threshold": threshold,
         "ppm": ppm,
         "tol": tol,
         "memory_limit_bytes": limit,
         "threads": threads,
     }
     run["counts"] = {"candidates": len(all_scores), "picked": kept}
-    return PeakList(all_scores=all_scores, n_picked=kept, scorer=ready.name, score_description=ready.description,
-                    run=run, dataset=ds)
+    return PeakList(
+        all_scores=all_scores,
+        n_picked=kept,
+        scorer=ready.name,
+        score_description=ready.description,
+        run=run,
+        dataset=ds,
+    )
 
 
 def _lap(started: float, clock: dict[str, float]) -> float:
@@ -135,7 +141,9 @@ def _resolve_axis(
 ) -> CandidateAxis:
     if axis is None or isinstance(axis, str):
         if ppm is not None or tol is not None:
-            raise ArgumentError("ppm and tol belong to a given m/z list; the axis found in the data has its own windows")
+            raise ArgumentError(
+                "ppm and tol belong to a given m/z list; the axis found in the data has its own windows"
+            )
         return candidate_axis(ds, kind=axis or "auto", threads=threads)
     if isinstance(axis, CandidateAxis):
         return axis
@@ -159,10 +167,10 @@ def _run_record(
 ) -> dict[str, Any]:
     model = scorer.model
     return {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "input": {
-            "imzml": str(ds.path),
-            "ibd": str(ds.ibd_path),
+            "path": str(ds.path),
+            "ibd_path": str(ds.ibd_path),
             "n_spectra": ds.n_spectra,
             "height": ds.shape[0],
             "width": ds.shape[1],
@@ -171,12 +179,10 @@ def _run_record(
             "pixel_size_um": ds.pixel_size_um,
             "warnings": list(ds.warnings),
         },
-        "scorer": {
-            "name": scorer.name,
-            "device": scorer.device,
-            "precision": scorer.precision,
-            "score": scorer.description,
-        },
+        "scorer": scorer.name,
+        "device": scorer.device,
+        "precision": scorer.precision,
+        "score": scorer.description,
         "model": None
         if model is None
         else {
@@ -184,10 +190,10 @@ def _run_record(
             "architecture": model.architecture,
             "preprocessing": model.preprocessing,
             "sha256": model.sha256,
-            "threshold": model.threshold,
         },
         "axis": {"method": channels.method, "n_channels": len(channels)},
-        "timings_s": {**clock, "loop": loop},
+        "timings": {name.removesuffix("_s"): round(seconds, 4) for name, seconds in clock.items()},
+        "scoring_loop": {name: round(value, 4) for name, value in loop.items()},
         "versions": versions(),
         "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
     }

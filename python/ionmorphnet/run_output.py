@@ -34,9 +34,7 @@ def output_names(inputs: Sequence[Path]) -> list[str]:
         ArgumentError: Two inputs would still write to the same place.
     """
     counts = Counter(path.stem for path in inputs)
-    names = [
-        path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}" for path in inputs
-    ]
+    names = [path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}" for path in inputs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ArgumentError(f"two inputs would write to '{twice[0]}': pick them in separate calls")

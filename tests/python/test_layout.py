@@ -15,7 +15,9 @@ MAX_LINES = 500
 
 def _sources(*suffixes: str) -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
-    files = [ROOT / name for name in listed.split("\0") if name] or [p for p in ROOT.rglob("*") if "build" not in p.parts]
+    files = [ROOT / name for name in listed.split("\0") if name] or [
+        p for p in ROOT.rglob("*") if "build" not in p.parts
+    ]
     return [path for path in files if path.suffix in suffixes and path.is_file()]
 
 

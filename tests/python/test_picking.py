@@ -44,8 +44,8 @@ def test_strips_and_threads_do_not_change_the_result(section: Path, scorer: str)
     one = imn.pick(section, top=9, scorer=scorer, precision="f32")
     pixels = 40 * 50
     strips = imn.pick(section, top=9, scorer=scorer, precision="f32", memory_limit=4 * 4 * pixels * 7, threads=1)
-    assert strips.run["timings_s"]["loop"]["strips"] >= 8
-    assert one.run["timings_s"]["loop"]["strips"] == 1
+    assert strips.run["scoring_loop"]["strips"] >= 8
+    assert one.run["scoring_loop"]["strips"] == 1
     pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)
 
 
@@ -71,7 +71,7 @@ def test_cuts(section: Path) -> None:
 def test_the_model_s_threshold_is_the_default_cut(section: Path) -> None:
     peaks = imn.pick(section)
     threshold = imn.load_model().threshold
-    assert peaks.run["parameters"]["min_score"] == threshold
+    assert peaks.run["parameters"]["threshold"] == threshold
     assert len(peaks) == (peaks.all_scores["score"] >= threshold).sum()
 
 

@@ -43,8 +43,8 @@ def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == len(peaks.all_scores)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["counts"] == {"candidates": len(peaks.all_scores), "picked": 10}
-    assert record["scorer"]["name"] == "moran"
-    assert record["input"]["imzml"].endswith("small section.imzML")
+    assert record["scorer"] == "moran"
+    assert record["input"]["path"].endswith("small section.imzML")
 
 
 def test_a_failure_leaves_no_run_json_and_no_half_file(

@@ -29,4 +29,10 @@ def test_what_is_no_size_is_refused(text: str | int) -> None:
 
 
 def test_sizes_for_people() -> None:
-    assert [format_bytes(x) for x in (12, 1500, 2_500_000, 3.2e9, 7e12)] == ["12 B", "1.5 kB", "2.5 MB", "3.2 GB", "7.0 TB"]
+    assert [format_bytes(x) for x in (12, 1500, 2_500_000, 3.2e9, 7e12)] == [
+        "12 B",
+        "1.5 kB",
+        "2.5 MB",
+        "3.2 GB",
+        "7.0 TB",
+    ]

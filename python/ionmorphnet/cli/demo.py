@@ -28,10 +28,10 @@ def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
     with imn.open(path) as ds:
         with progress_bar(path.name, "images") as progress:
             peaks = imn.pick(ds, progress=progress)
-        times = peaks.run["timings_s"]
+        times = peaks.run["timings"]
         click.echo(
-            f"   {len(peaks)} of {len(peaks.all_scores)} channels in {times['total_s']:.1f} s "
-            f"({len(peaks.all_scores) / times['score_s']:.0f} images/s, {peaks.run['scorer']['precision']})"
+            f"   {len(peaks)} of {len(peaks.all_scores)} channels in {times['total']:.1f} s "
+            f"({len(peaks.all_scores) / times['score']:.0f} images/s, {peaks.run['precision']})"
         )
         click.echo("3. compare with the truth")
         _compare(peaks, pd.read_csv(path.with_name("demo_truth.csv")))

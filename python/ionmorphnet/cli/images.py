@@ -19,7 +19,9 @@ from ionmorphnet.rendering import write_contact_sheet
 @click.option("--mz", required=True, metavar="LIST", help="m/z values, 500.1,600.2, or a CSV file.")
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows, m/z units.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz (data) or OUT.png (picture).")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz (data) or OUT.png (picture)."
+)
 def images(file: Path, mz: str, ppm: float | None, tol: float | None, out: Path) -> None:
     """Write the ion images of FILE at the given m/z.
 
@@ -33,7 +35,7 @@ def images(file: Path, mz: str, ppm: float | None, tol: float | None, out: Path)
     with imn.open(file) as ds:
         stack = ds.ion_images(values, ppm=ppm, tol=tol)
         if suffix == ".png":
-            write_contact_sheet(out, stack, [f"m/z {value:.4f}" for value in values])
+            write_contact_sheet(out, stack, values)
         else:
             with atomic_path(out) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, images=stack, mz=np.asarray(values), mask=ds.mask)

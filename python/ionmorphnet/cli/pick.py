@@ -35,7 +35,9 @@ class _Job:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")
 @click.option("--min-score", type=float, metavar="S", help="Keep channels that score at least S.")
-@click.option("--mz-list", type=click.Path(path_type=Path), metavar="CSV", help="Score these m/z (needs --ppm or --tol).")
+@click.option(
+    "--mz-list", type=click.Path(path_type=Path), metavar="CSV", help="Score these m/z (needs --ppm or --tol)."
+)
 @click.option("--ppm", type=float, metavar="P", help="Half width of --mz-list windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of --mz-list windows, m/z units.")
 @click.option(
@@ -132,11 +134,10 @@ def _pick_plane(ds: imn.Dataset, title: str, name: str, job: _Job) -> dict[str, 
 
 
 def _print_summary(peaks: imn.PeakList, title: str, written: list[Path], seconds: float) -> None:
-    rate = len(peaks.all_scores) / max(peaks.run["timings_s"]["score_s"], 1e-9)
-    scorer = peaks.run["scorer"]
+    rate = len(peaks.all_scores) / max(peaks.run["timings"]["score"], 1e-9)
     click.echo(
         f"{title}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {seconds:.1f} s "
-        f"({scorer['name']} {scorer['precision']}, {rate:.0f} images/s)"
+        f"({peaks.run['scorer']} {peaks.run['precision']}, {rate:.0f} images/s)"
     )
     frame = peaks.to_frame()
     if frame["label"].notna().any():

@@ -16,11 +16,11 @@ from ionmorphnet._units import format_bytes
 @click.option("--shape", nargs=2, type=click.IntRange(1), default=(100, 100), show_default=True, metavar="H W")
 @click.option("--channels", "n_channels", type=click.IntRange(1), default=2000, show_default=True, metavar="N")
 @click.option("--mode", type=click.Choice(["processed", "continuous"]), default="processed", show_default=True)
-@click.option(
-    "--spectrum-type", type=click.Choice(["centroid", "profile"]), default="centroid", show_default=True
-)
+@click.option("--spectrum-type", type=click.Choice(["centroid", "profile"]), default="centroid", show_default=True)
 @click.option("--jitter-ppm", type=click.FloatRange(0), default=2.0, show_default=True, help="m/z scatter per peak.")
-@click.option("--drift-ppm", type=click.FloatRange(0), default=0.0, show_default=True, help="m/z drift over the section.")
+@click.option(
+    "--drift-ppm", type=click.FloatRange(0), default=0.0, show_default=True, help="m/z drift over the section."
+)
 @click.option("--pixel-size-um", type=click.FloatRange(0, min_open=True), default=50.0, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def simulate(out: Path, **options: Any) -> None:
