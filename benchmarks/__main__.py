@@ -11,9 +11,8 @@ import platform
 import tempfile
 from pathlib import Path
 
-from ionmorphnet.versions import versions
-
 from benchmarks.common import Context, table
+from ionmorphnet.versions import versions
 
 NAMES = ("parse", "binning", "preprocess", "scoring", "end_to_end", "profile_section", "memory")
 

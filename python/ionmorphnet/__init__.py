@@ -13,7 +13,7 @@ from ionmorphnet import reference as reference
 from ionmorphnet._core import __version__ as __version__
 from ionmorphnet.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.dataset import Dataset
-from ionmorphnet.dataset import open_dataset as open  # noqa: A004 - the public name, as in io.open
+from ionmorphnet.dataset import open_dataset as open
 from ionmorphnet.errors import (
     ArgumentError,
     Cancelled,
