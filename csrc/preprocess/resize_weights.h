@@ -14,11 +14,12 @@ struct Tap {
   float weight;
 };
 
-// align_corners=False: pixel centres coincide, positions before the first centre stick to it. All in float32, as torch
-// computes it for float32 images.
+// align_corners=False: pixel centres coincide, positions before the first centre stick to it. The scale is a float32,
+// and scale * (to + 0.5) - 0.5 is rounded to float32 once, as the fused multiply-add does that torch's kernels are
+// compiled to; the product of two float32 is exact in double. With two roundings images of 500 pixels differ by 1.5e-5.
 IMN_HOST_DEVICE inline Tap bilinear_tap(std::int32_t to, std::int32_t source_size, std::int32_t target_size) {
   const float scale = static_cast<float>(source_size) / static_cast<float>(target_size);
-  const float position = scale * (static_cast<float>(to) + 0.5F) - 0.5F;
+  const auto position = static_cast<float>(static_cast<double>(scale) * (to + 0.5) - 0.5);
   const float from = position > 0.0F ? position : 0.0F;
   const std::int32_t last = source_size - 1;
   const auto floor = static_cast<std::int32_t>(from);

@@ -1,7 +1,9 @@
 #include "score/openvino_model.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
+#include <openvino/frontend/manager.hpp>
 #include <system_error>
 #include <vector>
 
@@ -16,14 +18,6 @@ namespace {
 // cores, bf16 and f32), and faster than 1 and 16; the smaller batch wastes less at the tail.
 constexpr int kBatch = 2;
 
-// OpenVINO's messages carry source lines and several paragraphs; the last line with text is the cause.
-std::string cause_of(const std::exception& error) {
-  std::string text = error.what();
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
-  const std::size_t line = text.find_last_of('\n');
-  return line == std::string::npos ? text : text.substr(line + 1);
-}
-
 std::filesystem::path checked_path(const std::string& path) {
   const std::filesystem::path file(std::u8string(path.begin(), path.end()));
   std::error_code error;
@@ -35,10 +29,10 @@ std::filesystem::path checked_path(const std::string& path) {
 
 std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
   const std::filesystem::path file = checked_path(path);
-  // Other formats have other inputs and unclear precision; the extension is what OpenVINO goes by.
-  if (file.extension() != ".onnx") throw FileError(path, "not an ONNX model (the name must end in .onnx)");
   try {
-    return openvino_core().read_model(file);
+    // Core::read_model would offer a damaged file to the readers of every other format, and those print.
+    const ov::frontend::FrontEnd::Ptr reader = ov::frontend::FrontEndManager().load_by_framework("onnx");
+    return reader->convert(reader->load(file));
   } catch (const std::exception& error) {
     throw FileError(path, "cannot be read as an ONNX model: " + cause_of(error));
   }
@@ -85,6 +79,14 @@ ov::element::Type precision_type(const std::string& precision) {
 }
 
 }  // namespace
+
+// OpenVINO's messages carry source lines and several paragraphs; the last line with text is the cause.
+std::string cause_of(const std::exception& error) {
+  std::string text = error.what();
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+  const std::size_t line = text.find_last_of('\n');
+  return line == std::string::npos ? text : text.substr(line + 1);
+}
 
 ov::Core& openvino_core() {
   // Never destroyed: at exit the plugins' own globals may be gone before ours.

@@ -1,6 +1,7 @@
 // An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_scorer.cpp only.
 #pragma once
 
+#include <exception>
 #include <openvino/openvino.hpp>
 #include <string>
 
@@ -10,6 +11,9 @@ namespace imn::score {
 
 // The process's OpenVINO core. Loading plugins takes a while, so there is one, made at first use.
 ov::Core& openvino_core();
+
+// The one line of an OpenVINO message that says what is wrong.
+std::string cause_of(const std::exception& error);
 
 struct CompiledModel {
   ov::CompiledModel network;

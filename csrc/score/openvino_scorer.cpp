@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -112,14 +114,14 @@ class OpenVinoScorer final : public Scorer {
     }
   }
 
-  // With mutex_ held. The error is reported once; the scorer is usable afterwards.
+  // With mutex_ held. Every error is reported once.
   void rethrow_error() {
     if (!error_) return;
     const std::exception_ptr error = std::exchange(error_, nullptr);
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& e) {
-      throw Error(std::string("OpenVINO inference failed: ") + e.what());
+      throw Error("OpenVINO inference failed: " + cause_of(e));
     }
   }
 

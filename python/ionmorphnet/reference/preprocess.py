@@ -65,7 +65,8 @@ def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
 
     def taps(source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatImage]:
         scale = np.float32(source) / np.float32(size)
-        position = np.maximum(scale * (np.arange(size, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)
+        # A float32 scale, then one rounding, like the fused multiply-add of torch's kernels.
+        position = np.maximum(np.float64(scale) * (np.arange(size) + 0.5) - 0.5, 0).astype(np.float32)
         first = np.minimum(position.astype(np.int64), source - 1)
         weight = np.minimum(position - first.astype(np.float32), np.float32(1))
         return first, np.minimum(first + 1, source - 1), weight.astype(np.float32)
