@@ -1,6 +1,7 @@
 // Dataset: one opened imzML file (or one z plane of it), ready for random and threaded access.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -59,6 +60,9 @@ class Dataset {
   virtual std::span<const std::int64_t> raw_coordinates() const = 0;  // (n, 3): x, y, z as written (0 where absent)
   virtual std::vector<std::int32_t> z_planes() const = 0;
   virtual std::optional<std::pair<double, double>> pixel_size_um() const = 0;
+  // coordinate = (raw - origin) / step + 1, per axis x, y, z; step is 1 except for stage coordinates.
+  virtual std::array<std::int64_t, 3> coordinate_origin() const = 0;
+  virtual std::array<std::int64_t, 3> coordinate_step() const = 0;
   virtual const Declared& declared() const = 0;
   virtual std::vector<std::string> warnings() const = 0;  // grows while spectra are read; one line per kind of problem
 

@@ -1,0 +1,180 @@
+#include "io/array_reader.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <string>
+
+namespace imn::io {
+
+static_assert(std::endian::native == std::endian::little, "ibd files are little-endian and are read without swapping");
+
+namespace {
+
+template <typename T>
+void convert(const std::byte* from, std::int64_t n, double* out) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    T value;
+    std::memcpy(&value, from + static_cast<std::size_t>(i) * sizeof(T), sizeof(T));
+    out[i] = static_cast<double>(value);
+  }
+}
+
+void convert(DType type, const std::byte* from, std::int64_t n, double* out) {
+  if (type == DType::f64) {
+    if (n > 0) std::memcpy(out, from, static_cast<std::size_t>(n) * sizeof(double));
+    return;
+  }
+  with_type(type, [&](auto tag) { convert<decltype(tag)>(from, n, out); });
+}
+
+// One inflate state a thread: its set-up costs more than a short spectrum.
+class Inflater {
+ public:
+  Inflater() {
+    if (inflateInit(&stream_) != Z_OK) throw Error("zlib cannot be initialised");
+  }
+  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  void start(const std::byte* data, std::int64_t size) {
+    if (inflateReset(&stream_) != Z_OK) throw Error("zlib cannot be reset");
+    stream_.avail_in = 0;
+    next_ = data;
+    left_ = size;
+  }
+
+  // Up to `capacity` further bytes; fewer only at the end of the data.
+  std::int64_t read(std::byte* out, std::int64_t capacity) {
+    stream_.next_out = reinterpret_cast<Bytef*>(out);
+    stream_.avail_out = static_cast<uInt>(capacity);
+    while (stream_.avail_out > 0) {
+      if (stream_.avail_in == 0 && left_ > 0) {
+        const auto piece = static_cast<uInt>(std::min<std::int64_t>(left_, std::int64_t{1} << 30));
+        // zlib's interface predates const; it does not write to its input.
+        stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(next_));
+        stream_.avail_in = piece;
+        next_ += piece;
+        left_ -= piece;
+      }
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      if (status == Z_STREAM_END) break;
+      if (status == Z_BUF_ERROR) throw ArrayError("the zlib data end early");
+      if (status != Z_OK) throw ArrayError("the zlib data are damaged");
+    }
+    return capacity - static_cast<std::int64_t>(stream_.avail_out);
+  }
+
+ private:
+  z_stream stream_{};
+  const std::byte* next_ = nullptr;
+  std::int64_t left_ = 0;
+};
+
+void read_compressed(const std::byte* data, const ArrayRef& array, std::int64_t first, std::int64_t last, double* out) {
+  constexpr std::int64_t kPiece = 32768;  // a multiple of every element size
+  alignas(8) std::array<std::byte, kPiece> buffer;
+  thread_local Inflater inflater;
+  inflater.start(data, array.bytes);
+  const std::int64_t size = size_of(array.type);
+  const std::int64_t total = array.length * size;
+  for (std::int64_t at = 0; at < total;) {
+    const std::int64_t got = inflater.read(buffer.data(), std::min(kPiece, total - at));
+    if (got == 0 || got % size != 0) throw ArrayError("the zlib data hold fewer values than announced");
+    const std::int64_t begin = std::max(first, at / size);
+    const std::int64_t end = std::min(last, (at + got) / size);
+    if (begin < end) convert(array.type, buffer.data() + (begin * size - at), end - begin, out + (begin - first));
+    at += got;
+    if (at / size >= last && at < total) return;  // the rest is not asked for
+  }
+  std::byte more{};
+  if (inflater.read(&more, 1) != 0) throw ArrayError("the zlib data hold more values than announced");
+}
+
+// First element of [first, length) for which `before` does not hold.
+template <typename Before>
+std::int64_t bisect(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, Before before) {
+  const std::byte* data = ibd.data() + array.offset;
+  return with_type(array.type, [&](auto tag) {
+    using T = decltype(tag);
+    std::int64_t low = first, high = array.length;
+    while (low < high) {
+      const std::int64_t middle = low + (high - low) / 2;
+      T value;
+      std::memcpy(&value, data + static_cast<std::size_t>(middle) * sizeof(T), sizeof(T));
+      if (before(static_cast<double>(value))) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  });
+}
+
+}  // namespace
+
+void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last,
+                double* out) {
+  if (first >= last) return;
+  const std::byte* data = ibd.data() + array.offset;
+  if (array.zlib) return read_compressed(data, array, first, last, out);
+  convert(array.type, data + first * size_of(array.type), last - first, out);
+}
+
+std::int64_t lower_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value) {
+  return bisect(ibd, array, first, [value](double v) { return v < value; });
+}
+
+std::int64_t upper_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value) {
+  return bisect(ibd, array, first, [value](double v) { return v <= value; });
+}
+
+void check_mz(std::span<const double> mz) {
+  const std::size_t n = mz.size();
+  if (n == 0) return;
+  const double* p = mz.data();
+  // Branch-free so that it vectorises; a NaN fails every comparison. If all hold, the ends bound the rest.
+  unsigned bad = 0;
+  for (std::size_t i = 0; i + 1 < n; ++i) bad |= static_cast<unsigned>(!(p[i] <= p[i + 1]));
+  if (bad == 0 && p[0] >= 0.0 && p[n - 1] <= std::numeric_limits<double>::max()) return;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string where = " (value " + std::to_string(i) + ")";
+    if (std::isnan(p[i])) throw ArrayError("an m/z value is NaN" + where);
+    if (std::isinf(p[i])) throw ArrayError("an m/z value is infinite" + where);
+    if (p[i] < 0.0) throw ArrayError("an m/z value is negative" + where);
+    if (i > 0 && p[i] < p[i - 1]) throw ArrayError("its m/z values are not ascending" + where);
+  }
+}
+
+bool zero_non_finite(std::span<double> values) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  double* p = values.data();
+  const std::size_t n = values.size();
+  unsigned bad = 0;
+  for (std::size_t i = 0; i < n; ++i) bad |= static_cast<unsigned>(!(std::fabs(p[i]) <= kLargest));
+  if (bad == 0) return false;
+  for (std::size_t i = 0; i < n; ++i) p[i] = std::isfinite(p[i]) ? p[i] : 0.0;
+  return true;
+}
+
+std::vector<std::int64_t> repair_order(std::span<const double> mz) {
+  std::vector<std::int64_t> order;
+  order.reserve(mz.size());
+  for (std::size_t i = 0; i < mz.size(); ++i) {
+    if (std::isfinite(mz[i]) && mz[i] >= 0.0) order.push_back(static_cast<std::int64_t>(i));
+  }
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return mz[static_cast<std::size_t>(a)] < mz[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+}  // namespace imn::io

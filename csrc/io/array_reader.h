@@ -1,0 +1,38 @@
+// Values of one array out of the mapped ibd file, as float64.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/error.h"
+#include "io/array_type.h"
+
+namespace imn::io {
+
+// Something is wrong with the bytes of an array; the dataset adds file and spectrum.
+class ArrayError : public Error {
+ public:
+  using Error::Error;
+};
+
+// Elements [first, last) of the array. Uncompressed arrays may lie unaligned and only the bytes asked for are touched;
+// compressed ones are inflated through a small buffer, never beyond the announced length.
+void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last,
+                double* out);
+
+// Uncompressed ascending arrays: first element in [first, length) that is >= value (or > value), by bisection.
+std::int64_t lower_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value);
+std::int64_t upper_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value);
+
+// Throws ArrayError unless the values are ascending (equal neighbours allowed), finite and not negative.
+void check_mz(std::span<const double> mz);
+
+// Sets NaN and infinite values to 0; true if there were any.
+bool zero_non_finite(std::span<double> values);
+
+// Indices of the usable m/z values (finite, not negative) in ascending order of m/z; equal ones keep their order.
+std::vector<std::int64_t> repair_order(std::span<const double> mz);
+
+}  // namespace imn::io

@@ -1,0 +1,73 @@
+#include "io/describe.h"
+
+#include <array>
+#include <charconv>
+
+#include "io/mapped_file.h"
+
+namespace imn::io {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& items) {
+  std::string text;
+  for (const std::string& item : items) text += (text.empty() ? "" : "; ") + item;
+  return text;
+}
+
+// Shortest text that reads back as the same number.
+std::string number(double value) {
+  std::array<char, 32> buffer;
+  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+  return {buffer.data(), result.ptr};
+}
+
+}  // namespace
+
+std::optional<std::pair<double, double>> pixel_size_um(const HeadText& text) {
+  auto one = [](double size, double dimension, const std::string& count) {
+    if (size > 0.0) return size;
+    const std::int64_t n = parse_integer(count);
+    return dimension > 0.0 && n > 0 ? dimension / static_cast<double>(n) : 0.0;
+  };
+  double x = one(text.pixel_size_x_um, text.max_dimension_x_um, text.max_count_x);
+  double y = one(text.pixel_size_y_um, text.max_dimension_y_um, text.max_count_y);
+  // One size alone means square pixels: the vocabulary's first version had a single "pixel size".
+  if (x <= 0.0) x = y;
+  if (y <= 0.0) y = x;
+  if (x <= 0.0) return std::nullopt;
+  return std::pair{x, y};
+}
+
+Declared describe(const Header& header) {
+  const HeadText& text = header.text;
+  Declared out;
+  auto add = [&out](const char* key, const std::string& value) {
+    if (!value.empty()) out.emplace_back(key, value);
+  };
+  add("mode", text.mode);
+  add("spectrum_type", text.spectrum_type);
+  if (header.declared_count != kAbsent) add("spectrum_count", std::to_string(header.declared_count));
+  add("max_count_x", text.max_count_x);
+  add("max_count_y", text.max_count_y);
+  if (const auto size = pixel_size_um(text)) {
+    add("pixel_size_x_um", number(size->first));
+    add("pixel_size_y_um", number(size->second));
+  }
+  add("polarity", text.polarity);
+  add("instrument", joined(text.instruments));
+  add("software", joined(text.software));
+  add("other_arrays", joined(text.other_arrays));
+  add("uuid", text.uuid);
+  add("ibd_md5", text.md5);
+  add("ibd_sha1", text.sha1);
+  add("ibd_sha256", text.sha256);
+  return out;
+}
+
+Declared read_head(const std::string& path) {
+  const MappedFile file(path, Access::sequential);
+  return describe(parse_header(file, Extent::head));
+}
+
+}  // namespace imn::io

@@ -1,0 +1,37 @@
+// From written positions to a pixel grid.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/dataset.h"
+
+namespace imn::io {
+
+struct Grid {
+  std::int32_t width = 0, height = 0;
+  std::vector<std::int32_t> coordinates;      // (n, 3): x, y, z, 1-based
+  std::array<std::int64_t, 3> origin{};       // smallest written x, y, z
+  std::array<std::int64_t, 3> step{1, 1, 1};  // written units per pixel
+  std::vector<std::string> warnings;
+};
+
+// `raw` (n, 3). `declared_x`, `declared_y`: the declared pixel counts, where there are any. Throws FileError when the
+// grid would exceed the limit that its message states.
+Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t> declared_x,
+               std::optional<std::int64_t> declared_y, const std::string& path);
+
+// Which spectrum each pixel shows.
+struct PixelTable {
+  std::vector<Pixel> pixels, extra;
+};
+
+// `coordinates` (n, 3) of one plane; spectra keep their order.
+PixelTable make_pixels(std::int32_t width, std::int32_t height, std::span<const std::int32_t> coordinates,
+                       Duplicates policy);
+
+}  // namespace imn::io

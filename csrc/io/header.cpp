@@ -1,0 +1,28 @@
+#include "io/header.h"
+
+#include <string_view>
+
+#include "core/error.h"
+#include "io/header_builder.h"
+#include "io/xml_expat.h"
+#include "io/xml_scanner.h"
+
+namespace imn::io {
+
+Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
+  const auto bytes = file.bytes();
+  if (bytes.empty()) throw FileError(file.path(), "the file is empty");
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (parser != Parser::expat) {
+    HeaderBuilder builder(file.path(), bytes.size(), extent);
+    if (scan_xml(text, builder) != ScanOutcome::unrecognised) return builder.finish();
+    if (parser == Parser::scanner) throw FileError(file.path(), "the scanner does not recognise this XML");
+  }
+  HeaderBuilder builder(file.path(), bytes.size(), extent);
+  parse_with_expat(text, file.path(), builder);
+  Header header = builder.finish();
+  header.used_expat = true;
+  return header;
+}
+
+}  // namespace imn::io

@@ -1,0 +1,64 @@
+// The imzML header as tables: one column entry per spectrum, nothing interpreted beyond the text.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/cv_terms.h"
+#include "io/mapped_file.h"
+#include "io/parse_number.h"
+
+namespace imn::io {
+
+// Text as found in the head; empty where absent.
+struct HeadText {
+  std::string mode;           // "continuous" | "processed"
+  std::string spectrum_type;  // "profile" | "centroid", from the file content
+  std::string uuid, md5, sha1, sha256;
+  std::string polarity;
+  std::vector<std::string> instruments, software, other_arrays;
+  std::string max_count_x, max_count_y;
+  double pixel_size_x_um = 0.0, pixel_size_y_um = 0.0;        // 0: absent
+  double max_dimension_x_um = 0.0, max_dimension_y_um = 0.0;  // 0: absent
+};
+
+// How the bytes of an array are declared: terms, not yet checked against the lengths.
+struct ArrayFormat {
+  Term dtype = Term::unknown;        // by accession
+  Term named_dtype = Term::unknown;  // by the accession's name, where it says another one
+  Term compression = Term::no_compression;
+  bool is_signed = true;
+};
+
+// One array (m/z or intensity) of all spectra. kAbsent, kUnreadable as in parse_number.h.
+struct ArrayColumn {
+  std::vector<std::int64_t> offset, length, encoded;
+  std::vector<std::uint8_t> format;  // index into Header::formats
+};
+
+struct Header {
+  HeadText text;
+  std::int64_t declared_count = kAbsent;  // <spectrumList count="...">
+  std::vector<ArrayFormat> formats;
+  std::vector<std::int64_t> x, y, z;
+  ArrayColumn mz, intensity;
+  std::int64_t profile_spectra = 0, centroid_spectra = 0;  // spectra that carry the term themselves
+  std::int64_t other_arrays = 0;                           // arrays that are neither m/z nor intensity
+  bool imaging = false;                                    // some IMS term was seen: imzML, not any mzML
+  bool used_expat = false;
+
+  std::int64_t n_spectra() const { return static_cast<std::int64_t>(x.size()); }
+};
+
+constexpr std::uint8_t kNoFormat = 255;  // the spectrum has no such array
+
+enum class Parser { automatic, scanner, expat };
+enum class Extent { head, all };
+
+// Reads the header. Parser::automatic: the scanner, and expat for whatever the scanner does not recognise.
+// Throws FileError.
+Header parse_header(const MappedFile& file, Extent extent, Parser parser = Parser::automatic);
+
+}  // namespace imn::io

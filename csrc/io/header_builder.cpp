@@ -1,0 +1,381 @@
+#include "io/header_builder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "io/text_encoding.h"
+
+namespace imn::io {
+
+namespace {
+
+constexpr std::size_t kMaxListed = 64;         // instruments, software ...: a description, not an inventory
+constexpr std::size_t kSmallestSpectrum = 64;  // bytes of XML; only a hint for reserve()
+
+bool is_dtype(Term term) { return term >= Term::int8 && term <= Term::float64; }
+bool is_integer_param(Term term) {
+  return term == Term::external_offset || term == Term::external_length || term == Term::external_encoded ||
+         (term >= Term::position_x && term <= Term::position_z);
+}
+
+// "32-bit float" and the like, as people misname them.
+Term dtype_by_name(std::string_view name) {
+  const bool real = name.find("float") != std::string_view::npos || name.find("double") != std::string_view::npos;
+  const bool integer = name.find("int") != std::string_view::npos;
+  if (real == integer) return Term::unknown;
+  if (name.find("64") != std::string_view::npos) return real ? Term::float64 : Term::int64;
+  if (name.find("32") != std::string_view::npos) return real ? Term::float32 : Term::int32;
+  if (name.find("16") != std::string_view::npos) return real ? Term::float16 : Term::int16;
+  if (name.find('8') != std::string_view::npos && integer) return Term::int8;
+  return Term::unknown;
+}
+
+// The vocabulary's integers carry no sign. 8 and 16 bits are detector counts and taken as unsigned, 32 and 64 bits as
+// signed, unless the name says otherwise.
+bool signed_by_name(std::string_view name, Term term) {
+  if (name.find("unsigned") != std::string_view::npos || name.find("uint") != std::string_view::npos) return false;
+  if (name.find("signed") != std::string_view::npos) return true;
+  return term != Term::int8 && term != Term::int16;
+}
+
+// Length in micrometres; no unit means micrometre, as the imaging vocabulary has it.
+double micrometres(const Attributes& a) {
+  const double value = parse_real(a[Attribute::value]);
+  if (!(value > 0.0) || !std::isfinite(value)) return 0.0;
+  const std::string_view unit = a[Attribute::unit_accession];
+  if (unit == "UO:0000008") return value * 1e6;   // metre
+  if (unit == "UO:0000015") return value * 1e4;   // centimetre
+  if (unit == "UO:0000016") return value * 1e3;   // millimetre
+  if (unit == "UO:0000018") return value * 1e-3;  // nanometre
+  return value;
+}
+
+void add_listed(std::vector<std::string>& list, std::string text) {
+  if (!text.empty() && list.size() < kMaxListed && std::find(list.begin(), list.end(), text) == list.end()) {
+    list.push_back(std::move(text));
+  }
+}
+
+std::string name_and_value(const Attributes& a) {
+  std::string text = to_utf8(a[Attribute::name]);
+  if (!a[Attribute::value].empty()) text.append(text.empty() ? "" : ": ").append(to_utf8(a[Attribute::value]));
+  return text;
+}
+
+}  // namespace
+
+HeaderBuilder::HeaderBuilder(const std::string& path, std::size_t size, Extent extent)
+    : path_(path), size_(size), extent_(extent) {}
+
+bool HeaderBuilder::start(Element element, const Attributes& a) {
+  switch (element) {
+    case Element::cv_param:
+      cv_param(a);
+      return true;
+    case Element::param_group_ref:
+      if (open_group_ == nullptr) apply_group(a[Attribute::ref]);
+      return true;
+    case Element::binary_data_array:
+      if (in_spectrum_ && !in_array_) {
+        in_array_ = true;
+        array_ = {};
+        // imzML writes 0 or leaves it out; IMS:1000103 is the place for the length.
+        const std::int64_t length = parse_integer(a[Attribute::array_length]);
+        if (length > 0) array_.length = length;
+      }
+      return true;
+    case Element::spectrum:
+      begin_spectrum();
+      default_length_ = parse_integer(a[Attribute::default_array_length]);
+      return true;
+    case Element::param_group:
+      open_group_ = &groups_[std::string(a[Attribute::id])];
+      return true;
+    case Element::spectrum_list: {
+      list_seen_ = true;
+      const std::int64_t count = parse_integer(a[Attribute::count]);
+      if (count >= 0) header_.declared_count = count;
+      if (extent_ == Extent::head) return false;
+      const auto n = static_cast<std::size_t>(
+          std::clamp<std::int64_t>(count, 0, static_cast<std::int64_t>(size_ / kSmallestSpectrum)));
+      for (auto* column :
+           {&header_.x, &header_.y, &header_.z, &header_.mz.offset, &header_.mz.length, &header_.mz.encoded,
+            &header_.intensity.offset, &header_.intensity.length, &header_.intensity.encoded}) {
+        column->reserve(n);
+      }
+      header_.mz.format.reserve(n);
+      header_.intensity.format.reserve(n);
+      return true;
+    }
+    case Element::software: {
+      std::string text = to_utf8(a[Attribute::id]);
+      if (!a[Attribute::version].empty()) text.append(" ").append(to_utf8(a[Attribute::version]));
+      add_listed(header_.text.software, std::move(text));
+      return true;
+    }
+    case Element::instrument:
+      in_instrument_ = true;
+      return true;
+    case Element::mzml:
+    case Element::indexed_mzml:
+      root_seen_ = true;
+      return true;
+    default:
+      if (!root_seen_) throw FileError(path_, "not an imzML file: its root element is not mzML");
+      return true;
+  }
+}
+
+void HeaderBuilder::end(Element element) {
+  switch (element) {
+    case Element::binary_data_array:
+      if (in_array_) end_array();
+      break;
+    case Element::spectrum:
+      if (in_spectrum_) end_spectrum();
+      break;
+    case Element::param_group:
+      open_group_ = nullptr;
+      break;
+    case Element::instrument:
+      in_instrument_ = false;
+      break;
+    default:
+      break;
+  }
+}
+
+void HeaderBuilder::cv_param(const Attributes& a) {
+  const std::string_view accession = a[Attribute::accession];
+  const Term term = classify_term(accession);
+  if (!accession.empty() && accession.front() == 'I') header_.imaging = true;
+  if (open_group_ != nullptr) {
+    group_param(term, a);
+    head_param(term, a);
+  } else if (in_array_) {
+    array_param(term, a);
+  } else if (in_spectrum_) {
+    if (term != Term::unknown) spectrum_param(term, a[Attribute::value]);
+  } else if (in_instrument_) {
+    add_listed(header_.text.instruments, name_and_value(a));
+  } else {
+    head_param(term, a);
+  }
+}
+
+void HeaderBuilder::group_param(Term term, const Attributes& a) {
+  if (term == Term::unknown) {
+    if (open_group_->names.size() < kMaxListed) open_group_->names.push_back(name_and_value(a));
+    return;
+  }
+  Param param{term, Term::unknown, true, kAbsent};
+  if (is_dtype(term)) {
+    param.named_dtype = dtype_by_name(a[Attribute::name]);
+    param.is_signed = signed_by_name(a[Attribute::name], term);
+  } else if (is_integer_param(term)) {
+    param.integer = parse_integer(a[Attribute::value]);
+  }
+  auto& params = open_group_->params;
+  const auto same = std::find_if(params.begin(), params.end(), [term](const Param& p) { return p.term == term; });
+  // The later one wins, as it would inline.
+  if (same != params.end()) params.erase(same);
+  params.push_back(param);
+}
+
+void HeaderBuilder::head_param(Term term, const Attributes& a) {
+  HeadText& text = header_.text;
+  const std::string_view value = a[Attribute::value];
+  auto once = [](std::string& field, std::string found) {
+    if (field.empty()) field = std::move(found);
+  };
+  switch (term) {
+    case Term::continuous:
+      return once(text.mode, "continuous");
+    case Term::processed:
+      return once(text.mode, "processed");
+    case Term::profile:
+      return once(text.spectrum_type, "profile");
+    case Term::centroid:
+      return once(text.spectrum_type, "centroid");
+    case Term::uuid:
+      return once(text.uuid, to_utf8(value));
+    case Term::ibd_md5:
+      return once(text.md5, to_utf8(value));
+    case Term::ibd_sha1:
+      return once(text.sha1, to_utf8(value));
+    case Term::ibd_sha256:
+      return once(text.sha256, to_utf8(value));
+    case Term::positive:
+      return once(text.polarity, "positive");
+    case Term::negative:
+      return once(text.polarity, "negative");
+    case Term::max_count_x:
+      return once(text.max_count_x, to_utf8(value));
+    case Term::max_count_y:
+      return once(text.max_count_y, to_utf8(value));
+    case Term::pixel_size_x:
+      text.pixel_size_x_um = micrometres(a);
+      return;
+    case Term::pixel_size_y:
+      text.pixel_size_y_um = micrometres(a);
+      return;
+    case Term::max_dimension_x:
+      text.max_dimension_x_um = micrometres(a);
+      return;
+    case Term::max_dimension_y:
+      text.max_dimension_y_um = micrometres(a);
+      return;
+    case Term::other_array:
+      add_listed(text.other_arrays, name_and_value(a));
+      return;
+    default:
+      return;
+  }
+}
+
+void HeaderBuilder::set_dtype(Term term, Term named, bool is_signed) {
+  array_.format.dtype = term;
+  array_.format.named_dtype = named;
+  array_.format.is_signed = is_signed;
+}
+
+void HeaderBuilder::array_param(Term term, const Attributes& a) {
+  if (term == Term::unknown) {
+    // A kind of array that the list of terms does not hold yet is still no m/z and no intensity array.
+    if (array_.kind == Term::unknown && a[Attribute::name].ends_with(" array")) {
+      array_.kind = Term::other_array;
+      add_listed(header_.text.other_arrays, name_and_value(a));
+    }
+    return;
+  }
+  if (is_dtype(term)) {
+    set_dtype(term, dtype_by_name(a[Attribute::name]), signed_by_name(a[Attribute::name], term));
+  } else {
+    if (term == Term::other_array) add_listed(header_.text.other_arrays, name_and_value(a));
+    apply({term, Term::unknown, true, is_integer_param(term) ? parse_integer(a[Attribute::value]) : kAbsent});
+  }
+}
+
+void HeaderBuilder::spectrum_param(Term term, std::string_view value) {
+  apply({term, Term::unknown, true, is_integer_param(term) ? parse_integer(value) : kAbsent});
+}
+
+void HeaderBuilder::apply(const Param& p) {
+  switch (p.term) {
+    case Term::external_offset:
+      array_.offset = p.integer;
+      return;
+    case Term::external_length:
+      array_.length = p.integer;
+      return;
+    case Term::external_encoded:
+      array_.encoded = p.integer;
+      return;
+    case Term::mz_array:
+    case Term::intensity_array:
+    case Term::other_array:
+      array_.kind = p.term;
+      return;
+    case Term::no_compression:
+    case Term::zlib:
+    case Term::other_compression:
+      array_.format.compression = p.term;
+      return;
+    case Term::position_x:
+      x_ = p.integer;
+      return;
+    case Term::position_y:
+      y_ = p.integer;
+      return;
+    case Term::position_z:
+      z_ = p.integer;
+      return;
+    case Term::profile:
+      profile_ = true;
+      return;
+    case Term::centroid:
+      centroid_ = true;
+      return;
+    case Term::positive:
+    case Term::negative:
+      if (header_.text.polarity.empty()) {
+        header_.text.polarity = p.term == Term::positive ? "positive" : "negative";
+      }
+      return;
+    default:
+      if (is_dtype(p.term)) set_dtype(p.term, p.named_dtype, p.is_signed);
+  }
+}
+
+void HeaderBuilder::apply_group(std::string_view id) {
+  if (!in_spectrum_ && !in_instrument_) return;
+  const auto found = groups_.find(id);
+  if (found == groups_.end()) return;
+  if (in_spectrum_) {
+    for (const Param& param : found->second.params) apply(param);
+  } else {
+    for (const std::string& name : found->second.names) add_listed(header_.text.instruments, name);
+  }
+}
+
+void HeaderBuilder::begin_spectrum() {
+  in_spectrum_ = true;
+  in_array_ = has_mz_ = has_intensity_ = profile_ = centroid_ = false;
+  array_ = {};
+  x_ = y_ = z_ = kAbsent;
+}
+
+void HeaderBuilder::end_array() {
+  in_array_ = false;
+  if (array_.kind == Term::mz_array && !has_mz_) {
+    mz_ = array_;
+    has_mz_ = true;
+  } else if (array_.kind == Term::intensity_array && !has_intensity_) {
+    intensity_ = array_;
+    has_intensity_ = true;
+  } else {
+    ++header_.other_arrays;
+  }
+}
+
+std::uint8_t HeaderBuilder::format_index(const ArrayFormat& f) {
+  auto& formats = header_.formats;
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    const ArrayFormat& g = formats[i];
+    if (g.dtype == f.dtype && g.named_dtype == f.named_dtype && g.compression == f.compression &&
+        g.is_signed == f.is_signed) {
+      return static_cast<std::uint8_t>(i);
+    }
+  }
+  // Every combination of the known terms fits; this cannot be reached by a file that means something.
+  if (formats.size() >= kNoFormat) throw FileError(path_, "its arrays are declared in too many different ways");
+  formats.push_back(f);
+  return static_cast<std::uint8_t>(formats.size() - 1);
+}
+
+void HeaderBuilder::end_spectrum() {
+  in_spectrum_ = in_array_ = false;
+  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it holds no imaging terms");
+  auto add = [this](ArrayColumn& column, const Array& array, bool present) {
+    column.offset.push_back(present ? array.offset : kAbsent);
+    column.length.push_back(present ? (array.length == kAbsent ? default_length_or_absent() : array.length) : kAbsent);
+    column.encoded.push_back(present ? array.encoded : kAbsent);
+    column.format.push_back(present ? format_index(array.format) : kNoFormat);
+  };
+  add(header_.mz, mz_, has_mz_);
+  add(header_.intensity, intensity_, has_intensity_);
+  header_.x.push_back(x_);
+  header_.y.push_back(y_);
+  header_.z.push_back(z_);
+  if (profile_ != centroid_) ++(profile_ ? header_.profile_spectra : header_.centroid_spectra);
+}
+
+Header HeaderBuilder::finish() {
+  if (!root_seen_) throw FileError(path_, "not an imzML file: it holds no mzML element");
+  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it holds no imaging terms");
+  if (!list_seen_) throw FileError(path_, "the file holds no list of spectra");
+  return std::move(header_);
+}
+
+}  // namespace imn::io

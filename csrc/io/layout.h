@@ -1,0 +1,42 @@
+// From what the header says to arrays that can be read: types, offsets, bounds, mode.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/array_type.h"
+#include "io/dataset.h"
+#include "io/header.h"
+
+namespace imn::io {
+
+// Checked arrays of the kept spectra, as columns.
+class ArrayTable {
+ public:
+  ArrayRef operator[](std::int64_t i) const {
+    const auto k = static_cast<std::size_t>(i);
+    const std::uint8_t code = column_.format[k];
+    return {column_.offset[k], column_.length[k], column_.encoded[k], static_cast<DType>(code & 0x7F),
+            (code & 0x80) != 0};
+  }
+  std::int64_t length(std::int64_t i) const { return column_.length[static_cast<std::size_t>(i)]; }
+
+ private:
+  friend class LayoutResolver;
+  ArrayColumn column_;  // format: DType, with the top bit for zlib
+};
+
+struct Layout {
+  ArrayTable mz, intensity;
+  std::vector<std::int64_t> kept;  // indices of the kept spectra in the file; empty: all of them
+  Mode mode = Mode::processed;
+  std::vector<std::string> warnings;
+};
+
+// Takes the array columns out of the header. Throws FileError at the first spectrum that cannot be read (strict), or
+// when none can.
+Layout resolve_layout(Header& header, const std::string& imzml_path, const std::string& ibd_path, std::int64_t ibd_size,
+                      bool strict);
+
+}  // namespace imn::io

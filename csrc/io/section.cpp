@@ -1,0 +1,198 @@
+#include "io/section.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/error.h"
+#include "io/describe.h"
+#include "io/ibd_lookup.h"
+
+namespace imn::io {
+
+namespace {
+
+// The 16 bytes of "{AA71A7D0-01AC-...}" in the order written; false if it is no UUID.
+bool uuid_bytes(const std::string& text, std::array<std::uint8_t, 16>& out) {
+  std::size_t digits = 0;
+  for (const char c : text) {
+    int value;
+    if (c >= '0' && c <= '9') {
+      value = c - '0';
+    } else if (c >= 'a' && c <= 'f') {
+      value = c - 'a' + 10;
+    } else if (c >= 'A' && c <= 'F') {
+      value = c - 'A' + 10;
+    } else if (c == '-' || c == '{' || c == '}' || c == ' ') {
+      continue;
+    } else {
+      return false;
+    }
+    if (digits >= 32) return false;
+    std::uint8_t& byte = out[digits / 2];
+    byte = static_cast<std::uint8_t>(digits % 2 == 0 ? value << 4 : byte | value);
+    ++digits;
+  }
+  return digits == 32;
+}
+
+const MappedFile& not_empty(const MappedFile& file) {
+  if (file.bytes().empty()) throw FileError(file.path(), "the file is empty");
+  return file;
+}
+
+}  // namespace
+
+Section::Section(const std::string& path, const OpenOptions& options)
+    : path_(path),
+      options_(options),
+      ibd_(
+          [&] {
+            // The imzML itself is looked at first: "no such file" for it must not read "its ibd file is missing".
+            const MappedFile imzml(path, Access::sequential);
+            not_empty(imzml);
+            return options.ibd_path.empty() ? find_ibd(path) : options.ibd_path;
+          }(),
+          Access::random) {
+  const MappedFile imzml(path, Access::sequential);
+  Header header = parse_header(imzml, Extent::all);
+  if (header.n_spectra() == 0) throw FileError(path_, "the file holds no spectra");
+  not_empty(ibd_);
+  layout_ = resolve_layout(header, path_, ibd_.path(), static_cast<std::int64_t>(ibd_.bytes().size()), options_.strict);
+  opening_warnings_ = layout_.warnings;
+  if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
+    opening_warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra and holds " +
+                                std::to_string(header.n_spectra()));
+  }
+  take_coordinates(header);
+  declared_ = describe(header);
+  pixel_size_ = io::pixel_size_um(header.text);
+  check_uuid(header.text.uuid);
+  check_duplicates();
+  zeroed_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(n_spectra()));
+  choose_type(header);
+}
+
+void Section::take_coordinates(const Header& header) {
+  const auto& kept = layout_.kept;
+  const std::size_t n = kept.empty() ? header.x.size() : kept.size();
+  raw_.resize(3 * n);
+  for (std::size_t k = 0; k < n; ++k) {
+    const std::size_t i = kept.empty() ? k : static_cast<std::size_t>(kept[k]);
+    const std::int64_t x = header.x[i], y = header.y[i], z = header.z[i];
+    if (x == kAbsent || y == kAbsent) {
+      throw FileError(path_, "spectrum " + std::to_string(i) + ": it has no position " + (x == kAbsent ? "x" : "y"));
+    }
+    if (x == kUnreadable || y == kUnreadable || z == kUnreadable) {
+      throw FileError(path_, "spectrum " + std::to_string(i) + ": its position is no integer");
+    }
+    raw_[3 * k] = x;
+    raw_[3 * k + 1] = y;
+    raw_[3 * k + 2] = z == kAbsent ? 0 : z;
+  }
+  auto count = [](const std::string& text) -> std::optional<std::int64_t> {
+    const std::int64_t value = parse_integer(text);
+    return value > 0 ? std::optional(value) : std::nullopt;
+  };
+  grid_ = make_grid(raw_, count(header.text.max_count_x), count(header.text.max_count_y), path_);
+  opening_warnings_.insert(opening_warnings_.end(), grid_.warnings.begin(), grid_.warnings.end());
+}
+
+void Section::check_uuid(const std::string& declared) {
+  std::array<std::uint8_t, 16> wanted{};
+  const auto bytes = ibd_.bytes();
+  if (declared.empty() || !uuid_bytes(declared, wanted)) return;
+  if (bytes.size() >= 16 && std::memcmp(bytes.data(), wanted.data(), 16) == 0) return;
+  // Writers on Windows store the first three groups little-endian.
+  std::reverse(wanted.begin(), wanted.begin() + 4);
+  std::swap(wanted[4], wanted[5]);
+  std::swap(wanted[6], wanted[7]);
+  if (bytes.size() >= 16 && std::memcmp(bytes.data(), wanted.data(), 16) == 0) return;
+  opening_warnings_.push_back("the ibd file carries another UUID than the imzML file: do they belong together?");
+}
+
+void Section::check_duplicates() {
+  const std::size_t n = raw_.size() / 3;
+  std::vector<std::int64_t> members(n);
+  for (std::size_t i = 0; i < n; ++i) members[i] = static_cast<std::int64_t>(i);
+  // By position, then file order: the second of two equal neighbours is a duplicate.
+  const std::int32_t* c = grid_.coordinates.data();
+  auto key = [c](std::int64_t i) { return std::array{c[3 * i + 2], c[3 * i + 1], c[3 * i]}; };
+  auto less = [&](std::int64_t a, std::int64_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); };
+  if (!std::is_sorted(members.begin(), members.end(), less)) std::sort(members.begin(), members.end(), less);
+  std::int64_t duplicates = 0, first = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t i = 1; i < n; ++i) {
+    if (key(members[i]) != key(members[i - 1])) continue;
+    ++duplicates;
+    first = std::min(first, members[i]);
+  }
+  if (duplicates == 0) return;
+  const std::string text = std::to_string(duplicates) +
+                           " spectra lie on a pixel that already has one (first: spectrum " + std::to_string(first) +
+                           ")";
+  if (options_.duplicates == Duplicates::error) throw FileError(path_, text);
+  opening_warnings_.push_back(
+      text + (options_.duplicates == Duplicates::sum ? "; they are added up" : "; the first of each pixel is shown"));
+}
+
+void Section::choose_type(const Header& header) {
+  if (options_.spectrum_type) {
+    type_ = *options_.spectrum_type;
+    return;
+  }
+  if ((header.profile_spectra > 0) != (header.centroid_spectra > 0)) {
+    type_ = header.profile_spectra > 0 ? SpectrumType::profile : SpectrumType::centroid;
+    return;
+  }
+  const std::string& text = header.text.spectrum_type;
+  if (header.profile_spectra == 0 && !text.empty()) {
+    type_ = text == "profile" ? SpectrumType::profile : SpectrumType::centroid;
+    return;
+  }
+  type_ = looks_like_profile() ? SpectrumType::profile : SpectrumType::centroid;
+  opening_warnings_.push_back(
+      std::string(header.profile_spectra == 0 ? "the file does not say whether its spectra are profile or centroid"
+                                              : "the file says both profile and centroid") +
+      "; from the data it was taken as " + (type_ == SpectrumType::profile ? "profile" : "centroid"));
+}
+
+// Profile spectra are sampled: the distance to the next value hardly changes from one value to the next, whereas peaks
+// lie at irregular distances.
+bool Section::looks_like_profile() const {
+  constexpr std::int64_t kSpectra = 16;
+  constexpr std::int64_t kValues = 4096;
+  std::int64_t regular = 0, pairs = 0, looked_at = 0;
+  std::vector<double> mz;
+  const std::int64_t n = n_spectra();
+  const std::int64_t stride = std::max<std::int64_t>(1, n / kSpectra);
+  for (std::int64_t s = 0; s < n && looked_at < kSpectra; s += stride) {
+    const ArrayRef array = layout_.mz[s];
+    const std::int64_t values = std::min(array.length, kValues);
+    if (values < 3) continue;
+    mz.resize(static_cast<std::size_t>(values));
+    try {
+      read_array(ibd_.bytes(), array, 0, values, mz.data());
+    } catch (const ArrayError&) {
+      continue;  // reading it will say so
+    }
+    ++looked_at;
+    for (std::size_t k = 2; k < mz.size(); ++k) {
+      const double a = mz[k - 1] - mz[k - 2], b = mz[k] - mz[k - 1];
+      if (!(a > 0.0 && b > 0.0)) continue;
+      ++pairs;
+      if (std::min(a, b) > 0.8 * std::max(a, b)) ++regular;
+    }
+  }
+  return pairs >= 8 && 2 * regular > pairs;
+}
+
+std::vector<std::string> Section::warnings() const {
+  std::vector<std::string> all = opening_warnings_;
+  if (const std::int64_t n = n_zeroed_.load(); n > 0) {
+    all.push_back("NaN or infinite intensities in " + std::to_string(n) + " of the spectra read so far count as 0");
+  }
+  return all;
+}
+
+}  // namespace imn::io

@@ -1,0 +1,79 @@
+// Section: everything of an opened file that its Datasets (the whole file, its planes) share.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/array_reader.h"
+#include "io/dataset.h"
+#include "io/grid.h"
+#include "io/layout.h"
+#include "io/mapped_file.h"
+
+namespace imn::io {
+
+class Section {
+ public:
+  Section(const std::string& path, const OpenOptions& options);
+
+  std::int64_t n_spectra() const { return static_cast<std::int64_t>(raw_.size() / 3); }
+  std::int64_t length(std::int64_t s) const;
+  std::span<const double> axis() const;
+  std::vector<std::string> warnings() const;
+
+  void read(std::int64_t s, Spectrum& out) const;
+  void read(std::int64_t s, double lo, double hi, Spectrum& out) const;
+  void read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
+  // The ends of the m/z array; false: it is empty.
+  bool ends(std::int64_t s, double& lo, double& hi) const;
+
+  const std::string& path() const { return path_; }
+  const std::string& ibd_path() const { return ibd_.path(); }
+  const OpenOptions& options() const { return options_; }
+  const Grid& grid() const { return grid_; }
+  const std::vector<std::int64_t>& raw() const { return raw_; }
+  const Declared& declared() const { return declared_; }
+  Mode mode() const { return layout_.mode; }
+  SpectrumType type() const { return type_; }
+  std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
+
+ private:
+  void take_coordinates(const Header& header);
+  void check_uuid(const std::string& declared);
+  void choose_type(const Header& header);
+  void check_duplicates();
+  bool looks_like_profile() const;
+  void load_axis() const;
+  void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
+  void apply_repair(Spectrum& out) const;
+  [[noreturn]] void fail(std::int64_t s, const std::string& cause) const;
+  template <typename Body>
+  void named(std::int64_t s, Body&& body) const;
+
+  std::string path_;
+  OpenOptions options_;
+  MappedFile ibd_;
+  Layout layout_;
+  Grid grid_;
+  std::vector<std::int64_t> raw_;
+  Declared declared_;
+  SpectrumType type_ = SpectrumType::centroid;
+  std::optional<std::pair<double, double>> pixel_size_;
+  std::vector<std::string> opening_warnings_;
+
+  mutable std::once_flag axis_once_;
+  mutable std::vector<double> axis_;
+  mutable std::vector<std::int64_t> axis_order_;  // repaired axes only: where each bin lies in the file
+
+  // A flag a spectrum, so that reading one twice does not count twice.
+  mutable std::vector<std::atomic<std::uint8_t>> zeroed_;
+  mutable std::atomic<std::int64_t> n_zeroed_{0};
+};
+
+}  // namespace imn::io

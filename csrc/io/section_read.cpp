@@ -1,0 +1,191 @@
+// The reading half of Section: the hot path of binning.
+#include <algorithm>
+
+#include "core/error.h"
+#include "io/section.h"
+
+namespace imn::io {
+
+void Section::fail(std::int64_t s, const std::string& cause) const {
+  const std::int64_t in_file = layout_.kept.empty() ? s : layout_.kept[static_cast<std::size_t>(s)];
+  throw FileError(path_, "spectrum " + std::to_string(in_file) + ": " + cause);
+}
+
+template <typename Body>
+void Section::named(std::int64_t s, Body&& body) const {
+  try {
+    body();
+  } catch (const ArrayError& error) {
+    fail(s, error.what());
+  }
+}
+
+void Section::load_axis() const {
+  // A failed call leaves the flag unset: every reader of a bad axis gets the error.
+  std::call_once(axis_once_, [this] {
+    std::int64_t s = 0;
+    while (s < n_spectra() && layout_.mz.length(s) == 0) ++s;
+    if (s == n_spectra()) return;
+    const ArrayRef array = layout_.mz[s];
+    std::vector<double> mz(static_cast<std::size_t>(array.length));
+    named(s, [&] {
+      read_array(ibd_.bytes(), array, 0, array.length, mz.data());
+      if (!options_.repair) check_mz(mz);
+    });
+    if (options_.repair) {
+      std::vector<std::int64_t> order = repair_order(mz);
+      const bool as_is = order.size() == mz.size() && std::is_sorted(order.begin(), order.end());
+      if (!as_is) {
+        std::vector<double> repaired(order.size());
+        std::transform(order.begin(), order.end(), repaired.begin(),
+                       [&](std::int64_t k) { return mz[static_cast<std::size_t>(k)]; });
+        mz = std::move(repaired);
+        axis_order_ = std::move(order);
+      }
+    }
+    axis_ = std::move(mz);
+  });
+}
+
+std::span<const double> Section::axis() const {
+  if (layout_.mode != Mode::continuous) return {};
+  load_axis();
+  return axis_;
+}
+
+std::int64_t Section::length(std::int64_t s) const {
+  const std::int64_t n = layout_.mz.length(s);
+  if (n == 0 || !options_.repair || layout_.mode != Mode::continuous) return n;
+  return static_cast<std::int64_t>(axis().size());
+}
+
+void Section::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
+  if (first >= last) return;
+  named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });
+  if (zero_non_finite({out, static_cast<std::size_t>(last - first)}) &&
+      zeroed_[static_cast<std::size_t>(s)].exchange(1, std::memory_order_relaxed) == 0) {
+    n_zeroed_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Section::read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
+  if (layout_.mode != Mode::continuous) throw ArgumentError("bins can be read from a continuous file only");
+  const auto bins = static_cast<std::int64_t>(axis().size());
+  if (first < 0 || last > bins || first > last) {
+    throw ArgumentError("bins " + std::to_string(first) + " to " + std::to_string(last) + " are not on the axis of " +
+                        std::to_string(bins) + " bins");
+  }
+  if (layout_.intensity.length(s) == 0) {
+    std::fill(out, out + (last - first), 0.0);
+  } else if (axis_order_.empty()) {
+    read_intensity(s, first, last, out);
+  } else {
+    std::vector<double> all(static_cast<std::size_t>(layout_.intensity.length(s)));
+    read_intensity(s, 0, layout_.intensity.length(s), all.data());
+    for (std::int64_t k = first; k < last; ++k) {
+      out[k - first] = all[static_cast<std::size_t>(axis_order_[static_cast<std::size_t>(k)])];
+    }
+  }
+}
+
+void Section::apply_repair(Spectrum& out) const {
+  const std::vector<std::int64_t> order = repair_order(out.mz);
+  if (order.size() == out.mz.size() && std::is_sorted(order.begin(), order.end())) return;
+  Spectrum repaired;
+  repaired.mz.reserve(order.size());
+  repaired.intensity.reserve(order.size());
+  for (const std::int64_t k : order) {
+    repaired.mz.push_back(out.mz[static_cast<std::size_t>(k)]);
+    repaired.intensity.push_back(out.intensity[static_cast<std::size_t>(k)]);
+  }
+  std::swap(out, repaired);
+}
+
+void Section::read(std::int64_t s, Spectrum& out) const {
+  const std::int64_t n = length(s);
+  out.mz.resize(static_cast<std::size_t>(n));
+  out.intensity.resize(static_cast<std::size_t>(n));
+  if (n == 0) return;
+  if (layout_.mode == Mode::continuous) {
+    const auto shared = axis();
+    std::copy(shared.begin(), shared.end(), out.mz.begin());
+    read_bins(s, 0, n, out.intensity.data());
+    return;
+  }
+  named(s, [&] {
+    read_array(ibd_.bytes(), layout_.mz[s], 0, n, out.mz.data());
+    if (!options_.repair) check_mz(out.mz);
+  });
+  read_intensity(s, 0, n, out.intensity.data());
+  if (options_.repair) apply_repair(out);
+}
+
+void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
+  auto resize = [&out](std::int64_t n) {
+    out.mz.resize(static_cast<std::size_t>(n));
+    out.intensity.resize(static_cast<std::size_t>(n));
+  };
+  const ArrayRef mz = layout_.mz[s];
+  if (mz.length == 0 || !(lo <= hi)) return resize(0);
+  if (layout_.mode == Mode::continuous) {
+    const auto shared = axis();
+    const auto begin = std::lower_bound(shared.begin(), shared.end(), lo);
+    const auto end = std::upper_bound(begin, shared.end(), hi);
+    resize(end - begin);
+    std::copy(begin, end, out.mz.begin());
+    return read_bins(s, begin - shared.begin(), end - shared.begin(), out.intensity.data());
+  }
+  if (options_.repair) {  // order is known only after reading all of it
+    read(s, out);
+    const auto begin = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
+    const auto end = std::upper_bound(out.mz.begin() + begin, out.mz.end(), hi) - out.mz.begin();
+    std::copy(out.mz.begin() + begin, out.mz.begin() + end, out.mz.begin());
+    std::copy(out.intensity.begin() + begin, out.intensity.begin() + end, out.intensity.begin());
+    return resize(end - begin);
+  }
+  std::int64_t first = 0, last = 0;
+  if (mz.zlib) {
+    out.mz.resize(static_cast<std::size_t>(mz.length));
+    named(s, [&] {
+      read_array(ibd_.bytes(), mz, 0, mz.length, out.mz.data());
+      check_mz(out.mz);
+    });
+    first = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
+    last = std::upper_bound(out.mz.begin() + first, out.mz.end(), hi) - out.mz.begin();
+    std::copy(out.mz.begin() + first, out.mz.begin() + last, out.mz.begin());
+    resize(last - first);
+  } else {
+    first = lower_bound(ibd_.bytes(), mz, 0, lo);
+    last = upper_bound(ibd_.bytes(), mz, first, hi);
+    resize(last - first);
+    named(s, [&] {
+      read_array(ibd_.bytes(), mz, first, last, out.mz.data());
+      check_mz(out.mz);
+    });
+  }
+  read_intensity(s, first, last, out.intensity.data());
+}
+
+bool Section::ends(std::int64_t s, double& lo, double& hi) const {
+  const ArrayRef mz = layout_.mz[s];
+  if (mz.length == 0) return false;
+  if (options_.repair || mz.zlib) {
+    Spectrum spectrum;
+    read(s, spectrum);
+    if (spectrum.mz.empty()) return false;
+    lo = spectrum.mz.front();
+    hi = spectrum.mz.back();
+    return true;
+  }
+  named(s, [&] {
+    double both[2];
+    read_array(ibd_.bytes(), mz, 0, 1, both);
+    read_array(ibd_.bytes(), mz, mz.length - 1, mz.length, both + 1);
+    check_mz(both);
+    lo = both[0];
+    hi = both[1];
+  });
+  return true;
+}
+
+}  // namespace imn::io

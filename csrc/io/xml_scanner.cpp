@@ -1,0 +1,242 @@
+#include "io/xml_scanner.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "io/byte_find.h"
+#include "io/xml_limits.h"
+
+namespace imn::io {
+
+namespace {
+
+bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+const char* skip_blanks(const char* p, const char* end) {
+  while (p != end && is_blank(*p)) ++p;
+  return p;
+}
+
+// Ends of names: blank, '=', '/', '>' and what cannot be part of one.
+bool ends_name(char c) {
+  return is_blank(c) || c == '=' || c == '/' || c == '>' || c == '<' || c == '"' || c == '\'' || c == '&' || c == '\0';
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view lower) {
+  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(),
+                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x + ('a' - 'A') : x) == y; });
+}
+
+// Encodings in which every byte the scanner looks for is that character and nothing else; texts go through to_utf8.
+bool is_ascii_superset(std::string_view encoding) {
+  return equal_ignoring_case(encoding, "utf-8") || equal_ignoring_case(encoding, "us-ascii") ||
+         equal_ignoring_case(encoding, "iso-8859-1") || equal_ignoring_case(encoding, "windows-1252");
+}
+
+// Replaces the five predefined entities. False: there is another one.
+bool decode_entities(std::string_view raw, std::string& out) {
+  constexpr std::array<std::pair<std::string_view, char>, 5> kEntities = {
+      {{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'}, {"&quot;", '"'}, {"&apos;", '\''}}};
+  out.clear();
+  while (!raw.empty()) {
+    if (raw.front() != '&') {
+      out.push_back(raw.front());
+      raw.remove_prefix(1);
+      continue;
+    }
+    const auto* found =
+        std::find_if(kEntities.begin(), kEntities.end(), [raw](const auto& e) { return raw.starts_with(e.first); });
+    if (found == kEntities.end()) return false;
+    out.push_back(found->second);
+    raw.remove_prefix(found->first.size());
+  }
+  return true;
+}
+
+class Scanner {
+ public:
+  Scanner(std::string_view text, HeaderBuilder& builder)
+      : p_(text.data()), end_(text.data() + text.size()), builder_(builder) {}
+
+  ScanOutcome run();
+
+ private:
+  enum class Step { next, stop, fail };
+
+  bool prolog();
+  bool comment_or_other();
+  bool processing_instruction();
+  Step start_tag();
+  bool end_tag();
+  bool attribute();
+
+  const char* p_;
+  const char* end_;
+  HeaderBuilder& builder_;
+  Attributes attributes_;
+  std::array<std::string, kAttributeCount> decoded_;
+  struct Open {
+    std::string_view name;
+    Element element;
+  };
+  std::array<Open, kMaxDepth> open_;
+  std::size_t depth_ = 0;
+};
+
+bool Scanner::prolog() {
+  const std::string_view text(p_, static_cast<std::size_t>(end_ - p_));
+  if (text.starts_with("\xEF\xBB\xBF")) p_ += 3;
+  // Some writers put blank lines first; expat refuses them, and nothing is lost by reading on.
+  p_ = skip_blanks(p_, end_);
+  if (p_ == end_ || *p_ != '<') return false;
+  if (!std::string_view(p_, static_cast<std::size_t>(end_ - p_)).starts_with("<?xml")) return true;
+  const char* close = find_byte(p_, end_, '>');
+  const std::string_view declaration(p_, static_cast<std::size_t>(close - p_));
+  if (close == end_ || declaration.size() > kMaxDeclaration || declaration.find('\0') != std::string_view::npos) {
+    return false;
+  }
+  const auto at = declaration.find("encoding");
+  if (at == std::string_view::npos) return true;
+  const auto open = declaration.find_first_of("\"'", at);
+  if (open == std::string_view::npos) return false;
+  const auto shut = declaration.find(declaration[open], open + 1);
+  return shut != std::string_view::npos && is_ascii_superset(declaration.substr(open + 1, shut - open - 1));
+}
+
+bool Scanner::processing_instruction() {
+  for (;;) {
+    p_ = find_byte(p_, end_, '?');
+    if (end_ - p_ < 2) return false;
+    ++p_;
+    if (*p_ == '>') return ++p_, true;
+  }
+}
+
+// Behind "<!": a comment is skipped, anything else is for expat.
+bool Scanner::comment_or_other() {
+  if (end_ - p_ < 3 || p_[1] != '-' || p_[2] != '-') return false;
+  p_ += 3;
+  for (;;) {
+    p_ = find_byte(p_, end_, '-');
+    if (end_ - p_ < 3) return false;
+    if (p_[1] == '-') {
+      if (p_[2] != '>') return false;  // "--" may not stand inside of a comment
+      p_ += 3;
+      return true;
+    }
+    ++p_;
+  }
+}
+
+bool Scanner::attribute() {
+  const char* name = p_;
+  while (p_ != end_ && !ends_name(*p_)) ++p_;
+  const std::string_view key(name, static_cast<std::size_t>(p_ - name));
+  if (key.empty()) return false;
+  p_ = skip_blanks(p_, end_);
+  if (p_ == end_ || *p_ != '=') return false;
+  p_ = skip_blanks(p_ + 1, end_);
+  if (p_ == end_ || (*p_ != '"' && *p_ != '\'')) return false;
+  const char quote = *p_++;
+  const char* value = p_;
+  p_ = find_byte(p_, end_, quote, '<', '&');
+  const bool entities = p_ != end_ && *p_ == '&';
+  if (entities) p_ = find_byte(p_, end_, quote, '<');
+  if (p_ == end_ || *p_ != quote) return false;
+  std::string_view content(value, static_cast<std::size_t>(p_ - value));
+  ++p_;
+  const Attribute attribute = classify_attribute(key);
+  if (entities) {
+    // Decoded even where nobody asks for it: an entity that is unknown here needs expat.
+    std::string unused;
+    std::string& out = attribute == Attribute::other ? unused : decoded_[static_cast<std::size_t>(attribute)];
+    if (!decode_entities(content, out)) return false;
+    content = out;
+  }
+  if (attribute == Attribute::other) return true;
+  if (attributes_[attribute].data() != nullptr) return false;  // twice
+  attributes_.set(attribute, content);
+  return true;
+}
+
+Scanner::Step Scanner::start_tag() {
+  const char* name = p_;
+  while (p_ != end_ && !ends_name(*p_)) ++p_;
+  const std::string_view tag(name, static_cast<std::size_t>(p_ - name));
+  if (tag.empty()) return Step::fail;
+  const Element element = classify_element(without_prefix(tag));
+  attributes_.clear();
+  for (;;) {
+    const char* before = p_;
+    p_ = skip_blanks(p_, end_);
+    if (p_ == end_) return Step::fail;
+    if (*p_ == '>') {
+      ++p_;
+      if (depth_ == kMaxDepth) return Step::fail;
+      open_[depth_++] = {tag, element};
+      return builder_.start(element, attributes_) ? Step::next : Step::stop;
+    }
+    if (*p_ == '/') {
+      if (end_ - p_ < 2 || p_[1] != '>') return Step::fail;
+      p_ += 2;
+      if (!builder_.start(element, attributes_)) return Step::stop;
+      builder_.end(element);
+      return Step::next;
+    }
+    if (p_ == before || !attribute()) return Step::fail;
+  }
+}
+
+bool Scanner::end_tag() {
+  if (depth_ == 0) return false;
+  const Open& top = open_[--depth_];
+  const std::size_t length = top.name.size();
+  if (static_cast<std::size_t>(end_ - p_) <= length || std::string_view(p_, length) != top.name) return false;
+  p_ = skip_blanks(p_ + length, end_);
+  if (p_ == end_ || *p_ != '>') return false;
+  ++p_;
+  builder_.end(top.element);
+  return true;
+}
+
+ScanOutcome Scanner::run() {
+  if (!prolog()) return ScanOutcome::unrecognised;
+  bool root = false;
+  for (;;) {
+    const char* text = p_;
+    p_ = find_byte(p_, end_, '<', '&');
+    if (depth_ == 0 && skip_blanks(text, p_) != p_) return ScanOutcome::unrecognised;
+    if (p_ == end_) return root && depth_ == 0 ? ScanOutcome::complete : ScanOutcome::unrecognised;
+    if (*p_ == '&' || end_ - p_ < 2) return ScanOutcome::unrecognised;
+    ++p_;
+    bool ok = true;
+    switch (*p_) {
+      case '/':
+        ++p_;
+        ok = end_tag();
+        break;
+      case '?':
+        ++p_;
+        ok = processing_instruction();
+        break;
+      case '!':
+        ok = comment_or_other();
+        break;
+      default: {
+        if (root && depth_ == 0) return ScanOutcome::unrecognised;  // a second root
+        root = true;
+        const Step step = start_tag();
+        if (step == Step::stop) return ScanOutcome::stopped;
+        ok = step == Step::next;
+      }
+    }
+    if (!ok) return ScanOutcome::unrecognised;
+  }
+}
+
+}  // namespace
+
+ScanOutcome scan_xml(std::string_view text, HeaderBuilder& builder) { return Scanner(text, builder).run(); }
+
+}  // namespace imn::io
