@@ -20,14 +20,17 @@ constexpr double kFinestCell = 0.25;  // ppm
 // Half the share of a channel that one per cent of the pixels show, so that such a channel survives missed peaks.
 // Random peaks are kept out by their own test, not by this floor.
 constexpr double kDefaultFrequency = 0.005;
-constexpr double kFalseChannels = 0.05;  // chance heaps expected over the whole axis
-constexpr double kHalfWidth = 3.0;       // standard deviations: 99.7 % of a channel's peaks
-constexpr double kJudgedApart = 10.0;    // standard deviations: closer neighbours must show that they are two
+constexpr double kFalseChannels = 0.1;  // chance heaps expected over the whole axis
+constexpr double kHalfWidth = 3.0;      // standard deviations: 99.7 % of a channel's peaks
+constexpr double kJudgedApart = 10.0;   // standard deviations: closer neighbours must show that they are two
+constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
+constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
+constexpr double kShapeEvidence = 10.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
   double sd = 1.0;        // ppm
-  double peaks = 0.0;     // as fitted
+  double fitted = 0.0;    // peaks it explains
   double lo = 0.0, hi = 0.0;
   std::int64_t spectra = 0;
   bool cut_left = false, cut_right = false;  // a neighbour takes a part of the peaks
@@ -42,7 +45,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDens
   std::int64_t c = 0;
   while (c < density.cells()) {
     const double sd = width.at(density.position(static_cast<double>(c))) / density.cell_ppm();
-    const auto half = std::max<std::int64_t>(0, std::llround(sd));
+    const auto half = std::max<std::int64_t>(0, std::llround(1.4 * sd));
     const auto step = std::max<std::int64_t>(1, half / 2);
     const double seen = density.count(c - half, c + half + 1);
     if (seen >= fewest) {
@@ -64,31 +67,55 @@ std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDens
   return stretches;
 }
 
-std::vector<Channel> find_channels(const PeakDensity& density, const PeakWidth& width, double log10_p, double fewest,
-                                   const AxisOptions& options) {
-  const auto stretches = busy_stretches(density, width, log10_p, fewest);
+struct Search {
+  const PeakDensity& all;
+  const PeakDensity& paired;
+  const PeakWidth& width;
+  double scale;  // of the width
+  double log10_p;
+  double fewest;
+
+  double sd_at(double position) const { return scale * width.at(position); }
+};
+
+// Components in the cells [from, to) of one density, positions in cells of the density.
+std::vector<PeakComponent> fit_stretch(const PeakDensity& density, std::int64_t from, std::int64_t to, double sd,
+                                       const Search& search, const std::vector<PeakComponent>& known) {
+  // Cells of a quarter of a standard deviation are fine enough for the fit.
+  const auto merged = std::max<std::int64_t>(1, static_cast<std::int64_t>(0.25 * sd / density.cell_ppm()));
+  const auto step = static_cast<double>(merged);
+  std::vector<double> counts;
+  for (std::int64_t c = from; c < to; c += merged) counts.push_back(density.count(c, std::min(to, c + merged)));
+  MixtureOptions mixture;
+  mixture.sd = sd / density.cell_ppm() / step;
+  mixture.background = density.background((from + to) / 2, sd / density.cell_ppm()) * step;
+  mixture.log10_p = search.log10_p;
+  mixture.fewest_peaks = search.fewest;
+  std::vector<PeakComponent> start = known;
+  const auto first = static_cast<double>(from);
+  for (PeakComponent& component : start) component.position = (component.position + 0.5 - first) / step - 0.5;
+  std::vector<PeakComponent> found = fit_peak_mixture(counts, mixture, start);
+  for (PeakComponent& component : found) component.position = first + (component.position + 0.5) * step - 0.5;
+  return found;
+}
+
+std::vector<Channel> find_channels(const Search& search, const AxisOptions& options) {
+  const PeakDensity& density = search.all;
+  const auto stretches = busy_stretches(density, search.width, search.log10_p, search.fewest);
   std::vector<std::vector<Channel>> found(stretches.size());
   const auto body = [&](std::int64_t begin, std::int64_t end, int) {
-    std::vector<double> counts;
     for (auto s = begin; s < end; ++s) {
       const auto [from, to] = stretches[static_cast<std::size_t>(s)];
-      const std::int64_t middle = (from + to) / 2;
-      const double sd = width.at(density.position(static_cast<double>(middle)));
-      // Cells of a quarter of a standard deviation are fine enough for the fit.
-      const auto merged = std::max<std::int64_t>(1, static_cast<std::int64_t>(0.25 * sd / density.cell_ppm()));
-      counts.clear();
-      for (std::int64_t c = from; c < to; c += merged) counts.push_back(density.count(c, std::min(to, c + merged)));
-      MixtureOptions mixture;
-      mixture.sd = sd / density.cell_ppm() / static_cast<double>(merged);
-      mixture.background = density.background(middle, sd / density.cell_ppm()) * static_cast<double>(merged);
-      mixture.log10_p = log10_p;
-      mixture.fewest_peaks = fewest;
-      for (const PeakComponent& component : fit_peak_mixture(counts, mixture)) {
+      const double sd = search.sd_at(density.position(0.5 * static_cast<double>(from + to)));
+      // Two ions that one spectrum shows close together stand out, equally strong, among the peaks with company, even
+      // where the weaker one is lost in the flank of the stronger one among all peaks.
+      const auto pairs = fit_stretch(search.paired, from, to, sd, search, {});
+      const auto known = pairs.size() > 1 ? pairs : std::vector<PeakComponent>{};
+      for (const PeakComponent& component : fit_stretch(density, from, to, sd, search, known)) {
         Channel channel;
-        const double cell = static_cast<double>(from) + (component.position + 0.5) * static_cast<double>(merged) - 0.5;
-        channel.position = density.position(cell);
+        channel.position = density.position(component.position);
         channel.sd = sd;
-        channel.peaks = component.peaks;
+        channel.fitted = component.peaks;
         found[static_cast<std::size_t>(s)].push_back(channel);
       }
     }
@@ -98,6 +125,36 @@ std::vector<Channel> find_channels(const PeakDensity& density, const PeakWidth& 
   for (const auto& part : found) channels.insert(channels.end(), part.begin(), part.end());
   std::sort(channels.begin(), channels.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
   return channels;
+}
+
+// The width that lone channels really have, over the one assumed: the comparison of pairs also sees close neighbours.
+double measured_scale(const Search& search, const std::vector<Channel>& channels) {
+  std::vector<double> ratios;
+  for (std::size_t k = 0; k < channels.size(); ++k) {
+    const Channel& c = channels[k];
+    const bool lone = (k == 0 || c.position - channels[k - 1].position > 10.0 * c.sd) &&
+                      (k + 1 == channels.size() || channels[k + 1].position - c.position > 10.0 * c.sd);
+    if (!lone || c.fitted < 50.0) continue;
+    const PeakDensity& density = search.all;
+    const std::int64_t middle = density.cell_of(c.position);
+    const auto reach = static_cast<std::int64_t>(std::ceil(4.0 * c.sd / density.cell_ppm()));
+    const double background = density.background(middle, c.sd / density.cell_ppm());
+    double weight = 0.0, sum = 0.0, squares = 0.0;
+    for (std::int64_t cell = middle - reach; cell <= middle + reach; ++cell) {
+      const double excess = density.count(cell, cell + 1) - background;
+      const double x = density.position(static_cast<double>(cell)) - c.position;
+      weight += excess;
+      sum += excess * x;
+      squares += excess * x * x;
+    }
+    if (weight < 0.5 * c.fitted) continue;
+    const double variance = squares / weight - (sum / weight) * (sum / weight);
+    if (variance > 0.0) ratios.push_back(std::sqrt(variance) / c.sd);
+  }
+  if (ratios.size() < 5) return 1.0;
+  const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
+  std::nth_element(ratios.begin(), middle, ratios.end());
+  return std::clamp(*middle, 0.5, 1.5);
 }
 
 // Windows reach kHalfWidth standard deviations, or to the border with a neighbour: where both are equally likely, kept
@@ -114,7 +171,7 @@ void set_windows(std::vector<Channel>& channels) {
     if (a.hi < b.lo) continue;
     const double apart = b.position - a.position;
     const double sd = 0.5 * (a.sd + b.sd);
-    const double equal = 0.5 * apart + sd * sd * std::log(a.peaks / b.peaks) / std::max(apart, 1e-6);
+    const double equal = 0.5 * apart + sd * sd * std::log(a.fitted / b.fitted) / std::max(apart, 1e-6);
     const double border = a.position + std::clamp(equal, apart / 3.0, apart * 2.0 / 3.0);
     a.hi = border;
     b.lo = border;
@@ -134,61 +191,103 @@ std::vector<MzWindow> mz_windows(const std::vector<Channel>& channels) {
   return windows;
 }
 
-// A dip between two heaps that chance does not explain.
+// A dip between two heaps that chance does not explain: the level around the lower top against the lowest level
+// between.
 bool valley_between(const PeakDensity& density, const Channel& a, const Channel& b) {
   const double sd = 0.5 * (a.sd + b.sd) / density.cell_ppm();
-  const auto half = std::max<std::int64_t>(0, std::llround(0.4 * sd));
-  const auto box = [&](std::int64_t c) { return density.count(c - half, c + half + 1); };
+  const auto level = [&](std::int64_t c, std::int64_t half) {
+    return density.count(c - half, c + half + 1) / static_cast<double>(2 * half + 1);
+  };
+  const auto top_half = std::llround(sd);
+  const auto dip_half = std::llround(0.5 * sd);
   const std::int64_t from = density.cell_of(a.position);
   const std::int64_t to = density.cell_of(b.position);
   double lowest = INFINITY;
-  for (std::int64_t c = from; c <= to; ++c) lowest = std::min(lowest, box(c));
-  const double lower_top = std::min(box(from), box(to));
-  return lowest < 0.8 * lower_top && lower_top - lowest > 4.0 * std::sqrt(lower_top + lowest);
+  for (std::int64_t c = from + top_half; c <= to - top_half; ++c) lowest = std::min(lowest, level(c, dip_half));
+  const double top = std::min(level(from, top_half), level(to, top_half));
+  const double error =
+      std::sqrt(top / static_cast<double>(2 * top_half + 1) + lowest / static_cast<double>(2 * dip_half + 1));
+  return lowest < 0.8 * top && top - lowest > 3.5 * error;
 }
 
-// An ion has one centroid in a spectrum: two heaps that the same spectra show are two ions, however close. `pairs`:
-// spectra with a peak in both windows; `random`: random peaks per ppm and spectrum.
-bool seen_together(const Channel& a, const Channel& b, double pairs, double random) {
-  const double chance =
-      random * ((b.hi - b.lo) * static_cast<double>(a.spectra) + (a.hi - a.lo) * static_cast<double>(b.spectra));
-  const double fewer = static_cast<double>(std::min(a.spectra, b.spectra));
-  return pairs - chance > 4.0 * std::sqrt(chance) + 2.0 && pairs - chance > 0.1 * fewer;
+// Log-likelihood ratio of two components against one that may be up to half as wide again, over the counts around them.
+double two_against_one(const PeakDensity& density, const Channel& a, const Channel& b, double background) {
+  const double sd = 0.5 * (a.sd + b.sd);
+  const double total = a.fitted + b.fitted;
+  const double centre = (a.position * a.fitted + b.position * b.fitted) / total;
+  const std::int64_t from = density.cell_of(a.position - 2.5 * sd);
+  const std::int64_t to = density.cell_of(b.position + 2.5 * sd) + 1;
+  const auto normal = [&](double x, double middle, double width) {
+    const double z = (x - middle) / width;
+    return density.cell_ppm() / (width * std::sqrt(2.0 * 3.14159265358979323846)) * std::exp(-0.5 * z * z);
+  };
+  double least = INFINITY;
+  for (const double wider : {1.0, 1.15, 1.3, 1.5}) {
+    double ratio = 0.0;
+    for (std::int64_t c = from; c < to; ++c) {
+      const double x = density.position(static_cast<double>(c));
+      const double two = background + a.fitted * normal(x, a.position, sd) + b.fitted * normal(x, b.position, sd);
+      const double one = background + total * normal(x, centre, wider * sd);
+      ratio += density.count(c, c + 1) * std::log(std::max(two, 1e-300) / std::max(one, 1e-300)) - two + one;
+    }
+    least = std::min(least, ratio);
+  }
+  return least;
 }
 
-// Joins neighbours that one ion explains. A wide or lopsided channel is fitted by several components of the common
-// shape; they share no spectrum and have no dip between them.
+// An ion has one centroid in a spectrum: two heaps that the same spectra show are two ions, however close; two that no
+// spectrum shows together, although many should, are rather one. `pairs`: spectra with a peak in both windows.
+struct Company {
+  bool together, apart;
+};
+
+Company company(const Channel& a, const Channel& b, double pairs, double random_per_ppm, double spectra) {
+  const double chance = random_per_ppm * ((b.hi - b.lo) * static_cast<double>(a.spectra) +
+                                          (a.hi - a.lo) * static_cast<double>(b.spectra));
+  // The windows of close neighbours hold peaks of each other, so the fitted number is the better measure of the weaker.
+  const double fewer = std::min(a.fitted, b.fitted);
+  const double extra = pairs - chance;
+  const double independent = a.fitted * b.fitted / spectra;
+  return {extra > 4.0 * std::sqrt(chance) + std::min(2.0, 0.5 * fewer) && extra > 0.1 * fewer,
+          independent > 20.0 && extra < 0.1 * independent};
+}
+
+bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, double pairs, double spectra) {
+  const double sd = 0.5 * (a.sd + b.sd);
+  const auto middle = density.cell_of(0.5 * (a.position + b.position));
+  const double background = density.background(middle, sd / density.cell_ppm());
+  const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
+  if (together || valley_between(density, a, b)) return true;
+  // The shape alone: not for the flank of a strong channel, whose true shape is not known that well.
+  const bool flank = std::min(a.fitted, b.fitted) < kFlank * std::max(a.fitted, b.fitted);
+  return !apart && !flank && two_against_one(density, a, b, background) > kShapeEvidence;
+}
+
+// Joins neighbours that one ion explains: a wide or lopsided channel is fitted by several components of the common
+// shape.
 std::vector<Channel> join_split_channels(const PeakDensity& density, const std::vector<Channel>& channels,
                                          const Occupancy& found, double spectra) {
   std::vector<Channel> joined;
   for (std::size_t k = 0; k < channels.size(); ++k) {
     Channel next = channels[k];
     next.spectra = found.spectra[k];
-    next.peaks = static_cast<double>(found.peaks[k]);
     if (!next.cut_left && !next.cut_right) next.position += found.offset_ppm[k];
-    if (!joined.empty()) {
-      Channel& last = joined.back();
-      const double sd = 0.5 * (last.sd + next.sd);
-      const bool close = next.position - last.position < kJudgedApart * sd;
-      const auto middle = density.cell_of(0.5 * (last.position + next.position));
-      const double random = density.background(middle, sd / density.cell_ppm()) / density.cell_ppm() / spectra;
-      const auto pairs = static_cast<double>(found.with_next[k - 1]);
-      if (close && !valley_between(density, last, next) && !seen_together(last, next, pairs, random)) {
-        const double weight = last.peaks + next.peaks;
-        const bool tail = std::min(last.peaks, next.peaks) < 0.1 * std::max(last.peaks, next.peaks);
-        if (tail) {
-          if (next.peaks > last.peaks) last = next;  // the flank of the stronger one, not a part of its window
-          continue;
-        }
-        last.position = (last.position * last.peaks + next.position * next.peaks) / weight;
-        last.spectra += next.spectra - found.with_next[k - 1];
-        last.hi = next.hi;
-        last.peaks = weight;
-        last.cut_right = next.cut_right;
-        continue;
-      }
+    if (joined.empty() || next.position - joined.back().position >= kJudgedApart * next.sd ||
+        are_two(density, joined.back(), next, static_cast<double>(found.with_next[k - 1]), spectra)) {
+      joined.push_back(next);
+      continue;
     }
-    joined.push_back(next);
+    Channel& last = joined.back();
+    const double weight = last.fitted + next.fitted;
+    if (std::min(last.fitted, next.fitted) < kFlank * std::max(last.fitted, next.fitted)) {
+      if (next.fitted > last.fitted) last = next;  // the flank of the stronger one, not a part of its window
+      continue;
+    }
+    last.position = (last.position * last.fitted + next.position * next.fitted) / weight;
+    last.spectra += next.spectra - found.with_next[k - 1];
+    last.hi = next.hi;
+    last.fitted = weight;
+    last.cut_right = next.cut_right;
   }
   return joined;
 }
@@ -199,7 +298,8 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   CandidateAxis axis;
   const auto n = static_cast<double>(dataset.n_spectra());
   const PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset);
-  PeakDensity density(dataset, std::min(kFinestCell, width.typical_ppm()), options.threads, options.cancel);
+  const double cell = std::min(kFinestCell, width.typical_ppm());
+  PeakDensity density(dataset, cell, 0.0, options.threads, options.cancel);
   std::ostringstream method;
   method.precision(3);
   method << "peaks on the ln(m/z) axis, sd " << width.typical_ppm() << " ppm"
@@ -217,7 +317,14 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const double places = std::max(1.0, static_cast<double>(density.cells()) * density.cell_ppm() / width.typical_ppm());
   // A single spectrum has no repetition to test: every peak is a channel.
   const double log10_p = n > 1.0 ? std::log10(kFalseChannels / places) : 0.0;
-  auto channels = find_channels(density, width, log10_p, 0.5 * fewest, options);
+  PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
+  paired.find_background(width, options.threads);
+  Search search{density, paired, width, 1.0, log10_p, 0.5 * fewest};
+  auto channels = find_channels(search, options);
+  if (options.ppm == 0.0 && width.estimated()) {
+    search.scale = measured_scale(search, channels);
+    if (std::abs(search.scale - 1.0) > 0.02) channels = find_channels(search, options);
+  }
   set_windows(channels);
   auto centres = [](const std::vector<Channel>& list) {
     std::vector<double> mz;

@@ -35,7 +35,8 @@ double clipped_mean(const double* counts, std::size_t n) {
 
 }  // namespace
 
-PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, int threads, const std::atomic<bool>* cancel) {
+PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
+                         const std::atomic<bool>* cancel) {
   const auto [lowest, highest] = dataset.mz_range();
   if (!(lowest > 0.0) || !(highest >= lowest)) {
     below_.assign(2, 0);
@@ -46,14 +47,25 @@ PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, int threads,
   origin_ = 1e6 * std::log(lowest) - 4.0 * cell_;
   const auto cells = static_cast<std::size_t>(range / cell_) + 9;
   below_.assign(cells + 1, 0);
-  std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
+  struct Worker {
+    io::Spectrum spectrum;
+    std::vector<double> positions;
+  };
+  std::vector<Worker> workers(static_cast<std::size_t>(thread_count(threads)));
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
-    io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
+    auto& [spectrum, positions] = workers[static_cast<std::size_t>(worker)];
     for (auto i = begin; i < end; ++i) {
       dataset.read_spectrum(i, spectrum);
+      positions.clear();
       for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-        if (spectrum.intensity[p] == 0.0) continue;
-        const auto cell = static_cast<std::size_t>((1e6 * std::log(spectrum.mz[p]) - origin_) / cell_);
+        if (spectrum.intensity[p] != 0.0) positions.push_back(1e6 * std::log(spectrum.mz[p]));
+      }
+      for (std::size_t p = 0; p < positions.size(); ++p) {
+        if (paired_within > 0.0 && (p == 0 || positions[p] - positions[p - 1] > paired_within) &&
+            (p + 1 == positions.size() || positions[p + 1] - positions[p] > paired_within)) {
+          continue;
+        }
+        const auto cell = static_cast<std::size_t>((positions[p] - origin_) / cell_);
         // One table for all threads, since a table each would multiply the memory; collisions are rare.
         std::atomic_ref<std::uint64_t>(below_[std::min(cell, cells - 1) + 1]).fetch_add(1, std::memory_order_relaxed);
       }

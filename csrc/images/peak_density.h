@@ -13,8 +13,10 @@ namespace imn::images {
 // Cells of equal width in ppm. Memory does not depend on the number of peaks: at most 64 MiB.
 class PeakDensity {
  public:
-  // Counts the non-zero peaks of every spectrum. `finest`: width of a cell in ppm, unless the range needs too many.
-  PeakDensity(const io::Dataset& dataset, double finest, int threads, const std::atomic<bool>* cancel);
+  // Counts the non-zero peaks of every spectrum; `paired_within` > 0: only those with another one in the same spectrum
+  // not further than this (ppm). `finest`: width of a cell in ppm, unless the range needs too many.
+  PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
+              const std::atomic<bool>* cancel);
 
   std::int64_t cells() const { return static_cast<std::int64_t>(below_.size()) - 1; }
   double cell_ppm() const { return cell_; }

@@ -54,7 +54,8 @@ class Fit {
       update_model();
       double moved = 0.0;
       for (std::size_t k = 0; k < components_.size(); ++k) {
-        auto& [position, peaks] = components_[k];
+        double& position = components_[k].position;
+        double& peaks = components_[k].peaks;
         const Shape& shape = shapes_[k];
         double weight = 0.0;
         double centre = 0.0;
@@ -86,7 +87,10 @@ class Fit {
   // three standard deviations to a better one.
   std::vector<PeakComponent> unexplained() const {
     const auto n = static_cast<std::ptrdiff_t>(counts_.size());
-    const auto half = std::max<std::ptrdiff_t>(0, std::llround(options_.sd));
+    // The best box for a weak peak over a background; once strong ones are fitted, a narrower one, which sees less of
+    // them.
+    const double reach = components_.empty() ? 1.4 : 1.0;
+    const auto half = std::max<std::ptrdiff_t>(0, std::llround(reach * options_.sd));
     struct Place {
       double log10_p;
       PeakComponent component;
@@ -130,6 +134,7 @@ class Fit {
   bool prune() {
     update_model();
     for (std::size_t k = 0; k < components_.size(); ++k) {
+      if (components_[k].known) continue;
       const Shape& shape = shapes_[k];
       double seen = 0.0;
       double others = 0.0;
@@ -168,8 +173,14 @@ class Fit {
 
 }  // namespace
 
-std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options) {
+std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options,
+                                            const std::vector<PeakComponent>& known) {
   Fit fit(counts, options);
+  for (PeakComponent component : known) {
+    component.known = true;
+    fit.add(component);
+  }
+  if (!known.empty()) fit.optimise();
   for (int round = 0; round < kRounds; ++round) {
     const auto more = fit.unexplained();
     if (more.empty()) break;

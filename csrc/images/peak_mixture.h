@@ -8,6 +8,7 @@ namespace imn::images {
 struct PeakComponent {
   double position;  // in cells of the stretch
   double peaks;     // number of peaks it explains
+  bool known = false;
 };
 
 struct MixtureOptions {
@@ -21,6 +22,8 @@ struct MixtureOptions {
 // starts empty; every round adds components where the counts exceed the fitted model significantly and fits again,
 // until nothing exceeds it. So a weak channel on the flank of a strong one is found although the sum of the two has
 // one maximum. Ascending in position. The shape is approximate, so the caller must examine close pairs.
-std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options);
+// `known`: components that other evidence calls for; they take part from the first round on and stay.
+std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options,
+                                            const std::vector<PeakComponent>& known = {});
 
 }  // namespace imn::images
