@@ -87,6 +87,19 @@ def rim(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     return 1.0 - smoothstep(silhouette.depth, width, width * rng.uniform(0.1, 0.6))
 
 
+def lining(rng: np.random.Generator, silhouette: Silhouette, centre: tuple[float, float]) -> Field:
+    """The lining of one folded cavity, as an epithelium around a lumen."""
+    v, u = frame_coordinates(silhouette.shape)
+    fold = np.float32(rng.uniform(0.05, 0.2))
+    scale = _scale(rng, silhouette, 7.0, 3.0)
+    v, u = v + fold * smooth_field(rng, silhouette.shape, scale), u + fold * smooth_field(rng, silhouette.shape, scale)
+    lobes = rng.uniform(0.2, 1.0)
+    cavity = star(rng, v, u, centre=centre, radius=rng.uniform(0.2, 0.6), aspect=rng.uniform(1.0, 2.0), lobes=lobes)
+    distance = cavity * np.float32(1.0 / rng.uniform(0.1, 0.3))
+    band: Field = np.exp(-(distance**2))
+    return band
+
+
 def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     """Fine modulation around 1 (never below 0)."""
     amplitude = rng.uniform(0.0, 0.3)
@@ -132,9 +145,11 @@ def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
             lobes=rng.uniform(0.0, 0.4),
         )
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.32:
             region = smoothstep(window, 0.1, rng.uniform(0.03, 0.3))
-        elif kind < 0.6:  # a stretch of the rim
+        elif kind < 0.47:  # the lining of a folded cavity
+            region = lining(rng, silhouette, (float(v[y, x]), float(u[y, x])))
+        elif kind < 0.62:  # a stretch of the rim
             region = rim(rng, silhouette) * smoothstep(window + np.float32(0.5), 0.3, 0.3)
         elif kind < 0.8:  # a piece of a winding band
             region = ribbons(rng, silhouette) * smoothstep(window + np.float32(0.4), 0.2, 0.2)
@@ -154,14 +169,21 @@ def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 def scattered_clusters(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     """Several separate clusters without a common shape: float32 (H, W)."""
     short = min(silhouette.shape)
-    field = fractal_field(rng, silhouette.shape, max(short / rng.uniform(7.0, 22.0), 2.0), int(rng.integers(1, 3)))
-    cut = rng.uniform(1.3, 2.1)
-    clusters = smoothstep(field, cut, rng.uniform(0.1, 0.4))
-    # Dropping clusters at random in patches keeps them from covering the sample evenly, as spots would.
-    keep = smooth_field(rng, silhouette.shape, short / rng.uniform(2.0, 6.0)) > rng.uniform(-1.0, 0.2)
-    clusters = clusters * keep
-    if rng.random() < 0.7:
-        return _on_sample(rng, clusters, silhouette)
+    on_sample = rng.random() < 0.7
+    clusters = np.zeros(silhouette.shape, dtype=np.float32)
+    for _ in range(4):
+        field = fractal_field(rng, silhouette.shape, max(short / rng.uniform(7.0, 22.0), 2.0), int(rng.integers(1, 3)))
+        clusters = smoothstep(field, rng.uniform(1.3, 2.1), rng.uniform(0.1, 0.4))
+        # Dropping clusters in patches keeps them from covering the sample evenly, as spots would.
+        keep = smooth_field(rng, silhouette.shape, short / rng.uniform(2.0, 6.0)) > rng.uniform(-1.5, 0.0)
+        clusters = clusters * keep
+        if on_sample:
+            clusters = _on_sample(rng, clusters, silhouette)
+        cells = [
+            cell.max(initial=0.0) for rows in np.array_split(clusters, 4) for cell in np.array_split(rows, 4, axis=1)
+        ]
+        if sum(cell > 0.4 for cell in cells) >= 4:  # fewer would be a confined region
+            break
     return clusters
 
 

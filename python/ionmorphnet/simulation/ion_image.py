@@ -118,7 +118,9 @@ def draw_measured_area(rng: np.random.Generator, silhouette: Silhouette) -> NDAr
         measured = np.ones(shape, dtype=np.bool_)
         for _ in range(int(rng.integers(1, 5))):
             angle = rng.uniform(0.0, 2.0 * np.pi)
-            measured &= np.float32(np.sin(angle)) * v + np.float32(np.cos(angle)) * u < np.float32(rng.uniform(0.6, 1.2))
+            measured &= np.float32(np.sin(angle)) * v + np.float32(np.cos(angle)) * u < np.float32(
+                rng.uniform(0.6, 1.2)
+            )
     return measured if measured.mean() > 0.2 else np.ones(shape, dtype=np.bool_)
 
 
@@ -157,9 +159,9 @@ def _judge(wanted: int, view: Visibility) -> int | None:
     if whole:
         if view.seen < 0.4:
             return None
-        if view.by_pixel > 0.56:
+        if view.by_pixel > 0.62:
             return STRUCTURED
-        return WEAK if view.by_pixel < 0.5 else None
+        return WEAK if view.by_pixel < 0.56 else None
     if wanted == LOCALIZED and view.seen > 0.45:
         return None
     return wanted
@@ -192,7 +194,8 @@ def simulate_ion_image(
     shape = draw_shape(rng) if shape is None else shape
     wanted = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
     silhouette = draw_silhouette(rng, shape, coverage=(0.12, 0.85) if wanted == NEGATIVE else (0.08, 1.0))
-    measured = draw_measured_area(rng, silhouette)
+    # An outline drawn around the sample would leave a matrix ion with nothing but a rim.
+    measured = np.ones(shape, dtype=np.bool_) if wanted == NEGATIVE else draw_measured_area(rng, silhouette)
     gain = np.float32(np.exp(rng.uniform(0.0, np.log(1e6))))
 
     if wanted == UNSTRUCTURED:

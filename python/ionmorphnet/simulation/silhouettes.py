@@ -139,9 +139,7 @@ def _pieces(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     v, u = _warped(rng, shape, rng.uniform(0.0, 0.06))
     if rng.random() < 0.3:  # cores on a grid, as in a tissue microarray
         rows, cols = int(rng.integers(1, 4)), int(rng.integers(2, 5))
-        centres = [
-            ((2 * r + 1) / rows - 1.0, (2 * c + 1) / cols - 1.0) for r in range(rows) for c in range(cols)
-        ]
+        centres = [((2 * r + 1) / rows - 1.0, (2 * c + 1) / cols - 1.0) for r in range(rows) for c in range(cols)]
         radius = rng.uniform(0.6, 0.95) / max(rows, cols)
     else:
         n = int(rng.integers(2, 6))
@@ -185,7 +183,13 @@ def _add_damage(rng: np.random.Generator, depth: Field) -> Field:
     if rng.random() < 0.3:  # one winding cavity, as a lumen
         centre = (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5))
         hole = star(
-            rng, v, u, centre=centre, radius=rng.uniform(0.08, 0.35), aspect=rng.uniform(1, 2.5), lobes=rng.uniform(0, 1)
+            rng,
+            v,
+            u,
+            centre=centre,
+            radius=rng.uniform(0.08, 0.35),
+            aspect=rng.uniform(1, 2.5),
+            lobes=rng.uniform(0, 1),
         )
         depth = np.minimum(depth, -hole * np.float32(1.5))
     return depth

@@ -20,6 +20,8 @@ from ionmorphnet.training.data import SimulatedImages, loader
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINT_STEPS = 50
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -53,7 +55,7 @@ class Recipe:
     """
 
     architecture: str = "convnextv2_atto"
-    phases: tuple[Phase, ...] = (Phase(112, 60_000, 32), Phase(224, 6_000, 32))
+    phases: tuple[Phase, ...] = (Phase(112, 30_000, 32), Phase(224, 7_000, 16))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -122,7 +124,8 @@ class Fitted:
 def fit(
     recipe: Recipe,
     *,
-    workers: int = 2,
+    workers: int = 1,
+    threads: int = 1,
     checkpoint: Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Fitted:
@@ -131,12 +134,14 @@ def fit(
     Args:
         recipe: What to train.
         workers: Processes that simulate images; the images do not depend on it.
-        checkpoint: File that receives the averaged weights every 200 steps (dict ``step``, ``weights``, ``recipe``).
+        threads: Threads of the arithmetic; the last bits of the weights depend on it.
+        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``step``, ``weights``, ``recipe``).
         progress: Called after every step with (step, steps, loss).
 
     Returns:
         The model and how it went.
     """
+    torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASS_NAMES), drop_path=recipe.drop_path)
     model.train()
@@ -154,7 +159,7 @@ def fit(
             seen += len(batch.labels)
             if progress is not None:
                 progress(step, recipe.steps, losses[-1])
-            if checkpoint is not None and step % 200 == 0:
+            if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
                 save_checkpoint(checkpoint, step, average.weights, recipe)
     model.load_state_dict(average.weights)
     if checkpoint is not None:
