@@ -1,0 +1,215 @@
+"""What is inside a sample: compartments, layers, rims, ducts, gradients, confined regions and scattered clusters.
+
+Every function returns relative abundance, float32 (H, W) in about [0, 1], defined on the whole frame; the caller masks
+it with the sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.simulation.fields import Field, fractal_field, ramp, smooth_field, smoothstep
+from ionmorphnet.simulation.silhouettes import Silhouette, frame_coordinates, star
+
+
+def _field(rng: np.random.Generator, silhouette: Silhouette, scale: float, octaves: int = 1) -> Field:
+    """Smooth field that shares the sample's mirror symmetry."""
+    field = fractal_field(rng, silhouette.shape, scale, octaves)
+    if silhouette.mirror:
+        mirrored: Field = (field + field[:, ::-1]) * np.float32(0.75)
+        return mirrored
+    return field
+
+
+def _scale(rng: np.random.Generator, silhouette: Silhouette, fine: float, coarse: float) -> float:
+    """Correlation length between 1/fine and 1/coarse of the short side."""
+    return max(min(silhouette.shape) / rng.uniform(coarse, fine), 1.5)
+
+
+def compartment_labels(rng: np.random.Generator, silhouette: Silhouette, n: int) -> NDArray[np.int64]:
+    """Partition of the sample into ``n`` compartments with smooth borders, int64 (H, W) in [0, n)."""
+    scale = _scale(rng, silhouette, 6.0, 2.0)
+    octaves = int(rng.integers(1, 4))
+    best = _field(rng, silhouette, scale, octaves) + np.float32(rng.normal(0.0, 1.0)) * silhouette.depth
+    labels = np.zeros(silhouette.shape, dtype=np.int64)
+    for k in range(1, n):
+        other = _field(rng, silhouette, scale, octaves) + np.float32(rng.normal(0.0, 1.0)) * silhouette.depth
+        winner = other > best
+        labels[winner] = k
+        np.copyto(best, other, where=winner)
+    return labels
+
+
+def compartments(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Compartments of different level."""
+    n = int(rng.integers(2, 7))
+    levels = rng.beta(0.7, 0.7, size=n).astype(np.float32)
+    levels[int(rng.integers(n))] = 1.0
+    return levels[compartment_labels(rng, silhouette, n)]
+
+
+def layers(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Layers that follow the outline, as in a cortex or a gut wall."""
+    n = int(rng.integers(2, 6))
+    wobble = np.float32(rng.uniform(0.0, 0.12)) * _field(rng, silhouette, _scale(rng, silhouette, 8.0, 2.0), 2)
+    edges = np.sort(rng.uniform(0.03, 0.85, size=n - 1)).astype(np.float32)
+    levels = rng.beta(0.7, 0.7, size=n).astype(np.float32)
+    levels[int(rng.integers(n))] = 1.0
+    return levels[np.searchsorted(edges, silhouette.depth + wobble)]
+
+
+def ribbons(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Winding bands: white matter, ducts, epithelium."""
+    field = _field(rng, silhouette, _scale(rng, silhouette, 8.0, 2.0), int(rng.integers(1, 3)))
+    distance = (field - np.float32(rng.normal(0.0, 0.6))) * np.float32(1.0 / rng.uniform(0.12, 0.5))
+    band: Field = np.exp(-(distance**2))
+    return band
+
+
+def spots(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Many small round structures: follicles, glomeruli, islets."""
+    field = _field(rng, silhouette, _scale(rng, silhouette, 25.0, 8.0))
+    return smoothstep(field, rng.uniform(0.6, 1.6), rng.uniform(0.1, 0.4))
+
+
+def gradient(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Slow change over the sample, linear or towards the core."""
+    if rng.random() < 0.5:
+        return ramp(rng, silhouette.shape)
+    core: Field = np.clip(silhouette.depth, 0.0, 1.0)
+    return core if rng.random() < 0.5 else 1.0 - core
+
+
+def rim(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """The sample's edge."""
+    width = rng.uniform(0.06, 0.3)
+    return 1.0 - smoothstep(silhouette.depth, width, width * rng.uniform(0.1, 0.6))
+
+
+def lining(rng: np.random.Generator, silhouette: Silhouette, centre: tuple[float, float]) -> Field:
+    """The lining of one folded cavity, as an epithelium around a lumen."""
+    v, u = frame_coordinates(silhouette.shape)
+    fold = np.float32(rng.uniform(0.05, 0.2))
+    scale = _scale(rng, silhouette, 7.0, 3.0)
+    v, u = v + fold * smooth_field(rng, silhouette.shape, scale), u + fold * smooth_field(rng, silhouette.shape, scale)
+    lobes = rng.uniform(0.2, 1.0)
+    cavity = star(rng, v, u, centre=centre, radius=rng.uniform(0.2, 0.6), aspect=rng.uniform(1.0, 2.0), lobes=lobes)
+    distance = cavity * np.float32(1.0 / rng.uniform(0.1, 0.3))
+    band: Field = np.exp(-(distance**2))
+    return band
+
+
+def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Fine modulation around 1 (never below 0)."""
+    amplitude = rng.uniform(0.0, 0.3)
+    field = fractal_field(rng, silhouette.shape, _scale(rng, silhouette, 40.0, 6.0), 2)
+    return np.maximum(1.0 + np.float32(amplitude) * field, np.float32(0.0))
+
+
+_PATTERNS = (compartments, layers, ribbons, spots, gradient, rim)
+_PATTERN_WEIGHTS = np.array([0.3, 0.2, 0.2, 0.1, 0.12, 0.08])
+
+
+def whole_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """An ion that is present all over the sample, with anatomy: float32 (H, W), 0 outside the sample."""
+    n = int(rng.choice(4, p=[0.08, 0.35, 0.37, 0.2]))
+    if silhouette.kind == "full":
+        n = max(n, 1)  # without an outline only the anatomy can be seen
+    base = rng.uniform(0.35, 1.0) if n == 0 or rng.random() < 0.5 else rng.uniform(0.06, 0.35)
+    field = np.full(silhouette.shape, base, dtype=np.float32)
+    for _ in range(n):
+        pattern = _PATTERNS[int(rng.choice(len(_PATTERNS), p=_PATTERN_WEIGHTS))](rng, silhouette)
+        if rng.random() < 0.25:
+            field *= np.float32(1.0) - np.float32(rng.uniform(0.4, 0.95)) * pattern
+        else:
+            field += np.float32(rng.uniform(0.3, 1.0)) * pattern
+    field *= texture(rng, silhouette)
+    return _on_sample(rng, field, silhouette)
+
+
+def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """An ion of one or two confined regions of the sample: float32 (H, W), 0 outside the sample."""
+    v, u = frame_coordinates(silhouette.shape)
+    inside = np.argwhere(silhouette.depth > 0.05)
+    field = np.zeros(silhouette.shape, dtype=np.float32)
+    for _ in range(1 + int(rng.random() < 0.3)):
+        y, x = inside[int(rng.integers(len(inside)))] if len(inside) else (0, 0)
+        window = star(
+            rng,
+            v,
+            u,
+            centre=(float(v[y, x]), float(u[y, x])),
+            radius=rng.uniform(0.1, 0.5),
+            aspect=rng.uniform(1.0, 2.5),
+            lobes=rng.uniform(0.0, 0.4),
+        )
+        kind = rng.random()
+        if kind < 0.32:
+            region = smoothstep(window, 0.1, rng.uniform(0.03, 0.3))
+        elif kind < 0.47:  # the lining of a folded cavity
+            region = lining(rng, silhouette, (float(v[y, x]), float(u[y, x])))
+        elif kind < 0.62:  # a stretch of the rim
+            region = rim(rng, silhouette) * smoothstep(window + np.float32(0.5), 0.3, 0.3)
+        elif kind < 0.8:  # a piece of a winding band
+            region = ribbons(rng, silhouette) * smoothstep(window + np.float32(0.4), 0.2, 0.2)
+        else:
+            labels = compartment_labels(rng, silhouette, int(rng.integers(4, 9)))
+            region = (labels == labels[y, x]).astype(np.float32) * smoothstep(window + np.float32(0.6), 0.2, 0.2)
+        np.maximum(field, np.float32(rng.uniform(0.5, 1.0)) * region, out=field)
+    if rng.random() < 0.15:
+        labels = compartment_labels(rng, silhouette, int(rng.integers(2, 5)))
+        field *= np.float32(rng.uniform(0.5, 0.9)) + np.float32(0.3) * (labels == 0)
+    rest = rng.uniform(0.0, 0.1) if rng.random() < 0.6 else 0.0
+    field = np.float32(rest) + (np.float32(1.0) - np.float32(rest)) * field
+    field *= texture(rng, silhouette)
+    return _on_sample(rng, field, silhouette)
+
+
+def scattered_clusters(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Several separate clusters without a common shape: float32 (H, W)."""
+    short = min(silhouette.shape)
+    on_sample = rng.random() < 0.7
+    clusters = np.zeros(silhouette.shape, dtype=np.float32)
+    for _ in range(4):
+        field = fractal_field(rng, silhouette.shape, max(short / rng.uniform(7.0, 22.0), 2.0), int(rng.integers(1, 3)))
+        clusters = smoothstep(field, rng.uniform(1.3, 2.1), rng.uniform(0.1, 0.4))
+        # Dropping clusters in patches keeps them from covering the sample evenly, as spots would.
+        keep = smooth_field(rng, silhouette.shape, short / rng.uniform(2.0, 6.0)) > rng.uniform(-1.5, 0.0)
+        clusters = clusters * keep
+        if on_sample:
+            clusters = _on_sample(rng, clusters, silhouette)
+        cells = [
+            cell.max(initial=0.0) for rows in np.array_split(clusters, 4) for cell in np.array_split(rows, 4, axis=1)
+        ]
+        if sum(cell > 0.4 for cell in cells) >= 4:  # fewer would be a confined region
+            break
+    return clusters
+
+
+def off_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """A matrix ion, bright outside the sample: float32 (H, W)."""
+    outside = smoothstep(-silhouette.depth, rng.uniform(-0.02, 0.04), rng.uniform(0.01, 0.08))
+    level = np.ones(silhouette.shape, dtype=np.float32)
+    kind = rng.random()
+    if kind < 0.3:
+        level *= np.float32(rng.uniform(0.2, 0.6)) + np.float32(0.7) * ramp(rng, silhouette.shape)
+    elif kind < 0.55:  # a halo of what was washed off the sample, or its lack
+        near = np.exp(np.minimum(silhouette.depth, 0.0) * np.float32(1.0 / rng.uniform(0.1, 0.6)))
+        level *= np.float32(1.0) + np.float32(rng.uniform(-0.7, 1.5)) * near
+    elif kind < 0.75:
+        cloud = fractal_field(rng, silhouette.shape, max(silhouette.shape) / rng.uniform(2.0, 6.0))
+        level *= np.clip(1.0 + np.float32(rng.uniform(0.15, 0.5)) * cloud, 0.1, None)
+    rest = rng.uniform(0.0, 0.03) if rng.random() < 0.5 else rng.uniform(0.03, 0.35)
+    sample = np.full(silhouette.shape, rest, dtype=np.float32)
+    if rng.random() < 0.4:
+        sample *= np.float32(0.4) + compartments(rng, silhouette)
+    result: Field = np.maximum(level, 0.0) * outside + sample * (np.float32(1.0) - outside)
+    return result * texture(rng, silhouette)
+
+
+def _on_sample(rng: np.random.Generator, field: Field, silhouette: Silhouette) -> Field:
+    """Mask with the sample; its edge may be sharp or washed out."""
+    width = rng.uniform(0.005, 0.03) if rng.random() < 0.8 else rng.uniform(0.03, 0.12)
+    masked: Field = np.maximum(field, 0.0) * smoothstep(silhouette.depth, 0.0, width)
+    return masked

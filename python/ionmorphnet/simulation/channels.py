@@ -1,0 +1,241 @@
+"""The channels of a simulated section: where each m/z is, and how much of it lies in each pixel.
+
+Abundance is a weighted sum of a few maps shared by all channels, so that a section of any size needs the memory of its
+maps, not of its channels, and channels correlate as they do in tissue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.simulation import anatomy
+from ionmorphnet.simulation.detection import unit_gamma
+from ionmorphnet.simulation.fields import Field
+from ionmorphnet.simulation.ion_image import FRAGMENTED, LOCALIZED, NEGATIVE, STRUCTURED, UNSTRUCTURED, WEAK
+from ionmorphnet.simulation.silhouettes import Silhouette
+
+# Classes of the informative channels and of the others, with their shares.
+_INFORMATIVE = {STRUCTURED: 0.5, LOCALIZED: 0.3, NEGATIVE: 0.2}
+_OTHERS = {WEAK: 0.12, FRAGMENTED: 0.08, UNSTRUCTURED: 0.8}
+
+
+@dataclass(frozen=True)
+class SectionMaps:
+    """Maps shared by the channels.
+
+    Attributes:
+        regions: int (H, W): 0 outside the sample, from 1 the compartments of the sample.
+        everywhere: float32 (1, H, W).
+        sample: float32 (n, H, W): compartments, layers, ducts and gradients, 0 outside the sample.
+        confined: float32 (n, H, W): confined regions.
+        scattered: float32 (n, H, W): separate clusters.
+        outside: float32 (n, H, W): off-sample signal.
+    """
+
+    regions: NDArray[np.int64]
+    everywhere: Field
+    sample: Field
+    confined: Field
+    scattered: Field
+    outside: Field
+
+    def stacked(self) -> Field:
+        """All maps, float32 (n, H, W): everywhere, sample, confined, scattered, outside."""
+        return np.concatenate([self.everywhere, self.sample, self.confined, self.scattered, self.outside])
+
+
+def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
+    """Draw the anatomy of one section."""
+    n_regions = int(rng.integers(3, 7))
+    compartments = anatomy.compartment_labels(rng, silhouette, n_regions)
+    regions = np.where(silhouette.tissue, compartments + 1, 0)
+    sample = [(regions == k).astype(np.float32) for k in range(1, n_regions + 1)]
+    inside = silhouette.tissue.astype(np.float32)
+    for pattern in (anatomy.layers, anatomy.layers, anatomy.ribbons, anatomy.spots, anatomy.gradient, anatomy.rim):
+        sample.append(pattern(rng, silhouette) * inside)
+    sample.append(inside)
+    return SectionMaps(
+        regions=regions,
+        everywhere=np.ones((1, *silhouette.shape), dtype=np.float32),
+        sample=np.stack(sample),
+        confined=np.stack([anatomy.confined_region(rng, silhouette) for _ in range(8)]),
+        scattered=np.stack([anatomy.scattered_clusters(rng, silhouette) for _ in range(6)]),
+        outside=np.stack([anatomy.off_sample(rng, silhouette) for _ in range(4)]),
+    )
+
+
+def draw_mz(
+    rng: np.random.Generator, n: int, mz_range: tuple[float, float], min_gap_ppm: float, close_pairs: int
+) -> NDArray[np.float64]:
+    """Ascending m/z, uniform in log m/z, no two closer than ``min_gap_ppm``.
+
+    Args:
+        rng: Source of randomness.
+        n: Number of channels.
+        mz_range: Smallest and largest m/z.
+        min_gap_ppm: Smallest distance of two channels in ppm.
+        close_pairs: Number of channel pairs that lie exactly this distance apart; all others keep at least three
+            times the distance.
+
+    Raises:
+        ArgumentError: The channels do not fit into the range.
+    """
+    gap = min_gap_ppm * 1e-6
+    n_sites = n - close_pairs
+    width = gap * (4.0 if close_pairs else 1.0)
+    room = np.log(mz_range[1] / mz_range[0]) - width * n_sites
+    if room <= 0:
+        raise ArgumentError(
+            f"{n} channels at least {min_gap_ppm:g} ppm apart ({close_pairs} close pairs) do not fit into m/z "
+            f"{mz_range[0]:g} to {mz_range[1]:g}"
+        )
+    sites = mz_range[0] * np.exp(np.sort(rng.uniform(0.0, room, n_sites)) + width * np.arange(n_sites))
+    twins = sites[rng.permutation(n_sites)[:close_pairs]] * (1.0 + gap)
+    return np.sort(np.concatenate([sites, twins]))
+
+
+@dataclass(frozen=True)
+class Channels:
+    """All channels of a section; every array has one entry for each channel.
+
+    Attributes:
+        mz: float64 (n,), ascending.
+        labels: int64 (n,), index into ``CLASS_NAMES``.
+        weights: float32 (n, maps): abundance = weights @ maps, about 1 in bright pixels.
+        shape: float32 (n,): shape of the gamma noise.
+        limit: float32 (n,): noise below this factor of a bright pixel's mean is not reported.
+        speckle: float32 (n,): part of the pixels with an unrelated peak.
+        level: float32 (n,): intensity of a bright pixel.
+    """
+
+    mz: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    weights: Field
+    shape: Field
+    limit: Field
+    speckle: Field
+    level: Field
+
+    @property
+    def informative(self) -> NDArray[np.bool_]:
+        """bool (n,): structured, localized or negative."""
+        found: NDArray[np.bool_] = np.isin(self.labels, list(_INFORMATIVE))
+        return found
+
+
+def _sparse(rng: np.random.Generator, n: int, width: int, most: int) -> Field:
+    """Rows with 1 to ``most`` entries from 0.3 to 1, the first of them 1, the rest 0: float32 (n, width)."""
+    rank = np.argsort(rng.random((n, width)), axis=1)
+    count = rng.integers(1, most + 1, size=(n, 1))
+    values = np.where(rank == 0, 1.0, rng.uniform(0.3, 1.0, (n, width)))
+    return np.where(rank < count, values, 0.0).astype(np.float32)
+
+
+def draw_channels(
+    rng: np.random.Generator,
+    maps: SectionMaps,
+    measured: NDArray[np.bool_],
+    mz: NDArray[np.float64],
+    n_informative: int,
+) -> Channels:
+    """Draw class, abundance and noise of every channel.
+
+    Args:
+        rng: Source of randomness.
+        maps: Anatomy of the section.
+        measured: bool (H, W).
+        mz: float64 (n,), ascending.
+        n_informative: Number of channels that are structured, localized or negative.
+    """
+    n = mz.size
+    has_outside = bool((maps.regions[measured] == 0).mean() > 0.05)
+    informative = dict(_INFORMATIVE) if has_outside else {k: v for k, v in _INFORMATIVE.items() if k != NEGATIVE}
+    labels = np.concatenate(
+        [_draw_labels(rng, informative, n_informative), _draw_labels(rng, _OTHERS, n - n_informative)]
+    )
+    labels = labels[rng.permutation(n)]
+    stacked = maps.stacked()
+    weights = np.zeros((n, len(stacked)), dtype=np.float32)
+    first = 0
+    for group, classes, most in (
+        (maps.everywhere, (UNSTRUCTURED,), 1),
+        (maps.sample, (STRUCTURED, WEAK), 4),
+        (maps.confined, (LOCALIZED,), 1),
+        (maps.scattered, (FRAGMENTED,), 2),
+        (maps.outside, (NEGATIVE,), 2),
+    ):
+        rows = np.flatnonzero(np.isin(labels, classes))
+        weights[rows[:, None], first + np.arange(len(group))] = _sparse(rng, len(rows), len(group), most)
+        first += len(group)
+    whole = np.flatnonzero(np.isin(labels, (STRUCTURED, WEAK)))
+    last_sample = len(maps.everywhere) + len(maps.sample) - 1  # the map of the whole sample
+    weights[whole, last_sample] = np.maximum(weights[whole, last_sample], rng.uniform(0.15, 0.8, len(whole)))
+    _normalise(weights, stacked[:, measured])
+
+    rate = rng.uniform(0.6, 0.98, n)
+    rate[labels == WEAK] = rng.uniform(0.1, 0.35, int((labels == WEAK).sum()))
+    noise = labels == UNSTRUCTURED
+    rate[noise] = np.exp(rng.uniform(np.log(0.005), np.log(0.5), int(noise.sum())))
+    shape = np.exp(rng.uniform(np.log(2.0), np.log(20.0), n)).astype(np.float32)
+    samples = rng.standard_gamma(shape[:, None], size=(n, 512)) / shape[:, None]
+    order = np.clip(((1.0 - rate) * 512).astype(np.int64), 0, 511)
+    limit = np.take_along_axis(np.sort(samples, axis=1), order[:, None], axis=1)[:, 0]
+    return Channels(
+        mz=mz,
+        labels=labels,
+        weights=weights,
+        shape=shape,
+        limit=limit.astype(np.float32),
+        speckle=np.where(rng.random(n) < 0.5, 0.0, np.exp(rng.uniform(np.log(1e-4), np.log(0.02), n))).astype(
+            np.float32
+        ),
+        level=np.exp(rng.normal(np.log(2e3), 1.2, n)).astype(np.float32),
+    )
+
+
+def abundance(channels: Channels, maps: Field) -> Field:
+    """Noise-free abundance, float32 (pixels, n), of maps (maps, pixels)."""
+    result: Field = maps.T @ channels.weights.T
+    return result
+
+
+def observe(rng: np.random.Generator, channels: Channels, expected: Field) -> Field:
+    """Intensities an instrument reports: gamma noise, what is below the channel's limit is 0.
+
+    Args:
+        rng: Source of randomness.
+        channels: The channels.
+        expected: float32 (pixels, n): noise-free abundance.
+
+    Returns:
+        float32 (pixels, n), non-negative.
+    """
+    observed = rng.standard_gamma(channels.shape, size=expected.shape).astype(np.float32)
+    observed *= expected / channels.shape
+    observed[observed < channels.limit] = 0.0
+    speckles = rng.random(expected.shape, dtype=np.float32) < channels.speckle
+    observed[speckles] += np.float32(0.5) * unit_gamma(rng, 3.0, (int(speckles.sum()),))
+    observed *= channels.level
+    return observed
+
+
+def _draw_labels(rng: np.random.Generator, shares: dict[int, float], n: int) -> NDArray[np.int64]:
+    total = sum(shares.values())
+    return rng.choice(np.array(list(shares)), size=n, p=[share / total for share in shares.values()])
+
+
+def _normalise(weights: Field, maps: Field) -> None:
+    """Scale the rows so that a bright pixel (0.9 quantile of the positive ones) has abundance 1."""
+    step = max(1, maps.shape[1] // 2000)
+    sampled = maps[:, ::step]
+    for first in range(0, len(weights), 256):
+        rows = weights[first : first + 256]
+        values = np.sort(rows @ sampled, axis=1)
+        positive = (values > 1e-6).sum(axis=1)
+        rank = values.shape[1] - 1 - (0.1 * positive).astype(np.int64)
+        bright = np.take_along_axis(values, np.maximum(rank, 0)[:, None], axis=1)
+        rows /= np.where(bright > 1e-6, bright, 1.0).astype(np.float32)

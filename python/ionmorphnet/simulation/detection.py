@@ -1,0 +1,146 @@
+"""From expected abundance to what an instrument reports: counts, thresholds, baseline noise, artefacts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ionmorphnet.simulation.fields import Field
+
+DetectionModel = Literal["threshold", "counts", "profile"]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How abundance becomes intensity. Abundance 1 is a bright pixel of the image.
+
+    Attributes:
+        model: ``threshold``: gamma noise, what stays below a limit is reported as 0 (centroided data). ``counts``:
+            Poisson ions. ``profile``: gamma noise over a baseline, nothing is cut.
+        shape: Shape of the gamma noise (1 / squared coefficient of variation).
+        rate: ``threshold``: part of the bright pixels that pass the limit. ``counts``: ions in a bright pixel.
+            ``profile``: ratio of a bright pixel to the baseline's standard deviation.
+        speckle: Part of all measured pixels that shows an unrelated peak.
+        blur: Whether neighbouring pixels share signal (oversampling).
+    """
+
+    model: DetectionModel
+    shape: float
+    rate: float
+    speckle: float = 0.0
+    blur: bool = False
+
+
+def draw_detection(rng: np.random.Generator, *, faint: bool) -> Detection:
+    """Draw a detection model that leaves a dense image, or a faint one with gaps and low contrast."""
+    model: DetectionModel = ("threshold", "counts", "profile")[int(rng.choice(3, p=[0.55, 0.2, 0.25]))]
+    shape = float(np.exp(rng.uniform(np.log(1.5), np.log(80.0))))
+    if model == "threshold":
+        rate = rng.uniform(0.03, 0.5) if faint else rng.uniform(0.55, 1.0)
+    elif model == "counts":
+        rate = np.exp(rng.uniform(np.log(0.04), np.log(0.8))) if faint else np.exp(rng.uniform(np.log(1.5), np.log(60)))
+    else:
+        rate = np.exp(rng.uniform(np.log(0.25), np.log(1.5))) if faint else np.exp(rng.uniform(np.log(2.5), np.log(60)))
+    speckle = 0.0 if rng.random() < 0.5 else float(np.exp(rng.uniform(np.log(2e-4), np.log(0.08))))
+    return Detection(model, shape, float(rate), speckle, blur=bool(rng.random() < 0.12))
+
+
+def unit_gamma(rng: np.random.Generator, shape: float, size: tuple[int, ...]) -> Field:
+    """Gamma noise of mean 1, float32."""
+    noise: Field = rng.standard_gamma(shape, size=size, dtype=np.float32)
+    noise *= np.float32(1.0 / shape)
+    return noise
+
+
+def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> Field:
+    """Apply a detection model.
+
+    Args:
+        rng: Source of randomness.
+        abundance: float32 (H, W), non-negative, about 1 in bright pixels.
+        detection: The model.
+
+    Returns:
+        Non-negative intensities, float32 (H, W).
+    """
+    size = abundance.shape
+    if detection.model == "counts":
+        image = rng.poisson(abundance * np.float32(detection.rate)).astype(np.float32)
+        # An ion's response spreads, so that single counts are not all equal.
+        image *= unit_gamma(rng, 6.0, size)
+    else:
+        noise = unit_gamma(rng, detection.shape, size)
+        image = abundance * noise
+        if detection.model == "threshold":
+            if detection.rate < 1.0:
+                limit = np.quantile(noise.ravel()[: min(noise.size, 2048)], 1.0 - detection.rate)
+                image[image < np.float32(limit)] = 0.0
+        else:
+            baseline = rng.standard_normal(size, dtype=np.float32)
+            baseline *= np.float32(1.0 / detection.rate)
+            image += np.abs(baseline) if rng.random() < 0.5 else baseline
+            np.maximum(image, 0.0, out=image)
+    if detection.speckle > 0.0:
+        bright = max(float(image.max()), 1e-6)
+        hits = rng.random(size, dtype=np.float32) < np.float32(detection.speckle)
+        level = min(bright, 1.0) * rng.uniform(0.3, 1.0)
+        image[hits] += np.float32(level) * unit_gamma(rng, 3.0, (int(hits.sum()),))
+    return blur3(image) if detection.blur else image
+
+
+def blur3(image: Field) -> Field:
+    """Smooth with (1, 2, 1) / 4 along both axes, edges repeated; float32 (H, W)."""
+    padded = np.pad(image, 1, mode="edge")
+    rows = padded[:-2] + 2.0 * padded[1:-1] + padded[2:]
+    result: Field = ((rows[:, :-2] + 2.0 * rows[:, 1:-1] + rows[:, 2:]) * 0.0625).astype(np.float32)
+    return result
+
+
+def add_artefacts(rng: np.random.Generator, image: Field) -> Field:
+    """Hot pixels, line gains, lost lines, uneven pixel response and 8-bit rounding, each with a small probability."""
+    height, width = image.shape
+    if rng.random() < 0.1:  # acquisition lines of different sensitivity
+        gain = np.exp(rng.normal(0.0, rng.uniform(0.03, 0.3), size=height)).astype(np.float32)
+        image = image * gain[:, None]
+    if rng.random() < 0.2:  # response that differs from pixel to pixel (crystals)
+        image = image * unit_gamma(rng, rng.uniform(4.0, 30.0), (height, width))
+    if rng.random() < 0.06:  # lost lines
+        lost = rng.random(height) < rng.uniform(0.01, 0.15)
+        image = np.where(lost[:, None], np.float32(0.0), image)
+    if rng.random() < 0.25:  # hot pixels
+        n = 1 + int(rng.integers(0, max(2, int(0.004 * image.size))))
+        image = image.copy()
+        peak = max(float(image.max()), 1.0)
+        image[rng.integers(0, height, n), rng.integers(0, width, n)] = peak * rng.uniform(0.5, 8.0, n)
+    if rng.random() < 0.1:
+        top = max(float(np.quantile(image, rng.uniform(0.99, 1.0))), 1e-6)
+        image = np.minimum(np.round(image * np.float32(255.0 / top)), np.float32(255.0))
+    return np.ascontiguousarray(image, dtype=np.float32)
+
+
+def shapeless(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
+    """An image without a sample in it: empty, sparse, noisy, striped or drifting. float32 (H, W), non-negative."""
+    height, width = shape
+    kind = rng.random()
+    if kind < 0.07:
+        return np.zeros(shape, dtype=np.float32)
+    if kind < 0.14:  # a few single pixels
+        image = np.zeros(shape, dtype=np.float32)
+        n = int(rng.integers(1, 40))
+        image[rng.integers(0, height, n), rng.integers(0, width, n)] = unit_gamma(rng, 2.0, (n,))
+        return image
+    gain = np.ones(shape, dtype=np.float32)
+    if kind < 0.26:  # noise in some of the acquisition lines
+        rate = rng.gamma(0.4, 1.0, size=height).astype(np.float32)
+        gain *= rate[:, None] if rng.random() < 0.8 else rng.gamma(0.4, 1.0, size=width).astype(np.float32)[None, :]
+    elif kind < 0.36:  # slow drift of the noise in order of acquisition
+        drift = np.linspace(rng.uniform(0.2, 1.0), rng.uniform(0.2, 1.0), height, dtype=np.float32)
+        gain *= drift[:, None]
+    if kind < 0.75:
+        density = np.exp(rng.uniform(np.log(0.002), np.log(0.8)))
+        hits = rng.random(shape, dtype=np.float32) < np.float32(density) * gain
+        return hits * unit_gamma(rng, rng.uniform(1.0, 8.0), shape)
+    noise = unit_gamma(rng, float(np.exp(rng.uniform(np.log(0.3), np.log(20.0)))), shape)
+    return noise * gain

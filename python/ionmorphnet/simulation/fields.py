@@ -1,0 +1,101 @@
+"""Smooth random fields on a pixel grid.
+
+A field is white noise on a coarse grid of knots, interpolated with cubic B-splines. Both directions are small matrix
+products, so a field costs a fraction of a Fourier filter and needs no periodic boundary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float32]
+
+# Root mean square of the cubic B-spline weights along one direction, averaged over the phase: dividing by it once per
+# direction gives a field of unit variance.
+_SPLINE_RMS = 0.69234
+
+
+def spline_weights(n: int, spacing: float, phase: float) -> Field:
+    """Interpolation matrix of the uniform cubic B-spline.
+
+    Args:
+        n: Number of pixels.
+        spacing: Distance of two knots in pixels.
+        phase: Position of the first pixel between the first two knots, in [0, 1).
+
+    Returns:
+        float32 (n, knots); every row sums to 1.
+    """
+    position = np.arange(n, dtype=np.float64) / spacing + phase
+    first = position.astype(np.int64)
+    t = position - first
+    s = 1.0 - t
+    weights = np.zeros((n, int(first[-1]) + 4), dtype=np.float32)
+    rows = np.arange(n)
+    weights[rows, first] = s**3 / 6.0
+    weights[rows, first + 1] = (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0
+    weights[rows, first + 2] = (3.0 * s**3 - 6.0 * s**2 + 4.0) / 6.0
+    weights[rows, first + 3] = t**3 / 6.0
+    return weights
+
+
+def smooth_field(rng: np.random.Generator, shape: tuple[int, int], scale: float | tuple[float, float]) -> Field:
+    """One smooth Gaussian random field.
+
+    Args:
+        rng: Source of randomness.
+        shape: (H, W) in pixels.
+        scale: Correlation length in pixels (distance of the knots), or one for each of (y, x).
+
+    Returns:
+        float32 (H, W), mean 0 and variance 1 in expectation.
+    """
+    scale_y, scale_x = scale if isinstance(scale, tuple) else (scale, scale)
+    wy = spline_weights(shape[0], max(scale_y, 1.0), rng.random())
+    wx = spline_weights(shape[1], max(scale_x, 1.0), rng.random())
+    knots = rng.standard_normal((wy.shape[1], wx.shape[1]), dtype=np.float32)
+    field: Field = (wy @ knots) @ wx.T / np.float32(_SPLINE_RMS**2)
+    return field
+
+
+def fractal_field(
+    rng: np.random.Generator, shape: tuple[int, int], scale: float, octaves: int = 3, gain: float = 0.5
+) -> Field:
+    """Sum of smooth fields of halved scale and damped amplitude: rough edges on large shapes.
+
+    Args:
+        rng: Source of randomness.
+        shape: (H, W) in pixels.
+        scale: Correlation length of the first octave in pixels.
+        octaves: Number of fields summed.
+        gain: Amplitude of an octave relative to the one before.
+
+    Returns:
+        float32 (H, W), mean 0 and variance 1 in expectation.
+    """
+    total = np.zeros(shape, dtype=np.float32)
+    amplitude, power = 1.0, 0.0
+    for _ in range(octaves):
+        total += np.float32(amplitude) * smooth_field(rng, shape, max(scale, 1.5))
+        power += amplitude**2
+        amplitude *= gain
+        scale *= 0.5
+    total /= np.float32(np.sqrt(power))
+    return total
+
+
+def ramp(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
+    """Linear ramp from 0 to 1 over the frame in a random direction, float32 (H, W)."""
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    y = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, None] * np.float32(np.sin(angle))
+    x = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[None, :] * np.float32(np.cos(angle))
+    field: Field = y + x
+    low, high = float(field.min()), float(field.max())
+    return (field - np.float32(low)) / np.float32(max(high - low, 1e-6))
+
+
+def smoothstep(field: Field, edge: float, width: float) -> Field:
+    """Soft threshold: 0 below ``edge - width``, 1 above ``edge + width``, linear between."""
+    result: Field = np.clip((field - np.float32(edge - width)) * np.float32(0.5 / max(width, 1e-6)), 0.0, 1.0)
+    return result

@@ -1,0 +1,297 @@
+"""A streaming imzML writer: spectra go to disk as they come, whole rows of pixels at a time where the caller can.
+
+Both files are written under temporary names and renamed when complete, the imzML last: whoever finds the imzML finds a
+complete pair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib as zlib_module
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+from uuid import UUID, uuid4
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.simulation.imzml_header import Header
+
+Mode = Literal["continuous", "processed"]
+SpectrumType = Literal["centroid", "profile"]
+
+_SPECTRA_PER_WRITE = 4096
+
+
+class ImzMLWriter:
+    """Writes ``<stem>.imzML`` and ``<stem>.ibd``; a context manager.
+
+    Leaving the block normally completes the files; leaving it by an exception removes everything written and leaves
+    an older pair of the same name untouched.
+
+    Example:
+        with ImzMLWriter("section.imzML", mode="processed", spectrum_type="centroid") as writer:
+            writer.add(1, 1, [100.0, 200.0], [5.0, 7.0])
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        mode: Mode,
+        spectrum_type: SpectrumType,
+        pixel_size_um: float | None = None,
+        mz_dtype: Literal["float32", "float64"] = "float64",
+        intensity_dtype: Literal["float32", "float64"] = "float32",
+        zlib: bool = False,
+        uuid: UUID | None = None,
+    ) -> None:
+        """Open the temporary files.
+
+        Args:
+            path: Name of the imzML file; the ibd lies beside it.
+            mode: ``continuous`` (all spectra share one m/z axis) or ``processed``.
+            spectrum_type: ``centroid`` or ``profile``, as declared.
+            pixel_size_um: Side of a pixel in micrometres; not declared where None.
+            mz_dtype: Type of m/z on disk.
+            intensity_dtype: Type of intensities on disk.
+            zlib: Compress every array.
+            uuid: Identifier of the pair; drawn at random where None.
+
+        Raises:
+            ArgumentError: An argument cannot be meant.
+            FileError: The files cannot be created.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".imzml":
+            raise ArgumentError(f"path must end in .imzML, got {self.path.name!r}")
+        if mode not in ("continuous", "processed"):
+            raise ArgumentError(f"mode must be 'continuous' or 'processed', got {mode!r}")
+        if spectrum_type not in ("centroid", "profile"):
+            raise ArgumentError(f"spectrum_type must be 'centroid' or 'profile', got {spectrum_type!r}")
+        if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+            raise ArgumentError(f"pixel_size_um must be positive, got {pixel_size_um}")
+        self.ibd_path = self.path.with_suffix(".ibd")
+        self._continuous = mode == "continuous"
+        self._profile = spectrum_type == "profile"
+        self._pixel_size_um = pixel_size_um
+        self._mz_dtype = _little_endian("mz_dtype", mz_dtype)
+        self._intensity_dtype = _little_endian("intensity_dtype", intensity_dtype)
+        self._zlib = zlib
+        self._uuid = uuid4() if uuid is None else uuid
+        self._records: list[NDArray[np.int64]] = []
+        self._axis: NDArray[np.float64] | None = None
+        self._axis_record = (0, 0, 0)
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._offset = 0
+        self._open_files: list[BinaryIO] = []
+        marker = f".{os.getpid()}.part"
+        self._imzml_part = self.path.with_name(f".{self.path.name}{marker}")
+        self._ibd_part = self.path.with_name(f".{self.ibd_path.name}{marker}")
+        try:
+            self._ibd: BinaryIO = self._ibd_part.open("wb")
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._done = False
+        self._put(self._uuid.bytes)
+
+    @property
+    def n_spectra(self) -> int:
+        """Number of spectra added."""
+        return sum(len(record) for record in self._records)
+
+    def add(self, x: int, y: int, mz: ArrayLike | None, intensity: ArrayLike, *, z: int = 1) -> None:
+        """Add one spectrum.
+
+        Args:
+            x: Column of the pixel, from 1.
+            y: Row of the pixel, from 1.
+            mz: float (n,), ascending. In continuous files the first call sets the axis; later calls give the same one
+                or None.
+            intensity: float (n,).
+            z: Plane, from 1.
+
+        Raises:
+            ArgumentError: Arrays of unequal length, m/z not ascending, or another axis in a continuous file.
+            FileError: The disk refuses.
+        """
+        intensities = np.atleast_2d(np.asarray(intensity))
+        if intensities.ndim != 2 or len(intensities) != 1:
+            raise ArgumentError(f"intensity must be one-dimensional, got shape {np.shape(intensity)}")
+        position = np.array([[x, y, z]], dtype=np.int64)
+        if self._continuous:
+            self.add_shared(position, mz, intensities)
+        elif mz is None:
+            raise ArgumentError("a processed file needs the m/z of every spectrum")
+        else:
+            self.add_many(position, mz, intensities[0], np.array([intensities.shape[1]]))
+
+    def add_many(self, positions: ArrayLike, mz: ArrayLike, intensity: ArrayLike, counts: ArrayLike) -> None:
+        """Add several spectra of a processed file at once.
+
+        Args:
+            positions: int (k, 3): x, y, z, each from 1.
+            mz: float (sum of counts,): the spectra one after the other, each ascending.
+            intensity: float, like ``mz``.
+            counts: int (k,): number of points of each spectrum.
+
+        Raises:
+            ArgumentError: Shapes that do not fit, m/z not ascending, or a continuous file.
+            FileError: The disk refuses.
+        """
+        if self._continuous:
+            raise ArgumentError("a continuous file takes spectra through add_shared")
+        where = _positions(positions)
+        mz_values, values = np.asarray(mz, dtype=np.float64), np.asarray(intensity)
+        lengths = np.asarray(counts, dtype=np.int64)
+        if lengths.shape != (len(where),) or np.any(lengths < 0):
+            raise ArgumentError(f"counts must hold one length for each of the {len(where)} spectra")
+        if mz_values.ndim != 1 or mz_values.shape != values.shape or lengths.sum() != mz_values.size:
+            raise ArgumentError(
+                f"mz {mz_values.shape}, intensity {values.shape} and counts (sum {lengths.sum()}) do not fit together"
+            )
+        ends = np.cumsum(lengths)
+        rises = np.diff(mz_values) >= 0
+        rises[ends[:-1][(ends[:-1] > 0) & (ends[:-1] < mz_values.size)] - 1] = True  # borders between spectra
+        if not (rises.all() and np.isfinite(mz_values).all()):
+            raise ArgumentError("m/z must be finite and ascending within each spectrum")
+        mz_record = self._write_arrays(mz_values.astype(self._mz_dtype), lengths)
+        self._record(where, mz_record, self._write_arrays(values.astype(self._intensity_dtype), lengths))
+
+    def add_shared(self, positions: ArrayLike, mz: ArrayLike | None, intensities: ArrayLike) -> None:
+        """Add several spectra of a continuous file at once.
+
+        Args:
+            positions: int (k, 3): x, y, z, each from 1.
+            mz: float (n,), ascending, or None once the axis is set.
+            intensities: float (k, n).
+
+        Raises:
+            ArgumentError: Shapes that do not fit, another axis than before, or a processed file.
+            FileError: The disk refuses.
+        """
+        if not self._continuous:
+            raise ArgumentError("a processed file takes spectra through add_many")
+        where, values = _positions(positions), np.asarray(intensities)
+        if mz is not None:
+            self._set_axis(np.asarray(mz, dtype=np.float64))
+        if self._axis is None:
+            raise ArgumentError("the first spectrum of a continuous file must bring the m/z axis")
+        if values.shape != (len(where), self._axis.size):
+            raise ArgumentError(f"intensities must be ({len(where)}, {self._axis.size}), got {values.shape}")
+        lengths = np.full(len(where), self._axis.size, dtype=np.int64)
+        record = self._write_arrays(values.astype(self._intensity_dtype, copy=False).ravel(), lengths)
+        self._record(where, np.tile(np.array(self._axis_record, dtype=np.int64), (len(where), 1)), record)
+
+    def close(self) -> None:
+        """Write the header and give both files their names.
+
+        Raises:
+            FileError: The disk refuses; the temporary files are removed.
+        """
+        if self._done:
+            return
+        try:
+            self._ibd.close()
+            self._write_header()
+            os.replace(self._ibd_part, self.ibd_path)
+            os.replace(self._imzml_part, self.path)
+        except OSError as error:
+            self.discard()
+            raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
+        self._done = True
+
+    def discard(self) -> None:
+        """Remove everything written so far."""
+        if not self._done:
+            self._done = True
+            self._ibd.close()
+            self._ibd_part.unlink(missing_ok=True)
+            self._imzml_part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _set_axis(self, mz: NDArray[np.float64]) -> None:
+        if self._axis is not None:
+            if mz is not self._axis and not np.array_equal(mz, self._axis):
+                raise ArgumentError("all spectra of a continuous file share the m/z axis of the first")
+            return
+        if mz.ndim != 1 or not np.isfinite(mz).all() or np.any(np.diff(mz) < 0):
+            raise ArgumentError("m/z must be one-dimensional, finite and ascending")
+        self._axis = mz
+        record = self._write_arrays(mz.astype(self._mz_dtype), np.array([mz.size]))
+        self._axis_record = (int(record[0, 0]), int(record[0, 1]), int(record[0, 2]))
+
+    def _write_arrays(self, flat: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Write arrays lying one after the other; returns (k, 3): length, offset, bytes of each."""
+        sizes = lengths * flat.itemsize
+        start = self._offset
+        if self._zlib:
+            packed = [zlib_module.compress(part.tobytes(), 6) for part in np.split(flat, np.cumsum(lengths)[:-1])]
+            sizes = np.array([len(part) for part in packed], dtype=np.int64)
+            self._put(b"".join(packed))
+        else:
+            self._put(memoryview(np.ascontiguousarray(flat)).cast("B") if flat.size else b"")
+        offsets = start + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return np.stack([lengths, offsets, sizes], axis=1)
+
+    def _put(self, data: bytes | memoryview) -> None:
+        try:
+            self._ibd.write(data)
+        except OSError as error:
+            raise FileError(f"{self.ibd_path}: cannot be written ({error.strerror})") from error
+        self._sha1.update(data)
+        self._offset += len(data)
+
+    def _record(self, where: NDArray[np.int64], mz: NDArray[np.int64], intensity: NDArray[np.int64]) -> None:
+        self._records.append(np.concatenate([where, mz, intensity], axis=1))
+
+    def _write_header(self) -> None:
+        records = np.concatenate(self._records) if self._records else np.zeros((0, 9), dtype=np.int64)
+        extent = records[:, :2].max(axis=0) if len(records) else np.zeros(2, dtype=np.int64)
+        header = Header(
+            continuous=self._continuous,
+            profile=self._profile,
+            zlib=self._zlib,
+            mz_dtype=self._mz_dtype,
+            intensity_dtype=self._intensity_dtype,
+            pixel_size_um=self._pixel_size_um,
+            uuid=self._uuid,
+            sha1=self._sha1.hexdigest(),
+            extent=(int(extent[0]), int(extent[1])),
+            n_spectra=len(records),
+        )
+        index = np.arange(len(records))
+        rows = np.concatenate([(index + 1)[:, None], index[:, None], records], axis=1)
+        template = header.spectrum_template()
+        with self._imzml_part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(header.head())
+            for first in range(0, len(rows), _SPECTRA_PER_WRITE):
+                part = rows[first : first + _SPECTRA_PER_WRITE]
+                file.write((template * len(part)) % tuple(part.ravel().tolist()))
+            file.write(header.tail())
+
+
+def _little_endian(argument: str, name: str) -> np.dtype[np.floating]:
+    if name not in ("float32", "float64"):
+        raise ArgumentError(f"{argument} must be 'float32' or 'float64', got {name!r}")
+    return np.dtype("<f4" if name == "float32" else "<f8")
+
+
+def _positions(positions: ArrayLike) -> NDArray[np.int64]:
+    where = np.asarray(positions)
+    if where.ndim != 2 or where.shape[1] != 3 or not np.issubdtype(where.dtype, np.integer) or np.any(where < 1):
+        raise ArgumentError("positions must be integers (k, 3): x, y, z, each from 1")
+    return where.astype(np.int64)
