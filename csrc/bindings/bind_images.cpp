@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/dataset_handle.h"
+#include "bindings/interruptible.h"
 #include "bindings/register.h"
 #include "images/bin.h"
 #include "images/candidate_axis.h"
@@ -20,13 +22,8 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-using DatasetPtr = std::shared_ptr<const io::Dataset>;
-
-void require_same_length(const DoubleArray& a, const DoubleArray& b) {
-  if (a.ndim() != 1 || b.ndim() != 1 || a.shape(0) != b.shape(0)) {
-    throw ArgumentError("m/z bounds must be two arrays of the same length");
-  }
-}
+// All work below runs through interruptible(): no Python object is touched there, the arrays that are written are not
+// yet known to Python, and the dataset is immutable and held by a copy of its pointer.
 
 // (n, 2) windows of a list of m/z values: the tolerance becomes bounds in images/mz_window.h alone.
 py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
@@ -40,48 +37,41 @@ py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
   return py::make_tuple(to_numpy(std::move(lo)), to_numpy(std::move(hi)));
 }
 
-py::array_t<float> bin_images(const DatasetPtr& dataset, const DoubleArray& lo, const DoubleArray& hi, float unmeasured,
-                              int threads) {
-  require_same_length(lo, hi);
-  std::vector<images::MzWindow> windows;
-  for (py::ssize_t i = 0; i < lo.size(); ++i) windows.push_back({lo.data()[i], hi.data()[i]});
+py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
+                              float unmeasured, int threads) {
+  const std::vector<images::MzWindow> windows = as_windows(lo, hi);
+  const auto dataset = handle.dataset;
   (void)dataset->pixels();  // several z planes: refused before the images are allocated
   py::array_t<float> out({lo.size(), py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
   images::BinOptions options;
   options.threads = threads;
   options.unmeasured = unmeasured;
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
-  {
-    // Safe: `out` is not yet known to Python, the windows are copied, and the dataset is immutable and held.
-    const py::gil_scoped_release release;
+  interruptible([&](const std::atomic<bool>& cancel) {
+    options.cancel = &cancel;
     images::bin_images(*dataset, windows, options, values);
-  }
+  });
   return out;
 }
 
-py::tuple mean_spectrum(const DatasetPtr& dataset, double ppm, int threads) {
-  images::MeanSpectrum mean;
-  {
-    // Safe: no Python object is touched; the dataset is immutable and held.
-    const py::gil_scoped_release release;
-    mean = images::mean_spectrum(*dataset, ppm, threads);
-  }
+py::tuple mean_spectrum(const DatasetHandle& handle, double ppm, int threads) {
+  const auto dataset = handle.dataset;
+  images::MeanSpectrum mean = interruptible(
+      [&](const std::atomic<bool>& cancel) { return images::mean_spectrum(*dataset, ppm, threads, &cancel); });
   return py::make_tuple(to_numpy(std::move(mean.mz)), to_numpy(std::move(mean.intensity)));
 }
 
-py::array_t<float> tic_image(const DatasetPtr& dataset, float unmeasured, int threads) {
+py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int threads) {
+  const auto dataset = handle.dataset;
   (void)dataset->pixels();
   py::array_t<float> out({py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
-  {
-    // Safe: `out` is not yet known to Python; the dataset is immutable and held.
-    const py::gil_scoped_release release;
-    images::tic_image(*dataset, unmeasured, threads, values);
-  }
+  interruptible(
+      [&](const std::atomic<bool>& cancel) { images::tic_image(*dataset, unmeasured, threads, values, &cancel); });
   return out;
 }
 
-py::tuple candidate_axis(const DatasetPtr& dataset, const std::string& kind, double min_frequency, double ppm,
+py::tuple candidate_axis(const DatasetHandle& handle, const std::string& kind, double min_frequency, double ppm,
                          int threads) {
   images::AxisOptions options;
   if (kind == "bins") {
@@ -94,12 +84,11 @@ py::tuple candidate_axis(const DatasetPtr& dataset, const std::string& kind, dou
   options.min_frequency = min_frequency;
   options.ppm = ppm;
   options.threads = threads;
-  images::CandidateAxis axis;
-  {
-    // Safe: no Python object is touched; the dataset is immutable and held.
-    const py::gil_scoped_release release;
-    axis = images::candidate_axis(*dataset, options);
-  }
+  const auto dataset = handle.dataset;
+  images::CandidateAxis axis = interruptible([&](const std::atomic<bool>& cancel) {
+    options.cancel = &cancel;
+    return images::candidate_axis(*dataset, options);
+  });
   return py::make_tuple(to_numpy(std::move(axis.mz)), to_numpy(std::move(axis.mz_lo)), to_numpy(std::move(axis.mz_hi)),
                         to_numpy(std::move(axis.frequency)), axis.method);
 }

@@ -45,7 +45,8 @@ class PythonProgress {
 std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandle>& scorer,
                                                const std::optional<std::string>& preprocess_id,
                                                const std::optional<std::string>& statistic, int threads) {
-  if ((scorer != nullptr) == statistic.has_value()) throw ArgumentError("exactly one of scorer and statistic is needed");
+  if ((scorer != nullptr) == statistic.has_value())
+    throw ArgumentError("exactly one of scorer and statistic is needed");
   if (statistic) {
     if (*statistic != "moran") throw ArgumentError("unknown statistic '" + *statistic + "'; known: moran");
     return pipeline::make_classical_sink(score::morans_i, threads);
@@ -77,8 +78,8 @@ py::dict to_dict(const pipeline::Timings& t) {
 // Runs `loop(sink, options, out)` without the GIL: it touches no Python object but the progress callback, which takes
 // the GIL for itself, and the arrays are held by the caller's frame.
 template <typename Loop>
-py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads, std::int64_t memory_limit,
-                   py::object callback, Loop&& loop) {
+py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
+                   std::int64_t memory_limit, py::object callback, Loop&& loop) {
   PythonProgress progress(std::move(callback));
   pipeline::Options options;
   options.threads = threads;
@@ -103,7 +104,8 @@ py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, c
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
-  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit, std::move(progress),
+  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit,
+                  std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
                     return pipeline::score_windows(*dataset, windows, s, options, out);
                   });
