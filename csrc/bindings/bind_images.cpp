@@ -8,19 +8,17 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/dataset_handle.h"
 #include "bindings/register.h"
 #include "images/bin.h"
 #include "images/candidate_axis.h"
 #include "images/mz_window.h"
 #include "images/summary.h"
-#include "io/dataset.h"
 
 namespace py = pybind11;
 
 namespace imn::bindings {
 namespace {
-
-using DatasetPtr = std::shared_ptr<const io::Dataset>;
 
 void require_same_length(const DoubleArray& a, const DoubleArray& b) {
   if (a.ndim() != 1 || b.ndim() != 1 || a.shape(0) != b.shape(0)) {
@@ -40,9 +38,10 @@ py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
   return py::make_tuple(to_numpy(std::move(lo)), to_numpy(std::move(hi)));
 }
 
-py::array_t<float> bin_images(const DatasetPtr& dataset, const DoubleArray& lo, const DoubleArray& hi, float unmeasured,
-                              int threads) {
+py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
+                              float unmeasured, int threads) {
   require_same_length(lo, hi);
+  const auto dataset = handle.dataset;
   std::vector<images::MzWindow> windows;
   for (py::ssize_t i = 0; i < lo.size(); ++i) windows.push_back({lo.data()[i], hi.data()[i]});
   (void)dataset->pixels();  // several z planes: refused before the images are allocated
@@ -59,7 +58,8 @@ py::array_t<float> bin_images(const DatasetPtr& dataset, const DoubleArray& lo, 
   return out;
 }
 
-py::tuple mean_spectrum(const DatasetPtr& dataset, double ppm, int threads) {
+py::tuple mean_spectrum(const DatasetHandle& handle, double ppm, int threads) {
+  const auto dataset = handle.dataset;
   images::MeanSpectrum mean;
   {
     // Safe: no Python object is touched; the dataset is immutable and held.
@@ -69,7 +69,8 @@ py::tuple mean_spectrum(const DatasetPtr& dataset, double ppm, int threads) {
   return py::make_tuple(to_numpy(std::move(mean.mz)), to_numpy(std::move(mean.intensity)));
 }
 
-py::array_t<float> tic_image(const DatasetPtr& dataset, float unmeasured, int threads) {
+py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int threads) {
+  const auto dataset = handle.dataset;
   (void)dataset->pixels();
   py::array_t<float> out({py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
@@ -81,8 +82,9 @@ py::array_t<float> tic_image(const DatasetPtr& dataset, float unmeasured, int th
   return out;
 }
 
-py::tuple candidate_axis(const DatasetPtr& dataset, const std::string& kind, double min_frequency, double ppm,
+py::tuple candidate_axis(const DatasetHandle& handle, const std::string& kind, double min_frequency, double ppm,
                          int threads) {
+  const auto dataset = handle.dataset;
   images::AxisOptions options;
   if (kind == "bins") {
     options.kind = images::AxisKind::bins;

@@ -24,8 +24,9 @@ constexpr double kFalseChannels = 0.1;  // chance heaps expected over the whole 
 constexpr double kHalfWidth = 3.0;      // standard deviations: 99.7 % of a channel's peaks
 constexpr double kJudgedApart = 10.0;   // standard deviations: closer neighbours must show that they are two
 constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
+constexpr double kResolved = 2.0;   // standard deviations
 constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
-constexpr double kShapeEvidence = 10.0;  // log-likelihood ratio of two components against one
+constexpr double kShapeEvidence = 6.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
@@ -257,7 +258,9 @@ bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, dou
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
   const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
-  if (together || valley_between(density, a, b)) return true;
+  // Closer than this, the window of one holds the peaks of the other, and pairs say nothing about the two.
+  const bool resolved = b.position - a.position > kResolved * sd;
+  if ((together && resolved) || valley_between(density, a, b)) return true;
   // The shape alone: not for the flank of a strong channel, whose true shape is not known that well.
   const bool flank = std::min(a.fitted, b.fitted) < kFlank * std::max(a.fitted, b.fitted);
   return !apart && !flank && two_against_one(density, a, b, background) > kShapeEvidence;
