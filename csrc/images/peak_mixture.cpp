@@ -9,7 +9,7 @@ namespace imn::images {
 namespace {
 
 constexpr int kRounds = 8;
-constexpr int kSteps = 300;           // of expectation-maximisation per round
+constexpr int kSteps = 150;           // of expectation-maximisation per round
 constexpr double kReach = 4.5;        // standard deviations a component is evaluated over
 constexpr double kApart = 1.2;        // standard deviations between components at least
 constexpr double kMerged = 2.0;       // standard deviations: no two components closer in the end
