@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 
 #include "bindings/arrays.h"
@@ -9,6 +10,7 @@
 #include "io/describe.h"
 #include "io/header.h"
 #include "io/ibd_lookup.h"
+#include "io/validate.h"
 
 namespace py = pybind11;
 
@@ -96,6 +98,40 @@ py::dict parse_header(const std::string& path, const std::string& parser) {
   return out;
 }
 
+// [(message, count, first, is_error)]; `progress` gets the number of spectra read, an exception in it stops the work.
+py::list validate(const DatasetHandle& handle, int threads, const std::optional<py::function>& progress) {
+  const auto dataset = handle.dataset;
+  std::atomic<bool> cancel{false};
+  io::ValidateOptions options;
+  options.threads = threads;
+  options.cancel = &cancel;
+  std::optional<py::error_already_set> raised;
+  if (progress) {
+    options.progress = [&](std::int64_t done) {
+      const py::gil_scoped_acquire acquire;
+      if (raised) return;
+      try {
+        (*progress)(done);
+      } catch (py::error_already_set& error) {
+        raised.emplace(error);
+        cancel = true;
+      }
+    };
+  }
+  std::vector<io::Problem> problems;
+  try {
+    // The workers touch Python only inside of the progress call, which takes the GIL itself.
+    const py::gil_scoped_release release;
+    problems = io::validate(*dataset, options);
+  } catch (const Cancelled&) {
+    if (!raised) throw;
+  }
+  if (raised) throw std::move(*raised);
+  py::list out;
+  for (const io::Problem& p : problems) out.append(py::make_tuple(p.message, p.count, p.first, p.is_error));
+  return out;
+}
+
 }  // namespace
 
 void register_io(py::module_& m) {
@@ -180,6 +216,7 @@ void register_io(py::module_& m) {
 
   m.def("open_dataset", &open_dataset, py::arg("path"), py::kw_only(), py::arg("ibd_path"), py::arg("strict"),
         py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"));
+  m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"));
   m.def("parse_header", &parse_header, py::arg("path"), py::arg("parser") = "auto");
   m.def("read_head", &io::read_head, py::arg("path"), py::call_guard<py::gil_scoped_release>());
   m.def("find_ibd", &io::find_ibd, py::arg("path"), py::call_guard<py::gil_scoped_release>());

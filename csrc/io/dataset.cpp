@@ -134,7 +134,7 @@ class SectionView final : public Dataset {
 }  // namespace
 
 std::shared_ptr<const Dataset> Dataset::open(const std::string& path, const OpenOptions& options) {
-  return std::make_shared<SectionView>(std::make_shared<const Section>(path, options));
+  return std::make_shared<SectionView>(Section::open(path, options));
 }
 
 }  // namespace imn::io

@@ -90,9 +90,10 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       default_length_ = parse_integer(a[Attribute::default_array_length]);
       return true;
     case Element::param_group:
-      open_group_ = &groups_[std::string(a[Attribute::id])];
+      if (!in_spectrum_) open_group_ = &groups_[std::string(a[Attribute::id])];
       return true;
     case Element::spectrum_list: {
+      if (in_spectrum_) return true;
       list_seen_ = true;
       const std::int64_t count = parse_integer(a[Attribute::count]);
       if (count >= 0) header_.declared_count = count;
@@ -109,13 +110,14 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       return true;
     }
     case Element::software: {
+      if (in_spectrum_) return true;
       std::string text = to_utf8(a[Attribute::id]);
       if (!a[Attribute::version].empty()) text.append(" ").append(to_utf8(a[Attribute::version]));
       add_listed(header_.text.software, std::move(text));
       return true;
     }
     case Element::instrument:
-      in_instrument_ = true;
+      in_instrument_ = !in_spectrum_;
       return true;
     case Element::mzml:
     case Element::indexed_mzml:
@@ -321,7 +323,10 @@ void HeaderBuilder::apply_group(std::string_view id) {
 
 void HeaderBuilder::begin_spectrum() {
   in_spectrum_ = true;
+  open_group_ = nullptr;  // only a malformed head leaves them open
+  in_instrument_ = false;
   in_array_ = has_mz_ = has_intensity_ = profile_ = centroid_ = false;
+  other_arrays_ = 0;
   array_ = {};
   x_ = y_ = z_ = kAbsent;
 }
@@ -335,7 +340,7 @@ void HeaderBuilder::end_array() {
     intensity_ = array_;
     has_intensity_ = true;
   } else {
-    ++header_.other_arrays;
+    ++other_arrays_;
   }
 }
 
@@ -365,6 +370,7 @@ void HeaderBuilder::end_spectrum() {
   };
   add(header_.mz, mz_, has_mz_);
   add(header_.intensity, intensity_, has_intensity_);
+  header_.other_arrays += other_arrays_;
   header_.x.push_back(x_);
   header_.y.push_back(y_);
   header_.z.push_back(z_);

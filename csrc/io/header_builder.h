@@ -21,7 +21,20 @@ class HeaderBuilder {
   bool start(Element element, const Attributes& attributes);
   void end(Element element);
 
-  bool in_spectrum() const { return in_spectrum_; }
+  // Whether the event would change anything here, inside of a spectrum: the others need not be sent.
+  bool uses(Element element, const Attributes& attributes) const {
+    switch (element) {
+      case Element::spectrum:
+      case Element::binary_data_array:
+      case Element::param_group_ref:
+        return true;
+      case Element::cv_param:
+        return in_array_ || classify_term(attributes[Attribute::accession]) != Term::unknown;
+      default:
+        return false;
+    }
+  }
+  bool uses_end(Element element) const { return element == Element::spectrum || element == Element::binary_data_array; }
   // Call once, after the last event.
   Header finish();
 
@@ -78,6 +91,7 @@ class HeaderBuilder {
   bool has_mz_ = false, has_intensity_ = false;
   std::int64_t x_ = kAbsent, y_ = kAbsent, z_ = kAbsent;
   std::int64_t default_length_ = kAbsent;
+  std::int64_t other_arrays_ = 0;
   bool profile_ = false, centroid_ = false;
 };
 

@@ -37,28 +37,18 @@ bool uuid_bytes(const std::string& text, std::array<std::uint8_t, 16>& out) {
   return digits == 32;
 }
 
-const MappedFile& not_empty(const MappedFile& file) {
-  if (file.bytes().empty()) throw FileError(file.path(), "the file is empty");
-  return file;
-}
-
 }  // namespace
 
-Section::Section(const std::string& path, const OpenOptions& options)
-    : path_(path),
-      options_(options),
-      ibd_(
-          [&] {
-            // The imzML itself is looked at first: "no such file" for it must not read "its ibd file is missing".
-            const MappedFile imzml(path, Access::sequential);
-            not_empty(imzml);
-            return options.ibd_path.empty() ? find_ibd(path) : options.ibd_path;
-          }(),
-          Access::random) {
-  const MappedFile imzml(path, Access::sequential);
-  Header header = parse_header(imzml, Extent::all);
-  if (header.n_spectra() == 0) throw FileError(path_, "the file holds no spectra");
-  not_empty(ibd_);
+std::shared_ptr<const Section> Section::open(const std::string& path, const OpenOptions& options) {
+  Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
+  if (header.n_spectra() == 0) throw FileError(path, "the file holds no spectra");
+  const std::string ibd = options.ibd_path.empty() ? find_ibd(path) : options.ibd_path;
+  return std::make_shared<const Section>(path, options, ibd, std::move(header));
+}
+
+Section::Section(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
+    : path_(path), options_(options), ibd_(ibd_path, Access::random) {
+  if (ibd_.bytes().empty()) throw FileError(ibd_.path(), "the file is empty");
   layout_ = resolve_layout(header, path_, ibd_.path(), static_cast<std::int64_t>(ibd_.bytes().size()), options_.strict);
   opening_warnings_ = layout_.warnings;
   if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {

@@ -20,7 +20,9 @@ namespace imn::io {
 
 class Section {
  public:
-  Section(const std::string& path, const OpenOptions& options);
+  // Maps and parses the imzML file first: what is wrong with it must not read "its ibd file is missing".
+  static std::shared_ptr<const Section> open(const std::string& path, const OpenOptions& options);
+  Section(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header);
 
   std::int64_t n_spectra() const { return static_cast<std::int64_t>(raw_.size() / 3); }
   std::int64_t length(std::int64_t s) const;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "io/byte_find.h"
+#include "io/spectrum_template.h"
 #include "io/xml_limits.h"
 
 namespace imn::io {
@@ -19,8 +20,32 @@ const char* skip_blanks(const char* p, const char* end) {
 }
 
 // Ends of names: blank, '=', '/', '>' and what cannot be part of one.
-bool ends_name(char c) {
-  return is_blank(c) || c == '=' || c == '/' || c == '>' || c == '<' || c == '"' || c == '\'' || c == '&' || c == '\0';
+constexpr std::array<bool, 256> kEndsName = [] {
+  std::array<bool, 256> table{};
+  for (const char c : {' ', '\n', '\t', '\r', '=', '/', '>', '<', '"', '\'', '&', '\0'}) {
+    table[static_cast<unsigned char>(c)] = true;
+  }
+  return table;
+}();
+
+const char* skip_name(const char* p, const char* end) {
+  while (p != end && !kEndsName[static_cast<unsigned char>(*p)]) ++p;
+  return p;
+}
+
+// Attributes that differ from spectrum to spectrum; a wrong guess costs time, nothing else.
+bool varies(Attribute attribute, std::string_view value) {
+  switch (attribute) {
+    case Attribute::value:
+    case Attribute::id:
+    case Attribute::array_length:
+    case Attribute::default_array_length:
+      return true;
+    case Attribute::other:
+      return !value.empty() && value.front() >= '0' && value.front() <= '9';
+    default:
+      return false;
+  }
 }
 
 bool equal_ignoring_case(std::string_view a, std::string_view lower) {
@@ -69,6 +94,8 @@ class Scanner {
   bool processing_instruction();
   Step start_tag();
   bool end_tag();
+  bool record_start(Element element);
+  void record_end(Element element, bool used);
   bool attribute();
 
   const char* p_;
@@ -82,6 +109,8 @@ class Scanner {
   };
   std::array<Open, kMaxDepth> open_;
   std::size_t depth_ = 0;
+  SpectrumTemplate template_;
+  std::size_t recorded_depth_ = 0;
 };
 
 bool Scanner::prolog() {
@@ -131,7 +160,7 @@ bool Scanner::comment_or_other() {
 
 bool Scanner::attribute() {
   const char* name = p_;
-  while (p_ != end_ && !ends_name(*p_)) ++p_;
+  p_ = skip_name(p_, end_);
   const std::string_view key(name, static_cast<std::size_t>(p_ - name));
   if (key.empty()) return false;
   p_ = skip_blanks(p_, end_);
@@ -147,6 +176,13 @@ bool Scanner::attribute() {
   std::string_view content(value, static_cast<std::size_t>(p_ - value));
   ++p_;
   const Attribute attribute = classify_attribute(key);
+  if (template_.recording()) {
+    if (entities) {
+      template_.abandon();
+    } else if (varies(attribute, content)) {
+      template_.value(attribute, content);
+    }
+  }
   if (entities) {
     // Decoded even where nobody asks for it: an entity that is unknown here needs expat.
     std::string unused;
@@ -162,11 +198,16 @@ bool Scanner::attribute() {
 
 Scanner::Step Scanner::start_tag() {
   const char* name = p_;
-  while (p_ != end_ && !ends_name(*p_)) ++p_;
+  p_ = skip_name(p_, end_);
   const std::string_view tag(name, static_cast<std::size_t>(p_ - name));
   if (tag.empty()) return Step::fail;
   const Element element = classify_element(without_prefix(tag));
   attributes_.clear();
+  if (element == Element::spectrum && !template_.recording()) {
+    template_.begin(name - 1);
+    recorded_depth_ = depth_;
+  }
+  template_.begin_tag();
   for (;;) {
     const char* before = p_;
     p_ = skip_blanks(p_, end_);
@@ -175,13 +216,16 @@ Scanner::Step Scanner::start_tag() {
       ++p_;
       if (depth_ == kMaxDepth) return Step::fail;
       open_[depth_++] = {tag, element};
+      record_start(element);
       return builder_.start(element, attributes_) ? Step::next : Step::stop;
     }
     if (*p_ == '/') {
       if (end_ - p_ < 2 || p_[1] != '>') return Step::fail;
       p_ += 2;
+      const bool used = record_start(element);
       if (!builder_.start(element, attributes_)) return Step::stop;
       builder_.end(element);
+      record_end(element, used && builder_.uses_end(element));
       return Step::next;
     }
     if (p_ == before || !attribute()) return Step::fail;
@@ -196,8 +240,22 @@ bool Scanner::end_tag() {
   p_ = skip_blanks(p_ + length, end_);
   if (p_ == end_ || *p_ != '>') return false;
   ++p_;
+  record_end(top.element, builder_.uses_end(top.element));
   builder_.end(top.element);
   return true;
+}
+
+bool Scanner::record_start(Element element) {
+  if (!template_.recording()) return false;
+  const bool used = builder_.uses(element, attributes_);
+  template_.start(element, attributes_, used);
+  return used;
+}
+
+void Scanner::record_end(Element element, bool used) {
+  if (!template_.recording()) return;
+  template_.end(element, used);
+  if (element == Element::spectrum && depth_ == recorded_depth_) template_.finish(p_);
 }
 
 ScanOutcome Scanner::run() {
@@ -209,6 +267,12 @@ ScanOutcome Scanner::run() {
     if (depth_ == 0 && skip_blanks(text, p_) != p_) return ScanOutcome::unrecognised;
     if (p_ == end_) return root && depth_ == 0 ? ScanOutcome::complete : ScanOutcome::unrecognised;
     if (*p_ == '&' || end_ - p_ < 2) return ScanOutcome::unrecognised;
+    if (p_[1] == 's' && template_.ready()) {
+      if (const char* behind = template_.replay(p_, end_, builder_)) {
+        p_ = behind;
+        continue;
+      }
+    }
     ++p_;
     bool ok = true;
     switch (*p_) {
