@@ -20,12 +20,14 @@ constexpr double kFinestCell = 0.25;  // ppm
 // Half the share of a channel that one per cent of the pixels show, so that such a channel survives missed peaks.
 // Random peaks are kept out by their own test, not by this floor.
 constexpr double kDefaultFrequency = 0.005;
-constexpr double kFalseChannels = 0.1;  // chance heaps expected over the whole axis
-constexpr double kHalfWidth = 3.0;      // standard deviations: 99.7 % of a channel's peaks
-constexpr double kJudgedApart = 10.0;   // standard deviations: closer neighbours must show that they are two
+constexpr double kFalseChannels = 0.1;     // chance heaps expected over the whole axis
+constexpr double kHalfWidth = 3.0;         // standard deviations: 99.7 % of a channel's peaks
+constexpr double kJudgedApart = 10.0;      // standard deviations: closer neighbours must show that they are two
+constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is measured
 constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
+constexpr double kResolved = 2.0;   // standard deviations
 constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
-constexpr double kShapeEvidence = 10.0;  // log-likelihood ratio of two components against one
+constexpr double kShapeEvidence = 6.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
@@ -71,11 +73,8 @@ struct Search {
   const PeakDensity& all;
   const PeakDensity& paired;
   const PeakWidth& width;
-  double scale;  // of the width
   double log10_p;
   double fewest;
-
-  double sd_at(double position) const { return scale * width.at(position); }
 };
 
 // Components in the cells [from, to) of one density, positions in cells of the density.
@@ -106,7 +105,7 @@ std::vector<Channel> find_channels(const Search& search, const AxisOptions& opti
   const auto body = [&](std::int64_t begin, std::int64_t end, int) {
     for (auto s = begin; s < end; ++s) {
       const auto [from, to] = stretches[static_cast<std::size_t>(s)];
-      const double sd = search.sd_at(density.position(0.5 * static_cast<double>(from + to)));
+      const double sd = search.width.at(density.position(0.5 * static_cast<double>(from + to)));
       // Two ions that one spectrum shows close together stand out, equally strong, among the peaks with company, even
       // where the weaker one is lost in the flank of the stronger one among all peaks.
       const auto pairs = fit_stretch(search.paired, from, to, sd, search, {});
@@ -127,15 +126,14 @@ std::vector<Channel> find_channels(const Search& search, const AxisOptions& opti
   return channels;
 }
 
-// The width that lone channels really have, over the one assumed: the comparison of pairs also sees close neighbours.
-double measured_scale(const Search& search, const std::vector<Channel>& channels) {
-  std::vector<double> ratios;
+// The width that lone channels really have: the comparison of pairs also sees close neighbours.
+std::vector<PeakWidth::Measured> measured_widths(const PeakDensity& density, const std::vector<Channel>& channels) {
+  std::vector<PeakWidth::Measured> measured;
   for (std::size_t k = 0; k < channels.size(); ++k) {
     const Channel& c = channels[k];
     const bool lone = (k == 0 || c.position - channels[k - 1].position > 10.0 * c.sd) &&
                       (k + 1 == channels.size() || channels[k + 1].position - c.position > 10.0 * c.sd);
-    if (!lone || c.fitted < 50.0) continue;
-    const PeakDensity& density = search.all;
+    if (!lone || c.fitted < kFewestMeasured) continue;
     const std::int64_t middle = density.cell_of(c.position);
     const auto reach = static_cast<std::int64_t>(std::ceil(4.0 * c.sd / density.cell_ppm()));
     const double background = density.background(middle, c.sd / density.cell_ppm());
@@ -149,12 +147,9 @@ double measured_scale(const Search& search, const std::vector<Channel>& channels
     }
     if (weight < 0.5 * c.fitted) continue;
     const double variance = squares / weight - (sum / weight) * (sum / weight);
-    if (variance > 0.0) ratios.push_back(std::sqrt(variance) / c.sd);
+    if (variance > 0.0) measured.push_back({c.position, std::sqrt(variance)});
   }
-  if (ratios.size() < 5) return 1.0;
-  const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2);
-  std::nth_element(ratios.begin(), middle, ratios.end());
-  return std::clamp(*middle, 0.5, 1.5);
+  return measured;
 }
 
 // Windows reach kHalfWidth standard deviations, or to the border with a neighbour: where both are equally likely, kept
@@ -207,7 +202,7 @@ bool valley_between(const PeakDensity& density, const Channel& a, const Channel&
   const double top = std::min(level(from, top_half), level(to, top_half));
   const double error =
       std::sqrt(top / static_cast<double>(2 * top_half + 1) + lowest / static_cast<double>(2 * dip_half + 1));
-  return lowest < 0.8 * top && top - lowest > 3.5 * error;
+  return lowest < 0.8 * top && top - lowest > 3.0 * error;
 }
 
 // Log-likelihood ratio of two components against one that may be up to half as wide again, over the counts around them.
@@ -257,7 +252,9 @@ bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, dou
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
   const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
-  if (together || valley_between(density, a, b)) return true;
+  // Closer than this, the window of one holds the peaks of the other, and pairs say nothing about the two.
+  const bool resolved = b.position - a.position > kResolved * sd;
+  if ((together && resolved) || valley_between(density, a, b)) return true;
   // The shape alone: not for the flank of a strong channel, whose true shape is not known that well.
   const bool flank = std::min(a.fitted, b.fitted) < kFlank * std::max(a.fitted, b.fitted);
   return !apart && !flank && two_against_one(density, a, b, background) > kShapeEvidence;
@@ -297,20 +294,23 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
 CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options) {
   CandidateAxis axis;
   const auto n = static_cast<double>(dataset.n_spectra());
-  const PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset);
+  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset);
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(dataset, cell, 0.0, options.threads, options.cancel);
-  std::ostringstream method;
-  method.precision(3);
-  method << "peaks on the ln(m/z) axis, sd " << width.typical_ppm() << " ppm"
-         << (options.ppm > 0.0   ? " (given)"
-             : width.estimated() ? " (estimated)"
-                                 : " (assumed)");
   const double floor = options.min_frequency >= 0.0 ? options.min_frequency : kDefaultFrequency;
   // One pixel has no shape: a channel needs two, unless there is only one.
   const double fewest = std::max(std::ceil(floor * n - 1e-9), std::min(n, 2.0));
-  method << ", at least " << fewest << " of " << dataset.n_spectra() << " spectra";
-  axis.method = method.str();
+  const auto describe = [&] {
+    std::ostringstream text;
+    text.precision(3);
+    text << "peaks on the ln(m/z) axis, sd " << width.typical_ppm() << " ppm"
+         << (options.ppm > 0.0   ? " (given)"
+             : width.estimated() ? " (estimated)"
+                                 : " (assumed)")
+         << ", at least " << fewest << " of " << dataset.n_spectra() << " spectra";
+    axis.method = text.str();
+  };
+  describe();
   if (density.peaks() == 0.0) return axis;
 
   density.find_background(width, options.threads);
@@ -319,12 +319,15 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const double log10_p = n > 1.0 ? std::log10(kFalseChannels / places) : 0.0;
   PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
-  Search search{density, paired, width, 1.0, log10_p, 0.5 * fewest};
+  const Search search{density, paired, width, log10_p, 0.5 * fewest};
   auto channels = find_channels(search, options);
   if (options.ppm == 0.0 && width.estimated()) {
-    search.scale = measured_scale(search, channels);
-    if (std::abs(search.scale - 1.0) > 0.02) channels = find_channels(search, options);
+    width.refine(measured_widths(density, channels));
+    density.find_background(width, options.threads);
+    paired.find_background(width, options.threads);
+    channels = find_channels(search, options);
   }
+  describe();
   set_windows(channels);
   auto centres = [](const std::vector<Channel>& list) {
     std::vector<double> mz;

@@ -9,6 +9,7 @@
 namespace imn::images {
 namespace {
 
+constexpr double kLeastMz = 1.0;  // no ion is lighter; files may hold 0, which has no logarithm
 constexpr double kMostCells = 1 << 23;
 constexpr double kBlockPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
 
@@ -37,8 +38,9 @@ double clipped_mean(const double* counts, std::size_t n) {
 
 PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
                          const std::atomic<bool>* cancel) {
-  const auto [lowest, highest] = dataset.mz_range();
-  if (!(lowest > 0.0) || !(highest >= lowest)) {
+  auto [lowest, highest] = dataset.mz_range();
+  lowest = std::max(lowest, kLeastMz);
+  if (!(highest >= lowest)) {
     below_.assign(2, 0);
     return;
   }
@@ -58,7 +60,8 @@ PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paire
       dataset.read_spectrum(i, spectrum);
       positions.clear();
       for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-        if (spectrum.intensity[p] != 0.0) positions.push_back(1e6 * std::log(spectrum.mz[p]));
+        if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= lowest)
+          positions.push_back(1e6 * std::log(spectrum.mz[p]));
       }
       for (std::size_t p = 0; p < positions.size(); ++p) {
         if (paired_within > 0.0 && (p == 0 || positions[p] - positions[p - 1] > paired_within) &&

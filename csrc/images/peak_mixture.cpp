@@ -9,9 +9,12 @@ namespace imn::images {
 namespace {
 
 constexpr int kRounds = 8;
-constexpr int kSteps = 60;            // of expectation-maximisation per round
+constexpr int kSteps = 150;           // of expectation-maximisation per round
 constexpr double kReach = 4.5;        // standard deviations a component is evaluated over
 constexpr double kApart = 1.2;        // standard deviations between components at least
+constexpr double kMerged = 2.0;       // standard deviations: no two components closer in the end
+constexpr double kHeldWithin = 5.0;   // standard deviations
+constexpr double kHeldShare = 0.5;    // of the stronger one
 constexpr double kModelError = 0.05;  // relative error granted to the fitted shape
 
 // Share of a unit normal distribution in each of the cells around `position`.
@@ -74,10 +77,10 @@ class Fit {
         }
         moved = std::max(
             moved, std::abs(centre / weight - position) / options_.sd + std::abs(weight - peaks) / (weight + peaks));
-        position = centre / weight;
+        if (!held(k)) position = centre / weight;
         peaks = weight / std::max(inside, 0.1);
       }
-      if (moved < 1e-3) break;
+      if (moved < 1e-4) break;
     }
     std::erase_if(components_, [&](const auto& c) { return c.peaks < options_.fewest_peaks; });
     update_model();
@@ -130,6 +133,37 @@ class Fit {
     return chosen;
   }
 
+  // Of components closer than kMerged, removes the one that is missed least. While components are added one by one, a
+  // first one between two channels is left over when both have got theirs.
+  bool thin() {
+    std::vector<char> crowded(components_.size(), 0);
+    bool any = false;
+    for (std::size_t k = 0; k + 1 < components_.size(); ++k) {
+      for (std::size_t j = k + 1; j < components_.size(); ++j) {
+        if (std::abs(components_[k].position - components_[j].position) >= kMerged * options_.sd) continue;
+        crowded[k] = crowded[j] = 1;
+        any = true;
+      }
+    }
+    if (!any) return false;
+    const std::vector<PeakComponent> before = components_;
+    std::vector<PeakComponent> best;
+    double most = -INFINITY;
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      if (crowded[k] == 0) continue;
+      components_ = before;
+      components_.erase(components_.begin() + static_cast<std::ptrdiff_t>(k));
+      optimise();
+      if (const double likelihood = log_likelihood(); likelihood > most) {
+        most = likelihood;
+        best = components_;
+      }
+    }
+    components_ = best;
+    update_model();
+    return true;
+  }
+
   // Removes the components that the others and the background explain as well.
   bool prune() {
     update_model();
@@ -153,6 +187,24 @@ class Fit {
   }
 
  private:
+  // In the flank of a stronger one the counts say little about the place of a known component: it would be drawn in.
+  bool held(std::size_t k) const {
+    const PeakComponent& c = components_[k];
+    return c.known && std::any_of(components_.begin(), components_.end(), [&](const PeakComponent& other) {
+             return std::abs(other.position - c.position) < kHeldWithin * options_.sd &&
+                    c.peaks < kHeldShare * other.peaks;
+           });
+  }
+
+  double log_likelihood() const {
+    double sum = 0.0;
+    for (std::size_t c = 0; c < counts_.size(); ++c) {
+      sum -= model_[c];
+      if (counts_[c] > 0.0) sum += counts_[c] * std::log(std::max(model_[c], 1e-300));
+    }
+    return sum;
+  }
+
   void update_model() {
     std::fill(model_.begin(), model_.end(), options_.background);
     shapes_.resize(components_.size());
@@ -186,6 +238,8 @@ std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, c
     if (more.empty()) break;
     for (const PeakComponent& component : more) fit.add(component);
     fit.optimise();
+  }
+  while (fit.thin()) {
   }
   while (fit.prune()) fit.optimise();
   auto result = fit.components();

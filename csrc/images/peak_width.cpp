@@ -14,10 +14,9 @@ constexpr std::int64_t kPartners = 8;   // each is compared with so many others
 constexpr double kResolution = 0.05;    // ppm, of the difference histogram
 constexpr double kFarthest = 1000.0;    // ppm, largest difference looked at
 constexpr std::size_t kBins = static_cast<std::size_t>(kFarthest / kResolution);
-constexpr std::size_t kSegments = 12;   // of the m/z range, each with a width of its own where its data suffice
-constexpr double kEnoughGlobal = 20.0;  // pairs above the even part
-constexpr double kEnoughSegment = 400.0;
-constexpr double kLeast = 0.25;  // ppm; float32 m/z values alone scatter by up to 0.1
+constexpr std::size_t kNeighbours = 25;  // channels that give one median
+constexpr double kEnough = 20.0;         // pairs above the even part, at least
+constexpr double kLeast = 0.25;          // ppm; float32 m/z values alone scatter by up to 0.1
 
 using Differences = std::vector<std::uint32_t>;
 
@@ -27,7 +26,7 @@ void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& 
   std::size_t first = 0;
   for (const double x : a) {
     while (first < b.size() && b[first] <= x - kFarthest) ++first;
-    for (std::size_t j = first; j < b.size() && b[j] < x + kFarthest; ++j) take(x, std::abs(b[j] - x));
+    for (std::size_t j = first; j < b.size() && b[j] < x + kFarthest; ++j) take(std::abs(b[j] - x));
   }
 }
 
@@ -71,49 +70,50 @@ PeakWidth::PeakWidth(const io::Dataset& dataset) {
     dataset.read_spectrum(s * n / sampled, spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-      if (spectrum.intensity[p] != 0.0) x.push_back(1e6 * std::log(spectrum.mz[p]));
+      if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= 1.0) x.push_back(1e6 * std::log(spectrum.mz[p]));
     }
     if (!x.empty()) positions.push_back(std::move(x));
   }
   const std::size_t m = positions.size();
   if (m < 2) return;
 
-  double lowest = positions.front().front();
-  double highest = lowest;
-  for (const auto& x : positions) {
-    lowest = std::min(lowest, x.front());
-    highest = std::max(highest, x.back());
-  }
-  const double width = std::max(1.0, (highest - lowest) / kSegments);
-  std::vector<Differences> differences(kSegments, Differences(kBins, 0));
+  Differences differences(kBins, 0);
   const std::size_t partners = std::min(m / 2, static_cast<std::size_t>(kPartners));
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t p = 1; p <= partners; ++p) {
       // Partners at all distances up to half the section, so that drift counts as it does over the whole.
       const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
       if (j == i) continue;
-      compare(positions[i], positions[j], [&](double x, double d) {
-        const auto segment = std::min(kSegments - 1, static_cast<std::size_t>((x - lowest) / width));
+      compare(positions[i], positions[j], [&](double d) {
         const auto bin = static_cast<std::size_t>(d / kResolution);
-        if (bin < kBins) ++differences[segment][bin];
+        if (bin < kBins) ++differences[bin];
       });
     }
   }
-  Differences total(kBins, 0);
-  for (const auto& part : differences) {
-    for (std::size_t d = 0; d < kBins; ++d) total[d] += part[d];
-  }
-  const auto global = spread(total, std::min(kEnoughGlobal, 2.0 * static_cast<double>(m)));
-  if (!global) return;
+  const auto sd = spread(differences, std::min(kEnough, 2.0 * static_cast<double>(m)));
+  if (!sd) return;
   estimated_ = true;
-  typical_ = std::max(kLeast, *global);
-  for (std::size_t s = 0; s < kSegments; ++s) {
-    // A segment whose width is far from the section's is more likely a crowd of ions than a different instrument.
-    const double sd =
-        std::clamp(spread(differences[s], kEnoughSegment).value_or(typical_), typical_ / 4.0, typical_ * 4.0);
-    knots_.push_back(lowest + (static_cast<double>(s) + 0.5) * width);
-    sd_.push_back(std::max(kLeast, sd));
+  typical_ = std::max(kLeast, *sd);
+}
+
+void PeakWidth::refine(const std::vector<Measured>& channels) {
+  const std::size_t knots = channels.size() / kNeighbours;
+  std::vector<double> values;
+  std::vector<double> all;
+  for (std::size_t k = 0; k < knots; ++k) {
+    values.clear();
+    const std::size_t first = k * channels.size() / knots;
+    const std::size_t last = (k + 1) * channels.size() / knots;
+    for (std::size_t c = first; c < last; ++c) values.push_back(channels[c].sd_ppm);
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    knots_.push_back(channels[(first + last) / 2].position);
+    sd_.push_back(std::max(kLeast, *middle));
+    all.push_back(sd_.back());
   }
+  if (all.empty()) return;
+  std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2), all.end());
+  typical_ = all[all.size() / 2];
 }
 
 double PeakWidth::at(double position) const {

@@ -8,13 +8,23 @@
 
 namespace imn::images {
 
-// Standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together), as
-// a function of m/z. Peaks of different spectra are compared in pairs: those of one ion differ by sqrt(2) standard
-// deviations, those of unrelated ions evenly, so the even part is subtracted and the spread of the rest is measured.
+// Standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together).
+//
+// First one value for the file, without knowing any channel: peaks of different spectra are compared in pairs: those of
+// one ion differ by sqrt(2) standard deviations, those of unrelated ions evenly, so the even part is subtracted and the
+// spread of the rest is measured. Once channels are known, it can be refined as a function of m/z.
 class PeakWidth {
  public:
   explicit PeakWidth(const io::Dataset& dataset);
-  explicit PeakWidth(double sd_ppm) : knots_{0.0}, sd_{sd_ppm}, typical_(sd_ppm) {}
+  explicit PeakWidth(double sd_ppm) : typical_(sd_ppm) {}
+
+  // The width at known channels, ascending in position, replaces the one value where there are enough of them: medians
+  // of neighbouring channels, interpolated.
+  struct Measured {
+    double position;
+    double sd_ppm;
+  };
+  void refine(const std::vector<Measured>& channels);
 
   // position: ln(m/z) in ppm, that is 1e6 * ln(m/z).
   double at(double position) const;

@@ -38,9 +38,10 @@ double bin_width_ppm(const io::Dataset& dataset, double lowest, double highest) 
 }
 
 MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
-  const auto [lowest, highest] = dataset.mz_range();
-  if (!(lowest > 0.0) || !(highest >= lowest)) return {};  // no values at all
+  auto [lowest, highest] = dataset.mz_range();
+  if (!(highest > 0.0)) return {};  // no values at all
   if (ppm == 0.0) ppm = bin_width_ppm(dataset, lowest, highest);
+  lowest = std::max(lowest, 1.0);  // no ion is lighter; files may hold 0, which has no logarithm
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
@@ -53,6 +54,7 @@ MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, c
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
     dataset.read_spectrum(i, spectrum);
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+      if (spectrum.mz[p] < lowest) continue;
       const double position = std::clamp((std::log(spectrum.mz[p]) - origin) / width, 0.0, needed - 1.0);
       sums[static_cast<std::size_t>(position)] += spectrum.intensity[p];
     }
