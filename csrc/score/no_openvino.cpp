@@ -1,8 +1,12 @@
-// Takes the place of openvino_scorer.cpp in a build with IMN_WITH_OPENVINO=OFF.
+// Takes the place of openvino_*.cpp in a build with IMN_WITH_OPENVINO=OFF.
 #include "core/error.h"
 #include "score/scorer.h"
 
 namespace imn::score {
+
+bool has_openvino() { return false; }
+
+bool cpu_has_bf16() { return false; }
 
 std::unique_ptr<Scorer> make_openvino_scorer(const std::string&, const OpenVinoOptions&) {
   throw UnavailableError("this build has no OpenVINO scorer; rebuild with IMN_WITH_OPENVINO=ON, or use scorer='moran'");

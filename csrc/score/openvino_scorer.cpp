@@ -1,11 +1,138 @@
-// Takes the place of openvino_scorer.cpp in a build with IMN_WITH_OPENVINO=OFF.
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "core/error.h"
+#include "score/openvino_model.h"
 #include "score/scorer.h"
 
 namespace imn::score {
+namespace {
 
-std::unique_ptr<Scorer> make_openvino_scorer(const std::string&, const OpenVinoOptions&) {
-  throw UnavailableError("this build has no OpenVINO scorer; rebuild with IMN_WITH_OPENVINO=ON, or use scorer='moran'");
+// A slot is one infer request with tensors of its own, which the caller fills in place.
+struct Slot {
+  ov::InferRequest request;
+  float* input = nullptr;
+  const float* output = nullptr;
+  std::int64_t n = 0;
+  float* out = nullptr;
+};
+
+class OpenVinoScorer final : public Scorer {
+ public:
+  explicit OpenVinoScorer(CompiledModel model) : model_(std::move(model)) {
+    // Twice as many slots as streams: while every stream computes, the next batches are being filled.
+    slots_.resize(static_cast<std::size_t>(2 * model_.streams));
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      Slot& slot = slots_[i];
+      slot.request = model_.network.create_infer_request();
+      ov::Tensor input = slot.request.get_input_tensor();
+      slot.input = input.data<float>();
+      std::memset(slot.input, 0, input.get_byte_size());  // the tail of a first, short batch
+      slot.output = slot.request.get_output_tensor().data<const float>();
+      slot.request.set_callback([this, i](std::exception_ptr error) { finished(i, std::move(error)); });
+      free_.push_back(static_cast<int>(i));
+    }
+  }
+
+  ~OpenVinoScorer() override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return in_flight_ == 0; });
+    lock.unlock();
+    for (Slot& slot : slots_) leave_callback(slot);
+  }
+
+  const ScorerInfo& info() const override { return model_.info; }
+
+  int acquire() override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return error_ != nullptr || !free_.empty() || in_flight_ == 0; });
+    rethrow_error();
+    if (free_.empty()) throw ArgumentError("every slot of the scorer is acquired and none was submitted");
+    const int index = free_.back();
+    free_.pop_back();
+    lock.unlock();
+    leave_callback(slot(index));
+    return index;
+  }
+
+  float* input(int index) override { return slot(index).input; }
+
+  void submit(int index, std::int64_t n, float* out) override {
+    if (n < 1 || n > model_.info.batch) throw ArgumentError("a slot takes 1 to batch images");
+    Slot& s = slot(index);
+    s.n = n;
+    s.out = out;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ++in_flight_;
+    }
+    try {
+      s.request.start_async();
+    } catch (...) {
+      finished(static_cast<std::size_t>(index), std::current_exception());
+    }
+  }
+
+  void drain() override {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return in_flight_ == 0; });
+    rethrow_error();
+  }
+
+ private:
+  Slot& slot(int index) { return slots_.at(static_cast<std::size_t>(index)); }
+
+  // Runs on a thread of OpenVINO.
+  void finished(std::size_t index, std::exception_ptr error) {
+    const Slot& s = slots_[index];
+    if (!error) std::copy_n(s.output, s.n * model_.info.n_outputs, s.out);
+    // Notified under the lock: the destructor may otherwise be through before this thread touches changed_.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (error && !error_) error_ = std::move(error);
+    free_.push_back(static_cast<int>(index));
+    --in_flight_;
+    changed_.notify_all();
+  }
+
+  // The slot is marked free inside the callback, a moment before OpenVINO has left the request; a request started in
+  // between would lose its callback.
+  static void leave_callback(Slot& s) {
+    try {
+      s.request.wait();
+    } catch (...) {  // the callback has carried this error already
+    }
+  }
+
+  // With mutex_ held. Every error is reported once.
+  void rethrow_error() {
+    if (!error_) return;
+    const std::exception_ptr error = std::exchange(error_, nullptr);
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      throw Error("OpenVINO inference failed: " + cause_of(e));
+    }
+  }
+
+  CompiledModel model_;
+  std::vector<Slot> slots_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<int> free_;
+  std::int64_t in_flight_ = 0;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
+std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options) {
+  return std::make_unique<OpenVinoScorer>(compile_onnx(onnx_path, options));
 }
 
 }  // namespace imn::score

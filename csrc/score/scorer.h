@@ -41,6 +41,10 @@ struct OpenVinoOptions {
   int batch = 0;    // 0: chosen
 };
 
+// Whether this build has the OpenVINO scorer, and whether that computes in bf16 on this CPU (false without it).
+bool has_openvino();
+bool cpu_has_bf16();
+
 // model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. FileError names a model that cannot be used.
 std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options);
 

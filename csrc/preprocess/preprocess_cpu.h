@@ -1,0 +1,10 @@
+// CPU backend of preprocess(); arguments are checked by the caller.
+#pragma once
+
+#include "preprocess/preprocess.h"
+
+namespace imn::preprocess {
+
+void preprocess_cpu(const ImageStack& stack, PreprocessId id, int threads, float* out);
+
+}  // namespace imn::preprocess

@@ -1,0 +1,31 @@
+// Where an output pixel of the bilinear resize reads: shared by every backend.
+#pragma once
+
+#include <cstdint>
+
+#include "core/host_device.h"
+
+namespace imn::preprocess {
+
+// Two source pixels of one axis; the second one weighs `weight`, the first 1 - weight.
+struct Tap {
+  std::int32_t first;
+  std::int32_t second;
+  float weight;
+};
+
+// align_corners=False: pixel centres coincide, positions before the first centre stick to it. The scale is a float32,
+// and scale * (to + 0.5) - 0.5 is rounded to float32 once, as the fused multiply-add does that torch's kernels are
+// compiled to; the product of two float32 is exact in double. With two roundings images of 500 pixels differ by 1.5e-5.
+IMN_HOST_DEVICE inline Tap bilinear_tap(std::int32_t to, std::int32_t source_size, std::int32_t target_size) {
+  const float scale = static_cast<float>(source_size) / static_cast<float>(target_size);
+  const auto position = static_cast<float>(static_cast<double>(scale) * (to + 0.5) - 0.5);
+  const float from = position > 0.0F ? position : 0.0F;
+  const std::int32_t last = source_size - 1;
+  const auto floor = static_cast<std::int32_t>(from);
+  const std::int32_t first = floor < last ? floor : last;
+  const float rest = from - static_cast<float>(first);
+  return {first, first < last ? first + 1 : last, rest < 1.0F ? rest : 1.0F};
+}
+
+}  // namespace imn::preprocess

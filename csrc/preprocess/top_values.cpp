@@ -1,0 +1,90 @@
+#include "preprocess/top_values.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "core/multiversion.h"
+
+namespace imn::preprocess {
+namespace {
+
+constexpr std::int64_t kSample = 1024;
+constexpr std::int64_t kBlock = 512;
+
+struct Above {
+  std::int64_t greater = 0;  // values > bound; all of them were kept if not more than the room
+  std::int64_t equal = 0;
+};
+
+// Keeps every value > bound in `kept`, without branches on the data. Gives up when fewer than kBlock places are left.
+IMN_MULTIVERSION Above keep_above(const PixelSource& source, std::int64_t n, float bound, float* __restrict kept,
+                                  std::int64_t room) {
+  std::array<float, kBlock> block;
+  Above found;
+  for (std::int64_t begin = 0; begin < n && found.greater + kBlock <= room; begin += kBlock) {
+    const std::int64_t size = std::min(kBlock, n - begin);
+    clean_row(source, begin, size, block.data());
+    std::int32_t equal = 0;
+    for (std::int64_t i = 0; i < size; ++i) equal += block[static_cast<std::size_t>(i)] == bound ? 1 : 0;
+    found.equal += equal;
+    float* end = kept + found.greater;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const float x = block[static_cast<std::size_t>(i)];
+      *end = x;
+      end += x > bound ? 1 : 0;
+    }
+    found.greater = end - kept;
+  }
+  return found;
+}
+
+// The count-th largest of [begin, end) and the next larger one; reorders the values.
+TopPair select(float* begin, float* end, std::int64_t count) {
+  float* nth = begin + (count - 1);
+  std::nth_element(begin, nth, end, std::greater<>());
+  return {*nth, count > 1 ? *std::min_element(begin, nth) : *nth};
+}
+
+TopPair select_from_all(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch) {
+  scratch.everything.resize(static_cast<std::size_t>(n));
+  clean_row(source, 0, n, scratch.everything.data());
+  return select(scratch.everything.data(), scratch.everything.data() + n, count);
+}
+
+// A value that at least `count` of the n very probably exceed or equal: 4.5 standard deviations of safety.
+float lower_bound_of_top(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch) {
+  scratch.sample.resize(kSample);
+  // Multiples of the golden ratio spread evenly over the image and never fall into step with its width.
+  constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15U;
+  std::uint64_t position = kGolden;
+  for (float& x : scratch.sample) {
+    position += kGolden;
+    const auto i = static_cast<std::int64_t>(static_cast<double>(position >> 11) * 0x1p-53 * static_cast<double>(n));
+    x = clean(source, std::min(i, n - 1));
+  }
+  const double expected = static_cast<double>(kSample) * static_cast<double>(count) / static_cast<double>(n);
+  const auto rank = static_cast<std::ptrdiff_t>(expected + 4.5 * std::sqrt(expected) + 3.0);
+  const auto nth = scratch.sample.begin() + std::min<std::ptrdiff_t>(rank, kSample - 1);
+  std::nth_element(scratch.sample.begin(), nth, scratch.sample.end(), std::greater<>());
+  return *nth;
+}
+
+}  // namespace
+
+TopPair top_pair(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch) {
+  if (n <= 2 * kSample) return select_from_all(source, n, count, scratch);
+  const float bound = lower_bound_of_top(source, n, count, scratch);
+  const std::int64_t room = std::min(n, n / 8 + 2 * count) + kBlock;
+  scratch.survivors.resize(static_cast<std::size_t>(room));
+  const Above above = keep_above(source, n, bound, scratch.survivors.data(), room);
+  if (above.greater + kBlock > room) return select_from_all(source, n, count, scratch);
+  float* const kept = scratch.survivors.data();
+  if (count <= above.greater) return select(kept, kept + above.greater, count);
+  if (count > above.greater + above.equal) return select_from_all(source, n, count, scratch);
+  const bool next_is_greater = count == above.greater + 1 && above.greater > 0;
+  return {bound, next_is_greater ? *std::min_element(kept, kept + above.greater) : bound};
+}
+
+}  // namespace imn::preprocess

@@ -1,0 +1,39 @@
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "score/scorer.h"
+
+namespace imn::score {
+namespace {
+
+// One slot is enough: submit() returns when the call has.
+class CallbackScorer final : public Scorer {
+ public:
+  CallbackScorer(const ScorerInfo& info, ScoreCallback call) : info_(info), call_(std::move(call)) {
+    const std::int64_t pixels = std::int64_t{info.channels} * info.height * info.width;
+    input_.resize(static_cast<std::size_t>(info.batch * pixels));
+  }
+
+  const ScorerInfo& info() const override { return info_; }
+  int acquire() override { return 0; }
+  float* input(int) override { return input_.data(); }
+  void submit(int, std::int64_t n, float* out) override { call_(input_.data(), n, out); }
+  void drain() override {}
+
+ private:
+  ScorerInfo info_;
+  ScoreCallback call_;
+  std::vector<float> input_;
+};
+
+}  // namespace
+
+std::unique_ptr<Scorer> make_callback_scorer(const ScorerInfo& info, ScoreCallback call) {
+  if (info.channels <= 0 || info.height <= 0 || info.width <= 0 || info.n_outputs <= 0 || info.batch <= 0) {
+    throw ArgumentError("channels, height, width, n_outputs and batch of a callback scorer must be positive");
+  }
+  return std::make_unique<CallbackScorer>(info, std::move(call));
+}
+
+}  // namespace imn::score

@@ -1,0 +1,27 @@
+// An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_scorer.cpp only.
+#pragma once
+
+#include <exception>
+#include <openvino/openvino.hpp>
+#include <string>
+
+#include "score/scorer.h"
+
+namespace imn::score {
+
+// The process's OpenVINO core. Loading plugins takes a while, so there is one, made at first use.
+ov::Core& openvino_core();
+
+// The one line of an OpenVINO message that says what is wrong.
+std::string cause_of(const std::exception& error);
+
+struct CompiledModel {
+  ov::CompiledModel network;
+  ScorerInfo info;
+  int streams = 1;  // batches that run at the same time
+};
+
+// Throws FileError (missing, not ONNX, not one (N, C, H, W) -> (N, K) network), ArgumentError, UnavailableError.
+CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& options);
+
+}  // namespace imn::score

@@ -1,0 +1,28 @@
+// score_all: images that are preprocessed already, through the slots of a scorer.
+#pragma once
+
+#include <cstdint>
+
+#include "score/scorer.h"
+
+namespace imn::score {
+
+// Declares that the results of what was submitted are no longer wanted when an exception leaves the scope: waits until
+// nothing writes to them any more, so that their memory may go.
+class DrainGuard {
+ public:
+  explicit DrainGuard(Scorer& scorer) : scorer_(&scorer) {}
+  DrainGuard(const DrainGuard&) = delete;
+  DrainGuard& operator=(const DrainGuard&) = delete;
+  ~DrainGuard();
+  // All is well: waits, and rethrows the first error of a batch.
+  void finish();
+
+ private:
+  Scorer* scorer_;
+};
+
+// input (n, channels, height, width) -> out (n, n_outputs), any n.
+void score_all(Scorer& scorer, const float* input, std::int64_t n, float* out);
+
+}  // namespace imn::score

@@ -1,0 +1,1 @@
+"""Slow numpy specification of each native stage; the native code is tested against it."""

@@ -1,0 +1,115 @@
+"""Specification of the preprocessing: one ion image becomes the network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
+
+INPUT_SIZE = 224
+QUANTILE = np.float32(0.99)
+SMALLEST_DIVISOR = np.float32(1e-6)
+CHANNELS = {"p99-stretch-224": 1, "p99-stretch-224-mask": 2}
+
+
+def measured_pixels(image: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.bool_]:
+    """Pixels that were measured: not NaN, and not excluded by the mask.
+
+    Args:
+        image: (height, width) intensities.
+        mask: (height, width), non-zero = measured; None = every pixel.
+
+    Returns:
+        (height, width) bool.
+    """
+    measured = ~np.isnan(image)
+    return measured if mask is None else measured & (np.asarray(mask) != 0)
+
+
+def quantile99(values: FloatImage) -> np.float32:
+    """The 0.99 quantile with linear interpolation, as ``torch.quantile`` computes it for float32.
+
+    The rank is ``float32(0.99) * (n - 1)`` rounded to float32. Infinite values count as the largest finite ones.
+
+    Args:
+        values: any shape, at least one value, no NaN.
+
+    Returns:
+        A finite float32.
+    """
+    limit = np.finfo(np.float32).max
+    ordered = np.sort(np.clip(values.ravel(), -limit, limit))
+    rank = np.float32(QUANTILE * np.float32(ordered.size - 1))
+    below = int(rank)
+    weight = np.float32(rank - np.float32(below))
+    a, b = ordered[below], ordered[min(below + 1, ordered.size - 1)]
+    with np.errstate(over="ignore"):
+        span = np.float32(b - a)
+    if np.isinf(span):
+        return np.float32(a * (1 - weight) + b * weight)
+    return np.float32(a + weight * span) if weight < 0.5 else np.float32(b - span * (1 - weight))
+
+
+def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
+    """Bilinear resize to a square; ``align_corners=False``, no antialiasing, aspect ratio not kept.
+
+    Args:
+        image: (height, width) float32.
+        size: edge of the result in pixels.
+
+    Returns:
+        (size, size) float32.
+    """
+
+    def taps(source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatImage]:
+        scale = np.float32(source) / np.float32(size)
+        # A float32 scale, then one rounding, like the fused multiply-add of torch's kernels.
+        position = np.maximum(np.float64(scale) * (np.arange(size) + 0.5) - 0.5, 0).astype(np.float32)
+        first = np.minimum(position.astype(np.int64), source - 1)
+        weight = np.minimum(position - first.astype(np.float32), np.float32(1))
+        return first, np.minimum(first + 1, source - 1), weight.astype(np.float32)
+
+    left, right, wx = taps(image.shape[1])
+    top, bottom, wy = taps(image.shape[0])
+    rows = image[:, left] * (1 - wx) + image[:, right] * wx
+    resized = rows[top] * (1 - wy)[:, None] + rows[bottom] * wy[:, None]
+    return resized.astype(np.float32)
+
+
+def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> FloatImage:
+    """Normalises by the 0.99 quantile, clips to [0, 1] and resizes to 224 x 224.
+
+    ``p99-stretch-224``: every pixel of the grid counts, not measured = 0; one channel.
+    ``p99-stretch-224-mask``: the quantile is taken over measured pixels, not measured = 0 after clipping, and a second
+    channel holds the measured pixels as 0/1; both channels are resized alike.
+
+    An image whose quantile is 0 becomes a 0/1 image, one without a measured pixel becomes 0: the result is never NaN.
+    Source: arXiv 2604.19369 (the first id).
+
+    Args:
+        images: (n, height, width) float32 intensities; NaN = not measured.
+        preprocess_id: one of `CHANNELS`.
+        mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
+
+    Returns:
+        (n, channels, 224, 224) float32 in [0, 1].
+
+    Raises:
+        KeyError: the id is not known.
+    """
+    channels = CHANNELS[preprocess_id]
+    out = np.zeros((len(images), channels, INPUT_SIZE, INPUT_SIZE), np.float32)
+    for i, image in enumerate(images):
+        measured = measured_pixels(image, mask)
+        counted = image[measured] if channels == 2 else np.where(measured, image, np.float32(0))
+        if counted.size == 0:
+            continue
+        divisor = max(quantile99(counted), SMALLEST_DIVISOR)
+        with np.errstate(over="ignore"):
+            normalised = np.clip(np.where(measured, image, np.float32(0)) / divisor, 0, 1)
+        out[i, 0] = resize_bilinear(normalised.astype(np.float32))
+        if channels == 2:
+            out[i, 1] = resize_bilinear(measured.astype(np.float32))
+    return out
