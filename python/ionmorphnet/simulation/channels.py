@@ -6,6 +6,7 @@ maps, not of its channels, and channels correlate as they do in tissue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,10 +63,22 @@ def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
         regions=regions,
         everywhere=np.ones((1, *silhouette.shape), dtype=np.float32),
         sample=np.stack(sample),
-        confined=np.stack([anatomy.confined_region(rng, silhouette) for _ in range(8)]),
-        scattered=np.stack([anatomy.scattered_clusters(rng, silhouette) for _ in range(6)]),
+        confined=np.stack([_visible(rng, silhouette, anatomy.confined_region) for _ in range(8)]),
+        scattered=np.stack([_visible(rng, silhouette, anatomy.scattered_clusters) for _ in range(6)]),
         outside=np.stack([anatomy.off_sample(rng, silhouette) for _ in range(4)]),
     )
+
+
+def _visible(
+    rng: np.random.Generator, silhouette: Silhouette, pattern: Callable[[np.random.Generator, Silhouette], Field]
+) -> Field:
+    """A pattern that covers at least a hundredth of the sample: a drawn one may fall into a cavity."""
+    drawn = pattern(rng, silhouette)
+    for _ in range(20):
+        if (drawn > 0.4).sum() > 0.01 * silhouette.tissue.sum():
+            break
+        drawn = pattern(rng, silhouette)
+    return drawn
 
 
 def draw_mz(
@@ -173,7 +186,7 @@ def draw_channels(
         first += len(group)
     whole = np.flatnonzero(np.isin(labels, (STRUCTURED, WEAK)))
     last_sample = len(maps.everywhere) + len(maps.sample) - 1  # the map of the whole sample
-    weights[whole, last_sample] = np.maximum(weights[whole, last_sample], rng.uniform(0.15, 0.8, len(whole)))
+    weights[whole, last_sample] = np.maximum(weights[whole, last_sample], rng.uniform(0.3, 0.8, len(whole)))
     _normalise(weights, stacked[:, measured])
 
     rate = rng.uniform(0.6, 0.98, n)

@@ -77,6 +77,15 @@ class Header:
                 _term("IMS:1000046", "pixel size (x)", size, unit),
                 _term("IMS:1000047", "pixel size y", size, unit),
             ]
+        mz_group = self._array_group("mzArray", "MS:1000514", "m/z array", ("MS:1000040", "m/z"), self.mz_dtype)
+        intensity_group = self._array_group(
+            "intensityArray",
+            "MS:1000515",
+            "intensity array",
+            ("MS:1000131", "number of detector counts"),
+            self.intensity_dtype,
+        )
+        settings_text = "\n      ".join(settings)
         return f"""<?xml version="1.0" encoding="UTF-8"?>
 <mzML version="1.1" xmlns="http://psi.hupo.org/ms/mzml" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
 xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML/xsd/mzML1.1.0.xsd">
@@ -92,16 +101,8 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
     </fileContent>
   </fileDescription>
   <referenceableParamGroupList count="2">
-    {self._array_group("mzArray", "MS:1000514", "m/z array", ("MS:1000040", "m/z"), self.mz_dtype)}
-    {
-            self._array_group(
-                "intensityArray",
-                "MS:1000515",
-                "intensity array",
-                ("MS:1000131", "number of detector counts"),
-                self.intensity_dtype,
-            )
-        }
+    {mz_group}
+    {intensity_group}
   </referenceableParamGroupList>
   <softwareList count="1">
     <software id="ionmorphnet" version={quoteattr(version("ionmorphnet"))}>
@@ -110,7 +111,7 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
   </softwareList>
   <scanSettingsList count="1">
     <scanSettings id="scansettings1">
-      {"\n      ".join(settings)}
+      {settings_text}
     </scanSettings>
   </scanSettingsList>
   <instrumentConfigurationList count="1">

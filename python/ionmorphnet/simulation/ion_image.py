@@ -103,10 +103,18 @@ def visibility(image: Field, expectation: Field, tissue: NDArray[np.bool_]) -> V
     return Visibility(correlation(clipped, truth), correlation(means, block_means(truth, block)), seen)
 
 
-def draw_measured_area(rng: np.random.Generator, silhouette: Silhouette) -> NDArray[np.bool_]:
-    """Pixels that were measured: mostly the whole frame, else an outline around the sample or a cut frame."""
+def draw_measured_area(
+    rng: np.random.Generator, silhouette: Silhouette, *, kind: float | None = None
+) -> NDArray[np.bool_]:
+    """Pixels that were measured: mostly the whole frame, else an outline around the sample or a cut frame.
+
+    Args:
+        rng: Source of randomness.
+        silhouette: The sample.
+        kind: From 0 to 1: the whole frame up to 0.7, then an outline up to 0.88, then a cut frame; drawn where None.
+    """
     shape = silhouette.shape
-    kind = rng.random()
+    kind = rng.random() if kind is None else kind
     if kind < 0.7 or silhouette.kind == "full":
         return np.ones(shape, dtype=np.bool_)
     v, u = frame_coordinates(shape)

@@ -55,7 +55,7 @@ class Recipe:
     """
 
     architecture: str = "convnextv2_atto"
-    phases: tuple[Phase, ...] = (Phase(112, 30_000, 32), Phase(224, 7_000, 16))
+    phases: tuple[Phase, ...] = (Phase(112, 16_000, 32), Phase(224, 4_800, 16))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05

@@ -1,0 +1,377 @@
+"""Whole simulated sections with known truth, as imzML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
+from ionmorphnet.simulation.fields import Field
+from ionmorphnet.simulation.imzml_writer import ImzMLWriter, Mode, SpectrumType
+from ionmorphnet.simulation.ion_image import CLASS_NAMES, FRAGMENTED, UNSTRUCTURED, draw_measured_area
+from ionmorphnet.simulation.silhouettes import draw_silhouette
+from ionmorphnet.simulation.spectra import (
+    MassError,
+    ProfileAxis,
+    baseline_noise,
+    centroid_spectra,
+    suppress_baseline,
+)
+
+# Values held at once: pixels are handled in chunks of about this many channel or bin values.
+_CHUNK_VALUES = 4_000_000
+_BLOCKS = 24
+
+
+@dataclass(frozen=True)
+class SimulatedSection:
+    """A simulated section and its truth.
+
+    Attributes:
+        path: The imzML file; the ibd lies beside it.
+        truth_path: CSV with the columns of ``truth``.
+        mask_path: NPZ with ``measured``, ``tissue`` and ``regions``.
+        truth: One row for each channel: ``mz``; ``label`` (class name); ``informative`` (structured, localized or
+            negative); ``structure`` (0 to 3, how well the noise-free image shows through); ``region`` (0 outside the
+            sample, from 1 its compartments, where the channel is brightest; -1 for noise); ``frequency`` (part of the
+            measured pixels with a peak); ``mean_intensity`` (over the measured pixels).
+        measured: bool (H, W).
+        tissue: bool (H, W): pixels on the sample.
+        regions: int64 (H, W): 0 outside the sample, from 1 its compartments.
+        seed: The seed.
+    """
+
+    path: Path
+    truth_path: Path
+    mask_path: Path
+    truth: pd.DataFrame
+    measured: NDArray[np.bool_]
+    tissue: NDArray[np.bool_]
+    regions: NDArray[np.int64]
+    seed: int
+
+    @property
+    def informative_mz(self) -> NDArray[np.float64]:
+        """m/z of the informative channels, ascending."""
+        return self.truth.loc[self.truth["informative"], "mz"].to_numpy()
+
+    def __repr__(self) -> str:
+        height, width = self.measured.shape
+        return (
+            f"SimulatedSection({self.path.name!r}, {height} x {width} pixels, {len(self.truth)} channels, "
+            f"{len(self.informative_mz)} informative)"
+        )
+
+
+def simulate(
+    path: str | os.PathLike[str],
+    *,
+    shape: tuple[int, int] = (100, 100),
+    n_channels: int = 2000,
+    n_informative: int | None = None,
+    mode: Mode = "processed",
+    spectrum_type: SpectrumType = "centroid",
+    mz_range: tuple[float, float] = (100.0, 1000.0),
+    jitter_ppm: float = 2.0,
+    drift_ppm: float = 0.0,
+    min_gap_ppm: float | None = None,
+    close_pairs: int = 0,
+    noise_peaks_per_pixel: float = 20.0,
+    resolving_power: float = 20_000.0,
+    n_bins: int | None = None,
+    baseline: float = 5.0,
+    outline: bool = False,
+    pixel_size_um: float = 50.0,
+    zlib: bool = False,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulatedSection:
+    """Write a section with known truth: ``path``, the ibd, ``<stem>_truth.csv`` and ``<stem>_mask.npz``.
+
+    One sample outline is shared by all channels; its regions, layers and ducts build the informative channels. Memory
+    stays bounded whatever the size: pixels are made and written in chunks. The same arguments give the same bytes.
+
+    Args:
+        path: Name of the imzML file.
+        shape: (H, W) of the pixel grid, each at least 16.
+        n_channels: Number of channels.
+        n_informative: How many of them are structured, localized or negative; a quarter where None. The others are
+            noise, faint or fragmented.
+        mode: ``processed`` or ``continuous``. Continuous centroids lie on the channels' m/z, without mass error.
+        spectrum_type: ``centroid`` or ``profile`` (Gaussian peaks over detector noise; shared axis where continuous,
+            an axis of its own without the baseline for each pixel where processed).
+        mz_range: Smallest and largest m/z.
+        jitter_ppm: Largest random mass error; of each peak (centroid, continuous profile) or each spectrum (processed
+            profile).
+        drift_ppm: Change of calibration over the section.
+        min_gap_ppm: Smallest distance of two channels; where None 15 ppm for centroids, three peak widths for
+            profiles.
+        close_pairs: Number of pairs of channels exactly ``min_gap_ppm`` apart; all others then keep three times that.
+        noise_peaks_per_pixel: Mean number of peaks that belong to no channel (processed centroids).
+        resolving_power: m/z over full width at half maximum (profile).
+        n_bins: Length of the profile axis; three bins for each peak width where None.
+        baseline: Standard deviation of the detector noise (profile); a channel's bright pixel is around 2000.
+        outline: Measure an outline around the sample instead of the whole frame.
+        pixel_size_um: Side of a pixel in micrometres.
+        zlib: Compress the arrays.
+        seed: Seed of everything random.
+        progress: Called after every chunk with (pixels written, pixels).
+
+    Returns:
+        The section with its truth.
+
+    Raises:
+        ArgumentError: An argument cannot be meant.
+        FileError: The files cannot be written; nothing half-written is left.
+    """
+    target = Path(path)
+    informative = n_channels // 4 if n_informative is None else n_informative
+    _check(shape, n_channels, informative, mz_range, close_pairs, n_bins)
+    for name, value in (
+        ("jitter_ppm", jitter_ppm),
+        ("drift_ppm", drift_ppm),
+        ("noise_peaks_per_pixel", noise_peaks_per_pixel),
+        ("baseline", baseline),
+    ):
+        if not (np.isfinite(value) and value >= 0):
+            raise ArgumentError(f"{name} must be a number from 0, got {value}")
+    if not (np.isfinite(resolving_power) and resolving_power > 0):
+        raise ArgumentError(f"resolving_power must be positive, got {resolving_power}")
+    profile = spectrum_type == "profile"
+    if min_gap_ppm is None:
+        min_gap_ppm = 3e6 / resolving_power if profile else 15.0
+    if not (np.isfinite(min_gap_ppm) and min_gap_ppm > 0):
+        raise ArgumentError(f"min_gap_ppm must be positive, got {min_gap_ppm}")
+
+    rng = np.random.default_rng(seed)
+    mz = draw_mz(rng, n_channels, mz_range, min_gap_ppm, close_pairs)
+    silhouette = draw_silhouette(rng, shape, coverage=(0.25, 0.7))
+    measured = draw_measured_area(rng, silhouette, kind=0.8 if outline else 0.0)
+    maps = draw_maps(rng, silhouette)
+    channels = draw_channels(rng, maps, measured, mz, informative)
+    tally = _Tally.start(channels, maps, measured)
+    chunks = _chunks(
+        rng,
+        channels,
+        tally,
+        axis=ProfileAxis.build(mz_range, resolving_power, n_bins) if profile else None,
+        error=MassError(jitter_ppm, drift_ppm),
+    )
+    truth_path = target.with_name(f"{target.stem}_truth.csv")
+    mask_path = target.with_name(f"{target.stem}_mask.npz")
+    settings = _SpectrumSettings(mode == "continuous", noise_peaks_per_pixel, mz_range, baseline)
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            ImzMLWriter(
+                target,
+                mode=mode,
+                spectrum_type=spectrum_type,
+                pixel_size_um=pixel_size_um,
+                zlib=zlib,
+                uuid=UUID(bytes=rng.bytes(16), version=4),
+            )
+        )
+        for chunk in chunks:
+            chunk.write(rng, writer, settings)
+            if progress is not None:
+                progress(chunk.stop, tally.n_pixels)
+        truth = tally.truth()
+        _write_beside(truth_path, mask_path, truth, measured, silhouette.tissue, maps.regions)
+    return SimulatedSection(target, truth_path, mask_path, truth, measured, silhouette.tissue, maps.regions, seed)
+
+
+def _check(
+    shape: tuple[int, int],
+    n_channels: int,
+    n_informative: int,
+    mz_range: tuple[float, float],
+    close_pairs: int,
+    n_bins: int | None,
+) -> None:
+    if len(shape) != 2 or min(shape) < 16:
+        raise ArgumentError(f"shape must be (H, W) with at least 16 pixels a side, got {shape}")
+    if n_channels < 1:
+        raise ArgumentError(f"n_channels must be at least 1, got {n_channels}")
+    if not 0 <= n_informative <= n_channels:
+        raise ArgumentError(f"n_informative must be 0 to n_channels ({n_channels}), got {n_informative}")
+    if len(mz_range) != 2 or not 0 < mz_range[0] < mz_range[1] < np.inf:
+        raise ArgumentError(f"mz_range must be (low, high) with 0 < low < high, got {mz_range}")
+    if not 0 <= close_pairs <= n_channels // 2:
+        raise ArgumentError(f"close_pairs must be 0 to half of n_channels, got {close_pairs}")
+    if n_bins is not None and n_bins < 2:
+        raise ArgumentError(f"n_bins must be at least 2, got {n_bins}")
+
+
+@dataclass
+class _Tally:
+    """What is known of the channels while the pixels go by."""
+
+    channels: Channels
+    maps: Field  # (maps, pixels), measured pixels only
+    regions: NDArray[np.int64]  # (pixels,)
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    block: NDArray[np.int64]  # (pixels,)
+    hits: NDArray[np.int64] = field(init=False)
+    total: NDArray[np.float64] = field(init=False)
+    observed: NDArray[np.float64] = field(init=False)  # (blocks, channels) sums
+    expected: NDArray[np.float64] = field(init=False)
+    by_region: NDArray[np.float64] = field(init=False)  # (regions, channels) sums of the expectation
+
+    @classmethod
+    def start(cls, channels: Channels, maps: SectionMaps, measured: NDArray[np.bool_]) -> _Tally:
+        rows, cols = np.nonzero(measured)
+        height, width = measured.shape
+        block = (rows * _BLOCKS // height) * _BLOCKS + cols * _BLOCKS // width
+        return cls(channels, maps.stacked()[:, measured], maps.regions[measured], rows, cols, block)
+
+    def __post_init__(self) -> None:
+        n = self.channels.mz.size
+        self.hits = np.zeros(n, dtype=np.int64)
+        self.total = np.zeros(n)
+        self.observed = np.zeros((_BLOCKS**2, n))
+        self.expected = np.zeros((_BLOCKS**2, n))
+        self.by_region = np.zeros((int(self.regions.max()) + 1, n))
+
+    @property
+    def n_pixels(self) -> int:
+        return self.rows.size
+
+    def add(self, part: slice, expected: Field, observed: Field) -> None:
+        self.hits += np.count_nonzero(observed, axis=0)
+        self.total += observed.sum(axis=0, dtype=np.float64)
+        _add_by_group(self.observed, self.block[part], np.minimum(observed, 3.0 * self.channels.level))
+        _add_by_group(self.expected, self.block[part], expected)
+        _add_by_group(self.by_region, self.regions[part], expected)
+
+    def truth(self) -> pd.DataFrame:
+        labels = self.channels.labels
+        pixels = np.bincount(self.block, minlength=_BLOCKS**2)
+        used = pixels > 0
+        seen = _column_correlation(self.observed[used] / pixels[used, None], self.expected[used] / pixels[used, None])
+        structure = 3.0 * np.clip((seen - 0.2) / 0.65, 0.0, 1.0)
+        structure[labels == FRAGMENTED] *= 0.5
+        structure[labels == UNSTRUCTURED] = 0.0
+        in_region = np.maximum(np.bincount(self.regions, minlength=len(self.by_region)), 1)
+        brightest = np.argmax(self.by_region / in_region[:, None], axis=0)
+        return pd.DataFrame(
+            {
+                "mz": self.channels.mz,
+                "label": np.array(CLASS_NAMES)[labels],
+                "informative": self.channels.informative,
+                "structure": structure.round(3),
+                "region": np.where(labels == UNSTRUCTURED, -1, brightest),
+                "frequency": self.hits / self.n_pixels,
+                "mean_intensity": self.total / self.n_pixels,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class _SpectrumSettings:
+    continuous: bool
+    noise_peaks: float
+    mz_range: tuple[float, float]
+    baseline: float
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some measured pixels in raster order."""
+
+    stop: int
+    positions: NDArray[np.int64]
+    progress: NDArray[np.float64]
+    mz: NDArray[np.float64]
+    observed: Field
+    axis: ProfileAxis | None
+    error: MassError
+
+    def write(self, rng: np.random.Generator, writer: ImzMLWriter, settings: _SpectrumSettings) -> None:
+        if self.axis is None:
+            if settings.continuous:
+                writer.add_shared(self.positions, self.mz, self.observed)
+                return
+            spectra = centroid_spectra(
+                rng, self.mz, self.observed, self.progress, self.error, settings.noise_peaks, settings.mz_range
+            )
+        else:
+            n = len(self.observed)
+            noise = baseline_noise(rng, n, self.axis.mz.size, settings.baseline)
+            drift = self.error.drift(self.progress)
+            if settings.continuous:
+                shift = drift[:, None] + self.error.jitter(rng, self.observed.size).reshape(self.observed.shape)
+                writer.add_shared(
+                    self.positions, self.axis.mz, self.axis.profiles(self.mz, self.observed, shift, noise)
+                )
+                return
+            profiles = self.axis.profiles(self.mz, self.observed, np.zeros((n, 1)), noise)
+            shift = drift + self.error.jitter(rng, n)
+            # Three standard deviations: what is left of the detector noise is rare single points.
+            spectra = suppress_baseline(self.axis.mz, profiles, shift, 3.0 * settings.baseline)
+        writer.add_many(self.positions, spectra.mz, spectra.intensity, spectra.counts)
+
+
+def _chunks(
+    rng: np.random.Generator, channels: Channels, tally: _Tally, *, axis: ProfileAxis | None, error: MassError
+) -> Iterator[_Chunk]:
+    n = tally.n_pixels
+    widest = max(channels.mz.size, 0 if axis is None else axis.mz.size)
+    step = int(np.clip(_CHUNK_VALUES // widest, 1, n))
+    for first in range(0, n, step):
+        part = slice(first, min(first + step, n))
+        expected = abundance(channels, tally.maps[:, part])
+        observed = observe(rng, channels, expected)
+        tally.add(part, expected, observed)
+        rows, cols = tally.rows[part], tally.cols[part]
+        positions = np.stack([cols + 1, rows + 1, np.ones_like(rows)], axis=1)
+        progress = np.arange(part.start, part.stop) / max(n - 1, 1)
+        yield _Chunk(part.stop, positions, progress, channels.mz, observed, axis, error)
+
+
+def _add_by_group(sums: NDArray[np.float64], group: NDArray[np.int64], values: Field) -> None:
+    """``sums[g] += values[group == g]`` summed over the pixels."""
+    order = np.argsort(group, kind="stable")
+    present, first = np.unique(group[order], return_index=True)
+    sums[present] += np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
+
+
+def _column_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pearson correlation of the columns; 0 where one is constant."""
+    da, db = a - a.mean(axis=0), b - b.mean(axis=0)
+    norm = np.sqrt((da**2).sum(axis=0) * (db**2).sum(axis=0))
+    result: NDArray[np.float64] = np.where(norm > 1e-9, (da * db).sum(axis=0) / np.where(norm > 1e-9, norm, 1.0), 0.0)
+    return result
+
+
+def _write_beside(
+    truth_path: Path,
+    mask_path: Path,
+    truth: pd.DataFrame,
+    measured: NDArray[np.bool_],
+    tissue: NDArray[np.bool_],
+    regions: NDArray[np.int64],
+) -> None:
+    """Write truth table and mask under temporary names, then rename."""
+    truth_part = truth_path.with_name(f".{truth_path.name}.{os.getpid()}.part")
+    mask_part = mask_path.with_name(f".{mask_path.name}.{os.getpid()}.part")
+    try:
+        truth.to_csv(truth_part, index=False)
+        with mask_part.open("wb") as file:
+            np.savez_compressed(file, measured=measured, tissue=tissue, regions=regions)
+        os.replace(truth_part, truth_path)
+        os.replace(mask_part, mask_path)
+    except OSError as error:
+        raise FileError(f"{truth_path.parent}: cannot be written ({error.strerror})") from error
+    finally:
+        truth_part.unlink(missing_ok=True)
+        mask_part.unlink(missing_ok=True)
