@@ -108,9 +108,7 @@ class PeakList:
         picks = self.to_frame().iloc[order]
         spectra = self._pixel_matrix(picks)
         ds = self.dataset
-        with ImzMLWriter(
-            path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um or (1.0, 1.0)
-        ) as writer:
+        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
             for (y, x), intensity in zip(np.argwhere(ds.mask), spectra, strict=True):
                 writer.add(int(x) + 1, int(y) + 1, picks["mz"].to_numpy(), intensity)
 

@@ -45,7 +45,7 @@ def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
 def _compare(peaks: imn.PeakList, truth: pd.DataFrame) -> None:
     """Says how many channels with and without simulated structure were picked."""
     candidates = np.sort(peaks.all_scores["mz"].to_numpy())
-    informative = truth["structure"].to_numpy() >= 0.5
+    informative = truth["informative"].to_numpy()
     for text, chosen in (("with", informative), ("without", ~informative)):
         mz = truth["mz"].to_numpy()[chosen]
         found = _near(mz, candidates).sum()

@@ -22,6 +22,7 @@ from ionmorphnet._units import format_bytes
     "--drift-ppm", type=click.FloatRange(0), default=0.0, show_default=True, help="m/z drift over the section."
 )
 @click.option("--pixel-size-um", type=click.FloatRange(0, min_open=True), default=50.0, show_default=True)
+@click.option("--zlib", is_flag=True, help="Compress the arrays.")
 @click.option("--seed", type=int, default=0, show_default=True)
 def simulate(out: Path, **options: Any) -> None:
     """Write a section whose informative channels are known.
@@ -31,5 +32,5 @@ def simulate(out: Path, **options: Any) -> None:
     section = imn.simulate(out, **options)
     height, width = options["shape"]
     click.echo(f"{height} x {width} pixels, {options['n_channels']} channels, seed {options['seed']}")
-    for path in section.files:
+    for path in (section.path, section.path.with_suffix(".ibd"), section.truth_path, section.mask_path):
         click.echo(f"  {path} ({format_bytes(path.stat().st_size)})")

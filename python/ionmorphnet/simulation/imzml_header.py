@@ -38,7 +38,7 @@ class Header:
         zlib: Whether arrays are compressed.
         mz_dtype: Little-endian float32 or float64.
         intensity_dtype: The same for intensities.
-        pixel_size_um: Side of a pixel in micrometres, or None.
+        pixel_size_um: Width and height of a pixel in micrometres, or None.
         uuid: Identifier shared with the ibd file.
         sha1: SHA-1 of the ibd file, hexadecimal.
         extent: Largest (x, y).
@@ -50,7 +50,7 @@ class Header:
     zlib: bool
     mz_dtype: np.dtype[np.floating]
     intensity_dtype: np.dtype[np.floating]
-    pixel_size_um: float | None
+    pixel_size_um: tuple[float, float] | None
     uuid: UUID
     sha1: str
     extent: tuple[int, int]
@@ -72,10 +72,10 @@ class Header:
         ]
         if self.pixel_size_um is not None:
             unit = ("UO:0000017", "micrometer")
-            size = f"{self.pixel_size_um:.10g}"
+            width, height = (f"{side:.10g}" for side in self.pixel_size_um)
             settings += [
-                _term("IMS:1000046", "pixel size (x)", size, unit),
-                _term("IMS:1000047", "pixel size y", size, unit),
+                _term("IMS:1000046", "pixel size (x)", width, unit),
+                _term("IMS:1000047", "pixel size y", height, unit),
             ]
         mz_group = self._array_group("mzArray", "MS:1000514", "m/z array", ("MS:1000040", "m/z"), self.mz_dtype)
         intensity_group = self._array_group(

@@ -43,7 +43,7 @@ class ImzMLWriter:
         *,
         mode: Mode,
         spectrum_type: SpectrumType,
-        pixel_size_um: float | None = None,
+        pixel_size_um: float | tuple[float, float] | None = None,
         mz_dtype: Literal["float32", "float64"] = "float64",
         intensity_dtype: Literal["float32", "float64"] = "float32",
         zlib: bool = False,
@@ -55,7 +55,7 @@ class ImzMLWriter:
             path: Name of the imzML file; the ibd lies beside it.
             mode: ``continuous`` (all spectra share one m/z axis) or ``processed``.
             spectrum_type: ``centroid`` or ``profile``, as declared.
-            pixel_size_um: Side of a pixel in micrometres; not declared where None.
+            pixel_size_um: Side of a pixel in micrometres, or (width, height); not declared where None.
             mz_dtype: Type of m/z on disk.
             intensity_dtype: Type of intensities on disk.
             zlib: Compress every array.
@@ -72,12 +72,13 @@ class ImzMLWriter:
             raise ArgumentError(f"mode must be 'continuous' or 'processed', got {mode!r}")
         if spectrum_type not in ("centroid", "profile"):
             raise ArgumentError(f"spectrum_type must be 'centroid' or 'profile', got {spectrum_type!r}")
-        if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+        sides = None if pixel_size_um is None else np.broadcast_to(np.asarray(pixel_size_um, np.float64), (2,))
+        if sides is not None and not (np.isfinite(sides) & (sides > 0)).all():
             raise ArgumentError(f"pixel_size_um must be positive, got {pixel_size_um}")
         self.ibd_path = self.path.with_suffix(".ibd")
         self._continuous = mode == "continuous"
         self._profile = spectrum_type == "profile"
-        self._pixel_size_um = pixel_size_um
+        self._pixel_size_um = None if sides is None else (float(sides[0]), float(sides[1]))
         self._mz_dtype = _little_endian("mz_dtype", mz_dtype)
         self._intensity_dtype = _little_endian("intensity_dtype", intensity_dtype)
         self._zlib = zlib
