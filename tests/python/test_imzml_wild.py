@@ -57,7 +57,9 @@ def test_zero_based_coordinates(path):
 
 
 def test_stage_coordinates_are_divided_by_their_step(path):
-    specs = [Spec(12_000 + 50 * x, -3_000 + 20 * y, [100.0], [x + y]) for y in range(3) for x in range(4) if (x, y) != (2, 1)]
+    specs = [
+        Spec(12_000 + 50 * x, -3_000 + 20 * y, [100.0], [x + y]) for y in range(3) for x in range(4) if (x, y) != (2, 1)
+    ]
     ds = open_dataset(write_imzml(path, specs, max_count=(12_150, 10)))
     assert ds.shape == (3, 4)
     assert ds.coordinate_origin[:2] == (12_000, -3_000)
@@ -183,13 +185,19 @@ def test_accession_wins_over_name_of_the_same_size(path):
 
 
 def test_length_that_fits_no_dtype(path):
-    write_imzml(path, [Spec(1, 1, [1.0, 2.0], [1.0, 2.0])], edit=lambda t: t.replace('value="16"/><binary', 'value="15"/><binary'))
+    write_imzml(
+        path,
+        [Spec(1, 1, [1.0, 2.0], [1.0, 2.0])],
+        edit=lambda t: t.replace('value="16"/><binary', 'value="15"/><binary'),
+    )
     with pytest.raises(FileError, match=r"spectrum 0: its m/z array has 15 bytes for 2 values"):
         open_dataset(path)
 
 
 # Row 8
-@pytest.mark.parametrize("options", [{"namespace": False}, {"declaration": None}, {"indexed": True}, {"newline": "\r\n"}])
+@pytest.mark.parametrize(
+    "options", [{"namespace": False}, {"declaration": None}, {"indexed": True}, {"newline": "\r\n"}]
+)
 def test_headers_of_other_writers(path, options):
     specs = grid_specs(3, 2)
     assert_same(open_dataset(write_imzml(path, specs, **options)), specs)
@@ -231,7 +239,10 @@ def test_spectrum_type_is_inferred_and_can_be_given(path):
 
 
 # Rows 11, 12, 23
-@pytest.mark.parametrize(("imzml", "ibd"), [("a.imzml", "a.ibd"), ("A.IMZML", "a.IBD"), ("é ü.ImzML", "é ü.Ibd"), ("a.b c.imzML", "a.b c.ibd")])
+@pytest.mark.parametrize(
+    ("imzml", "ibd"),
+    [("a.imzml", "a.ibd"), ("A.IMZML", "a.IBD"), ("é ü.ImzML", "é ü.Ibd"), ("a.b c.imzML", "a.b c.ibd")],
+)
 def test_spellings(tmp_path, imzml, ibd):
     specs = grid_specs(2, 1)
     ds = open_dataset(write_imzml(tmp_path / imzml, specs, ibd_path=tmp_path / ibd))
@@ -325,7 +336,12 @@ def test_zeros_repeats_and_empty_spectra(path):
 # Row 20
 @pytest.mark.parametrize(
     ("mz", "cause"),
-    [([3.0, 2.0, 4.0], "not ascending"), ([1.0, np.nan, 2.0], "NaN"), ([-1.0, 1.0, 2.0], "negative"), ([1.0, 2.0, np.inf], "infinite")],
+    [
+        ([3.0, 2.0, 4.0], "not ascending"),
+        ([1.0, np.nan, 2.0], "NaN"),
+        ([-1.0, 1.0, 2.0], "negative"),
+        ([1.0, 2.0, np.inf], "infinite"),
+    ],
 )
 @pytest.mark.parametrize("shared", [False, True])
 def test_bad_mz(path, mz, cause, shared):
@@ -378,7 +394,9 @@ def test_intensity_dtypes(path, dtype, compress):
 
 # Row 25
 def test_third_arrays_are_skipped(path):
-    specs = [replace(s, extra={'accession="MS:1002893" name="ion mobility array"': np.ones(5)}) for s in grid_specs(2, 2)]
+    specs = [
+        replace(s, extra={'accession="MS:1002893" name="ion mobility array"': np.ones(5)}) for s in grid_specs(2, 2)
+    ]
     assert_same(open_dataset(write_imzml(path, specs)), specs)
 
 
