@@ -17,7 +17,7 @@ def run(context: Context) -> list[Row]:
         images = rng.gamma(0.5, 10.0, (64, height, width)).astype(np.float32)
         images[rng.random(images.shape) < 0.3] = 0
         few = images[:8]
-        expected = reference.preprocess(few, "p99-stretch-224")
+        expected = reference.preprocess.preprocess(few, "p99-stretch-224")
         assert np.abs(_core.preprocess(few, "p99-stretch-224") - expected).max() < 1e-6
         tools = {
             "ionmorphnet": lambda x=images: _core.preprocess(x, "p99-stretch-224"),
@@ -28,7 +28,7 @@ def run(context: Context) -> list[Row]:
             tools["torch, one by one"] = torch_call
         seconds = interleaved(tools, context.repeat)
         per_image = {tool: value / len(images) for tool, value in seconds.items()}
-        numpy_s = interleaved({"numpy": lambda x=few: reference.preprocess(x, "p99-stretch-224")}, 2)
+        numpy_s = interleaved({"numpy": lambda x=few: reference.preprocess.preprocess(x, "p99-stretch-224")}, 2)
         per_image["numpy specification"] = numpy_s["numpy"] / len(few)
         found += rows(f"{height} x {width}, per image", per_image, ours="ionmorphnet")
     return found

@@ -65,6 +65,8 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
   const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
   std::vector<std::uint8_t> mask(static_cast<std::size_t>(pixels), 0);
   for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
+  // Without a mask the stages need not look at it.
+  const bool complete = static_cast<std::int64_t>(dataset.pixels().size()) == pixels;
 
   timings.images_per_strip = images_per_strip(n, pixels, options.memory_limit);
   StripProducer producer(dataset, windows, timings.images_per_strip, options.threads);
@@ -79,7 +81,7 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
       advance(0);
       continue;
     }
-    const ImageStack stack{strip.images, strip.n, dataset.height(), dataset.width(), mask.data()};
+    const ImageStack stack{strip.images, strip.n, dataset.height(), dataset.width(), complete ? nullptr : mask.data()};
     sink.consume(stack, out.data() + strip.first * sink.n_outputs(), [&](std::int64_t k) { advance(k); });
     producer.release();
   }

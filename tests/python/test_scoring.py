@@ -59,7 +59,7 @@ def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> Non
     frame = imn.score_images(many, scorer=network)
     inputs = np.concatenate(seen)
     assert inputs.shape == (len(many), 1, 224, 224)
-    expected = reference.preprocess(images.astype(np.float32), "p99-stretch-224")
+    expected = reference.preprocess.preprocess(images.astype(np.float32), "p99-stretch-224")
     assert np.abs(inputs[: len(images)] - expected).max() < 1e-6
     assert len(frame) == len(many)
     assert np.allclose(frame["p_structured"][:4], frame["p_structured"][-4:])
@@ -77,7 +77,7 @@ def test_moran_equals_the_specification_and_leaves_labels_empty(images: np.ndarr
     mask = np.ones(images.shape[1:], bool)
     mask[:, :7] = False
     frame = imn.score_images(images, mask, scorer="moran")
-    expected = reference.morans_i(images.astype(np.float32), mask)
+    expected = reference.statistics.morans_i(images.astype(np.float32), mask)
     assert np.allclose(frame["score"], expected, atol=1e-5)
     assert frame["label"].isna().all()
     assert frame[list(PROBABILITY_COLUMNS)].isna().all(axis=None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ionmorphnet.reference.images import bin_images, tic_image
-from ionmorphnet.reference.preprocess import preprocess, quantile99, resize_bilinear
-from ionmorphnet.reference.statistics import morans_i
+from ionmorphnet.reference import images, preprocess, statistics
 
-__all__ = ["bin_images", "morans_i", "preprocess", "quantile99", "resize_bilinear", "tic_image"]
+__all__ = ["images", "preprocess", "statistics"]
