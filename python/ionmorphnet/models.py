@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from ionmorphnet.labels import CLASSES
 
 DEFAULT_MODEL = "atto-sim-1"
 SUPPORTED_FORMAT = 1
+# Not importlib.resources: an editable install resolves package data to the folder of the compiled extension.
+_BUNDLED = Path(__file__).resolve().parent / "bundled"
 
 Float64 = npt.NDArray[np.float64]
 
@@ -82,8 +83,7 @@ class Model:
 
 def bundled_models() -> list[str]:
     """Names of the models that come with the package."""
-    root = resources.files("ionmorphnet") / "bundled"
-    return sorted(entry.name for entry in root.iterdir() if (entry / "config.json").is_file())
+    return sorted(path.parent.name for path in _BUNDLED.glob("*/config.json"))
 
 
 def load_model(model: str | Path | None = None) -> Model:
@@ -116,9 +116,9 @@ def _find(model: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if isinstance(model, str) and "/" not in model and "\\" not in model:
-        bundled = resources.files("ionmorphnet") / "bundled" / model
+        bundled = _BUNDLED / model
         if bundled.is_dir():
-            return Path(str(bundled))
+            return bundled
         raise FileError(f"{model}: neither a folder nor a bundled model (bundled: {', '.join(bundled_models())})")
     raise FileError(f"{model}: no such model folder")
 

@@ -59,7 +59,7 @@ def test_a_failure_leaves_no_run_json_and_no_half_file(
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(imn.FileError, match=r"peaks\.csv.*No space"):
         write_run(peaks, tmp_path)
     assert (tmp_path / "peaks.csv").read_bytes() == before
     assert not (tmp_path / "run.json").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.validation import Problem
 from ionmorphnet.validation import validate as validate_file
 
 
@@ -19,10 +20,23 @@ def validate(file: Path, checksum: bool, as_json: bool) -> int:
     """Read every spectrum of FILE and list the problems. Exit code 0: none, 1: problems, 2: not readable at all."""
     with progress_bar(file.name, "spectra", quiet=as_json) as progress:
         report = validate_file(file, checksum=checksum, progress=progress)
+    unreadable = report.n_spectra == 0 and any(problem.kind == "open" for problem in report.problems)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     else:
         for problem in report.problems:
-            click.echo(f"{file}: {problem}")
-        click.echo(f"{file}: {report.n_spectra} spectra read, " + ("no problems" if report.ok else "problems found"))
+            click.echo(f"{problem.severity}: {_text(problem)}", err=unreadable)
+        if not unreadable:
+            errors = sum(problem.severity == "error" for problem in report.problems)
+            warnings = len(report.problems) - errors
+            verdict = "no problems" if not report.problems else f"{errors} kinds of errors, {warnings} of warnings"
+            click.echo(f"{file}: {report.n_spectra} spectra read, {verdict}")
+    if unreadable:
+        return 2
     return 0 if report.ok else 1
+
+
+def _text(problem: Problem) -> str:
+    if problem.first is None:
+        return problem.message
+    return f"{problem.message} ({problem.count} spectra, the first is number {problem.first})"
