@@ -58,7 +58,7 @@ class Row:
 
 
 def interleaved(tools: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str, float]:
-    """Median seconds of each tool; the tools take turns, so a noisy minute hits them alike. The first round warms up."""
+    """Median seconds of each tool; they take turns, so a noisy minute hits all alike. The first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in tools}
     for turn in range(repeat + 1):
         for name, call in tools.items():

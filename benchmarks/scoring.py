@@ -77,6 +77,7 @@ class _BareOpenVino:
 def _torch_eager(model: imn.Model, inputs: np.ndarray, precision: str):
     try:
         import torch
+
         from ionmorphnet.training.convnextv2 import convnextv2
     except ImportError:
         return None

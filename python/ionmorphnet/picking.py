@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
 from ionmorphnet.versions import versions
 
 Progress = Callable[[int, int], None]
+AxisKind = Literal["auto", "bins", "peaks"]
 
 DEFAULT_MEMORY_LIMIT = "4GB"
 
@@ -144,10 +145,17 @@ def _resolve_axis(
             raise ArgumentError(
                 "ppm and tol belong to a given m/z list; the axis found in the data has its own windows"
             )
-        return candidate_axis(ds, kind=axis or "auto", threads=threads)
+        return candidate_axis(ds, kind=_axis_kind(axis or "auto"), threads=threads)
     if isinstance(axis, CandidateAxis):
         return axis
     return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
+
+
+def _axis_kind(text: str) -> AxisKind:
+    for kind in get_args(AxisKind):
+        if text == kind:
+            return cast(AxisKind, kind)
+    raise ArgumentError(f"axis must be auto, bins, peaks, a CandidateAxis or a list of m/z values, not '{text}'")
 
 
 def _ranked(

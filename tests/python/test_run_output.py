@@ -20,7 +20,7 @@ def test_formats() -> None:
 def test_equal_stems_get_their_folder_as_prefix() -> None:
     paths = [Path("/d/a/x.imzML"), Path("/d/b/x.imzML"), Path("/d/b/y.imzML")]
     assert output_names(paths) == ["a_x", "b_x", "y"]
-    with pytest.raises(imn.ArgumentError, match="same place|would write"):
+    with pytest.raises(imn.ArgumentError, match="would write"):
         output_names([Path("/d/a/x.imzML"), Path("/e/a/x.imzML")])
 
 
