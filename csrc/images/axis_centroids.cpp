@@ -289,6 +289,24 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
   return joined;
 }
 
+// A single spectrum has no repetition to learn from: every peak is a channel.
+std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& width) {
+  io::Spectrum spectrum;
+  dataset.read_spectrum(0, spectrum);
+  std::vector<Channel> channels;
+  for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < 1.0) continue;
+    const double position = 1e6 * std::log(spectrum.mz[p]);
+    if (!channels.empty() && position <= channels.back().position) continue;
+    Channel channel;
+    channel.position = position;
+    channel.sd = width.at(position);
+    channel.fitted = 1.0;
+    channels.push_back(channel);
+  }
+  return channels;
+}
+
 }  // namespace
 
 CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options) {
@@ -315,12 +333,12 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
 
   density.find_background(width, options.threads);
   const double places = std::max(1.0, static_cast<double>(density.cells()) * density.cell_ppm() / width.typical_ppm());
-  // A single spectrum has no repetition to test: every peak is a channel.
-  const double log10_p = n > 1.0 ? std::log10(kFalseChannels / places) : 0.0;
+  const double log10_p = std::log10(kFalseChannels / places);
   PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
   const Search search{density, paired, width, log10_p, 0.5 * fewest};
-  auto channels = find_channels(search, options);
+  const bool lone = dataset.n_spectra() == 1;
+  auto channels = lone ? every_peak(dataset, width) : find_channels(search, options);
   if (options.ppm == 0.0 && width.estimated()) {
     width.refine(measured_widths(density, channels));
     density.find_background(width, options.threads);
@@ -335,7 +353,10 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
     return mz;
   };
   const Occupancy found = occupancy(dataset, mz_windows(channels), centres(channels), options.threads, options.cancel);
-  const auto kept = join_split_channels(density, channels, found, n);
+  if (lone) {
+    for (Channel& channel : channels) channel.spectra = 1;
+  }
+  const auto kept = lone ? channels : join_split_channels(density, channels, found, n);
   const auto windows = mz_windows(kept);
   for (std::size_t k = 0; k < kept.size(); ++k) {
     if (static_cast<double>(kept[k].spectra) < fewest) continue;
