@@ -80,7 +80,14 @@ def recall_and_precision(truth: np.ndarray, found: np.ndarray, tolerance: float 
 
 
 def profile_section(
-    path: Path, *, seed: int, shared_axis: bool, side: int = 30, channels: int = 40, bins: int = 8000, noise: float = 1.0
+    path: Path,
+    *,
+    seed: int,
+    shared_axis: bool,
+    side: int = 30,
+    channels: int = 40,
+    bins: int = 8000,
+    noise: float = 1.0,
 ) -> Truth:
     """Profile section: normal peaks of 3 bins standard deviation over a noise floor, every fourth channel localized."""
     rng = np.random.default_rng(seed)

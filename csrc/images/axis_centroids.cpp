@@ -27,7 +27,7 @@ constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is 
 constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
 constexpr double kResolved = 2.0;   // standard deviations
 constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
-constexpr double kShapeEvidence = 6.0;  // log-likelihood ratio of two components against one
+constexpr double kShapeEvidence = 4.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
@@ -205,7 +205,7 @@ bool valley_between(const PeakDensity& density, const Channel& a, const Channel&
   return lowest < 0.8 * top && top - lowest > 3.0 * error;
 }
 
-// Log-likelihood ratio of two components against one that may be up to half as wide again, over the counts around them.
+// Log-likelihood ratio of two components against one that may be a quarter wider, over the counts around them.
 double two_against_one(const PeakDensity& density, const Channel& a, const Channel& b, double background) {
   const double sd = 0.5 * (a.sd + b.sd);
   const double total = a.fitted + b.fitted;
@@ -217,7 +217,7 @@ double two_against_one(const PeakDensity& density, const Channel& a, const Chann
     return density.cell_ppm() / (width * std::sqrt(2.0 * 3.14159265358979323846)) * std::exp(-0.5 * z * z);
   };
   double least = INFINITY;
-  for (const double wider : {1.0, 1.15, 1.3, 1.5}) {
+  for (const double wider : {1.0, 1.1, 1.25}) {
     double ratio = 0.0;
     for (std::int64_t c = from; c < to; ++c) {
       const double x = density.position(static_cast<double>(c));
