@@ -27,7 +27,7 @@ constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is 
 constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
 constexpr double kResolved = 2.0;   // standard deviations
 constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
-constexpr double kShapeEvidence = 6.0;  // log-likelihood ratio of two components against one
+constexpr double kShapeEvidence = 4.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
@@ -205,7 +205,7 @@ bool valley_between(const PeakDensity& density, const Channel& a, const Channel&
   return lowest < 0.8 * top && top - lowest > 3.0 * error;
 }
 
-// Log-likelihood ratio of two components against one that may be up to half as wide again, over the counts around them.
+// Log-likelihood ratio of two components against one that may be a quarter wider, over the counts around them.
 double two_against_one(const PeakDensity& density, const Channel& a, const Channel& b, double background) {
   const double sd = 0.5 * (a.sd + b.sd);
   const double total = a.fitted + b.fitted;
@@ -217,7 +217,7 @@ double two_against_one(const PeakDensity& density, const Channel& a, const Chann
     return density.cell_ppm() / (width * std::sqrt(2.0 * 3.14159265358979323846)) * std::exp(-0.5 * z * z);
   };
   double least = INFINITY;
-  for (const double wider : {1.0, 1.15, 1.3, 1.5}) {
+  for (const double wider : {1.0, 1.1, 1.25}) {
     double ratio = 0.0;
     for (std::int64_t c = from; c < to; ++c) {
       const double x = density.position(static_cast<double>(c));
@@ -289,6 +289,24 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
   return joined;
 }
 
+// A single spectrum has no repetition to learn from: every peak is a channel.
+std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& width) {
+  io::Spectrum spectrum;
+  dataset.read_spectrum(0, spectrum);
+  std::vector<Channel> channels;
+  for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < 1.0) continue;
+    const double position = 1e6 * std::log(spectrum.mz[p]);
+    if (!channels.empty() && position <= channels.back().position) continue;
+    Channel channel;
+    channel.position = position;
+    channel.sd = width.at(position);
+    channel.fitted = 1.0;
+    channels.push_back(channel);
+  }
+  return channels;
+}
+
 }  // namespace
 
 CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options) {
@@ -315,12 +333,12 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
 
   density.find_background(width, options.threads);
   const double places = std::max(1.0, static_cast<double>(density.cells()) * density.cell_ppm() / width.typical_ppm());
-  // A single spectrum has no repetition to test: every peak is a channel.
-  const double log10_p = n > 1.0 ? std::log10(kFalseChannels / places) : 0.0;
+  const double log10_p = std::log10(kFalseChannels / places);
   PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
   const Search search{density, paired, width, log10_p, 0.5 * fewest};
-  auto channels = find_channels(search, options);
+  const bool lone = dataset.n_spectra() == 1;
+  auto channels = lone ? every_peak(dataset, width) : find_channels(search, options);
   if (options.ppm == 0.0 && width.estimated()) {
     width.refine(measured_widths(density, channels));
     density.find_background(width, options.threads);
@@ -335,7 +353,10 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
     return mz;
   };
   const Occupancy found = occupancy(dataset, mz_windows(channels), centres(channels), options.threads, options.cancel);
-  const auto kept = join_split_channels(density, channels, found, n);
+  if (lone) {
+    for (Channel& channel : channels) channel.spectra = 1;
+  }
+  const auto kept = lone ? channels : join_split_channels(density, channels, found, n);
   const auto windows = mz_windows(kept);
   for (std::size_t k = 0; k < kept.size(); ++k) {
     if (static_cast<double>(kept[k].spectra) < fewest) continue;

@@ -13,11 +13,11 @@ namespace imn::images {
 
 // Adds up `add(spectrum, worker, sums)` over [0, n): the spectra are cut into groups whose number depends on the sizes
 // alone, every group adds in spectrum order into sums of its own, and the groups are added in order. So floating point
-// gives the same result whatever the thread count. At most 256 MiB of partial sums.
+// gives the same result whatever the thread count. At most 64 MiB of partial sums (or one group).
 template <typename Add>
 std::vector<double> grouped_sum(std::int64_t n, std::size_t values, int threads, const std::atomic<bool>* cancel,
                                 Add&& add) {
-  constexpr std::size_t kBudget = std::size_t{1} << 25;  // doubles
+  constexpr std::size_t kBudget = std::size_t{1} << 23;  // doubles
   constexpr std::size_t kMostGroups = 64;
   const auto groups = static_cast<std::int64_t>(std::clamp<std::size_t>(
       kBudget / std::max<std::size_t>(1, values), 1,

@@ -13,6 +13,7 @@ constexpr int kSteps = 150;           // of expectation-maximisation per round
 constexpr double kReach = 4.5;        // standard deviations a component is evaluated over
 constexpr double kApart = 1.2;        // standard deviations between components at least
 constexpr double kMerged = 2.0;       // standard deviations: no two components closer in the end
+constexpr double kSplitGain = 8.0;    // log-likelihood
 constexpr double kHeldWithin = 5.0;   // standard deviations
 constexpr double kHeldShare = 0.5;    // of the stronger one
 constexpr double kModelError = 0.05;  // relative error granted to the fitted shape
@@ -164,6 +165,30 @@ class Fit {
     return true;
   }
 
+  // Replaces a component by two where that explains the counts much better: two weak channels may both lie too close to
+  // a first component between them to show as an excess.
+  bool split() {
+    update_model();
+    const double likelihood = log_likelihood();
+    const std::vector<PeakComponent> before = components_;
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      if (before[k].known) continue;
+      components_ = before;
+      const PeakComponent one = before[k];
+      components_[k] = {one.position - 1.4 * options_.sd, 0.5 * one.peaks};
+      add({one.position + 1.4 * options_.sd, 0.5 * one.peaks});
+      optimise();
+      bool apart = components_.size() == before.size() + 1;
+      for (std::size_t j = 0; apart && j + 1 < components_.size(); ++j) {
+        apart = components_[j + 1].position - components_[j].position >= kMerged * options_.sd;
+      }
+      if (apart && log_likelihood() - likelihood > kSplitGain) return true;
+    }
+    components_ = before;
+    update_model();
+    return false;
+  }
+
   // Removes the components that the others and the background explain as well.
   bool prune() {
     update_model();
@@ -240,6 +265,8 @@ std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, c
     fit.optimise();
   }
   while (fit.thin()) {
+  }
+  for (int round = 0; round < kRounds && fit.split(); ++round) {
   }
   while (fit.prune()) fit.optimise();
   auto result = fit.components();

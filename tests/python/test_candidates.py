@@ -1,0 +1,195 @@
+"""Candidate axis against known channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imzml_factory import Spec, write_imzml
+from simulated_sections import centroid_section, profile_section, recall_and_precision
+
+from ionmorphnet.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.dataset import open_dataset
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.images import window_images
+
+
+def axis_of(path: Path, **options: Any) -> CandidateAxis:
+    with open_dataset(path) as ds:
+        axis = candidate_axis(ds, **options)
+        if len(axis):
+            images = window_images(ds, axis.mz_lo, axis.mz_hi)
+            measured = np.isfinite(images[0])
+            shown = (images[:, measured] != 0).mean(axis=1)
+            np.testing.assert_allclose(axis.frequency, shown, atol=1e-12)
+    assert (axis.mz_lo[1:] > axis.mz_hi[:-1]).all()
+    return axis
+
+
+def test_bladder_has_its_79_channels(shared_data: Path) -> None:
+    truth = np.load(shared_data / "ion_images" / "bladder79.npz")["mz"]
+    axis = axis_of(shared_data / "bladder79" / "bladder79_processed.imzML")
+    assert len(axis) == 79
+    assert (np.abs(axis.mz / truth - 1) * 1e6 < 2).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("jitter", [0.0, 1.0, 2.0, 3.0, 5.0])
+def test_simulated_centroids(tmp_path: Path, seed: int, jitter: float) -> None:
+    truth = centroid_section(tmp_path / "s.imzML", seed=seed, jitter=jitter)
+    recall, precision = recall_and_precision(truth.mz, axis_of(tmp_path / "s.imzML").mz)
+    assert recall >= 0.98
+    assert precision >= 0.98
+
+
+@pytest.mark.parametrize("mz_range", [(70.0, 300.0), (800.0, 4000.0)])
+def test_simulated_centroids_in_other_ranges(tmp_path: Path, mz_range: tuple[float, float]) -> None:
+    truth = centroid_section(tmp_path / "s.imzML", seed=2, jitter=2.0, mz_range=mz_range)
+    recall, precision = recall_and_precision(truth.mz, axis_of(tmp_path / "s.imzML").mz)
+    assert recall >= 0.98
+    assert precision >= 0.98
+
+
+def test_noise_alone_gives_no_channels(tmp_path: Path) -> None:
+    centroid_section(tmp_path / "s.imzML", seed=3, jitter=1.0, channels=1, pairs=0, noise=300)
+    assert len(axis_of(tmp_path / "s.imzML")) <= 1
+
+
+def test_no_jitter_and_no_drift_gives_exact_centres(tmp_path: Path) -> None:
+    truth = centroid_section(tmp_path / "s.imzML", seed=4, jitter=0.0, drift=0.0, side=20)
+    found = axis_of(tmp_path / "s.imzML").mz
+    assert np.abs(found[:, None] / truth.mz - 1).min(axis=1).max() * 1e6 < 0.2
+    assert recall_and_precision(truth.mz, found, tolerance=0.2)[1] == 1.0
+
+
+def test_the_result_does_not_depend_on_the_threads(tmp_path: Path) -> None:
+    centroid_section(tmp_path / "s.imzML", seed=5, jitter=2.0, side=20)
+    one, four = axis_of(tmp_path / "s.imzML", threads=1), axis_of(tmp_path / "s.imzML", threads=4)
+    for name in ("mz", "mz_lo", "mz_hi", "frequency"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(four, name))
+
+
+def test_overrides_of_processed_centroids(tmp_path: Path) -> None:
+    centroid_section(tmp_path / "s.imzML", seed=6, jitter=1.0, side=25, pairs=0)
+    path = tmp_path / "s.imzML"
+    frequent = axis_of(path, min_frequency=0.3)
+    assert 0 < len(frequent) < len(axis_of(path))
+    assert (frequent.frequency >= 0.3).all()
+    wide = axis_of(path, ppm=20.0)
+    np.testing.assert_allclose((wide.mz_hi / wide.mz_lo - 1) * 1e6, 40.0, atol=5)
+    with pytest.raises(ArgumentError, match="no bins"):
+        axis_of(path, kind="bins")
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_few_spectra(tmp_path: Path, n: int) -> None:
+    mz = np.array([200.0, 300.0, 400.0, 400.02])
+    write_imzml(tmp_path / "s.imzML", [Spec(i + 1, 1, mz, [1.0, 2.0, 3.0, 4.0]) for i in range(n)], shared_axis=False)
+    with open_dataset(tmp_path / "s.imzML") as ds:
+        assert ds.mode == "processed"
+    axis = axis_of(tmp_path / "s.imzML")
+    np.testing.assert_allclose(axis.mz, mz, rtol=1e-6)
+    np.testing.assert_array_equal(axis.frequency, 1.0)
+
+
+def test_empty_spectra(tmp_path: Path) -> None:
+    filled = [Spec(i + 1, 1, [200.0, 300.0], [1.0, 1.0]) for i in range(10)]
+    empty = [Spec(i + 1, 2, [], []) for i in range(10)]
+    write_imzml(tmp_path / "half.imzML", filled + empty)
+    axis = axis_of(tmp_path / "half.imzML")
+    np.testing.assert_allclose(axis.mz, [200.0, 300.0], rtol=1e-6)
+    np.testing.assert_array_equal(axis.frequency, 0.5)
+    for kind in ("centroid", "profile"):
+        write_imzml(tmp_path / f"{kind}.imzML", empty, spectrum_type=kind)
+        assert len(axis_of(tmp_path / f"{kind}.imzML")) == 0
+
+
+def test_peaks_of_zero_intensity_are_no_peaks(tmp_path: Path) -> None:
+    specs = [Spec(i + 1, 1, [200.0, 300.0], [1.0, 0.0]) for i in range(10)]
+    write_imzml(tmp_path / "s.imzML", specs)
+    np.testing.assert_allclose(axis_of(tmp_path / "s.imzML").mz, [200.0], rtol=1e-6)
+
+
+def test_continuous_centroid_bins(tmp_path: Path) -> None:
+    mz = np.array([100.0, 101.0, 103.0])
+    write_imzml(tmp_path / "s.imzML", [Spec(i + 1, 1, mz, [1.0, 0.0, i]) for i in range(4)], shared_axis=True)
+    axis = axis_of(tmp_path / "s.imzML")
+    np.testing.assert_array_equal(axis.mz, mz)
+    np.testing.assert_allclose(axis.mz_lo, [99.5, 100.5, 102.0])
+    np.testing.assert_allclose(axis.mz_hi, [100.5, 102.0, 104.0])
+    np.testing.assert_array_equal(axis.frequency, [1.0, 0.0, 0.75])
+    write_imzml(tmp_path / "one.imzML", [Spec(i + 1, 1, [500.0], [1.0]) for i in range(3)], shared_axis=True)
+    one = axis_of(tmp_path / "one.imzML")
+    np.testing.assert_allclose([one.mz_lo, one.mz, one.mz_hi], [[499.9975], [500.0], [500.0025]])
+
+
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
+    truth = profile_section(tmp_path / "s.imzML", seed=7, shared_axis=shared_axis)
+    axis = axis_of(tmp_path / "s.imzML")
+    recall, precision = recall_and_precision(truth.mz, axis.mz, tolerance=150.0)  # 1.5 bins
+    assert recall >= 0.95
+    assert precision >= 0.95
+    bins = axis_of(tmp_path / "s.imzML", kind="bins")
+    assert len(bins) == pytest.approx(7999, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "fewest", "most"),
+    [
+        ("12_combined", 50, 2500),
+        ("Combat_40pixel", 388, 388),
+        ("Example_Continuous", 50, 2500),
+        ("Example_Processed", 50, 2500),
+        ("picked", 20, 1052),
+        ("pym2aia_test", 10463, 10463),
+        ("spatial_DGMM_input", 10, 10),
+    ],
+)
+def test_small_files(shared_data: Path, name: str, fewest: int, most: int) -> None:
+    axis = axis_of(shared_data / "imzml_small" / f"{name}.imzML")
+    assert fewest <= len(axis) <= most
+
+
+def test_from_mz_list() -> None:
+    with pytest.warns(UserWarning, match="1 repeated"):
+        axis = CandidateAxis.from_mz_list([500.0, 200.0, 500.0], ppm=10)
+    np.testing.assert_array_equal(axis.mz, [200.0, 500.0])
+    np.testing.assert_allclose(axis.mz_hi - axis.mz, axis.mz * 1e-5)
+    assert np.isnan(axis.frequency).all()
+    assert list(axis.to_frame().columns) == ["mz", "mz_lo", "mz_hi", "frequency"]
+    assert "2 channels" in repr(axis)
+    assert len(axis) == 2
+    with pytest.raises(ArgumentError, match="exactly one"):
+        CandidateAxis.from_mz_list([500.0])
+
+
+@pytest.mark.parametrize(
+    ("mz", "lo", "hi", "frequency", "message"),
+    [
+        ([2.0, 1.0], [1.0, 1.0], [3.0, 3.0], [1.0, 1.0], "ascend"),
+        ([1.0], [1.5], [2.0], [1.0], "outside"),
+        ([np.nan], [1.0], [2.0], [1.0], "finite"),
+        ([1.0], [1.0, 2.0], [2.0], [1.0], "lengths"),
+        ([[1.0]], [1.0], [2.0], [1.0], "one-dimensional"),
+    ],
+)
+def test_an_axis_is_validated(mz: Any, lo: Any, hi: Any, frequency: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        CandidateAxis(mz, lo, hi, frequency)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_frequency": 1.5}, "between"),
+        ({"ppm": 0}, "positive"),
+        ({"threads": -1}, "threads"),
+        ({"kind": "x"}, "kind"),
+    ],
+)
+def test_bad_options(shared_data: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        axis_of(shared_data / "imzml_small" / "picked.imzML", **options)
