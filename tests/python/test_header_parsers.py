@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imzml_factory import Spec, cv, grid_specs, write_imzml
 
+from imzml_factory import Spec, cv, grid_specs, write_imzml
 from ionmorphnet import _core
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import FileError
