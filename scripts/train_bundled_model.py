@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ionmorphnet.training.fit import Recipe, fit
 
-NAME = "ionmorphnet-atto-v1"
+NAME = "atto-sim-1"
 FOLDER = Path(__file__).resolve().parents[1] / "python" / "ionmorphnet" / "bundled" / NAME
 
 

@@ -104,7 +104,8 @@ def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     """Fine modulation around 1 (never below 0)."""
     amplitude = rng.uniform(0.0, 0.3)
     field = fractal_field(rng, silhouette.shape, _scale(rng, silhouette, 40.0, 6.0), 2)
-    return np.maximum(1.0 + np.float32(amplitude) * field, np.float32(0.0))
+    modulation: Field = np.maximum(np.float32(1.0) + np.float32(amplitude) * field, np.float32(0.0))
+    return modulation
 
 
 _PATTERNS = (compartments, layers, ribbons, spots, gradient, rim)

@@ -107,8 +107,8 @@ def add_artefacts(rng: np.random.Generator, image: Field) -> Field:
     if rng.random() < 0.2:  # response that differs from pixel to pixel (crystals)
         image = image * unit_gamma(rng, rng.uniform(4.0, 30.0), (height, width))
     if rng.random() < 0.06:  # lost lines
-        lost = rng.random(height) < rng.uniform(0.01, 0.15)
-        image = np.where(lost[:, None], np.float32(0.0), image)
+        lost = rng.random((height, 1)) < rng.uniform(0.01, 0.15)
+        image = np.where(lost, np.float32(0.0), image)
     if rng.random() < 0.25:  # hot pixels
         n = 1 + int(rng.integers(0, max(2, int(0.004 * image.size))))
         image = image.copy()

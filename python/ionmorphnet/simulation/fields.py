@@ -55,7 +55,8 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], scale: float 
     wy = spline_weights(shape[0], max(scale_y, 1.0), rng.random())
     wx = spline_weights(shape[1], max(scale_x, 1.0), rng.random())
     knots = rng.standard_normal((wy.shape[1], wx.shape[1]), dtype=np.float32)
-    field: Field = (wy @ knots) @ wx.T / np.float32(_SPLINE_RMS**2)
+    field: Field = (wy @ knots @ wx.T).astype(np.float32, copy=False)
+    field /= np.float32(_SPLINE_RMS**2)
     return field
 
 

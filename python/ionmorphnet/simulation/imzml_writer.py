@@ -214,11 +214,13 @@ class ImzMLWriter:
             self._imzml_part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        """Nothing to do: the files are open since construction."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Complete the files, or remove them after an exception."""
         if kind is None:
             self.close()
         else:
@@ -244,7 +246,7 @@ class ImzMLWriter:
             sizes = np.array([len(part) for part in packed], dtype=np.int64)
             self._put(b"".join(packed))
         else:
-            self._put(memoryview(np.ascontiguousarray(flat)).cast("B") if flat.size else b"")
+            self._put(np.ascontiguousarray(flat).view(np.uint8).data)
         offsets = start + np.concatenate([[0], np.cumsum(sizes)[:-1]])
         return np.stack([lengths, offsets, sizes], axis=1)
 
@@ -254,7 +256,7 @@ class ImzMLWriter:
         except OSError as error:
             raise FileError(f"{self.ibd_path}: cannot be written ({error.strerror})") from error
         self._sha1.update(data)
-        self._offset += len(data)
+        self._offset += len(data)  # of bytes, never of wider items
 
     def _record(self, where: NDArray[np.int64], mz: NDArray[np.int64], intensity: NDArray[np.int64]) -> None:
         self._records.append(np.concatenate([where, mz, intensity], axis=1))

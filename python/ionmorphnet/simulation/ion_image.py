@@ -44,6 +44,7 @@ class SimulatedImage:
         return CLASS_NAMES[self.label]
 
     def __repr__(self) -> str:
+        """Size, class and structure."""
         height, width = self.image.shape
         return f"SimulatedImage({height} x {width}, {self.class_name}, structure {self.structure:.2f})"
 

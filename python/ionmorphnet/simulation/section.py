@@ -62,9 +62,11 @@ class SimulatedSection:
     @property
     def informative_mz(self) -> NDArray[np.float64]:
         """m/z of the informative channels, ascending."""
-        return self.truth.loc[self.truth["informative"], "mz"].to_numpy()
+        mz: NDArray[np.float64] = self.truth.loc[self.truth["informative"], "mz"].to_numpy(dtype=np.float64)
+        return mz
 
     def __repr__(self) -> str:
+        """Name, size and number of channels."""
         height, width = self.measured.shape
         return (
             f"SimulatedSection({self.path.name!r}, {height} x {width} pixels, {len(self.truth)} channels, "

@@ -130,7 +130,7 @@ class ProfileAxis:
             if distinct:
                 baseline[:, columns] += peak[:, inside]
             else:
-                np.add.at(baseline, (slice(None), columns), peak[:, inside])
+                np.add.at(baseline.T, columns, peak[:, inside].T)
         return baseline
 
 

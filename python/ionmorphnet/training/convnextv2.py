@@ -1,7 +1,7 @@
 """ConvNeXt V2 for ion images.
 
-Written from the papers (ConvNeXt V2: arXiv 2301.00808; ConvNeXt: arXiv 2201.03545). Parameter names and shapes are those
-of the models of the same name in timm, so that published weights load with ``load_state_dict(strict=True)``.
+Written from the papers (ConvNeXt V2: arXiv 2301.00808; ConvNeXt: arXiv 2201.03545). Parameter names and shapes are
+those of the models of the same name in timm, so that published weights load with ``load_state_dict(strict=True)``.
 
 Activations are kept channel-last, which trains fastest on CPUs. For export ``channel_first(model)`` gives the same
 arithmetic with 1 x 1 convolutions and no transpose, which runs fastest in OpenVINO.
@@ -132,7 +132,8 @@ class GlobalResponseNorm(nn.Module):
             return x + (self.weight[:, None, None] * (x * share) + self.bias[:, None, None])
         norm = torch.linalg.vector_norm(x.float(), dim=(1, 2), keepdim=True)
         share = norm / (norm.mean(-1, keepdim=True) + _EPS)
-        return x * (1.0 + self.weight * share).to(x.dtype) + self.bias.to(x.dtype)
+        scaled: Tensor = x * (1.0 + self.weight * share).to(x.dtype) + self.bias.to(x.dtype)
+        return scaled
 
 
 class Mlp(nn.Module):
@@ -229,11 +230,13 @@ class ConvNeXtV2(nn.Module):
             raise ArgumentError(f"unknown architecture {name!r}, known are {', '.join(SIZES)}")
         size = SIZES[name]
         self.name = name
+        self.in_chans = in_chans
         self.layout = Layout()
         self.stem = nn.Sequential(
             Convolution(in_chans, size.dims[0], 4, self.layout), ChannelNorm(size.dims[0], self.layout)
         )
-        drops = torch.linspace(0.0, drop_path, sum(size.depths)).tolist()
+        last = sum(size.depths) - 1
+        drops = [drop_path * k / last for k in range(last + 1)]
         stages, in_dim = [], size.dims[0]
         for depth, dim in zip(size.depths, size.dims, strict=True):
             stages.append(Stage(in_dim, dim, drops[:depth], self.layout, conv_weights=size.conv_weights))

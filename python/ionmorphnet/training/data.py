@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, quantile99, resize_bilinear
 from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
 
 
 def prepare(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Preprocessing ``p99-stretch`` at any size.
+    """Preprocessing ``p99-stretch-224`` at any size: the parts of the specification, which knows only 224.
 
     Args:
         image: float32 (H, W), NaN = not measured (counts as 0).
@@ -24,10 +24,9 @@ def prepare(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     Returns:
         float32 (size, size) in [0, 1].
     """
-    x = torch.from_numpy(np.nan_to_num(image))
-    x = (x / torch.quantile(x, 0.99).clamp(min=1e-6)).clamp(0.0, 1.0)
-    out: NDArray[np.float32] = F.interpolate(x[None, None], (size, size), mode="bilinear")[0, 0].numpy()
-    return out
+    x = np.nan_to_num(image, nan=0.0)
+    divisor = max(quantile99(x), SMALLEST_DIVISOR)
+    return resize_bilinear(np.clip(x / divisor, 0.0, 1.0).astype(np.float32), size)
 
 
 def augment(rng: np.random.Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -58,9 +57,11 @@ class SimulatedImages(Dataset[tuple[Tensor, int, float]]):
         self.n, self.size, self.seed, self.augmented = n, size, seed, augmented
 
     def __len__(self) -> int:
+        """Number of images."""
         return self.n
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, float]:
+        """Image, class index, structure."""
         rng = np.random.default_rng([self.seed, index])
         simulated = simulate_ion_image(rng, shape=draw_shape(rng, (20, 260)))
         x = prepare(simulated.image, self.size)

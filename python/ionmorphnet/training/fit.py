@@ -135,7 +135,8 @@ def fit(
         recipe: What to train.
         workers: Processes that simulate images; the images do not depend on it.
         threads: Threads of the arithmetic; the last bits of the weights depend on it.
-        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``step``, ``weights``, ``recipe``).
+        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``step``,
+            ``weights``, ``recipe``).
         progress: Called after every step with (step, steps, loss).
 
     Returns:

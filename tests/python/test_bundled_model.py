@@ -1,0 +1,68 @@
+"""The model folder that ships with the package."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from ionmorphnet.reference.preprocess import CHANNELS, preprocess
+from ionmorphnet.simulation import CLASS_NAMES, simulate_ion_image
+
+FOLDER = Path(str(files("ionmorphnet"))) / "bundled" / "atto-sim-1"
+
+
+@pytest.fixture(scope="module")
+def config() -> dict[str, object]:
+    loaded = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def logits(images: np.ndarray) -> np.ndarray:
+    core = openvino.Core()
+    compiled = core.compile_model(str(FOLDER / "model.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    result: np.ndarray = compiled(images)[compiled.output("logits")]
+    return result
+
+
+def test_config(config: dict[str, object]) -> None:
+    assert config["format"] == 1
+    assert config["name"] == FOLDER.name
+    assert config["architecture"] == "convnextv2_atto"
+    assert config["preprocessing"] in CHANNELS
+    assert config["classes"] == list(CLASS_NAMES)
+    assert config["score"] == {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
+    assert 0.0 < config["threshold"] < 1.0
+    assert config["licence"] == "Apache-2.0"
+    assert config["metrics"]["onnx_against_torch_max_logit_difference"] <= 1e-4
+    assert config["provenance"]["images_seen"] > 1000
+
+
+def test_folder_is_small_and_self_contained() -> None:
+    names = sorted(p.name for p in FOLDER.iterdir())
+    assert names == ["config.json", "model.onnx"]
+    assert sum(p.stat().st_size for p in FOLDER.iterdir()) <= 16_000_000
+
+
+def test_batch_is_dynamic_and_images_do_not_influence_each_other() -> None:
+    images = np.random.default_rng(0).random((5, 1, 224, 224), dtype=np.float32)
+    together = logits(images)
+    assert together.shape == (5, 6)
+    np.testing.assert_allclose(logits(images[2:3]), together[2:3], atol=1e-4)
+
+
+def test_simulated_classes_are_told_apart(config: dict[str, object]) -> None:
+    rng = np.random.default_rng(314159)
+    simulated = [simulate_ion_image(rng) for _ in range(90)]
+    labels = np.array([s.label for s in simulated])
+    inputs = np.concatenate([preprocess(s.image[None], str(config["preprocessing"])) for s in simulated])
+    assert (logits(inputs).argmax(axis=1) == labels).mean() > 0.7
+
+
+def test_empty_images_are_unstructured() -> None:
+    assert CLASS_NAMES[int(logits(np.zeros((1, 1, 224, 224), dtype=np.float32)).argmax())] == "unstructured"

@@ -1,0 +1,181 @@
+"""Whole simulated sections: all four kinds, read back through pyimzML, against the truth table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyimzml.ImzMLParser import ImzMLParser
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.reference.statistics import morans_i
+from ionmorphnet.simulation import SimulatedSection, simulate
+
+
+def spectra(section: SimulatedSection) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    """Pixels (n, 2) as (row, column), and the spectra."""
+    with ImzMLParser(str(section.path)) as parser:
+        pixels = np.array([(y - 1, x - 1) for x, y, _ in parser.coordinates])
+        return pixels, [parser.getspectrum(k) for k in range(len(pixels))]
+
+
+def peak_images(section: SimulatedSection, ppm: float) -> np.ndarray:
+    """Summed intensity of each true channel, (n, H, W)."""
+    pixels, read = spectra(section)
+    mz = section.truth["mz"].to_numpy()
+    images = np.zeros((len(mz), *section.measured.shape))
+    for (row, col), (found, intensity) in zip(pixels, read, strict=True):
+        low, high = (np.searchsorted(found, mz * (1 + sign * ppm * 1e-6)) for sign in (-1, 1))
+        sums = np.concatenate([[0.0], np.cumsum(intensity, dtype=np.float64)])
+        images[:, row, col] = sums[high] - sums[low]
+    return images
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory: pytest.TempPathFactory) -> SimulatedSection:
+    path = tmp_path_factory.mktemp("section") / "section.imzML"
+    return simulate(path, shape=(40, 36), n_channels=200, seed=3, noise_peaks_per_pixel=0.0, drift_ppm=1.0)
+
+
+def test_processed_centroids_agree_with_the_truth(section: SimulatedSection) -> None:
+    # Bounded error: jitter 2 ppm and half of the drift.
+    images = peak_images(section, 2.6)
+    measured = images[:, section.measured]
+    np.testing.assert_allclose((measured > 0).mean(axis=1), section.truth["frequency"], atol=1e-12)
+    np.testing.assert_allclose(measured.mean(axis=1), section.truth["mean_intensity"], rtol=1e-5)
+    n_points = sum(len(mz) for mz, _ in spectra(section)[1])
+    assert n_points == np.count_nonzero(measured)
+    assert np.all(np.diff(section.truth["mz"]) > 0)
+
+
+def test_truth_table_and_mask_on_disk(section: SimulatedSection) -> None:
+    truth = pd.read_csv(section.truth_path, float_precision="round_trip")
+    pd.testing.assert_frame_equal(truth, section.truth, check_exact=True)
+    assert len(truth) == 200
+    assert truth["informative"].sum() == 50
+    assert truth["informative"].equals(truth["label"].isin(["structured", "localized", "negative"]))
+    assert (truth.loc[truth["label"] == "negative", "region"] == 0).all()
+    assert (truth.loc[truth["label"] == "unstructured", "structure"] == 0).all()
+    with np.load(section.mask_path) as mask:
+        np.testing.assert_array_equal(mask["measured"], section.measured)
+        np.testing.assert_array_equal(mask["regions"] > 0, section.tissue)
+    np.testing.assert_array_equal(section.informative_mz, truth.loc[truth["informative"], "mz"])
+
+
+def test_informative_channels_are_structured_and_others_are_not(section: SimulatedSection) -> None:
+    images = peak_images(section, 2.6).astype(np.float32)
+    moran = pd.Series(morans_i(images)).groupby(section.truth["label"]).median()
+    assert min(moran["structured"], moran["localized"], moran["negative"]) > 0.15
+    assert abs(moran["unstructured"]) < 0.05
+    structure = section.truth.groupby("label")["structure"].median()
+    assert min(structure["structured"], structure["localized"], structure["negative"]) > 2.0
+
+
+def test_mass_errors_keep_their_bounds(tmp_path: Path) -> None:
+    section = simulate(
+        tmp_path / "s.imzML", shape=(30, 30), n_channels=50, jitter_ppm=3.0, drift_ppm=6.0, noise_peaks_per_pixel=0.0
+    )
+    mz, errors = section.truth["mz"].to_numpy(), []
+    for found, _ in spectra(section)[1]:
+        nearest = np.abs(np.log(found[:, None] / mz)).argmin(axis=1)
+        errors.append((found / mz[nearest] - 1.0) * 1e6)
+    assert np.abs(np.concatenate(errors)).max() <= 6.0
+    first, last = np.concatenate(errors[:90]).mean(), np.concatenate(errors[-90:]).mean()
+    assert last - first == pytest.approx(6.0 * 0.9, abs=0.4)
+
+
+def test_close_pairs_keep_their_distance(tmp_path: Path) -> None:
+    section = simulate(tmp_path / "s.imzML", shape=(16, 16), n_channels=120, close_pairs=20, min_gap_ppm=15.0)
+    gaps = np.diff(np.log(section.truth["mz"].to_numpy())) * 1e6
+    assert np.sum(np.isclose(gaps, 15.0, rtol=1e-3)) == 20
+    assert np.sort(gaps)[20:].min() > 44.0
+
+
+def test_continuous_centroids_lie_on_the_channels(tmp_path: Path) -> None:
+    section = simulate(tmp_path / "s.imzML", shape=(20, 30), n_channels=80, mode="continuous", outline=True, seed=2)
+    pixels, read = spectra(section)
+    assert len(pixels) == section.measured.sum() < 600
+    assert section.measured[pixels[:, 0], pixels[:, 1]].all()
+    for mz, _ in read:
+        np.testing.assert_array_equal(mz, section.truth["mz"])
+    intensities = np.stack([intensity for _, intensity in read])
+    np.testing.assert_allclose((intensities > 0).mean(axis=0), section.truth["frequency"], atol=1e-12)
+
+
+def test_continuous_profiles_peak_at_the_channels(tmp_path: Path) -> None:
+    section = simulate(
+        tmp_path / "s.imzML",
+        shape=(20, 20),
+        n_channels=40,
+        mode="continuous",
+        spectrum_type="profile",
+        mz_range=(300.0, 400.0),
+        baseline=0.0,
+    )
+    _, read = spectra(section)
+    axis = read[0][0]
+    assert axis.size == round(3 * 20_000 * np.log(4 / 3))
+    mean = np.mean([intensity for _, intensity in read], axis=0)
+    for mz, level in section.truth.loc[section.truth["mean_intensity"] > 5, ["mz", "mean_intensity"]].to_numpy():
+        near = np.flatnonzero(np.abs(axis / mz - 1) < 40e-6)
+        top = near[mean[near].argmax()]
+        assert abs(axis[top] / mz - 1) < 12e-6
+        assert mean[top] == pytest.approx(level, rel=0.2)
+
+
+def test_processed_profiles_leave_the_baseline_out(tmp_path: Path) -> None:
+    section = simulate(
+        tmp_path / "s.imzML", shape=(20, 20), n_channels=40, spectrum_type="profile", n_bins=8000, baseline=2.0
+    )
+    _, read = spectra(section)
+    assert all(len(intensity) == 0 or intensity.min() > 6.0 for _, intensity in read)
+    assert all((np.diff(mz) > 0).all() for mz, _ in read)
+    assert np.mean([len(mz) for mz, _ in read]) < 800
+    with ImzMLParser(str(section.path)) as parser:
+        assert parser.spectrum_mode == "profile"
+
+
+def test_same_seed_same_bytes(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    for name, seed in zip(names, (1, 1, 2), strict=True):
+        simulate(tmp_path / f"{name}.imzML", shape=(16, 20), n_channels=30, seed=seed)
+    for suffix in (".imzML", ".ibd", "_truth.csv"):
+        a, b, c = ((tmp_path / f"{name}{suffix}").read_bytes() for name in names)
+        assert a == b != c
+
+
+def test_stopping_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        assert 0 < done <= total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(tmp_path / "s.imzML", shape=(16, 16), n_channels=20, progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": (8, 50)}, "at least 16"),
+        ({"n_channels": 0}, "n_channels"),
+        ({"n_informative": 21}, "n_informative"),
+        ({"mz_range": (500.0, 100.0)}, "mz_range"),
+        ({"mz_range": (100.0, 100.01)}, "do not fit"),
+        ({"jitter_ppm": -1.0}, "jitter_ppm"),
+        ({"drift_ppm": float("nan")}, "drift_ppm"),
+        ({"mode": "imaging"}, "mode"),
+        ({"spectrum_type": "line"}, "spectrum_type"),
+        ({"close_pairs": 11}, "close_pairs"),
+        ({"resolving_power": 0.0}, "resolving_power"),
+        ({"spectrum_type": "profile", "n_bins": 1}, "n_bins"),
+        ({"pixel_size_um": -1.0}, "pixel_size_um"),
+    ],
+)
+def test_bad_arguments(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"shape": (16, 16), "n_channels": 20} | change
+    with pytest.raises(ArgumentError, match=message):
+        simulate(tmp_path / "s.imzML", **arguments)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,115 @@
+"""Simulated ion images: reproducible, in range, and of the class they claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.reference.statistics import morans_i
+from ionmorphnet.simulation import CLASS_NAMES, SimulatedImage, simulate_ion_image
+from ionmorphnet.simulation.fields import smooth_field, spline_weights
+from ionmorphnet.simulation.silhouettes import draw_silhouette
+
+
+@pytest.fixture(scope="module")
+def by_class() -> dict[str, list[SimulatedImage]]:
+    images: dict[str, list[SimulatedImage]] = {name: [] for name in CLASS_NAMES}
+    rng = np.random.default_rng(5)
+    for k in range(240):
+        simulated = simulate_ion_image(rng, shape=(90, 110), label=k % 6)
+        images[simulated.class_name].append(simulated)
+    return images
+
+
+def test_same_seed_same_image() -> None:
+    first, second, other = (simulate_ion_image(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.image, second.image)
+    assert (first.label, first.structure) == (second.label, second.structure)
+    assert first.image.shape != other.image.shape or not np.array_equal(first.image, other.image, equal_nan=True)
+
+
+def test_value_ranges(by_class: dict[str, list[SimulatedImage]]) -> None:
+    for simulated in (s for images in by_class.values() for s in images):
+        assert simulated.image.shape == simulated.mask.shape == simulated.expectation.shape == (90, 110)
+        assert simulated.image.dtype == np.float32
+        assert simulated.expectation.dtype == np.float32
+        np.testing.assert_array_equal(np.isnan(simulated.image), ~simulated.mask)
+        assert (simulated.image[simulated.mask] >= 0).all()
+        assert np.isfinite(simulated.expectation).all()
+        assert 0.0 <= simulated.structure <= 3.0
+    assert all(len(images) >= 15 for images in by_class.values())
+
+
+def test_structure_follows_the_class(by_class: dict[str, list[SimulatedImage]]) -> None:
+    mean = {name: np.mean([s.structure for s in images]) for name, images in by_class.items()}
+    assert mean["unstructured"] == 0.0
+    assert mean["structured"] > 2.5
+    assert mean["structured"] > mean["weak_structured"] > mean["fragmented"] > 0.3
+
+
+def test_structured_images_are_spatially_correlated(by_class: dict[str, list[SimulatedImage]]) -> None:
+    moran = {name: np.median([morans_i(s.image[None])[0] for s in images]) for name, images in by_class.items()}
+    assert moran["structured"] > 0.4
+    assert moran["unstructured"] < 0.1
+    assert moran["structured"] > moran["weak_structured"] > moran["unstructured"]
+
+
+def test_negative_images_are_bright_off_the_sample(by_class: dict[str, list[SimulatedImage]]) -> None:
+    # The expectation is bimodal: where it is high, the observed image must be bright, and that part reaches the frame.
+    for simulated in by_class["negative"]:
+        outside = simulated.expectation > 0.5 * simulated.expectation.max()
+        assert simulated.image[outside].mean() > simulated.image[~outside].mean()
+        border = np.concatenate([outside[0], outside[-1], outside[:, 0], outside[:, -1]])
+        assert border.any()
+
+
+def test_localized_signal_is_confined(by_class: dict[str, list[SimulatedImage]]) -> None:
+    share = [np.mean(s.expectation > 0.4) for s in by_class["localized"]]
+    whole = [np.mean(s.expectation > 0.15) for s in by_class["structured"]]
+    assert np.median(share) < 0.15 < np.median(whole)
+
+
+def test_empty_images_occur_and_are_unstructured() -> None:
+    rng = np.random.default_rng(0)
+    images = [simulate_ion_image(rng, shape=(20, 20), label=4) for _ in range(150)]
+    empty = [s for s in images if not np.nan_to_num(s.image).any()]
+    assert len(empty) >= 3
+    assert all(s.class_name == "unstructured" for s in images)
+
+
+@pytest.mark.parametrize("shape", [(16, 300), (300, 16), (20, 20), (37, 211)])
+def test_any_shape(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    for label in range(6):
+        assert simulate_ion_image(rng, shape=shape, label=label).image.shape == shape
+
+
+def test_bad_arguments(rng: np.random.Generator) -> None:
+    with pytest.raises(ArgumentError, match="at least 16"):
+        simulate_ion_image(rng, shape=(8, 100))
+    with pytest.raises(ArgumentError, match="label"):
+        simulate_ion_image(rng, label=6)
+
+
+def test_spline_interpolation_keeps_constants_and_lines() -> None:
+    weights = spline_weights(50, 7.3, 0.4)
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-6)
+    line = weights @ np.arange(weights.shape[1], dtype=np.float32)
+    np.testing.assert_allclose(np.diff(line), 1.0 / 7.3, atol=1e-5)
+
+
+def test_smooth_fields_have_unit_variance_and_the_scale_asked_for(rng: np.random.Generator) -> None:
+    fields = np.stack([smooth_field(rng, (60, 60), 10.0) for _ in range(60)])
+    assert fields.mean() == pytest.approx(0.0, abs=0.1)
+    assert fields.std() == pytest.approx(1.0, abs=0.1)
+    near = np.mean(fields[:, :, :-2] * fields[:, :, 2:])
+    far = np.mean(fields[:, :, :-45] * fields[:, :, 45:])
+    assert near > 0.9
+    assert abs(far) < 0.15
+
+
+def test_silhouettes_keep_the_coverage_asked_for(rng: np.random.Generator) -> None:
+    for _ in range(60):
+        covered = draw_silhouette(rng, (70, 50), coverage=(0.3, 0.6)).tissue.mean()
+        assert 0.28 <= covered <= 0.62

@@ -1,0 +1,262 @@
+"""The network against plain formulas, its parameter names, and a few steps of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+
+from ionmorphnet.errors import ArgumentError, IonMorphNetError  # noqa: E402
+from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
+from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
+from ionmorphnet.training.bundle import images_seen, write_bundle  # noqa: E402
+from ionmorphnet.training.convnextv2 import (  # noqa: E402
+    ChannelNorm,
+    ConvNeXtV2,
+    GlobalResponseNorm,
+    Layout,
+    channel_first,
+)
+from ionmorphnet.training.data import SimulatedImages, augment, loader, prepare  # noqa: E402
+from ionmorphnet.training.export import check_parity, export_onnx, openvino_outputs  # noqa: E402
+from ionmorphnet.training.fit import MovingAverage, Phase, Recipe, fit, learning_rate, make_optimiser  # noqa: E402
+from ionmorphnet.training.metrics import auc, best_threshold  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model() -> ConvNeXtV2:
+    """Atto whose norms and biases differ from their start, so that mistakes in them show."""
+    torch.manual_seed(0)
+    net = ConvNeXtV2("convnextv2_atto", extra_outputs={"structure": 1})
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    return net.eval()
+
+
+def test_parameter_names_and_shapes_of_atto() -> None:
+    state = ConvNeXtV2("convnextv2_atto").state_dict()
+    expected = {
+        "stem.0.weight": (40, 1, 4, 4),
+        "stem.1.weight": (40,),
+        "stages.0.blocks.1.conv_dw.weight": (40, 1, 7, 7),
+        "stages.1.downsample.0.weight": (40,),
+        "stages.1.downsample.1.weight": (80, 40, 2, 2),
+        "stages.2.blocks.5.norm.bias": (160,),
+        "stages.2.blocks.0.mlp.fc1.weight": (640, 160, 1, 1),
+        "stages.3.blocks.1.mlp.grn.weight": (1280,),
+        "stages.3.blocks.1.mlp.grn.bias": (1280,),
+        "stages.3.blocks.1.mlp.fc2.weight": (320, 1280, 1, 1),
+        "head.norm.weight": (320,),
+        "head.fc.weight": (6, 320),
+        "head.fc.bias": (6,),
+    }
+    assert {name: tuple(state[name].shape) for name in expected} == expected
+    assert "stages.0.downsample.1.weight" not in state
+    # stem 4, downsampling 4 each for three stages, 10 for each of 12 blocks, head 4
+    assert len(state) == 4 + 3 * 4 + 12 * 10 + 4
+
+
+# Millions of parameters stated in arXiv 2301.00808 (table 10) for 3 input channels and 1000 classes.
+@pytest.mark.parametrize(
+    ("name", "millions", "digit"),
+    [
+        ("atto", 3.7, 0.05),
+        ("femto", 5.2, 0.05),
+        ("pico", 9.1, 0.05),
+        ("nano", 15.6, 0.05),
+        ("tiny", 28.6, 0.05),
+        ("base", 89, 0.5),
+        ("large", 198, 0.5),
+    ],
+)
+def test_number_of_parameters(name: str, millions: float, digit: float) -> None:
+    with torch.device("meta"):
+        net = ConvNeXtV2(f"convnextv2_{name}", in_chans=3, num_classes=1000)
+    assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(millions, abs=digit)
+
+
+def test_larger_sizes_store_matrices() -> None:
+    with torch.device("meta"):
+        state = ConvNeXtV2("convnextv2_tiny").state_dict()
+    assert state["stages.0.blocks.0.mlp.fc1.weight"].shape == (384, 96)
+
+
+def test_outputs(model: ConvNeXtV2) -> None:
+    x = torch.rand(2, 1, 64, 96)
+    with torch.no_grad():
+        outputs = model.forward_all(x)
+        assert outputs["logits"].shape == (2, 6)
+        assert outputs["structure"].shape == (2, 1)
+        torch.testing.assert_close(model(x), outputs["logits"])
+        # An image's outputs do not depend on its neighbours in the batch.
+        torch.testing.assert_close(model(x[:1]), outputs["logits"][:1], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ArgumentError, match="convnextv2_atto"):
+        ConvNeXtV2("resnet50")
+
+
+def test_both_layouts_compute_the_same(model: ConvNeXtV2) -> None:
+    x = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        last = model(x)
+        with channel_first(model):
+            first = model(x)
+        assert not model.layout.channel_first
+    assert last.abs().max() > 0.01
+    torch.testing.assert_close(first, last, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_global_response_norm_formula(first: bool) -> None:
+    torch.manual_seed(1)
+    layout = Layout()
+    layout.channel_first = first
+    layer = GlobalResponseNorm(5, layout)
+    with torch.no_grad():
+        layer.weight.normal_()
+        layer.bias.normal_()
+    x = torch.randn(3, 4, 6, 5)
+    a = x.numpy().astype(np.float64)
+    g = np.sqrt((a**2).sum(axis=(1, 2), keepdims=True))
+    n = g / (g.mean(axis=-1, keepdims=True) + 1e-6)
+    expected = layer.weight.detach().numpy() * (a * n) + layer.bias.detach().numpy() + a
+    got = layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) if first else layer(x)
+    np.testing.assert_allclose(got.detach().numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_channel_norm_formula(first: bool) -> None:
+    torch.manual_seed(2)
+    layout = Layout()
+    layout.channel_first = first
+    layer = ChannelNorm(7, layout)
+    with torch.no_grad():
+        layer.weight.normal_()
+        layer.bias.normal_()
+    x = 3.0 + torch.randn(2, 4, 3, 7)
+    a = x.numpy().astype(np.float64)
+    scaled = (a - a.mean(-1, keepdims=True)) / np.sqrt(a.var(-1, keepdims=True) + 1e-6)
+    expected = scaled * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+    got = layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1) if first else layer(x)
+    np.testing.assert_allclose(got.detach().numpy(), expected, atol=1e-5)
+
+
+def test_stochastic_depth_keeps_the_mean() -> None:
+    torch.manual_seed(3)
+    net = ConvNeXtV2(drop_path=0.5)
+    block = net.stages[3].blocks[1]
+    assert block.drop == pytest.approx(0.5)
+    assert net.stages[0].blocks[0].drop == 0.0
+    x = torch.randn(1, 2, 2, 320)
+    with torch.no_grad():
+        block.mlp.fc2.bias.fill_(1.0)
+        residual = block.eval()(x) - x
+        many = block.train()(x.expand(4000, -1, -1, -1)) - x
+    dropped = (many.flatten(1).abs().amax(1) < 1e-6).float().mean()
+    assert float(dropped) == pytest.approx(0.5, abs=0.04)
+    torch.testing.assert_close(many.mean(0), residual[0], atol=0.1, rtol=0.1)
+
+
+def test_prepared_images_follow_the_specification(rng: np.random.Generator) -> None:
+    for _ in range(5):
+        image = simulate_ion_image(rng).image
+        np.testing.assert_array_equal(prepare(image, 224), preprocess(image[None], "p99-stretch-224")[0, 0])
+    assert prepare(image, 112).shape == (112, 112)
+
+
+def test_training_images_depend_on_seed_and_index_alone() -> None:
+    data = SimulatedImages(6, 64, seed=9)
+    alone = [next(iter(loader(data, 6, workers))) for workers in (0, 1)]
+    torch.testing.assert_close(alone[0].images, alone[1].images, rtol=0, atol=0)
+    assert alone[0].labels.tolist() == [data[k][1] for k in range(6)]
+    assert alone[0].images.shape == (6, 1, 64, 64)
+    assert not torch.equal(alone[0].images[0], SimulatedImages(6, 64, seed=10)[0][0])
+
+
+def test_augmented_images_stay_in_range(rng: np.random.Generator) -> None:
+    image = rng.random((32, 32), dtype=np.float32)
+    for _ in range(50):
+        changed = augment(rng, image)
+        assert changed.shape == (32, 32)
+        assert changed.dtype == np.float32
+        assert changed.min() >= 0.0
+        assert changed.max() <= 1.0
+
+
+def test_learning_rate_schedule() -> None:
+    recipe = Recipe(phases=(Phase(64, 1000, 10),))
+    rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
+    assert recipe.steps == 100
+    assert rates[0] == pytest.approx(recipe.learning_rate / 5)
+    assert max(rates) == rates[4] == pytest.approx(recipe.learning_rate)
+    assert (np.diff(rates[5:]) < 0).all()
+    assert rates[-1] < 0.02 * recipe.learning_rate
+
+
+def test_vectors_are_not_decayed(model: ConvNeXtV2) -> None:
+    groups = make_optimiser(model, Recipe()).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.05, 0.0]
+    assert all(p.ndim > 1 for p in groups[0]["params"])
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+
+
+def test_moving_average_approaches_the_weights() -> None:
+    layer = torch.nn.Linear(2, 2)
+    average = MovingAverage(layer, 0.9)
+    start = average.weights["bias"].clone()
+    with torch.no_grad():
+        layer.bias.add_(1.0)
+    average.update(layer)
+    # The first update of a young average keeps 2 / 11 of the start.
+    torch.testing.assert_close(average.weights["bias"], start + 9.0 / 11.0)
+
+
+def test_a_few_steps_of_training_learn_and_export(tmp_path: Path) -> None:
+    recipe = Recipe(phases=(Phase(32, 320, 16), Phase(64, 16, 16)), learning_rate=1e-3, drop_path=0.0)
+    steps: list[tuple[int, int]] = []
+    checkpoint = tmp_path / "model.pt"
+    fitted = fit(recipe, workers=0, checkpoint=checkpoint, progress=lambda step, n, loss: steps.append((step, n)))
+    assert steps == [(k + 1, 21) for k in range(21)]
+    assert fitted.images_seen == 336 == images_seen([{"images": 320, "batch": 16}, {"images": 16, "batch": 16}], 21)
+    assert np.mean(fitted.losses[-5:]) < np.mean(fitted.losses[:3]) - 0.05
+    assert not fitted.model.training
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["step"] == 21
+    torch.testing.assert_close(state["weights"], dict(fitted.model.state_dict()))
+
+
+def test_export_agrees_with_torch(model: ConvNeXtV2, tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "model.onnx"
+    export_onnx(model, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+    content = path.read_bytes()
+    assert b".py" not in content
+    assert str(Path.home()).encode() not in content
+    images = np.stack([prepare(simulate_ion_image(rng).image, 224) for _ in range(5)])[:, None]
+    assert check_parity(model, path, images) < 1e-4
+    with torch.no_grad():
+        structure = model.forward_all(torch.from_numpy(images))["structure"].numpy()
+    np.testing.assert_allclose(openvino_outputs(path, images, "structure"), structure, atol=1e-4)
+    with torch.no_grad():
+        model.head.fc.bias[0] += 0.01
+    with pytest.raises(IonMorphNetError, match="differs from torch"):
+        check_parity(model, path, images)
+
+
+def test_auc_and_threshold() -> None:
+    positive = np.array([True, True, False, False])
+    assert auc(positive, np.array([0.9, 0.8, 0.2, 0.1])) == 1.0
+    assert auc(positive, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
+    assert auc(positive, np.array([0.1, 0.8, 0.2, 0.05])) == 0.75
+    assert np.isnan(auc(np.ones(3, dtype=bool), np.zeros(3)))
+    threshold, accuracy = best_threshold(positive, np.array([0.9, 0.7, 0.3, 0.1]))
+    assert accuracy == 1.0
+    assert 0.45 <= threshold <= 0.55
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(IonMorphNetError, match=r"none\.pt: no such checkpoint"):
+        write_bundle(tmp_path / "none.pt", tmp_path / "m", script="script.py")
