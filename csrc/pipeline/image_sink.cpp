@@ -15,15 +15,6 @@ class ModelSink final : public ImageSink {
         id_(id),
         image_floats_(std::int64_t{preprocess::channels(id)} * preprocess::kInputSize * preprocess::kInputSize) {}
 
-  // The scorer writes into the caller's results: nothing may be in flight when they go away.
-  ~ModelSink() override {
-    if (slot_ >= 0) scorer_.release(slot_);
-    try {
-      scorer_.drain();
-    } catch (...) {  // an earlier exception is on its way; this one adds nothing
-    }
-  }
-
   std::int32_t n_outputs() const override { return scorer_.info().n_outputs; }
 
   void consume(const ImageStack& stack, float* out, const std::function<void(std::int64_t)>& advance) override {
@@ -55,6 +46,15 @@ class ModelSink final : public ImageSink {
     const Stopwatch waiting;
     scorer_.drain();
     score_s_ += waiting.seconds();
+  }
+
+  void abandon() noexcept override {
+    try {
+      if (slot_ >= 0) scorer_.release(std::exchange(slot_, -1));
+      filled_ = 0;
+      scorer_.drain();
+    } catch (...) {  // an earlier exception is on its way; this one adds nothing
+    }
   }
 
   void report(Timings& timings) const override {
@@ -100,6 +100,7 @@ class ClassicalSink final : public ImageSink {
   }
 
   void finish() override {}
+  void abandon() noexcept override {}
 
   void report(Timings& timings) const override { timings.score_s += score_s_; }
 

@@ -21,6 +21,8 @@ class ImageSink {
   virtual void consume(const ImageStack& stack, float* out, const std::function<void(std::int64_t)>& advance) = 0;
   // Waits until every result has been written.
   virtual void finish() = 0;
+  // Instead of finish() when something was thrown: afterwards nothing more is written to any `out`.
+  virtual void abandon() noexcept = 0;
   // Adds the time spent to preprocess_s and score_s.
   virtual void report(Timings& timings) const = 0;
 };

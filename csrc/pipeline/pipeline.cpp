@@ -34,6 +34,25 @@ class Advance {
   std::int64_t done_ = 0;
 };
 
+// Results are still being written while an exception unwinds; the caller's memory must outlast that.
+class AbandonOnUnwind {
+ public:
+  explicit AbandonOnUnwind(ImageSink& sink) : sink_(sink) {}
+  AbandonOnUnwind(const AbandonOnUnwind&) = delete;
+  AbandonOnUnwind& operator=(const AbandonOnUnwind&) = delete;
+  ~AbandonOnUnwind() {
+    if (!finished_) sink_.abandon();
+  }
+  void finish() {
+    sink_.finish();
+    finished_ = true;
+  }
+
+ private:
+  ImageSink& sink_;
+  bool finished_ = false;
+};
+
 void check_out(std::int64_t n, const ImageSink& sink, std::span<float> out) {
   if (static_cast<std::int64_t>(out.size()) != n * sink.n_outputs()) {
     throw ArgumentError("the result must hold " + std::to_string(sink.n_outputs()) + " values per image");
@@ -72,6 +91,7 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
   StripProducer producer(dataset, windows, timings.images_per_strip, options.threads);
   timings.strips = producer.strips();
   Advance advance(options, n);
+  AbandonOnUnwind guard(sink);
 
   while (!producer.finished()) {
     const Stopwatch waiting;
@@ -85,7 +105,7 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
     sink.consume(stack, out.data() + strip.first * sink.n_outputs(), [&](std::int64_t k) { advance(k); });
     producer.release();
   }
-  sink.finish();
+  guard.finish();
   timings.bin_s = producer.bin_seconds();
   sink.report(timings);
   timings.total_s = total.seconds();
@@ -98,8 +118,9 @@ Timings score_stack(const ImageStack& stack, ImageSink& sink, const Options& opt
   if (stack.n == 0) return timings;
   const Stopwatch total;
   Advance advance(options, stack.n);
+  AbandonOnUnwind guard(sink);
   sink.consume(stack, out.data(), [&](std::int64_t k) { advance(k); });
-  sink.finish();
+  guard.finish();
   sink.report(timings);
   timings.strips = 1;
   timings.images_per_strip = stack.n;

@@ -35,8 +35,8 @@ def test_scores_are_those_of_the_channels_images(section: Path, peaks: imn.PeakL
         f32 = imn.pick(ds, top=15, precision="f32")
         images = f32.ion_images()
         direct = imn.score_images(images, ds.mask, precision="f32")
+        assert images.shape == (15, *ds.shape)
     assert np.allclose(direct["score"], f32.to_frame()["score"], atol=1e-4)
-    assert images.shape == (15, *ds.shape)
 
 
 @pytest.mark.parametrize("scorer", ["moran", "auto"])
@@ -98,7 +98,7 @@ def test_informative_channels_come_first(section: Path, peaks: imn.PeakList) -> 
     truth = pd.read_csv(section.with_name("small section_truth.csv"))
     structured = truth.loc[truth["informative"], "mz"].to_numpy()
     for result in (peaks, imn.pick(section, scorer="moran", top=15)):
-        found = [np.abs(structured / mz - 1).min() < 1e-5 for mz in result.mz]
+        found = [np.abs(structured / mz - 1).min() < 1e-5 for mz in result.mz[:10]]
         assert np.mean(found) >= 0.9
 
 
@@ -108,7 +108,7 @@ def test_exports_read_back(peaks: imn.PeakList, tmp_path: Path) -> None:
     peaks.to_csv(tmp_path / "p.csv")
     peaks.to_parquet(tmp_path / "p.parquet")
     peaks.to_imzml(tmp_path / "p.imzML")
-    csv = pd.read_csv(tmp_path / "p.csv")
+    csv = pd.read_csv(tmp_path / "p.csv", float_precision="round_trip")
     parquet = pd.read_parquet(tmp_path / "p.parquet")
     frame = peaks.to_frame()
     assert np.array_equal(csv["mz"], frame["mz"])
