@@ -72,7 +72,8 @@ def tic_image(
 ) -> npt.NDArray[np.float32]:
     """Total ion current: the sum of all intensities of each pixel, float32 (height, width)."""
     everything = np.array([-np.inf]), np.array([np.inf])
-    return bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
+    image: npt.NDArray[np.float32] = bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
+    return image
 
 
 def mean_spectrum_continuous(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
