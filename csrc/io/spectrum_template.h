@@ -42,8 +42,11 @@ class SpectrumTemplate {
   }
   // The end of a start tag. `used`: the builder needs the event.
   void start(Element element, const Attributes& attributes, bool used);
-  void end(Element element, bool used) {
+  // The end of an element; `behind` is the byte after it. All text of a spectrum is compared before its end is sent:
+  // what was sent of an unfinished one can be taken back, a finished one cannot.
+  void end(Element element, bool used, const char* behind) {
     if (!used) return;
+    if (element == Element::spectrum) match_until(behind);
     Op op{Op::Kind::end};
     op.element = element;
     ops_.push_back(op);
@@ -80,6 +83,7 @@ class SpectrumTemplate {
     op.text = mark_;
     op.length = static_cast<std::size_t>(end - mark_);
     ops_.push_back(op);
+    mark_ = end;
   }
 
   std::vector<Op> ops_;

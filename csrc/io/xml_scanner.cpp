@@ -254,7 +254,7 @@ bool Scanner::record_start(Element element) {
 
 void Scanner::record_end(Element element, bool used) {
   if (!template_.recording()) return;
-  template_.end(element, used);
+  template_.end(element, used, p_);
   if (element == Element::spectrum && depth_ == recorded_depth_) template_.finish(p_);
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,31 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.file_info import FileInfo, read_info
+from ionmorphnet.paths import PathLike, utf8_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Dataset", "open_dataset"]
+__all__ = ["Dataset", "FileInfo", "open_dataset", "read_info"]
 
 logger = logging.getLogger("ionmorphnet")
 
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["profile", "centroid"]
 Duplicates = Literal["first", "sum", "error"]
-PathLike = str | os.PathLike[str]
-
-
-def _text(path: PathLike) -> str:
-    """The path as text that can be written as UTF-8."""
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        raise ArgumentError(f"a path must be text or a path object, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise FileError(f"{text!r}: the path is not valid UTF-8") from None
-    return text
 
 
 class Dataset:
@@ -235,20 +223,25 @@ class Dataset:
         self._handle = None
 
     def __enter__(self) -> Dataset:
+        """The dataset itself; leaving closes it."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Closes."""
         self.close()
 
     def __len__(self) -> int:
+        """Number of spectra."""
         return self.n_spectra
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles path and options; the files are opened again on the other side."""
         return _reopen, (self._options, self._plane, self.closed)
 
     def __repr__(self) -> str:
+        """One line: path, size, kind."""
         if self.closed:
             return f"<Dataset {self.path!r}, closed>"
         height, width = self.shape
@@ -308,8 +301,8 @@ def open_dataset(
         ArgumentError: an option that cannot be meant.
     """
     options: dict[str, Any] = {
-        "path": _text(path),
-        "ibd_path": None if ibd_path is None else _text(ibd_path),
+        "path": utf8_path(path),
+        "ibd_path": None if ibd_path is None else utf8_path(ibd_path),
         "strict": bool(strict),
         "duplicates": duplicates,
         "spectrum_type": spectrum_type,

@@ -1,0 +1,255 @@
+"""A small imzML writer for tests, independent of the package, with a knob for every oddity that real files show.
+
+``write_imzml(path, spectra, ...)`` writes ``path`` and its ibd and returns the path. Knobs that are not here: pass
+``edit=`` and change the XML text, or write over the ibd.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid as uuid_module
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+DTYPES: dict[str, tuple[str, str, str]] = {
+    # numpy type -> vocabulary, accession, name
+    "f4": ("MS", "MS:1000521", "32-bit float"),
+    "f8": ("MS", "MS:1000523", "64-bit float"),
+    "i4": ("MS", "MS:1000519", "32-bit integer"),
+    "i8": ("MS", "MS:1000522", "64-bit integer"),
+    "u4": ("MS", "MS:1000519", "32-bit unsigned integer"),
+    "u8": ("MS", "MS:1000522", "64-bit unsigned integer"),
+    "u1": ("IMS", "IMS:1100000", "8-bit integer"),
+    "u2": ("IMS", "IMS:1100001", "16-bit integer"),
+    "i1": ("IMS", "IMS:1100000", "signed 8-bit integer"),
+    "i2": ("IMS", "IMS:1100001", "signed 16-bit integer"),
+}
+
+
+@dataclass
+class Spec:
+    """One spectrum. ``position`` values may be text, to write what no number can be."""
+
+    x: int | str
+    y: int | str
+    mz: ArrayLike
+    intensity: ArrayLike
+    z: int | str | None = None
+    extra: dict[str, ArrayLike] = field(default_factory=dict)
+    """Further arrays by cvParam text, e.g. ``{'accession="MS:1002893" name="ion mobility array"': values}``."""
+
+
+def grid_specs(width: int, height: int, n: int = 5, *, shared: bool = False, seed: int = 0) -> list[Spec]:
+    """A full grid of spectra with ``n`` peaks each; ``shared`` gives all of them one m/z axis."""
+    rng = np.random.default_rng(seed)
+    axis = np.sort(rng.uniform(100.0, 1000.0, n))
+    specs = []
+    for y in range(1, height + 1):
+        for x in range(1, width + 1):
+            mz = axis if shared else np.sort(rng.uniform(100.0, 1000.0, n))
+            specs.append(Spec(x, y, mz, rng.uniform(0.0, 100.0, n)))
+    return specs
+
+
+def cv(accession: str, name: str, value: object = "", *, ref: str | None = None, unit: str = "") -> str:
+    """One cvParam element."""
+    ref = ref or accession.split(":")[0]
+    return f'<cvParam cvRef="{ref}" accession="{accession}" name="{name}" value="{value}"{unit}/>'
+
+
+def write_imzml(
+    path: Path,
+    spectra: Sequence[Spec],
+    *,
+    shared_axis: bool = False,
+    mode: str | None = "auto",
+    spectrum_type: str | None = "centroid",
+    mz_dtype: str = "f8",
+    intensity_dtype: str = "f4",
+    mz_term: tuple[str, str, str] | None = None,
+    intensity_term: tuple[str, str, str] | None = None,
+    compress: bool | str = False,
+    params: str = "group",
+    encoded_length: bool = True,
+    array_length: bool = True,
+    integer: Callable[[int], str] = str,
+    offset: Callable[[int], str] = str,
+    namespace: bool = True,
+    declaration: str | None = '<?xml version="1.0" encoding="UTF-8"?>\n',
+    indexed: bool = False,
+    encoding: str = "utf-8",
+    newline: str = "\n",
+    max_count: tuple[int, int] | None = None,
+    pixel_size_um: tuple[float, float] | None = None,
+    head: str = "",
+    uuid: str | None = None,
+    ibd_uuid: bytes | None = None,
+    checksum: str | None = "sha1",
+    count: int | None = None,
+    ibd_path: Path | None = None,
+    ibd_gap: int = 0,
+    truncate_ibd: int | None = None,
+    edit: Callable[[str], str] | None = None,
+) -> Path:
+    """Writes an imzML file and its ibd.
+
+    Args:
+        path: the imzML file; the ibd goes beside it unless ``ibd_path`` says otherwise.
+        spectra: what to write.
+        shared_axis: store the first spectrum's m/z once and let all spectra point there.
+        mode: declared mode; "auto" is the truth, None declares nothing.
+        spectrum_type: "profile", "centroid" or None for no term.
+        mz_dtype, intensity_dtype: stored types, keys of DTYPES.
+        mz_term, intensity_term: (cvRef, accession, name) to declare instead of the truth.
+        compress: True for zlib on both arrays; "mz" or "intensity" for one.
+        params: where types are declared: "group", "inline" or "both".
+        encoded_length, array_length: whether IMS:1000104 and IMS:1000103 are written.
+        integer, offset: how lengths and positions, and offsets, become text.
+        namespace, declaration, indexed, encoding, newline: the XML around it all.
+        max_count, pixel_size_um: scan settings.
+        head: XML put in front of the run.
+        uuid, ibd_uuid: declared text; the 16 bytes that the ibd really carries.
+        checksum: hashlib name of the declared checksum, None for none.
+        count: announced number of spectra, the truth by default.
+        ibd_gap: bytes left out (sparse) between the UUID and the first array.
+        truncate_ibd: final size of the ibd in bytes.
+        edit: last change of the XML text.
+    """
+    identity = uuid_module.uuid5(uuid_module.NAMESPACE_URL, path.name)
+    ibd_path = ibd_path or path.with_suffix(".ibd")
+    kinds = {
+        "mz": ("MS:1000514", "m/z array", mz_dtype, mz_term),
+        "intensity": ("MS:1000515", "intensity array", intensity_dtype, intensity_term),
+    }
+
+    def type_params(kind: str) -> str:
+        accession, name, dtype, term = kinds[kind]
+        ref, dtype_accession, dtype_name = term or DTYPES[dtype]
+        packed = compress is True or compress == kind
+        return (
+            cv(accession, name)
+            + cv(dtype_accession, dtype_name, ref=ref)
+            + (cv("MS:1000574", "zlib compression") if packed else cv("MS:1000576", "no compression"))
+            + cv("IMS:1000101", "external data", "true")
+        )
+
+    with ibd_path.open("wb") as ibd:
+        ibd.write(identity.bytes if ibd_uuid is None else ibd_uuid)
+        ibd.seek(ibd_gap, 1)
+
+        def store(values: ArrayLike, dtype: str, packed: bool) -> tuple[int, int, int]:
+            array = np.asarray(values).astype(np.dtype("<" + dtype))
+            data = zlib.compress(array.tobytes()) if packed else array.tobytes()
+            at = ibd.tell()
+            ibd.write(data)
+            return at, array.size, len(data)
+
+        def location(place: tuple[int, int, int]) -> str:
+            at, n, size = place
+            text = cv("IMS:1000102", "external offset", offset(at))
+            if array_length:
+                text += cv("IMS:1000103", "external array length", integer(n))
+            if encoded_length:
+                text += cv("IMS:1000104", "external encoded length", integer(size))
+            return text
+
+        rows: list[str] = []
+        axis: tuple[int, int, int] | None = None
+        for k, spec in enumerate(spectra):
+            if axis is None or not shared_axis:
+                axis = store(spec.mz, mz_dtype, compress is True or compress == "mz")
+            places = {
+                "mz": axis,
+                "intensity": store(spec.intensity, intensity_dtype, compress is True or compress == "intensity"),
+            }
+            arrays = []
+            for kind, place in places.items():
+                ref = f'<referenceableParamGroupRef ref="{kind}Array"/>' if params in ("group", "both") else ""
+                inline = type_params(kind) if params in ("inline", "both") else ""
+                arrays.append(
+                    f'<binaryDataArray encodedLength="0">{ref}{inline}{location(place)}<binary/></binaryDataArray>'
+                )
+            for term, values in spec.extra.items():
+                place = store(values, "f4", False)
+                arrays.append(
+                    f'<binaryDataArray encodedLength="0"><cvParam cvRef="MS" {term} value=""/>'
+                    + cv("MS:1000521", "32-bit float")
+                    + location(place)
+                    + "<binary/></binaryDataArray>"
+                )
+            position = ""
+            for axis_name, accession, value in (
+                ("x", "IMS:1000050", spec.x),
+                ("y", "IMS:1000051", spec.y),
+                ("z", "IMS:1000052", spec.z),
+            ):
+                if value is not None:
+                    text = value if isinstance(value, str) else integer(value)
+                    position += newline + cv(accession, f"position {axis_name}", text)
+            rows.append(
+                f'<spectrum id="spectrum={k + 1}" index="{k}" defaultArrayLength="0">{newline}'
+                f'<referenceableParamGroupRef ref="spectrum"/>{newline}'
+                f'<scanList count="1"><scan>{position}{newline}</scan></scanList>{newline}'
+                f'<binaryDataArrayList count="{len(arrays)}">{newline}{newline.join(arrays)}{newline}'
+                f"</binaryDataArrayList>{newline}</spectrum>"
+            )
+        end = ibd.tell()
+    if truncate_ibd is not None or ibd_gap:
+        with ibd_path.open("r+b") as ibd:
+            ibd.truncate(end if truncate_ibd is None else truncate_ibd)
+
+    if mode == "auto":
+        mode = "continuous" if shared_axis else "processed"
+    content = cv("MS:1000579", "MS1 spectrum")
+    content += {"continuous": cv("IMS:1000030", "continuous"), "processed": cv("IMS:1000031", "processed")}.get(
+        mode or "", ""
+    )
+    content += cv(
+        "IMS:1000080", "universally unique identifier", uuid if uuid is not None else "{" + str(identity) + "}"
+    )
+    if checksum is not None:
+        term = {"md5": "IMS:1000090", "sha1": "IMS:1000091", "sha256": "IMS:1000092"}[checksum]
+        digest = hashlib.new(checksum, ibd_path.read_bytes()).hexdigest() if end < 1 << 24 else "0" * 40
+        content += cv(term, f"ibd {checksum}", digest)
+    type_term = {"profile": cv("MS:1000128", "profile spectrum"), "centroid": cv("MS:1000127", "centroid spectrum")}
+    settings = ""
+    if max_count is not None:
+        settings += cv("IMS:1000042", "max count of pixels x", max_count[0]) + cv(
+            "IMS:1000043", "max count of pixels y", max_count[1]
+        )
+    if pixel_size_um is not None:
+        unit = ' unitCvRef="UO" unitAccession="UO:0000017" unitName="micrometer"'
+        settings += cv("IMS:1000046", "pixel size x", pixel_size_um[0], unit=unit) + cv(
+            "IMS:1000047", "pixel size y", pixel_size_um[1], unit=unit
+        )
+    groups = (
+        f'<referenceableParamGroup id="spectrum">{type_term.get(spectrum_type or "", "")}</referenceableParamGroup>'
+    )
+    if params in ("group", "both"):
+        for kind in kinds:
+            groups += (
+                f'{newline}<referenceableParamGroup id="{kind}Array">{type_params(kind)}</referenceableParamGroup>'
+            )
+    xmlns = ' xmlns="http://psi.hupo.org/ms/mzml"' if namespace else ""
+    total = len(spectra) if count is None else count
+    body: Iterable[str] = (
+        f'<mzML{xmlns} version="1.1">',
+        f"<fileDescription><fileContent>{content}</fileContent></fileDescription>",
+        f"<referenceableParamGroupList>{groups}</referenceableParamGroupList>",
+        f'<scanSettingsList count="1"><scanSettings id="s">{settings}</scanSettings></scanSettingsList>{head}',
+        f'<run id="run"><spectrumList count="{total}">',
+        *rows,
+        "</spectrumList></run></mzML>",
+    )
+    text = newline.join(body)
+    if indexed:
+        index = '<index name="spectrum"><offset idRef="spectrum=1">0</offset></index>'
+        text = f'<indexedmzML{xmlns}>{text}<indexList count="1">{index}</indexList></indexedmzML>'
+    text = (declaration or "") + text + newline
+    path.write_bytes((edit(text) if edit else text).encode(encoding))
+    return path

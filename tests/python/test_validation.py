@@ -1,0 +1,109 @@
+"""validate: every spectrum is read, problems come one a kind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from imzml_factory import Spec, grid_specs, write_imzml
+from ionmorphnet.validation import Problem, validate
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.imzML"
+
+
+def test_a_file_in_order(path):
+    report = validate(write_imzml(path, grid_specs(20, 10)), checksum=True)
+    assert report.ok
+    assert report.n_spectra == 200
+    assert report.problems == []
+    assert json.loads(json.dumps(report.to_dict())) == {"path": str(path), "n_spectra": 200, "problems": [], "ok": True}
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_problems_are_counted_by_kind(path, threads):
+    specs = grid_specs(100, 4)
+    for i in (17, 5, 300):
+        specs[i].mz = specs[i].mz[::-1].copy()
+    specs[250].mz[2] = np.nan
+    for i in (9, 10):
+        specs[i].intensity[0] = np.nan
+    specs[40].intensity[1] = -1.0
+    specs[41] = Spec(specs[41].x, specs[41].y, [], [])
+    report = validate(write_imzml(path, specs), threads=threads)
+    assert not report.ok
+    assert report.n_spectra == 400
+    found = {(p.kind, p.severity, p.count, p.first): p.message for p in report.problems}
+    assert "not ascending" in found.pop(("spectrum", "error", 3, 5))
+    assert "NaN" in found.pop(("spectrum", "error", 1, 250))
+    assert "negative" in found.pop(("spectrum", "warning", 1, 40))
+    assert "empty" in found.pop(("spectrum", "warning", 1, 41))
+    assert "2 of the spectra" in found.pop(("file", "warning", 1, None))
+    assert found == {}
+    assert "2 kinds of errors" in repr(report)
+
+
+def test_warnings_alone_are_ok(path):
+    report = validate(write_imzml(path, grid_specs(2, 2), ibd_uuid=b"\0" * 16))
+    assert report.ok
+    assert [p.severity for p in report.problems] == ["warning"]
+
+
+def test_truncated_file_is_validated_as_far_as_it_goes(path):
+    report = validate(write_imzml(path, grid_specs(4, 1), truncate_ibd=16 + 60 * 2))
+    assert not report.ok
+    assert report.n_spectra == 2
+    assert report.problems[0].kind == "open"
+    assert "truncated: spectrum 2" in report.problems[0].message
+
+
+def test_file_that_cannot_be_opened(path):
+    path.write_bytes(b"nonsense")
+    report = validate(path)
+    assert not report.ok
+    assert (report.n_spectra, len(report.problems)) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["md5", "sha1", "sha256"])
+def test_checksum(path, name):
+    write_imzml(path, grid_specs(2, 2), checksum=name)
+    assert validate(path, checksum=True).ok
+    ibd = path.with_suffix(".ibd")
+    data = bytearray(ibd.read_bytes())
+    data[-1] ^= 1
+    ibd.write_bytes(data)
+    assert validate(path).ok
+    report = validate(path, checksum=True)
+    assert not report.ok
+    assert [p.kind for p in report.problems] == ["checksum"]
+    assert name in report.problems[0].message
+
+
+def test_no_checksum_to_compare_with(path):
+    write_imzml(path, grid_specs(1, 1), checksum=None)
+    assert validate(path, checksum=True).problems == [
+        Problem("checksum", "warning", "the file declares no checksum of its ibd file")
+    ]
+
+
+def test_progress(path):
+    write_imzml(path, grid_specs(50, 10))
+    seen = []
+    validate(path, lambda done, total: seen.append((done, total)), threads=3)
+    assert seen == sorted(seen)
+    assert seen[-1] == (500, 500)
+    assert len(seen) > 3
+
+
+def test_an_exception_in_progress_stops_the_work(path):
+    write_imzml(path, grid_specs(50, 10))
+
+    def progress(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        validate(path, progress, threads=2)
