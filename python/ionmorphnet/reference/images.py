@@ -1,7 +1,7 @@
 """Slow numpy specification of the image stage: binning, TIC and mean spectrum.
 
-Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows how
-they are stored.
+Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows
+how they are stored.
 """
 
 from __future__ import annotations
