@@ -40,8 +40,8 @@ def centroid_section(
     """Processed centroid section with jittered, drifting channels among random peaks.
 
     A third of the channels is localized (1.2 to 2 % of the pixels), a third regional, the rest everywhere; ``pairs``
-    have a neighbour 15 ppm above; ``jitter`` (sd, ppm) per peak, a linear ``drift`` (ppm) over the section, ``noise`` random
-    peaks per spectrum.
+    have a neighbour 15 ppm above; ``jitter`` (sd, ppm) per peak, a linear ``drift`` (ppm) over the section, ``noise``
+    random peaks per spectrum.
     """
     rng = np.random.default_rng(seed)
     low, high = mz_range
