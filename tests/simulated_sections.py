@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from imzml_factory import Spec, write_imzml
 
 
@@ -36,9 +37,12 @@ def centroid_section(
     noise: int = 120,
     mz_range: tuple[float, float] = (200.0, 1200.0),
 ) -> Truth:
-    """Processed centroid section: a third of the channels localized (1.2 to 2 % of the pixels), a third regional, a third
-    everywhere; ``pairs`` have a neighbour 15 ppm above; ``jitter`` (sd, ppm) per peak, a linear ``drift`` (ppm) over the
-    section, ``noise`` random peaks per spectrum."""
+    """Processed centroid section with jittered, drifting channels among random peaks.
+
+    A third of the channels is localized (1.2 to 2 % of the pixels), a third regional, the rest everywhere; ``pairs``
+    have a neighbour 15 ppm above; ``jitter`` (sd, ppm) per peak, a linear ``drift`` (ppm) over the section, ``noise``
+    random peaks per spectrum.
+    """
     rng = np.random.default_rng(seed)
     low, high = mz_range
     base = np.exp(np.linspace(np.log(low * 1.02), np.log(high * 0.98), channels) + rng.uniform(-4e-4, 4e-4, channels))

@@ -281,7 +281,7 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
       continue;
     }
     last.position = (last.position * last.fitted + next.position * next.fitted) / weight;
-    last.spectra += next.spectra - found.with_next[k - 1];
+    last.spectra += next.spectra - found.with_next[k - 1];  // close enough for the next comparison
     last.hi = next.hi;
     last.fitted = weight;
     last.cut_right = next.cut_right;
@@ -356,8 +356,13 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   if (lone) {
     for (Channel& channel : channels) channel.spectra = 1;
   }
-  const auto kept = lone ? channels : join_split_channels(density, channels, found, n);
+  auto kept = lone ? channels : join_split_channels(density, channels, found, n);
   const auto windows = mz_windows(kept);
+  if (kept.size() != channels.size()) {
+    // Spectra of joined channels cannot be added: count them again in the final windows.
+    const auto again = occupancy(dataset, windows, centres(kept), options.threads, options.cancel);
+    for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again.spectra[k];
+  }
   for (std::size_t k = 0; k < kept.size(); ++k) {
     if (static_cast<double>(kept[k].spectra) < fewest) continue;
     axis.mz.push_back(std::clamp(mz_of(kept[k].position), windows[k].lo, windows[k].hi));

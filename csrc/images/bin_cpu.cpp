@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kBlock = 16;
 
 // Bins of the shared axis that are bridged rather than read around.
-constexpr std::int64_t kBridge = 64;
+constexpr std::int64_t kBridge = 256;
 // Bins read at a time in a continuous file: their doubles and a tile of as many windows fit the second-level cache.
 constexpr std::int64_t kPiece = 4096;
 

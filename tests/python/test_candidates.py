@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imzml_factory import Spec, write_imzml
-from simulated_sections import centroid_section, profile_section, recall_and_precision
 
+from imzml_factory import Spec, write_imzml
 from ionmorphnet.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.images import window_images
+from simulated_sections import centroid_section, profile_section, recall_and_precision
 
 
 def axis_of(path: Path, **options: Any) -> CandidateAxis:

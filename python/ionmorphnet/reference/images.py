@@ -1,7 +1,7 @@
 """Slow numpy specification of the image stage: binning, TIC and mean spectrum.
 
-Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows how
-they are stored.
+Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows
+how they are stored.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def tic_image(
 ) -> npt.NDArray[np.float32]:
     """Total ion current: the sum of all intensities of each pixel, float32 (height, width)."""
     everything = np.array([-np.inf]), np.array([np.inf])
-    return bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
+    image: npt.NDArray[np.float32] = bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
+    return image
 
 
 def mean_spectrum_continuous(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
