@@ -11,9 +11,9 @@
 
 namespace imn::bindings {
 
-// Runs work(cancel) in a thread of its own, without the GIL, while this thread looks for Python signals. On a signal the
-// flag is set, the work is awaited (it throws Cancelled) and the signal's exception is raised. `work` must not touch
-// Python objects; arrays it reads or writes must be held by the caller.
+// Runs work(cancel) in a thread of its own, without the GIL, while this thread looks for Python signals. On a signal
+// the flag is set, the work is awaited (it throws Cancelled) and the signal's exception is raised. `work` must not
+// touch Python objects; arrays it reads or writes must be held by the caller.
 template <typename Work>
 auto interruptible(Work&& work) {
   std::atomic<bool> cancel{false};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "core/parallel_for.h"
@@ -118,7 +119,7 @@ std::vector<BinRange> bin_ranges(std::span<const double> mz, const SortedWindows
   return ranges;
 }
 
-std::vector<Piece> cut_into_pieces(const std::vector<BinRange>& ranges) {
+std::vector<Piece> cut_into_pieces(const std::vector<BinRange>& ranges, std::int64_t longest, std::int64_t bridge) {
   std::vector<Piece> pieces;
   for (std::size_t w = 0; w < ranges.size(); ++w) {
     const auto [first, last] = ranges[w];
@@ -126,9 +127,9 @@ std::vector<Piece> cut_into_pieces(const std::vector<BinRange>& ranges) {
       Piece& piece = pieces.back();
       const std::int64_t reach = std::max(piece.last_bin, last);
       const bool inside = last <= piece.last_bin;
-      const bool near = first <= piece.last_bin + kBridge && reach - piece.first_bin <= kPiece;
+      const bool near = first - piece.last_bin <= bridge && reach - piece.first_bin <= longest;
       const auto held = static_cast<std::int64_t>(w - piece.first_window);
-      if (first == last || ((inside || near) && held < kPiece)) {
+      if (first == last || ((inside || near) && held < longest)) {
         if (first < last) piece.last_bin = reach;
         piece.last_window = w + 1;
         continue;
@@ -144,7 +145,10 @@ void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, co
   const ExtraSpectra extra(dataset.extra_spectra());
   const std::size_t image_size = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
   const std::vector<BinRange> ranges = bin_ranges(dataset.shared_mz(), windows);
-  const std::vector<Piece> pieces = cut_into_pieces(ranges);
+  // A compressed spectrum is inflated once: all of it is one piece, whatever the caches say.
+  constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
+  const std::vector<Piece> pieces =
+      dataset.compressed() ? cut_into_pieces(ranges, kNoLimit, kNoLimit) : cut_into_pieces(ranges, kPiece, kBridge);
   std::size_t longest = 0;
   std::size_t most_windows = 0;
   for (const Piece& piece : pieces) {

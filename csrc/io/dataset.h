@@ -72,6 +72,8 @@ class Dataset {
   // Duplicates::sum only: the further spectra of pixels already in pixels().
   virtual std::span<const Pixel> extra_spectra() const = 0;
 
+  // Whether intensities must be inflated: then reading a late part of a spectrum costs as much as reading all of it.
+  virtual bool compressed() const = 0;
   // Number of m/z values of spectrum i, without reading it.
   virtual std::int64_t spectrum_length(std::int64_t i) const = 0;
   // The shared axis of a continuous file (ascending); empty for a processed one.

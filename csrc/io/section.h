@@ -42,6 +42,7 @@ class Section {
   const std::vector<std::int64_t>& raw() const { return raw_; }
   const Declared& declared() const { return declared_; }
   Mode mode() const { return layout_.mode; }
+  bool compressed() const;
   SpectrumType type() const { return type_; }
   std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
 

@@ -59,6 +59,13 @@ std::int64_t Section::length(std::int64_t s) const {
   return static_cast<std::int64_t>(axis().size());
 }
 
+bool Section::compressed() const {
+  for (std::int64_t s = 0; s < n_spectra(); ++s) {
+    if (layout_.intensity.length(s) > 0) return layout_.intensity[s].zlib;
+  }
+  return false;
+}
+
 void Section::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
   if (first >= last) return;
   named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });

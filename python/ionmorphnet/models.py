@@ -33,7 +33,8 @@ class Model:
         architecture: Backbone name, timm's spelling.
         preprocessing: Preprocessing id the network was trained with.
         classes: Class names in the order of the logits.
-        informative: Classes whose probabilities add up to the score.
+        weights: What each class's probability counts in the score: 1 for the informative classes and 0 for the
+            others in published-layout models.
         threshold: Default minimum score of a pick.
         sha256: Hash of ``model.onnx``, for the run record.
         config: The whole ``config.json``.
@@ -44,7 +45,7 @@ class Model:
     architecture: str
     preprocessing: str
     classes: tuple[str, ...]
-    informative: tuple[str, ...]
+    weights: tuple[float, ...]
     threshold: float
     sha256: str
     config: dict[str, Any] = field(repr=False)
@@ -57,7 +58,10 @@ class Model:
     @property
     def score_description(self) -> str:
         """One line that says what the score is."""
-        return "informative score = " + " + ".join(f"P({name})" for name in self.informative)
+        terms = [(weight, name) for weight, name in zip(self.weights, self.classes, strict=True) if weight]
+        if all(weight == 1 for weight, _ in terms):
+            return "informative score = " + " + ".join(f"P({name})" for _, name in terms)
+        return "expected structure = " + " + ".join(f"{weight:g} P({name})" for weight, name in terms)
 
     def probabilities(self, logits: npt.NDArray[np.float32]) -> Float64:
         """Softmax of logits.
@@ -76,8 +80,7 @@ class Model:
 
     def score(self, probabilities: Float64) -> Float64:
         """The ranking score of each image, from its class probabilities (n, 6)."""
-        columns = [self.classes.index(name) for name in self.informative]
-        score: Float64 = probabilities[:, columns].sum(axis=1)
+        score: Float64 = probabilities @ np.asarray(self.weights)
         return score
 
 
@@ -141,21 +144,32 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         _core.preprocess_channels(preprocessing)
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
-    score = need("score", dict)
-    if score.get("kind") != "sum_of_probabilities":
-        raise FileError(f"{path}: score kind '{score.get('kind')}' is not known (known: sum_of_probabilities)")
-    informative = tuple(score.get("classes", ()))
-    unknown = [name for name in informative if name not in CLASSES]
-    if unknown or not informative:
-        raise FileError(f"{path}: score.classes must name some of {', '.join(CLASSES)}")
+    weights = _score_weights(need("score", dict), path)
     return Model(
         name=need("name", str),
         folder=folder,
         architecture=need("architecture", str),
         preprocessing=preprocessing,
         classes=classes,
-        informative=informative,
+        weights=weights,
         threshold=float(need("threshold", (int, float))),
         sha256=sha256,
         config=config,
     )
+
+
+def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...]:
+    """Weight of each class in the score: ``sum_of_probabilities`` (published) or ``weighted_probabilities``."""
+    kind = score.get("kind")
+    if kind == "sum_of_probabilities":
+        named = dict.fromkeys(score.get("classes", ()), 1.0)
+    elif kind == "weighted_probabilities":
+        named = score.get("weights", {})
+    else:
+        known = "sum_of_probabilities, weighted_probabilities"
+        raise FileError(f"{path}: score kind '{kind}' is not known (known: {known})")
+    unknown = [name for name in named if name not in CLASSES]
+    numbers = all(isinstance(weight, (int, float)) and 0 <= weight <= 1 for weight in named.values())
+    if unknown or not named or not numbers:
+        raise FileError(f"{path}: score must name some of {', '.join(CLASSES)}, with weights from 0 to 1")
+    return tuple(float(named.get(name, 0.0)) for name in CLASSES)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imzml_factory import Spec, write_imzml
 
+from imzml_factory import Spec, write_imzml
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.images import tic_image, window_images
 from ionmorphnet.reference import images as reference

@@ -44,7 +44,8 @@ def test_a_folder_loads_like_the_bundled_name(folder: Path) -> None:
         ({"classes": ["a", "b"]}, "classes must be"),
         ({"format": 99}, "newer than this version"),
         ({"score": {"kind": "magic"}}, "score kind"),
-        ({"score": {"kind": "sum_of_probabilities", "classes": ["sharp"]}}, "score.classes"),
+        ({"score": {"kind": "sum_of_probabilities", "classes": ["sharp"]}}, "score must name"),
+        ({"score": {"kind": "weighted_probabilities", "weights": {"structured": 2}}}, "weights from 0 to 1"),
         ({"threshold": None}, "'threshold' is missing"),
         ({"architecture": 3}, "'architecture' is missing or of the wrong type"),
     ],
@@ -75,12 +76,18 @@ def test_a_corrupt_network_is_an_error_that_names_it(folder: Path) -> None:
         imn.score_images(np.zeros((1, 5, 5)), model=folder)
 
 
-def test_probabilities_and_score() -> None:
-    model = load_model()
+def test_probabilities_and_score(folder: Path) -> None:
+    informative = ["structured", "localized", "negative"]
+    change(folder, score={"kind": "sum_of_probabilities", "classes": informative})
+    model = load_model(folder)
+    assert model.score_description == "informative score = P(structured) + P(localized) + P(negative)"
     logits = np.array([[0, 0, 0, 0, 0, 0], [1000, 0, 0, 0, 0, 0], [0, 0, 0, 0, 700, -700]], np.float32)
     p = model.probabilities(logits)
     assert np.allclose(p.sum(axis=1), 1)
     assert np.allclose(p[0], 1 / 6)
-    informative = [imn.CLASSES.index(name) for name in ("structured", "localized", "negative")]
-    assert np.allclose(model.score(p), p[:, informative].sum(axis=1))
+    assert np.allclose(model.score(p), p[:, [imn.CLASSES.index(name) for name in informative]].sum(axis=1))
     assert np.allclose(model.score(p), [0.5, 1.0, 0.0])
+    change(folder, score={"kind": "weighted_probabilities", "weights": {"structured": 1, "fragmented": 0.25}})
+    weighted = load_model(folder)
+    assert weighted.score_description == "expected structure = 1 P(structured) + 0.25 P(fragmented)"
+    assert np.allclose(weighted.score(p), p[:, 0] + p[:, 3] / 4)
