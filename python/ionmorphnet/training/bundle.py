@@ -53,8 +53,9 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
     if not checkpoint.is_file():
         raise FileError(f"{checkpoint}: no such checkpoint")
     state = torch.load(checkpoint, weights_only=True)
-    recipe = state["recipe"]
-    model = ConvNeXtV2(recipe["architecture"], num_classes=len(CLASS_NAMES))
+    history = state["history"]
+    architecture = history[-1]["recipe"]["architecture"]
+    model = ConvNeXtV2(architecture, num_classes=len(CLASS_NAMES))
     model.load_state_dict(state["weights"])
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
     config = {
         "format": 1,
         "name": folder.name,
-        "architecture": recipe["architecture"],
+        "architecture": architecture,
         "preprocessing": PREPROCESSING,
         "input": {"name": "image", "channels": 1, "size": INPUT_SIZE},
         "outputs": ["logits"],
@@ -88,9 +89,8 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
             "ionmorphnet": version("ionmorphnet"),
             "torch": torch.__version__,
             "opset": OPSET,
-            "recipe": recipe,
-            "step": state["step"],
-            "images_seen": images_seen(recipe["phases"], state["step"]),
+            "trainings": history,
+            "images_seen": sum(images_seen(part["recipe"]["phases"], part["step"]) for part in history),
         },
         "metrics": {
             "onnx_against_torch_max_logit_difference": difference,

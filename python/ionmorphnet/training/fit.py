@@ -6,9 +6,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from ionmorphnet.simulation.ion_image import CLASS_NAMES
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.data import SimulatedImages, loader
+from ionmorphnet.training.data import Batch, SimulatedImages, loader
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Recipe:
         weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
         warmup: Part of the steps over which the learning rate rises.
         label_smoothing: Probability spread over all classes.
+        soft_labels: Train on ``data.soft_target`` instead of the class alone (then without smoothing).
         drop_path: Stochastic depth of the last block.
         ema_decay: Decay a step of the moving average of the weights.
     """
@@ -61,6 +64,7 @@ class Recipe:
     weight_decay: float = 0.05
     warmup: float = 0.05
     label_smoothing: float = 0.05
+    soft_labels: bool = False
     drop_path: float = 0.03
     ema_decay: float = 0.995
 
@@ -127,6 +131,7 @@ def fit(
     workers: int = 1,
     threads: int = 1,
     checkpoint: Path | None = None,
+    start: Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Fitted:
     """Train on simulated images.
@@ -135,46 +140,64 @@ def fit(
         recipe: What to train.
         workers: Processes that simulate images; the images do not depend on it.
         threads: Threads of the arithmetic; the last bits of the weights depend on it.
-        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``step``,
-            ``weights``, ``recipe``).
+        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict
+            ``weights`` and ``history``: recipe and step of every training so far).
+        start: Checkpoint of an earlier training whose weights this one starts from.
         progress: Called after every step with (step, steps, loss).
 
     Returns:
         The model and how it went.
     """
-    torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASS_NAMES), drop_path=recipe.drop_path)
     model.train()
+    history: list[dict[str, Any]] = []
+    if start is not None:
+        earlier = torch.load(start, weights_only=True)
+        model.load_state_dict(earlier["weights"])
+        history = earlier["history"]
     average = MovingAverage(model, recipe.ema_decay)
     optimiser = make_optimiser(model, recipe)
-    start, step, seen = time.monotonic(), 0, 0
+    began, step, seen = time.monotonic(), 0, 0
     losses: list[float] = []
-    for k, phase in enumerate(recipe.phases):
-        for batch in loader(SimulatedImages(phase.images, phase.size, recipe.seed + k), phase.batch, workers):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-            losses.append(_train_step(model, optimiser, batch.images, batch.labels, recipe.label_smoothing))
-            average.update(model)
-            step += 1
-            seen += len(batch.labels)
-            if progress is not None:
-                progress(step, recipe.steps, losses[-1])
-            if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
-                save_checkpoint(checkpoint, step, average.weights, recipe)
+    with _arithmetic_threads(threads):
+        for k, phase in enumerate(recipe.phases):
+            for batch in loader(SimulatedImages(phase.images, phase.size, recipe.seed + k), phase.batch, workers):
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(recipe, step)
+                losses.append(_train_step(model, optimiser, batch, recipe))
+                average.update(model)
+                step += 1
+                seen += len(batch.labels)
+                if progress is not None:
+                    progress(step, recipe.steps, losses[-1])
+                if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
+                    save_checkpoint(checkpoint, average.weights, history, recipe, step)
     model.load_state_dict(average.weights)
     if checkpoint is not None:
-        save_checkpoint(checkpoint, step, average.weights, recipe)
-    logger.info("trained on %d images in %.0f s", seen, time.monotonic() - start)
-    return Fitted(model.eval(), seen, time.monotonic() - start, losses)
+        save_checkpoint(checkpoint, average.weights, history, recipe, step)
+    logger.info("trained on %d images in %.0f s", seen, time.monotonic() - began)
+    return Fitted(model.eval(), seen, time.monotonic() - began, losses)
 
 
-def _train_step(
-    model: ConvNeXtV2, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, smoothing: float
-) -> float:
+@contextmanager
+def _arithmetic_threads(n: int) -> Iterator[None]:
+    """Limit torch to ``n`` threads; the caller's limit comes back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
     with torch.autocast("cpu", torch.bfloat16):
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        logits = model(batch.images)
+    if recipe.soft_labels:
+        loss = F.cross_entropy(logits.float(), batch.targets)
+    else:
+        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -182,8 +205,10 @@ def _train_step(
     return float(loss.detach())
 
 
-def save_checkpoint(path: Path, step: int, weights: dict[str, Tensor], recipe: Recipe) -> None:
+def save_checkpoint(
+    path: Path, weights: dict[str, Tensor], history: list[dict[str, Any]], recipe: Recipe, step: int
+) -> None:
     """Write a checkpoint under a temporary name, then rename."""
     temporary = path.with_name(path.name + ".part")
-    torch.save({"step": step, "weights": weights, "recipe": asdict(recipe)}, temporary)
+    torch.save({"weights": weights, "history": [*history, {"recipe": asdict(recipe), "step": step}]}, temporary)
     os.replace(temporary, path)
