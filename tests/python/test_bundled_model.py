@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import openvino
 import pytest
 
+from ionmorphnet import errors
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess
 from ionmorphnet.simulation import CLASS_NAMES, simulate_ion_image
 
-FOLDER = Path(str(files("ionmorphnet"))) / "bundled" / "atto-sim-1"
+FOLDER = Path(errors.__file__).parent / "bundled" / "atto-sim-1"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def test_config(config: dict[str, object]) -> None:
     assert config["architecture"] == "convnextv2_atto"
     assert config["preprocessing"] in CHANNELS
     assert config["classes"] == list(CLASS_NAMES)
-    assert config["score"] == {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
+    assert config["score"]["kind"] == "weighted_probabilities"
+    assert list(config["score"]["weights"]) == list(CLASS_NAMES)
     assert 0.0 < config["threshold"] < 1.0
     assert config["licence"] == "Apache-2.0"
     assert config["metrics"]["onnx_against_torch_max_logit_difference"] <= 1e-4

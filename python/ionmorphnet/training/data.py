@@ -11,17 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, quantile99, resize_bilinear
-from ionmorphnet.simulation.ion_image import (
-    CLASS_NAMES,
-    FRAGMENTED,
-    LOCALIZED,
-    NEGATIVE,
-    STRUCTURED,
-    UNSTRUCTURED,
-    WEAK,
-    draw_shape,
-    simulate_ion_image,
-)
+from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
 
 
 def prepare(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -56,37 +46,6 @@ def augment(rng: np.random.Generator, x: NDArray[np.float32]) -> NDArray[np.floa
     return np.ascontiguousarray(x)
 
 
-def soft_target(label: int, structure: float) -> NDArray[np.float32]:
-    """Class probabilities an undecided observer would give, float32 (6,).
-
-    A faint image of the whole sample is worth more than noise, and the fainter an image of any class, the nearer it is
-    to noise. So the sum of the informative classes' probabilities ranks images by how much structure they show.
-
-    Args:
-        label: Index into ``CLASS_NAMES``.
-        structure: 0 to 3, as simulated.
-    """
-    faint = 1.0 - structure / 3.0
-    others = {
-        STRUCTURED: {WEAK: 0.05 + 0.1 * faint, LOCALIZED: 0.02, NEGATIVE: 0.01},
-        WEAK: {STRUCTURED: 0.37 - 0.25 * faint, LOCALIZED: 0.05, FRAGMENTED: 0.05, UNSTRUCTURED: 0.02 + 0.25 * faint},
-        LOCALIZED: {
-            STRUCTURED: 0.03,
-            WEAK: 0.02 + 0.1 * faint,
-            FRAGMENTED: 0.05 + 0.05 * faint,
-            UNSTRUCTURED: 0.1 * faint,
-        },
-        FRAGMENTED: {WEAK: 0.08, LOCALIZED: 0.08, UNSTRUCTURED: 0.05 + 0.2 * faint},
-        UNSTRUCTURED: {WEAK: 0.03, FRAGMENTED: 0.02, NEGATIVE: 0.005},
-        NEGATIVE: {STRUCTURED: 0.01, WEAK: 0.01 + 0.1 * faint, UNSTRUCTURED: 0.1 * faint},
-    }[label]
-    target = np.zeros(len(CLASS_NAMES), dtype=np.float32)
-    for other, probability in others.items():
-        target[other] = probability
-    target[label] = 1.0 - target.sum()
-    return target
-
-
 class SimulatedImages(Dataset[tuple[Tensor, int, float]]):
     """Endless variety by index: item ``i`` depends on the seed and ``i`` alone, whatever worker makes it.
 
@@ -113,23 +72,16 @@ class SimulatedImages(Dataset[tuple[Tensor, int, float]]):
 
 @dataclass(frozen=True)
 class Batch:
-    """Images float32 (N, 1, S, S), labels int64 (N,), structure float32 (N,), soft targets float32 (N, 6)."""
+    """Images float32 (N, 1, S, S), labels int64 (N,), structure float32 (N,)."""
 
     images: Tensor
     labels: Tensor
     structure: Tensor
-    targets: Tensor
 
 
 def _collate(items: list[tuple[Tensor, int, float]]) -> Batch:
     images, labels, structure = zip(*items, strict=True)
-    targets = np.stack([soft_target(*pair) for pair in zip(labels, structure, strict=True)])
-    return Batch(
-        torch.stack(images),
-        torch.tensor(labels),
-        torch.tensor(structure, dtype=torch.float32),
-        torch.from_numpy(targets),
-    )
+    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(structure, dtype=torch.float32))
 
 
 def _single_thread(_worker: int) -> None:

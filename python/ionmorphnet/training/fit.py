@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -52,19 +51,17 @@ class Recipe:
         weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
         warmup: Part of the steps over which the learning rate rises.
         label_smoothing: Probability spread over all classes.
-        soft_labels: Train on ``data.soft_target`` instead of the class alone (then without smoothing).
         drop_path: Stochastic depth of the last block.
         ema_decay: Decay a step of the moving average of the weights.
     """
 
     architecture: str = "convnextv2_atto"
-    phases: tuple[Phase, ...] = (Phase(112, 16_000, 32), Phase(224, 4_800, 16))
+    phases: tuple[Phase, ...] = (Phase(112, 40_000, 32), Phase(224, 9_600, 16))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
     label_smoothing: float = 0.05
-    soft_labels: bool = False
     drop_path: float = 0.03
     ema_decay: float = 0.995
 
@@ -131,7 +128,6 @@ def fit(
     workers: int = 1,
     threads: int = 1,
     checkpoint: Path | None = None,
-    start: Path | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Fitted:
     """Train on simulated images.
@@ -140,9 +136,8 @@ def fit(
         recipe: What to train.
         workers: Processes that simulate images; the images do not depend on it.
         threads: Threads of the arithmetic; the last bits of the weights depend on it.
-        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict
-            ``weights`` and ``history``: recipe and step of every training so far).
-        start: Checkpoint of an earlier training whose weights this one starts from.
+        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``weights``,
+            ``recipe`` and ``step``).
         progress: Called after every step with (step, steps, loss).
 
     Returns:
@@ -151,11 +146,6 @@ def fit(
     torch.manual_seed(recipe.seed)
     model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASS_NAMES), drop_path=recipe.drop_path)
     model.train()
-    history: list[dict[str, Any]] = []
-    if start is not None:
-        earlier = torch.load(start, weights_only=True)
-        model.load_state_dict(earlier["weights"])
-        history = earlier["history"]
     average = MovingAverage(model, recipe.ema_decay)
     optimiser = make_optimiser(model, recipe)
     began, step, seen = time.monotonic(), 0, 0
@@ -172,10 +162,10 @@ def fit(
                 if progress is not None:
                     progress(step, recipe.steps, losses[-1])
                 if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
-                    save_checkpoint(checkpoint, average.weights, history, recipe, step)
+                    save_checkpoint(checkpoint, average.weights, recipe, step)
     model.load_state_dict(average.weights)
     if checkpoint is not None:
-        save_checkpoint(checkpoint, average.weights, history, recipe, step)
+        save_checkpoint(checkpoint, average.weights, recipe, step)
     logger.info("trained on %d images in %.0f s", seen, time.monotonic() - began)
     return Fitted(model.eval(), seen, time.monotonic() - began, losses)
 
@@ -194,10 +184,7 @@ def _arithmetic_threads(n: int) -> Iterator[None]:
 def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch.images)
-    if recipe.soft_labels:
-        loss = F.cross_entropy(logits.float(), batch.targets)
-    else:
-        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
+    loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -205,10 +192,8 @@ def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batc
     return float(loss.detach())
 
 
-def save_checkpoint(
-    path: Path, weights: dict[str, Tensor], history: list[dict[str, Any]], recipe: Recipe, step: int
-) -> None:
+def save_checkpoint(path: Path, weights: dict[str, Tensor], recipe: Recipe, step: int) -> None:
     """Write a checkpoint under a temporary name, then rename."""
     temporary = path.with_name(path.name + ".part")
-    torch.save({"weights": weights, "history": [*history, {"recipe": asdict(recipe), "step": step}]}, temporary)
+    torch.save({"weights": weights, "recipe": asdict(recipe), "step": step}, temporary)
     os.replace(temporary, path)
