@@ -14,16 +14,16 @@ import os
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet.reference.preprocess import preprocess
-from ionmorphnet.reference.statistics import morans_i
-from ionmorphnet.training.metrics import auc, informative_score, softmax
+import ionmorphnet as imn
+from ionmorphnet.models import DEFAULT_MODEL
+from ionmorphnet.scorers import Scorer, make_scorer
+from ionmorphnet.training.metrics import auc
 
 ROOT = Path(__file__).resolve().parents[1]
-MODEL = ROOT / "python" / "ionmorphnet" / "bundled" / "atto-sim-1"
+MODEL = ROOT / "python" / "ionmorphnet" / "bundled" / DEFAULT_MODEL
 DATA = Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))
 SETS = ("bladder79", "bladder150", "brain96", "barley101")
 STRUCTURED_FROM = 1.5
@@ -40,25 +40,22 @@ def load_set(folder: Path, name: str) -> tuple[list[NDArray[np.float32]], pd.Dat
     return [stack[k] for k in labels["index"]], labels
 
 
-def probabilities(model: Path, images: list[NDArray[np.float32]], config: dict[str, object]) -> NDArray[np.float64]:
-    compiled = openvino.Core().compile_model(str(model / "model.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    port = compiled.output("logits")
-    inputs = np.concatenate([preprocess(image[None], str(config["preprocessing"])) for image in images])
-    logits = np.concatenate([compiled(part)[port] for part in np.array_split(inputs, -(-len(inputs) // 16))])
-    return softmax(logits)
+def scored(images: list[NDArray[np.float32]], scorer: Scorer) -> pd.DataFrame:
+    """score_images of images of different sizes: one call for each image."""
+    frames = [imn.score_images(image, scorer=scorer) for image in images]
+    return pd.concat(frames, ignore_index=True)
 
 
 def evaluate(model: Path, data: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """One row of figures for each set, and the confusion with the first labelling."""
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    classes = np.array(config["classes"])
+    loaded = imn.load_model(model)
+    network, statistic = make_scorer(model=loaded, precision="f32"), make_scorer(scorer="moran")
     rows, confusions = [], {}
     for name in SETS:
         images, labels = load_set(data / "ion_images", name)
-        p = probabilities(model, images, config)
-        score = informative_score(p, config["classes"], config["score"]["classes"])
-        moran = np.array([morans_i(image[None])[0] for image in images], dtype=np.float64)
-        predicted = classes[p.argmax(axis=1)]
+        frame = scored(images, network)
+        score, predicted = frame["score"].to_numpy(), frame["label"].to_numpy()
+        moran = scored(images, statistic)["score"].to_numpy()
         structure = labels["structure"].to_numpy()
         positive = structure >= STRUCTURED_FROM
         accuracies = [(predicted == labels[column]).mean() for column in ("label_a", "label_b")]
@@ -71,7 +68,7 @@ def evaluate(model: Path, data: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFr
                 "spearman": pd.Series(score).corr(labels["structure"], method="spearman"),
                 "spearman_moran": pd.Series(moran).corr(labels["structure"], method="spearman"),
                 "accuracy": float(np.mean(accuracies)),
-                "kept_at_threshold": float((score >= config["threshold"]).mean()),
+                "kept_at_threshold": float((score >= loaded.threshold).mean()),
                 "structured_share": float(positive.mean()),
             }
         )

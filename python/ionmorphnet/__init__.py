@@ -25,6 +25,7 @@ from ionmorphnet.labels import CLASSES
 from ionmorphnet.models import Model, bundled_models, load_model
 from ionmorphnet.peak_list import PeakList
 from ionmorphnet.picking import pick
+from ionmorphnet.scorers import Scorer, make_scorer
 from ionmorphnet.scoring import score_images
 from ionmorphnet.simulation import simulate
 
@@ -38,10 +39,12 @@ __all__ = [
     "IonMorphNetError",
     "Model",
     "PeakList",
+    "Scorer",
     "UnavailableError",
     "bundled_models",
     "candidate_axis",
     "load_model",
+    "make_scorer",
     "open",
     "pick",
     "reference",

@@ -72,16 +72,21 @@ class Model:
         Returns:
             float64 (n, 6), rows summing to 1.
         """
-        shifted = logits.astype(np.float64)
-        shifted -= shifted.max(axis=1, keepdims=True, initial=-np.inf)
-        exponents = np.exp(shifted)
-        total: Float64 = exponents / exponents.sum(axis=1, keepdims=True)
-        return total
+        return softmax(logits)
 
     def score(self, probabilities: Float64) -> Float64:
         """The ranking score of each image, from its class probabilities (n, 6)."""
         score: Float64 = probabilities @ np.asarray(self.weights)
         return score
+
+
+def softmax(logits: npt.NDArray[np.float32]) -> Float64:
+    """Probabilities over the last axis, in float64."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True, initial=-np.inf)
+    exponents = np.exp(shifted)
+    result: Float64 = exponents / exponents.sum(axis=-1, keepdims=True)
+    return result
 
 
 def bundled_models() -> list[str]:

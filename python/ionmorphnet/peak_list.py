@@ -100,7 +100,7 @@ class PeakList:
         Raises:
             ArgumentError: There are no picks to write.
         """
-        from ionmorphnet.simulation.imzml_writer import ImzMLWriter
+        from ionmorphnet.imzml_writer import ImzMLWriter
 
         if self.n_picked == 0:
             raise ArgumentError("no channel was picked: there is nothing to write")

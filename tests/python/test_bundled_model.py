@@ -10,8 +10,9 @@ import openvino
 import pytest
 
 from ionmorphnet import errors
+from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess
-from ionmorphnet.simulation import CLASS_NAMES, simulate_ion_image
+from ionmorphnet.simulation import simulate_ion_image
 
 FOLDER = Path(errors.__file__).parent / "bundled" / "atto-sim-1"
 
@@ -35,9 +36,9 @@ def test_config(config: dict[str, object]) -> None:
     assert config["name"] == FOLDER.name
     assert config["architecture"] == "convnextv2_atto"
     assert config["preprocessing"] in CHANNELS
-    assert config["classes"] == list(CLASS_NAMES)
+    assert config["classes"] == list(CLASSES)
     assert config["score"]["kind"] == "weighted_probabilities"
-    assert list(config["score"]["weights"]) == list(CLASS_NAMES)
+    assert list(config["score"]["weights"]) == list(CLASSES)
     assert 0.0 < config["threshold"] < 1.0
     assert config["licence"] == "Apache-2.0"
     assert config["metrics"]["onnx_against_torch_max_logit_difference"] <= 1e-4
@@ -66,4 +67,4 @@ def test_simulated_classes_are_told_apart(config: dict[str, object]) -> None:
 
 
 def test_empty_images_are_unstructured() -> None:
-    assert CLASS_NAMES[int(logits(np.zeros((1, 1, 224, 224), dtype=np.float32)).argmax())] == "unstructured"
+    assert CLASSES[int(logits(np.zeros((1, 1, 224, 224), dtype=np.float32)).argmax())] == "unstructured"

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from ionmorphnet.errors import ArgumentError
+from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.statistics import morans_i
-from ionmorphnet.simulation import CLASS_NAMES, SimulatedImage, simulate_ion_image
+from ionmorphnet.simulation import SimulatedImage, simulate_ion_image
 from ionmorphnet.simulation.fields import smooth_field, spline_weights
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 
 
 @pytest.fixture(scope="module")
 def by_class() -> dict[str, list[SimulatedImage]]:
-    images: dict[str, list[SimulatedImage]] = {name: [] for name in CLASS_NAMES}
+    images: dict[str, list[SimulatedImage]] = {name: [] for name in CLASSES}
     rng = np.random.default_rng(5)
     for k in range(240):
         simulated = simulate_ion_image(rng, shape=(90, 110), label=k % 6)

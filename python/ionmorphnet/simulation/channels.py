@@ -117,7 +117,7 @@ class Channels:
 
     Attributes:
         mz: float64 (n,), ascending.
-        labels: int64 (n,), index into ``CLASS_NAMES``.
+        labels: int64 (n,), index into ``CLASSES``.
         weights: float32 (n, maps): abundance = weights @ maps, about 1 in bright pixels.
         shape: float32 (n,): shape of the gamma noise.
         limit: float32 (n,): noise below this factor of a bright pixel's mean is not reported.

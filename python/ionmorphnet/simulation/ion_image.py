@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet.errors import ArgumentError
+from ionmorphnet.labels import CLASSES
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import add_artefacts, detect, draw_detection, shapeless
 from ionmorphnet.simulation.fields import Field, fractal_field
 from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates
 
-CLASS_NAMES = ("structured", "weak_structured", "localized", "fragmented", "unstructured", "negative")
 STRUCTURED, WEAK, LOCALIZED, FRAGMENTED, UNSTRUCTURED, NEGATIVE = range(6)
 
 # Share of each class asked for. Faint images of any class may turn out shapeless, so that one gets less.
@@ -27,7 +27,7 @@ class SimulatedImage:
     Attributes:
         image: float32 (H, W), arbitrary intensity units, NaN where nothing was measured.
         mask: bool (H, W), True where measured.
-        label: Index into ``CLASS_NAMES``.
+        label: Index into ``CLASSES``.
         structure: 0 (no meaningful spatial structure) to 3 (clear), from how well the noise-free image shows through.
         expectation: float32 (H, W), the noise-free relative abundance.
     """
@@ -41,7 +41,7 @@ class SimulatedImage:
     @property
     def class_name(self) -> str:
         """Name of the class."""
-        return CLASS_NAMES[self.label]
+        return CLASSES[self.label]
 
     def __repr__(self) -> str:
         """Size, class and structure."""
@@ -187,7 +187,7 @@ def simulate_ion_image(
     Args:
         rng: Source of randomness; the same state gives the same image.
         shape: (H, W) in pixels, each at least 16; drawn from 20 to 300 where None.
-        label: Class to aim at (index into ``CLASS_NAMES``); drawn where None. What turns out too faint to be seen is
+        label: Class to aim at (index into ``CLASSES``); drawn where None. What turns out too faint to be seen is
             labelled unstructured whatever was aimed at.
 
     Returns:
@@ -198,8 +198,8 @@ def simulate_ion_image(
     """
     if shape is not None and (len(shape) != 2 or min(shape) < 16):
         raise ArgumentError(f"shape must be (H, W) with at least 16 pixels a side, got {shape}")
-    if label is not None and not 0 <= label < len(CLASS_NAMES):
-        raise ArgumentError(f"label must be 0 to {len(CLASS_NAMES) - 1}, got {label}")
+    if label is not None and not 0 <= label < len(CLASSES):
+        raise ArgumentError(f"label must be 0 to {len(CLASSES) - 1}, got {label}")
     shape = draw_shape(rng) if shape is None else shape
     wanted = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
     silhouette = draw_silhouette(rng, shape, coverage=(0.12, 0.85) if wanted == NEGATIVE else (0.08, 1.0))

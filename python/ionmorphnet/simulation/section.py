@@ -14,10 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.imzml_writer import ImzMLWriter, Mode, SpectrumType
+from ionmorphnet.labels import CLASSES
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
-from ionmorphnet.simulation.imzml_writer import ImzMLWriter, Mode, SpectrumType
-from ionmorphnet.simulation.ion_image import CLASS_NAMES, FRAGMENTED, UNSTRUCTURED, draw_measured_area
+from ionmorphnet.simulation.ion_image import FRAGMENTED, UNSTRUCTURED, draw_measured_area
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 from ionmorphnet.simulation.spectra import (
     MassError,
@@ -268,7 +269,7 @@ class _Tally:
         return pd.DataFrame(
             {
                 "mz": self.channels.mz,
-                "label": np.array(CLASS_NAMES)[labels],
+                "label": np.array(CLASSES)[labels],
                 "informative": self.channels.informative,
                 "structure": structure.round(3),
                 "region": np.where(labels == UNSTRUCTURED, -1, brightest),

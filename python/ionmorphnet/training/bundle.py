@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from ionmorphnet.errors import FileError
-from ionmorphnet.simulation.ion_image import CLASS_NAMES
+from ionmorphnet.labels import CLASSES
+from ionmorphnet.models import softmax
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import SimulatedImages, loader
 from ionmorphnet.training.export import INPUT_SIZE, OPSET, check_parity, export_onnx, openvino_outputs
-from ionmorphnet.training.metrics import auc, best_threshold, softmax
+from ionmorphnet.training.metrics import auc, best_threshold
 
 PREPROCESSING = "p99-stretch-224"
 MAX_STRUCTURE = 3.0
@@ -42,7 +43,7 @@ def class_weights(labels: NDArray[np.int64], structure: NDArray[np.float32]) -> 
     sum of three classes gives faint images of the whole sample, weak_structured, no more than noise.)
     """
     weights = {}
-    for index, name in enumerate(CLASS_NAMES):
+    for index, name in enumerate(CLASSES):
         of_class = structure[labels == index]
         weights[name] = round(float(of_class.mean()) / MAX_STRUCTURE, 2) if len(of_class) else 0.0
     return weights
@@ -68,7 +69,7 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
         raise FileError(f"{checkpoint}: no such checkpoint")
     state = torch.load(checkpoint, weights_only=True)
     recipe = state["recipe"]
-    model = ConvNeXtV2(recipe["architecture"], num_classes=len(CLASS_NAMES))
+    model = ConvNeXtV2(recipe["architecture"], num_classes=len(CLASSES))
     model.load_state_dict(state["weights"])
     model.eval()
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
         "preprocessing": PREPROCESSING,
         "input": {"name": "image", "channels": 1, "size": INPUT_SIZE},
         "outputs": ["logits"],
-        "classes": list(CLASS_NAMES),
+        "classes": list(CLASSES),
         "score": {"kind": "weighted_probabilities", "weights": weights},
         "threshold": threshold,
         "licence": "Apache-2.0",

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ionmorphnet.simulation.ion_image import CLASS_NAMES
+from ionmorphnet.labels import CLASSES
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import Batch, SimulatedImages, loader
 
@@ -144,7 +144,7 @@ def fit(
         The model and how it went.
     """
     torch.manual_seed(recipe.seed)
-    model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASS_NAMES), drop_path=recipe.drop_path)
+    model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASSES), drop_path=recipe.drop_path)
     model.train()
     average = MovingAverage(model, recipe.ema_decay)
     optimiser = make_optimiser(model, recipe)

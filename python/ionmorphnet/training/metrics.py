@@ -1,26 +1,9 @@
-"""Figures of a classifier, from its logits; numpy only."""
+"""Figures of a score; numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities over the last axis."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    result: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
-    return result
-
-
-def informative_score(
-    probabilities: NDArray[np.float64], classes: Sequence[str], summed: Sequence[str]
-) -> NDArray[np.float64]:
-    """Sum of the probabilities (N, classes) of the classes named in ``summed``, (N,)."""
-    result: NDArray[np.float64] = probabilities[:, [classes.index(name) for name in summed]].sum(axis=1)
-    return result
 
 
 def auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:

@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ionmorphnet._imzml_header import Header
 from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.simulation.imzml_header import Header
 
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["centroid", "profile"]
