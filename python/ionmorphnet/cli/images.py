@@ -39,5 +39,11 @@ def images(file: Path, mz: str, ppm: float | None, tol: float | None, out: Path)
         else:
             with atomic_path(out) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, images=stack, mz=np.asarray(values), mask=ds.mask)
+        empty = [value for value, image in zip(values, stack, strict=True) if not np.nan_to_num(image).any()]
+        if empty:
+            listed = ", ".join(f"{value:.4f}" for value in empty[:5]) + (", ..." if len(empty) > 5 else "")
+            ds_range = "{:.4f} to {:.4f}".format(*ds.mz_range)
+            text = f"{len(empty)} of {len(values)} images hold no signal (m/z {listed}); the file spans {ds_range}"
+            show_warnings([text], name=file.name)
         show_warnings(list(ds.warnings), name=file.name)
     click.echo(f"{out}: {len(values)} images of {stack.shape[1]} x {stack.shape[2]} pixels")
