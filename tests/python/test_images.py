@@ -12,6 +12,7 @@ import pytest
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.images import ion_images, mean_spectrum, mz_windows, tic_image, window_images
+from ionmorphnet.simulation import simulate
 
 SMALL = [
     "12_combined",
@@ -165,3 +166,18 @@ def test_bad_arguments_say_what_is_wrong(barley: Any, arguments: dict[str, Any],
 def test_bad_windows_are_refused(barley: Any, lo: list[float], hi: list[float], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         window_images(barley, lo, hi)
+
+
+def test_compressed_rows_give_the_same_images(tmp_path: Path) -> None:
+    """A compressed spectrum of more bins than a piece holds is read as one piece."""
+    options: dict[str, Any] = {"shape": (12, 15), "n_channels": 40, "mode": "continuous", "spectrum_type": "profile"}
+    stacks = []
+    for zlib in (False, True):
+        path = tmp_path / f"zlib_{zlib}.imzML"
+        simulate(path, n_bins=9000, zlib=zlib, seed=4, **options)
+        with open_dataset(path) as ds:
+            mz, _ = ds.spectrum(0)
+            lo, hi = mz[::7], np.minimum(mz[::7] * (1 + 40e-6), mz[-1])
+            stacks.append(window_images(ds, lo, hi))
+    assert stacks[0].any()
+    assert np.array_equal(stacks[0], stacks[1], equal_nan=True)
