@@ -16,7 +16,7 @@ PICK = "import sys, ionmorphnet as imn; imn.pick(sys.argv[1], top=10, scorer=sys
 
 
 def run(context: Context) -> list[Row]:
-    tiny = context.simulated("memory_tiny", shape=(8, 8), n_channels=20, mode="continuous", seed=1)
+    tiny = context.simulated("memory_tiny", shape=(16, 16), n_channels=20, mode="continuous", seed=1)
     # 250 x 250 pixels x 8,000 channels x 4 bytes = 2.0 GB of intensities.
     large = context.simulated("memory_large", shape=(250, 250), n_channels=8000, mode="continuous", seed=1)
     size = large.with_suffix(".ibd").stat().st_size

@@ -170,7 +170,7 @@ def test_bad_windows_are_refused(barley: Any, lo: list[float], hi: list[float], 
 
 def test_compressed_rows_give_the_same_images(tmp_path: Path) -> None:
     """A compressed spectrum of more bins than a piece holds is read as one piece."""
-    options: dict[str, Any] = {"shape": (12, 15), "n_channels": 40, "mode": "continuous", "spectrum_type": "profile"}
+    options: dict[str, Any] = {"shape": (16, 20), "n_channels": 40, "mode": "continuous", "spectrum_type": "profile"}
     stacks = []
     for zlib in (False, True):
         path = tmp_path / f"zlib_{zlib}.imzML"

@@ -15,7 +15,7 @@ from ionmorphnet.run_output import write_run
 
 @click.command(short_help="Simulate a section, pick its channels, write a report.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out", show_default=True)
-@click.option("--shape", nargs=2, type=click.IntRange(8), default=(100, 120), show_default=True, metavar="H W")
+@click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 120), show_default=True, metavar="H W")
 @click.option("--channels", type=click.IntRange(10), default=600, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=7, show_default=True)
 def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:

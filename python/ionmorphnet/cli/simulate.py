@@ -13,7 +13,7 @@ from ionmorphnet._units import format_bytes
 
 @click.command(short_help="Write a section with known truth.")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.imzML")
-@click.option("--shape", nargs=2, type=click.IntRange(1), default=(100, 100), show_default=True, metavar="H W")
+@click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 100), show_default=True, metavar="H W")
 @click.option("--channels", "n_channels", type=click.IntRange(1), default=2000, show_default=True, metavar="N")
 @click.option("--mode", type=click.Choice(["processed", "continuous"]), default="processed", show_default=True)
 @click.option("--spectrum-type", type=click.Choice(["centroid", "profile"]), default="centroid", show_default=True)
