@@ -15,10 +15,14 @@ MAX_LINES = 500
 
 def _sources(*suffixes: str) -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
-    files = [ROOT / name for name in listed.split("\0") if name] or [
-        p for p in ROOT.rglob("*") if "build" not in p.parts
-    ]
+    files = [ROOT / name for name in listed.split("\0") if name] or _unpacked_files()
     return [path for path in files if path.suffix in suffixes and path.is_file()]
+
+
+def _unpacked_files() -> list[Path]:
+    """Without git (an unpacked source archive): everything but build products and hidden folders."""
+    parts = [(path, path.relative_to(ROOT).parts) for path in ROOT.rglob("*")]
+    return [path for path, names in parts if not any(name.startswith(".") or name == "build" for name in names)]
 
 
 def _included_folders(path: Path) -> set[str]:
