@@ -6,6 +6,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/interruptible.h"
 #include "bindings/register.h"
 #include "io/describe.h"
 #include "io/header.h"
@@ -101,28 +102,28 @@ py::dict parse_header(const std::string& path, const std::string& parser) {
 // [(message, count, first, is_error)]; `progress` gets the number of spectra read, an exception in it stops the work.
 py::list validate(const DatasetHandle& handle, int threads, const std::optional<py::function>& progress) {
   const auto dataset = handle.dataset;
-  std::atomic<bool> cancel{false};
-  io::ValidateOptions options;
-  options.threads = threads;
-  options.cancel = &cancel;
   std::optional<py::error_already_set> raised;
-  if (progress) {
-    options.progress = [&](std::int64_t done) {
-      const py::gil_scoped_acquire acquire;
-      if (raised) return;
-      try {
-        (*progress)(done);
-      } catch (py::error_already_set& error) {
-        raised.emplace(error);
-        cancel = true;
-      }
-    };
-  }
   std::vector<io::Problem> problems;
   try {
     // The workers touch Python only inside of the progress call, which takes the GIL itself.
-    const py::gil_scoped_release release;
-    problems = io::validate(*dataset, options);
+    problems = interruptible([&](std::atomic<bool>& cancel) {
+      io::ValidateOptions options;
+      options.threads = threads;
+      options.cancel = &cancel;
+      if (progress) {
+        options.progress = [&](std::int64_t done) {
+          const py::gil_scoped_acquire acquire;
+          if (raised) return;
+          try {
+            (*progress)(done);
+          } catch (py::error_already_set& error) {
+            raised.emplace(error);
+            cancel = true;
+          }
+        };
+      }
+      return io::validate(*dataset, options);
+    });
   } catch (const Cancelled&) {
     if (!raised) throw;
   }

@@ -57,12 +57,10 @@ score::ScoreCallback python_callback(const py::function& callable, const score::
   });
   return [held, info](const float* input, std::int64_t n, float* out) {
     const py::gil_scoped_acquire acquire;
-    const py::capsule not_owned(input, [](void*) {});
-    py::array_t<float> view(
-        {py::ssize_t{n}, py::ssize_t{info.channels}, py::ssize_t{info.height}, py::ssize_t{info.width}}, input,
-        not_owned);
-    view.attr("setflags")(py::arg("write") = false);
-    take_result((*held)(view), n, info.n_outputs, out);
+    // A copy: the callable may keep its batches, and the buffer is used again.
+    const py::array_t<float> batch(
+        {py::ssize_t{n}, py::ssize_t{info.channels}, py::ssize_t{info.height}, py::ssize_t{info.width}}, input);
+    take_result((*held)(batch), n, info.n_outputs, out);
   };
 }
 

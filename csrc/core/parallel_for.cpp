@@ -1,9 +1,12 @@
 #include "core/parallel_for.h"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -13,6 +16,11 @@ namespace imn {
 
 int thread_count(int requested) {
   if (requested > 0) return requested;
+#ifdef __linux__
+  // A batch job may be allowed a few of the machine's cores only; hardware_concurrency() counts them all.
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+#endif
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
@@ -48,7 +56,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads,
   // The caller works too; if a thread cannot be started, those that run finish the work.
   try {
     for (int w = 1; w < workers; ++w) pool.emplace_back(run, w);
-  } catch (const std::system_error&) {
+  } catch (...) {
   }
   run(0);
   for (auto& thread : pool) thread.join();

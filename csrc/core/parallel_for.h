@@ -1,4 +1,4 @@
-// Data parallelism with exception transport. All threads of the library are started here or in pipeline/.
+// Data parallelism with exception transport.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,7 @@
 
 namespace imn {
 
-// Number of worker threads: `requested` if positive, else the hardware's (at least 1).
+// Number of worker threads: `requested` if positive, else as many as this process may run on (at least 1).
 int thread_count(int requested);
 
 // Calls body(begin, end, worker) over [0, n) in chunks of at most `grain`; worker is in [0, thread_count(threads)).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -134,6 +135,16 @@ class Dataset:
         return list(self._native.z_planes)
 
     @property
+    def plane_z(self) -> int | None:
+        """z of the plane that this dataset was made for by :meth:`plane`; None for a whole file."""
+        return self._plane
+
+    @property
+    def open_options(self) -> dict[str, Any]:
+        """How the file was opened: strict, duplicates, spectrum_type, repair."""
+        return {name: self._options[name] for name in ("strict", "duplicates", "spectrum_type", "repair")}
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
         """Measured pixels, (height, width) bool.
 
@@ -237,8 +248,12 @@ class Dataset:
         return self.n_spectra
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles path and options; the files are opened again on the other side."""
-        return _reopen, (self._options, self._plane, self.closed)
+        """Pickles absolute paths and options; the files are opened again on the other side."""
+        options = dict(self._options)
+        for name in ("path", "ibd_path"):
+            if options.get(name):
+                options[name] = os.path.abspath(options[name])
+        return _reopen, (options, self._plane, self.closed)
 
     def __repr__(self) -> str:
         """One line: path, size, kind."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ionmorphnet.dataset import Dataset
 
 PathLike = str | os.PathLike[str]
-_REPORT_IMAGES = 500
 _IMAGE_BYTES_AT_A_TIME = 256 << 20
+_REPORT_IMAGE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class PeakList:
     def ion_images(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.float32]:
         """Ion images of picks ``first`` to ``last`` (exclusive), windows as scored.
 
+        Args:
+            first: Position of the first pick, 0 = best.
+            last: Position behind the last one; None: to the end. All of them are in memory at once.
+
         Returns:
             float32 (n, H, W), NaN = not measured.
         """
@@ -77,7 +81,14 @@ class PeakList:
         return window_images(self.dataset, picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy())
 
     def to_csv(self, path: PathLike) -> None:
-        """Writes the picks as CSV (UTF-8, full precision)."""
+        """Writes the picks as CSV (UTF-8, full precision).
+
+        Args:
+            path: The CSV file.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
         with atomic_path(path) as temporary:
             self.to_frame().to_csv(temporary, index=False)
 
@@ -134,8 +145,7 @@ class PeakList:
             },
             index=[f"{y}_{x}" for y, x in measured],
         )
-        var = picks.set_index(picks["mz"].map("{:.6f}".format))
-        var.index.name = None
+        var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
         # AnnData writes plain strings; pandas' missing labels become empty.
         var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
         table = anndata.AnnData(X=self._pixel_matrix(picks), obs=obs, var=var)
@@ -144,17 +154,29 @@ class PeakList:
         return table
 
     def report(self, path: PathLike) -> None:
-        """Writes a self-contained HTML report: ranked images, mean spectrum, TIC, run facts."""
-        from ionmorphnet.report import ReportData, write_report
+        """Writes a self-contained HTML report: ranked images, mean spectrum, TIC, run facts.
+
+        As many of the best picks are pictured as their images take at most 1 GiB of memory, 500 at most.
+
+        Args:
+            path: The HTML file.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        from ionmorphnet.report import MAX_PICTURES, ReportData, write_report
 
         ds = self.dataset
+        pictured = min(MAX_PICTURES, max(1, _REPORT_IMAGE_BYTES // (4 * ds.shape[0] * ds.shape[1])))
+        plane = self.run["input"]["z"]
+        title = os.path.basename(ds.path) + ("" if plane is None else f" z={plane}")
         mean_mz, mean_intensity = ds.mean_spectrum()
         write_report(
             path,
             ReportData(
-                title=os.path.basename(ds.path),
+                title=title,
                 frame=self.to_frame(),
-                images=self.ion_images(0, _REPORT_IMAGES),
+                images=self.ion_images(0, pictured),
                 all_scores=self.all_scores,
                 mean_mz=mean_mz,
                 mean_intensity=mean_intensity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import operator
 import os
 import platform
 import time
@@ -75,10 +76,7 @@ def pick(
         UnavailableError: The scorer or device is not there.
     """
     limit = parse_bytes(memory_limit)
-    if top is not None and top < 1:
-        raise ArgumentError(f"top must be at least 1, not {top}")
-    if min_score is not None and not np.isfinite(min_score):
-        raise ArgumentError("min_score must be a finite number")
+    top, min_score = _checked_cut(top, min_score)
     started = time.perf_counter()
     clock: dict[str, float] = {}
 
@@ -106,7 +104,7 @@ def pick(
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    all_scores, kept = _ranked(channels, ready.frame(outputs), top, cut)
+    all_scores, kept = _ranked(channels, ready.frame(outputs), ready.name, top, cut)
     run = _run_record(ds, ready, channels, clock, loop)
     run["parameters"] = {
         "top": top,
@@ -128,6 +126,26 @@ def pick(
     )
 
 
+def _checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, float | None]:
+    """The cut as an int and a float, before any work is done."""
+    if top is not None:
+        try:
+            top = operator.index(top)
+        except TypeError:
+            raise ArgumentError(f"top must be a whole number, not {top!r}") from None
+        if top < 1:
+            raise ArgumentError(f"top must be at least 1, not {top}")
+        top = min(top, 2**62)
+    if min_score is not None:
+        try:
+            min_score = float(min_score)
+        except (TypeError, ValueError):
+            raise ArgumentError(f"min_score must be a number, not {min_score!r}") from None
+        if not np.isfinite(min_score):
+            raise ArgumentError("min_score must be a finite number")
+    return top, min_score
+
+
 def _lap(started: float, clock: dict[str, float]) -> float:
     return time.perf_counter() - started - sum(clock.values())
 
@@ -147,6 +165,8 @@ def _resolve_axis(
             )
         return candidate_axis(ds, kind=_axis_kind(axis or "auto"), threads=threads)
     if isinstance(axis, CandidateAxis):
+        if ppm is not None or tol is not None:
+            raise ArgumentError("a CandidateAxis has its own windows; leave ppm and tol out")
         return axis
     return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
 
@@ -159,13 +179,14 @@ def _axis_kind(text: str) -> AxisKind:
 
 
 def _ranked(
-    channels: CandidateAxis, scores: pd.DataFrame, top: int | None, min_score: float | None
+    channels: CandidateAxis, scores: pd.DataFrame, scorer: str, top: int | None, min_score: float | None
 ) -> tuple[pd.DataFrame, int]:
     order = _core.rank_scores(scores["score"].to_numpy(np.float64))
     frame = pd.DataFrame({"mz": channels.mz, "mz_lo": channels.mz_lo, "mz_hi": channels.mz_hi})
     frame = pd.concat([frame, scores], axis=1).iloc[order].reset_index(drop=True)
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame["frequency"] = channels.frequency[order]
+    frame["scorer"] = pd.array([scorer] * len(frame), dtype="string")  # scales differ between scorers
     kept = _core.cut_ranked(frame["score"].to_numpy(np.float64), top, min_score)
     return frame, kept
 
@@ -179,12 +200,17 @@ def _run_record(
         "input": {
             "path": str(ds.path),
             "ibd_path": str(ds.ibd_path),
+            "z": ds.plane_z,
+            "uuid": ds.declared.get("uuid"),
             "n_spectra": ds.n_spectra,
             "height": ds.shape[0],
             "width": ds.shape[1],
             "mode": ds.mode,
             "spectrum_type": ds.spectrum_type,
             "pixel_size_um": ds.pixel_size_um,
+            "coordinate_origin": list(ds.coordinate_origin),
+            "coordinate_step": list(ds.coordinate_step),
+            "opened_with": ds.open_options,
             "warnings": list(ds.warnings),
         },
         "scorer": scorer.name,

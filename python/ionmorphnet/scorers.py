@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.models import Model, load_model
 
@@ -37,6 +38,7 @@ class Scorer:
         device: ``cpu``.
         precision: What is really used: ``f32`` or ``bf16``.
         model: The model; None for a classical score.
+        made_in: Process id; a network does not survive a fork.
         native: The native network; None for a classical score.
     """
 
@@ -45,6 +47,13 @@ class Scorer:
     precision: str
     model: Model | None
     native: Any = None
+    made_in: int = field(default_factory=os.getpid, repr=False)
+
+    def __reduce__(self) -> Any:
+        """A running network stays in its process; scorers without one pickle as they are."""
+        if self.native is not None:
+            raise TypeError("a Scorer with a network does not pickle: call make_scorer in the worker")
+        return Scorer, (self.name, self.device, self.precision, self.model)
 
     @property
     def description(self) -> str:
@@ -57,6 +66,8 @@ class Scorer:
         """The keyword arguments that tell the native loop what to run."""
         if self.model is None:
             return {"statistic": self.name}
+        if self.name == "openvino" and self.made_in != os.getpid():
+            raise UnavailableError(_FORKED)
         return {"scorer": self.native, "preprocess_id": self.model.preprocessing}
 
     def frame(self, outputs: Float32) -> pd.DataFrame:
@@ -66,6 +77,9 @@ class Scorer:
             columns["label"] = pd.array([pd.NA] * len(outputs), dtype="string")
             columns.update({name: np.full(len(outputs), np.nan) for name in PROBABILITY_COLUMNS})
             return pd.DataFrame(columns)
+        bad = ~np.isfinite(outputs).all(axis=1)
+        if bad.any():
+            raise IonMorphNetError(f"scorer '{self.name}': outputs of image {int(bad.argmax())} are not finite")
         probabilities = self.model.probabilities(outputs[:, : len(CLASSES)])
         labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
         columns = {"score": self.model.score(probabilities), "label": pd.array(labels, dtype="string")}
@@ -98,9 +112,11 @@ def make_scorer(
         FileError: The model cannot be used.
     """
     if isinstance(scorer, Scorer):
-        if model is not None:
-            raise ArgumentError("a Scorer brings its own model; leave model out")
+        if model is not None or device != "auto" or precision != "auto":
+            raise ArgumentError("a Scorer brings its own model, device and precision; leave them out")
         return scorer
+    if not isinstance(scorer, str) and not callable(scorer):
+        raise ArgumentError(f"scorer must be a name, a callable or a Scorer, not {scorer!r}")
     _check_device(device)
     if precision not in _PRECISIONS:
         raise ArgumentError(f"precision must be one of {', '.join(_PRECISIONS)}, not '{precision}'")
@@ -117,12 +133,39 @@ def make_scorer(
         channels = _core.preprocess_channels(loaded.preprocessing)
         native = _core.callback_scorer(scorer, channels, 224, 224, len(CLASSES), _CALLBACK_BATCH)
         return Scorer(name="callback", device="cpu", precision="f32", model=loaded, native=native)
-    native = _core.openvino_scorer(str(loaded.onnx_path), precision=precision, threads=threads)
+    if _started_before_fork:
+        raise UnavailableError(_FORKED)
+    native = _start_openvino(str(loaded.onnx_path), precision=precision, threads=threads)
     info = native.info
     return Scorer(name=info["name"], device=info["device"], precision=info["precision"], model=loaded, native=native)
 
 
+_FORKED = (
+    "OpenVINO was started before this process was forked and would hang here: "
+    "start workers with multiprocessing's 'spawn' or 'forkserver' method"
+)
+_started = False
+_started_before_fork = False
+
+
+def _start_openvino(path: str, *, precision: str, threads: int) -> Any:
+    global _started
+    _started = True
+    return _core.openvino_scorer(path, precision=precision, threads=threads)
+
+
+def _after_fork() -> None:
+    global _started_before_fork
+    _started_before_fork = _started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _check_device(device: str) -> None:
+    if not isinstance(device, str):
+        raise ArgumentError(f"device must be a name such as 'cpu', not {device!r}")
     if device in ("auto", "cpu"):
         return
     if device == "cuda" or device.startswith("cuda:"):

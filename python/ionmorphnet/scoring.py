@@ -31,8 +31,9 @@ def score_images(
     """Scores ion images by their spatial morphology.
 
     Args:
-        images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN = not measured.
-        mask: (H, W), non-zero = measured, for all images; None: every pixel that is not NaN is measured.
+        images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN (and what a numpy
+            masked array hides) = not measured; infinite values count as the largest finite ones.
+        mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
         model: Bundled name, model folder or loaded Model; None: the default model.
         scorer: ``"auto"``, ``"openvino"``, ``"moran"``, or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
         device: ``"auto"`` or ``"cpu"``.
@@ -49,6 +50,8 @@ def score_images(
         FileError: The model cannot be used.
         UnavailableError: The scorer or device is not there.
     """
+    if isinstance(images, np.ma.MaskedArray):
+        images = np.ma.filled(images.astype(np.float64), np.nan)
     stack = np.asarray(images)
     if stack.ndim == 2:
         stack = stack[np.newaxis]
@@ -59,12 +62,16 @@ def score_images(
     measured = None
     if mask is not None:
         measured = np.asarray(mask)
+        if measured.dtype.kind not in "fiub":
+            raise ArgumentError(f"mask must be boolean or numbers, not {measured.dtype}")
         if measured.shape != stack.shape[1:]:
             raise ArgumentError(f"mask has shape {measured.shape}, the images {stack.shape[1:]}")
-        measured = (measured != 0).astype(np.uint8)
+        measured = (np.nan_to_num(measured) != 0).astype(np.uint8)
+    with np.errstate(over="ignore"):  # infinite values are taken as the largest finite ones
+        stack = stack.astype(np.float32, copy=False)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
     outputs, _ = _core.score_stack(
-        stack.astype(np.float32, copy=False),
+        stack,
         measured,
         threads=threads,
         progress=progress,

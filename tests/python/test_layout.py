@@ -14,7 +14,10 @@ MAX_LINES = 500
 
 
 def _sources(*suffixes: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    except FileNotFoundError:  # no git on this machine
+        listed = ""
     files = [ROOT / name for name in listed.split("\0") if name] or _unpacked_files()
     return [path for path in files if path.suffix in suffixes and path.is_file()]
 
