@@ -8,6 +8,10 @@ IMN_WERROR ?= OFF
 DEMO_OUT ?= demo-out
 
 bin := $(VENV)/bin
+# Stamps of what has been installed; a build with other warning flags is another build.
+base := $(VENV)/.base-werror-$(IMN_WERROR)
+dev := $(VENV)/.dev-werror-$(IMN_WERROR)
+bench_env := $(VENV)/.bench-werror-$(IMN_WERROR)
 pip := $(bin)/python -m pip --disable-pip-version-check
 build_requires := scikit-build-core pybind11 cmake ninja openvino
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
@@ -18,40 +22,40 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 
 .PHONY: demo test lint format bench clean
 
-demo: $(VENV)/.base
+demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
 
-test: $(VENV)/.dev
+test: $(dev)
 	$(bin)/python -m pytest
 
-lint: $(VENV)/.dev
+lint: $(dev)
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/clang-format --dry-run -Werror $(cxx_sources)
 
-format: $(VENV)/.dev
+format: $(dev)
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
 	$(bin)/clang-format -i $(cxx_sources)
 
-bench: $(VENV)/.bench
+bench: $(bench_env)
 	$(bin)/python -m benchmarks
 
 $(VENV)/bin/python:
 	PYTHON="$(PYTHON)" scripts/system_packages.sh
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: $(native) | $(VENV)/bin/python
+$(base): $(native) | $(VENV)/bin/python
 	$(pip) install -q -c constraints.txt $(build_requires)
 	$(install) .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.base
+$(dev): $(base)
 	$(install) '.[dev]'
 	touch $@
 
-$(VENV)/.bench: $(VENV)/.base
+$(bench_env): $(base)
 	$(install) '.[bench]'
 	touch $@
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.labels import PROBABILITY_COLUMNS
 
 CONTRACT = ["rank", "mz", "mz_lo", "mz_hi", "score", "label", *PROBABILITY_COLUMNS]
@@ -90,6 +92,8 @@ def test_a_given_list(section: Path) -> None:
         for bad in ({"ppm": 5, "tol": 0.1}, {}, {"ppm": -1}):
             with pytest.raises(imn.ArgumentError):
                 imn.pick(ds, axis=some, scorer="moran", top=3, **bad)
+        with pytest.raises(imn.ArgumentError, match="its own windows"):
+            imn.pick(ds, axis=imn.candidate_axis(ds), ppm=5, scorer="moran", top=3)
         with pytest.raises(imn.ArgumentError, match="m/z list"):
             imn.pick(ds, ppm=5, scorer="moran", top=3)
 
@@ -144,7 +148,20 @@ def test_interrupt_stops_and_the_next_pick_works(section: Path) -> None:
     assert len(imn.pick(section, top=3)) == 3
 
 
-@pytest.mark.parametrize("bad", [{"top": 0}, {"min_score": float("nan")}, {"memory_limit": "much"}, {"axis": "x"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"top": 0},
+        {"top": 2.5},
+        {"top": "3"},
+        {"min_score": float("nan")},
+        {"min_score": "a"},
+        {"memory_limit": "much"},
+        {"axis": "x"},
+        {"scorer": None},
+        {"device": None},
+    ],
+)
 def test_arguments_that_cannot_be_meant(section: Path, bad: dict) -> None:
     with pytest.raises(imn.ArgumentError):
         imn.pick(section, **{"top": 3, "scorer": "moran", **bad})
@@ -156,3 +173,32 @@ def test_public_names_that_are_not_there_yet_say_so() -> None:
             getattr(imn, name)
     with pytest.raises(AttributeError, match="no attribute"):
         _ = imn.nonsense
+
+
+def test_the_record_says_how_the_file_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "planes.imzML"
+    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+        for z in (1, 2):
+            for x in range(1, 7):
+                for y in range(1, 6):
+                    writer.add(x + 10, y, [100.0, 200.0], [x * z, y], z=z)
+    with imn.open(path, duplicates="sum") as ds:
+        with pytest.raises(imn.ArgumentError, match="2 z planes"):
+            imn.pick(ds, top=1, scorer="moran")
+        peaks = imn.pick(ds.plane(2), top=10**30, scorer="moran")
+    record = peaks.run["input"]
+    assert record["z"] == 2
+    assert record["coordinate_origin"] == [11, 1, 1]
+    assert record["opened_with"]["duplicates"] == "sum"
+    assert record["uuid"]
+    assert list(peaks.to_frame()["scorer"]) == ["moran", "moran"]
+
+
+def test_a_dataset_pickles_from_any_folder(section: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(section.parent)
+    with imn.open(section.name) as ds:
+        pickled = pickle.dumps(ds)
+        shape = ds.shape
+    monkeypatch.chdir(tmp_path)
+    with pickle.loads(pickled) as again:
+        assert again.shape == shape

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -129,3 +134,62 @@ def test_an_exception_of_progress_stops_the_work(images: np.ndarray) -> None:
     with pytest.raises(KeyboardInterrupt):
         imn.score_images(np.tile(images, (30, 1, 1)), progress=stop)
     assert len(imn.score_images(images)) == len(images)
+
+
+def test_a_masked_array_hides_what_was_not_measured(images: np.ndarray) -> None:
+    mask = np.ones(images.shape[1:], bool)
+    mask[:, :9] = False
+    hidden = np.ma.masked_array(images, mask=np.broadcast_to(~mask, images.shape))
+    expected = imn.score_images(images, mask, scorer="moran")["score"]
+    assert np.array_equal(imn.score_images(hidden, scorer="moran")["score"], expected)
+    with_nan = np.where(mask, 1.0, np.nan)
+    assert np.array_equal(imn.score_images(images, with_nan, scorer="moran")["score"], expected)
+    with pytest.raises(imn.ArgumentError, match="mask must be"):
+        imn.score_images(images, np.full(images.shape[1:], "x"), scorer="moran")
+
+
+def test_outputs_that_are_not_finite_are_refused(images: np.ndarray) -> None:
+    def broken(batch: np.ndarray) -> np.ndarray:
+        logits = np.zeros((len(batch), 6), np.float32)
+        logits[2] = np.nan
+        return logits
+
+    with pytest.raises(imn.IonMorphNetError, match="image 2 are not finite"):
+        imn.score_images(images, scorer=broken)
+
+
+def test_a_scorer_serves_many_calls_and_brings_its_own_settings(images: np.ndarray) -> None:
+    scorer = imn.make_scorer(precision="f32")
+    first = imn.score_images(images, scorer=scorer)
+    assert np.array_equal(first["score"], imn.score_images(images, scorer=scorer)["score"])
+    for more in ({"precision": "f32"}, {"device": "cpu"}, {"model": scorer.model}):
+        with pytest.raises(imn.ArgumentError, match="leave them out"):
+            imn.score_images(images, scorer=scorer, **more)
+    with pytest.raises(TypeError, match="does not pickle"):
+        pickle.dumps(scorer)
+    assert pickle.loads(pickle.dumps(imn.make_scorer(scorer="moran"))).name == "moran"
+
+
+FORKED = """
+import os, numpy as np, ionmorphnet as imn
+images = np.random.default_rng(0).random((2, 9, 9))
+used = imn.make_scorer()
+imn.score_images(images, scorer=used)
+if os.fork() == 0:
+    for scorer in (used, "auto"):
+        try:
+            imn.score_images(images, scorer=scorer)
+        except imn.UnavailableError as error:
+            assert "spawn" in str(error)
+        else:
+            os._exit(1)
+    imn.score_images(images, scorer="moran")
+    os._exit(0)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_network_after_a_fork_is_an_error_instead_of_a_hang() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, check=False)
+    assert done.returncode == 0
