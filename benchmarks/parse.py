@@ -58,8 +58,8 @@ def _pyimzml(path: Path) -> object:
 def _imzy(path: Path) -> object:
     import imzy
 
-    shutil.rmtree(path.parent / ".icache", ignore_errors=True)
-    shutil.rmtree(path.with_suffix(".icache"), ignore_errors=True)
+    for cache in path.parent.glob("*.icache"):  # imzy would read its own index instead of the XML
+        shutil.rmtree(cache) if cache.is_dir() else cache.unlink()
     logging.disable(logging.WARNING)
     try:
         return imzy.get_reader(path)
