@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from pyimzml.ImzMLParser import ImzMLParser
 
 import ionmorphnet as imn
+from ionmorphnet.cli import cli
+from ionmorphnet.cli.simulate import simulate as command
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedSection, simulate
@@ -270,3 +274,71 @@ def test_a_given_length_allows_any_resolving_power(tmp_path: Path) -> None:
         n_bins=500,
     )
     assert spectra(section)[1][0][0].size == 500
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Receives the options that the command gives to the function."""
+    seen: dict[str, object] = {}
+
+    def note(path: Path, **options: object) -> SimulatedSection:
+        seen.update(options)
+        return simulate(path, shape=(16, 16), n_channels=20)
+
+    monkeypatch.setattr(imn, "simulate", note)
+    return seen
+
+
+def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object]) -> None:
+    given = (
+        "--shape 40 30 --channels 90 --n-informative 12 --mz-range 200 600.5 --jitter-ppm 1 --drift-ppm 3 "
+        "--min-gap-ppm 20 --close-pairs 5 --noise-peaks 0 --resolving-power 5000 --n-bins 700 --outline "
+        "--mode continuous --spectrum-type profile --pixel-size-um 12 --zlib --seed 4"
+    )
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *given.split()], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert passed == {
+        "shape": (40, 30),
+        "n_channels": 90,
+        "n_informative": 12,
+        "mz_range": (200.0, 600.5),
+        "jitter_ppm": 1.0,
+        "drift_ppm": 3.0,
+        "min_gap_ppm": 20.0,
+        "close_pairs": 5,
+        "noise_peaks_per_pixel": 0.0,
+        "resolving_power": 5000.0,
+        "n_bins": 700,
+        "outline": True,
+        "mode": "continuous",
+        "spectrum_type": "profile",
+        "pixel_size_um": 12.0,
+        "zlib": True,
+        "seed": 4,
+        "progress": None,  # no terminal
+    }
+
+
+def test_command_has_the_defaults_of_the_function(tmp_path: Path, passed: dict[str, object]) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    defaults = {name: p.default for name, p in inspect.signature(simulate).parameters.items()}
+    assert passed == {name: defaults[name] for name in set(defaults) - {"path", "baseline"}}
+
+
+def test_command_states_the_measured_grid(tmp_path: Path) -> None:
+    options = ["--shape", "40", "60", "--channels", "20", "--outline", "--seed", "1"]
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *options], catch_exceptions=False)
+    with imn.open(tmp_path / "s.imzML") as ds:
+        height, width = ds.shape
+        assert f"{height} x {width} pixels ({ds.mask.sum()} measured), 20 channels, seed 1" in done.output
+    assert (height, width) != (40, 60)
+
+
+@pytest.mark.parametrize("name", ["simulate", "demo"])
+def test_commands_refuse_a_negative_seed(tmp_path: Path, name: str) -> None:
+    out = ["-o", str(tmp_path / "demo")] if name == "demo" else [str(tmp_path / "s.imzML")]
+    done = CliRunner().invoke(cli, [name, *out, "--seed", "-1"])
+    assert done.exit_code == 2
+    assert "-1 is not in the range x>=0" in done.output
+    assert not list(tmp_path.iterdir())
