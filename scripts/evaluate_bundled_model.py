@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import ionmorphnet as imn
+from ionmorphnet._files import atomic_path
 from ionmorphnet.models import DEFAULT_MODEL
 from ionmorphnet.scorers import Scorer, make_scorer
 from ionmorphnet.training.metrics import auc
@@ -93,7 +94,8 @@ def main() -> None:
             str(name): {key: None if pd.isna(value) else round(float(value), 4) for key, value in row.items()}
             for name, row in table.iterrows()
         }
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

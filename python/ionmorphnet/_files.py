@@ -15,21 +15,20 @@ from ionmorphnet.errors import FileError
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and move it to ``path`` when the block succeeds.
+def temporary_beside(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The file that ``path`` means, and a name to write it under first.
 
-    A block that fails or is interrupted leaves ``path`` as it was and removes the temporary file. The temporary name is
-    unique, so concurrent writers do not meet, and it keeps the suffix, because some writers choose the format by it.
+    The temporary name is unique, so concurrent writers do not meet, and it keeps the suffix, because some writers
+    choose the format by it.
 
     Args:
-        path: The file to write. Through a symbolic link the file it points to is replaced, not the link.
+        path: The file to write. Through a symbolic link it is the file the link points to.
 
-    Yields:
-        Path in the same folder (a rename across file systems is not atomic). The block must create a file there.
+    Returns:
+        ``(target, temporary)`` in the same folder (a rename across file systems is not atomic); neither is created.
 
     Raises:
-        FileError: The folder does not exist, ``path`` is a folder, or the file cannot be written or moved into place.
+        FileError: The folder does not exist, or ``path`` is a folder.
     """
     shown = Path(path)
     target = shown.resolve() if shown.is_symlink() else shown
@@ -37,7 +36,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileError(f"{shown}: is a folder, a file name is needed")
     if not target.parent.is_dir():
         raise FileError(f"{shown}: the folder {target.parent} does not exist")
-    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
+    return target, target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and move it to ``path`` when the block succeeds.
+
+    A block that fails or is interrupted leaves ``path`` as it was and removes the temporary file.
+
+    Args:
+        path: The file to write. Through a symbolic link the file it points to is replaced, not the link.
+
+    Yields:
+        The temporary path, see :func:`temporary_beside`. The block must create a file there.
+
+    Raises:
+        FileError: The folder does not exist, ``path`` is a folder, or the file cannot be written or moved into place.
+    """
+    shown = Path(path)
+    target, temporary = temporary_beside(shown)
     try:
         yield temporary
         os.replace(temporary, target)

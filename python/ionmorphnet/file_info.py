@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from ionmorphnet import _core
 from ionmorphnet.errors import FileError
 from ionmorphnet.paths import PathLike, utf8_path
 
-__all__ = ["FileInfo", "read_info"]
+__all__ = ["FileInfo", "declared_checksums", "read_info"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,17 @@ def _integer(text: str | None) -> int | None:
         return None if text is None else int(float(text))
     except (ValueError, OverflowError):
         return None
+
+
+def declared_checksums(declared: Mapping[str, str]) -> dict[str, str]:
+    """Checksums of the ibd file by algorithm (``md5``, ``sha1``, ``sha256``), lower case.
+
+    Args:
+        declared: what the head of the file declares, as :attr:`~ionmorphnet.dataset.Dataset.declared`.
+    """
+    return {
+        name: declared[f"ibd_{name}"].strip().lower() for name in ("md5", "sha1", "sha256") if f"ibd_{name}" in declared
+    }
 
 
 def read_info(path: PathLike, *, ibd_path: PathLike | None = None) -> FileInfo:
@@ -90,9 +102,5 @@ def read_info(path: PathLike, *, ibd_path: PathLike | None = None) -> FileInfo:
         software=listed("software"),
         other_arrays=listed("other_arrays"),
         uuid=declared.get("uuid"),
-        checksums={
-            name: declared[f"ibd_{name}"].strip().lower()
-            for name in ("md5", "sha1", "sha256")
-            if f"ibd_{name}" in declared
-        },
+        checksums=declared_checksums(declared),
     )

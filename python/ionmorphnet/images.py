@@ -93,6 +93,10 @@ def window_images(ds: Dataset, lo: npt.ArrayLike, hi: npt.ArrayLike, *, threads:
 
     Returns:
         float32 (n, H, W), NaN where nothing was measured.
+
+    Raises:
+        ArgumentError: bounds that do not fit each other, or the file holds several z planes (take ``ds.plane(z)``).
+        FileError: a spectrum cannot be read.
     """
     _require_one_plane(ds)
     lower, upper = np.asarray(lo, dtype=np.float64), np.asarray(hi, dtype=np.float64)
@@ -112,6 +116,10 @@ def mean_spectrum(ds: Dataset, *, ppm: float | None = None, threads: int = 0) ->
     Returns:
         ``(mz, intensity)``, float64, equal lengths: the shared axis of a continuous file; the non-empty bins of a
         processed one.
+
+    Raises:
+        ArgumentError: ``ppm`` is not finite and positive, or ``threads`` is negative.
+        FileError: a spectrum cannot be read.
     """
     if ppm is not None and not (np.isfinite(ppm) and ppm > 0):
         raise ArgumentError(f"ppm must be finite and positive, not {ppm}")
@@ -122,11 +130,16 @@ def mean_spectrum(ds: Dataset, *, ppm: float | None = None, threads: int = 0) ->
 def tic_image(ds: Dataset, *, threads: int = 0) -> npt.NDArray[np.float32]:
     """Total ion current: the sum of all intensities of each pixel.
 
+    Args:
+        ds: the section; one z plane.
+        threads: worker threads, 0 = all. The result does not depend on it.
+
     Returns:
         float32 (H, W), NaN where nothing was measured.
 
     Raises:
-        ArgumentError: the file holds several z planes (take ``ds.plane(z)``).
+        ArgumentError: the file holds several z planes (take ``ds.plane(z)``), or ``threads`` is negative.
+        FileError: a spectrum cannot be read.
     """
     _require_one_plane(ds)
     image: npt.NDArray[np.float32] = _core.tic_image(ds._native, threads=_checked(threads))

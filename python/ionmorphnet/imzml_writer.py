@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 import zlib as zlib_module
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -17,6 +19,7 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ionmorphnet._files import temporary_beside
 from ionmorphnet._imzml_header import Header
 from ionmorphnet.errors import ArgumentError, FileError
 
@@ -24,13 +27,14 @@ Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["centroid", "profile"]
 
 _SPECTRA_PER_WRITE = 4096
+_LARGEST_POSITION = 2**31 - 1
 
 
 class ImzMLWriter:
     """Writes ``<stem>.imzML`` and ``<stem>.ibd``; a context manager.
 
     Leaving the block normally completes the files; leaving it by an exception removes everything written and leaves
-    an older pair of the same name untouched.
+    an older pair of the same name untouched. A writer that is neither closed nor discarded leaves nothing either.
 
     Example:
         with ImzMLWriter("section.imzML", mode="processed", spectrum_type="centroid") as writer:
@@ -63,7 +67,7 @@ class ImzMLWriter:
 
         Raises:
             ArgumentError: An argument cannot be meant.
-            FileError: The files cannot be created.
+            FileError: The files cannot be created, or one of the names is a folder.
         """
         self.path = Path(path)
         if self.path.suffix.lower() != ".imzml":
@@ -84,19 +88,18 @@ class ImzMLWriter:
         self._zlib = zlib
         self._uuid = uuid4() if uuid is None else uuid
         self._records: list[NDArray[np.int64]] = []
-        self._axis: NDArray[np.float64] | None = None
+        self._axis: NDArray[np.floating] | None = None
         self._axis_record = (0, 0, 0)
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._offset = 0
-        self._open_files: list[BinaryIO] = []
-        marker = f".{os.getpid()}.part"
-        self._imzml_part = self.path.with_name(f".{self.path.name}{marker}")
-        self._ibd_part = self.path.with_name(f".{self.ibd_path.name}{marker}")
+        self._imzml_target, self._imzml_part = temporary_beside(self.path)
+        self._ibd_target, self._ibd_part = temporary_beside(self.ibd_path)
         try:
             self._ibd: BinaryIO = self._ibd_part.open("wb")
         except OSError as error:
             raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._done = False
+        # Alive until the files are complete or removed; also runs for a writer that nobody holds any more.
+        self._remove = weakref.finalize(self, _remove_parts, self._ibd, (self._ibd_part, self._imzml_part))
         self._put(self._uuid.bytes)
 
     @property
@@ -110,19 +113,20 @@ class ImzMLWriter:
         Args:
             x: Column of the pixel, from 1.
             y: Row of the pixel, from 1.
-            mz: float (n,), ascending. In continuous files the first call sets the axis; later calls give the same one
-                or None.
-            intensity: float (n,).
+            mz: float (n,), ascending, from 0. In continuous files the first call sets the axis; later calls give the
+                same one or None.
+            intensity: float (n,), finite.
             z: Plane, from 1.
 
         Raises:
-            ArgumentError: Arrays of unequal length, m/z not ascending, or another axis in a continuous file.
+            ArgumentError: Arrays of unequal length, m/z not ascending, another axis in a continuous file, values that
+                the type on disk does not hold, a position that is no integer from 1, or the writer is closed.
             FileError: The disk refuses.
         """
         intensities = np.atleast_2d(np.asarray(intensity))
         if intensities.ndim != 2 or len(intensities) != 1:
             raise ArgumentError(f"intensity must be one-dimensional, got shape {np.shape(intensity)}")
-        position = np.array([[x, y, z]], dtype=np.int64)
+        position = np.array([[x, y, z]])
         if self._continuous:
             self.add_shared(position, mz, intensities)
         elif mz is None:
@@ -135,56 +139,65 @@ class ImzMLWriter:
 
         Args:
             positions: int (k, 3): x, y, z, each from 1.
-            mz: float (sum of counts,): the spectra one after the other, each ascending.
-            intensity: float, like ``mz``.
+            mz: float (sum of counts,): the spectra one after the other, each ascending, from 0.
+            intensity: float, like ``mz``, finite.
             counts: int (k,): number of points of each spectrum.
 
         Raises:
-            ArgumentError: Shapes that do not fit, m/z not ascending, or a continuous file.
+            ArgumentError: As :meth:`add`; shapes that do not fit, or a continuous file.
             FileError: The disk refuses.
         """
+        self._require_open()
         if self._continuous:
             raise ArgumentError("a continuous file takes spectra through add_shared")
         where = _positions(positions)
-        mz_values, values = np.asarray(mz, dtype=np.float64), np.asarray(intensity)
-        lengths = np.asarray(counts, dtype=np.int64)
-        if lengths.shape != (len(where),) or np.any(lengths < 0):
+        mz_values, values = _on_disk("m/z", mz, self._mz_dtype), _on_disk("intensity", intensity, self._intensity_dtype)
+        lengths = np.asarray(counts)
+        if lengths.size == 0:
+            lengths = lengths.astype(np.int64)  # an empty list has no integer type
+        if lengths.shape != (len(where),) or lengths.dtype.kind not in "iu" or np.any(lengths < 0):
             raise ArgumentError(f"counts must hold one length for each of the {len(where)} spectra")
+        lengths = lengths.astype(np.int64)
         if mz_values.ndim != 1 or mz_values.shape != values.shape or lengths.sum() != mz_values.size:
             raise ArgumentError(
                 f"mz {mz_values.shape}, intensity {values.shape} and counts (sum {lengths.sum()}) do not fit together"
             )
+        if len(where) == 0:
+            return
         ends = np.cumsum(lengths)
         rises = np.diff(mz_values) >= 0
         rises[ends[:-1][(ends[:-1] > 0) & (ends[:-1] < mz_values.size)] - 1] = True  # borders between spectra
-        if not (rises.all() and np.isfinite(mz_values).all()):
-            raise ArgumentError("m/z must be finite and ascending within each spectrum")
-        mz_record = self._write_arrays(mz_values.astype(self._mz_dtype), lengths)
-        self._record(where, mz_record, self._write_arrays(values.astype(self._intensity_dtype), lengths))
+        if not rises.all() or np.any(mz_values < 0):
+            raise ArgumentError("m/z must be ascending from 0 within each spectrum")
+        mz_record = self._write_arrays(mz_values, lengths)
+        self._record(where, mz_record, self._write_arrays(values, lengths))
 
     def add_shared(self, positions: ArrayLike, mz: ArrayLike | None, intensities: ArrayLike) -> None:
         """Add several spectra of a continuous file at once.
 
         Args:
             positions: int (k, 3): x, y, z, each from 1.
-            mz: float (n,), ascending, or None once the axis is set.
-            intensities: float (k, n).
+            mz: float (n,), ascending, from 0, or None once the axis is set.
+            intensities: float (k, n), finite.
 
         Raises:
-            ArgumentError: Shapes that do not fit, another axis than before, or a processed file.
+            ArgumentError: As :meth:`add`; shapes that do not fit, or a processed file.
             FileError: The disk refuses.
         """
+        self._require_open()
         if not self._continuous:
             raise ArgumentError("a processed file takes spectra through add_many")
-        where, values = _positions(positions), np.asarray(intensities)
-        if mz is not None:
-            self._set_axis(np.asarray(mz, dtype=np.float64))
+        where, values = _positions(positions), _on_disk("intensity", intensities, self._intensity_dtype)
+        axis = self._checked_axis(mz)
+        if values.shape != (len(where), axis.size):
+            raise ArgumentError(f"intensities must be ({len(where)}, {axis.size}), got {values.shape}")
+        if len(where) == 0:
+            return
         if self._axis is None:
-            raise ArgumentError("the first spectrum of a continuous file must bring the m/z axis")
-        if values.shape != (len(where), self._axis.size):
-            raise ArgumentError(f"intensities must be ({len(where)}, {self._axis.size}), got {values.shape}")
-        lengths = np.full(len(where), self._axis.size, dtype=np.int64)
-        record = self._write_arrays(values.astype(self._intensity_dtype, copy=False).ravel(), lengths)
+            self._axis = axis
+            record = self._write_arrays(axis, np.array([axis.size]))
+            self._axis_record = (int(record[0, 0]), int(record[0, 1]), int(record[0, 2]))
+        record = self._write_arrays(values.ravel(), np.full(len(where), axis.size, dtype=np.int64))
         self._record(where, np.tile(np.array(self._axis_record, dtype=np.int64), (len(where), 1)), record)
 
     def close(self) -> None:
@@ -193,25 +206,21 @@ class ImzMLWriter:
         Raises:
             FileError: The disk refuses; the temporary files are removed.
         """
-        if self._done:
+        if not self._remove.alive:
             return
         try:
             self._ibd.close()
             self._write_header()
-            os.replace(self._ibd_part, self.ibd_path)
-            os.replace(self._imzml_part, self.path)
+            os.replace(self._ibd_part, self._ibd_target)
+            os.replace(self._imzml_part, self._imzml_target)
         except OSError as error:
-            self.discard()
             raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._done = True
+        finally:
+            self.discard()  # after success there is nothing left under the temporary names
 
     def discard(self) -> None:
-        """Remove everything written so far."""
-        if not self._done:
-            self._done = True
-            self._ibd.close()
-            self._ibd_part.unlink(missing_ok=True)
-            self._imzml_part.unlink(missing_ok=True)
+        """Remove everything written so far; nothing happens to files that are complete."""
+        self._remove()
 
     def __enter__(self) -> Self:
         """Nothing to do: the files are open since construction."""
@@ -226,16 +235,24 @@ class ImzMLWriter:
         else:
             self.discard()
 
-    def _set_axis(self, mz: NDArray[np.float64]) -> None:
+    def _require_open(self) -> None:
+        if not self._remove.alive:
+            raise ArgumentError(f"{self.path}: the writer is closed, no spectrum can be added")
+
+    def _checked_axis(self, mz: ArrayLike | None) -> NDArray[np.floating]:
+        """The axis of a continuous file as it lies on disk."""
+        if mz is None:
+            if self._axis is None:
+                raise ArgumentError("the first spectrum of a continuous file must bring the m/z axis")
+            return self._axis
+        axis = _on_disk("m/z", mz, self._mz_dtype)
         if self._axis is not None:
-            if mz is not self._axis and not np.array_equal(mz, self._axis):
+            if not np.array_equal(axis, self._axis):
                 raise ArgumentError("all spectra of a continuous file share the m/z axis of the first")
-            return
-        if mz.ndim != 1 or not np.isfinite(mz).all() or np.any(np.diff(mz) < 0):
-            raise ArgumentError("m/z must be one-dimensional, finite and ascending")
-        self._axis = mz
-        record = self._write_arrays(mz.astype(self._mz_dtype), np.array([mz.size]))
-        self._axis_record = (int(record[0, 0]), int(record[0, 1]), int(record[0, 2]))
+            return self._axis
+        if axis.ndim != 1 or np.any(np.diff(axis) < 0) or np.any(axis < 0):
+            raise ArgumentError("m/z must be one-dimensional and ascending from 0")
+        return axis.copy()  # the caller may change his array before the next spectrum
 
     def _write_arrays(self, flat: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         """Write arrays lying one after the other; returns (k, 3): length, offset, bytes of each."""
@@ -254,6 +271,7 @@ class ImzMLWriter:
         try:
             self._ibd.write(data)
         except OSError as error:
+            self.discard()  # what follows would lie at other offsets than recorded
             raise FileError(f"{self.ibd_path}: cannot be written ({error.strerror})") from error
         self._sha1.update(data)
         self._offset += len(data)  # of bytes, never of wider items
@@ -293,8 +311,31 @@ def _little_endian(argument: str, name: str) -> np.dtype[np.floating]:
     return np.dtype("<f4" if name == "float32" else "<f8")
 
 
+def _remove_parts(ibd: BinaryIO, parts: tuple[Path, ...]) -> None:
+    with suppress(OSError):  # a full disk refuses what is still buffered
+        ibd.close()
+    for part in parts:
+        part.unlink(missing_ok=True)
+
+
 def _positions(positions: ArrayLike) -> NDArray[np.int64]:
     where = np.asarray(positions)
-    if where.ndim != 2 or where.shape[1] != 3 or not np.issubdtype(where.dtype, np.integer) or np.any(where < 1):
+    if where.shape in ((0,), (0, 3)):
+        return np.zeros((0, 3), dtype=np.int64)
+    if where.ndim != 2 or where.shape[1] != 3 or where.dtype.kind not in "iu" or np.any(where < 1):
         raise ArgumentError("positions must be integers (k, 3): x, y, z, each from 1")
+    if np.any(where > _LARGEST_POSITION):
+        raise ArgumentError(f"positions must be at most {_LARGEST_POSITION}, got {where.max()}")
     return where.astype(np.int64)
+
+
+def _on_disk(name: str, values: ArrayLike, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
+    """Values in the type they have on disk."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "fiub":
+        raise ArgumentError(f"{name} must be real numbers, got {given.dtype}")
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        stored: NDArray[np.floating] = given.astype(dtype, copy=False)
+    if not np.isfinite(stored).all():
+        raise ArgumentError(f"{name} must be finite as {dtype.name}")
+    return stored

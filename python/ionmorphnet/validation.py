@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ionmorphnet import _core
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import FileError
+from ionmorphnet.file_info import declared_checksums
 from ionmorphnet.paths import PathLike, utf8_path
 
 __all__ = ["Problem", "ValidationReport", "validate"]
@@ -60,9 +61,7 @@ class ValidationReport:
 
 
 def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]:
-    wanted = {
-        name: declared[f"ibd_{name}"].strip().lower() for name in ("md5", "sha1", "sha256") if f"ibd_{name}" in declared
-    }
+    wanted = declared_checksums(declared)
     if not wanted:
         return [Problem("checksum", "warning", "the file declares no checksum of its ibd file")]
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in wanted}

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+import pandas as pd
 import pytest
 
-from ionmorphnet import errors
+import ionmorphnet as imn
+from ionmorphnet import models
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess
 from ionmorphnet.simulation import simulate_ion_image
+from ionmorphnet.training.metrics import auc
 
-FOLDER = Path(errors.__file__).parent / "bundled" / "atto-sim-1"
+FOLDER = Path(models.__file__).parent / "bundled" / models.DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +71,15 @@ def test_simulated_classes_are_told_apart(config: dict[str, object]) -> None:
 
 def test_empty_images_are_unstructured() -> None:
     assert CLASSES[int(logits(np.zeros((1, 1, 224, 224), dtype=np.float32)).argmax())] == "unstructured"
+
+
+def test_structure_of_a_real_section_is_ranked(shared_data: Path) -> None:
+    """Nothing of this section was seen in training."""
+    folder = shared_data / "ion_images"
+    with np.load(folder / "bladder150.npz") as arrays:
+        stack = arrays["images"].astype(np.float32)
+        stack[:, ~arrays["mask"].astype(bool)] = np.nan
+    labels = pd.read_csv(folder / "bladder150_labels.csv").set_index("index")
+    structured = labels.loc[np.arange(len(stack)), "structure"].to_numpy() >= 1.5
+    score = imn.score_images(stack, precision="f32")["score"].to_numpy()
+    assert auc(structured, score) >= 0.8

@@ -10,6 +10,7 @@ import pytest
 from imzml_factory import Spec, cv, grid_specs, write_imzml
 from ionmorphnet.dataset import read_info
 from ionmorphnet.errors import FileError
+from ionmorphnet.file_info import declared_checksums
 
 HEAD = (
     '<softwareList count="1"><software id="writer &amp; co" version="2.1">'
@@ -34,6 +35,11 @@ def test_fields(tmp_path):
     assert info.ibd_size_bytes == path.with_suffix(".ibd").stat().st_size
     assert list(info.checksums) == ["md5"]
     assert json.loads(json.dumps(info.to_dict()))["n_spectra"] == 12
+
+
+def test_checksums_are_lower_case_and_known_algorithms_only():
+    declared = {"ibd_md5": " ABcd ", "ibd_sha256": "12", "ibd_crc": "9", "uuid": "x"}
+    assert declared_checksums(declared) == {"md5": "abcd", "sha256": "12"}
 
 
 def test_arrays_beside_mz_and_intensity(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 import zlib
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from pyimzml.ImzMLParser import ImzMLParser
 
+import ionmorphnet as imn
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.simulation import ImzMLWriter
 
@@ -152,10 +154,18 @@ def test_bad_settings(tmp_path: Path, change: dict[str, object], message: str) -
         ([np.nan], [1.0], 1, "finite"),
         ([1.0, 2.0], [1.0], 1, "do not fit"),
         ([1.0], [1.0], 0, "from 1"),
+        ([1.0], [1.0], 1.7, "must be integers"),
+        ([1.0], [1.0], 2**31, "at most 2147483647"),
+        ([-1.0, 1.0], [1.0, 1.0], 1, "ascending from 0"),
+        ([1.0], [np.inf], 1, "intensity must be finite"),
+        ([1.0], [np.nan], 1, "intensity must be finite"),
+        ([1.0], [1e39], 1, "intensity must be finite as float32"),
+        ([1.0], [1j], 1, "intensity must be real"),
+        (["a"], [1.0], 1, "m/z must be real"),
         (None, [1.0], 1, "needs the m/z"),
     ],
 )
-def test_bad_spectra(tmp_path: Path, mz: list[float] | None, intensity: list[float], x: int, message: str) -> None:
+def test_bad_spectra(tmp_path: Path, mz: list[float] | None, intensity: list[float], x: float, message: str) -> None:
     writer = ImzMLWriter(tmp_path / "section.imzML", mode="processed", spectrum_type="centroid")
     with pytest.raises(ArgumentError, match=message):
         writer.add(x, 1, mz, intensity)
@@ -173,5 +183,97 @@ def test_continuous_refuses_another_axis(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"nowhere/section\.imzML: cannot be written"):
+    with pytest.raises(FileError, match=r"nowhere/section\.imzML: the folder .*nowhere does not exist"):
         ImzMLWriter(tmp_path / "nowhere" / "section.imzML", mode="processed", spectrum_type="centroid")
+
+
+@pytest.mark.parametrize("mode", ["processed", "continuous"])
+def test_mz_must_be_finite_in_the_type_on_disk(tmp_path: Path, mode: str) -> None:
+    writer = ImzMLWriter(tmp_path / "s.imzML", mode=mode, spectrum_type="centroid", mz_dtype="float32")
+    with pytest.raises(ArgumentError, match="m/z must be finite as float32"):
+        writer.add(1, 1, [100.0, 1e39], [1.0, 1.0])
+    with pytest.raises(ArgumentError, match="ascending from 0"):
+        writer.add(1, 1, [-1.0, 100.0], [1.0, 1.0])
+    writer.discard()
+
+
+def test_a_refused_spectrum_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "s.imzML"
+    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+        with pytest.raises(ArgumentError, match="finite"):
+            writer.add(1, 1, [1.0, 2.0], [1.0, np.nan])
+        writer.add(1, 1, [3.0, 4.0], [5.0, 6.0])
+    with imn.open(path) as ds:
+        assert [part.tolist() for part in ds.spectrum(0)] == [[3.0, 4.0], [5.0, 6.0]]
+    assert path.with_suffix(".ibd").stat().st_size == 16 + 2 * 8 + 2 * 4
+
+
+def test_the_axis_does_not_follow_the_caller(tmp_path: Path) -> None:
+    axis = np.array([1.0, 2.0])
+    with ImzMLWriter(tmp_path / "s.imzML", mode="continuous", spectrum_type="centroid") as writer:
+        writer.add(1, 1, axis, [1.0, 1.0])
+        axis += 1.0
+        with pytest.raises(ArgumentError, match="share the m/z axis"):
+            writer.add(2, 1, axis, [1.0, 1.0])
+
+
+@pytest.mark.parametrize("end", ["close", "discard"])
+@pytest.mark.parametrize("mode", ["processed", "continuous"])
+def test_nothing_can_be_added_after_the_end(tmp_path: Path, mode: str, end: str) -> None:
+    writer = ImzMLWriter(tmp_path / "s.imzML", mode=mode, spectrum_type="centroid")
+    writer.add(1, 1, [1.0], [1.0])
+    getattr(writer, end)()
+    with pytest.raises(ArgumentError, match=r"s\.imzML: the writer is closed"):
+        writer.add(2, 1, [1.0], [1.0])
+
+
+@pytest.mark.parametrize("zlib", [False, True])
+def test_no_spectra_at_once(tmp_path: Path, zlib: bool) -> None:
+    for mode in ("processed", "continuous"):
+        with ImzMLWriter(tmp_path / f"{mode}.imzML", mode=mode, spectrum_type="centroid", zlib=zlib) as writer:
+            if mode == "processed":
+                writer.add_many([], [], [], [])
+                writer.add_many(np.zeros((0, 3), dtype=int), np.zeros(0), np.zeros(0), np.zeros(0, dtype=int))
+            else:
+                writer.add_shared([], [1.0, 2.0], np.zeros((0, 2)))
+            assert writer.n_spectra == 0
+            writer.add(1, 1, [100.0], [1.0])
+        with imn.open(tmp_path / f"{mode}.imzML") as ds:
+            assert ds.n_spectra == 1
+
+
+def test_counts_are_not_truncated(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ArgumentError, match="counts must hold"),
+        ImzMLWriter(tmp_path / "s.imzML", mode="processed", spectrum_type="centroid") as writer,
+    ):
+        writer.add_many([[1, 1, 1]], [1.0], [1.0], [1.5])
+
+
+def test_two_writers_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "s.imzML"
+    first, second = (ImzMLWriter(path, mode="processed", spectrum_type="centroid") for _ in range(2))
+    first.add(1, 1, [100.0], [1.0])
+    second.add(1, 1, [200.0], [2.0])
+    second.discard()
+    first.close()
+    with imn.open(path) as ds:
+        assert ds.spectrum(0)[0].tolist() == [100.0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s.ibd", "s.imzML"]
+
+
+def test_a_forgotten_writer_leaves_nothing(tmp_path: Path) -> None:
+    writer = ImzMLWriter(tmp_path / "s.imzML", mode="processed", spectrum_type="centroid")
+    writer.add(1, 1, [100.0], [1.0])
+    assert list(tmp_path.iterdir())
+    del writer
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["s.imzML", "s.ibd"])
+def test_a_folder_of_either_name_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileError, match=rf"{re.escape(name)}: is a folder"):
+        ImzMLWriter(tmp_path / "s.imzML", mode="processed", spectrum_type="centroid")
+    assert [p.name for p in tmp_path.iterdir()] == [name]

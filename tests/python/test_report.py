@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.labels import CLASSES, DESCRIPTIONS
 from ionmorphnet.report import ReportData, render_report, write_report
 from ionmorphnet.report.pictures import MAX_PIXELS, MAX_SIDE, block_factor, scale_bar
 from ionmorphnet.report.spectrum import heights_at, mean_spectrum, thin
 from ionmorphnet.report.table import class_counts, cut, histogram
 
-CLASSES = ("structured", "weak_structured", "localized", "fragmented", "unstructured", "negative")
 VOID = {"meta", "link", "img", "input", "br"}
 
 
@@ -395,6 +395,18 @@ def test_heights_of_picks() -> None:
     assert heights_at(data) == [7, 0]
     nearest = dataclasses.replace(data, frame=frame[["rank", "mz", "score"]])
     assert heights_at(nearest) == [0, 9]
+
+
+def test_height_of_a_window_between_two_points_is_that_of_the_near_one() -> None:
+    mz = np.array([2.9, 3.2, 3.5, 4.5])
+    frame = pd.DataFrame({"rank": np.arange(1, 5), "mz": mz, "mz_lo": mz - 0.04, "mz_hi": mz + 0.04, "score": 1.0})
+    data = make(0, frame=frame, mean_mz=np.array([1.0, 2, 3, 4]), mean_intensity=np.array([5.0, 6, 7, 9]))
+    assert heights_at(data) == [7, 0, 0, 0]
+
+
+def test_classes_are_explained_as_everywhere_else() -> None:
+    classes = Page(render_report(make())).payload["classes"]
+    assert {c["name"]: c["meaning"] for c in classes} == DESCRIPTIONS
 
 
 @pytest.mark.parametrize(

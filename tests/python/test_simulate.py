@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from pyimzml.ImzMLParser import ImzMLParser
 
-from ionmorphnet.errors import ArgumentError
+import ionmorphnet as imn
+from ionmorphnet.cli import cli
+from ionmorphnet.cli.simulate import simulate as command
+from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedSection, simulate
 
@@ -97,6 +103,7 @@ def test_continuous_centroids_lie_on_the_channels(tmp_path: Path) -> None:
     section = simulate(tmp_path / "s.imzML", shape=(20, 30), n_channels=80, mode="continuous", outline=True, seed=2)
     pixels, read = spectra(section)
     assert len(pixels) == section.measured.sum() < 600
+    assert pixels.min(axis=0).tolist() == [0, 0]
     assert section.measured[pixels[:, 0], pixels[:, 1]].all()
     for mz, _ in read:
         np.testing.assert_array_equal(mz, section.truth["mz"])
@@ -160,17 +167,34 @@ def test_stopping_leaves_nothing(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"shape": (8, 50)}, "at least 16"),
+        ({"shape": (20.0, 20.0)}, "shape must be an integer"),
+        ({"shape": (20, 20, 20)}, "shape must be"),
+        ({"shape": 20}, "shape must be"),
         ({"n_channels": 0}, "n_channels"),
+        ({"n_channels": 20.5}, "n_channels must be an integer"),
+        ({"n_informative": 2.0}, "n_informative must be an integer"),
+        ({"close_pairs": 1.5}, "close_pairs must be an integer"),
+        ({"close_pairs": -1}, "close_pairs"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 1.5}, "seed must be an integer"),
         ({"n_informative": 21}, "n_informative"),
         ({"mz_range": (500.0, 100.0)}, "mz_range"),
         ({"mz_range": (100.0, 100.01)}, "do not fit"),
         ({"jitter_ppm": -1.0}, "jitter_ppm"),
+        ({"jitter_ppm": 1e5}, "jitter_ppm must be a number from 0 to 10000"),
+        ({"drift_ppm": 1e5}, "drift_ppm"),
         ({"drift_ppm": float("nan")}, "drift_ppm"),
+        ({"baseline": "high"}, "baseline must be a number"),
+        ({"mz_range": (float("nan"), 100.0)}, "mz_range"),
+        ({"mz_range": 100.0}, "mz_range"),
+        ({"min_gap_ppm": 0.0}, "min_gap_ppm"),
         ({"mode": "imaging"}, "mode"),
         ({"spectrum_type": "line"}, "spectrum_type"),
         ({"close_pairs": 11}, "close_pairs"),
         ({"resolving_power": 0.0}, "resolving_power"),
         ({"spectrum_type": "profile", "n_bins": 1}, "n_bins"),
+        ({"spectrum_type": "profile", "n_bins": 20_000_001}, "n_bins must be at most 20,000,000"),
+        ({"spectrum_type": "profile", "resolving_power": 1e9}, "makes 6,907,755,279 bins, more than 2,000,000"),
         ({"pixel_size_um": -1.0}, "pixel_size_um"),
     ],
 )
@@ -178,4 +202,143 @@ def test_bad_arguments(tmp_path: Path, change: dict[str, object], message: str) 
     arguments: dict[str, object] = {"shape": (16, 16), "n_channels": 20} | change
     with pytest.raises(ArgumentError, match=message):
         simulate(tmp_path / "s.imzML", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("outline", [False, True])
+@pytest.mark.parametrize("noise_peaks", [0.0, 20.0])
+def test_masks_have_the_grid_of_the_file(tmp_path: Path, outline: bool, noise_peaks: float) -> None:
+    shape = (40, 60)
+    section = simulate(
+        tmp_path / "s.imzML",
+        shape=shape,
+        n_channels=20,
+        outline=outline,
+        noise_peaks_per_pixel=noise_peaks,
+        seed=1,
+    )
+    with imn.open(section.path) as ds:
+        np.testing.assert_array_equal(ds.mask, section.measured)
+    if outline:
+        assert section.measured.size < shape[0] * shape[1]  # an outline that fills the frame would show nothing
+    else:
+        assert section.measured.shape == shape
+    with np.load(section.mask_path) as masks:
+        for name in ("measured", "tissue", "regions"):
+            np.testing.assert_array_equal(masks[name], getattr(section, name))
+            assert masks[name].shape == section.measured.shape
+
+
+def test_regions_lie_where_the_channels_do(tmp_path: Path) -> None:
+    """Cropping shifts truth and file alike: off-sample channels are bright off the sample."""
+    section = simulate(
+        tmp_path / "s.imzML", shape=(50, 70), n_channels=80, outline=True, noise_peaks_per_pixel=0.0, seed=9
+    )
+    images = peak_images(section, 2.6)
+    truth = section.truth
+    of_sample = (truth["label"] == "structured").to_numpy()
+    assert of_sample.sum() > 3
+    inside = images[of_sample][:, section.measured & section.tissue].mean(axis=1)
+    outside = images[of_sample][:, section.measured & ~section.tissue].mean(axis=1)
+    assert np.median(outside / inside) < 0.2
+
+
+@pytest.mark.parametrize("name", ["s.imzML", "s.ibd", "s_truth.csv", "s_mask.npz"])
+def test_a_folder_of_any_name_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    calls: list[int] = []
+    with pytest.raises(FileError, match=rf"{name}: is a folder"):
+        simulate(tmp_path / "s.imzML", shape=(16, 16), n_channels=20, progress=lambda done, total: calls.append(done))
+    assert not calls
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_truth_that_cannot_be_written_leaves_no_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(FileError, match="No space"):
+        simulate(tmp_path / "s.imzML", shape=(16, 16), n_channels=20)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_given_length_allows_any_resolving_power(tmp_path: Path) -> None:
+    section = simulate(
+        tmp_path / "s.imzML",
+        shape=(16, 16),
+        n_channels=5,
+        mode="continuous",
+        spectrum_type="profile",
+        resolving_power=1e6,
+        n_bins=500,
+    )
+    assert spectra(section)[1][0][0].size == 500
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Receives the options that the command gives to the function."""
+    seen: dict[str, object] = {}
+
+    def note(path: Path, **options: object) -> SimulatedSection:
+        seen.update(options)
+        return simulate(path, shape=(16, 16), n_channels=20)
+
+    monkeypatch.setattr(imn, "simulate", note)
+    return seen
+
+
+def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object]) -> None:
+    given = (
+        "--shape 40 30 --channels 90 --n-informative 12 --mz-range 200 600.5 --jitter-ppm 1 --drift-ppm 3 "
+        "--min-gap-ppm 20 --close-pairs 5 --noise-peaks 0 --resolving-power 5000 --n-bins 700 --outline "
+        "--mode continuous --spectrum-type profile --pixel-size-um 12 --zlib --seed 4"
+    )
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *given.split()], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert passed == {
+        "shape": (40, 30),
+        "n_channels": 90,
+        "n_informative": 12,
+        "mz_range": (200.0, 600.5),
+        "jitter_ppm": 1.0,
+        "drift_ppm": 3.0,
+        "min_gap_ppm": 20.0,
+        "close_pairs": 5,
+        "noise_peaks_per_pixel": 0.0,
+        "resolving_power": 5000.0,
+        "n_bins": 700,
+        "outline": True,
+        "mode": "continuous",
+        "spectrum_type": "profile",
+        "pixel_size_um": 12.0,
+        "zlib": True,
+        "seed": 4,
+        "progress": None,  # no terminal
+    }
+
+
+def test_command_has_the_defaults_of_the_function(tmp_path: Path, passed: dict[str, object]) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    defaults = {name: p.default for name, p in inspect.signature(simulate).parameters.items()}
+    assert passed == {name: defaults[name] for name in set(defaults) - {"path", "baseline"}}
+
+
+def test_command_states_the_measured_grid(tmp_path: Path) -> None:
+    options = ["--shape", "40", "60", "--channels", "20", "--outline", "--seed", "1"]
+    done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *options], catch_exceptions=False)
+    with imn.open(tmp_path / "s.imzML") as ds:
+        height, width = ds.shape
+        assert f"{height} x {width} pixels ({ds.mask.sum()} measured), 20 channels, seed 1" in done.output
+    assert (height, width) != (40, 60)
+
+
+@pytest.mark.parametrize("name", ["simulate", "demo"])
+def test_commands_refuse_a_negative_seed(tmp_path: Path, name: str) -> None:
+    out = ["-o", str(tmp_path / "demo")] if name == "demo" else [str(tmp_path / "s.imzML")]
+    done = CliRunner().invoke(cli, [name, *out, "--seed", "-1"])
+    assert done.exit_code == 2
+    assert "-1 is not in the range x>=0" in done.output
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.errors import ArgumentError, IonMorphNetError  # noqa: E402
+from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
 from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training.bundle import images_seen, write_bundle  # noqa: E402
@@ -22,7 +23,15 @@ from ionmorphnet.training.convnextv2 import (  # noqa: E402
 )
 from ionmorphnet.training.data import SimulatedImages, augment, loader, prepare  # noqa: E402
 from ionmorphnet.training.export import check_parity, export_onnx, openvino_outputs  # noqa: E402
-from ionmorphnet.training.fit import MovingAverage, Phase, Recipe, fit, learning_rate, make_optimiser  # noqa: E402
+from ionmorphnet.training.fit import (  # noqa: E402
+    MovingAverage,
+    Phase,
+    Recipe,
+    fit,
+    learning_rate,
+    make_optimiser,
+    save_checkpoint,
+)
 from ionmorphnet.training.metrics import auc, best_threshold  # noqa: E402
 
 
@@ -260,3 +269,24 @@ def test_auc_and_threshold() -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(IonMorphNetError, match=r"none\.pt: no such checkpoint"):
         write_bundle(tmp_path / "none.pt", tmp_path / "m", script="script.py")
+
+
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, weights = tmp_path / "run.pt", {"w": torch.zeros(3)}
+    save_checkpoint(path, weights, Recipe(), 50)
+    before = path.read_bytes()
+
+    def half(state: object, file: Path) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(FileError, match=r"run\.pt: cannot be written"):
+        save_checkpoint(path, weights, Recipe(), 100)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_folder_in_the_way_of_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="is a folder"):
+        save_checkpoint(tmp_path, {}, Recipe(), 1)

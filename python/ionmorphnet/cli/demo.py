@@ -17,13 +17,14 @@ from ionmorphnet.run_output import write_run
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out", show_default=True)
 @click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 120), show_default=True, metavar="H W")
 @click.option("--channels", type=click.IntRange(10), default=600, show_default=True, metavar="N")
-@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
 def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
     """Simulate a section with known truth, pick its channels and write a report: the whole tool in one minute."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "demo.imzML"
     click.echo(f"1. simulate a section of {shape[0]} x {shape[1]} pixels with {channels} channels: {path}")
-    imn.simulate(path, shape=shape, n_channels=channels, seed=seed)
+    with progress_bar(path.name, "pixels") as progress:
+        imn.simulate(path, shape=shape, n_channels=channels, seed=seed, progress=progress)
     click.echo("2. pick the channels that carry spatial structure")
     with imn.open(path) as ds:
         with progress_bar(path.name, "images") as progress:

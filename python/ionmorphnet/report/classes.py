@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ionmorphnet.labels import CLASSES, DESCRIPTIONS
+
 
 class ImageClass(NamedTuple):
     """One class as the report shows it."""
@@ -17,13 +19,13 @@ class ImageClass(NamedTuple):
 
 
 # Colours are distinguishable with every common colour blindness; the name always stands beside them.
-_KNOWN = {
-    "structured": ("#0072b2", "the whole sample is visible; dense, continuous signal"),
-    "weak_structured": ("#56b4e9", "the whole sample is visible, but faint, thin or gappy"),
-    "localized": ("#009e73", "one or two confined regions, the rest empty"),
-    "fragmented": ("#e69f00", "several separate clusters, no continuous shape"),
-    "unstructured": ("#8c8c8c", "random, sparse, noisy or empty; no shape"),
-    "negative": ("#cc79a7", "the area outside the sample is bright, the sample dark"),
+_COLOURS = {
+    "structured": "#0072b2",
+    "weak_structured": "#56b4e9",
+    "localized": "#009e73",
+    "fragmented": "#e69f00",
+    "unstructured": "#8c8c8c",
+    "negative": "#cc79a7",
 }
 _SPARE = ("#d55e00", "#b8a900", "#5d4ea3", "#7f4f24")
 
@@ -45,6 +47,6 @@ def image_classes(frames: Iterable[pd.DataFrame]) -> list[ImageClass]:
         names |= dict.fromkeys(c.removeprefix("p_") for c in probability_columns(frame))
         if "label" in frame.columns:
             names |= dict.fromkeys(n for v in frame["label"].unique() if (n := label_or_none(v)) is not None)
-    known = [ImageClass(n, *_KNOWN[n]) for n in _KNOWN if n in names]
-    others = [n for n in names if n not in _KNOWN]
+    known = [ImageClass(n, _COLOURS[n], DESCRIPTIONS[n]) for n in CLASSES if n in names]
+    others = [n for n in names if n not in CLASSES]
     return known + [ImageClass(n, _SPARE[i % len(_SPARE)], "") for i, n in enumerate(others)]

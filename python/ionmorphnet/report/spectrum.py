@@ -13,6 +13,9 @@ from ionmorphnet.report.data import ReportData
 MAX_POINTS = 20_000
 # A profile is drawn as a line, a centroid spectrum as sticks.
 _STICK_TYPES = {"centroid"}
+# A window between two points of the mean spectrum takes the height of the nearest within this many of its widths:
+# the bins of a mean spectrum may be wider than the window of a pick.
+_REACH_WIDTHS = 2.0
 
 
 def thin(intensity: NDArray[np.floating], max_points: int = MAX_POINTS) -> NDArray[np.intp]:
@@ -35,17 +38,20 @@ def thin(intensity: NDArray[np.floating], max_points: int = MAX_POINTS) -> NDArr
 
 
 def heights_at(data: ReportData) -> list[float]:
-    """Highest intensity of the mean spectrum inside each pick's window, 0 where it holds no point.
+    """Highest intensity of the mean spectrum inside each pick's window.
 
+    Where the window holds no point, the nearest point within two window widths gives the height, else it is 0.
     Without windows in the table it is the intensity of the nearest point.
     """
-    mz, intensity = data.mean_mz, _clean(data.mean_intensity)
-    if {"mz_lo", "mz_hi"} <= set(data.frame.columns):
-        first = np.searchsorted(mz, _column(data, "mz_lo"), side="left")
-        last = np.searchsorted(mz, _column(data, "mz_hi"), side="right")
-        return [float(intensity[a:b].max()) if a < b else 0.0 for a, b in zip(first, last, strict=True)]
-    edges = (mz[1:] + mz[:-1]) / 2
-    return [float(v) for v in intensity[np.searchsorted(edges, _column(data, "mz"))]]
+    mz, intensity, picked = data.mean_mz, _clean(data.mean_intensity), _column(data, "mz")
+    nearest = np.searchsorted((mz[1:] + mz[:-1]) / 2, picked)
+    if not {"mz_lo", "mz_hi"} <= set(data.frame.columns):
+        return [float(v) for v in intensity[nearest]]
+    low, high = _column(data, "mz_lo"), _column(data, "mz_hi")
+    first, last = np.searchsorted(mz, low, side="left"), np.searchsorted(mz, high, side="right")
+    near = np.abs(mz[nearest] - picked) <= _REACH_WIDTHS * (high - low)
+    outside = np.where(near, intensity[nearest], 0.0)
+    return [float(intensity[a:b].max() if a < b else v) for a, b, v in zip(first, last, outside, strict=True)]
 
 
 def mean_spectrum(data: ReportData) -> dict[str, Any] | None:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet._files import atomic_path
 from ionmorphnet.imzml_writer import ImzMLWriter, Mode, SpectrumType
 from ionmorphnet.labels import CLASSES
+from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels, number
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
 from ionmorphnet.simulation.ion_image import FRAGMENTED, UNSTRUCTURED, draw_measured_area
@@ -45,7 +46,8 @@ class SimulatedSection:
             negative); ``structure`` (0 to 3, how well the noise-free image shows through); ``region`` (0 outside the
             sample, from 1 its compartments, where the channel is brightest; -1 for noise); ``frequency`` (part of the
             measured pixels with a peak); ``mean_intensity`` (over the measured pixels).
-        measured: bool (H, W).
+        measured: bool (H, W), equal to the mask of the opened file: the grid is the bounding box of the measured
+            pixels, smaller than the simulated frame where an outline was measured.
         tissue: bool (H, W): pixels on the sample.
         regions: int64 (H, W): 0 outside the sample, from 1 its compartments.
         seed: The seed.
@@ -105,7 +107,7 @@ def simulate(
 
     Args:
         path: Name of the imzML file.
-        shape: (H, W) of the pixel grid, each at least 16.
+        shape: (H, W) of the simulated frame, each at least 16; the pixel grid of the file unless ``outline``.
         n_channels: Number of channels.
         n_informative: How many of them are structured, localized or negative; a quarter where None. The others are
             noise, faint or fragmented.
@@ -113,20 +115,22 @@ def simulate(
         spectrum_type: ``centroid`` or ``profile`` (Gaussian peaks over detector noise; shared axis where continuous,
             an axis of its own without the baseline for each pixel where processed).
         mz_range: Smallest and largest m/z.
-        jitter_ppm: Largest random mass error; of each peak (centroid, continuous profile) or each spectrum (processed
-            profile).
-        drift_ppm: Change of calibration over the section.
+        jitter_ppm: Largest random mass error, 0 to 10,000; of each peak (centroid, continuous profile) or each spectrum
+            (processed profile).
+        drift_ppm: Change of calibration over the section, 0 to 10,000.
         min_gap_ppm: Smallest distance of two channels; where None 15 ppm for centroids, three peak widths for
             profiles.
         close_pairs: Number of pairs of channels exactly ``min_gap_ppm`` apart; all others then keep three times that.
         noise_peaks_per_pixel: Mean number of peaks that belong to no channel (processed centroids).
-        resolving_power: m/z over full width at half maximum (profile).
-        n_bins: Length of the profile axis; three bins for each peak width where None.
+        resolving_power: m/z over full width at half maximum (profile), from 100.
+        n_bins: Length of the profile axis, at most 20 million; three bins for each peak width where None, which must
+            not make more than 2 million.
         baseline: Standard deviation of the detector noise (profile); a channel's bright pixel is around 2000.
-        outline: Measure an outline around the sample instead of the whole frame.
+        outline: Measure an outline around the sample instead of the whole frame. The pixel grid is then the bounding
+            box of the measured pixels, in the file and in the returned masks.
         pixel_size_um: Side of a pixel in micrometres.
         zlib: Compress the arrays.
-        seed: Seed of everything random.
+        seed: Seed of everything random, an integer from 0.
         progress: Called after every chunk with (pixels written, pixels).
 
     Returns:
@@ -134,84 +138,80 @@ def simulate(
 
     Raises:
         ArgumentError: An argument cannot be meant.
-        FileError: The files cannot be written; nothing half-written is left.
+        FileError: The files cannot be written, or one of the names is a folder; nothing half-written is left.
     """
     target = Path(path)
-    informative = n_channels // 4 if n_informative is None else n_informative
-    _check(shape, n_channels, informative, mz_range, close_pairs, n_bins)
-    for name, value in (
-        ("jitter_ppm", jitter_ppm),
-        ("drift_ppm", drift_ppm),
-        ("noise_peaks_per_pixel", noise_peaks_per_pixel),
-        ("baseline", baseline),
-    ):
-        if not (np.isfinite(value) and value >= 0):
-            raise ArgumentError(f"{name} must be a number from 0, got {value}")
-    if not (np.isfinite(resolving_power) and resolving_power > 0):
-        raise ArgumentError(f"resolving_power must be positive, got {resolving_power}")
+    layout = check_layout(
+        shape=shape,
+        n_channels=n_channels,
+        n_informative=n_informative,
+        mz_range=mz_range,
+        close_pairs=close_pairs,
+        n_bins=n_bins,
+        seed=seed,
+    )
+    check_levels(
+        jitter_ppm=jitter_ppm,
+        drift_ppm=drift_ppm,
+        noise_peaks_per_pixel=noise_peaks_per_pixel,
+        baseline=baseline,
+        resolving_power=resolving_power,
+    )
     profile = spectrum_type == "profile"
+    if profile:
+        check_axis(layout.mz_range, resolving_power, layout.n_bins)
     if min_gap_ppm is None:
         min_gap_ppm = 3e6 / resolving_power if profile else 15.0
-    if not (np.isfinite(min_gap_ppm) and min_gap_ppm > 0):
-        raise ArgumentError(f"min_gap_ppm must be positive, got {min_gap_ppm}")
+    number("min_gap_ppm", min_gap_ppm, 1e-3, 1e6)
 
-    rng = np.random.default_rng(seed)
-    mz = draw_mz(rng, n_channels, mz_range, min_gap_ppm, close_pairs)
-    silhouette = draw_silhouette(rng, shape, coverage=(0.25, 0.7))
+    rng = np.random.default_rng(layout.seed)
+    mz = draw_mz(rng, layout.n_channels, layout.mz_range, min_gap_ppm, layout.close_pairs)
+    silhouette = draw_silhouette(rng, layout.shape, coverage=(0.25, 0.7))
     measured = draw_measured_area(rng, silhouette, kind=0.8 if outline else 0.0)
     maps = draw_maps(rng, silhouette)
-    channels = draw_channels(rng, maps, measured, mz, informative)
+    channels = draw_channels(rng, maps, measured, mz, layout.n_informative)
     tally = _Tally.start(channels, maps, measured)
     chunks = _chunks(
         rng,
         channels,
         tally,
-        axis=ProfileAxis.build(mz_range, resolving_power, n_bins) if profile else None,
+        axis=ProfileAxis.build(layout.mz_range, resolving_power, layout.n_bins) if profile else None,
         error=MassError(jitter_ppm, drift_ppm),
     )
     truth_path = target.with_name(f"{target.stem}_truth.csv")
     mask_path = target.with_name(f"{target.stem}_mask.npz")
-    settings = _SpectrumSettings(mode == "continuous", noise_peaks_per_pixel, mz_range, baseline)
+    settings = _SpectrumSettings(mode == "continuous", noise_peaks_per_pixel, layout.mz_range, baseline)
+    box = _bounding_box(measured)
+    measured, tissue, regions = measured[box], silhouette.tissue[box], maps.regions[box]
+    writer = ImzMLWriter(
+        target,
+        mode=mode,
+        spectrum_type=spectrum_type,
+        pixel_size_um=pixel_size_um,
+        zlib=zlib,
+        uuid=UUID(bytes=rng.bytes(16), version=4),
+    )
     with ExitStack() as stack:
-        writer = stack.enter_context(
-            ImzMLWriter(
-                target,
-                mode=mode,
-                spectrum_type=spectrum_type,
-                pixel_size_um=pixel_size_um,
-                zlib=zlib,
-                uuid=UUID(bytes=rng.bytes(16), version=4),
-            )
-        )
+        stack.callback(writer.discard)
+        # Left in reverse order: the pair is complete before truth and mask get their names.
+        truth_part = stack.enter_context(atomic_path(truth_path))
+        mask_part = stack.enter_context(atomic_path(mask_path))
+        stack.enter_context(writer)
         for chunk in chunks:
             chunk.write(rng, writer, settings)
             if progress is not None:
                 progress(chunk.stop, tally.n_pixels)
         truth = tally.truth()
-        _write_beside(truth_path, mask_path, truth, measured, silhouette.tissue, maps.regions)
-    return SimulatedSection(target, truth_path, mask_path, truth, measured, silhouette.tissue, maps.regions, seed)
+        truth.to_csv(truth_part, index=False)
+        with mask_part.open("wb") as file:
+            np.savez_compressed(file, measured=measured, tissue=tissue, regions=regions)
+    return SimulatedSection(target, truth_path, mask_path, truth, measured, tissue, regions, layout.seed)
 
 
-def _check(
-    shape: tuple[int, int],
-    n_channels: int,
-    n_informative: int,
-    mz_range: tuple[float, float],
-    close_pairs: int,
-    n_bins: int | None,
-) -> None:
-    if len(shape) != 2 or min(shape) < 16:
-        raise ArgumentError(f"shape must be (H, W) with at least 16 pixels a side, got {shape}")
-    if n_channels < 1:
-        raise ArgumentError(f"n_channels must be at least 1, got {n_channels}")
-    if not 0 <= n_informative <= n_channels:
-        raise ArgumentError(f"n_informative must be 0 to n_channels ({n_channels}), got {n_informative}")
-    if len(mz_range) != 2 or not 0 < mz_range[0] < mz_range[1] < np.inf:
-        raise ArgumentError(f"mz_range must be (low, high) with 0 < low < high, got {mz_range}")
-    if not 0 <= close_pairs <= n_channels // 2:
-        raise ArgumentError(f"close_pairs must be 0 to half of n_channels, got {close_pairs}")
-    if n_bins is not None and n_bins < 2:
-        raise ArgumentError(f"n_bins must be at least 2, got {n_bins}")
+def _bounding_box(measured: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Smallest rectangle with all measured pixels, which is the grid that a reader sees."""
+    rows, cols = np.flatnonzero(measured.any(axis=1)), np.flatnonzero(measured.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 @dataclass
@@ -336,7 +336,7 @@ def _chunks(
         observed = observe(rng, channels, expected)
         tally.add(part, expected, observed)
         rows, cols = tally.rows[part], tally.cols[part]
-        positions = np.stack([cols + 1, rows + 1, np.ones_like(rows)], axis=1)
+        positions = np.stack([cols - tally.cols.min() + 1, rows - tally.rows.min() + 1, np.ones_like(rows)], axis=1)
         progress = np.arange(part.start, part.stop) / max(n - 1, 1)
         yield _Chunk(part.stop, positions, progress, channels.mz, observed, axis, error)
 
@@ -354,27 +354,3 @@ def _column_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArr
     norm = np.sqrt((da**2).sum(axis=0) * (db**2).sum(axis=0))
     result: NDArray[np.float64] = np.where(norm > 1e-9, (da * db).sum(axis=0) / np.where(norm > 1e-9, norm, 1.0), 0.0)
     return result
-
-
-def _write_beside(
-    truth_path: Path,
-    mask_path: Path,
-    truth: pd.DataFrame,
-    measured: NDArray[np.bool_],
-    tissue: NDArray[np.bool_],
-    regions: NDArray[np.int64],
-) -> None:
-    """Write truth table and mask under temporary names, then rename."""
-    truth_part = truth_path.with_name(f".{truth_path.name}.{os.getpid()}.part")
-    mask_part = mask_path.with_name(f".{mask_path.name}.{os.getpid()}.part")
-    try:
-        truth.to_csv(truth_part, index=False)
-        with mask_part.open("wb") as file:
-            np.savez_compressed(file, measured=measured, tissue=tissue, regions=regions)
-        os.replace(truth_part, truth_path)
-        os.replace(mask_part, mask_path)
-    except OSError as error:
-        raise FileError(f"{truth_path.parent}: cannot be written ({error.strerror})") from error
-    finally:
-        truth_part.unlink(missing_ok=True)
-        mask_part.unlink(missing_ok=True)

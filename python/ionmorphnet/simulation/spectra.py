@@ -80,6 +80,11 @@ def centroid_spectra(
     return Spectra(found[order], values[order], np.bincount(pixel, minlength=n_pixels))
 
 
+def default_bins(mz_range: tuple[float, float], resolving_power: float) -> int:
+    """Length of a profile axis with three bins for each full width at half maximum."""
+    return max(2, round(3.0 * resolving_power * float(np.log(mz_range[1] / mz_range[0]))))
+
+
 @dataclass(frozen=True)
 class ProfileAxis:
     """The m/z axis of profile spectra and the peaks' width.
@@ -96,9 +101,9 @@ class ProfileAxis:
 
     @classmethod
     def build(cls, mz_range: tuple[float, float], resolving_power: float, n_bins: int | None) -> ProfileAxis:
-        """Axis over ``mz_range``; by default three bins for each full width at half maximum."""
+        """Axis over ``mz_range``; by default of ``default_bins``."""
         span = float(np.log(mz_range[1] / mz_range[0]))
-        bins = max(2, round(3.0 * resolving_power * span)) if n_bins is None else n_bins
+        bins = default_bins(mz_range, resolving_power) if n_bins is None else n_bins
         mz = mz_range[0] * np.exp(np.linspace(0.0, span, bins))
         return cls(mz, 1.0 / (resolving_power * _FWHM_SIGMAS), span / (bins - 1))
 

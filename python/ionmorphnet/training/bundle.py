@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import FileError
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.models import softmax
@@ -120,7 +120,6 @@ def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 
         },
     }
     text = json.dumps(config, indent=2) + "\n"
-    temporary = folder / "config.json.part"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, folder / "config.json")
+    with atomic_path(folder / "config.json") as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import IonMorphNetError
 from ionmorphnet.training.convnextv2 import ConvNeXtV2, channel_first
 
@@ -42,11 +42,14 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
 
     Args:
         model: In evaluation mode; its weights are not changed.
-        path: File to write, under a temporary name first.
+        path: File to write; a failure leaves it as it was.
+
+    Raises:
+        FileError: It cannot be written.
+        IonMorphNetError: The exporter failed.
     """
     names = ["logits", *model.head.extra]
     example = torch.zeros(2, model.in_chans, INPUT_SIZE, INPUT_SIZE)
-    temporary = path.with_name(path.name + ".part")
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
@@ -69,11 +72,10 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
         proto = program.model_proto
         _strip_origin(proto)
         onnx.checker.check_model(proto)
-        onnx.save_model(proto, str(temporary), save_as_external_data=False)
-        os.replace(temporary, path)
+        with atomic_path(path) as temporary:
+            onnx.save_model(proto, str(temporary), save_as_external_data=False)
     finally:
         exporter_log.setLevel(level)
-        temporary.unlink(missing_ok=True)
 
 
 def _strip_origin(proto: onnx.ModelProto) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ionmorphnet._files import atomic_path
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import Batch, SimulatedImages, loader
@@ -193,7 +193,10 @@ def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batc
 
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], recipe: Recipe, step: int) -> None:
-    """Write a checkpoint under a temporary name, then rename."""
-    temporary = path.with_name(path.name + ".part")
-    torch.save({"weights": weights, "recipe": asdict(recipe), "step": step}, temporary)
-    os.replace(temporary, path)
+    """Write a checkpoint; an interrupted write leaves the one before.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        torch.save({"weights": weights, "recipe": asdict(recipe), "step": step}, temporary)
