@@ -1,7 +1,8 @@
 """Ion images of a list of m/z: ours in one call, imzy's batch call, pyimzML and pyM2aia one by one.
 
-Ours must equal float64 sums of the spectra. Peers need not: imzy takes peaks a little outside of the window, pyimzML returns a spectrum's first peak for windows below its second one (its issue 19),
-and pyM2aia also differs on sparse processed spectra: at how many pixels is said in the table.
+Ours must equal float64 sums of the spectra. Peers need not: imzy takes peaks a little outside of the window, pyimzML
+returns a spectrum's first peak for windows below its second one (its issue 19), and pyM2aia also differs on sparse
+processed spectra. The table says at how many pixels.
 """
 
 from __future__ import annotations
