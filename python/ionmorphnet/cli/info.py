@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from ionmorphnet.cli._shared import stdout
 from ionmorphnet.dataset import read_info
@@ -26,7 +27,7 @@ def info(file: Path, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for key, value in facts.items():
         if value not in (None, "", [], {}):
-            table.add_row(key.replace("_", " "), _text(value))
+            table.add_row(key.replace("_", " "), Text(_text(value)))  # text of the file is no markup
     stdout.print(table)
 
 
