@@ -6,8 +6,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import click
 
@@ -73,8 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        _end(error.show, 2)
     except IonMorphNetError as error:
         _fail(str(error), 2)
     except _PipeClosedError:  # as in `| head`
@@ -96,6 +95,13 @@ def _discard_output() -> None:
                 os.close(sink)
 
 
-def _fail(text: str, code: int) -> None:
-    click.echo(f"ionmorphnet: {' '.join(text.split())}", err=True)
+def _fail(text: str, code: int) -> NoReturn:
+    _end(lambda: click.echo(f"ionmorphnet: {' '.join(text.split())}", err=True), code)
+
+
+def _end(say: Callable[[], None], code: int) -> NoReturn:
+    try:
+        say()
+    except BrokenPipeError:  # nobody is listening; the code still tells
+        _discard_output()
     sys.exit(code)
