@@ -26,7 +26,6 @@ class _Console(Console):
 
 
 stderr = _Console(stderr=True, highlight=False)
-stdout = _Console(highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
