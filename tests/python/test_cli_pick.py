@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,15 @@ def test_terminals_see_that_work_goes_on(cli: Command, section: Path, tmp_path: 
     cli("validate", section, "--json")
     cli("pick", section, "-o", tmp_path, *QUICK, "--json")
     assert terminal.getvalue() == ""
+
+
+def test_a_closed_stderr_is_not_the_fault_of_an_input(
+    cli: Command, section: Path, two_planes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys.modules["ionmorphnet.cli.pick"], "show_warnings", closed)
+    done = cli("pick", section, two_planes, "-o", tmp_path, *QUICK)
+    assert (done.code, done.stderr) == (0, "")
+    assert not (tmp_path / "z_z1").exists()  # ends there, as nobody listens any more
