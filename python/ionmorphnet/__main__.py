@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ionmorphnet.cli import main
+from ionmorphnet._entry import main
 
 main()

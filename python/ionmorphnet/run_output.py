@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
 
 FORMATS = ("csv", "parquet", "imzml", "h5ad")
+# What a run may or may not write, besides peaks.csv and scores.csv.
+_OPTIONAL = {
+    "parquet": ("peaks.parquet",),
+    "imzml": ("peaks.imzML", "peaks.ibd"),
+    "h5ad": ("peaks.h5ad",),
+    "report": ("report.html",),
+}
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -34,41 +45,90 @@ def output_names(inputs: Sequence[Path]) -> list[str]:
         ArgumentError: Two inputs would still write to the same place.
     """
     counts = Counter(path.stem for path in inputs)
-    names = [path.stem if counts[path.stem] == 1 else f"{path.resolve().parent.name}_{path.stem}" for path in inputs]
+    names = [path.stem if counts[path.stem] == 1 else f"{_parent(path)}_{path.stem}" for path in inputs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ArgumentError(f"two inputs would write to '{twice[0]}': pick them in separate calls")
     return names
 
 
+def _parent(path: Path) -> str:
+    # Not resolve(): the folder as the user names it, not the one that a symbolic link leads to.
+    return Path(os.path.abspath(path)).parent.name
+
+
+@contextlib.contextmanager
+def prepared_folder(folder: Path) -> Iterator[None]:
+    """Makes the folder and tries to write in it, before the work whose result it shall hold.
+
+    If the block fails, folders that were made here and are still empty are removed.
+
+    Raises:
+        FileError: The folder cannot be made or written in.
+    """
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be written: {error.strerror}") from None
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):  # never made, or something is in it
+                path.rmdir()
+        raise
+
+
+def skipped_formats(peaks: PeakList, formats: Iterable[str]) -> dict[str, str]:
+    """Formats that cannot hold this result, and why."""
+    if len(peaks) == 0 and "imzml" in formats:
+        return {"imzml": "no channel was picked, and an imzML file without channels cannot be read"}
+    return {}
+
+
 def write_run(peaks: PeakList, folder: Path, *, formats: Iterable[str] = ("csv",), report: bool = False) -> list[Path]:
     """Writes a run's files, each under a temporary name first; run.json comes last, so it marks a complete folder.
+
+    Files of an earlier run that this one does not write are removed. run.json lists the ``files``, and under
+    ``skipped`` the formats that cannot hold the result (see :func:`skipped_formats`).
 
     Returns:
         What was written.
     """
+    wanted = tuple(formats)
+    skipped = skipped_formats(peaks, wanted)
+    chosen = [name for name in _OPTIONAL if (name in wanted and name not in skipped) or (name == "report" and report)]
+    files = ["peaks.csv", "scores.csv", *(file for name in chosen for file in _OPTIONAL[name]), "run.json"]
+
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").unlink(missing_ok=True)
-    written = [folder / "peaks.csv", folder / "scores.csv"]
+    # run.json first: whatever happens from here on, the folder does not look complete.
+    for file in ("run.json", *(file for group in _OPTIONAL.values() for file in group)):
+        if file == "run.json" or file not in files:
+            (folder / file).unlink(missing_ok=True)
+
     peaks.to_csv(folder / "peaks.csv")
     with atomic_path(folder / "scores.csv") as temporary:
         peaks.all_scores.to_csv(temporary, index=False)
-    for name in formats:
-        target = folder / f"peaks.{name}"
-        if name == "parquet":
-            peaks.to_parquet(target)
-        elif name == "imzml":
-            target = folder / "peaks.imzML"
-            peaks.to_imzml(target)
-        elif name == "h5ad":
-            with atomic_path(target) as temporary:
-                peaks.to_anndata().write_h5ad(temporary)
-        else:
-            continue
-        written.append(target)
-    if report:
-        peaks.report(folder / "report.html")
-        written.append(folder / "report.html")
+    for name in chosen:
+        _write_optional(peaks, name, folder / _OPTIONAL[name][0])
+    record = {**peaks.run, "files": files, "skipped": skipped}
     with atomic_path(folder / "run.json") as temporary:
-        temporary.write_text(json.dumps(peaks.run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [*written, folder / "run.json"]
+        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [folder / file for file in files]
+
+
+def _write_optional(peaks: PeakList, name: str, target: Path) -> None:
+    if name == "parquet":
+        peaks.to_parquet(target)
+    elif name == "imzml":
+        peaks.to_imzml(target)
+    elif name == "h5ad":
+        with atomic_path(target) as temporary, warnings.catch_warnings():
+            # anndata's remark on the index of a table without rows, as when nothing was picked.
+            warnings.filterwarnings("ignore", message="Transforming to str index")
+            peaks.to_anndata().write_h5ad(temporary)
+    else:
+        peaks.report(target)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.run_output import output_names, parse_formats, write_run
+from ionmorphnet._files import atomic_path
+from ionmorphnet.run_output import output_names, parse_formats, prepared_folder, skipped_formats, write_run
 
 
 def test_formats() -> None:
@@ -26,9 +28,11 @@ def test_equal_stems_get_their_folder_as_prefix() -> None:
 
 def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
+    pytest.importorskip("anndata")
     peaks = imn.pick(section, top=10, scorer="moran")
     written = write_run(peaks, tmp_path / "run", formats=("csv", "parquet", "imzml", "h5ad"), report=True)
     assert {path.name for path in written} == {
+        "peaks.ibd",
         "peaks.csv",
         "scores.csv",
         "peaks.parquet",
@@ -37,11 +41,13 @@ def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
         "report.html",
         "run.json",
     }
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in written} | {"peaks.ibd"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in written}
     picks = pd.read_csv(tmp_path / "run" / "peaks.csv")
     assert list(picks["rank"]) == list(range(1, 11))
     assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == len(peaks.all_scores)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert sorted(record["files"]) == sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert record["skipped"] == {}
     assert record["counts"] == {"candidates": len(peaks.all_scores), "picked": 10}
     assert record["scorer"] == "moran"
     assert record["input"]["path"].endswith("small section.imzML")
@@ -64,3 +70,86 @@ def test_a_failure_leaves_no_run_json_and_no_half_file(
     assert (tmp_path / "peaks.csv").read_bytes() == before
     assert not (tmp_path / "run.json").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"peaks.csv", "scores.csv"}
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_links_name_their_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / "data" / f"{name}.imzML").touch()
+        (tmp_path / name / "x.imzML").symlink_to(tmp_path / "data" / f"{name}.imzML")
+    assert output_names([tmp_path / "a" / "x.imzML", tmp_path / "b" / "x.imzML"]) == ["a_x", "b_x"]
+
+
+def test_files_of_an_earlier_run_go(section: Path, tmp_path: Path) -> None:
+    peaks = imn.pick(section, top=3, scorer="moran")
+    write_run(peaks, tmp_path, formats=("imzml",), report=True)
+    for stale in ("peaks.parquet", "peaks.h5ad", "notes.txt"):
+        (tmp_path / stale).write_text("old")
+    write_run(peaks, tmp_path)
+    assert names(tmp_path) == {"peaks.csv", "scores.csv", "run.json", "notes.txt"}
+    assert json.loads((tmp_path / "run.json").read_text())["files"] == ["peaks.csv", "scores.csv", "run.json"]
+
+
+def test_no_pick_is_a_complete_run(section: Path, tmp_path: Path) -> None:
+    pytest.importorskip("anndata")
+    peaks = imn.pick(section, min_score=2.0, scorer="moran")
+    assert len(peaks) == 0
+    assert list(skipped_formats(peaks, ("csv", "imzml"))) == ["imzml"]
+    assert skipped_formats(peaks, ("csv", "h5ad")) == {}
+    write_run(peaks, tmp_path, formats=("csv", "imzml", "h5ad"), report=True)
+    assert names(tmp_path) == {"peaks.csv", "scores.csv", "peaks.h5ad", "report.html", "run.json"}
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert "no channel was picked" in record["skipped"]["imzml"]
+    assert sorted(record["files"]) == sorted(names(tmp_path))
+
+
+def test_an_interruption_leaves_no_run_json_and_no_temporary_file(
+    section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = imn.pick(section, top=3, scorer="moran")
+    write_run(peaks, tmp_path, report=True)
+
+    def interrupted(self: imn.PeakList, path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(imn.PeakList, "report", interrupted)
+    (tmp_path / "report.html").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        write_run(peaks, tmp_path, report=True)
+    assert names(tmp_path) == {"peaks.csv", "scores.csv"}
+
+
+def test_a_folder_is_made_and_removed_again_on_failure(tmp_path: Path) -> None:
+    with prepared_folder(tmp_path / "a" / "b"):
+        pass
+    assert (tmp_path / "a" / "b").is_dir()
+    assert names(tmp_path / "a" / "b") == set()
+    with pytest.raises(KeyboardInterrupt), prepared_folder(tmp_path / "a" / "c" / "d"):
+        raise KeyboardInterrupt
+    assert names(tmp_path / "a") == {"b"}  # what was there before stays
+    with pytest.raises(FileExistsError), prepared_folder(tmp_path / "a" / "e"):
+        (tmp_path / "a" / "e").mkdir(exist_ok=False)
+    assert names(tmp_path / "a") == {"b"}
+
+
+def test_impossible_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "x", tmp_path / "new" / ("x" * 300)):
+        with pytest.raises(imn.FileError, match=f"{folder.name[:9]}.*: cannot be written: "), prepared_folder(folder):
+            raise AssertionError("the block must not run")
+    assert names(tmp_path) == {"file"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folders_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    for folder in (tmp_path, tmp_path / "new"):
+        with pytest.raises(imn.FileError, match="cannot be written: Permission denied"), prepared_folder(folder):
+            raise AssertionError("the block must not run")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 import click
 
@@ -19,7 +23,27 @@ from ionmorphnet.errors import IonMorphNetError
 _PLANNED = ("train", "evaluate", "export", "engine", "tumor")
 
 
+class _PipeClosedError(Exception):
+    """The reader of our output went away. Not an OSError: click turns those with EPIPE into exit code 1."""
+
+
+@contextlib.contextmanager
+def _watch_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise _PipeClosedError from None
+
+
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _watch_pipe():  # --help and --version write from here
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _watch_pipe():
+            return super().invoke(ctx)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -49,18 +73,35 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        _end(error.show, 2)
     except IonMorphNetError as error:
         _fail(str(error), 2)
-    except BrokenPipeError:  # the reader of our output went away, as in `| head`
-        sys.stderr.close()
+    except _PipeClosedError:  # as in `| head`
+        _discard_output()
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(text: str, code: int) -> None:
-    click.echo(f"ionmorphnet: {' '.join(text.split())}", err=True)
+def _discard_output() -> None:
+    """Lets what is still buffered go nowhere: the flush at exit would meet the closed pipe again, and complain."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # replaced streams have no descriptor
+            sink = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(sink, stream.fileno())
+            finally:
+                os.close(sink)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    _end(lambda: click.echo(f"ionmorphnet: {' '.join(text.split())}", err=True), code)
+
+
+def _end(say: Callable[[], None], code: int) -> NoReturn:
+    try:
+        say()
+    except BrokenPipeError:  # nobody is listening; the code still tells
+        _discard_output()
     sys.exit(code)

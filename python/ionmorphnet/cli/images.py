@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -9,7 +10,8 @@ import numpy as np
 
 import ionmorphnet as imn
 from ionmorphnet._files import atomic_path
-from ionmorphnet.cli._shared import parse_mz_values, show_warnings
+from ionmorphnet.cli._mz_values import parse_mz_values
+from ionmorphnet.cli._shared import show_warnings, spinner
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.rendering import write_contact_sheet
 
@@ -19,10 +21,11 @@ from ionmorphnet.rendering import write_contact_sheet
 @click.option("--mz", required=True, metavar="LIST", help="m/z values, 500.1,600.2, or a CSV file.")
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows, m/z units.")
+@click.option("--plane", type=int, metavar="Z", help="Which z plane, where the file holds several.")
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz (data) or OUT.png (picture)."
 )
-def images(file: Path, mz: str, ppm: float | None, tol: float | None, out: Path) -> None:
+def images(file: Path, mz: str, ppm: float | None, tol: float | None, plane: int | None, out: Path) -> None:
     """Write the ion images of FILE at the given m/z.
 
     NPZ: images float32 (n, H, W) with NaN where nothing was measured, mz (n,), mask (H, W).
@@ -32,18 +35,33 @@ def images(file: Path, mz: str, ppm: float | None, tol: float | None, out: Path)
     if suffix not in (".npz", ".png"):
         raise ArgumentError(f"{out}: the output must end in .npz or .png")
     values = parse_mz_values(mz)
-    with imn.open(file) as ds:
-        stack = ds.ion_images(values, ppm=ppm, tol=tol)
-        if suffix == ".png":
-            write_contact_sheet(out, stack, values)
-        else:
-            with atomic_path(out) as temporary, temporary.open("wb") as stream:
-                np.savez_compressed(stream, images=stack, mz=np.asarray(values), mask=ds.mask)
-        empty = [value for value, image in zip(values, stack, strict=True) if not np.nan_to_num(image).any()]
+    with contextlib.ExitStack() as stack:
+        with spinner(f"{file.name}: opening"):
+            ds = _one_plane(stack.enter_context(imn.open(file)), file, plane)
+        with spinner(f"{file.name}: {len(values)} images"):
+            found = ds.ion_images(values, ppm=ppm, tol=tol)
+            if suffix == ".png":
+                write_contact_sheet(out, found, values)
+            else:
+                with atomic_path(out) as temporary, temporary.open("wb") as stream:
+                    np.savez_compressed(stream, images=found, mz=np.asarray(values), mask=ds.mask)
+        empty = [value for value, image in zip(values, found, strict=True) if not np.nan_to_num(image).any()]
         if empty:
             listed = ", ".join(f"{value:.4f}" for value in empty[:5]) + (", ..." if len(empty) > 5 else "")
             ds_range = "{:.4f} to {:.4f}".format(*ds.mz_range)
             text = f"{len(empty)} of {len(values)} images hold no signal (m/z {listed}); the file spans {ds_range}"
             show_warnings([text], name=file.name)
         show_warnings(list(ds.warnings), name=file.name)
-    click.echo(f"{out}: {len(values)} images of {stack.shape[1]} x {stack.shape[2]} pixels")
+    click.echo(f"{out}: {len(values)} images of {found.shape[1]} x {found.shape[2]} pixels")
+
+
+def _one_plane(ds: imn.Dataset, file: Path, plane: int | None) -> imn.Dataset:
+    planes = ds.z_planes
+    listed = ", ".join(map(str, planes[:10])) + (", ..." if len(planes) > 10 else "")
+    if plane is None:
+        if len(planes) > 1:
+            raise ArgumentError(f"{file}: holds {len(planes)} z planes ({listed}): choose one with --plane")
+        return ds
+    if plane not in planes:
+        raise ArgumentError(f"{file}: there is no z plane {plane}; --plane may be {listed}")
+    return ds.plane(plane)

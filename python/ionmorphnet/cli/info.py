@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from ionmorphnet.cli._shared import stdout
 from ionmorphnet.dataset import read_info
 
 
@@ -21,13 +19,12 @@ def info(file: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for key, value in facts.items():
-        if value not in (None, "", [], {}):
-            table.add_row(key.replace("_", " "), _text(value))
-    stdout.print(table)
+    rows = {key.replace("_", " "): _text(value) for key, value in facts.items() if value not in (None, "", [], {})}
+    width = max(map(len, rows))
+    for key, text in rows.items():
+        # Plain text, nothing folded: values come from the file, and a path that is cut in two cannot be copied.
+        lines = text.splitlines()
+        click.echo(click.style(key.ljust(width), bold=True) + "  " + f"\n{'':{width + 2}}".join(lines))
 
 
 def _text(value: object) -> str:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
+import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet._units import format_bytes
-from ionmorphnet.cli._shared import progress_bar, read_mz_list, show_warnings, stderr
+from ionmorphnet._units import format_bytes, parse_bytes
+from ionmorphnet.cli._mz_values import read_mz_list
+from ionmorphnet.cli._shared import progress_bar, show_warnings, spinner
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
-from ionmorphnet.run_output import output_names, parse_formats, write_run
+from ionmorphnet.run_output import output_names, parse_formats, prepared_folder, skipped_formats, write_run
 from ionmorphnet.scorers import make_scorer
 
 
@@ -28,11 +34,63 @@ class _Job:
     report: bool
     quiet: bool
     arguments: dict[str, Any]
+    claimed: dict[Path, Path] = field(default_factory=dict)
+    """Folders that this call has results for, and of which input."""
+
+    def claim(self, path: Path, names: list[str]) -> None:
+        """Reserves OUT/name for an input.
+
+        Raises:
+            ArgumentError: Another input has it already.
+        """
+        for name in names:
+            other = self.claimed.get(self.out / name)
+            if other is not None:
+                raise ArgumentError(
+                    f"{path}: would write to {self.out / name}, where the result of {other} is: pick them in "
+                    "separate calls"
+                )
+        self.claimed.update({self.out / name: path for name in names})
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One section, or one plane of it, that was picked and written."""
+
+    peaks: imn.PeakList
+    title: str
+    z: int | None
+    folder: Path
+    written: list[Path]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "file": click.format_filename(self.peaks.dataset.path),
+            "z": self.z,
+            "folder": click.format_filename(self.folder),
+            "written": [click.format_filename(path) for path in self.written],
+            "candidates": len(self.peaks.all_scores),
+            "picked": len(self.peaks),
+            "scorer": self.peaks.run["scorer"],
+            "precision": self.peaks.run["precision"],
+            "seconds": round(self.seconds, 3),
+            "warnings": self.peaks.run["input"]["warnings"],
+        }
+
+
+class _Folder(click.Path):
+    """An output folder: nothing is not the current one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name of the output folder is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @click.command(short_help="Rank the channels of imzML sections.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
+@click.option("-o", "--out", required=True, type=_Folder(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")
 @click.option("--min-score", type=float, metavar="S", help="Keep channels that score at least S.")
 @click.option(
@@ -67,18 +125,29 @@ def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
 
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
-    With neither --top nor --min-score the model's own threshold cuts.
+    With neither --top nor --min-score the model's own threshold cuts. The planes of a file with several are picked
+    one by one, each into OUT/<file stem>_z<plane>.
     """
     as_json = options.pop("as_json")
     job = _job(out, options, quiet=as_json)
     names = output_names(files)
     results, failures = [], []
     for path, name in zip(files, names, strict=True):
-        try:
-            results += _pick_file(path, name, job)
-        except (IonMorphNetError, OSError) as error:
-            failures.append({"file": str(path), "error": _one_line(error)})
-            click.echo(f"ionmorphnet: {failures[-1]['error']}", err=True)
+        picked = _pick_file(path, name, job)
+        while True:
+            try:
+                result = next(picked, None)
+            except BrokenPipeError:  # nobody reads our stderr: not the fault of this input
+                raise
+            except (IonMorphNetError, OSError) as error:
+                failures.append({"file": click.format_filename(path), "error": _one_line(error)})
+                click.echo(f"ionmorphnet: {failures[-1]['error']}", err=True)
+                break
+            if result is None:
+                break
+            results.append(result.to_dict())
+            if not as_json:
+                _print_summary(result)
     if as_json:
         click.echo(json.dumps({"results": results, "failures": failures}, indent=2, ensure_ascii=False))
     elif failures and len(files) > 1:
@@ -89,54 +158,71 @@ def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
 
 
 def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
+    """Checks here, once, what would otherwise fail every input in the same words."""
     formats = parse_formats(options.pop("formats"))
     report = options.pop("report")
+    options["memory_limit"] = parse_bytes(options["memory_limit"])
+    if options["min_score"] is not None and not math.isfinite(options["min_score"]):
+        raise ArgumentError("--min-score must be a finite number")
     mz_list = options.pop("mz_list")
     if mz_list is not None:
-        if options["axis"] != "auto":
-            raise ArgumentError("--axis and --mz-list exclude each other")
-        options["axis"] = read_mz_list(mz_list)
+        options["axis"] = _listed_mz(mz_list, options)
+    elif options["ppm"] is not None or options["tol"] is not None:
+        raise ArgumentError("--ppm and --tol belong to --mz-list; channels found in the data have their own windows")
     # Started once for all inputs: loading and compiling the network takes longer than scoring a small section.
     names = ("model", "scorer", "device", "precision")
-    options["scorer"] = make_scorer(threads=options["threads"], **{name: options.pop(name) for name in names})
-    return _Job(out=out, formats=formats, report=report, quiet=quiet, arguments=options)
+    scorer = make_scorer(threads=options["threads"], **{name: options.pop(name) for name in names})
+    if scorer.model is None and options["top"] is None and options["min_score"] is None:
+        raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give --top or --min-score")
+    return _Job(out=out, formats=formats, report=report, quiet=quiet, arguments={**options, "scorer": scorer})
 
 
-def _pick_file(path: Path, name: str, job: _Job) -> list[dict[str, Any]]:
-    with imn.open(path) as ds:
+def _listed_mz(path: Path, options: dict[str, Any]) -> np.ndarray:
+    """The m/z of a list file, each once."""
+    if options["axis"] != "auto":
+        raise ArgumentError("--axis and --mz-list exclude each other")
+    if (options["ppm"] is None) == (options["tol"] is None):
+        raise ArgumentError("--mz-list needs one of --ppm and --tol")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        axis = imn.CandidateAxis.from_mz_list(read_mz_list(path), ppm=options["ppm"], tol=options["tol"])
+    show_warnings([str(warning.message) for warning in caught], name=path.name)
+    return axis.mz
+
+
+def _pick_file(path: Path, name: str, job: _Job) -> Iterator[_Result]:
+    """Picks a file, plane by plane."""
+    with contextlib.ExitStack() as stack:
+        with spinner(f"{path.name}: opening", quiet=job.quiet):
+            ds = stack.enter_context(imn.open(path))
         planes = ds.z_planes
         if len(planes) <= 1:
-            return [_pick_plane(ds, path.name, name, job)]
-        return [_pick_plane(ds.plane(z), f"{path.name} z={z}", f"{name}_z{z}", job) for z in planes]
+            job.claim(path, [name])
+            yield _pick_plane(ds, path.name, None, job.out / name, job)
+        else:
+            job.claim(path, [f"{name}_z{z}" for z in planes])
+            for z in planes:
+                yield _pick_plane(ds.plane(z), f"{path.name} z={z}", z, job.out / f"{name}_z{z}", job)
+        show_warnings(ds.warnings, name=path.name)
 
 
-def _pick_plane(ds: imn.Dataset, title: str, name: str, job: _Job) -> dict[str, Any]:
+def _pick_plane(ds: imn.Dataset, title: str, z: int | None, folder: Path, job: _Job) -> _Result:
     started = time.perf_counter()
-    with progress_bar(title, "images", quiet=job.quiet) as progress:
-        peaks = imn.pick(ds, progress=progress, **job.arguments)
-    if not job.quiet and job.report and stderr.is_terminal:
-        with stderr.status("writing the report"):
-            written = write_run(peaks, job.out / name, formats=job.formats, report=job.report)
-    else:
-        written = write_run(peaks, job.out / name, formats=job.formats, report=job.report)
-    show_warnings(list(ds.warnings), name=title)
-    seconds = time.perf_counter() - started
-    if not job.quiet:
-        _print_summary(peaks, title, written, seconds)
-    return {
-        "file": str(ds.path),
-        "folder": str(job.out / name),
-        "written": [str(path) for path in written],
-        "candidates": len(peaks.all_scores),
-        "picked": len(peaks),
-        "seconds": round(seconds, 3),
-    }
+    with prepared_folder(folder):
+        with progress_bar(title, "images", quiet=job.quiet, before="finding channels") as progress:
+            peaks = imn.pick(ds, progress=progress, **job.arguments)
+        with spinner(f"{title}: writing", quiet=job.quiet):
+            written = write_run(peaks, folder, formats=job.formats, report=job.report)
+    skipped = skipped_formats(peaks, job.formats)
+    show_warnings([f"{kind} was not written: {cause}" for kind, cause in skipped.items()], name=title)
+    return _Result(peaks, title, z, folder, written, time.perf_counter() - started)
 
 
-def _print_summary(peaks: imn.PeakList, title: str, written: list[Path], seconds: float) -> None:
+def _print_summary(result: _Result) -> None:
+    peaks = result.peaks
     rate = len(peaks.all_scores) / max(peaks.run["timings"]["score"], 1e-9)
     click.echo(
-        f"{title}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {seconds:.1f} s "
+        f"{result.title}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {result.seconds:.1f} s "
         f"({peaks.run['scorer']} {peaks.run['precision']}, {rate:.0f} images/s)"
     )
     frame = peaks.to_frame()
@@ -148,8 +234,8 @@ def _print_summary(peaks: imn.PeakList, title: str, written: list[Path], seconds
         click.echo(f"  {row.rank:>3}  m/z {row.mz:<11.4f} {row.score:.3f}  {label}")
     if len(frame) > 5:
         click.echo(f"  ... {len(frame) - 5} more")
-    for path in written:
-        click.echo(f"  {path} ({format_bytes(path.stat().st_size)})")
+    for path in result.written:
+        click.echo(f"  {click.format_filename(path)} ({format_bytes(path.stat().st_size)})")
 
 
 def _one_line(error: Exception) -> str:

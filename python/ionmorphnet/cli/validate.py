@@ -18,7 +18,8 @@ from ionmorphnet.validation import validate as validate_file
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def validate(file: Path, checksum: bool, as_json: bool) -> int:
     """Read every spectrum of FILE and list the problems. Exit code 0: none, 1: problems, 2: not readable at all."""
-    with progress_bar(file.name, "spectra", quiet=as_json) as progress:
+    after = "comparing the checksum" if checksum else ""
+    with progress_bar(file.name, "spectra", quiet=as_json, before="opening", after=after) as progress:
         report = validate_file(file, checksum=checksum, progress=progress)
     unreadable = report.n_spectra == 0 and any(problem.kind == "open" for problem in report.problems)
     if as_json:
