@@ -7,27 +7,55 @@ peaks.to_frame()
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from ionmorphnet import reference as reference
-from ionmorphnet._core import __version__ as __version__
-from ionmorphnet.candidates import CandidateAxis, candidate_axis
-from ionmorphnet.dataset import Dataset
-from ionmorphnet.dataset import open_dataset as open
-from ionmorphnet.errors import (
-    ArgumentError,
-    Cancelled,
-    FileError,
-    IonMorphNetError,
-    UnavailableError,
-)
-from ionmorphnet.labels import CLASSES
-from ionmorphnet.models import Model, bundled_models, load_model
-from ionmorphnet.peak_list import PeakList
-from ionmorphnet.picking import pick
-from ionmorphnet.scorers import Scorer, make_scorer
-from ionmorphnet.scoring import score_images
-from ionmorphnet.simulation import simulate
+if TYPE_CHECKING:
+    from ionmorphnet import reference as reference
+    from ionmorphnet._core import __version__ as __version__
+    from ionmorphnet.candidates import CandidateAxis, candidate_axis
+    from ionmorphnet.dataset import Dataset
+    from ionmorphnet.dataset import open_dataset as open
+    from ionmorphnet.errors import (
+        ArgumentError,
+        Cancelled,
+        FileError,
+        IonMorphNetError,
+        UnavailableError,
+    )
+    from ionmorphnet.labels import CLASSES
+    from ionmorphnet.models import Model, bundled_models, load_model
+    from ionmorphnet.peak_list import PeakList
+    from ionmorphnet.picking import pick
+    from ionmorphnet.scorers import Scorer, make_scorer
+    from ionmorphnet.scoring import score_images
+    from ionmorphnet.simulation import simulate
+
+# Where each public name lives. It is loaded on first use, so that importing a small part (the command's entry point)
+# does not load numpy, pandas and the native core.
+_HOMES = {
+    "__version__": "_core",
+    "CLASSES": "labels",
+    "ArgumentError": "errors",
+    "Cancelled": "errors",
+    "CandidateAxis": "candidates",
+    "Dataset": "dataset",
+    "FileError": "errors",
+    "IonMorphNetError": "errors",
+    "Model": "models",
+    "PeakList": "peak_list",
+    "Scorer": "scorers",
+    "UnavailableError": "errors",
+    "bundled_models": "models",
+    "candidate_axis": "candidates",
+    "load_model": "models",
+    "make_scorer": "scorers",
+    "open": "dataset",
+    "pick": "picking",
+    "score_images": "scoring",
+    "simulate": "simulation",
+}
+_OTHER_NAMES = {"open": "open_dataset"}
 
 __all__ = [
     "CLASSES",
@@ -63,6 +91,17 @@ _PLANNED = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
+        globals()[name] = value
+        return value
+    if name == "reference":
+        return importlib.import_module("ionmorphnet.reference")
     if name in _PLANNED:
-        raise AttributeError(f"ionmorphnet.{name}: {_PLANNED[name]} is not in version {__version__} yet")
+        version = __getattr__("__version__")
+        raise AttributeError(f"ionmorphnet.{name}: {_PLANNED[name]} is not in version {version} yet")
     raise AttributeError(f"module 'ionmorphnet' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

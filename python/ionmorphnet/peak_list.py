@@ -148,6 +148,7 @@ class PeakList:
         var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
         # AnnData writes plain strings; pandas' missing labels become empty.
         var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
+        var["scorer"] = var["scorer"].astype(object)
         table = anndata.AnnData(X=self._pixel_matrix(picks), obs=obs, var=var)
         table.obsm["spatial"] = measured[:, ::-1].astype(np.float64)
         table.uns["ionmorphnet"] = {"scorer": self.scorer, "score": self.score_description}

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -126,9 +125,7 @@ def _write_optional(peaks: PeakList, name: str, target: Path) -> None:
     elif name == "imzml":
         peaks.to_imzml(target)
     elif name == "h5ad":
-        with atomic_path(target) as temporary, warnings.catch_warnings():
-            # anndata's remark on the index of a table without rows, as when nothing was picked.
-            warnings.filterwarnings("ignore", message="Transforming to str index")
+        with atomic_path(target) as temporary:
             peaks.to_anndata().write_h5ad(temporary)
     else:
         peaks.report(target)
