@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def test_simulated_centroids_in_other_ranges(tmp_path: Path, mz_range: tuple[flo
     recall, precision = recall_and_precision(truth.mz, axis_of(tmp_path / "s.imzML").mz)
     assert recall >= 0.98
     assert precision >= 0.98
+
+
+@pytest.mark.parametrize("spectra", [20, 60])
+@pytest.mark.parametrize("sd", [3.0, 10.0, 20.0, 40.0])
+def test_the_width_of_few_wide_channels(tmp_path: Path, spectra: int, sd: float) -> None:
+    """Few spectra of wide channels: chance must not pass the foot of their difference histogram for a narrow peak."""
+    for seed in range(6):
+        rng = np.random.default_rng([seed, int(sd), spectra, 50])
+        mz = np.linspace(300, 1000, 50) if seed % 2 else np.exp(np.sort(rng.uniform(np.log(300), np.log(1000), 50)))
+        peaks = [np.sort(mz * (1 + 1e-6 * rng.normal(0, sd, len(mz)))) for _ in range(spectra)]
+        specs = [Spec(s % 10 + 1, s // 10 + 1, peaks[s], np.ones(len(mz))) for s in range(spectra)]
+        write_imzml(tmp_path / "s.imzML", specs)
+        axis = axis_of(tmp_path / "s.imzML")
+        found = re.search(r"sd ([\d.]+) ppm \(estimated\)", axis.method)
+        assert found is not None, axis.method
+        assert 0.5 * sd < float(found[1]) < 2 * sd
+        assert 45 <= len(axis) <= 51
 
 
 def test_noise_alone_gives_no_channels(tmp_path: Path) -> None:
