@@ -295,7 +295,7 @@ std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& wid
   dataset.read_spectrum(0, spectrum);
   std::vector<Channel> channels;
   for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < 1.0) continue;
+    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < kLeastMz) continue;
     const double position = 1e6 * std::log(spectrum.mz[p]);
     if (!channels.empty() && position <= channels.back().position) continue;
     Channel channel;

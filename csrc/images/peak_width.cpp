@@ -7,6 +7,8 @@
 #include <numeric>
 #include <optional>
 
+#include "images/mz_window.h"
+
 namespace imn::images {
 namespace {
 
@@ -92,7 +94,7 @@ PeakWidth::PeakWidth(const io::Dataset& dataset) {
     dataset.read_spectrum(s * n / sampled, spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-      if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= 1.0) x.push_back(1e6 * std::log(spectrum.mz[p]));
+      if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= kLeastMz) x.push_back(1e6 * std::log(spectrum.mz[p]));
     }
     if (!x.empty()) positions.push_back(std::move(x));
   }

@@ -154,6 +154,28 @@ def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
     assert len(bins) == pytest.approx(7999, rel=0.01)
 
 
+def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
+    """It has no logarithm; the channels are those of the file without it."""
+    rng = np.random.default_rng(0)
+    mz = np.exp(np.linspace(np.log(400.0), np.log(420.0), 600))
+    found = []
+    for zero in (False, True):
+        specs = []
+        for s in range(16):
+            signal = 50 * np.exp(-0.5 * ((np.arange(600) - 300) / 3) ** 2) + rng.exponential(1.0, 600)
+            here = mz * (1 + 1e-6 * (s % 3))
+            if zero and s == 5:
+                here, signal = np.concatenate([[0.0], here]), np.concatenate([[1.0], signal])
+            specs.append(Spec(s % 4 + 1, s // 4 + 1, here, signal))
+        write_imzml(tmp_path / "s.imzML", specs, spectrum_type="profile")
+        found.append(axis_of(tmp_path / "s.imzML").mz)
+        bins = axis_of(tmp_path / "s.imzML", kind="bins")
+        assert len(bins) == pytest.approx(600, rel=0.01)
+        assert bins.mz[0] > 399
+    assert len(found[0]) == len(found[1]) == 1
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "fewest", "most"),
     [
