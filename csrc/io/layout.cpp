@@ -39,16 +39,15 @@ std::optional<DType> as_dtype(Term term, bool is_signed) {
 // are unwrapped when the result never runs backwards.
 bool unwrap(std::vector<std::int64_t>& offsets, std::int64_t ibd_size) {
   bool negative = false, drop = false;
-  std::int64_t previous = 0, largest = 0;
+  std::int64_t previous = 0;
   for (const std::int64_t o : offsets) {
     if (o == kAbsent || o == kUnreadable) continue;
-    if (o < -kWrap / 2) return false;
+    if (o < -kWrap / 2 || o >= kWrap) return false;
     negative = negative || o < 0;
     drop = drop || previous - o > kWrap / 2;
     previous = o;
-    largest = std::max(largest, o);
   }
-  if (largest >= kWrap || !(negative || (drop && ibd_size > kWrap))) return false;
+  if (!negative && !(drop && ibd_size > kWrap)) return false;
   std::vector<std::int64_t> fixed = offsets;
   std::int64_t turns = 0, last = 0;
   for (std::int64_t& o : fixed) {
