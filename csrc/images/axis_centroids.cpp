@@ -181,6 +181,7 @@ std::vector<MzWindow> mz_windows(const std::vector<Channel>& channels) {
     if (!windows.empty() && window.lo <= windows.back().hi) {
       window.lo = std::nextafter(windows.back().hi, std::numeric_limits<double>::infinity());
     }
+    window.hi = std::max(window.hi, window.lo);  // peaks of one spectrum may be neighbouring numbers
     windows.push_back(window);
   }
   return windows;

@@ -112,6 +112,17 @@ def test_few_spectra(tmp_path: Path, n: int) -> None:
     np.testing.assert_array_equal(axis.frequency, 1.0)
 
 
+def test_neighbouring_numbers_in_a_lone_spectrum(tmp_path: Path) -> None:
+    mz = [
+        base + k * step * np.spacing(base) for base in np.arange(100.0, 1000.0) for step in (3, 5, 7) for k in range(6)
+    ]
+    mz = sorted(set(mz))
+    write_imzml(tmp_path / "s.imzML", [Spec(1, 1, mz, np.ones(len(mz)))], shared_axis=False, mode="processed")
+    with open_dataset(tmp_path / "s.imzML") as ds:
+        axis = candidate_axis(ds)
+    assert (axis.mz_lo <= axis.mz_hi).all()
+
+
 def test_empty_spectra(tmp_path: Path) -> None:
     filled = [Spec(i + 1, 1, [200.0, 300.0], [1.0, 1.0]) for i in range(10)]
     empty = [Spec(i + 1, 2, [], []) for i in range(10)]
