@@ -361,8 +361,8 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const auto windows = mz_windows(kept);
   if (kept.size() != channels.size()) {
     // Spectra of joined channels cannot be added: count them again in the final windows.
-    const auto again = occupancy(dataset, windows, centres(kept), options.threads, options.cancel);
-    for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again.spectra[k];
+    const auto again = spectra_in_windows(dataset, windows, options.threads, options.cancel);
+    for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again[k];
   }
   for (std::size_t k = 0; k < kept.size(); ++k) {
     if (static_cast<double>(kept[k].spectra) < fewest) continue;
