@@ -181,6 +181,7 @@ std::vector<MzWindow> mz_windows(const std::vector<Channel>& channels) {
     if (!windows.empty() && window.lo <= windows.back().hi) {
       window.lo = std::nextafter(windows.back().hi, std::numeric_limits<double>::infinity());
     }
+    window.hi = std::max(window.hi, window.lo);  // peaks of one spectrum may be neighbouring numbers
     windows.push_back(window);
   }
   return windows;
@@ -295,7 +296,7 @@ std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& wid
   dataset.read_spectrum(0, spectrum);
   std::vector<Channel> channels;
   for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < 1.0) continue;
+    if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < kLeastMz) continue;
     const double position = 1e6 * std::log(spectrum.mz[p]);
     if (!channels.empty() && position <= channels.back().position) continue;
     Channel channel;
@@ -360,8 +361,8 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const auto windows = mz_windows(kept);
   if (kept.size() != channels.size()) {
     // Spectra of joined channels cannot be added: count them again in the final windows.
-    const auto again = occupancy(dataset, windows, centres(kept), options.threads, options.cancel);
-    for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again.spectra[k];
+    const auto again = spectra_in_windows(dataset, windows, options.threads, options.cancel);
+    for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again[k];
   }
   for (std::size_t k = 0; k < kept.size(); ++k) {
     if (static_cast<double>(kept[k].spectra) < fewest) continue;

@@ -69,7 +69,10 @@ void bin_processed(const io::Dataset& dataset, const SortedWindows& windows, con
   std::vector<Worker> workers(static_cast<std::size_t>(thread_count(options.threads)));
 
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
-    auto& [spectrum, tile, row] = workers[static_cast<std::size_t>(worker)];
+    Worker& own = workers[static_cast<std::size_t>(worker)];
+    io::Spectrum& spectrum = own.spectrum;
+    std::vector<float>& tile = own.tile;
+    std::vector<double>& row = own.row;
     const auto block = pixels.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
     tile.assign(count * kBlock, 0.0f);
     for (std::size_t p = 0; p < block.size(); ++p) {
@@ -164,7 +167,10 @@ void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, co
   std::vector<Worker> workers(static_cast<std::size_t>(thread_count(options.threads)));
 
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
-    auto& [bins, tile, row] = workers[static_cast<std::size_t>(worker)];
+    Worker& own = workers[static_cast<std::size_t>(worker)];
+    std::vector<double>& bins = own.bins;
+    std::vector<float>& tile = own.tile;
+    std::vector<double>& row = own.row;
     bins.resize(longest);
     tile.resize(most_windows * kBlock);
     row.resize(most_windows);
@@ -205,19 +211,17 @@ void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, co
 // Pixels without a spectrum; the others are written by the blocks.
 void fill_unmeasured(const io::Dataset& dataset, const BinOptions& options, std::size_t windows, float* out) {
   const auto image_size = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
+  if (dataset.pixels().size() == image_size) return;
   std::vector<std::uint8_t> measured(image_size, 0);
   for (const io::Pixel& pixel : dataset.pixels()) measured[static_cast<std::size_t>(pixel.index)] = 1;
-  std::vector<std::size_t> missing;
-  for (std::size_t p = 0; p < image_size; ++p) {
-    if (measured[p] == 0) missing.push_back(p);
-  }
-  if (missing.empty()) return;
   parallel_for(
       static_cast<std::int64_t>(windows), 16, options.threads,
       [&](std::int64_t begin, std::int64_t end, int) {
         for (auto w = begin; w < end; ++w) {
           float* image = out + static_cast<std::size_t>(w) * image_size;
-          for (const std::size_t p : missing) image[p] = options.unmeasured;
+          for (std::size_t p = 0; p < image_size; ++p) {
+            if (measured[p] == 0) image[p] = options.unmeasured;
+          }
         }
       },
       options.cancel);

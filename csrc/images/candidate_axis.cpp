@@ -1,5 +1,6 @@
 #include "images/candidate_axis.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -36,9 +37,8 @@ std::vector<MzWindow> bin_windows(std::span<const double> mz) {
 void fill_frequency(const io::Dataset& dataset, const AxisOptions& options, CandidateAxis& axis) {
   std::vector<MzWindow> windows;
   for (std::size_t i = 0; i < axis.mz.size(); ++i) windows.push_back({axis.mz_lo[i], axis.mz_hi[i]});
-  const Occupancy found = occupancy(dataset, windows, axis.mz, options.threads, options.cancel);
   axis.frequency.clear();
-  for (const std::int64_t spectra : found.spectra) {
+  for (const std::int64_t spectra : spectra_in_windows(dataset, windows, options.threads, options.cancel)) {
     axis.frequency.push_back(static_cast<double>(spectra) / static_cast<double>(dataset.n_spectra()));
   }
 }

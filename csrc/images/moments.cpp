@@ -5,6 +5,7 @@
 
 #include "core/parallel_for.h"
 #include "images/grouped_sum.h"
+#include "images/mz_window.h"
 
 namespace imn::images {
 namespace {
@@ -51,10 +52,16 @@ std::vector<double> common_grid(const io::Dataset& dataset) {
   for (std::int64_t s = 0; s < sampled; ++s) {
     io::Spectrum spectrum;
     dataset.read_spectrum(s * n / sampled, spectrum);
-    if (spectrum.mz.size() > 1) axes.push_back(std::move(spectrum.mz));
+    auto& mz = spectrum.mz;
+    mz.erase(mz.begin(), std::lower_bound(mz.begin(), mz.end(), kLeastMz));
+    if (mz.size() > 1) axes.push_back(std::move(mz));
   }
   if (axes.empty()) return {};
-  const auto [lowest, highest] = dataset.mz_range();
+  auto [lowest, highest] = dataset.mz_range();
+  if (lowest < kLeastMz) {  // where the ions begin, only the samples tell
+    lowest = highest;
+    for (const auto& axis : axes) lowest = std::min(lowest, axis.front());
+  }
   const bool shared = std::all_of(axes.begin(), axes.end(), [&](const auto& axis) { return axis == axes.front(); });
   if (shared && axes.front().front() == lowest && axes.front().back() == highest) return axes.front();
 

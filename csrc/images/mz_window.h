@@ -5,6 +5,9 @@
 
 namespace imn::images {
 
+// No ion is lighter. Files may hold 0, which has no logarithm: values below are left out wherever m/z is logarithmic.
+inline constexpr double kLeastMz = 1.0;
+
 // Values with lo <= mz <= hi belong to the window; both bounds are double and compared exactly.
 struct MzWindow {
   double lo;

@@ -1,6 +1,5 @@
 #include "images/occupancy.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/parallel_for.h"
@@ -11,10 +10,41 @@ namespace {
 
 constexpr double kFixedPoint = 1e6;  // units of an offset per ppm: sums of integers do not depend on their order
 
-struct Counts {
-  std::vector<std::int64_t> spectra, peaks, with_next, offset;
-  explicit Counts(std::size_t n) : spectra(n, 0), peaks(n, 0), with_next(n, 0), offset(n, 0) {}
-};
+// Adds to one of the tables that all threads share: a table each would multiply the memory, and collisions are rare.
+void add(std::int64_t& count, std::int64_t more) {
+  std::atomic_ref<std::int64_t>(count).fetch_add(more, std::memory_order_relaxed);
+}
+
+// Calls visit(window, mz, intensity, first, last, previous) for every window that holds the values [first, last) of a
+// spectrum; `previous` is the window of that spectrum for which visit was true last, or the number of windows.
+template <typename Visit>
+void visit_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+                   const std::atomic<bool>* cancel, const Visit& visit) {
+  if (windows.empty()) return;
+  const SortedWindows sorted(windows);
+  const bool continuous = dataset.mode() == io::Mode::continuous;
+  const auto shared = dataset.shared_mz();
+  std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
+  const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
+    io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
+    for (auto i = begin; i < end; ++i) {
+      const double* mz = shared.data();
+      if (continuous) {
+        spectrum.intensity.resize(shared.size());
+        dataset.read_bins(i, 0, static_cast<std::int64_t>(shared.size()), spectrum.intensity.data());
+      } else {
+        dataset.read_spectrum(i, sorted.lo.front(), sorted.reach.back(), spectrum);
+        mz = spectrum.mz.data();
+      }
+      const double* intensity = spectrum.intensity.data();
+      std::size_t previous = windows.size();
+      scan_windows(sorted, mz, spectrum.intensity.size(), [&](std::size_t w, std::size_t first, std::size_t last) {
+        if (visit(w, mz, intensity, first, last, previous)) previous = w;
+      });
+    }
+  };
+  parallel_for(dataset.n_spectra(), 32, threads, body, cancel);
+}
 
 }  // namespace
 
@@ -22,64 +52,50 @@ Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> window
                     int threads, const std::atomic<bool>* cancel) {
   const std::size_t n = windows.size();
   Occupancy result;
+  result.spectra.assign(n, 0);
+  result.with_next.assign(n, 0);
+  std::vector<std::int64_t> peaks(n, 0);
+  std::vector<std::int64_t> offset(n, 0);
+  visit_windows(dataset, windows, threads, cancel,
+                [&](std::size_t w, const double* mz, const double* intensity, std::size_t first, std::size_t last,
+                    std::size_t previous) {
+                  std::int64_t found = 0;
+                  std::int64_t away = 0;
+                  for (std::size_t p = first; p < last; ++p) {
+                    if (intensity[p] == 0.0) continue;
+                    ++found;
+                    // A window around 0 has no relative distances.
+                    if (centre[w] > 0.0) away += std::llround((mz[p] / centre[w] - 1.0) * 1e6 * kFixedPoint);
+                  }
+                  if (found == 0) return false;
+                  add(result.spectra[w], 1);
+                  add(peaks[w], found);
+                  add(offset[w], away);
+                  if (previous + 1 == w) add(result.with_next[previous], 1);
+                  return true;
+                });
   result.offset_ppm.assign(n, 0.0);
-  Counts total(n);
-  if (n > 0) {
-    const SortedWindows sorted(windows);
-    const bool continuous = dataset.mode() == io::Mode::continuous;
-    const auto shared = dataset.shared_mz();
-    struct Worker {
-      Counts counts;
-      io::Spectrum spectrum;
-    };
-    std::vector<Worker> workers;
-    for (int t = 0; t < thread_count(threads); ++t) workers.push_back({Counts(n), {}});
-    const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
-      auto& [counts, spectrum] = workers[static_cast<std::size_t>(worker)];
-      for (auto i = begin; i < end; ++i) {
-        const double* mz = shared.data();
-        if (continuous) {
-          spectrum.intensity.resize(shared.size());
-          dataset.read_bins(i, 0, static_cast<std::int64_t>(shared.size()), spectrum.intensity.data());
-        } else {
-          dataset.read_spectrum(i, sorted.lo.front(), sorted.reach.back(), spectrum);
-          mz = spectrum.mz.data();
-        }
-        std::size_t previous = n;
-        scan_windows(sorted, mz, spectrum.intensity.size(), [&](std::size_t w, std::size_t a, std::size_t b) {
-          std::int64_t found = 0;
-          for (std::size_t p = a; p < b; ++p) {
-            if (spectrum.intensity[p] == 0.0) continue;
-            ++found;
-            counts.offset[w] += std::llround((mz[p] / centre[w] - 1.0) * 1e6 * kFixedPoint);
-          }
-          if (found == 0) return;
-          ++counts.spectra[w];
-          counts.peaks[w] += found;
-          if (previous != n && previous + 1 == w) ++counts.with_next[previous];
-          previous = w;
-        });
-      }
-    };
-    parallel_for(dataset.n_spectra(), 32, threads, body, cancel);
-    for (const auto& [counts, spectrum] : workers) {
-      for (std::size_t w = 0; w < n; ++w) {
-        total.spectra[w] += counts.spectra[w];
-        total.peaks[w] += counts.peaks[w];
-        total.with_next[w] += counts.with_next[w];
-        total.offset[w] += counts.offset[w];
-      }
-    }
-    for (std::size_t w = 0; w < n; ++w) {
-      if (total.peaks[w] > 0) {
-        result.offset_ppm[w] = static_cast<double>(total.offset[w]) / kFixedPoint / static_cast<double>(total.peaks[w]);
-      }
-    }
+  for (std::size_t w = 0; w < n; ++w) {
+    if (peaks[w] == 0) continue;
+    result.offset_ppm[w] = static_cast<double>(offset[w]) / kFixedPoint / static_cast<double>(peaks[w]);
   }
-  result.spectra = std::move(total.spectra);
-  result.peaks = std::move(total.peaks);
-  result.with_next = std::move(total.with_next);
   return result;
+}
+
+std::vector<std::int64_t> spectra_in_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+                                             const std::atomic<bool>* cancel) {
+  std::vector<std::int64_t> spectra(windows.size(), 0);
+  visit_windows(
+      dataset, windows, threads, cancel,
+      [&](std::size_t w, const double*, const double* intensity, std::size_t first, std::size_t last, std::size_t) {
+        for (std::size_t p = first; p < last; ++p) {
+          if (intensity[p] == 0.0) continue;
+          add(spectra[w], 1);
+          return true;
+        }
+        return false;
+      });
+  return spectra;
 }
 
 }  // namespace imn::images

@@ -14,7 +14,6 @@ namespace imn::images {
 // One entry a window. Only non-zero values count. Integers throughout: the same for every thread count.
 struct Occupancy {
   std::vector<std::int64_t> spectra;    // with a value in the window
-  std::vector<std::int64_t> peaks;      // values in the window over all spectra
   std::vector<std::int64_t> with_next;  // spectra with a value in this window and in the next one
   std::vector<double> offset_ppm;       // mean distance of the values' m/z from `centre`
 };
@@ -22,5 +21,9 @@ struct Occupancy {
 // Windows ascending and disjoint; centre: a reference m/z of each.
 Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> windows, std::span<const double> centre,
                     int threads, const std::atomic<bool>* cancel);
+
+// Occupancy::spectra alone.
+std::vector<std::int64_t> spectra_in_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+                                             const std::atomic<bool>* cancel);
 
 }  // namespace imn::images

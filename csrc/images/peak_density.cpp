@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "core/parallel_for.h"
+#include "images/mz_window.h"
 
 namespace imn::images {
 namespace {
 
-constexpr double kLeastMz = 1.0;  // no ion is lighter; files may hold 0, which has no logarithm
 constexpr double kMostCells = 1 << 23;
 constexpr double kBlockPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
 

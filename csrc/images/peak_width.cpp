@@ -4,7 +4,10 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 #include <optional>
+
+#include "images/mz_window.h"
 
 namespace imn::images {
 namespace {
@@ -30,29 +33,50 @@ void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& 
   }
 }
 
+// Differences above the even part, which is taken from the outer third of a reach: cumulative[d] counts those below d.
+struct Excess {
+  std::size_t outer;  // where the outer third begins
+  double even;        // per bin
+  std::vector<double> cumulative;
+
+  Excess(const Differences& differences, double reach) {
+    const auto end = static_cast<std::size_t>(reach / kResolution);
+    outer = end * 2 / 3;
+    even = std::accumulate(differences.begin() + static_cast<std::ptrdiff_t>(outer),
+                           differences.begin() + static_cast<std::ptrdiff_t>(end), 0.0) /
+           static_cast<double>(end - outer);
+    cumulative.assign(outer + 1, 0.0);
+    for (std::size_t d = 0; d < outer; ++d) cumulative[d + 1] = cumulative[d] + differences[d] - even;
+  }
+
+  double chance(std::size_t below) const { return std::sqrt(std::max(1.0, even * static_cast<double>(below))); }
+};
+
 // For a normal distribution 68.27 % lie within one and 95.45 % within two standard deviations: the smallest a with
 // count(a) / count(2a) at that ratio is the standard deviation. Only the core of the distribution is used, so ions
 // nearby and outliers do not widen it.
 std::optional<double> spread(const Differences& differences, double enough) {
   constexpr double kRatio = 0.6827 / 0.9545;
-  for (const double reach : {15.0, 45.0, 135.0, 405.0, 1000.0}) {
-    const auto end = static_cast<std::size_t>(reach / kResolution);
-    const std::size_t outer = end * 2 / 3;
-    double even = 0.0;
-    for (std::size_t d = outer; d < end; ++d) even += differences[d];
-    even /= static_cast<double>(end - outer);
-    std::vector<double> excess(outer + 1, 0.0);
-    double all = 0.0;
-    for (std::size_t d = 0; d < outer; ++d) {
-      excess[d + 1] = excess[d] + differences[d] - even;
-      all += differences[d];
-    }
-    for (std::size_t a = 1; 2 * a <= outer; ++a) {
-      if (excess[2 * a] < enough || excess[2 * a] < 5.0 * std::sqrt(std::max(1.0, even * 2.0 * static_cast<double>(a))))
-        continue;
-      if (excess[a] < kRatio * excess[2 * a]) continue;
+  constexpr double kFarShare = 1.5;  // of what lies within two standard deviations: all of it, and some ions nearby
+  const std::vector<Excess> reaches{
+      {differences, 15.0}, {differences, 45.0}, {differences, 135.0}, {differences, 405.0}, {differences, kFarthest}};
+  // With few pairs the foot of a wider peak passes the tests by chance: then most of that peak lies further out. Where
+  // the reach is narrower than the peak only a wider one shows that.
+  const auto is_foot = [&](std::size_t r, std::size_t a) {
+    while (r + 1 < reaches.size() && reaches[r].outer < 8 * a) ++r;
+    const Excess& wide = reaches[r];
+    const std::size_t far = std::min(8 * a, wide.outer);
+    return wide.cumulative[far] > kFarShare * wide.cumulative[std::min(2 * a, far)] + 3.0 * wide.chance(far);
+  };
+  for (std::size_t r = 0; r < reaches.size(); ++r) {
+    const Excess& excess = reaches[r];
+    const auto& within = excess.cumulative;
+    for (std::size_t a = 1; 2 * a <= excess.outer; ++a) {
+      if (within[2 * a] < enough || within[2 * a] < 5.0 * excess.chance(2 * a)) continue;
+      if (within[a] < kRatio * within[2 * a] || is_foot(r, a)) continue;
       const double sd = static_cast<double>(a) * kResolution;
-      if (sd > reach / 5.0) break;  // the outer part still belongs to the peak: look further
+      // The outer part still belongs to the peak: look further.
+      if (sd > kResolution * static_cast<double>(excess.outer) * 0.3) break;
       return sd / std::sqrt(2.0);
     }
   }
@@ -70,7 +94,7 @@ PeakWidth::PeakWidth(const io::Dataset& dataset) {
     dataset.read_spectrum(s * n / sampled, spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-      if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= 1.0) x.push_back(1e6 * std::log(spectrum.mz[p]));
+      if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= kLeastMz) x.push_back(1e6 * std::log(spectrum.mz[p]));
     }
     if (!x.empty()) positions.push_back(std::move(x));
   }

@@ -1,6 +1,7 @@
 // Tail of the Poisson distribution: is a count more than its background?
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 namespace imn::images {

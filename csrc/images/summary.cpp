@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/parallel_for.h"
 #include "images/grouped_sum.h"
 #include "images/moments.h"
+#include "images/mz_window.h"
 #include "images/peak_width.h"
 #include "images/pixel_sources.h"
 
@@ -29,19 +31,20 @@ double sum_of_spectrum(const io::Dataset& dataset, std::int64_t i, io::Spectrum&
 }
 
 // Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
-double bin_width_ppm(const io::Dataset& dataset, double lowest, double highest) {
+double bin_width_ppm(const io::Dataset& dataset) {
   if (dataset.spectrum_type() == io::SpectrumType::centroid) {
     return std::max(1.0, 4.0 * PeakWidth(dataset).typical_ppm());
   }
-  const auto points = static_cast<double>(common_grid(dataset).size());
-  return points > 1.0 ? std::log(highest / lowest) * 1e6 / (points - 1.0) : 5.0;
+  const std::vector<double> grid = common_grid(dataset);
+  const bool spaced = grid.size() > 1 && grid.back() > grid.front();
+  return spaced ? std::log(grid.back() / grid.front()) * 1e6 / static_cast<double>(grid.size() - 1) : 5.0;
 }
 
 MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
   auto [lowest, highest] = dataset.mz_range();
-  if (!(highest > 0.0)) return {};  // no values at all
-  if (ppm == 0.0) ppm = bin_width_ppm(dataset, lowest, highest);
-  lowest = std::max(lowest, 1.0);  // no ion is lighter; files may hold 0, which has no logarithm
+  lowest = std::max(lowest, kLeastMz);
+  if (highest < lowest) return {};  // no values, or none of an ion
+  if (ppm == 0.0) ppm = bin_width_ppm(dataset);
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;

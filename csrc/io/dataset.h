@@ -83,7 +83,8 @@ class Dataset {
 
   // Reading. Safe from several threads at once, each with its own buffers. FileError names file, spectrum and cause.
   virtual void read_spectrum(std::int64_t i, Spectrum& out) const = 0;
-  // Only the values with mz_lo <= mz <= mz_hi. Uncompressed arrays: touches only the bytes it needs.
+  // Only the values with mz_lo <= mz <= mz_hi. Uncompressed arrays: touches only the bytes it
+  // needs, except that a processed spectrum's first range reads all of its m/z values to check that they ascend.
   virtual void read_spectrum(std::int64_t i, double mz_lo, double mz_hi, Spectrum& out) const = 0;
   // Continuous files only: intensities of bins [first, last) of the shared axis, float64.
   virtual void read_bins(std::int64_t i, std::int64_t first, std::int64_t last, double* out) const = 0;

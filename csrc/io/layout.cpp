@@ -11,6 +11,8 @@ namespace imn::io {
 namespace {
 
 constexpr std::int64_t kWrap = std::int64_t{1} << 32;
+constexpr std::int64_t kMostShrunk = 1100;  // bytes that a deflated byte can stand for, at most
+constexpr std::int64_t kZlibFrame = 64;     // bytes granted to very short arrays
 
 bool is_float(Term t) { return t == Term::float16 || t == Term::float32 || t == Term::float64; }
 
@@ -37,16 +39,15 @@ std::optional<DType> as_dtype(Term term, bool is_signed) {
 // are unwrapped when the result never runs backwards.
 bool unwrap(std::vector<std::int64_t>& offsets, std::int64_t ibd_size) {
   bool negative = false, drop = false;
-  std::int64_t previous = 0, largest = 0;
+  std::int64_t previous = 0;
   for (const std::int64_t o : offsets) {
     if (o == kAbsent || o == kUnreadable) continue;
-    if (o < -kWrap / 2) return false;
+    if (o < -kWrap / 2 || o >= kWrap) return false;
     negative = negative || o < 0;
     drop = drop || previous - o > kWrap / 2;
     previous = o;
-    largest = std::max(largest, o);
   }
-  if (largest >= kWrap || !(negative || (drop && ibd_size > kWrap))) return false;
+  if (!negative && !(drop && ibd_size > kWrap)) return false;
   std::vector<std::int64_t> fixed = offsets;
   std::int64_t turns = 0, last = 0;
   for (std::int64_t& o : fixed) {
@@ -154,7 +155,7 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
     column.offset[i] = 0;
   }
   if (column.offset[i] < 0) return array + "has a negative offset";
-  if (n > ibd_size_ * (zlib ? 1100 : 1)) {  // deflate cannot shrink by more than about 1,030
+  if (!zlib && n > ibd_size_) {
     past_the_end_ = true;
     return array + "claims " + std::to_string(n) + " values, more than the file can hold";
   }
@@ -176,6 +177,10 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
     past_the_end_ = true;
     return array + "needs " + bytes_text(encoded) + " at offset " + std::to_string(column.offset[i]) +
            ", but the file has " + bytes_text(ibd_size_);
+  }
+  // Deflate cannot shrink by more than about 1,030. `encoded` lies inside of the file here, so nothing overflows.
+  if (zlib && n > (encoded + kZlibFrame) * kMostShrunk / size_of(*type)) {
+    return array + "claims " + std::to_string(n) + " values, more than its " + bytes_text(encoded) + " can hold";
   }
   return {};
 }

@@ -61,6 +61,7 @@ Section::Section(const std::string& path, const OpenOptions& options, const std:
   check_uuid(header.text.uuid);
   check_duplicates();
   zeroed_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(n_spectra()));
+  ascending_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(n_spectra()));
   choose_type(header);
 }
 

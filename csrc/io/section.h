@@ -53,6 +53,7 @@ class Section {
   void check_duplicates();
   bool looks_like_profile() const;
   void load_axis() const;
+  void read_all_mz(std::int64_t s, std::vector<double>& out) const;
   void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
   void apply_repair(Spectrum& out) const;
   [[noreturn]] void fail(std::int64_t s, const std::string& cause) const;
@@ -77,6 +78,9 @@ class Section {
   // A flag a spectrum, so that reading one twice does not count twice.
   mutable std::vector<std::atomic<std::uint8_t>> zeroed_;
   mutable std::atomic<std::int64_t> n_zeroed_{0};
+
+  // Processed files: the m/z values of this spectrum were found to ascend, so that a range can be bisected.
+  mutable std::vector<std::atomic<std::uint8_t>> ascending_;
 };
 
 }  // namespace imn::io

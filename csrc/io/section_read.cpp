@@ -66,6 +66,19 @@ bool Section::compressed() const {
   return false;
 }
 
+// Checked unless the file is to be repaired; once a spectrum, for the strips of a file read each spectrum many times.
+void Section::read_all_mz(std::int64_t s, std::vector<double>& out) const {
+  const ArrayRef array = layout_.mz[s];
+  out.resize(static_cast<std::size_t>(array.length));
+  auto& ascending = ascending_[static_cast<std::size_t>(s)];
+  named(s, [&] {
+    read_array(ibd_.bytes(), array, 0, array.length, out.data());
+    if (options_.repair || ascending.load(std::memory_order_relaxed) != 0) return;
+    check_mz(out);
+    ascending.store(1, std::memory_order_relaxed);
+  });
+}
+
 void Section::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
   if (first >= last) return;
   named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });
@@ -119,10 +132,7 @@ void Section::read(std::int64_t s, Spectrum& out) const {
     read_bins(s, 0, n, out.intensity.data());
     return;
   }
-  named(s, [&] {
-    read_array(ibd_.bytes(), layout_.mz[s], 0, n, out.mz.data());
-    if (!options_.repair) check_mz(out.mz);
-  });
+  read_all_mz(s, out.mz);
   read_intensity(s, 0, n, out.intensity.data());
   if (options_.repair) apply_repair(out);
 }
@@ -151,12 +161,9 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     return resize(end - begin);
   }
   std::int64_t first = 0, last = 0;
-  if (mz.zlib) {
-    out.mz.resize(static_cast<std::size_t>(mz.length));
-    named(s, [&] {
-      read_array(ibd_.bytes(), mz, 0, mz.length, out.mz.data());
-      check_mz(out.mz);
-    });
+  // Bisecting values that do not ascend would miss some without a word: the first range reads and checks all of them.
+  if (mz.zlib || ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
+    read_all_mz(s, out.mz);
     first = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
     last = std::upper_bound(out.mz.begin() + first, out.mz.end(), hi) - out.mz.begin();
     std::copy(out.mz.begin() + first, out.mz.begin() + last, out.mz.begin());
@@ -165,10 +172,7 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     first = lower_bound(ibd_.bytes(), mz, 0, lo);
     last = upper_bound(ibd_.bytes(), mz, first, hi);
     resize(last - first);
-    named(s, [&] {
-      read_array(ibd_.bytes(), mz, first, last, out.mz.data());
-      check_mz(out.mz);
-    });
+    read_array(ibd_.bytes(), mz, first, last, out.mz.data());
   }
   read_intensity(s, first, last, out.intensity.data());
 }

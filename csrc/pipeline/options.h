@@ -8,8 +8,11 @@
 namespace imn::pipeline {
 
 struct Options {
-  std::int64_t memory_limit = std::int64_t{4} << 30;  // bytes of anonymous memory the loop may plan with
-  int threads = 0;                                    // 0: all
+  // Bytes the loop plans with: two strips of images, each of a quarter at most. The other half is left, uncounted, for
+  // the header's tables, a spectrum and a tile per thread, and the scorer's batches. On top come the model itself, the
+  // making of the candidate axis (before the loop), and the mapped files, whose pages the system takes back at need.
+  std::int64_t memory_limit = std::int64_t{4} << 30;
+  int threads = 0;  // 0: all
   // Called in the calling thread after every batch, and at least every 0.1 s while it waits; may throw to stop.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   const std::atomic<bool>* cancel = nullptr;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def test_simulated_centroids_in_other_ranges(tmp_path: Path, mz_range: tuple[flo
     assert precision >= 0.98
 
 
+@pytest.mark.parametrize("spectra", [20, 60])
+@pytest.mark.parametrize("sd", [3.0, 10.0, 20.0, 40.0])
+def test_the_width_of_few_wide_channels(tmp_path: Path, spectra: int, sd: float) -> None:
+    """Few spectra of wide channels: chance must not pass the foot of their difference histogram for a narrow peak."""
+    for seed in range(6):
+        rng = np.random.default_rng([seed, int(sd), spectra, 50])
+        mz = np.linspace(300, 1000, 50) if seed % 2 else np.exp(np.sort(rng.uniform(np.log(300), np.log(1000), 50)))
+        peaks = [np.sort(mz * (1 + 1e-6 * rng.normal(0, sd, len(mz)))) for _ in range(spectra)]
+        specs = [Spec(s % 10 + 1, s // 10 + 1, peaks[s], np.ones(len(mz))) for s in range(spectra)]
+        write_imzml(tmp_path / "s.imzML", specs)
+        axis = axis_of(tmp_path / "s.imzML")
+        found = re.search(r"sd ([\d.]+) ppm \(estimated\)", axis.method)
+        assert found is not None, axis.method
+        assert 0.5 * sd < float(found[1]) < 2 * sd
+        assert 45 <= len(axis) <= 51
+
+
 def test_noise_alone_gives_no_channels(tmp_path: Path) -> None:
     centroid_section(tmp_path / "s.imzML", seed=3, jitter=1.0, channels=1, pairs=0, noise=300)
     assert len(axis_of(tmp_path / "s.imzML")) <= 1
@@ -94,6 +112,17 @@ def test_few_spectra(tmp_path: Path, n: int) -> None:
     np.testing.assert_array_equal(axis.frequency, 1.0)
 
 
+def test_neighbouring_numbers_in_a_lone_spectrum(tmp_path: Path) -> None:
+    mz = [
+        base + k * step * np.spacing(base) for base in np.arange(100.0, 1000.0) for step in (3, 5, 7) for k in range(6)
+    ]
+    mz = sorted(set(mz))
+    write_imzml(tmp_path / "s.imzML", [Spec(1, 1, mz, np.ones(len(mz)))], shared_axis=False, mode="processed")
+    with open_dataset(tmp_path / "s.imzML") as ds:
+        axis = candidate_axis(ds)
+    assert (axis.mz_lo <= axis.mz_hi).all()
+
+
 def test_empty_spectra(tmp_path: Path) -> None:
     filled = [Spec(i + 1, 1, [200.0, 300.0], [1.0, 1.0]) for i in range(10)]
     empty = [Spec(i + 1, 2, [], []) for i in range(10)]
@@ -134,6 +163,28 @@ def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
     assert precision >= 0.95
     bins = axis_of(tmp_path / "s.imzML", kind="bins")
     assert len(bins) == pytest.approx(7999, rel=0.01)
+
+
+def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
+    """It has no logarithm; the channels are those of the file without it."""
+    rng = np.random.default_rng(0)
+    mz = np.exp(np.linspace(np.log(400.0), np.log(420.0), 600))
+    found = []
+    for zero in (False, True):
+        specs = []
+        for s in range(16):
+            signal = 50 * np.exp(-0.5 * ((np.arange(600) - 300) / 3) ** 2) + rng.exponential(1.0, 600)
+            here = mz * (1 + 1e-6 * (s % 3))
+            if zero and s == 5:
+                here, signal = np.concatenate([[0.0], here]), np.concatenate([[1.0], signal])
+            specs.append(Spec(s % 4 + 1, s // 4 + 1, here, signal))
+        write_imzml(tmp_path / "s.imzML", specs, spectrum_type="profile")
+        found.append(axis_of(tmp_path / "s.imzML").mz)
+        bins = axis_of(tmp_path / "s.imzML", kind="bins")
+        assert len(bins) == pytest.approx(600, rel=0.01)
+        assert bins.mz[0] > 399
+    assert len(found[0]) == len(found[1]) == 1
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

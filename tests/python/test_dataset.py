@@ -13,6 +13,7 @@ import pytest
 from imzml_factory import Spec, grid_specs, write_imzml
 from ionmorphnet.dataset import Dataset, open_dataset
 from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.images import ion_images
 
 
 @pytest.fixture
@@ -113,6 +114,19 @@ def test_a_range_is_checked_too(tmp_path):
     ds = open_dataset(path)
     with pytest.raises(FileError, match="spectrum 0: its m/z values are not ascending"):
         ds._native.spectrum_range(0, 1.5, 3.5)
+
+
+def test_unsorted_values_outside_of_a_range_are_found(tmp_path):
+    """Bisection would pass by the value that is asked for and show an empty image."""
+    specs = [Spec(1, 1, [100.0, 500.0], [1.0, 2.0]), Spec(2, 1, [500.0, 100.0, 300.0, 200.0, 400.0], np.ones(5))]
+    path = write_imzml(tmp_path / "a.imzML", specs)
+    with open_dataset(path) as ds:
+        for _ in range(2):
+            with pytest.raises(FileError, match="spectrum 1: its m/z values are not ascending"):
+                ion_images(ds, [500.0], tol=0.1)
+        np.testing.assert_array_equal(ds._native.spectrum_range(0, 499.9, 500.1)[1], [2.0])
+    with open_dataset(path, repair=True) as ds:
+        np.testing.assert_array_equal(ion_images(ds, [500.0], tol=0.1)[0], [[2.0, 1.0]])
 
 
 def test_life_cycle(section):

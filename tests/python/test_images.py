@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imzml_factory import Spec, write_imzml
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.images import ion_images, mean_spectrum, mz_windows, tic_image, window_images
@@ -124,6 +125,23 @@ def test_mean_spectrum_of_a_processed_file(shared_data: Path) -> None:
     assert len(chosen) >= len(intensity)
     assert chosen.sum() == pytest.approx(expected.sum())
     assert (np.diff(chosen_mz) > 0).all()
+
+
+@pytest.mark.parametrize("spectrum_type", ["profile", "centroid"])
+def test_mean_spectrum_leaves_out_what_is_lighter_than_any_ion(tmp_path: Path, spectrum_type: str) -> None:
+    options: dict[str, Any] = {"spectrum_type": spectrum_type, "shared_axis": False}
+    light = [Spec(i + 1, 1, [0.0, 0.2, 0.4], [1.0, 2.0, 3.0]) for i in range(3)]
+    with open_dataset(write_imzml(tmp_path / "light.imzML", light, **options)) as ds:
+        assert ds.mode == "processed"
+        assert [len(values) for values in mean_spectrum(ds)] == [0, 0]
+        assert [len(values) for values in mean_spectrum(ds, ppm=5)] == [0, 0]
+    axis = np.linspace(100, 101, 200)
+    some = [Spec(i + 1, 1, np.concatenate([[0.0], axis]), np.ones(201)) for i in range(3)]
+    with open_dataset(write_imzml(tmp_path / "some.imzML", some, **options)) as ds:
+        mz, intensity = mean_spectrum(ds)
+    assert mz.min() > 99.9
+    assert intensity.sum() == pytest.approx(200)
+    assert len(mz) == pytest.approx(200, abs=3)
 
 
 def test_scalar_empty_and_out_of_range(barley: Any) -> None:

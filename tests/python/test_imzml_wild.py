@@ -128,6 +128,21 @@ def test_zlib_of_another_length_than_announced(path, claim, cause):
         open_dataset(path).spectrum(0)
 
 
+@pytest.mark.parametrize("claim", [4 * 10**9, 10**6, 2**62])
+def test_zlib_of_more_values_than_its_bytes_can_hold(path, claim):
+    """The memory for the values is taken before they are inflated."""
+    specs = [Spec(1, 1, np.arange(1.0, 101.0), np.ones(100)), Spec(2, 1, np.arange(1.0, 4e5), np.ones(399_999))]
+    write_imzml(path, specs, compress=True, edit=lambda text: text.replace('value="100"', f'value="{claim}"'))
+    with pytest.raises(FileError, match=rf"spectrum 0: its m/z array claims {claim} values, more than its \d+ bytes"):
+        open_dataset(path)
+    assert len(open_dataset(path, strict=False)) == 1
+
+
+def test_zlib_that_shrinks_as_far_as_it_can(path):
+    specs = [Spec(x, 1, np.zeros(10**6), np.zeros(10**6)) for x in (1, 2)]
+    assert_same(open_dataset(write_imzml(path, specs, compress=True)), specs)
+
+
 def test_damaged_zlib(path):
     write_imzml(path, grid_specs(1, 1, n=50), compress=True)
     ibd = path.with_suffix(".ibd")
