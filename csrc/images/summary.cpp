@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -41,8 +42,9 @@ double bin_width_ppm(const io::Dataset& dataset, const std::atomic<bool>* cancel
 }
 
 MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
-  auto [lowest, highest] = dataset.mz_range();
-  lowest = std::max(lowest, kLeastMz);
+  const std::pair<double, double> range_of_file = dataset.mz_range();
+  const double lowest = std::max(range_of_file.first, kLeastMz);
+  const double highest = range_of_file.second;
   if (highest < lowest) return {};  // no values, or none of an ion
   if (ppm == 0.0) ppm = bin_width_ppm(dataset, cancel);
   const double origin = std::log(lowest);
