@@ -1,6 +1,8 @@
-// Exception types of the library. Bindings and the C border translate them; nothing else catches them.
+// Exception types of the library. The bindings translate what leaves it; within, only what reads on past a damaged
+// spectrum (io/) and what carries an exception to another thread catches them.
 #pragma once
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
 
@@ -35,5 +37,10 @@ class Cancelled : public Error {
  public:
   Cancelled() : Error("cancelled") {}
 };
+
+// For long work between two chunks of parallel_for.
+inline void throw_if_cancelled(const std::atomic<bool>* cancel) {
+  if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
+}
 
 }  // namespace imn

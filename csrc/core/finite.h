@@ -7,8 +7,9 @@
 
 namespace imn {
 
-// Infinite intensities (overflow, damaged files) count as the largest finite ones, so that sums and quotients of
-// intensities stay numbers. NaN is not for here: it means "not measured".
+// For images from callers, and sums of a file's finite intensities that overflow: infinite values count as the largest
+// finite ones, so that sums and quotients stay numbers. (Intensities that are not finite in a file have become 0 in
+// io/.) NaN is not for here: it means "not measured".
 IMN_HOST_DEVICE inline float clamp_finite(float x) { return x > FLT_MAX ? FLT_MAX : (x < -FLT_MAX ? -FLT_MAX : x); }
 
 }  // namespace imn

@@ -1,4 +1,4 @@
-// Wall-clock seconds since construction or the last lap.
+// Wall-clock seconds since construction.
 #pragma once
 
 #include <chrono>
@@ -8,11 +8,6 @@ namespace imn {
 class Stopwatch {
  public:
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  double lap() {
-    const double elapsed = seconds();
-    start_ = Clock::now();
-    return elapsed;
-  }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -21,6 +21,7 @@ constexpr double kFinestCell = 0.25;  // ppm
 // Random peaks are kept out by their own test, not by this floor.
 constexpr double kDefaultFrequency = 0.005;
 constexpr double kFalseChannels = 0.1;     // chance heaps expected over the whole axis
+constexpr double kLongest = 100.0;         // standard deviations fitted at a time
 constexpr double kHalfWidth = 3.0;         // standard deviations: 99.7 % of a channel's peaks
 constexpr double kJudgedApart = 10.0;      // standard deviations: closer neighbours must show that they are two
 constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is measured
@@ -39,6 +40,32 @@ struct Channel {
 };
 
 double mz_of(double position) { return std::exp(position * 1e-6); }
+
+// Cuts stretches that are too long where the fewest peaks lie: the cost of a fit grows faster than its length, and
+// dense data would be one stretch. A channel on a cut is found on both sides and joined like any that was fitted in
+// parts.
+std::vector<std::pair<std::int64_t, std::int64_t>> cut_long(
+    const PeakDensity& density, const PeakWidth& width,
+    const std::vector<std::pair<std::int64_t, std::int64_t>>& stretches) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> cut;
+  for (const auto& stretch : stretches) {
+    std::int64_t from = stretch.first;
+    while (true) {
+      const double sd = width.at(density.position(static_cast<double>(from))) / density.cell_ppm();
+      const auto longest = static_cast<std::int64_t>(std::ceil(kLongest * sd));
+      if (stretch.second - from <= longest) break;
+      const auto half = std::max<std::int64_t>(0, std::llround(sd));
+      std::int64_t best = from + longest / 2;
+      for (std::int64_t c = best; c < from + longest; ++c) {
+        if (density.count(c - half, c + half + 1) < density.count(best - half, best + half + 1)) best = c;
+      }
+      cut.emplace_back(from, best);
+      from = best;
+    }
+    cut.emplace_back(from, stretch.second);
+  }
+  return cut;
+}
 
 // Stretches of cells that hold something significant, padded so that a component at their rim is whole.
 std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDensity& density, const PeakWidth& width,
@@ -66,7 +93,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDens
     }
     c += step;
   }
-  return stretches;
+  return cut_long(density, width, stretches);
 }
 
 struct Search {
@@ -75,6 +102,7 @@ struct Search {
   const PeakWidth& width;
   double log10_p;
   double fewest;
+  const std::atomic<bool>* cancel;
 };
 
 // Components in the cells [from, to) of one density, positions in cells of the density.
@@ -90,6 +118,7 @@ std::vector<PeakComponent> fit_stretch(const PeakDensity& density, std::int64_t 
   mixture.background = density.background((from + to) / 2, sd / density.cell_ppm()) * step;
   mixture.log10_p = search.log10_p;
   mixture.fewest_peaks = search.fewest;
+  mixture.cancel = search.cancel;
   std::vector<PeakComponent> start = known;
   const auto first = static_cast<double>(from);
   for (PeakComponent& component : start) component.position = (component.position + 0.5 - first) / step - 0.5;
@@ -313,7 +342,7 @@ std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& wid
 CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options) {
   CandidateAxis axis;
   const auto n = static_cast<double>(dataset.n_spectra());
-  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset);
+  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset, options.cancel);
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(dataset, cell, 0.0, options.threads, options.cancel);
   const double floor = options.min_frequency >= 0.0 ? options.min_frequency : kDefaultFrequency;
@@ -337,7 +366,7 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const double log10_p = std::log10(kFalseChannels / places);
   PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
-  const Search search{density, paired, width, log10_p, 0.5 * fewest};
+  const Search search{density, paired, width, log10_p, 0.5 * fewest, options.cancel};
   const bool lone = dataset.n_spectra() == 1;
   auto channels = lone ? every_peak(dataset, width) : find_channels(search, options);
   if (options.ppm == 0.0 && width.estimated()) {

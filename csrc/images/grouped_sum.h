@@ -28,7 +28,7 @@ std::vector<double> grouped_sum(std::int64_t n, std::size_t values, int threads,
       auto& sums = partial[static_cast<std::size_t>(g)];
       sums.assign(values, 0.0);
       for (auto i = n * g / groups; i < n * (g + 1) / groups; ++i) {
-        if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
+        throw_if_cancelled(cancel);
         add(i, worker, sums.data());
       }
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "core/parallel_for.h"
 #include "images/mz_window.h"
@@ -38,8 +39,9 @@ double clipped_mean(const double* counts, std::size_t n) {
 
 PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
                          const std::atomic<bool>* cancel) {
-  auto [lowest, highest] = dataset.mz_range();
-  lowest = std::max(lowest, kLeastMz);
+  const std::pair<double, double> range_of_file = dataset.mz_range();
+  const double lowest = std::max(range_of_file.first, kLeastMz);
+  const double highest = range_of_file.second;
   if (!(highest >= lowest)) {
     below_.assign(2, 0);
     return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/error.h"
 #include "images/poisson.h"
 
 namespace imn::images {
@@ -54,6 +55,7 @@ class Fit {
   }
 
   void optimise() {
+    throw_if_cancelled(options_.cancel);
     for (int step = 0; step < kSteps; ++step) {
       update_model();
       double moved = 0.0;

@@ -1,6 +1,7 @@
 // Channels in one stretch of a peak histogram: how many, where, how strong.
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 namespace imn::images {
@@ -16,6 +17,7 @@ struct MixtureOptions {
   double background = 0.0;  // random peaks per cell
   double log10_p = -8.0;    // a component must be less likely than this to be a chance heap of the rest
   double fewest_peaks = 2.0;
+  const std::atomic<bool>* cancel = nullptr;  // read before every fit
 };
 
 // Components of a common normal shape over an even background, fitted by expectation-maximisation to Poisson counts. It

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/error.h"
 #include "images/mz_window.h"
 
 namespace imn::images {
@@ -17,19 +18,48 @@ constexpr std::int64_t kPartners = 8;   // each is compared with so many others
 constexpr double kResolution = 0.05;    // ppm, of the difference histogram
 constexpr double kFarthest = 1000.0;    // ppm, largest difference looked at
 constexpr std::size_t kBins = static_cast<std::size_t>(kFarthest / kResolution);
-constexpr std::size_t kNeighbours = 25;  // channels that give one median
-constexpr double kEnough = 20.0;         // pairs above the even part, at least
-constexpr double kLeast = 0.25;          // ppm; float32 m/z values alone scatter by up to 0.1
+constexpr std::size_t kNeighbours = 25;                     // channels that give one median
+constexpr double kEnough = 20.0;                            // pairs above the even part, at least
+constexpr std::int64_t kMostPeaks = std::int64_t{1} << 23;  // of all sampled spectra, so 64 MiB
+constexpr std::int64_t kFewestSampled = 8;
+constexpr std::size_t kMostPairs = std::size_t{1} << 18;  // of two spectra; hundred times what centroids give
+constexpr double kLeast = 0.25;                           // ppm; float32 m/z values alone scatter by up to 0.1
 
-using Differences = std::vector<std::uint32_t>;
+using Differences = std::vector<std::uint64_t>;
 
-// Differences |x_i - x_j| of the positions of two spectra.
+// How many spectra to look at: fewer where they are long (a profile file that is declared centroid).
+std::int64_t sample_size(const io::Dataset& dataset) {
+  const std::int64_t n = dataset.n_spectra();
+  const std::int64_t sampled = std::min(n, kSampled);
+  std::int64_t peaks = 0;
+  for (std::int64_t s = 0; s < sampled; ++s) peaks += dataset.spectrum_length(s * n / sampled);
+  if (peaks <= kMostPeaks) return sampled;
+  const double share = static_cast<double>(kMostPeaks) / static_cast<double>(peaks);
+  return std::clamp(static_cast<std::int64_t>(static_cast<double>(sampled) * share), std::min(n, kFewestSampled),
+                    sampled);
+}
+
+// Differences |x_i - x_j| of the positions of two spectra. The pairs grow with the square of the peaks: of spectra with
+// too many every n-th peak of `a` is compared, which leaves the shape of the histogram as it is.
 template <typename Take>
 void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& take) {
   std::size_t first = 0;
-  for (const double x : a) {
+  std::size_t last = 0;
+  const auto move_to = [&](double x) {
     while (first < b.size() && b[first] <= x - kFarthest) ++first;
-    for (std::size_t j = first; j < b.size() && b[j] < x + kFarthest; ++j) take(std::abs(b[j] - x));
+    last = std::max(last, first);
+    while (last < b.size() && b[last] < x + kFarthest) ++last;
+  };
+  std::size_t pairs = 0;
+  for (const double x : a) {
+    move_to(x);
+    pairs += last - first;
+  }
+  const std::size_t stride = pairs / kMostPairs + 1;
+  first = last = 0;
+  for (std::size_t i = std::min(stride, a.size()) / 2; i < a.size(); i += stride) {
+    move_to(a[i]);
+    for (std::size_t j = first; j < last; ++j) take(std::abs(b[j] - a[i]));
   }
 }
 
@@ -42,11 +72,13 @@ struct Excess {
   Excess(const Differences& differences, double reach) {
     const auto end = static_cast<std::size_t>(reach / kResolution);
     outer = end * 2 / 3;
-    even = std::accumulate(differences.begin() + static_cast<std::ptrdiff_t>(outer),
-                           differences.begin() + static_cast<std::ptrdiff_t>(end), 0.0) /
-           static_cast<double>(end - outer);
+    even =
+        static_cast<double>(std::accumulate(differences.begin() + static_cast<std::ptrdiff_t>(outer),
+                                            differences.begin() + static_cast<std::ptrdiff_t>(end), std::uint64_t{0})) /
+        static_cast<double>(end - outer);
     cumulative.assign(outer + 1, 0.0);
-    for (std::size_t d = 0; d < outer; ++d) cumulative[d + 1] = cumulative[d] + differences[d] - even;
+    for (std::size_t d = 0; d < outer; ++d)
+      cumulative[d + 1] = cumulative[d] + static_cast<double>(differences[d]) - even;
   }
 
   double chance(std::size_t below) const { return std::sqrt(std::max(1.0, even * static_cast<double>(below))); }
@@ -85,12 +117,13 @@ std::optional<double> spread(const Differences& differences, double enough) {
 
 }  // namespace
 
-PeakWidth::PeakWidth(const io::Dataset& dataset) {
+PeakWidth::PeakWidth(const io::Dataset& dataset, const std::atomic<bool>* cancel) {
   const std::int64_t n = dataset.n_spectra();
-  const std::int64_t sampled = std::min(n, kSampled);
+  const std::int64_t sampled = sample_size(dataset);
   std::vector<std::vector<double>> positions;
   io::Spectrum spectrum;
   for (std::int64_t s = 0; s < sampled; ++s) {
+    throw_if_cancelled(cancel);
     dataset.read_spectrum(s * n / sampled, spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
@@ -108,6 +141,7 @@ PeakWidth::PeakWidth(const io::Dataset& dataset) {
       // Partners at all distances up to half the section, so that drift counts as it does over the whole.
       const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
       if (j == i) continue;
+      throw_if_cancelled(cancel);
       compare(positions[i], positions[j], [&](double d) {
         const auto bin = static_cast<std::size_t>(d / kResolution);
         if (bin < kBins) ++differences[bin];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -31,9 +32,9 @@ double sum_of_spectrum(const io::Dataset& dataset, std::int64_t i, io::Spectrum&
 }
 
 // Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
-double bin_width_ppm(const io::Dataset& dataset) {
+double bin_width_ppm(const io::Dataset& dataset, const std::atomic<bool>* cancel) {
   if (dataset.spectrum_type() == io::SpectrumType::centroid) {
-    return std::max(1.0, 4.0 * PeakWidth(dataset).typical_ppm());
+    return std::max(1.0, 4.0 * PeakWidth(dataset, cancel).typical_ppm());
   }
   const std::vector<double> grid = common_grid(dataset);
   const bool spaced = grid.size() > 1 && grid.back() > grid.front();
@@ -41,10 +42,11 @@ double bin_width_ppm(const io::Dataset& dataset) {
 }
 
 MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
-  auto [lowest, highest] = dataset.mz_range();
-  lowest = std::max(lowest, kLeastMz);
+  const std::pair<double, double> range_of_file = dataset.mz_range();
+  const double lowest = std::max(range_of_file.first, kLeastMz);
+  const double highest = range_of_file.second;
   if (highest < lowest) return {};  // no values, or none of an ion
-  if (ppm == 0.0) ppm = bin_width_ppm(dataset);
+  if (ppm == 0.0) ppm = bin_width_ppm(dataset, cancel);
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
