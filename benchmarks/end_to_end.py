@@ -46,7 +46,7 @@ def _against_bare(path, context: Context) -> list[Row]:
                     "pick": lambda s=scorer: imn.pick(ds, axis=axis, scorer=s, top=20),
                     "bare OpenVINO async": lambda b=bare: b.run(inputs),
                 },
-                max(3, context.repeat // 2),
+                max(2, context.repeat // 2),
             )
             done = {"pick": len(axis), "bare OpenVINO async": len(axis) // bare.batch * bare.batch}
             rate = {tool: done[tool] / value for tool, value in seconds.items()}

@@ -78,10 +78,10 @@ def _torch_eager(model: imn.Model, inputs: np.ndarray, precision: str):
     try:
         import torch
 
-        from ionmorphnet.training.convnextv2 import convnextv2
+        from ionmorphnet.training.convnextv2 import ConvNeXtV2
     except ImportError:
         return None
-    network = convnextv2(model.architecture, in_chans=inputs.shape[1], num_classes=6).eval()
+    network = ConvNeXtV2(model.architecture, in_chans=inputs.shape[1], num_classes=6).eval()
     tensor = torch.from_numpy(inputs)
 
     def call() -> None:
