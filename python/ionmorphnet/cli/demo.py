@@ -44,14 +44,19 @@ def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
 
 
 def _compare(peaks: imn.PeakList, truth: pd.DataFrame) -> None:
-    """Says how many channels with and without simulated structure were picked."""
+    """Says how many channels of each grade of simulated structure (0 to 3) were picked."""
     candidates = np.sort(peaks.all_scores["mz"].to_numpy())
-    informative = truth["informative"].to_numpy()
-    for text, chosen in (("with", informative), ("without", ~informative)):
+    grade = truth["structure"].to_numpy()
+    groups = (
+        ("clear structure (grade 1.5 to 3)", grade >= 1.5),
+        ("some structure (grade above 0)", (grade > 0) & (grade < 1.5)),
+        ("noise only (grade 0)", grade == 0),
+    )
+    for text, chosen in groups:
         mz = truth["mz"].to_numpy()[chosen]
         found = _near(mz, candidates).sum()
         picked = _near(mz, np.sort(peaks.mz)).sum()
-        click.echo(f"   channels {text} structure: {len(mz)} simulated, {found} found as candidates, {picked} picked")
+        click.echo(f"   {text}: {len(mz)} channels simulated, {found} found as candidates, {picked} picked")
 
 
 def _near(mz: np.ndarray, axis: np.ndarray, ppm: float = 10.0) -> np.ndarray:
