@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +94,35 @@ def test_bad_input_is_one_clear_line(cli: Command, section: Path, tmp_path: Path
     assert not out.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission_is_one_clear_line(cli: Command, section: Path, tmp_path: Path) -> None:
-    path = tmp_path / "closed.imzML"
-    path.write_bytes(section.read_bytes())
-    path.chmod(0)
-    cli("pick", path, "-o", tmp_path / "out").is_one_line_error("closed.imzML")
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything; for the length of the block it is somebody who may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    ("command", "closed"),
+    [("pick", ".imzML"), ("pick", ".ibd"), ("info", ".imzML"), ("validate", ".imzML"), ("validate", ".ibd")],
+)
+def test_no_permission_is_one_clear_line(cli: Command, section: Path, command: str, closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o777)
+        path = Path(folder) / "closed.imzML"
+        for suffix in (".imzML", ".ibd"):
+            target = path.with_suffix(suffix)
+            target.write_bytes(section.with_suffix(suffix).read_bytes())
+            target.chmod(0 if suffix == closed else 0o644)
+        out = ["-o", f"{folder}/out", "--scorer", "moran", "--top", "3"] if command == "pick" else []
+        with ordinary_user():
+            done = cli(command, path, *out)
+        done.is_one_line_error(f"closed{closed}: permission denied")
 
 
 @pytest.mark.parametrize(

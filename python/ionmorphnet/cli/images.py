@@ -17,7 +17,7 @@ from ionmorphnet.rendering import write_contact_sheet
 
 
 @click.command(short_help="Write ion images as NPZ or PNG.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--mz", required=True, metavar="LIST", help="m/z values, 500.1,600.2, or a CSV file.")
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows, m/z units.")

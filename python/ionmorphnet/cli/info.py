@@ -11,7 +11,7 @@ from ionmorphnet.dataset import read_info
 
 
 @click.command(short_help="Show what a file declares (reads its head only).")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def info(file: Path, as_json: bool) -> None:
     """Show what the head of FILE declares; the spectra are not read (see validate)."""

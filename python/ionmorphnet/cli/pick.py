@@ -89,12 +89,15 @@ class _Folder(click.Path):
 
 
 @click.command(short_help="Rank the channels of imzML sections.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="FILE...")
 @click.option("-o", "--out", required=True, type=_Folder(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")
 @click.option("--min-score", type=float, metavar="S", help="Keep channels that score at least S.")
 @click.option(
-    "--mz-list", type=click.Path(path_type=Path), metavar="CSV", help="Score these m/z (needs --ppm or --tol)."
+    "--mz-list",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="CSV",
+    help="Score these m/z (needs --ppm or --tol).",
 )
 @click.option("--ppm", type=float, metavar="P", help="Half width of --mz-list windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of --mz-list windows, m/z units.")

@@ -13,7 +13,7 @@ from ionmorphnet.validation import validate as validate_file
 
 
 @click.command(short_help="Read every spectrum and list the problems.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--checksum", is_flag=True, help="Also compare the ibd's checksum with the declared one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def validate(file: Path, checksum: bool, as_json: bool) -> int:
