@@ -475,11 +475,3 @@ def test_paths_that_cannot_be_read(tmp_path, path):
         os.mkfifo(tmp_path / "pipe.imzML")
         with pytest.raises(FileError, match="not a regular file"):
             open_dataset(tmp_path / "pipe.imzML")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_no_permission(path):
-    write_imzml(path, grid_specs(1, 1))
-    path.chmod(0)
-    with pytest.raises(FileError, match="permission denied"):
-        open_dataset(path)
