@@ -28,6 +28,7 @@ constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is 
 constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
 constexpr double kResolved = 2.0;   // standard deviations
 constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
+constexpr double kDrift = 6.0;      // ppm; a section's drift may part an ion's regions by so much
 constexpr double kShapeEvidence = 4.0;  // log-likelihood ratio of two components against one
 
 struct Channel {
@@ -282,6 +283,8 @@ bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, dou
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
   const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
+  // Two regions of one ion lie apart by the drift between them; so near, only spectra that show both make two ions.
+  if (!together && b.position - a.position < kDrift) return false;
   // Closer than this, the window of one holds the peaks of the other, and pairs say nothing about the two.
   const bool resolved = b.position - a.position > kResolved * sd;
   if ((together && resolved) || valley_between(density, a, b)) return true;

@@ -15,6 +15,7 @@ from ionmorphnet.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.dataset import open_dataset
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.images import window_images
+from ionmorphnet.simulation import simulate
 from simulated_sections import centroid_section, profile_section, recall_and_precision
 
 
@@ -257,3 +258,27 @@ def test_an_axis_is_validated(mz: Any, lo: Any, hi: Any, frequency: Any, message
 def test_bad_options(shared_data: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         axis_of(shared_data / "imzml_small" / "picked.imzML", **options)
+
+
+def test_drift_does_not_part_the_regions_of_a_channel(tmp_path: Path) -> None:
+    """Sharp peaks and a drift of 5 ppm: an ion shown by two far regions has two heaps, and is one channel."""
+    path = tmp_path / "drift.imzML"
+    section = simulate(
+        path,
+        shape=(60, 60),
+        n_channels=200,
+        close_pairs=10,
+        min_gap_ppm=15,
+        jitter_ppm=1,
+        drift_ppm=5,
+        noise_peaks_per_pixel=50,
+        mz_range=(300, 1000),
+        seed=101,
+    )
+    with open_dataset(path) as ds:
+        found = candidate_axis(ds).mz
+    true = section.truth["mz"].to_numpy()
+    nearest = np.abs(found[:, None] / true[None, :] - 1).argmin(axis=1)
+    assert len(np.unique(nearest)) == len(found)  # none split
+    frequent = section.truth.loc[section.truth["frequency"] >= 0.01, "mz"].to_numpy()
+    assert (np.abs(found[None, :] / frequent[:, None] - 1).min(axis=1) < 6e-6).mean() >= 0.98
