@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
+from users import ordinary_user
 
 Command = Callable[..., Any]
 
@@ -92,19 +92,6 @@ def test_bad_input_is_one_clear_line(cli: Command, section: Path, tmp_path: Path
             raise AssertionError(f"{name}: {error}") from None
     out = tmp_path / "out"
     assert not out.exists()
-
-
-@contextlib.contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may read everything; for the length of the block it is somebody who may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet._files import atomic_path
 from ionmorphnet.run_output import output_names, parse_formats, prepared_folder, skipped_formats, write_run
+from users import ordinary_user
 
 
 def test_formats() -> None:
@@ -147,9 +148,12 @@ def test_impossible_folders(tmp_path: Path) -> None:
     assert names(tmp_path) == {"file"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folders_without_permission(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    for folder in (tmp_path, tmp_path / "new"):
-        with pytest.raises(imn.FileError, match="cannot be written: Permission denied"), prepared_folder(folder):
-            raise AssertionError("the block must not run")
+def test_folders_without_permission() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        closed = Path(name)
+        closed.chmod(0o555)
+        for folder in (closed, closed / "new"):
+            denied = pytest.raises(imn.FileError, match="cannot be written: Permission denied")
+            with ordinary_user(), denied, prepared_folder(folder):
+                raise AssertionError("the block must not run")
+        closed.chmod(0o755)
