@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ionmorphnet.errors import ArgumentError
 
 _EPS = 1e-6
+_STATISTICS_HIDDEN = 16
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,32 @@ class Stage(nn.Module):
 class Head(nn.Module):
     """Mean over the image, layer normalisation, linear outputs."""
 
-    def __init__(self, dim: int, num_classes: int, extra_outputs: Mapping[str, int]) -> None:
-        """``fc`` gives the class logits; ``extra.<name>`` further outputs of the same features."""
+    def __init__(self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int) -> None:
+        """``fc`` gives the class logits; ``extra.<name>`` further outputs of the same features.
+
+        ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image.
+        """
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=_EPS)
         self.fc = nn.Linear(dim, num_classes)
         self.extra = nn.ModuleDict({name: nn.Linear(dim, width) for name, width in extra_outputs.items()})
+        self.statistics: nn.Sequential | None = None
+        if statistics:
+            width = num_classes + sum(extra_outputs.values())
+            self.statistics = nn.Sequential(
+                nn.Linear(statistics, _STATISTICS_HIDDEN), nn.GELU(), nn.Linear(_STATISTICS_HIDDEN, width)
+            )
+
+    def forward(self, pooled: Tensor, statistics: Tensor | None) -> dict[str, Tensor]:
+        """All outputs by name, the logits first, of pooled features (N, dim) and statistics (N, count)."""
+        features = self.norm(pooled)
+        outputs = {"logits": self.fc(features)} | {name: head(features) for name, head in self.extra.items()}
+        if self.statistics is None:
+            return outputs
+        if statistics is None:
+            raise ArgumentError("this network needs the classical statistics of its images beside them")
+        added = self.statistics(statistics).split([output.shape[1] for output in outputs.values()], dim=1)
+        return {name: output + part for (name, output), part in zip(outputs.items(), added, strict=True)}
 
 
 class ConvNeXtV2(nn.Module):
@@ -211,6 +232,7 @@ class ConvNeXtV2(nn.Module):
         in_chans: int = 1,
         num_classes: int = 6,
         extra_outputs: Mapping[str, int] | None = None,
+        statistics: int = 0,
         drop_path: float = 0.0,
     ) -> None:
         """Build with fresh weights.
@@ -220,6 +242,7 @@ class ConvNeXtV2(nn.Module):
             in_chans: Channels of the input.
             num_classes: Number of class logits.
             extra_outputs: Width of further outputs by name, beside the logits.
+            statistics: Number of classical statistics of each image that join in the last layer; 0: none.
             drop_path: Stochastic depth of the last block; it grows linearly from 0.
 
         Raises:
@@ -242,33 +265,31 @@ class ConvNeXtV2(nn.Module):
             stages.append(Stage(in_dim, dim, drops[:depth], self.layout, conv_weights=size.conv_weights))
             drops, in_dim = drops[depth:], dim
         self.stages = nn.Sequential(*stages)
-        self.head = Head(in_dim, num_classes, extra_outputs or {})
+        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics)
         self.apply(_initialise)
 
     def features(self, x: Tensor) -> Tensor:
-        """Pooled, normalised features.
+        """Features, averaged over the image.
 
         Args:
             x: (N, in_chans, H, W), H and W multiples of 32.
 
         Returns:
-            (N, channels of the last stage).
+            (N, channels of the last stage), before the head's normalisation.
         """
         if not self.layout.channel_first:
             x = x.permute(0, 2, 3, 1)
         x = self.stages(self.stem(x))
-        pooled: Tensor = self.head.norm(x.mean((2, 3) if self.layout.channel_first else (1, 2)))
-        return pooled
+        return x.mean((2, 3) if self.layout.channel_first else (1, 2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Class logits (N, num_classes) of images (N, in_chans, H, W)."""
-        logits: Tensor = self.head.fc(self.features(x))
-        return logits
+    def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
+        """Class logits (N, num_classes) of images (N, in_chans, H, W) and, where built so, their statistics."""
+        return self.forward_all(x, statistics)["logits"]
 
-    def forward_all(self, x: Tensor) -> dict[str, Tensor]:
-        """Class logits under ``logits`` and every extra output under its name."""
-        features = self.features(x)
-        return {"logits": self.head.fc(features)} | {name: head(features) for name, head in self.head.extra.items()}
+    def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
+        """Class logits under ``logits`` and every extra output under its name; arguments as in ``forward``."""
+        outputs: dict[str, Tensor] = self.head(self.features(x), statistics)
+        return outputs
 
 
 def _initialise(module: nn.Module) -> None:
