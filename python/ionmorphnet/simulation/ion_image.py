@@ -154,7 +154,10 @@ def simulate_scene(
     shape = draw_shape(rng) if shape is None else shape
     kind = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
     if kind == UNSTRUCTURED:
-        return tuple(_shapeless(rng, shape) for _ in range(levels))
+        measured = np.ones(shape, dtype=np.bool_)
+        if rng.random() < 0.5:  # noise inside an outline must not pass for tissue
+            measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.6, 1.0))
+        return tuple(_shapeless(rng, measured) for _ in range(levels))
     silhouette = draw_silhouette(rng, shape, coverage=(0.12, 0.85) if kind == NEGATIVE else (0.08, 1.0))
     # An outline drawn around the sample would leave a matrix ion with nothing but a rim.
     measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.86, 1.2) % 1.0 if kind == NEGATIVE else None)
@@ -201,11 +204,8 @@ def _check(shape: tuple[int, int] | None, label: int | None) -> None:
         raise ArgumentError(f"label must be 0 to {len(CLASSES) - 1}, got {label}")
 
 
-def _shapeless(rng: np.random.Generator, shape: tuple[int, int]) -> SimulatedImage:
-    measured = np.ones(shape, dtype=np.bool_)
-    if rng.random() < 0.5:  # noise inside an outline must not pass for tissue
-        measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.6, 1.0))
-    image = shapeless(rng, shape)
+def _shapeless(rng: np.random.Generator, measured: NDArray[np.bool_]) -> SimulatedImage:
+    image = shapeless(rng, (measured.shape[0], measured.shape[1]))
     if rng.random() < 0.7:
         image = add_artefacts(rng, image)
     shares = np.zeros(len(CLASSES), dtype=np.float32)
