@@ -21,6 +21,7 @@ from ionmorphnet.simulation.verdict import (
     UNSTRUCTURED,
     WEAK,
     Truth,
+    block_means,
     judge,
 )
 
@@ -118,10 +119,20 @@ def _draw_expectation(rng: np.random.Generator, silhouette: Silhouette, kind: in
 
 
 def _scattered(expectation: Field) -> bool:
-    """Whether clusters lie in at least 4 cells of a 4 x 4 grid; fewer are confined regions."""
-    limit = 0.4 * float(expectation.max())
-    cells = [cell for rows in np.array_split(expectation, 4) for cell in np.array_split(rows, 4, axis=1)]
-    return limit > 0 and sum(float(cell.max(initial=0.0)) > limit for cell in cells) >= 4
+    """Whether there are at least 4 separate clusters; fewer are confined regions."""
+    blocks = block_means(expectation, max(2, round(min(expectation.shape) / 25)))
+    limit = 0.4 * float(blocks.max(initial=0.0))
+    lit = {(int(y), int(x)) for y, x in np.argwhere(blocks > limit)} if limit > 0 else set()
+    clusters = 0
+    while lit and clusters < 4:
+        clusters += 1
+        reached = [lit.pop()]
+        while reached:
+            y, x = reached.pop()
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & lit
+            lit -= near
+            reached += near
+    return clusters >= 4
 
 
 def simulate_scene(
@@ -158,7 +169,7 @@ def simulate_scene(
         if rng.random() < 0.5:  # noise inside an outline must not pass for tissue
             measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.6, 1.0))
         return tuple(_shapeless(rng, measured) for _ in range(levels))
-    silhouette = draw_silhouette(rng, shape, coverage=(0.12, 0.85) if kind == NEGATIVE else (0.08, 1.0))
+    silhouette = draw_silhouette(rng, shape, coverage=(0.15, 0.85) if kind == NEGATIVE else (0.18, 1.0))
     # An outline drawn around the sample would leave a matrix ion with nothing but a rim.
     measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.86, 1.2) % 1.0 if kind == NEGATIVE else None)
     expectation = np.where(measured, _draw_expectation(rng, silhouette, kind), np.float32(0.0))
