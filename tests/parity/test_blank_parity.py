@@ -41,6 +41,22 @@ def test_equals_reference(preprocess_id: str, shape: tuple[int, int], rng: np.ra
         np.testing.assert_array_equal(got, reference.preprocess.find_blank(images, preprocess_id, mask))
 
 
+@pytest.mark.parametrize("low", [2.0, 1e-6, 3e-7, 0.0])
+@pytest.mark.parametrize("size", [50, 100, 101, 2047, 2048, 2049, 4500, 30_000])
+@pytest.mark.parametrize("preprocess_id", IDS)
+def test_how_many_pixels_differ(preprocess_id: str, size: int, low: float, rng: np.random.Generator) -> None:
+    """Around one per cent of higher pixels the quantile leaves the lowest one; both answers must occur."""
+    counts = [0, *range(max(0, size // 100 - 3), size // 100 + 5), size // 2]
+    images = np.full((2 * len(counts), 1, size), low, np.float32)
+    for image, count in zip(images, [*counts, *counts], strict=True):
+        image[0, rng.permutation(size)[:count]] = low + 1e-6
+    images[len(counts) :, 0, : size // 3] = np.nan
+    expected = reference.preprocess.find_blank(images, preprocess_id)
+    np.testing.assert_array_equal(_core.find_blank(images, preprocess_id), expected)
+    assert expected.any()
+    assert not expected.all()
+
+
 @pytest.mark.parametrize("preprocess_id", IDS)
 def test_what_is_blank(preprocess_id: str, rng: np.random.Generator) -> None:
     names = [

@@ -102,7 +102,17 @@ def test_integer_and_strided_images_are_taken(images: np.ndarray) -> None:
     assert np.array_equal(a, b)
 
 
-def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> None:
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A model of published layout: one channel in, six logits out."""
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    write_model(tmp_path / "published", format=1, outputs=None)
+    return tmp_path / "published"
+
+
+def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray, published: Path) -> None:
     seen = []
 
     def network(batch: np.ndarray) -> np.ndarray:
@@ -112,7 +122,7 @@ def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> Non
         return logits
 
     many = np.tile(images, (20, 1, 1))
-    frame = imn.score_images(many, scorer=network)
+    frame = imn.score_images(many, model=published, scorer=network)
     inputs = np.concatenate(seen)
     assert inputs.shape == (2 * 20, 1, 224, 224)  # the two blank ones of each four are left out
     expected = reference.preprocess.preprocess(images[:2].astype(np.float32), "p99-stretch-224")
@@ -122,7 +132,7 @@ def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> Non
 
 
 def test_an_exception_of_the_callback_passes_through(images: np.ndarray) -> None:
-    def broken(batch: np.ndarray) -> np.ndarray:
+    def broken(*inputs: np.ndarray) -> np.ndarray:
         raise RuntimeError("out of patience")
 
     with pytest.raises(RuntimeError, match="out of patience"):
@@ -199,14 +209,14 @@ def test_a_masked_array_hides_what_was_not_measured(images: np.ndarray) -> None:
         imn.score_images(images, np.full(images.shape[1:], "x"), scorer="moran")
 
 
-def test_outputs_that_are_not_finite_are_refused(images: np.ndarray) -> None:
+def test_outputs_that_are_not_finite_are_refused(images: np.ndarray, published: Path) -> None:
     def broken(batch: np.ndarray) -> np.ndarray:
         logits = np.zeros((len(batch), 6), np.float32)
         logits[1] = np.nan
         return logits
 
     with pytest.raises(imn.IonMorphNetError, match="image 3 are not finite"):
-        imn.score_images(images[[2, 0, 3, 1]], scorer=broken)
+        imn.score_images(images[[2, 0, 3, 1]], model=published, scorer=broken)
 
 
 def test_a_scorer_serves_many_calls_and_brings_its_own_settings(images: np.ndarray) -> None:
