@@ -44,11 +44,6 @@ IMN_MULTIVERSION void convolve(const float* __restrict in, std::int64_t stride, 
   }
 }
 
-struct Sums {
-  double values = 0.0;
-  double squares = 0.0;
-};
-
 IMN_MULTIVERSION void add_products(const float* __restrict a, const float* __restrict b, std::int64_t n, Lanes& values,
                                    Lanes& squares) {
   Lanes v = values;

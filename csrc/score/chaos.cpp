@@ -1,6 +1,7 @@
 #include "score/chaos.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -112,8 +113,6 @@ void SpatialChaos::close_levels(const NormalisedImage& image) {
     left_.resize(static_cast<std::size_t>(stride_));
     upper_.resize(static_cast<std::size_t>(stride_));
     marks_.assign(n, 0);
-    found_.resize(2 * n);
-    edges_.resize(2 * n);
   }
   for (std::int32_t y = 0; y < image.height; ++y) {
     const std::int64_t from = std::int64_t{y} * image.width;
@@ -167,31 +166,30 @@ std::int64_t SpatialChaos::hang_pixels() {
 }
 
 // The edges that may be in the forest, in edges_, by weight: those between different labels, and of a row of edges
-// between the same two labels only where they get heavier. Returns where each weight begins.
-std::array<std::size_t, SpatialChaos::kLevels + 1> SpatialChaos::sort_edges() {
+// between the same two labels only where they get heavier.
+void SpatialChaos::sort_edges() {
   const Byte* v = closed_.data();
   const std::int32_t* label = label_.data();
   const std::int32_t first = stride_ + 1;
   const std::int32_t last = (rows_ - 1) * stride_ - 1;
   std::array<std::size_t, kLevels + 1> begin{};
-  std::size_t n = 0;
+  found_.clear();
   for (const auto& [step, along] : {std::pair{1, stride_}, std::pair{stride_, 1}}) {
     mark_edges(v, label, first, last, step, along, marks_.data());
     for_each_mark(marks_.data(), first, last, [&, to = step](std::int32_t i) {
-      found_[n++] = {label[i], label[i + to], std::min(v[i], v[i + to])};
+      found_.push_back({label[i], label[i + to], std::min(v[i], v[i + to])});
     });
   }
-  for (std::size_t k = 0; k < n; ++k) ++begin[static_cast<std::size_t>(found_[k].weight) + 1];
+  for (const Edge& edge : found_) ++begin[static_cast<std::size_t>(edge.weight) + 1];
   for (std::size_t w = 1; w < begin.size(); ++w) begin[w] += begin[w - 1];
-  auto next = begin;
-  for (std::size_t k = 0; k < n; ++k) edges_[next[static_cast<std::size_t>(found_[k].weight)]++] = found_[k];
-  return begin;
+  edges_.resize(found_.size());
+  for (const Edge& edge : found_) edges_[begin[static_cast<std::size_t>(edge.weight)]++] = edge;
 }
 
 std::int64_t SpatialChaos::count_objects() {
   std::int64_t objects = hang_pixels();
-  const auto begin = sort_edges();
-  for (std::size_t k = begin[kLevels]; k-- > 0;) {
+  sort_edges();
+  for (std::size_t k = edges_.size(); k-- > 0;) {
     const std::int32_t a = root(edges_[k].a);
     const std::int32_t b = root(edges_[k].b);
     if (a == b) continue;

@@ -1,7 +1,6 @@
 // METASPACE's measure of spatial chaos: into how many objects an image falls at 30 levels.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -31,7 +30,7 @@ class SpatialChaos {
   void close_levels(const NormalisedImage& image);
   std::int64_t count_objects();
   std::int64_t hang_pixels();
-  std::array<std::size_t, kLevels + 1> sort_edges();
+  void sort_edges();
   std::int32_t root(std::int32_t label);
 
   std::int32_t rows_ = 0;    // with a border of one pixel on each side
