@@ -8,6 +8,7 @@ import openvino as ov
 import ionmorphnet as imn
 from benchmarks.common import Context, Row, interleaved, rows
 from ionmorphnet import _core
+from ionmorphnet.labels import STATISTICS
 
 IMAGES = 512
 
@@ -16,7 +17,9 @@ def run(context: Context) -> list[Row]:
     model = imn.load_model()
     rng = np.random.default_rng(0)
     images = rng.gamma(0.5, 10.0, (IMAGES, 134, 260)).astype(np.float32)
-    inputs = _core.preprocess(images, model.preprocessing)
+    inputs = [_core.preprocess(images, model.preprocessing)]
+    if model.statistics:
+        inputs.append(_core.image_statistics(images)[:, [STATISTICS.index(name) for name in model.statistics]])
     found = []
     precisions = ["f32", "bf16"] if _core.cpu_has_bf16() else ["f32"]
     for precision in precisions:
@@ -24,13 +27,14 @@ def run(context: Context) -> list[Row]:
         info = scorer.native.info
         bare = _BareOpenVino(str(model.onnx_path), precision, info["batch"])
         tolerance = 1e-4 if precision == "f32" else 0.5
-        assert np.abs(bare.run(inputs[:64]) - scorer.native.score(inputs[:64])).max() < tolerance
+        few = [part[:64] for part in inputs]
+        assert np.abs(bare.run(few) - scorer.native.score(*few)).max() < tolerance
         tools = {
             "ionmorphnet score_images": lambda s=scorer: imn.score_images(images, scorer=s),
             "bare OpenVINO async": lambda b=bare: b.run(inputs),
         }
         seconds = interleaved(tools, context.repeat)
-        eager = _torch_eager(model, inputs[:32], precision)
+        eager = _torch_eager(model, [part[:32] for part in inputs], precision)
         if eager is not None:
             seconds["torch eager, batch 1"] = interleaved({"torch": eager}, 2)["torch"] * IMAGES / 32
         notes = {tool: f"{IMAGES / value:.0f} images/s" for tool, value in seconds.items()}
@@ -51,12 +55,10 @@ class _BareOpenVino:
     def __init__(self, onnx: str, precision: str, batch: int) -> None:
         core = ov.Core()
         network = core.read_model(onnx)
-        network.reshape(
-            [batch, *network.input().partial_shape.to_shape()[1:]]
-            if network.input().partial_shape.is_static
-            else [batch, *[d.get_length() for d in list(network.input().partial_shape)[1:]]]
-        )
+        network.reshape({i: [batch, *list(port.partial_shape)[1:]] for i, port in enumerate(network.inputs)})
         self.batch = batch
+        names = [port.any_name for port in network.inputs]
+        self.ports = [names.index(name) for name in ("image", "statistics")[: len(names)]]
         hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
         self.compiled = core.compile_model(network, "CPU", hints)
         self.queue = ov.AsyncInferQueue(self.compiled)
@@ -66,27 +68,31 @@ class _BareOpenVino:
     def _store(self, request: ov.InferRequest, start: int) -> None:
         self.results[start] = request.get_output_tensor().data.copy()
 
-    def run(self, inputs: np.ndarray) -> np.ndarray:
+    def run(self, inputs: list[np.ndarray]) -> np.ndarray:
         self.results.clear()
-        for start in range(0, len(inputs) - self.batch + 1, self.batch):
-            self.queue.start_async({0: ov.Tensor(inputs[start : start + self.batch])}, start)
+        for start in range(0, len(inputs[0]) - self.batch + 1, self.batch):
+            parts = [ov.Tensor(np.ascontiguousarray(part[start : start + self.batch])) for part in inputs]
+            self.queue.start_async(dict(zip(self.ports, parts, strict=True)), start)
         self.queue.wait_all()
         return np.concatenate([self.results[start] for start in sorted(self.results)])
 
 
-def _torch_eager(model: imn.Model, inputs: np.ndarray, precision: str):
+def _torch_eager(model: imn.Model, inputs: list[np.ndarray], precision: str):
     try:
         import torch
 
         from ionmorphnet.training.convnextv2 import ConvNeXtV2
     except ImportError:
         return None
-    network = ConvNeXtV2(model.architecture, in_chans=inputs.shape[1], num_classes=6).eval()
-    tensor = torch.from_numpy(inputs)
+    extra = dict.fromkeys(model.outputs[1:], 1)
+    network = ConvNeXtV2(
+        model.architecture, in_chans=inputs[0].shape[1], extra_outputs=extra, statistics=len(model.statistics)
+    ).eval()
+    tensors = [torch.from_numpy(part) for part in inputs]
 
     def call() -> None:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            for i in range(len(tensor)):
-                network(tensor[i : i + 1])
+            for i in range(len(tensors[0])):
+                network.forward_all(*[part[i : i + 1] for part in tensors])
 
     return call

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +39,12 @@ inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArr
     stack.mask = mask->data();
   }
   return stack;
+}
+
+// A new boolean array as the 0/1 bytes that the core writes.
+inline std::span<std::uint8_t> as_flags(pybind11::array_t<bool>& flags) {
+  static_assert(sizeof(bool) == sizeof(std::uint8_t));
+  return {static_cast<std::uint8_t*>(flags.request(true).ptr), static_cast<std::size_t>(flags.size())};
 }
 
 // Two arrays of bounds as closed m/z windows.

@@ -44,6 +44,7 @@ class PythonProgress {
 // The sink that the keyword arguments of score_windows and score_stack ask for.
 std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandle>& scorer,
                                                const std::optional<std::string>& preprocess_id,
+                                               const std::vector<std::string>& statistics,
                                                const std::optional<std::string>& statistic, int threads) {
   if ((scorer != nullptr) == statistic.has_value())
     throw ArgumentError("exactly one of scorer and statistic is needed");
@@ -62,7 +63,9 @@ std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandl
                         " x " + std::to_string(info.width) + " inputs, preprocessing '" + *preprocess_id + "' makes " +
                         std::to_string(preprocess::channels(id)) + " x 224 x 224");
   }
-  return pipeline::make_model_sink(*scorer->scorer, id);
+  std::vector<score::Statistic> parsed;
+  for (const std::string& name : statistics) parsed.push_back(score::parse_statistic(name));
+  return pipeline::make_model_sink(*scorer->scorer, id, std::move(parsed));
 }
 
 py::dict to_dict(const pipeline::Timings& t) {
@@ -70,6 +73,7 @@ py::dict to_dict(const pipeline::Timings& t) {
   out["bin_s"] = t.bin_s;
   out["wait_for_images_s"] = t.wait_for_images_s;
   out["preprocess_s"] = t.preprocess_s;
+  out["statistics_s"] = t.statistics_s;
   out["score_s"] = t.score_s;
   out["total_s"] = t.total_s;
   out["strips"] = t.strips;
@@ -77,8 +81,8 @@ py::dict to_dict(const pipeline::Timings& t) {
   return out;
 }
 
-// Runs `loop(sink, options, out)` without the GIL: it touches no Python object but the progress callback, which takes
-// the GIL for itself, and the arrays are held by the caller's frame.
+// Runs `loop(sink, options, results)` without the GIL: it touches no Python object but the progress callback, which
+// takes the GIL for itself, and the arrays are held by the caller's frame.
 template <typename Loop>
 py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
                    std::int64_t memory_limit, py::object callback, Loop&& loop) {
@@ -88,51 +92,57 @@ py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scor
   options.memory_limit = memory_limit;
   options.progress = [&](std::int64_t done, std::int64_t total) { progress(done, total); };
   py::array_t<float> out({n, std::int64_t{sink.n_outputs()}});
-  const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  py::array_t<bool> blank(n);
+  const pipeline::Results results{{out.mutable_data(), static_cast<std::size_t>(out.size())}, as_flags(blank)};
   pipeline::Timings timings;
   {
     const py::gil_scoped_release release;
     std::optional<FeedLock> feeding;
     if (scorer != nullptr) feeding.emplace(*scorer);
-    timings = loop(sink, options, values);
+    timings = loop(sink, options, results);
   }
-  return py::make_tuple(out, to_dict(timings));
+  return py::make_tuple(out, blank, to_dict(timings));
 }
 
 py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
                         const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
-                        const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
-                        py::object progress) {
+                        const std::vector<std::string>& statistics, const std::optional<std::string>& statistic,
+                        std::int64_t memory_limit, int threads, py::object progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
-  const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
+  const auto sink = make_sink(scorer, preprocess_id, statistics, statistic, threads);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit,
                   std::move(progress),
-                  [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
-                    return pipeline::score_windows(*dataset, windows, s, options, out);
+                  [&](pipeline::ImageSink& s, const pipeline::Options& options, const pipeline::Results& results) {
+                    return pipeline::score_windows(*dataset, windows, s, options, results);
                   });
 }
 
 py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
                       const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
-                      const std::optional<std::string>& statistic, int threads, py::object progress) {
+                      const std::vector<std::string>& statistics, const std::optional<std::string>& statistic,
+                      int threads, py::object progress) {
   const ImageStack stack = as_stack(images, mask);
-  const auto sink = make_sink(scorer, preprocess_id, statistic, threads);
+  const auto sink = make_sink(scorer, preprocess_id, statistics, statistic, threads);
   return run_loop(stack.n, *sink, scorer.get(), threads, 0, std::move(progress),
-                  [&](pipeline::ImageSink& s, const pipeline::Options& options, std::span<float> out) {
-                    return pipeline::score_stack(stack, s, options, out);
+                  [&](pipeline::ImageSink& s, const pipeline::Options& options, const pipeline::Results& results) {
+                    return pipeline::score_stack(stack, s, options, results);
                   });
 }
 
 }  // namespace
 
 void register_pipeline(py::module_& m) {
+  // Both return (outputs float32 (n, k), blank bool (n,), timings); rows of blank images are 0. `statistics`: names of
+  // what the network takes beside the images; `statistic`: the classical score that takes the network's place.
   m.def("score_windows", &score_windows, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(),
-        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(), py::arg("statistic") = py::none(),
+        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
+        py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(),
         py::arg("memory_limit") = std::int64_t{4} << 30, py::arg("threads") = 0, py::arg("progress") = py::none());
   m.def("score_stack", &score_stack, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
-        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(), py::arg("statistic") = py::none(),
-        py::arg("threads") = 0, py::arg("progress") = py::none());
+        py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
+        py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(), py::arg("threads") = 0,
+        py::arg("progress") = py::none());
   m.def("rank_scores", [](const DoubleArray& scores) {
     return to_numpy(pick::rank_scores({scores.data(), static_cast<std::size_t>(scores.size())}));
   });

@@ -25,6 +25,7 @@ py::dict info_dict(const ScorerHandle& handle) {
   d["width"] = info.width;
   d["n_outputs"] = info.n_outputs;
   d["batch"] = info.batch;
+  d["n_statistics"] = info.n_statistics;
   return d;
 }
 
@@ -56,16 +57,34 @@ score::ScoreCallback python_callback(const py::function& callable, const score::
     const py::gil_scoped_acquire acquire;
     delete f;
   });
-  return [held, info](const float* input, std::int64_t n, float* out) {
+  return [held, info](const float* input, const float* statistics, std::int64_t n, float* out) {
     const py::gil_scoped_acquire acquire;
     // A copy: the callable may keep its batches, and the buffer is used again.
     const py::array_t<float> batch(
         {py::ssize_t{n}, py::ssize_t{info.channels}, py::ssize_t{info.height}, py::ssize_t{info.width}}, input);
-    take_result((*held)(batch), n, info.n_outputs, out);
+    if (statistics == nullptr) {
+      take_result((*held)(batch), n, info.n_outputs, out);
+    } else {
+      const py::array_t<float> beside({py::ssize_t{n}, py::ssize_t{info.n_statistics}}, statistics);
+      take_result((*held)(batch, beside), n, info.n_outputs, out);
+    }
   };
 }
 
-py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images) {
+// The second input of `n` images; null where none was given. score_all() tells whether there should be one.
+const float* checked_statistics(const score::ScorerInfo& info, const std::optional<FloatArray>& statistics,
+                                py::ssize_t n) {
+  if (!statistics) return nullptr;
+  const bool fits = statistics->ndim() == 2 && statistics->shape(0) == n && statistics->shape(1) == info.n_statistics;
+  if (info.n_statistics > 0 && !fits) {
+    throw ArgumentError("the scorer takes statistics of shape (" + std::to_string(n) + ", " +
+                        std::to_string(info.n_statistics) + "), not " + shape_text(*statistics));
+  }
+  return statistics->data();
+}
+
+py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images,
+                               const std::optional<FloatArray>& statistics) {
   const score::ScorerInfo& info = handle.scorer->info();
   if (images.ndim() != 4 || images.shape(1) != info.channels || images.shape(2) != info.height ||
       images.shape(3) != info.width) {
@@ -73,6 +92,7 @@ py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images) {
                         std::to_string(info.height) + ", " + std::to_string(info.width) + "), not " +
                         shape_text(images));
   }
+  const float* beside = checked_statistics(info, statistics, images.shape(0));
   py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{info.n_outputs}});
   const float* input = images.data();
   float* results = out.mutable_data();
@@ -80,7 +100,7 @@ py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images) {
     // Only plain memory is touched, held by this frame; score_all returns or throws with no batch under way.
     const py::gil_scoped_release release;
     const FeedLock lock(handle);
-    score::score_all(*handle.scorer, input, images.shape(0), results);
+    score::score_all(*handle.scorer, input, beside, images.shape(0), results);
   }
   return out;
 }
@@ -90,7 +110,9 @@ py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images) {
 void register_score(py::module_& m) {
   py::class_<ScorerHandle, std::shared_ptr<ScorerHandle>>(m, "Scorer", "A scoring engine; see the scorer factories.")
       .def_property_readonly("info", &info_dict)
-      .def("score", &score_batch, py::arg("batch"), "(n, C, H, W) preprocessed images -> (n, K) outputs, any n.");
+      .def("score", &score_batch, py::arg("batch"), py::arg("statistics") = py::none(),
+           "(n, C, H, W) preprocessed images and, where info['n_statistics'] > 0, their (n, F) statistics -> (n, K) "
+           "outputs, any n.");
 
   m.attr("has_openvino") = score::has_openvino();
   m.def("cpu_has_bf16", [] {
@@ -113,14 +135,15 @@ void register_score(py::module_& m) {
   m.def(
       "callback_scorer",
       [](const py::function& callable, int channels, int height, int width, int n_outputs, int batch,
-         const std::string& name, const std::string& device, const std::string& precision) {
-        const score::ScorerInfo info{name, device, precision, channels, height, width, n_outputs, batch};
+         const std::string& name, const std::string& device, const std::string& precision, int n_statistics) {
+        const score::ScorerInfo info{name, device, precision, channels, height, width, n_outputs, batch, n_statistics};
         auto handle = std::make_shared<ScorerHandle>();
         handle->scorer = score::make_callback_scorer(info, python_callback(callable, info));
         return handle;
       },
       py::arg("callable"), py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("n_outputs"),
-      py::arg("batch"), py::arg("name") = "callback", py::arg("device") = "cpu", py::arg("precision") = "f32");
+      py::arg("batch"), py::arg("name") = "callback", py::arg("device") = "cpu", py::arg("precision") = "f32",
+      py::arg("n_statistics") = 0);
 
   m.def(
       "image_statistics",

@@ -23,7 +23,8 @@ struct Timings {
   double bin_s = 0;
   double wait_for_images_s = 0;  // the scoring side had nothing to do
   double preprocess_s = 0;
-  double score_s = 0;  // waiting for the scorer (model) or computing (classical)
+  double statistics_s = 0;  // classical statistics that a network takes beside the images
+  double score_s = 0;       // waiting for the scorer (model) or computing (classical)
   double total_s = 0;
   std::int64_t strips = 0;
   std::int64_t images_per_strip = 0;

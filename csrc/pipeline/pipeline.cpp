@@ -53,9 +53,10 @@ class AbandonOnUnwind {
   bool finished_ = false;
 };
 
-void check_out(std::int64_t n, const ImageSink& sink, std::span<float> out) {
-  if (static_cast<std::int64_t>(out.size()) != n * sink.n_outputs()) {
-    throw ArgumentError("the result must hold " + std::to_string(sink.n_outputs()) + " values per image");
+void check_results(std::int64_t n, const ImageSink& sink, const Results& results) {
+  if (static_cast<std::int64_t>(results.outputs.size()) != n * sink.n_outputs() ||
+      static_cast<std::int64_t>(results.blank.size()) != n) {
+    throw ArgumentError("the results must hold " + std::to_string(sink.n_outputs()) + " values and a flag per image");
   }
 }
 
@@ -74,9 +75,9 @@ std::int64_t images_per_strip(std::int64_t n_windows, std::int64_t pixels, std::
 }
 
 Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWindow> windows, ImageSink& sink,
-                      const Options& options, std::span<float> out) {
+                      const Options& options, const Results& results) {
   const auto n = static_cast<std::int64_t>(windows.size());
-  check_out(n, sink, out);
+  check_results(n, sink, results);
   Timings timings;
   if (n == 0) return timings;
   const Stopwatch total;
@@ -92,6 +93,7 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
   timings.strips = producer.strips();
   Advance advance(options, n);
   AbandonOnUnwind guard(sink);
+  sink.begin(results);
 
   while (!producer.finished()) {
     const Stopwatch waiting;
@@ -102,7 +104,7 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
       continue;
     }
     const ImageStack stack{strip.images, strip.n, dataset.height(), dataset.width(), complete ? nullptr : mask.data()};
-    sink.consume(stack, out.data() + strip.first * sink.n_outputs(), [&](std::int64_t k) { advance(k); });
+    sink.consume(stack, [&](std::int64_t k) { advance(k); });
     producer.release();
   }
   guard.finish();
@@ -112,14 +114,15 @@ Timings score_windows(const io::Dataset& dataset, std::span<const images::MzWind
   return timings;
 }
 
-Timings score_stack(const ImageStack& stack, ImageSink& sink, const Options& options, std::span<float> out) {
-  check_out(stack.n, sink, out);
+Timings score_stack(const ImageStack& stack, ImageSink& sink, const Options& options, const Results& results) {
+  check_results(stack.n, sink, results);
   Timings timings;
   if (stack.n == 0) return timings;
   const Stopwatch total;
   Advance advance(options, stack.n);
   AbandonOnUnwind guard(sink);
-  sink.consume(stack, out.data(), [&](std::int64_t k) { advance(k); });
+  sink.begin(results);
+  sink.consume(stack, [&](std::int64_t k) { advance(k); });
   guard.finish();
   sink.report(timings);
   timings.strips = 1;

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <vector>
 
 #include "core/multiversion.h"
 #include "core/parallel_for.h"
 #include "preprocess/clean_row.h"
+#include "preprocess/image_divisor.h"
 #include "preprocess/quantile.h"
 #include "preprocess/resize_weights.h"
 #include "preprocess/top_values.h"
@@ -85,22 +85,17 @@ std::int64_t count_measured(const PixelSource& source, std::int64_t n) {
   return count;
 }
 
-void preprocess_image(const ImageStack& stack, std::int64_t image, bool with_mask, const Taps& x_taps,
+void preprocess_image(const ImageStack& stack, std::int64_t image, PreprocessId id, const Taps& x_taps,
                       const Taps& y_taps, Scratch& scratch, float* out) {
   const std::int64_t n = stack.pixels();
-  // Not measured pixels either count as 0, or sink below every measured one: both are 0 after clipping, and the top
-  // values, counted from above, are then those of the measured pixels alone.
-  const float unmeasured = with_mask ? -std::numeric_limits<float>::infinity() : 0.0F;
-  const PixelSource source{stack.image(image), stack.mask, unmeasured};
+  const bool with_mask = id == PreprocessId::p99_stretch_224_mask;
+  const PixelSource source = quantile_source(stack, image, id);
   const std::int64_t counted = with_mask ? count_measured(source, n) : n;
   if (counted == 0) {
     std::fill_n(out, with_mask ? 2 * kPlane : kPlane, 0.0F);
     return;
   }
-  const QuantileRank rank = quantile_rank(counted);
-  const TopPair pair = top_pair(source, n, counted - rank.below, scratch.top);
-  const float by = divisor(quantile_between(pair.value, pair.above, rank.weight));
-
+  const float by = image_divisor(source, n, counted, scratch.top);
   const std::int64_t width = stack.width;
   scratch.line.resize(static_cast<std::size_t>(width));
   resize([&](std::int32_t row, float* line) { normalised_line(source, row * width, width, by, line); }, x_taps, y_taps,
@@ -114,7 +109,6 @@ void preprocess_image(const ImageStack& stack, std::int64_t image, bool with_mas
 }  // namespace
 
 void preprocess_cpu(const ImageStack& stack, PreprocessId id, int threads, float* out) {
-  const bool with_mask = id == PreprocessId::p99_stretch_224_mask;
   const Taps x_taps = axis_taps(stack.width);
   const Taps y_taps = axis_taps(stack.height);
   const int workers = thread_count(threads);
@@ -123,7 +117,7 @@ void preprocess_cpu(const ImageStack& stack, PreprocessId id, int threads, float
   const std::int64_t grain = std::clamp<std::int64_t>(stack.n / (4 * std::int64_t{workers}), 1, 16);
   parallel_for(stack.n, grain, workers, [&](std::int64_t begin, std::int64_t end, int worker) {
     for (std::int64_t i = begin; i < end; ++i) {
-      preprocess_image(stack, i, with_mask, x_taps, y_taps, scratch[static_cast<std::size_t>(worker)],
+      preprocess_image(stack, i, id, x_taps, y_taps, scratch[static_cast<std::size_t>(worker)],
                        out + i * channels(id) * kPlane);
     }
   });

@@ -13,12 +13,14 @@ class CallbackScorer final : public Scorer {
   CallbackScorer(const ScorerInfo& info, ScoreCallback call) : info_(info), call_(std::move(call)) {
     const std::int64_t pixels = std::int64_t{info.channels} * info.height * info.width;
     input_.resize(static_cast<std::size_t>(info.batch * pixels));
+    statistics_.resize(static_cast<std::size_t>(std::int64_t{info.batch} * info.n_statistics));
   }
 
   const ScorerInfo& info() const override { return info_; }
   int acquire() override { return 0; }
   float* input(int) override { return input_.data(); }
-  void submit(int, std::int64_t n, float* out) override { call_(input_.data(), n, out); }
+  float* statistics(int) override { return statistics_.empty() ? nullptr : statistics_.data(); }
+  void submit(int slot, std::int64_t n, float* out) override { call_(input_.data(), statistics(slot), n, out); }
   void drain() override {}
   void release(int) override {}
 
@@ -26,6 +28,7 @@ class CallbackScorer final : public Scorer {
   ScorerInfo info_;
   ScoreCallback call_;
   std::vector<float> input_;
+  std::vector<float> statistics_;
 };
 
 }  // namespace
@@ -34,6 +37,7 @@ std::unique_ptr<Scorer> make_callback_scorer(const ScorerInfo& info, ScoreCallba
   if (info.channels <= 0 || info.height <= 0 || info.width <= 0 || info.n_outputs <= 0 || info.batch <= 0) {
     throw ArgumentError("channels, height, width, n_outputs and batch of a callback scorer must be positive");
   }
+  if (info.n_statistics < 0) throw ArgumentError("n_statistics of a callback scorer must not be negative");
   return std::make_unique<CallbackScorer>(info, std::move(call));
 }
 

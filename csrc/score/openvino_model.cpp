@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <openvino/frontend/manager.hpp>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -38,28 +40,82 @@ std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
   }
 }
 
-void check_signature(const std::string& path, const ov::Model& model) {
-  if (model.inputs().size() != 1 || model.outputs().size() != 1) {
-    throw FileError(path, "the model must have one input and one output, it has " +
-                              std::to_string(model.inputs().size()) + " and " + std::to_string(model.outputs().size()));
+// The inputs by what they are.
+struct Inputs {
+  std::size_t image = 0;
+  std::optional<std::size_t> statistics;
+};
+
+// "image [?,1,224,224], statistics [?,4]"
+std::string list_inputs(const ov::Model& model) {
+  std::string text;
+  for (const auto& input : model.inputs()) {
+    if (!text.empty()) text += ", ";
+    text += input.get_any_name() + " " + input.get_partial_shape().to_string();
   }
-  const ov::PartialShape shape = model.input().get_partial_shape();
-  if (shape.rank().is_dynamic() || shape.size() != 4 || shape[1].is_dynamic() || shape[2].is_dynamic() ||
-      shape[3].is_dynamic()) {
-    throw FileError(
-        path, "the model's input must have shape (N, C, H, W) with fixed C, H and W, it has " + shape.to_string());
+  return text;
+}
+
+bool is_called(const ov::Output<const ov::Node>& port, const std::string& name) {
+  return port.get_names().count(name) > 0;
+}
+
+// A shape of this many axes, all fixed but the first, which is the batch.
+bool has_axes(const ov::PartialShape& shape, std::size_t axes) {
+  return shape.rank().is_static() && shape.size() == axes &&
+         std::all_of(shape.begin() + 1, shape.end(),
+                     [](const ov::Dimension& d) { return d.is_static() && d.get_length() > 0; });
+}
+
+Inputs find_inputs(const std::string& path, const ov::Model& model) {
+  const auto ports = model.inputs();
+  Inputs found;
+  if (ports.size() == 2) {
+    // By name: one (N, F) input looks like any other.
+    found.image = is_called(ports[0], "image") ? 0 : 1;
+    found.statistics = 1 - found.image;
   }
-  if (model.input().get_element_type() != ov::element::f32 || model.output().get_element_type() != ov::element::f32) {
-    throw FileError(path, "the model's input and output must be float32");
+  const bool named = !found.statistics ||
+                     (is_called(ports[found.image], "image") && is_called(ports[*found.statistics], "statistics"));
+  if (ports.empty() || ports.size() > 2 || !named || model.outputs().size() != 1) {
+    throw FileError(path,
+                    "the model must have one input, or two called 'image' and 'statistics', and one output; it has " +
+                        std::to_string(model.outputs().size()) + " output(s) and the input(s) " + list_inputs(model));
   }
+  return found;
+}
+
+Inputs check_signature(const std::string& path, const ov::Model& model) {
+  const Inputs inputs = find_inputs(path, model);
+  const ov::PartialShape image = model.input(inputs.image).get_partial_shape();
+  if (!has_axes(image, 4)) {
+    throw FileError(path, "the model's image input must have shape (N, C, H, W) with fixed C, H and W, it has " +
+                              image.to_string());
+  }
+  if (inputs.statistics) {
+    const ov::PartialShape statistics = model.input(*inputs.statistics).get_partial_shape();
+    if (!has_axes(statistics, 2)) {
+      throw FileError(
+          path, "the model's input 'statistics' must have shape (N, F) with fixed F, it has " + statistics.to_string());
+    }
+  }
+  const auto is_float = [](const auto& port) { return port.get_element_type() == ov::element::f32; };
+  const auto ports = model.inputs();
+  if (!std::all_of(ports.begin(), ports.end(), is_float) || !is_float(model.output())) {
+    throw FileError(path, "the model's inputs and output must be float32");
+  }
+  return inputs;
 }
 
 // Fixes the batch, and checks that the output follows it.
 void set_batch(const std::string& path, ov::Model& model, int batch) {
-  ov::PartialShape shape = model.input().get_partial_shape();
-  shape[0] = batch;
+  std::map<std::size_t, ov::PartialShape> shapes;
+  for (std::size_t i = 0; i < model.inputs().size(); ++i) {
+    shapes[i] = model.input(i).get_partial_shape();
+    shapes[i][0] = batch;
+  }
   try {
-    model.reshape(shape);
+    model.reshape(shapes);
   } catch (const std::exception& error) {
     throw FileError(path, "the model does not accept a batch of " + std::to_string(batch) + ": " + cause_of(error));
   }
@@ -107,7 +163,7 @@ CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& optio
   const int threads = thread_count(options.threads);
   const int batch = options.batch > 0 ? options.batch : kBatch;
   const std::shared_ptr<ov::Model> model = read_onnx(path);
-  check_signature(path, *model);
+  const Inputs inputs = check_signature(path, *model);
   set_batch(path, *model, batch);
 
   CompiledModel compiled;
@@ -127,7 +183,12 @@ CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& optio
   info.name = "openvino";
   info.device = "cpu";
   info.precision = compiled.network.get_property(ov::hint::inference_precision).to_string();
-  const ov::Shape in = compiled.network.input().get_shape();
+  compiled.image_input = inputs.image;
+  if (inputs.statistics) {
+    compiled.statistics_input = *inputs.statistics;
+    info.n_statistics = static_cast<std::int32_t>(compiled.network.input(*inputs.statistics).get_shape()[1]);
+  }
+  const ov::Shape in = compiled.network.input(inputs.image).get_shape();
   info.batch = static_cast<std::int32_t>(in[0]);
   info.channels = static_cast<std::int32_t>(in[1]);
   info.height = static_cast<std::int32_t>(in[2]);

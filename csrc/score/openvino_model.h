@@ -1,6 +1,7 @@
 // An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_scorer.cpp only.
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <openvino/openvino.hpp>
 #include <string>
@@ -18,10 +19,13 @@ std::string cause_of(const std::exception& error);
 struct CompiledModel {
   ov::CompiledModel network;
   ScorerInfo info;
-  int streams = 1;  // batches that run at the same time
+  std::size_t image_input = 0;       // which of the network's inputs
+  std::size_t statistics_input = 0;  // the same, where info.n_statistics > 0
+  int streams = 1;                   // batches that run at the same time
 };
 
-// Throws FileError (missing, not ONNX, not one (N, C, H, W) -> (N, K) network), ArgumentError, UnavailableError.
+// Throws FileError (missing, not ONNX, not a (N, C, H, W) [and (N, F)] -> (N, K) network), ArgumentError,
+// UnavailableError.
 CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& options);
 
 }  // namespace imn::score

@@ -18,6 +18,7 @@ namespace {
 struct Slot {
   ov::InferRequest request;
   float* input = nullptr;
+  float* statistics = nullptr;
   const float* output = nullptr;
   std::int64_t n = 0;
   float* out = nullptr;
@@ -31,9 +32,8 @@ class OpenVinoScorer final : public Scorer {
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = slots_[i];
       slot.request = model_.network.create_infer_request();
-      ov::Tensor input = slot.request.get_input_tensor();
-      slot.input = input.data<float>();
-      std::memset(slot.input, 0, input.get_byte_size());  // the tail of a first, short batch
+      slot.input = zeroed_input(slot, model_.image_input);
+      if (model_.info.n_statistics > 0) slot.statistics = zeroed_input(slot, model_.statistics_input);
       slot.output = slot.request.get_output_tensor().data<const float>();
       slot.request.set_callback([this, i](std::exception_ptr error) { finished(i, std::move(error)); });
       free_.push_back(static_cast<int>(i));
@@ -62,6 +62,7 @@ class OpenVinoScorer final : public Scorer {
   }
 
   float* input(int index) override { return slot(index).input; }
+  float* statistics(int index) override { return slot(index).statistics; }
 
   void submit(int index, std::int64_t n, float* out) override {
     if (n < 1 || n > model_.info.batch) throw ArgumentError("a slot takes 1 to batch images");
@@ -92,6 +93,13 @@ class OpenVinoScorer final : public Scorer {
 
  private:
   Slot& slot(int index) { return slots_.at(static_cast<std::size_t>(index)); }
+
+  // Zeroed because the tail of a first, short batch is computed too.
+  static float* zeroed_input(Slot& s, std::size_t port) {
+    ov::Tensor input = s.request.get_input_tensor(port);
+    std::memset(input.data<float>(), 0, input.get_byte_size());
+    return input.data<float>();
+  }
 
   // Runs on a thread of OpenVINO.
   void finished(std::size_t index, std::exception_ptr error) {

@@ -22,7 +22,8 @@ class DrainGuard {
   Scorer* scorer_;
 };
 
-// input (n, channels, height, width) -> out (n, n_outputs), any n.
-void score_all(Scorer& scorer, const float* input, std::int64_t n, float* out);
+// input (n, channels, height, width) and, where the scorer takes them, statistics (n, n_statistics), else null
+// -> out (n, n_outputs), any n.
+void score_all(Scorer& scorer, const float* input, const float* statistics, std::int64_t n, float* out);
 
 }  // namespace imn::score

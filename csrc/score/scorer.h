@@ -15,12 +15,14 @@ struct ScorerInfo {
   std::int32_t channels = 1;
   std::int32_t height = 0;
   std::int32_t width = 0;
-  std::int32_t n_outputs = 0;  // values per image
-  std::int32_t batch = 1;      // images a slot holds
+  std::int32_t n_outputs = 0;     // values per image
+  std::int32_t batch = 1;         // images a slot holds
+  std::int32_t n_statistics = 0;  // values per image of the second input; 0: there is none
 };
 
-// Flow: acquire() a slot, write up to `batch` images into input(slot), submit(). Results arrive in any order, each in
-// the place given to submit(); drain() returns when all have arrived. One thread feeds; the work happens elsewhere.
+// Flow: acquire() a slot, write up to `batch` images into input(slot) and, where the network takes them, their
+// statistics into statistics(slot), submit(). Results arrive in any order, each in the place given to submit(); drain()
+// returns when all have arrived. One thread feeds; the work happens elsewhere.
 class Scorer {
  public:
   virtual ~Scorer() = default;
@@ -29,6 +31,8 @@ class Scorer {
   virtual int acquire() = 0;
   // (batch, channels, height, width) float32, writable between acquire() and submit().
   virtual float* input(int slot) = 0;
+  // (batch, n_statistics) float32, writable as input() is; null where n_statistics is 0.
+  virtual float* statistics(int slot) = 0;
   // n <= batch images are ready; their (n, n_outputs) results go to `out`, which must live until drain().
   virtual void submit(int slot, std::int64_t n, float* out) = 0;
   virtual void drain() = 0;
@@ -47,11 +51,13 @@ struct OpenVinoOptions {
 bool has_openvino();
 bool cpu_has_bf16();
 
-// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. FileError names a model that cannot be used.
+// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. Where there is a second input, the two are
+// called "image" and "statistics", the latter (N, F). FileError names a model that cannot be used.
 std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options);
 
-// `call(input, n, out)` is run synchronously in submit(): input (n, C, H, W), out (n, K).
-using ScoreCallback = std::function<void(const float* input, std::int64_t n, float* out)>;
+// `call(input, statistics, n, out)` is run synchronously in submit(): input (n, C, H, W), statistics (n, F) or null
+// where info.n_statistics is 0, out (n, K).
+using ScoreCallback = std::function<void(const float* input, const float* statistics, std::int64_t n, float* out)>;
 std::unique_ptr<Scorer> make_callback_scorer(const ScorerInfo& info, ScoreCallback call);
 
 }  // namespace imn::score

@@ -34,7 +34,8 @@ class PeakList:
 
     Attributes:
         all_scores: Every candidate, ranked; columns rank, mz, mz_lo, mz_hi, score, label, p_structured ... p_negative,
-            frequency. A classical scorer leaves label and p_* empty.
+            structure (expected grade, 0 to 3; where the model estimates it), frequency, scorer. A classical scorer
+            leaves label and p_* empty.
         n_picked: How many of them, from the top, are picks.
         scorer: Which scorer made the scores; scales differ between scorers.
         score_description: What the score is, in one line.

@@ -68,7 +68,7 @@ def pick(
         progress: Called as progress(done, total) while images are scored.
 
     Returns:
-        The picks and all candidates' scores, ranked.
+        The picks and all candidates' scores, ranked; equal scores by ascending m/z.
 
     Raises:
         FileError: The section or the model cannot be used.
@@ -91,7 +91,7 @@ def pick(
     clock["open_s"] = _lap(started, clock)
     channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
     clock["axis_s"] = _lap(started, clock)
-    outputs, loop = _core.score_windows(
+    outputs, blank, loop = _core.score_windows(
         ds._native,
         channels.mz_lo,
         channels.mz_hi,
@@ -105,7 +105,7 @@ def pick(
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    all_scores, kept = _ranked(channels, ready.frame(outputs), ready.name, top, cut)
+    all_scores, kept = _ranked(channels, ready.frame(outputs, blank), ready.name, top, cut)
     run = _run_record(ds, ready, channels, clock, loop)
     run["parameters"] = {
         "top": top,
@@ -116,7 +116,7 @@ def pick(
         "memory_limit_bytes": limit,
         "threads": threads,
     }
-    run["counts"] = {"candidates": len(all_scores), "picked": kept}
+    run["counts"] = {"candidates": len(all_scores), "blank": int(blank.sum()), "picked": kept}
     return PeakList(
         all_scores=all_scores,
         n_picked=kept,
@@ -182,6 +182,7 @@ def _axis_kind(text: str) -> AxisKind:
 def _ranked(
     channels: CandidateAxis, scores: pd.DataFrame, scorer: str, top: int | None, min_score: float | None
 ) -> tuple[pd.DataFrame, int]:
+    # An axis ascends, so equal scores rank by m/z.
     order = _core.rank_scores(scores["score"].to_numpy(np.float64))
     frame = pd.DataFrame({"mz": channels.mz, "mz_lo": channels.mz_lo, "mz_hi": channels.mz_hi})
     frame = pd.concat([frame, scores], axis=1).iloc[order].reset_index(drop=True)
@@ -224,6 +225,8 @@ def _run_record(
             "name": model.name,
             "architecture": model.architecture,
             "preprocessing": model.preprocessing,
+            "outputs": list(model.outputs),
+            "statistics": list(model.statistics),
             "sha256": model.sha256,
         },
         "axis": {"method": channels.method, "n_channels": len(channels)},

@@ -13,14 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
+from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import Model, load_model
 
 Float32 = npt.NDArray[np.float32]
 
-# Takes preprocessed images (n, channels, 224, 224) float32, returns logits (n, 6).
-ScorerCallable = Callable[[Float32], Float32]
+# Takes preprocessed images (n, channels, 224, 224) float32 and, where the model uses them, their statistics (n, k)
+# float32; returns the model's outputs: logits (n, 6), or (n, 7) with the structure logit last.
+ScorerCallable = Callable[[Float32], Float32] | Callable[[Float32, Float32], Float32]
 
 MODEL_SCORERS = ("openvino",)
 CLASSICAL_SCORERS = ("moran", "blur", "chaos")
@@ -73,10 +74,25 @@ class Scorer:
             return {"statistic": self.name}
         if self.name == "openvino" and self.made_in != os.getpid():
             raise UnavailableError(_FORKED)
-        return {"scorer": self.native, "preprocess_id": self.model.preprocessing}
+        return {
+            "scorer": self.native,
+            "preprocess_id": self.model.preprocessing,
+            "statistics": list(self.model.statistics),
+        }
 
-    def frame(self, outputs: Float32) -> pd.DataFrame:
-        """Outputs (n, k) as columns score, label, p_*; a classical score leaves label and p_* empty."""
+    def frame(self, outputs: Float32, blank: npt.NDArray[np.bool_]) -> pd.DataFrame:
+        """What the native loop gave as columns score, label, p_* and, where the model estimates it, structure.
+
+        A classical score leaves label and p_* empty. Blank images are ``unstructured`` for certain: score and
+        structure are 0.
+
+        Args:
+            outputs: (n, k), of the network or of the statistic.
+            blank: (n,), images that hold nothing to see and were not scored.
+
+        Raises:
+            IonMorphNetError: Outputs are not finite.
+        """
         if self.model is None:
             columns: dict[str, Any] = {"score": outputs[:, 0].astype(np.float64)}
             columns["label"] = pd.array([pd.NA] * len(outputs), dtype="string")
@@ -85,10 +101,19 @@ class Scorer:
         bad = ~np.isfinite(outputs).all(axis=1)
         if bad.any():
             raise IonMorphNetError(f"scorer '{self.name}': outputs of image {int(bad.argmax())} are not finite")
-        probabilities = self.model.probabilities(outputs[:, : len(CLASSES)])
+        probabilities = self.model.probabilities(outputs)
+        probabilities[blank] = np.eye(len(CLASSES))[CLASSES.index("unstructured")]
+        structure = None
+        if self.model.has_structure:
+            structure = self.model.structure(outputs)
+            structure[blank] = 0.0
+        score = self.model.score(probabilities, structure)
+        score[blank] = 0.0
         labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
-        columns = {"score": self.model.score(probabilities), "label": pd.array(labels, dtype="string")}
+        columns = {"score": score, "label": pd.array(labels, dtype="string")}
         columns.update({name: probabilities[:, i] for i, name in enumerate(PROBABILITY_COLUMNS)})
+        if structure is not None:
+            columns["structure"] = structure
         return pd.DataFrame(columns)
 
 
@@ -107,9 +132,10 @@ def make_scorer(
 
     Args:
         model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
-        scorer: ``"auto"`` (OpenVINO), ``"openvino"``, ``"moran"``, or a callable that maps preprocessed images
-            (n, channels, 224, 224) float32 to logits (n, 6). A Scorer made earlier is returned as it is (to reuse a
-            network for many sections).
+        scorer: ``"auto"`` (OpenVINO), ``"openvino"``, ``"moran"``, or a callable in the network's place: it gets
+            preprocessed images (n, channels, 224, 224) float32 and, where the model names statistics, these as a second
+            argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
+            structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
         device: ``"auto"`` or ``"cpu"``.
         precision: ``"auto"`` (bf16 where the CPU has it), ``"f32"`` or ``"bf16"``.
         threads: CPU threads; 0: all.
@@ -142,13 +168,37 @@ def make_scorer(
     loaded = model if isinstance(model, Model) else load_model(model)
     if callable(scorer):
         channels = _core.preprocess_channels(loaded.preprocessing)
-        native = _core.callback_scorer(scorer, channels, 224, 224, len(CLASSES), _CALLBACK_BATCH)
+        native = _core.callback_scorer(
+            scorer, channels, 224, 224, loaded.n_outputs, _CALLBACK_BATCH, n_statistics=len(loaded.statistics)
+        )
         return Scorer(name="callback", device="cpu", precision="f32", model=loaded, native=native)
     if _started_before_fork:
         raise UnavailableError(_FORKED)
     native = _start_openvino(str(loaded.onnx_path), precision=precision, threads=threads)
     info = native.info
+    _check_network(loaded, info)
     return Scorer(name=info["name"], device=info["device"], precision=info["precision"], model=loaded, native=native)
+
+
+def _check_network(model: Model, info: dict[str, Any]) -> None:
+    """The network is what the config says."""
+    wanted = (_core.preprocess_channels(model.preprocessing), 224, 224)
+    has = (info["channels"], info["height"], info["width"])
+    if has != wanted:
+        raise FileError(
+            f"{model.onnx_path}: takes images of (channels, height, width) {has}, "
+            f"preprocessing '{model.preprocessing}' makes {wanted}"
+        )
+    if info["n_statistics"] != len(model.statistics):
+        raise FileError(
+            f"{model.onnx_path}: takes {info['n_statistics'] or 'no'} statistics beside an image, "
+            f"config.json names {', '.join(model.statistics) or 'none'}"
+        )
+    if info["n_outputs"] != model.n_outputs:
+        raise FileError(
+            f"{model.onnx_path}: gives {info['n_outputs']} values per image, "
+            f"config.json ({', '.join(model.outputs)}) says {model.n_outputs}"
+        )
 
 
 _FORKED = (

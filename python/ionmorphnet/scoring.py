@@ -42,8 +42,9 @@ def score_images(
         progress: Called as progress(done, total).
 
     Returns:
-        A frame with one row per image, in order: score, label, p_structured ... p_negative. A classical score leaves
-        label and p_* empty.
+        A frame with one row per image, in order: score, label, p_structured ... p_negative and, where the model
+        estimates it, structure (expected grade, 0 to 3). A classical score leaves label and p_* empty. Blank images
+        (no pixel measured, or constant once clipped) are ``unstructured`` with probability 1, score and structure 0.
 
     Raises:
         ArgumentError: Wrong shapes or names.
@@ -52,11 +53,11 @@ def score_images(
     """
     stack, measured = checked_stack(images, mask)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
-    outputs, _ = _core.score_stack(
+    outputs, blank, _ = _core.score_stack(
         stack,
         measured,
         threads=threads,
         progress=progress,
         **ready.native_arguments(),
     )
-    return ready.frame(outputs)
+    return ready.frame(outputs, blank)

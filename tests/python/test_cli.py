@@ -36,6 +36,23 @@ def test_pick_json(cli: Command, section: Path, tmp_path: Path) -> None:
     assert result["picked"] == len(pd.read_csv(tmp_path / "small section" / "peaks.csv"))
 
 
+def test_pick_shows_the_structure_where_the_model_gives_it(cli: Command, section: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    write_model(tmp_path / "m", structure=True, statistics=["moran"], preprocessing="p99-stretch-224-mask")
+    done = cli("pick", section, "-o", tmp_path, "--model", tmp_path / "m", "--top", 2, "--report")
+    assert done.code == 0, done
+    picks = pd.read_csv(tmp_path / section.stem / "peaks.csv")
+    assert list(picks.columns)[-4:-2] == ["p_negative", "structure"]
+    for row in picks.itertuples():
+        assert f"{row.score:.3f}  {row.label}, structure {row.structure:.1f} of 3" in done.stdout
+    run = json.loads((tmp_path / section.stem / "run.json").read_text())
+    assert run["model"]["statistics"] == ["moran"]
+    assert "statistics_s" in run["scoring_loop"]
+    assert " of 3" not in cli("pick", section, "-o", tmp_path / "n", "--top", 2, "--scorer", "moran").stdout
+
+
 def test_pick_an_mz_list(cli: Command, section: Path, tmp_path: Path) -> None:
     with imn.open(section) as ds:
         mz = imn.candidate_axis(ds).mz[:3]

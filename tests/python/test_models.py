@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import DEFAULT_MODEL, load_model
+
+pytest.importorskip("onnx")
+from model_factory import write_model, write_network
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(load_model().folder, tmp_path / "model"))
+    """A model without structure output and statistics; cases say their format where it matters."""
+    write_model(tmp_path / "model")
+    return tmp_path / "model"
 
 
 def change(folder: Path, **values: Any) -> None:
@@ -33,7 +39,8 @@ def test_default_model_is_bundled_and_small() -> None:
     assert 0 < model.threshold < 3
 
 
-def test_a_folder_loads_like_the_bundled_name(folder: Path) -> None:
+def test_a_folder_loads_like_the_bundled_name(tmp_path: Path) -> None:
+    folder = shutil.copytree(load_model().folder, tmp_path / "copy")
     assert load_model(folder).sha256 == load_model(DEFAULT_MODEL).sha256
 
 
@@ -48,6 +55,15 @@ def test_a_folder_loads_like_the_bundled_name(folder: Path) -> None:
         ({"score": {"kind": "weighted_probabilities", "weights": {"structured": 2}}}, "weights from 0 to 1"),
         ({"threshold": None}, "'threshold' is missing"),
         ({"architecture": 3}, "'architecture' is missing or of the wrong type"),
+        ({"score": {"kind": "structure"}}, "score kind 'structure' needs the output 'structure', outputs are logits"),
+        ({"format": 2, "outputs": ["structure", "logits"]}, "outputs must be logits, or logits and structure"),
+        ({"format": 2, "outputs": []}, "outputs must be .* not none"),
+        ({"format": 2, "outputs": "logits"}, "outputs must be .* not 'logits'"),
+        ({"outputs": ["logits", "structure"], "format": 1}, "the output 'structure' needs format 2"),
+        ({"statistics": ["moran"], "format": 1}, "statistics need format 2"),
+        ({"format": 2, "statistics": ["moran", "geary"]}, "unknown statistic 'geary' .known: moran, blur, chaos, cov"),
+        ({"format": 2, "statistics": ["moran", "moran"]}, "named twice"),
+        ({"format": 2, "statistics": "moran"}, "must be a list"),
     ],
 )
 def test_what_cannot_be_run_is_refused(folder: Path, values: dict[str, Any], text: str) -> None:
@@ -91,3 +107,67 @@ def test_probabilities_and_score(folder: Path) -> None:
     weighted = load_model(folder)
     assert weighted.score_description == "expected structure = 1 P(structured) + 0.25 P(fragmented)"
     assert np.allclose(weighted.score(p), p[:, 0] + p[:, 3] / 4)
+
+
+def test_format_1_has_neither_structure_nor_statistics(folder: Path) -> None:
+    change(folder, format=1, outputs=None)
+    model = load_model(folder)
+    assert (model.outputs, model.statistics, model.has_structure, model.n_outputs) == (("logits",), (), False, 6)
+    assert "structure" not in imn.score_images(np.eye(9), model=model, scorer=lambda x: np.zeros((len(x), 6), "f4"))
+    with pytest.raises(imn.ArgumentError, match="no structure output"):
+        model.structure(np.zeros((1, 7), np.float32))
+
+
+def test_the_structure_output_is_the_score(tmp_path: Path) -> None:
+    write_model(tmp_path / "m", structure=True, statistics=STATISTICS, preprocessing="p99-stretch-224-mask")
+    model = load_model(tmp_path / "m")
+    assert model.has_structure
+    assert model.statistics == STATISTICS
+    assert model.n_outputs == 7
+    assert model.score_description == "calibrated structure estimate (0 to 1)"
+    outputs = np.zeros((4, 7), np.float32)
+    outputs[:, 6] = [-1000, 0, np.log(3), 1000]
+    structure = model.structure(outputs)
+    np.testing.assert_allclose(structure, [0, 1.5, 2.25, 3])
+    np.testing.assert_allclose(model.score(model.probabilities(outputs), structure), [0, 0.5, 0.75, 1])
+    with pytest.raises(imn.ArgumentError, match="ranks by its structure output"):
+        model.score(model.probabilities(outputs))
+
+
+def test_a_structure_output_need_not_be_the_score(tmp_path: Path, rng: np.random.Generator) -> None:
+    weights = {"kind": "weighted_probabilities", "weights": {"structured": 1.0}}
+    write_model(tmp_path / "m", structure=True, score=weights)
+    frame = imn.score_images(rng.random((3, 9, 9)), model=tmp_path / "m")
+    np.testing.assert_array_equal(frame["score"], frame["p_structured"])
+    assert list(frame.columns) == ["score", "label", *PROBABILITY_COLUMNS, "structure"]
+    assert frame["structure"].between(0, 3).all()
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (
+            {"n_outputs": 7, "n_statistics": 4},
+            r"takes images of .* \(1, 224, 224\), preprocessing .* makes \(2, 224, 224\)",
+        ),
+        ({"n_outputs": 7, "n_statistics": 4, "channels": 2, "size": 112}, r"takes images of .* \(2, 112, 112\)"),
+        ({"n_outputs": 7, "channels": 2}, "takes no statistics beside an image, config.json names moran, blur, chaos"),
+        ({"n_outputs": 7, "n_statistics": 3, "channels": 2}, "takes 3 statistics"),
+        ({"n_outputs": 6, "n_statistics": 4, "channels": 2}, "gives 6 values .* .logits, structure. says 7"),
+    ],
+)
+def test_a_network_that_is_not_what_the_config_says(tmp_path: Path, network: dict[str, Any], text: str) -> None:
+    folder = tmp_path / "m"
+    write_model(folder, structure=True, statistics=STATISTICS, preprocessing="p99-stretch-224-mask")
+    assert imn.make_scorer(model=folder).native.info["n_statistics"] == 4
+    write_network(folder / "model.onnx", **network)
+    with pytest.raises(imn.FileError, match=text) as caught:
+        imn.make_scorer(model=folder)
+    assert str(caught.value).startswith(str(folder / "model.onnx"))
+
+
+def test_statistics_without_a_name_in_the_config(tmp_path: Path) -> None:
+    write_model(tmp_path / "m")
+    write_network(tmp_path / "m" / "model.onnx", n_statistics=4)
+    with pytest.raises(imn.FileError, match=r"takes 4 statistics beside an image, config\.json names none"):
+        imn.make_scorer(model=tmp_path / "m")

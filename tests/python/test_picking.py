@@ -9,7 +9,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.imzml_writer import ImzMLWriter
-from ionmorphnet.labels import PROBABILITY_COLUMNS
+from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
 
 CONTRACT = ["rank", "mz", "mz_lo", "mz_hi", "score", "label", *PROBABILITY_COLUMNS]
 
@@ -202,3 +202,62 @@ def test_a_dataset_pickles_from_any_folder(section: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     with pickle.loads(pickled) as again:
         assert again.shape == shape
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A section whose channels, scattered over the m/z axis, are three images and an empty one, each four times."""
+    path = tmp_path_factory.mktemp("twins") / "twins.imzML"
+    mz = np.linspace(200, 500, 16)
+    draw = np.random.default_rng(8)
+    y, x = np.mgrid[:12, :14]
+    planes = [draw.random((12, 14)) + 1.0 * (x > 6), draw.random((12, 14)), (x + y) / 10, np.zeros((12, 14))]
+    order = draw.permutation(16) % 4
+    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+        for row, column in np.ndindex(12, 14):
+            writer.add(column + 1, row + 1, mz, [planes[k][row, column] for k in order])
+    return path
+
+
+@pytest.mark.parametrize("scorer", ["auto", "moran"])
+@pytest.mark.parametrize("top", [3, 10])
+def test_equal_scores_rank_by_ascending_mz(twins: Path, scorer: str, top: int) -> None:
+    # f32 on one thread or many: images of a batch do not touch each other, so equal images score equally
+    peaks = imn.pick(twins, top=top, scorer=scorer, precision="f32", axis="bins", threads=2)
+    scores = peaks.all_scores
+    assert scores["score"].nunique() == 4
+    expected = scores.sort_values(["score", "mz"], ascending=[False, True], kind="stable")
+    assert list(scores["mz"]) == list(expected["mz"])
+    assert list(peaks.mz) == list(expected["mz"][:top])
+    assert list(scores["rank"]) == list(range(1, 17))
+
+
+def test_empty_channels_are_counted_and_come_last(twins: Path) -> None:
+    peaks = imn.pick(twins, min_score=-9, axis="bins")
+    assert peaks.run["counts"] == {"candidates": 16, "blank": 4, "picked": 16}
+    assert (peaks.all_scores["score"][12:] == 0).all()
+    assert (peaks.all_scores["label"][12:] == "unstructured").all()
+
+
+def test_a_model_with_structure_and_statistics(section: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    write_model(tmp_path / "m", structure=True, statistics=STATISTICS, preprocessing="p99-stretch-224-mask")
+    small = {"memory_limit": 4 * 4 * 40 * 50 * 7, "threads": 1}
+    one, strips = (imn.pick(section, top=9, model=tmp_path / "m", precision="f32", **more) for more in ({}, small))
+    pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)
+    assert list(one.to_frame().columns)[: len(CONTRACT) + 1] == [*CONTRACT, "structure"]
+    np.testing.assert_allclose(one.all_scores["score"], one.all_scores["structure"] / 3)
+    assert one.run["model"]["statistics"] == list(STATISTICS)
+    assert one.run["model"]["outputs"] == ["logits", "structure"]
+    assert one.run["scoring_loop"]["statistics_s"] >= 0
+    assert one.run["score"] == "calibrated structure estimate (0 to 1)"
+    with imn.open(section) as ds:
+        direct = imn.score_images(one.ion_images(), ds.mask, model=tmp_path / "m", precision="f32")
+    np.testing.assert_allclose(direct["structure"], one.to_frame()["structure"], atol=1e-4)
+    one.to_csv(tmp_path / "p.csv")
+    csv = pd.read_csv(tmp_path / "p.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(csv["structure"], one.to_frame()["structure"])
+    one.report(tmp_path / "r.html")
+    assert '"structure":[' in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -14,25 +14,14 @@ import pytest
 from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 
-onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+pytest.importorskip("onnx")
+from onnx import TensorProto, helper
+
+from model_factory import save_onnx, tensor, write_network
 
 needs_openvino = pytest.mark.skipif(not _core.has_openvino, reason="built without OpenVINO")
 CHANNELS, HEIGHT, WIDTH = 2, 5, 4
 PIXELS = CHANNELS * HEIGHT * WIDTH
-
-
-def save(path: Path, nodes: list, inputs: list, outputs: list, constants: dict[str, np.ndarray]) -> Path:
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path
-
-
-def tensor(name: str, shape: list, kind: int = TensorProto.FLOAT) -> object:
-    return helper.make_tensor_value_info(name, kind, shape)
 
 
 def linear_model(
@@ -43,7 +32,7 @@ def linear_model(
     bias = rng.normal(size=n_outputs).astype(np.float32)
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["y"])]
     shape = ["n", CHANNELS, HEIGHT, WIDTH]
-    save(path, nodes, [tensor("x", shape)], [tensor("y", ["n", n_outputs])], {"w": weight, "b": bias})
+    save_onnx(path, nodes, [tensor("x", shape)], [tensor("y", ["n", n_outputs])], {"w": weight, "b": bias})
     return path, lambda x: x.reshape(-1, PIXELS) @ weight + bias
 
 
@@ -88,6 +77,7 @@ def test_openvino_info_and_precision(model: tuple, rng: np.random.Generator) -> 
         "precision": "f32",
         "n_outputs": 6,
         "batch": 3,
+        "n_statistics": 0,
         "channels": CHANNELS,
         "height": HEIGHT,
         "width": WIDTH,
@@ -145,19 +135,49 @@ def test_files_that_are_no_model_are_named(tmp_path: Path, model: tuple, capfd: 
             [("x", ["n", 2, 5, 4]), ("z", ["n", 2, 5, 4])],
             [("y", ["n", 40])],
             [("Add", ["x", "z"], ["s"]), ("Flatten", ["s"], ["y"])],
-            "one input and one output",
+            r"two called 'image' and 'statistics'.*it has 1 output\(s\) and the input\(s\) x \[\?,2,5,4\], z",
+        ),
+        (
+            [("image", ["n", 6]), ("statistics", ["n", 2, 5, 4])],
+            [("y", ["n", 6])],
+            [("Identity", ["image"], ["y"])],
+            r"image input must have shape \(N, C, H, W\)",
+        ),
+        (
+            [("image", ["n", 2, 5, 4]), ("statistics", ["n", 2, 5, 4])],
+            [("y", ["n", 40])],
+            [("Add", ["image", "statistics"], ["s"]), ("Flatten", ["s"], ["y"])],
+            r"'statistics' must have shape \(N, F\)",
+        ),
+        (
+            [("image", ["n", 2, 5, 4]), ("statistics", ["n", "f"])],
+            [("y", ["n", 40])],
+            [("Flatten", ["image"], ["y"])],
+            r"'statistics' must have shape \(N, F\) with fixed F",
+        ),
+        (
+            [("image", ["n", 2, 5, 4]), ("scalars", ["n", 40])],
+            [("y", ["n", 40])],
+            [("Flatten", ["image"], ["f"]), ("Add", ["f", "scalars"], ["y"])],
+            "two called 'image' and 'statistics'.*scalars",
+        ),
+        (
+            [("image", ["n", 2, 5, 4]), ("statistics", ["n", 40]), ("more", ["n", 40])],
+            [("y", ["n", 40])],
+            [("Flatten", ["image"], ["f"]), ("Add", ["f", "statistics"], ["g"]), ("Add", ["g", "more"], ["y"])],
+            "more",
         ),
         (
             [("x", ["n", 2, 5, 4])],
             [("y", ["n", 40]), ("z", ["n", 2, 5, 4])],
             [("Flatten", ["x"], ["y"]), ("Relu", ["x"], ["z"])],
-            "one input and one output",
+            r"one output; it has 2 output\(s\)",
         ),
     ],
 )
 def test_foreign_models_are_refused(tmp_path: Path, inputs: list, outputs: list, nodes: list, message: str) -> None:
     made = [helper.make_node(*node) for node in nodes]
-    path = save(tmp_path / "foreign.onnx", made, [tensor(*i) for i in inputs], [tensor(*o) for o in outputs], {})
+    path = save_onnx(tmp_path / "foreign.onnx", made, [tensor(*i) for i in inputs], [tensor(*o) for o in outputs], {})
     with pytest.raises(FileError, match=message) as error:
         _core.openvino_scorer(str(path))
     assert str(error.value).startswith(f"{path}: ")
@@ -168,9 +188,13 @@ def test_models_of_other_types_are_refused(tmp_path: Path) -> None:
     shape = ["n", 2, 5, 4]
     nodes = [helper.make_node("Flatten", ["x"], ["y"])]
     ports = [tensor("x", shape, TensorProto.DOUBLE)], [tensor("y", ["n", 40], TensorProto.DOUBLE)]
-    path = save(tmp_path / "double.onnx", nodes, *ports, {})
+    path = save_onnx(tmp_path / "double.onnx", nodes, *ports, {})
     with pytest.raises(FileError, match="float32"):
         _core.openvino_scorer(str(path))
+    nodes = [helper.make_node("Flatten", ["image"], ["y"])]
+    ports = [tensor("image", shape), tensor("statistics", ["n", 4], TensorProto.DOUBLE)], [tensor("y", ["n", 40])]
+    with pytest.raises(FileError, match="float32"):
+        _core.openvino_scorer(str(save_onnx(tmp_path / "mixed.onnx", nodes, *ports, {})))
 
 
 @needs_openvino
@@ -195,7 +219,7 @@ def test_an_error_during_inference_is_reported(tmp_path: Path) -> None:
         helper.make_node("Reshape", ["real", "shape"], ["y"]),
     ]
     ports = [tensor("x", [2, 1, 2, 3])], [tensor("y", [2, 24])]
-    path = save(tmp_path / "fragile.onnx", nodes, *ports, {"shape": np.array([2, 24])})
+    path = save_onnx(tmp_path / "fragile.onnx", nodes, *ports, {"shape": np.array([2, 24])})
     scorer = _core.openvino_scorer(str(path), precision="f32", batch=2)
     good, bad = np.ones((40, 1, 2, 3), np.float32), np.zeros((40, 1, 2, 3), np.float32)
     expected = scorer.score(good)
@@ -223,6 +247,35 @@ def test_threads_take_turns_at_one_scorer(model: tuple, rng: np.random.Generator
         thread.join()
     for i, x in enumerate(work):
         np.testing.assert_allclose(results[i], expected(x), rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+@pytest.mark.parametrize("batch", [0, 1, 3])
+@pytest.mark.parametrize("n", [0, 1, 7, 64])
+def test_openvino_takes_statistics_beside_the_images(
+    tmp_path: Path, rng: np.random.Generator, n: int, batch: int
+) -> None:
+    path = tmp_path / "model.onnx"
+    network = write_network(path, n_outputs=7, n_statistics=4, channels=2, size=32)
+    scorer = _core.openvino_scorer(str(path), precision="f32", threads=2, batch=batch)
+    assert (scorer.info["channels"], scorer.info["n_statistics"], scorer.info["n_outputs"]) == (2, 4, 7)
+    x, statistics = rng.random((n, 2, 32, 32)).astype(np.float32), rng.random((n, 4)).astype(np.float32)
+    np.testing.assert_allclose(scorer.score(x, statistics), network(x, statistics), rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+def test_statistics_that_do_not_fit(tmp_path: Path, model: tuple, rng: np.random.Generator) -> None:
+    path = tmp_path / "two.onnx"
+    write_network(path, n_statistics=4, size=32)
+    with_statistics, without = _core.openvino_scorer(str(path)), _core.openvino_scorer(str(model[0]))
+    x = np.zeros((3, 1, 32, 32), np.float32)
+    with pytest.raises(ArgumentError, match="takes the images' statistics"):
+        with_statistics.score(x)
+    with pytest.raises(ArgumentError, match="takes no statistics"):
+        without.score(images(rng, 3), np.zeros((3, 4)))
+    for wrong in (np.zeros((3, 3)), np.zeros((2, 4)), np.zeros(12)):
+        with pytest.raises(ArgumentError, match=r"statistics of shape \(3, 4\)"):
+            with_statistics.score(x, wrong)
 
 
 def test_build_without_openvino_says_so(tmp_path: Path) -> None:
@@ -254,6 +307,28 @@ def test_callback_gets_batches_and_returns_results(n: int, dtype: type, rng: np.
     np.testing.assert_array_equal(got, x.reshape(n, PIXELS)[:, :3].astype(dtype).astype(np.float32))
 
 
+def test_callback_gets_statistics_as_a_second_argument(rng: np.random.Generator) -> None:
+    kept = []
+
+    def score(batch: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        assert statistics.dtype == np.float32
+        assert statistics.flags.owndata
+        kept.append(statistics)
+        return statistics + batch[:, 0, 0, :3]
+
+    scorer = _core.callback_scorer(score, CHANNELS, HEIGHT, WIDTH, 3, 4, n_statistics=3)
+    assert scorer.info["n_statistics"] == 3
+    x, statistics = images(rng, 11), rng.normal(size=(11, 3)).astype(np.float32)
+    np.testing.assert_array_equal(scorer.score(x, statistics), statistics + x[:, 0, 0, :3])
+    np.testing.assert_array_equal(np.concatenate(kept), statistics)
+    with pytest.raises(ArgumentError, match="takes the images' statistics"):
+        scorer.score(x)
+    with pytest.raises(ArgumentError, match="takes no statistics"):
+        callback(lambda x: x).score(x, statistics)
+    with pytest.raises(ArgumentError, match="negative"):
+        _core.callback_scorer(score, 1, 8, 9, 6, 1, n_statistics=-1)
+
+
 def test_callback_info() -> None:
     scorer = _core.callback_scorer(lambda x: x, 1, 8, 9, 6, 16, name="torch", device="cuda:0", precision="bf16")
     assert scorer.info == {
@@ -262,6 +337,7 @@ def test_callback_info() -> None:
         "precision": "bf16",
         "n_outputs": 6,
         "batch": 16,
+        "n_statistics": 0,
         "channels": 1,
         "height": 8,
         "width": 9,

@@ -4,13 +4,15 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import reference
-from ionmorphnet.labels import PROBABILITY_COLUMNS
+from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
 
 COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
@@ -38,6 +40,55 @@ def test_structure_outranks_noise(images: np.ndarray) -> None:
         assert score[0] > score[1], scorer
 
 
+BLANK = {"zero": 0.0, "constant": 5.0, "negative": -1.0, "not measured": np.nan, "infinite": np.inf}
+
+
+@pytest.mark.parametrize("scorer", ["auto", "moran"])
+@pytest.mark.parametrize("value", BLANK.values(), ids=BLANK)
+def test_blank_images_are_unstructured_for_certain(images: np.ndarray, value: float, scorer: str) -> None:
+    many = np.concatenate([images[:2], np.full((3, *images.shape[1:]), value), images[:1]])
+    frame = imn.score_images(many, scorer=scorer, precision="f32" if scorer == "auto" else "auto")
+    assert (frame["score"][2:5] == 0).all()
+    assert (frame["score"][[0, 5]] > 0).all()
+    assert frame["score"][0] == pytest.approx(frame["score"][5], abs=1e-5)
+    if scorer == "auto":
+        assert list(frame["label"][2:5]) == ["unstructured"] * 3
+        assert (frame["p_unstructured"][2:5] == 1).all()
+        np.testing.assert_array_equal(frame[list(PROBABILITY_COLUMNS)][2:5].sum(axis=1), 1)
+    only = imn.score_images(many[2:5], scorer=scorer)
+    assert (only["score"] == 0).all()
+
+
+def test_blank_images_have_no_structure_whatever_the_network_says(tmp_path: Path, images: np.ndarray) -> None:
+    """Outputs of 0 would be a structure of 1.5 and equal probabilities."""
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    weights = {"kind": "weighted_probabilities", "weights": {"unstructured": 1.0, "structured": 0.5}}
+    for name, score in (("structure", {"kind": "structure"}), ("weights", weights)):
+        write_model(tmp_path / name, structure=True, statistics=STATISTICS, score=score)
+        frame = imn.score_images(images, model=tmp_path / name)
+        assert list(frame.columns) == [*COLUMNS, "structure"]
+        assert (frame["structure"][:2] > 0).all()
+        assert (frame["score"][:2] > 0).all()
+        assert (frame[["score", "structure"]][2:] == 0).all(axis=None)
+        assert (frame["p_unstructured"][2:] == 1).all()
+        if name == "structure":
+            np.testing.assert_allclose(frame["score"], frame["structure"] / 3)
+
+
+def test_a_callback_of_a_model_with_statistics_gets_them(tmp_path: Path, images: np.ndarray) -> None:
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    names = ("coverage", "moran")
+    network = write_model(tmp_path / "m", structure=True, statistics=names, preprocessing="p99-stretch-224-mask")
+    frame = imn.score_images(images, model=tmp_path / "m", scorer=network)
+    pd.testing.assert_frame_equal(frame, imn.score_images(images, model=tmp_path / "m", precision="f32"), atol=1e-4)
+    with pytest.raises(imn.ArgumentError, match=r"shape \(2, 7\), it returned \(2, 6\)"):
+        imn.score_images(images, model=tmp_path / "m", scorer=lambda x, s: np.zeros((len(x), 6), np.float32))
+
+
 def test_a_single_image_and_no_image(images: np.ndarray) -> None:
     one = imn.score_images(images[0], precision="f32")
     assert np.allclose(one["score"], imn.score_images(images, precision="f32")["score"][:1], atol=1e-5)
@@ -51,7 +102,17 @@ def test_integer_and_strided_images_are_taken(images: np.ndarray) -> None:
     assert np.array_equal(a, b)
 
 
-def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> None:
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A model of published layout: one channel in, six logits out."""
+    pytest.importorskip("onnx")
+    from model_factory import write_model
+
+    write_model(tmp_path / "published", format=1, outputs=None)
+    return tmp_path / "published"
+
+
+def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray, published: Path) -> None:
     seen = []
 
     def network(batch: np.ndarray) -> np.ndarray:
@@ -61,17 +122,17 @@ def test_the_callback_scorer_sees_preprocessed_images(images: np.ndarray) -> Non
         return logits
 
     many = np.tile(images, (20, 1, 1))
-    frame = imn.score_images(many, scorer=network)
+    frame = imn.score_images(many, model=published, scorer=network)
     inputs = np.concatenate(seen)
-    assert inputs.shape == (len(many), 1, 224, 224)
-    expected = reference.preprocess.preprocess(images.astype(np.float32), "p99-stretch-224")
-    assert np.abs(inputs[: len(images)] - expected).max() < 1e-6
+    assert inputs.shape == (2 * 20, 1, 224, 224)  # the two blank ones of each four are left out
+    expected = reference.preprocess.preprocess(images[:2].astype(np.float32), "p99-stretch-224")
+    assert np.abs(inputs[:2] - expected).max() < 1e-6
     assert len(frame) == len(many)
     assert np.allclose(frame["p_structured"][:4], frame["p_structured"][-4:])
 
 
 def test_an_exception_of_the_callback_passes_through(images: np.ndarray) -> None:
-    def broken(batch: np.ndarray) -> np.ndarray:
+    def broken(*inputs: np.ndarray) -> np.ndarray:
         raise RuntimeError("out of patience")
 
     with pytest.raises(RuntimeError, match="out of patience"):
@@ -148,14 +209,14 @@ def test_a_masked_array_hides_what_was_not_measured(images: np.ndarray) -> None:
         imn.score_images(images, np.full(images.shape[1:], "x"), scorer="moran")
 
 
-def test_outputs_that_are_not_finite_are_refused(images: np.ndarray) -> None:
+def test_outputs_that_are_not_finite_are_refused(images: np.ndarray, published: Path) -> None:
     def broken(batch: np.ndarray) -> np.ndarray:
         logits = np.zeros((len(batch), 6), np.float32)
-        logits[2] = np.nan
+        logits[1] = np.nan
         return logits
 
-    with pytest.raises(imn.IonMorphNetError, match="image 2 are not finite"):
-        imn.score_images(images, scorer=broken)
+    with pytest.raises(imn.IonMorphNetError, match="image 3 are not finite"):
+        imn.score_images(images[[2, 0, 3, 1]], model=published, scorer=broken)
 
 
 def test_a_scorer_serves_many_calls_and_brings_its_own_settings(images: np.ndarray) -> None:

@@ -239,8 +239,10 @@ def _print_summary(result: _Result) -> None:
         counts = Counter(frame["label"])
         click.echo("  " + ", ".join(f"{counts[name]} {name}" for name in imn.CLASSES if counts[name]))
     for row in frame.head(5).itertuples():
-        label = "" if not isinstance(row.label, str) else row.label
-        click.echo(f"  {row.rank:>3}  m/z {row.mz:<11.4f} {row.score:.3f}  {label}")
+        parts = [row.label] if isinstance(row.label, str) else []
+        if "structure" in frame:
+            parts.append(f"structure {row.structure:.1f} of 3")
+        click.echo(f"  {row.rank:>3}  m/z {row.mz:<11.4f} {row.score:.3f}  {', '.join(parts)}")
     if len(frame) > 5:
         click.echo(f"  ... {len(frame) - 5} more")
     for path in result.written:

@@ -126,3 +126,26 @@ def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None)
         if channels == 2:
             out[i, 1] = resize_bilinear(measured.astype(np.float32))
     return out
+
+
+def find_blank(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> npt.NDArray[np.bool_]:
+    """Images that hold nothing to see: no pixel was measured, or all measured ones are equal once clipped.
+
+    So are empty and constant images, and those that only differ below 0 or above the quantile.
+
+    Args:
+        images: (n, height, width) float32 intensities; NaN = not measured.
+        preprocess_id: one of `CHANNELS`; says whose quantile clips, as in `preprocess`.
+        mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
+
+    Returns:
+        (n,) bool.
+    """
+    blank = np.ones(len(images), np.bool_)
+    for i, image in enumerate(images):
+        measured = measured_pixels(image, mask)
+        if measured.any():
+            counted = image[measured] if CHANNELS[preprocess_id] == 2 else np.where(measured, image, np.float32(0))
+            x = stretched(image, measured, counted)[measured]
+            blank[i] = x.min() == x.max()
+    return blank

@@ -20,9 +20,9 @@ class ReportData:
     Attributes:
         title: Heading, usually the file name.
         frame: The picks in rank order with the columns ``rank, mz, score``; used where present: ``mz_lo, mz_hi``
-            (window, inclusive), ``label``, ``p_*`` (one column per class, in class order), ``frequency``. Further
-            columns travel into the CSV download only. ``label`` and ``p_*`` may be empty (classical scorers), scores
-            may be NaN.
+            (window, inclusive), ``label``, ``p_*`` (one column per class, in class order), ``structure`` (expected
+            grade, 0 to 3), ``frequency``. Further columns travel into the CSV download only. ``label`` and ``p_*`` may
+            be empty (classical scorers), scores may be NaN.
         images: Ion images of the first ``k`` rows of ``frame``, float ``(k, H, W)``, NaN = not measured.
         all_scores: Every candidate, with at least ``score``, and ``label`` where there is one.
         mean_mz: m/z of the mean spectrum, ascending ``(n,)``; empty if there is none to show.

@@ -24,6 +24,7 @@ function makeViewer(dialog, order, reveal) {
     const entries = [['rank', `${table.rank[row]} (${at + 1} of ${count(rows.length)} shown)`], ['score', scoreText(table.score[row])],
       ['window', windowText(row)]];
     if (labelOf(row) !== null) entries.push(['class', labelMark(row)]);
+    if (hasStructure) entries.push(['structure', `${structureText(row)} of 3`]);
     if (table.frequency) entries.push(['frequency', frequencyText(row)]);
     const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     const buttons = [step(-1, '← Previous', 'ArrowLeft'), step(1, 'Next →', 'ArrowRight'),

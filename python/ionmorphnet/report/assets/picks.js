@@ -20,6 +20,7 @@ function makePicks(reveal) {
 
   const orders = { 'rank-up': 'rank', 'mz-up': 'm/z, rising', 'mz-down': 'm/z, falling', 'score-down': 'score, highest first', 'score-up': 'score, lowest first' };
   if (hasLabels) orders['label-up'] = 'class';
+  if (hasStructure) orders['structure-down'] = 'structure, highest first';
   if (table.frequency) orders['frequency-down'] = 'frequency, highest first';
   byId('order').append(...Object.entries(orders).map(([value, text]) => element('option', { value }, text)));
 
@@ -92,7 +93,7 @@ function makePicks(reveal) {
     if (at >= rendered) more(at + CHUNK);
   }
 
-  function orderBy(by, down = state.by === by ? !state.down : by === 'score' || by === 'frequency') {
+  function orderBy(by, down = state.by === by ? !state.down : ['score', 'structure', 'frequency'].includes(by)) {
     Object.assign(state, { by, down });
     update();
     container.querySelector('[aria-sort] button')?.focus({ preventScroll: true });

@@ -13,6 +13,10 @@ function frequencyText(row) {
   return value <= 1 ? `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %` : count(value);
 }
 
+// The expected grade, 0 to 3; null where the scorer does not estimate it.
+const hasStructure = Boolean(payload.table.structure?.some((grade) => grade !== null));
+const structureText = (row) => (typeof payload.table.structure[row] === 'number' ? payload.table.structure[row].toFixed(2) : '–');
+
 function labelMark(row) {
   const name = labelOf(row);
   if (name === null) return element('span', { class: 'label soft' }, '–');
@@ -78,7 +82,7 @@ function card(row, width, open) {
       element('span', { class: 'rank' }, `#${table.rank[row]}`)),
     element('div', { class: 'line' },
       labelOf(row) === null ? element('span', { class: 'soft' }, 'score') : labelMark(row),
-      element('span', { title: 'score' }, scoreText(table.score[row]))),
+      element('span', { title: hasStructure ? `score; structure ${structureText(row)} of 3` : 'score' }, scoreText(table.score[row]))),
     stackedBar(row));
 }
 
@@ -93,6 +97,8 @@ function listColumns(width, open, scoreShare) {
     { name: 'score', by: 'score', number: true, cell: (row) => element('span', {}, scoreText(table.score[row]),
       element('span', { class: 'scorebar' }, element('i', { style: { width: `${scoreShare(row) * 100}%` } }))) },
   ];
+  if (hasStructure) columns.push({ name: 'structure', by: 'structure', number: true,
+    cell: (row) => element('span', { title: 'expected grade, 0 to 3' }, structureText(row)) });
   if (payload.table.label?.some((label) => label !== null)) columns.push({ name: 'class', by: 'label', cell: labelMark });
   if (payload.probabilities.length) columns.push({ name: 'probabilities', cell: columnBars });
   if (table.frequency) columns.push({ name: 'frequency', by: 'frequency', number: true, cell: frequencyText });
