@@ -54,7 +54,7 @@ def unit_gamma(rng: np.random.Generator, shape: float, size: tuple[int, ...]) ->
     return noise
 
 
-def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> Field:
+def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> tuple[Field, Field]:
     """Apply a detection model.
 
     Args:
@@ -63,9 +63,11 @@ def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> 
         detection: The model.
 
     Returns:
-        Non-negative intensities, float32 (H, W).
+        Non-negative intensities, float32 (H, W), and the mean of what the sample's own signal gives at each pixel: a
+        limit of detection hides what is faint, whatever the noise.
     """
     size = abundance.shape
+    expected = abundance
     if detection.model == "counts":
         image = rng.poisson(abundance * np.float32(detection.rate)).astype(np.float32)
         # An ion's response spreads, so that single counts are not all equal.
@@ -75,8 +77,10 @@ def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> 
         image = abundance * noise
         if detection.model == "threshold":
             if detection.rate < 1.0:
-                limit = np.quantile(noise.ravel()[: min(noise.size, 2048)], 1.0 - detection.rate)
-                image[image < np.float32(limit)] = 0.0
+                drawn = np.sort(noise.ravel()[: min(noise.size, 2048)])
+                limit = drawn[int((1.0 - detection.rate) * (drawn.size - 1))]
+                image[image < limit] = 0.0
+                expected = abundance * _mean_above(drawn, limit / np.maximum(abundance, np.float32(1e-6)))
         else:
             baseline = rng.standard_normal(size, dtype=np.float32)
             baseline *= np.float32(1.0 / detection.rate)
@@ -87,7 +91,15 @@ def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> 
         hits = rng.random(size, dtype=np.float32) < np.float32(detection.speckle)
         level = min(bright, 1.0) * rng.uniform(0.3, 1.0)
         image[hits] += np.float32(level) * unit_gamma(rng, 3.0, (int(hits.sum()),))
-    return blur3(image) if detection.blur else image
+    return (blur3(image), blur3(expected)) if detection.blur else (image, expected)
+
+
+def _mean_above(drawn: Field, limits: Field) -> Field:
+    """Mean of x where x is at least the limit and 0 elsewhere, over the sorted sample ``drawn``; like ``limits``."""
+    tails = np.zeros(drawn.size + 1, dtype=np.float32)
+    tails[:-1] = np.cumsum(drawn[::-1], dtype=np.float64)[::-1] / drawn.size
+    means: Field = tails[np.searchsorted(drawn, limits.ravel())].reshape(limits.shape)
+    return means
 
 
 def blur3(image: Field) -> Field:

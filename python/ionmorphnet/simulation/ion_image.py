@@ -26,7 +26,7 @@ from ionmorphnet.simulation.verdict import (
 )
 
 # Share of each class aimed at. Faint images of any class may turn out shapeless, so that one gets less.
-_CLASS_SHARES = np.array([0.23, 0.16, 0.27, 0.13, 0.08, 0.13])
+_CLASS_SHARES = np.array([0.24, 0.21, 0.21, 0.12, 0.08, 0.14])
 # How often an image of each class is drawn faint.
 _FAINT = {STRUCTURED: 0.15, WEAK: 0.85, LOCALIZED: 0.45, FRAGMENTED: 0.4, NEGATIVE: 0.45}
 _TRIES = 6
@@ -173,10 +173,7 @@ def simulate_scene(
     # An outline drawn around the sample would leave a matrix ion with nothing but a rim.
     measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.86, 1.2) % 1.0 if kind == NEGATIVE else None)
     expectation = np.where(measured, _draw_expectation(rng, silhouette, kind), np.float32(0.0))
-    if kind == FRAGMENTED and not _scattered(expectation):
-        kind = LOCALIZED
-    truth = Truth(expectation, silhouette.tissue, measured)
-    return tuple(_observe(rng, kind, expectation, truth, measured) for _ in range(levels))
+    return tuple(_observe(rng, kind, expectation, silhouette.tissue, measured) for _ in range(levels))
 
 
 def simulate_ion_image(
@@ -225,10 +222,17 @@ def _shapeless(rng: np.random.Generator, measured: NDArray[np.bool_]) -> Simulat
 
 
 def _observe(
-    rng: np.random.Generator, kind: int, expectation: Field, truth: Truth, measured: NDArray[np.bool_]
+    rng: np.random.Generator,
+    kind: int,
+    expectation: Field,
+    tissue: NDArray[np.bool_],
+    measured: NDArray[np.bool_],
 ) -> SimulatedImage:
-    image = detect(rng, expectation, draw_detection(rng, faint=rng.random() < _FAINT[kind]))
+    image, expected = detect(rng, expectation, draw_detection(rng, faint=rng.random() < _FAINT[kind]))
     image = np.where(measured, add_artefacts(rng, image), np.float32(0.0))
+    truth = Truth(np.where(measured, expected, np.float32(0.0)), tissue, measured)
+    if kind == FRAGMENTED and not _scattered(truth.clipped):
+        kind = LOCALIZED
     shares, grade = judge(kind, truth.visibility(image))
     return _result(rng, image, measured, shares, grade, expectation)
 

@@ -17,15 +17,15 @@ STRUCTURED, WEAK, LOCALIZED, FRAGMENTED, UNSTRUCTURED, NEGATIVE = range(6)
 MAX_STRUCTURE = 3.0
 
 # Visibility (see Visibility.value): below, nothing is recognised; above the other, the sample is dense, not faint.
-RECOGNISED, DENSE = 0.35, 0.70
+RECOGNISED, DENSE = 0.35, 0.72
 # A part of the sample lights up where it is brighter than this share of its brightest parts; noise hides faint parts.
 _LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.30, 0.14
 # Share of the sample that lights up: below, the image shows confined regions.
-CONFINED = 0.40
+CONFINED = 0.43
 # Width of the transition between two classes (logistic).
 _RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.02, 0.02, 0.03
 # Structure is 1.5 of 3 at this visibility, and 2.2 one width above.
-_HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.475, 0.07
+_HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.50, 0.08
 # Clusters without a shape mean less than a shape that is seen equally well.
 _FRAGMENTED_STRUCTURE = 0.6
 
@@ -84,19 +84,19 @@ class Visibility:
 
 
 class Truth:
-    """What is known of a scene before any noise; prepared once for all its noise levels."""
+    """What an instrument would show of a scene without noise."""
 
     def __init__(self, expectation: Field, tissue: NDArray[np.bool_], measured: NDArray[np.bool_]) -> None:
         """Prepare.
 
         Args:
-            expectation: float32 (H, W), noise-free abundance, 0 where not measured.
+            expectation: float32 (H, W), mean intensity of the sample's own signal, 0 where not measured.
             tissue: bool (H, W), pixels on the sample.
             measured: bool (H, W).
         """
         self.measured = None if measured.all() else measured
         self.block = max(2, round(min(expectation.shape) / 25))
-        clipped = clip_to_p99(expectation, self.measured)
+        self.clipped = clipped = clip_to_p99(expectation, self.measured)
         self.pixels = self._pixels(clipped)
         inside = block_means((tissue & measured).astype(np.float32), self.block) > 0.6
         self.measured_blocks: NDArray[np.bool_] | None = None
