@@ -124,7 +124,9 @@ class ImageLabel:
 
 def one_hot(label: int) -> NDArray[np.float32]:
     """Probability 1 for one class; float32 (6,)."""
-    return np.eye(len(CLASSES), dtype=np.float32)[label]
+    probabilities = np.zeros(len(CLASSES), dtype=np.float32)
+    probabilities[label] = 1.0
+    return probabilities
 
 
 def class_index(text: str) -> int:
@@ -238,7 +240,7 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
         structure = _grade(row.get("structure", ""), where, report)
         known = [label for label in classes if label is not None]
         if len(known) == len(classes) and structure is not None:
-            probabilities = np.mean([one_hot(label) for label in known], axis=0, dtype=np.float32)
+            probabilities = sum((one_hot(label) for label in known), np.zeros(len(CLASSES), np.float32)) / len(known)
             labels.append(ImageLabel(index, key, probabilities, structure, line))
     return _unrepeated(path, labels, report), report
 

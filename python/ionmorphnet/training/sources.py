@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,7 +142,7 @@ class SimulatedSource:
             if self.levels == 1:
                 images: tuple[SimulatedImage, ...] = (simulate_ion_image(rng, shape=shape),)
             else:
-                images = tuple(simulation.simulate_scene(rng, shape=shape, levels=self.levels))
+                images = tuple(simulation.simulate_scene(rng, shape=shape, levels=self.levels))  # type: ignore[attr-defined, unused-ignore]
             self._last = (scene, images)
         return self._last[1]
 
@@ -183,8 +183,7 @@ class MixedSource:
             shares: Part of each, positive; scaled to sum 1.
             n: Number of items, rounded up to whole blocks.
             seed: Seed of the order.
-            block: Consecutive items from one source. A source whose length is a multiple of it, such as a simulated
-                one of as many levels, gives consecutive items of its own; others give ``block`` shuffled ones.
+            block: Consecutive items from one source; the levels of a simulated one.
 
         Raises:
             ArgumentError: Shares that do not fit, an empty source, or no items.
@@ -204,6 +203,7 @@ class MixedSource:
         for k in range(len(self.sources)):
             chosen = self._choice == k
             self._rank[chosen] = np.arange(int(chosen.sum()))
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     @property
     def dataset_ids(self) -> tuple[str, ...]:
@@ -221,17 +221,19 @@ class MixedSource:
         block, offset = divmod(index, self.block)
         k = int(self._choice[block])
         source = self.sources[k]
-        if len(source) % self.block == 0 and source.targets() is None:
-            units, offset_in_unit, unit_index = len(source) // self.block, offset, int(self._rank[block])
-            turn, unit = divmod(unit_index, units)
-            return source[self._shuffled(k, units, turn)[unit] * self.block + offset_in_unit]
         turn, place = divmod(int(self._rank[block]) * self.block + offset, len(source))
-        return source[self._shuffled(k, len(source), turn)[place]]
+        # Images made on demand are new anyway; keeping their order keeps their scenes together.
+        sample = source[place if source.targets() is None else int(self._order(k, turn)[place])]
+        if sample.scene < 0:
+            return sample
+        return replace(sample, scene=sample.scene * len(self.sources) + k)
 
-    def _shuffled(self, k: int, n: int, turn: int) -> NDArray[np.int64]:
-        """Order of the ``n`` units of source ``k`` the ``turn``-th time through."""
-        order: NDArray[np.int64] = np.random.default_rng([self.seed, 1, k, turn]).permutation(n)
-        return order
+    def _order(self, k: int, turn: int) -> NDArray[np.int64]:
+        """Order of source ``k`` the ``turn``-th time through."""
+        if self._orders.get(k, (-1, None))[0] != turn:
+            order = np.random.default_rng([self.seed, 1, k, turn]).permutation(len(self.sources[k]))
+            self._orders[k] = (turn, order.astype(np.int64))
+        return self._orders[k][1]
 
     def targets(self) -> None:
         """None: the mixture is not listed in advance."""
@@ -244,8 +246,7 @@ class MixedSource:
     def describe(self) -> dict[str, Any]:
         """The parts with their shares."""
         parts = [
-            {"share": float(share)} | source.describe()
-            for share, source in zip(self.shares, self.sources, strict=True)
+            {"share": float(share)} | source.describe() for share, source in zip(self.shares, self.sources, strict=True)
         ]
         return {"kind": "mixture", "images": len(self), "seed": self.seed, "parts": parts}
 
