@@ -240,7 +240,7 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
         structure = _grade(row.get("structure", ""), where, report)
         known = [label for label in classes if label is not None]
         if len(known) == len(classes) and structure is not None:
-            probabilities = sum((one_hot(label) for label in known), np.zeros(len(CLASSES), np.float32)) / len(known)
+            probabilities = np.stack([one_hot(label) for label in known]).mean(axis=0).astype(np.float32)
             labels.append(ImageLabel(index, key, probabilities, structure, line))
     return _unrepeated(path, labels, report), report
 

@@ -30,7 +30,7 @@ CLASS_STRUCTURE: Mapping[str, float] = {
     "structured": 3.0,
     "weak_structured": 2.1,
     "localized": 2.75,
-    "fragmented": 1.0,
+    "fragmented": 1.3,
     "unstructured": 0.0,
     "negative": 2.4,
 }
