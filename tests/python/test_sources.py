@@ -17,7 +17,7 @@ from ionmorphnet import simulation
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image
 from ionmorphnet.training.image_store import ImageStore
 from ionmorphnet.training.labelled_images import CLASS_STRUCTURE, LabelledImages, from_npz
-from ionmorphnet.training.read_source import read_source
+from ionmorphnet.training.read_source import fine_tuning_mix, read_source
 from ionmorphnet.training.sources import MixedSource, Sample, SimulatedSource, Source
 
 
@@ -366,6 +366,15 @@ def test_mixture_of_nothing(small: LabelledImages) -> None:
         MixedSource([small.select([])], [1.0], 10, seed=0)
     with pytest.raises(imn.ArgumentError, match="n and block"):
         MixedSource([small], [1.0], 0, seed=0)
+
+
+def test_mix_for_fine_tuning(small: LabelledImages) -> None:
+    mixed = fine_tuning_mix(small, 24, seed=1, levels=1)
+    kinds = [mixed[k].dataset for k in range(24)]
+    assert abs(kinds.count("images") - 12) <= 1
+    assert fine_tuning_mix(small, 24, seed=1, simulated_share=0.0).dataset_ids == ("images",)
+    with pytest.raises(imn.ArgumentError, match="simulated_share"):
+        fine_tuning_mix(small, 24, seed=1, simulated_share=1.0)
 
 
 def test_real_sets(shared_data: Path) -> None:
