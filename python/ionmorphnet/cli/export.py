@@ -96,9 +96,8 @@ def _summary(config: dict[str, Any]) -> list[str]:
         lines.append(f"float32: outputs differ from torch by at most {parity:.1e}")
     bf16 = metrics.get("bf16_against_f32")
     if isinstance(bf16, dict):
-        lines.append(
-            f"bfloat16: same class for {bf16['same_class']:.1%}, rank correlation of the score " + _number(bf16)
-        )
+        same, correlation = bf16["same_class"], _number(bf16["spearman_of_score"])
+        lines.append(f"bfloat16: same class for {same:.1%}, rank correlation of the score {correlation}")
     elif bf16 is not None:
         lines.append(f"bfloat16: {bf16}")
     return lines

@@ -55,7 +55,7 @@ def read_checkpoint(folder: Path) -> Published:
             something else than six classes in the published order from one channel of 224 x 224.
     """
     if not folder.is_dir():
-        raise FileError(f"{folder}: {'is a file, not' if folder.exists() else 'no such'} checkpoint folder")
+        raise FileError(f"{folder}: {'is a file, not a' if folder.exists() else 'no such'} checkpoint folder")
     meta_path, path = folder / "run_meta.json", folder / "best_model.pt"
     architecture, training = _read_meta(meta_path)
     content = load_plain(path)
