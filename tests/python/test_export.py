@@ -17,8 +17,6 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
 from ionmorphnet.training import bundle  # noqa: E402
