@@ -13,6 +13,7 @@ import click
 
 from ionmorphnet import __version__
 from ionmorphnet.cli.demo import demo
+from ionmorphnet.cli.export import export
 from ionmorphnet.cli.images import images
 from ionmorphnet.cli.info import info
 from ionmorphnet.cli.pick import pick
@@ -21,7 +22,7 @@ from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("train", "evaluate", "export", "engine", "tumor")
+_PLANNED = ("train", "evaluate", "engine", "tumor")
 
 
 class _PipeClosedError(Exception):
@@ -59,7 +60,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, demo):
+for _command in (pick, info, validate, images, simulate, simulate_images, demo, export):
     cli.add_command(_command)
 
 

@@ -1,125 +1,312 @@
-"""The model folder: ``config.json`` and ``model.onnx`` from a checkpoint."""
+"""From trained weights to a model folder: calibrated, checked, its figures in ``config.json``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import FileError
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.labels import CLASSES, STATISTICS
 from ionmorphnet.models import softmax
+from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration, sigmoid
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.data import SimulatedImages, loader
-from ionmorphnet.training.export import INPUT_SIZE, OPSET, check_parity, export_onnx, openvino_outputs
-from ionmorphnet.training.metrics import auc, best_threshold
+from ionmorphnet.training.export import (
+    INPUT_SIZE,
+    OPSET,
+    bf16_agreement,
+    check_parity,
+    cpu_has_bf16,
+    export_onnx,
+    n_statistics,
+    output_names,
+    torch_outputs,
+)
+from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
+from ionmorphnet.training.metrics import auc, best_threshold, spearman
+from ionmorphnet.training.model_folder import (
+    check_replaceable,
+    check_size,
+    new_model_folder,
+    write_config,
+    write_safetensors,
+)
+from ionmorphnet.training.weights import read_weights
 
-PREPROCESSING = "p99-stretch-224"
-MAX_STRUCTURE = 3.0
+SIMULATED_DATA = "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training"
 _VALIDATION_IMAGES = 1500
-_VALIDATION_SEED = 77_003_001
+_PARITY_IMAGES = 64
+_BF16_IMAGES = 256
+
+Float64 = NDArray[np.float64]
 
 
-def images_seen(phases: Sequence[Mapping[str, int]], step: int) -> int:
-    """Number of images trained on after ``step`` steps."""
-    seen = 0
-    for phase in phases:
-        steps = min(step, -(-phase["images"] // phase["batch"]))
-        seen += min(steps * phase["batch"], phase["images"])
-        step -= steps
-    return seen
+def export_model(
+    weights: str | Path,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    licence: str = "Apache-2.0",
+    data: str = SIMULATED_DATA,
+    card: Mapping[str, Any] | None = None,
+    validation: Iterable[HeldOut] | None = None,
+    images: int = _VALIDATION_IMAGES,
+    bundled: bool = False,
+) -> dict[str, Any]:
+    """Calibrate trained weights, choose the threshold, and write a model folder: all of it or nothing.
 
-
-def class_weights(labels: NDArray[np.int64], structure: NDArray[np.float32]) -> dict[str, float]:
-    """What each class counts in the score: the mean structure of its simulated images, as a share of the largest.
-
-    With these weights the score is the structure to expect of an image, given the class probabilities. (The published
-    sum of three classes gives faint images of the whole sample, weak_structured, no more than noise.)
-    """
-    weights = {}
-    for index, name in enumerate(CLASSES):
-        of_class = structure[labels == index]
-        weights[name] = round(float(of_class.mean()) / MAX_STRUCTURE, 2) if len(of_class) else 0.0
-    return weights
-
-
-def write_bundle(checkpoint: Path, folder: Path, *, script: str, workers: int = 1) -> str:
-    """Export a checkpoint, choose the threshold on simulated images, write the folder.
+    The calibration is fitted on the first half of the validation images and its figures are those of the second half.
+    The threshold is the one with the best balanced accuracy for a structure of at least half the largest grade.
 
     Args:
-        checkpoint: File written by ``fit``.
-        folder: Model folder; its name is the model's name.
-        script: Name of the script that made the model, recorded as provenance.
-        workers: Processes that simulate the validation images.
+        weights: File written by the training.
+        folder: Model folder to write; an older model folder there is replaced.
+        name: Name of the model; None: the folder's name.
+        licence: Licence of the weights.
+        data: One line on what the weights were trained on.
+        card: Further plain values for the model card, kept in config.json.
+        validation: Images with known truth that the training did not see; None: simulated ones.
+        images: Number of simulated validation images.
+        bundled: For a folder that comes with the package: without model.safetensors, at most 16 MB.
 
     Returns:
-        The text of config.json.
+        What config.json holds.
 
     Raises:
-        FileError: The checkpoint is missing.
-        IonMorphNetError: The exported file does not agree with torch.
+        FileError: The weights cannot be used or the folder cannot be written.
+        IonMorphNetError: The exported network does not agree with torch.
     """
-    if not checkpoint.is_file():
-        raise FileError(f"{checkpoint}: no such checkpoint")
-    state = torch.load(checkpoint, weights_only=True)
-    recipe = state["recipe"]
-    model = ConvNeXtV2(recipe["architecture"], num_classes=len(CLASSES))
-    model.load_state_dict(state["weights"])
-    model.eval()
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx_path = folder / "model.onnx"
-    export_onnx(model, onnx_path)
+    weights, folder = Path(weights), Path(folder)
+    check_replaceable(folder)
+    trained = read_weights(weights)
+    uses_statistics = n_statistics(trained.model) > 0
+    parts = validation
+    if parts is None:
+        parts = simulated_held_out(images, trained.preprocessing, statistics=uses_statistics)
+    held_out = _run(trained.model, parts)
+    calibration, report = _calibrate(held_out)
+    model = calibrated(trained.model, calibration)
+    outputs = calibration.apply(held_out.outputs, len(CLASSES))
+    score = score_settings(model, held_out)
+    values = scores(outputs, score)
+    worthwhile = held_out.structure >= MAX_STRUCTURE / 2
+    threshold, balanced = best_threshold(worthwhile, values)
 
-    validation = SimulatedImages(_VALIDATION_IMAGES, INPUT_SIZE, _VALIDATION_SEED, augmented=False)
-    batches = list(loader(validation, 50, workers))
-    images = torch.cat([batch.images for batch in batches]).numpy()
-    labels = torch.cat([batch.labels for batch in batches]).numpy()
-    difference = check_parity(model, onnx_path, images[:64])
-    probabilities = softmax(openvino_outputs(onnx_path, images))
-    structure = torch.cat([batch.structure for batch in batches]).numpy()
-    weights = class_weights(labels, structure)
-    score = probabilities @ np.array(list(weights.values()))
-    worthwhile = structure >= MAX_STRUCTURE / 2
-    threshold, balanced = best_threshold(worthwhile, score)
-
-    config = {
-        "format": 1,
-        "name": folder.name,
-        "architecture": recipe["architecture"],
-        "preprocessing": PREPROCESSING,
-        "input": {"name": "image", "channels": 1, "size": INPUT_SIZE},
-        "outputs": ["logits"],
-        "classes": list(CLASSES),
-        "score": {"kind": "weighted_probabilities", "weights": weights},
-        "threshold": threshold,
-        "licence": "Apache-2.0",
-        "provenance": {
-            "data": "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training",
-            "script": script,
-            "ionmorphnet": version("ionmorphnet"),
-            "torch": torch.__version__,
-            "opset": OPSET,
-            "recipe": recipe,
-            "step": state["step"],
-            "images_seen": images_seen(recipe["phases"], state["step"]),
-        },
-        "metrics": {
-            "onnx_against_torch_max_logit_difference": difference,
-            "simulated": {
-                "images": len(labels),
-                "accuracy": round(float((probabilities.argmax(axis=1) == labels).mean()), 4),
-                "auc_structure_at_least_half": round(auc(worthwhile, score), 4),
-                "balanced_accuracy_at_threshold": round(balanced, 4),
+    with new_model_folder(folder) as temporary:
+        agreement = write_network(model, temporary, held_out.images, held_out.statistics, score)
+        config = folder_config(
+            model,
+            name=name or folder.resolve().name,
+            preprocessing=trained.preprocessing,
+            score=score,
+            threshold=threshold,
+            licence=licence,
+        ) | {
+            "threshold_choice": "best balanced accuracy for a structure of at least half, on the validation images",
+            "calibration": report,
+            "provenance": {
+                "data": data,
+                "source": dict(trained.provenance),
+                "recipe": dict(trained.recipe),
+                "step": trained.step,
+                **versions(),
             },
-        },
+            "metrics": {
+                **agreement,
+                "simulated" if validation is None else "validation": {
+                    "images": len(held_out.structure),
+                    **class_figures(outputs, held_out.labels),
+                    "spearman": spearman(values, held_out.structure),
+                    "auc_structure_at_least_half": auc(worthwhile, values),
+                    "balanced_accuracy_at_threshold": balanced,
+                },
+            },
+        }
+        if card:
+            config["card"] = dict(card)
+        config = plain_dict(config)
+        write_config(temporary, config)
+        if bundled:
+            check_size(temporary)
+        else:
+            write_safetensors(temporary, model.state_dict(), {"name": config["name"]})
+    return config
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """A network's uncalibrated outputs on all validation images, and the first of these images."""
+
+    outputs: Float64
+    labels: Float64
+    structure: Float64
+    images: NDArray[np.float32]
+    statistics: NDArray[np.float32] | None
+
+
+def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
+    outputs, labels, structure, images, statistics = [], [], [], [], []
+    kept = 0
+    for part in parts:
+        outputs.append(torch_outputs(model, part.images, part.statistics).astype(np.float64))
+        labels.append(part.labels)
+        structure.append(part.structure)
+        if kept < _BF16_IMAGES:
+            images.append(part.images[: _BF16_IMAGES - kept])
+            if part.statistics is not None:
+                statistics.append(part.statistics[: _BF16_IMAGES - kept])
+            kept += len(images[-1])
+    return _Outputs(
+        np.concatenate(outputs),
+        np.concatenate(labels).astype(np.float64),
+        np.concatenate(structure).astype(np.float64),
+        np.concatenate(images),
+        np.concatenate(statistics) if statistics else None,
+    )
+
+
+def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, Any]]:
+    """Fit on the first half, measure on the second."""
+    n, k = len(held_out.outputs), len(CLASSES)
+    share = held_out.structure / MAX_STRUCTURE
+    first, second = slice(n // 2), slice(n // 2, n)
+    z = held_out.outputs
+    has_structure = z.shape[1] > k
+    calibration = fit_calibration(
+        z[first, :k], held_out.labels[first], z[first, k] if has_structure else None, share[first]
+    )
+    report: dict[str, Any] = {"temperature": calibration.temperature}
+    if has_structure:
+        report["structure"] = {"scale": calibration.scale, "shift": calibration.shift}
+    report |= {
+        "at_limit": calibration.at_limit,
+        "images": n // 2,
+        "measured_on": n - n // 2,
+        **calibration_report(z[second], held_out.labels[second], share[second], calibration),
     }
-    text = json.dumps(config, indent=2) + "\n"
-    with atomic_path(folder / "config.json") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return text
+    return calibration, report
+
+
+def write_network(
+    model: ConvNeXtV2,
+    folder: Path,
+    images: NDArray[np.float32],
+    statistics: NDArray[np.float32] | None,
+    score: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write model.onnx and compare it with torch in float32 and with itself in bfloat16.
+
+    Returns:
+        The figures of both comparisons for config.json.
+
+    Raises:
+        IonMorphNetError: It does not agree with torch.
+    """
+    path = folder / "model.onnx"
+    export_onnx(model, path)
+    few = slice(_PARITY_IMAGES)
+    parity = check_parity(model, path, images[few], None if statistics is None else statistics[few])
+    figures: dict[str, Any] = {"onnx_against_torch_max_logit_difference": parity, "bf16_against_f32": "not run"}
+    if cpu_has_bf16():
+        found = bf16_agreement(path, images, statistics, n_classes=len(CLASSES))
+        exact, rounded = (scores(z.astype(np.float64), score) for z in (found.outputs_f32, found.outputs_bf16))
+        figures["bf16_against_f32"] = {
+            "images": found.images,
+            "spearman_of_score": spearman(exact, rounded),
+            "same_class": found.top1,
+            "max_output_difference": found.max_difference,
+            "max_score_difference": float(np.abs(exact - rounded).max()),
+        }
+    return figures
+
+
+def folder_config(
+    model: ConvNeXtV2, *, name: str, preprocessing: str, score: Mapping[str, Any], threshold: float, licence: str
+) -> dict[str, Any]:
+    """The part of config.json that says how the network is run. Format 1 where that suffices, otherwise 2."""
+    outputs, statistics = output_names(model), n_statistics(model)
+    return {
+        "format": 2 if len(outputs) > 1 or statistics else 1,
+        "name": name,
+        "architecture": model.name,
+        "preprocessing": preprocessing,
+        "input": {"name": "image", "channels": model.in_chans, "size": INPUT_SIZE},
+        "statistics": list(STATISTICS[:statistics]),
+        "outputs": list(outputs),
+        "classes": list(CLASSES),
+        "score": dict(score),
+        "threshold": threshold,
+        "licence": licence,
+    }
+
+
+def score_settings(model: ConvNeXtV2, held_out: _Outputs) -> dict[str, Any]:
+    """The structure output where the model has it, otherwise the structure to expect given the class probabilities."""
+    if len(output_names(model)) > 1:
+        return {"kind": "structure"}
+    return {"kind": "weighted_probabilities", "weights": class_weights(held_out.labels, held_out.structure)}
+
+
+def class_weights(labels: Float64, structure: Float64) -> dict[str, float]:
+    """What each class counts in the score: the mean structure of its images, as a share of the largest grade.
+
+    (The published sum of three classes gives faint images of the whole sample, weak_structured, no more than noise.)
+    """
+    total = labels.sum(0)
+    means = np.divide(labels.T @ structure, total, out=np.zeros(len(CLASSES)), where=total > 0) / MAX_STRUCTURE
+    return {name: round(float(value), 2) for name, value in zip(CLASSES, means, strict=True)}
+
+
+def scores(outputs: Float64, score: Mapping[str, Any]) -> Float64:
+    """The ranking score of calibrated outputs (N, 6 or 7)."""
+    if score["kind"] == "structure":
+        return sigmoid(outputs[:, len(CLASSES)])
+    weights = score.get("weights") or dict.fromkeys(score["classes"], 1.0)
+    probabilities = softmax(outputs[:, : len(CLASSES)].astype(np.float32))
+    result: Float64 = probabilities @ np.array([weights.get(name, 0.0) for name in CLASSES])
+    return result
+
+
+def class_figures(outputs: Float64, labels: Float64) -> dict[str, Any]:
+    """Accuracy and recall of the most probable class of the labels (N, 6)."""
+    predicted, truth = outputs[:, : len(CLASSES)].argmax(1), labels.argmax(1)
+    recall = {
+        name: float((predicted[truth == index] == index).mean())
+        for index, name in enumerate(CLASSES)
+        if (truth == index).any()
+    }
+    return {
+        "accuracy": float((predicted == truth).mean()),
+        "balanced_accuracy": float(np.mean(list(recall.values()))),
+        "recall": recall,
+    }
+
+
+def versions() -> dict[str, Any]:
+    """What wrote the folder."""
+    names = ("ionmorphnet", "openvino", "onnx")
+    return {**{name: version(name) for name in names}, "torch": torch.__version__, "opset": OPSET}
+
+
+def plain_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dict that JSON can hold, see :func:`_plain`."""
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: numbers rounded to six significant digits, what is not finite None, paths and the like as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, int, str)) or value is None:
+        return value
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return str(value)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ionmorphnet.errors import ArgumentError
 
-_EPS = 1e-6
+EPS = 1e-6
 _STATISTICS_HIDDEN = 16
 
 
@@ -84,7 +84,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def __init__(self, dim: int, layout: Layout) -> None:
         """Normalise ``dim`` channels."""
-        super().__init__(dim, eps=_EPS)
+        super().__init__(dim, eps=EPS)
         self.layout = layout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -129,10 +129,10 @@ class GlobalResponseNorm(nn.Module):
         """``x + weight * x * g / mean(g) + bias`` with g the L2 norm of each channel over the image."""
         if self.layout.channel_first:
             norm = (x * x).sum((2, 3), keepdim=True).sqrt()
-            share = norm / (norm.mean(1, keepdim=True) + _EPS)
+            share = norm / (norm.mean(1, keepdim=True) + EPS)
             return x + (self.weight[:, None, None] * (x * share) + self.bias[:, None, None])
         norm = torch.linalg.vector_norm(x.float(), dim=(1, 2), keepdim=True)
-        share = norm / (norm.mean(-1, keepdim=True) + _EPS)
+        share = norm / (norm.mean(-1, keepdim=True) + EPS)
         scaled: Tensor = x * (1.0 + self.weight * share).to(x.dtype) + self.bias.to(x.dtype)
         return scaled
 
@@ -200,7 +200,7 @@ class Head(nn.Module):
         ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image.
         """
         super().__init__()
-        self.norm = nn.LayerNorm(dim, eps=_EPS)
+        self.norm = nn.LayerNorm(dim, eps=EPS)
         self.fc = nn.Linear(dim, num_classes)
         self.extra = nn.ModuleDict({name: nn.Linear(dim, width) for name, width in extra_outputs.items()})
         self.statistics: nn.Sequential | None = None

@@ -28,3 +28,18 @@ def best_threshold(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> t
     best = np.flatnonzero(accuracy >= accuracy.max() - 1e-12)
     chosen = best[len(best) // 2]
     return float(grid[chosen]), float(accuracy[chosen])
+
+
+def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Rank correlation of two series, ties at their mean rank; NaN where one of them is constant."""
+    ranks = [_ranks(values) for values in (a, b)]
+    deviations = [rank - rank.mean() for rank in ranks]
+    norm = float(np.sqrt((deviations[0] ** 2).sum() * (deviations[1] ** 2).sum()))
+    return float((deviations[0] * deviations[1]).sum()) / norm if norm > 0.0 else float("nan")
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: NDArray[np.float64] = (last - 0.5 * (counts - 1))[inverse]
+    return ranks

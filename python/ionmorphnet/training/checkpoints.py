@@ -1,0 +1,201 @@
+"""Published checkpoints: a folder with ``run_meta.json`` and ``best_model.pt`` becomes a model folder.
+
+The layout is that of the reference implementation's training runs (arXiv 2604.19369).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ionmorphnet.errors import FileError
+from ionmorphnet.labels import CLASSES
+from ionmorphnet.training.bundle import folder_config, plain_dict, versions, write_network
+from ionmorphnet.training.convnextv2 import SIZES, ConvNeXtV2
+from ionmorphnet.training.export import INPUT_SIZE
+from ionmorphnet.training.held_out import simulated_held_out
+from ionmorphnet.training.model_folder import check_replaceable, new_model_folder, write_config, write_safetensors
+from ionmorphnet.training.weights import load_plain, load_strictly
+
+PREPROCESSING = "p99-stretch-224"
+SCORE = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
+THRESHOLD = 0.5
+UNKNOWN_LICENCE = "not stated in the checkpoint"
+
+# Weight dropout wraps a layer (`X.module.weight`); its older form renames the parameter (`X.weight_raw`).
+_WRAPPED = re.compile(r"^(?P<layer>.+?)(?:\.module)?\.(?:(?P<parameter>weight|bias)|weight_raw)$")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published checkpoint that has been read and checked.
+
+    Attributes:
+        model: In evaluation mode.
+        facts: Where it comes from and what it says about its training, plain values.
+    """
+
+    model: ConvNeXtV2
+    facts: dict[str, Any]
+
+
+def read_checkpoint(folder: Path) -> Published:
+    """Read ``run_meta.json`` and ``best_model.pt``; only a network that is understood in full is taken.
+
+    Raises:
+        FileError: A file is missing or damaged, holds objects other than tensors and plain values, or describes
+            something else than six classes in the published order from one channel of 224 x 224.
+    """
+    if not folder.is_dir():
+        raise FileError(f"{folder}: {'is a file, not a' if folder.exists() else 'no such'} checkpoint folder")
+    meta_path, path = folder / "run_meta.json", folder / "best_model.pt"
+    architecture, training = _read_meta(meta_path)
+    content = load_plain(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), Mapping):
+        raise FileError(f"{path}: 'model' (a state dict) is missing")
+    _check_labels(content.get("labels"), path)
+    _check_size(content.get("input_hw"), path)
+    state = unwrapped(content["model"], path)
+    _check_width(state, "stem.0.weight", 1, 1, "input channels", path)
+    _check_width(state, "head.fc.weight", 0, len(CLASSES), "classes", path)
+    model = ConvNeXtV2(architecture, in_chans=1, num_classes=len(CLASSES))
+    load_strictly(model, state, path)
+    facts = {
+        "checkpoint": folder.resolve().name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "training_type": training,
+        **{name: content[name] for name in ("epoch", "best_val_loss", "best_val_acc") if name in content},
+    }
+    return Published(model.eval(), facts)
+
+
+def export_checkpoint(
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    licence: str = UNKNOWN_LICENCE,
+    images: int = 64,
+) -> dict[str, Any]:
+    """Write a model folder from a published checkpoint.
+
+    Preprocessing and score are the published ones. No threshold is published: 0.5 is written, and that it is neither
+    calibrated nor chosen on data.
+
+    Args:
+        checkpoint: Folder with ``run_meta.json`` and ``best_model.pt``.
+        folder: Model folder to write; an older model folder there is replaced.
+        name: Name of the model; None: the folder's name.
+        licence: Licence of the weights, which only their owner can tell.
+        images: Number of simulated images on which the exported network is compared with torch.
+
+    Returns:
+        What config.json holds.
+
+    Raises:
+        FileError: The checkpoint cannot be used or the folder cannot be written.
+        IonMorphNetError: The exported network does not agree with torch.
+    """
+    checkpoint, folder = Path(checkpoint), Path(folder)
+    check_replaceable(folder)
+    published = read_checkpoint(checkpoint)
+    parts = simulated_held_out(images, PREPROCESSING, statistics=False)
+    inputs = np.concatenate([part.images for part in parts])
+    with new_model_folder(folder) as temporary:
+        agreement = write_network(published.model, temporary, inputs, None, SCORE)
+        config = folder_config(
+            published.model,
+            name=name or folder.resolve().name,
+            preprocessing=PREPROCESSING,
+            score=SCORE,
+            threshold=THRESHOLD,
+            licence=licence,
+        ) | {
+            "threshold_choice": "none is published: 0.5, not calibrated and not chosen on data",
+            "calibration": "not calibrated",
+            "provenance": {"source": published.facts, **versions()},
+            "metrics": agreement,
+        }
+        config = plain_dict(config)
+        write_config(temporary, config)
+        write_safetensors(temporary, published.model.state_dict(), {"name": config["name"]})
+    return config
+
+
+def _read_meta(path: Path) -> tuple[str, str]:
+    """Backbone and training type."""
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise FileError(f"{path}: not valid JSON ({error})") from None
+    settings = meta.get("Hyperparameters") if isinstance(meta, dict) else None
+    if not isinstance(settings, dict):
+        raise FileError(f"{path}: 'Hyperparameters' is missing")
+    mode, architecture = settings.get("Coarse mode"), settings.get("Resnet model")
+    if mode != "full":
+        raise FileError(f"{path}: coarse mode {mode!r}, only 'full' (all six classes) can be used")
+    if not isinstance(architecture, str):
+        raise FileError(f"{path}: 'Resnet model' (the backbone's name) is missing")
+    if architecture not in SIZES:
+        raise FileError(
+            f"{path}: the backbone {architecture!r} is not one of {', '.join(SIZES)}; "
+            "other backbones would need timm and are not supported here"
+        )
+    return architecture, str(meta.get("Training type", "not stated"))
+
+
+def _check_labels(labels: object, path: Path) -> None:
+    """A list of names, or a mapping of names and indices in either direction."""
+    if isinstance(labels, Mapping):
+        by_index = {v: k for k, v in labels.items()} if all(isinstance(k, str) for k in labels) else dict(labels)
+        labels = [by_index[index] for index in sorted(by_index)] if _all_integers(by_index) else list(labels)
+    if not isinstance(labels, (list, tuple)):
+        raise FileError(f"{path}: 'labels' (the classes in the order of the outputs) is missing")
+    if tuple(labels) != CLASSES:
+        found = ", ".join(map(str, labels))
+        raise FileError(f"{path}: the labels must be {', '.join(CLASSES)} in this order, not {found}")
+
+
+def _all_integers(values: Mapping[Any, Any]) -> bool:
+    return all(isinstance(value, int) for value in values)
+
+
+def _check_size(size: object, path: Path) -> None:
+    sides = [size] * 2 if isinstance(size, int) else list(size) if isinstance(size, (list, tuple)) else []
+    if not sides:
+        raise FileError(f"{path}: 'input_hw' (the image size) is missing")
+    if sides != [INPUT_SIZE, INPUT_SIZE]:
+        shown = " x ".join(map(str, sides))
+        raise FileError(f"{path}: trained on images of {shown}, only {INPUT_SIZE} x {INPUT_SIZE} can be used")
+
+
+def _check_width(state: Mapping[str, Tensor], name: str, axis: int, wanted: int, what: str, path: Path) -> None:
+    value = state.get(name)
+    if isinstance(value, Tensor) and value.ndim > axis and value.shape[axis] != wanted:
+        raise FileError(f"{path}: {value.shape[axis]} {what}, only {wanted} can be used")
+
+
+def unwrapped(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The state dict without the level that weight dropout adds to names.
+
+    Raises:
+        FileError: Two entries mean the same parameter.
+    """
+    result: dict[str, Tensor] = {}
+    for name, value in state.items():
+        match = _WRAPPED.match(str(name))
+        bare = f"{match['layer']}.{match['parameter'] or 'weight'}" if match else str(name)
+        if bare in result:
+            raise FileError(f"{path}: {bare} is there twice, once as {name}")
+        result[bare] = value
+    return result

@@ -1,0 +1,67 @@
+"""Images with known truth that no training saw, prepared exactly as those of users are: by the native core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet import _core
+from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
+
+MAX_STRUCTURE = 3.0
+HELD_OUT_SEED = 77_003_001
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A part of a validation set.
+
+    Attributes:
+        images: float32 (N, C, 224, 224), preprocessed.
+        statistics: float32 (N, 4) in the order of ``STATISTICS``; None where the network takes none.
+        labels: float64 (N, 6), class probabilities.
+        structure: float64 (N,), grade 0 to 3.
+    """
+
+    images: Float32
+    statistics: Float32 | None
+    labels: NDArray[np.float64]
+    structure: NDArray[np.float64]
+
+
+def simulated_held_out(
+    n: int, preprocessing: str, *, statistics: bool, seed: int = HELD_OUT_SEED, batch: int = 64
+) -> Iterator[HeldOut]:
+    """Simulated images in batches: all of them at once would be large. Image i depends on the seed and i alone.
+
+    Args:
+        n: Number of images.
+        preprocessing: Preprocessing id.
+        statistics: Whether the classical statistics are wanted.
+        seed: Seed of the images; the default is used for no training.
+        batch: Images a part.
+
+    Yields:
+        Parts of ``batch`` images, the last one may be smaller.
+    """
+    for first in range(0, n, batch):
+        rows = []
+        for index in range(first, min(first + batch, n)):
+            rng = np.random.default_rng([seed, index])
+            simulated = simulate_ion_image(rng, shape=draw_shape(rng, (20, 260)))
+            image = simulated.image[None]
+            values = _core.image_statistics(image, None, threads=1)[0] if statistics else None
+            prepared = _core.preprocess(image, preprocessing, None, threads=1)[0]
+            rows.append((prepared, values, simulated.probabilities, simulated.structure))
+        images, values, labels, structure = zip(*rows, strict=True)
+        yield HeldOut(
+            np.stack(images),
+            np.stack(values).astype(np.float32) if statistics else None,
+            np.stack(labels).astype(np.float64),
+            np.asarray(structure, dtype=np.float64),
+        )
