@@ -1,0 +1,51 @@
+"""Evaluation: class reports, ranking reports against grades or pairs, mSCF1, classical baselines, intervals.
+
+import ionmorphnet as imn
+images = imn.evaluate.load_labelled("section.npz", "section_labels.csv")
+scored = imn.evaluate.score_set(images, imn.evaluate.make_methods())
+imn.evaluate.ranking_report([scored]).table
+"""
+
+from __future__ import annotations
+
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
+from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
+from ionmorphnet.evaluate.data import ImageFile, LabelledImages, load_labelled, read_image_file
+from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
+from ionmorphnet.evaluate.mscf1 import MSCF1, MSCF1Truth, mscf1, mscf1_truth
+from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
+from ionmorphnet.evaluate.scored import Methods, ScoredSet, make_methods, score_set
+from ionmorphnet.evaluate.section import PickingReport, mean_of_sections, picking_report
+
+__all__ = [
+    "MSCF1",
+    "BootstrapOptions",
+    "ClassifierReport",
+    "ClassifierResult",
+    "Estimate",
+    "ImageFile",
+    "LabelledImages",
+    "MSCF1Truth",
+    "Methods",
+    "PickingReport",
+    "RankingReport",
+    "ScoredSet",
+    "auc",
+    "average_precision",
+    "best_threshold",
+    "classifier_report",
+    "judge_classes",
+    "kendall",
+    "load_labelled",
+    "make_methods",
+    "mean_of_sections",
+    "mscf1",
+    "mscf1_truth",
+    "pair_report",
+    "picking_report",
+    "precision_at_k",
+    "ranking_report",
+    "read_image_file",
+    "score_set",
+    "spearman",
+]
