@@ -89,7 +89,7 @@ def spatial_chaos(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[n
     A pixel of value x is above ``ceil(29 * x)`` levels (float32). What differs from METASPACE: hot pixels are clipped
     at the quantile of the measured pixels, not of those above 0; and pixels that were not measured cannot be part of an
     object nor eat at one, as if the frame ended there, where METASPACE takes them for empty ones.
-    Sources: Alexandrov and Bartels (2013), Bioinformatics 29, 2335-2342; Palmer et al. (2017), Nature Methods 14, 57-60.
+    Sources: Alexandrov and Bartels (2013), Bioinformatics 29, 2335-2342; Palmer et al. (2017), Nat. Methods 14, 57-60.
 
     Returns:
         (n,) float32, 0 to below 1; near 1 = one connected shape at every level.
@@ -128,7 +128,7 @@ def _of_each(
     *,
     constant: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """statistic(x, measured) of every image; 0 where nothing was measured and, unless asked for, where x is constant."""
+    """statistic(x, measured) of each image; 0 where nothing was measured and, unless asked for, where x is constant."""
     out = np.zeros(len(images), np.float32)
     for i, image in enumerate(images):
         measured = measured_pixels(image, mask)

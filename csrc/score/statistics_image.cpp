@@ -1,0 +1,119 @@
+#include "score/statistics_image.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/multiversion.h"
+#include "preprocess/clean_row.h"
+#include "preprocess/quantile.h"
+
+namespace imn::score {
+namespace {
+
+IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& source, std::int64_t n,
+                                            std::uint8_t* __restrict measured) {
+  const float* pixels = source.pixels;
+  if (source.mask == nullptr) {
+    for (std::int64_t i = 0; i < n; ++i) measured[i] = pixels[i] == pixels[i] ? 1 : 0;
+  } else {
+    const std::uint8_t* mask = source.mask;
+    for (std::int64_t i = 0; i < n; ++i) {
+      measured[i] = static_cast<std::uint8_t>((pixels[i] == pixels[i] ? 1 : 0) & (mask[i] != 0 ? 1 : 0));
+    }
+  }
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < n; ++i) count += measured[i];
+  return count;
+}
+
+struct Range {
+  float lowest;
+  float highest;
+  std::int64_t positive;
+};
+
+IMN_MULTIVERSION Range stretch(const float* __restrict pixels, const std::uint8_t* __restrict measured, std::int64_t n,
+                               float by, float* __restrict values) {
+  std::int32_t positive = 0;
+  float lowest = 1.0F;
+  float highest = 0.0F;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float x = preprocess::normalise(measured[i] != 0 ? pixels[i] : 0.0F, by);
+    values[i] = x;
+    positive += x > 0.0F ? 1 : 0;
+  }
+  // Separate: minima of floats become vector code only without the branches above. Not measured counts as 1 here.
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float x = values[i];
+    const float low = measured[i] != 0 ? x : 1.0F;
+    lowest = low < lowest ? low : lowest;
+    highest = x > highest ? x : highest;
+  }
+  return {lowest, highest, positive};
+}
+
+IMN_MULTIVERSION double sum_of(const float* values, std::int64_t n) {
+  Lanes sums{};
+  std::int64_t i = 0;
+  for (; i + static_cast<std::int64_t>(kLanes) <= n; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += static_cast<double>(values[i + static_cast<std::int64_t>(lane)]);
+    }
+  }
+  for (; i < n; ++i) sums[0] += static_cast<double>(values[i]);
+  return total(sums);
+}
+
+IMN_MULTIVERSION double deviate(const float* __restrict values, const std::uint8_t* __restrict measured, std::int64_t n,
+                                double mean, float* __restrict deviations) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto d = static_cast<float>(static_cast<double>(values[i]) - mean);
+    deviations[i] = measured[i] != 0 ? d : 0.0F;
+  }
+  Lanes sums{};
+  std::int64_t i = 0;
+  for (; i + static_cast<std::int64_t>(kLanes) <= n; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const auto d = static_cast<double>(deviations[i + static_cast<std::int64_t>(lane)]);
+      sums[lane] += d * d;
+    }
+  }
+  for (; i < n; ++i) sums[0] += static_cast<double>(deviations[i]) * static_cast<double>(deviations[i]);
+  return total(sums);
+}
+
+}  // namespace
+
+void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::TopScratch& scratch,
+                     NormalisedImage& out) {
+  const std::int64_t n = stack.pixels();
+  out.height = stack.height;
+  out.width = stack.width;
+  out.measured.resize(static_cast<std::size_t>(n));
+  out.values.resize(static_cast<std::size_t>(n));
+  // Not measured sinks below every measured value, so the top values are those of the measured pixels alone.
+  const preprocess::PixelSource source{stack.image(image), stack.mask, -std::numeric_limits<float>::infinity()};
+  out.n_measured = find_measured(source, n, out.measured.data());
+  out.n_positive = 0;
+  out.constant = true;
+  if (out.n_measured == 0) {
+    std::fill(out.values.begin(), out.values.end(), 0.0F);
+    return;
+  }
+  const preprocess::QuantileRank rank = preprocess::quantile_rank(out.n_measured);
+  const preprocess::TopPair pair = preprocess::top_pair(source, n, out.n_measured - rank.below, scratch);
+  const float by = preprocess::divisor(preprocess::quantile_between(pair.value, pair.above, rank.weight));
+  const Range range = stretch(source.pixels, out.measured.data(), n, by, out.values.data());
+  out.n_positive = range.positive;
+  // Compared exactly: the rounding of a mean would turn a constant image into a random ratio.
+  out.constant = range.lowest == range.highest;
+}
+
+void take_deviations(NormalisedImage& image) {
+  const std::int64_t n = image.pixels();
+  image.deviations.resize(static_cast<std::size_t>(n));
+  const double mean = sum_of(image.values.data(), n) / static_cast<double>(image.n_measured);
+  image.squares = deviate(image.values.data(), image.measured.data(), n, mean, image.deviations.data());
+}
+
+}  // namespace imn::score
