@@ -113,6 +113,7 @@ class ImageLabel:
         probabilities: float32 (6,), sum 1; two observers who disagree count half each.
         structure: Grade 0 to 3; NaN where the file does not say.
         line: Line of the file.
+        labels: What each observer says, indices into ``CLASSES``.
     """
 
     index: int | None
@@ -120,6 +121,7 @@ class ImageLabel:
     probabilities: NDArray[np.float32]
     structure: float
     line: int
+    labels: tuple[int, ...]
 
 
 def one_hot(label: int) -> NDArray[np.float32]:
@@ -241,7 +243,7 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
         known = [label for label in classes if label is not None]
         if len(known) == len(classes) and structure is not None:
             probabilities = np.stack([one_hot(label) for label in known]).mean(axis=0).astype(np.float32)
-            labels.append(ImageLabel(index, key, probabilities, structure, line))
+            labels.append(ImageLabel(index, key, probabilities, structure, line, tuple(known)))
     return _unrepeated(path, labels, report), report
 
 

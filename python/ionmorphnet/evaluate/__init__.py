@@ -1,21 +1,22 @@
 """Evaluation: class reports, ranking reports against grades or pairs, mSCF1, classical baselines, intervals.
 
 import ionmorphnet as imn
-images = imn.evaluate.load_labelled("section.npz", "section_labels.csv")
-scored = imn.evaluate.score_set(images, imn.evaluate.make_methods())
-imn.evaluate.ranking_report([scored]).table
+methods = imn.evaluate.make_methods()
+scored = [imn.evaluate.score_set(s, methods) for s in imn.evaluate.load_sets("section.npz")]
+imn.evaluate.ranking_report(scored).table
 """
 
 from __future__ import annotations
 
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
-from ionmorphnet.evaluate.data import ImageFile, LabelledImages, load_labelled, read_image_file
+from ionmorphnet.evaluate.data import EvaluationSet, load_sets
 from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
 from ionmorphnet.evaluate.mscf1 import MSCF1, MSCF1Truth, mscf1, mscf1_truth
 from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
 from ionmorphnet.evaluate.scored import Methods, ScoredSet, make_methods, score_set
 from ionmorphnet.evaluate.section import PickingReport, mean_of_sections, picking_report
+from ionmorphnet.evaluate.section_data import SectionBins, open_bins
 
 __all__ = [
     "MSCF1",
@@ -23,29 +24,29 @@ __all__ = [
     "ClassifierReport",
     "ClassifierResult",
     "Estimate",
-    "ImageFile",
-    "LabelledImages",
+    "EvaluationSet",
     "MSCF1Truth",
     "Methods",
     "PickingReport",
     "RankingReport",
     "ScoredSet",
+    "SectionBins",
     "auc",
     "average_precision",
     "best_threshold",
     "classifier_report",
     "judge_classes",
     "kendall",
-    "load_labelled",
+    "load_sets",
     "make_methods",
     "mean_of_sections",
     "mscf1",
     "mscf1_truth",
+    "open_bins",
     "pair_report",
     "picking_report",
     "precision_at_k",
     "ranking_report",
-    "read_image_file",
     "score_set",
     "spearman",
 ]

@@ -134,12 +134,12 @@ def classifier_report(
     results: dict[tuple[str, str], ClassifierResult] = {}
     parts: dict[str, dict[str, tuple[npt.NDArray[np.int64], Float]]] = {name: {} for name in models}
     for each in sets:
-        labelled = (each.labels >= 0).any(axis=0)
+        labelled = np.asarray((each.labels >= 0).any(axis=0))
         if not labelled.any():
             raise ArgumentError(f"{each.name}: no image has a class label")
         for name, frame in each.predictions.items():
             labels = each.labels[:, labelled]
-            probabilities = frame.loc[labelled, list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64)
+            probabilities = frame[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64)[labelled]
             parts[name][each.name] = (labels, probabilities)
             results[each.name, name] = judge_classes(
                 labels, probabilities, dataset=each.name, model=name, bins=bins, options=chosen

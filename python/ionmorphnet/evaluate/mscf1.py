@@ -188,8 +188,8 @@ def mscf1(
             neighbours), or a CandidateAxis with windows of its own.
         class_mask: (H, W) whole numbers or bool; every value is a class, the background too.
         picked_mz: (k,) in any order; an empty list is a picking of nothing.
-        measured: (H, W), non-zero = measured. None: all pixels but those that are NaN in every image; of a section its own.
-            NaN at a measured pixel counts as 0.
+        measured: (H, W), non-zero = measured. None: the pixels of the section, or all but those that are NaN in every
+            image. NaN at a measured pixel counts as 0.
         rule: What is true at threshold T. ``released``: of the bins sorted by descending correlation r the first
             argmin|r - T| (so r = .9, .61, .58 at T = .6 gives one bin); ``strict``: r >= T.
         thresholds: The T.

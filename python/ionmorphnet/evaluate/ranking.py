@@ -230,12 +230,7 @@ def _report(
             for metric in names
         ]
     comparisons = [
-        row
-        for dataset in datasets
-        for metric in names
-        for row in _compare(
-            dataset, metric, kinds, lambda method, d=dataset, m=metric: [sampled[d, method, m]], options
-        )
+        row for dataset in datasets for metric in names for row in _compare([dataset], metric, kinds, sampled, options)
     ]
     if len(tasks) > 1:
         shared = [m for m in kinds if all(m in task.scores.columns for task in tasks)]
@@ -248,13 +243,7 @@ def _report(
             rows.append(
                 _row(POOLED, RANDOM, metric, "baseline", _chance(mean, sum(task.units for task in tasks), options))
             )
-            comparisons += _compare(
-                POOLED,
-                metric,
-                {method: kinds[method] for method in shared},
-                lambda method, m=metric: [sampled[d, method, m] for d in datasets],
-                options,
-            )
+            comparisons += _compare(datasets, metric, {method: kinds[method] for method in shared}, sampled, options)
     return RankingReport(
         pd.DataFrame(rows), pd.DataFrame(comparisons, columns=_COMPARISON), names, options, undefined, curves
     )
@@ -268,17 +257,19 @@ _COMPARISON = [
 
 
 def _compare(
-    dataset: str,
+    datasets: list[str],
     metric: str,
     kinds: Mapping[str, Any],
-    parts_of: Callable[[str], list[Sampled]],
+    sampled: Mapping[tuple[str, str, str], Sampled],
     options: BootstrapOptions,
 ) -> list[dict[str, Any]]:
     """Each model beside the best classical statistic; nothing where one of the two has no figure."""
 
+    def parts_of(method: str) -> list[Sampled]:
+        return [sampled[dataset, method, metric] for dataset in datasets if (dataset, method, metric) in sampled]
+
     def pooled(method: str) -> Sampled:
-        parts = parts_of(method)
-        return parts[0] if len(parts) == 1 else mean_over_sets(parts)
+        return mean_over_sets(parts_of(method))
 
     classical = {method: pooled(method) for method, kind in kinds.items() if kind == "classical"}
     defined = {method: value for method, value in classical.items() if not np.isnan(value.value)}
@@ -293,10 +284,10 @@ def _compare(
             continue
         pairs = zip(parts_of(model), parts_of(best), strict=True)
         differences = [a.minus(b) for a, b in pairs]
-        gap = (differences[0] if len(differences) == 1 else mean_over_sets(differences)).estimate(options)
+        gap = mean_over_sets(differences).estimate(options)
         rows.append(
             {
-                "dataset": dataset,
+                "dataset": datasets[0] if len(datasets) == 1 else POOLED,
                 "metric": metric,
                 "model": model,
                 "value": value.value,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError
-from ionmorphnet.evaluate.data import LabelledImages
+from ionmorphnet.evaluate.data import EvaluationSet
 from ionmorphnet.labels import STATISTICS
 from ionmorphnet.models import Model
 from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
@@ -151,7 +151,7 @@ def make_methods(
     return Methods(named, baselines, threads)
 
 
-def score_set(images: LabelledImages, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:
+def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:
     """Scores every image by every method.
 
     Args:

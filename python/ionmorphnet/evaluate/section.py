@@ -88,7 +88,7 @@ def picking_report(
     sizes = truth.n_true if k is None else (k,) * levels if isinstance(k, int) else tuple(int(each) for each in k)
     if len(sizes) != levels or any(not 0 <= size <= n for size in sizes):
         raise ArgumentError(f"{name}: k must be from 0 to {n}, one for all or for each of {levels} thresholds")
-    union = truth.true.any(axis=1)
+    union: npt.NDArray[np.bool_] = np.asarray(truth.true.any(axis=1))
     rows = []
     for method in scores.columns:
         order = _core.rank_scores(scores[method].to_numpy(dtype=np.float64))

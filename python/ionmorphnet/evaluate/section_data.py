@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ import pandas as pd
 from ionmorphnet.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.dataset import Dataset, open_dataset
 from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.evaluate.data import read_arrays, read_image_file
 from ionmorphnet.evaluate.mscf1 import THRESHOLDS, MSCF1Truth, Rule, mscf1_truth
 from ionmorphnet.evaluate.scored import Methods, Progress, score_stack
 from ionmorphnet.images import window_images
@@ -123,21 +123,44 @@ def open_bins(path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = 
 
 
 def _from_arrays(path: Path, mask: PathLike | None) -> SectionBins:
-    file = read_image_file(path)
-    if isinstance(file.images, tuple) or file.mz is None:
-        raise FileError(f"{path}: mSCF1 needs 'images' (n, H, W) and their 'mz'")
-    if mask is None and file.regions is None:
+    arrays = _read_arrays(path)
+    if "images" not in arrays or "mz" not in arrays:
+        raise FileError(f"{path}: mSCF1 needs 'images' (n, H, W) and their 'mz'; there are {', '.join(arrays)}")
+    if mask is None and "regions" not in arrays:
         raise FileError(f"{path}: holds no 'regions'; give a class mask")
-    shape = (file.images.shape[1], file.images.shape[2])
-    classes = file.regions if mask is None else _read_mask(Path(mask), shape)
-    measured = np.ones(shape, dtype=bool) if file.measured is None else file.measured
-    order = np.argsort(file.mz, kind="stable")
-    assert classes is not None
-    return SectionBins(path.stem, file.mz[order], file.images[order], classes, measured)
+    images, mz = arrays["images"].astype(np.float32), arrays["mz"].astype(np.float64)
+    if images.ndim != 3 or 0 in images.shape or mz.shape != images.shape[:1]:
+        raise FileError(f"{path}: 'images' {images.shape} and 'mz' {mz.shape} must be (n, H, W) and (n,)")
+    shape = (images.shape[1], images.shape[2])
+    classes = arrays["regions"] if mask is None else _read_mask(Path(mask), shape)
+    measured = arrays.get("mask", np.ones(shape)) != 0
+    for name, grid in (("regions", classes), ("mask", measured)):
+        if grid.shape != shape:
+            raise FileError(f"{path}: '{name}' has shape {grid.shape}, the images {shape}")
+    images[:, ~measured] = np.nan
+    order = np.argsort(mz, kind="stable")
+    return SectionBins(path.stem, mz[order], images[order], classes, measured & ~np.isnan(images).all(axis=0))
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an NPZ by name, or that of an NPY under the file's stem."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            arrays = {path.stem: loaded}
+        else:
+            with loaded:
+                arrays = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileError(f"{path}: {getattr(error, 'strerror', None) or 'not a readable NPZ or NPY file'}") from None
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise FileError(f"{path}: array '{name}' does not hold numbers ({array.dtype})")
+    return arrays
 
 
 def _read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
-    arrays = read_arrays(path)
+    arrays = _read_arrays(path)
     name = "regions" if "regions" in arrays else next(iter(arrays)) if len(arrays) == 1 else None
     if name is None:
         raise FileError(f"{path}: holds {', '.join(arrays) or 'nothing'}; 'regions' or a single array is expected")
