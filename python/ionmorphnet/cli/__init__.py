@@ -13,6 +13,7 @@ import click
 
 from ionmorphnet import __version__
 from ionmorphnet.cli.demo import demo
+from ionmorphnet.cli.evaluate import evaluate
 from ionmorphnet.cli.images import images
 from ionmorphnet.cli.info import info
 from ionmorphnet.cli.pick import pick
@@ -20,7 +21,7 @@ from ionmorphnet.cli.simulate import simulate
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("train", "evaluate", "export", "engine", "tumor")
+_PLANNED = ("train", "export", "engine", "tumor")
 
 
 class _PipeClosedError(Exception):
@@ -58,7 +59,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, demo):
+for _command in (pick, info, validate, images, simulate, evaluate, demo):
     cli.add_command(_command)
 
 
