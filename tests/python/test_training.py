@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
+from ionmorphnet.evaluate import auc, best_threshold  # noqa: E402
 from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training.bundle import images_seen, write_bundle  # noqa: E402
@@ -32,7 +33,6 @@ from ionmorphnet.training.fit import (  # noqa: E402
     make_optimiser,
     save_checkpoint,
 )
-from ionmorphnet.training.metrics import auc, best_threshold  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from ionmorphnet.paths import PathLike
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 _GREY = "#666666"
+_NAMES = {"spearman": "Spearman's rho with the grade", "auc": "AUC of structured images", "agreement": "agreement"}
 _DPI = 130
 
 
@@ -65,7 +66,7 @@ def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: floa
     for dataset, table in report.curves.items():
         paths.append(_save(_score_and_grade(dataset, table), folder, f"grades_{dataset}"))
         paths.append(_save(_precision_curves(dataset, table, positive_from), folder, f"precision_at_k_{dataset}"))
-    for metric in ("spearman", "auc", "agreement"):
+    for metric in _NAMES:
         if metric in report.metrics:
             paths.append(_save(_figures(report, metric), folder, f"{metric}"))
     return paths
@@ -103,7 +104,7 @@ def _confusion(result: ClassifierResult) -> Any:
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="cividis")
-    names = [name.replace("_", "\n") for name in result.confusion.columns]
+    names = list(result.confusion.columns)
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
     rows = [f"{name} ({n:g})" for name, n in zip(result.confusion.index, total[:, 0], strict=True)]
     axes.set_yticks(range(len(rows)), rows, fontsize=9)
@@ -159,6 +160,8 @@ def _score_and_grade(dataset: str, table: pd.DataFrame) -> Any:
         axes.set_xlim(-0.2, 3.2)
         axes.set_xticks([0, 1, 2, 3])
         axes.tick_params(labelsize=8.5, labelbottom=i + columns >= len(methods))
+        if np.nanmax(np.abs(score), initial=0.0) >= 1e4:  # a common factor would stand in the way of the title
+            axes.yaxis.set_major_formatter(_short_numbers())
         _tidy(axes)
     figure.supxlabel("structure grade", fontsize=10)
     figure.supylabel("score", fontsize=10)
@@ -209,7 +212,7 @@ def _figures(report: RankingReport, metric: str) -> Any:
         return _empty(f"{metric}: not defined on any set")
     methods = list(dict.fromkeys(table["method"]))
     figure = _figure(2.9 * len(datasets) + 1.6, 0.34 * len(methods) + 1.5)
-    grid = figure.subplots(1, len(datasets), squeeze=False, sharey=True)[0]
+    grid = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset].set_index("method").reindex(methods)
         for y, (_, row) in enumerate(rows.iterrows()):
@@ -223,7 +226,7 @@ def _figures(report: RankingReport, metric: str) -> Any:
         axes.grid(axis="x", color="#dddddd", linewidth=0.8)
         axes.set_axisbelow(True)
         _tidy(axes)
-    figure.supxlabel(f"{metric.replace('_', ' ')}, {report.options.level:.0%} interval", fontsize=10)
+    figure.supxlabel(f"{_NAMES[metric]}, {report.options.level:.0%} interval", fontsize=10)
     return figure
 
 
@@ -258,6 +261,12 @@ def _empty(text: str) -> Any:
     figure = _figure(4, 1)
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
+
+
+def _short_numbers() -> Any:
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter(sep="")
 
 
 def _line(i: int) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import FileError
+from ionmorphnet.evaluate.metrics import auc, best_threshold
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.models import softmax
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import SimulatedImages, loader
 from ionmorphnet.training.export import INPUT_SIZE, OPSET, check_parity, export_onnx, openvino_outputs
-from ionmorphnet.training.metrics import auc, best_threshold
 
 PREPROCESSING = "p99-stretch-224"
 MAX_STRUCTURE = 3.0
