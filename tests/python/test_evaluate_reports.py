@@ -162,6 +162,21 @@ def test_a_set_without_negatives_has_no_auc_and_is_left_out_of_the_mean() -> Non
     assert np.isnan(report.estimate("b", "net", "auc").value)
     assert report.estimate("mean of sets", "net", "auc").value == report.estimate("a", "net", "auc").value
     assert "auc" not in set(report.comparisons.query("dataset == 'b'")["metric"])
+    for method in ("net", "random"):
+        assert report.estimate("mean of sets", method, "auc").n == 30
+        assert report.estimate("mean of sets", method, "spearman").n == 70
+
+
+def test_equal_rankings_are_never_below_each_other() -> None:
+    """All grades but one are equal: the figure of the sample is the lowest of all resamples."""
+    each = scored("a", 30)
+    grades = np.full(30, 3.0)
+    grades[0] = 2.5
+    scores = each.scores.assign(net=np.arange(30.0), moran=np.arange(30.0) / 7.0)
+    report = ev.ranking_report([ev.ScoredSet("a", scores, each.kinds, each.labels, grades, each.keys)], options=FAST)
+    row = report.comparisons.query("metric == 'spearman'").iloc[0]
+    assert (row["best_classical"], row["verdict"]) == ("moran", "within")
+    assert row["difference"] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_constant_and_undefined_scores() -> None:

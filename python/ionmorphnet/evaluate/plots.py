@@ -65,7 +65,9 @@ def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: floa
     paths = []
     for dataset, table in report.curves.items():
         paths.append(_save(_score_and_grade(dataset, table), folder, f"grades_{dataset}"))
-        paths.append(_save(_precision_curves(dataset, table, positive_from), folder, f"precision_at_k_{dataset}"))
+        positive = table["structure"] >= positive_from
+        if positive.any() and not positive.all():  # with one kind of image every curve is the same
+            paths.append(_save(_precision_curves(dataset, table, positive_from), folder, f"precision_at_k_{dataset}"))
     for metric in _NAMES:
         if metric in report.metrics:
             paths.append(_save(_figures(report, metric), folder, f"{metric}"))

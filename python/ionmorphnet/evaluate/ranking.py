@@ -25,6 +25,7 @@ POOLED = "mean of sets"
 # Kendall's tau compares all pairs in every resample; above this no interval is made for it.
 _KENDALL_LIMIT = 2000
 _RANDOM_DRAWS = 200
+_ROUNDING = 1e-9
 
 # Figure of each resample for one method's scores: (counts (resamples, units), scores (n,)) -> (resamples,).
 _Figure = Callable[[Float, Float], Float]
@@ -36,7 +37,7 @@ class RankingReport:
 
     Attributes:
         table: One row for each dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws.
-            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined.
+            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined (n tells).
         comparisons: One row for each dataset, metric and model: the best classical statistic there (by its value), its
             interval, the model's value, their paired difference with its interval, and ``verdict``: the model's value
             lies ``below``, ``within`` or ``above`` the interval of that statistic.
@@ -238,11 +239,10 @@ def _report(
             for method in shared:
                 pooled = mean_over_sets([sampled[d, method, metric] for d in datasets])
                 rows.append(_row(POOLED, method, metric, kinds[method], pooled.estimate(options)))
-            with_figure = [values for values in chance[metric] if not np.isnan(values).all()]
-            mean = np.mean(with_figure, axis=0) if with_figure else np.full(1, np.nan)
-            rows.append(
-                _row(POOLED, RANDOM, metric, "baseline", _chance(mean, sum(task.units for task in tasks), options))
-            )
+            used = [i for i in range(len(tasks)) if not np.isnan(chance[metric][i]).all()]
+            mean = np.mean([chance[metric][i] for i in used], axis=0) if used else np.full(1, np.nan)
+            n = sum(tasks[i].units for i in used)
+            rows.append(_row(POOLED, RANDOM, metric, "baseline", _chance(mean, n, options)))
             comparisons += _compare(datasets, metric, {method: kinds[method] for method in shared}, sampled, options)
     return RankingReport(
         pd.DataFrame(rows), pd.DataFrame(comparisons, columns=_COMPARISON), names, options, undefined, curves
@@ -308,9 +308,10 @@ def _compare(
 def _verdict(value: float, limit: Estimate) -> str:
     if np.isnan(limit.low):
         return "no interval"
-    if value < limit.low:
+    # Equal figures of equal rankings may differ in their last bits.
+    if value < limit.low - _ROUNDING:
         return "below"
-    return "above" if value > limit.high else "within"
+    return "above" if value > limit.high + _ROUNDING else "within"
 
 
 def _sample(task: _Task, metric: str, score: Float, options: BootstrapOptions) -> Sampled:
