@@ -1,6 +1,7 @@
 #include "score/chaos.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -45,18 +46,50 @@ IMN_MULTIVERSION void erode(const Byte* __restrict in, const Byte* __restrict me
   }
 }
 
-// For each pixel a neighbour that is at least as high, itself at a regional maximum and at 0. Of equally high pixels
-// only earlier ones are taken, so no circle can arise.
-IMN_MULTIVERSION void point_upwards(const Byte* __restrict closed, std::int32_t begin, std::int32_t end,
-                                    std::int32_t stride, std::int32_t* __restrict parent) {
+// Of one row: where a pixel without a neighbour to its left that is at least as high belongs, and 1 where it has
+// neither such a neighbour nor one above.
+IMN_MULTIVERSION void look_up(const Byte* __restrict v, std::int32_t begin, std::int32_t end, std::int32_t stride,
+                              const std::int32_t* __restrict label, std::int32_t* __restrict left,
+                              std::int32_t* __restrict upper, Byte* __restrict is_end) {
   for (std::int32_t i = begin; i < end; ++i) {
-    const Byte* x = closed + i;
-    std::int32_t up = i;
-    up = x[stride] > x[0] ? i + stride : up;
-    up = x[1] > x[0] ? i + 1 : up;
-    up = x[-stride] >= x[0] ? i - stride : up;
-    up = x[-1] >= x[0] ? i - 1 : up;
-    parent[i] = x[0] != 0 ? up : i;
+    const std::int32_t above = label[i - stride];
+    upper[i - begin] = v[i - stride] >= v[i] ? above : i;
+    left[i - begin] = v[i - 1] >= v[i] ? -1 : 0;
+  }
+  for (std::int32_t i = begin; i < end; ++i) is_end[i] = std::max(v[i - stride], v[i - 1]) < v[i] ? 1 : 0;
+}
+
+// 1 where the edge from i to i + step may be in the forest: between different labels, and not where the edge before it,
+// `along` away, joins the same two labels with no less weight.
+IMN_MULTIVERSION void mark_edges(const Byte* __restrict v, const std::int32_t* __restrict label, std::int32_t begin,
+                                 std::int32_t end, std::int32_t step, std::int32_t along, Byte* __restrict marks) {
+  for (std::int32_t i = begin; i < end; ++i) {
+    const int apart = label[i] != label[i + step] ? 1 : 0;
+    const int known = (label[i] == label[i - along] ? 1 : 0) & (label[i + step] == label[i + step - along] ? 1 : 0);
+    marks[i] = static_cast<Byte>(apart | (known << 1));
+  }
+  for (std::int32_t i = begin; i < end; ++i) {
+    const Byte weight = std::min(v[i], v[i + step]);
+    const Byte before = std::min(v[i - along], v[i + step - along]);
+    const bool useful = weight > before || marks[i] == 1;
+    marks[i] = weight != 0 && (marks[i] & 1) != 0 && useful ? 1 : 0;
+  }
+}
+
+// Calls take(i) for every i in [begin, end) with marks[i] != 0; eight at a time are looked at.
+template <typename Take>
+void for_each_mark(const Byte* marks, std::int32_t begin, std::int32_t end, const Take& take) {
+  std::int32_t i = begin;
+  for (; i + 8 <= end; i += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, marks + i, 8);
+    if (eight == 0) continue;
+    for (std::int32_t k = i; k < i + 8; ++k) {
+      if (marks[k] != 0) take(k);
+    }
+  }
+  for (; i < end; ++i) {
+    if (marks[i] != 0) take(i);
   }
 }
 
@@ -74,7 +107,13 @@ void SpatialChaos::close_levels(const NormalisedImage& image) {
     measured_.assign(n, 0);
     dilated_.assign(n, 255);
     closed_.assign(n, 0);
+    label_.assign(n, 0);
     parent_.assign(n, 0);
+    left_.resize(static_cast<std::size_t>(stride_));
+    upper_.resize(static_cast<std::size_t>(stride_));
+    marks_.assign(n, 0);
+    found_.resize(2 * n);
+    edges_.resize(2 * n);
   }
   for (std::int32_t y = 0; y < image.height; ++y) {
     const std::int64_t from = std::int64_t{y} * image.width;
@@ -89,50 +128,75 @@ void SpatialChaos::close_levels(const NormalisedImage& image) {
   erode(dilated_.data() + first, measured_.data() + first, stride_, count, closed_.data() + first);
 }
 
-std::int32_t SpatialChaos::root(std::int32_t at) {
-  std::int32_t top = at;
-  while (parent_[static_cast<std::size_t>(top)] != top) top = parent_[static_cast<std::size_t>(top)];
-  while (at != top) at = std::exchange(parent_[static_cast<std::size_t>(at)], top);
-  return top;
+std::int32_t SpatialChaos::root(std::int32_t label) {
+  std::int32_t* parent = parent_.data();
+  while (parent[label] != label) {
+    parent[label] = parent[parent[label]];
+    label = parent[label];
+  }
+  return label;
 }
 
-// Makes every pixel's parent the regional maximum that it hangs on; returns the sum of those maxima.
-std::int64_t SpatialChaos::climb() {
-  const std::int32_t first = stride_ + 1;
-  const std::int32_t last = (rows_ - 1) * stride_ - 1;
-  point_upwards(closed_.data(), first, last, stride_, parent_.data());
-  std::int64_t sum = 0;
-  for (std::int32_t i = first; i < last; ++i) {
-    if (root(i) == i) sum += closed_[static_cast<std::size_t>(i)];
+// Hangs every pixel on a neighbour that is at least as high: on the left or the upper one in one go over the image, so
+// that label_ is the pixel where the way ends; from there on the right or the lower one, if it is higher. Returns the
+// sum of the regional maxima, those that hang nowhere. The choices in the long loops are no branches:
+// they cannot be foreseen.
+std::int64_t SpatialChaos::hang_pixels() {
+  const Byte* v = closed_.data();
+  std::int32_t* label = label_.data();
+  Byte* is_end = marks_.data();
+  for (std::int32_t y = 1; y < rows_ - 1; ++y) {
+    const std::int32_t begin = y * stride_ + 1;
+    const std::int32_t end = begin + stride_ - 2;
+    look_up(v, begin, end, stride_, label, left_.data(), upper_.data(), is_end);
+    std::int32_t current = 0;
+    for (std::int32_t i = 0; i < end - begin; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      current = (current & left_[at]) | (upper_[at] & ~left_[at]);
+      label[begin + i] = current;
+    }
   }
+  std::int64_t sum = 0;
+  for_each_mark(is_end, stride_ + 1, (rows_ - 1) * stride_ - 1, [&](std::int32_t i) {
+    const bool right = v[i + 1] > v[i];
+    const bool down = v[i + stride_] > v[i];
+    parent_[static_cast<std::size_t>(i)] = right ? label[i + 1] : (down ? label[i + stride_] : i);
+    sum += right || down ? 0 : v[i];
+  });
   return sum;
 }
 
-void SpatialChaos::collect_edges() {
-  for (auto& edges : edges_) edges.clear();
-  const std::int32_t last = (rows_ - 1) * stride_ - 1;
+// The edges that may be in the forest, in edges_, by weight: those between different labels, and of a row of edges
+// between the same two labels only where they get heavier. Returns where each weight begins.
+std::array<std::size_t, SpatialChaos::kLevels + 1> SpatialChaos::sort_edges() {
   const Byte* v = closed_.data();
-  const std::int32_t* parent = parent_.data();
-  for (std::int32_t i = stride_ + 1; i < last; ++i) {
-    if (v[i] == 0) continue;
-    for (const std::int32_t other : {i + 1, i + stride_}) {
-      if (v[other] == 0 || parent[i] == parent[other]) continue;
-      edges_[std::min(v[i], v[other])].push_back({parent[i], parent[other]});
-    }
+  const std::int32_t* label = label_.data();
+  const std::int32_t first = stride_ + 1;
+  const std::int32_t last = (rows_ - 1) * stride_ - 1;
+  std::array<std::size_t, kLevels + 1> begin{};
+  std::size_t n = 0;
+  for (const auto& [step, along] : {std::pair{1, stride_}, std::pair{stride_, 1}}) {
+    mark_edges(v, label, first, last, step, along, marks_.data());
+    for_each_mark(marks_.data(), first, last, [&, to = step](std::int32_t i) {
+      found_[n++] = {label[i], label[i + to], std::min(v[i], v[i + to])};
+    });
   }
+  for (std::size_t k = 0; k < n; ++k) ++begin[static_cast<std::size_t>(found_[k].weight) + 1];
+  for (std::size_t w = 1; w < begin.size(); ++w) begin[w] += begin[w - 1];
+  auto next = begin;
+  for (std::size_t k = 0; k < n; ++k) edges_[next[static_cast<std::size_t>(found_[k].weight)]++] = found_[k];
+  return begin;
 }
 
 std::int64_t SpatialChaos::count_objects() {
-  std::int64_t objects = climb();
-  collect_edges();
-  for (std::int32_t weight = kLevels - 1; weight > 0; --weight) {
-    for (const Edge& edge : edges_[static_cast<std::size_t>(weight)]) {
-      const std::int32_t a = root(edge.a);
-      const std::int32_t b = root(edge.b);
-      if (a == b) continue;
-      parent_[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
-      objects -= weight;
-    }
+  std::int64_t objects = hang_pixels();
+  const auto begin = sort_edges();
+  for (std::size_t k = begin[kLevels]; k-- > 0;) {
+    const std::int32_t a = root(edges_[k].a);
+    const std::int32_t b = root(edges_[k].b);
+    if (a == b) continue;
+    parent_[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
+    objects -= edges_[k].weight;
   }
   return objects;
 }

@@ -25,20 +25,20 @@ class SpatialChaos {
 
  private:
   struct Edge {
-    std::int32_t a, b;
+    std::int32_t a, b, weight;
   };
 
   void close_levels(const NormalisedImage& image);
   std::int64_t count_objects();
-  std::int64_t climb();
-  void collect_edges();
-  std::int32_t root(std::int32_t at);
+  std::int64_t hang_pixels();
+  std::array<std::size_t, kLevels + 1> sort_edges();
+  std::int32_t root(std::int32_t label);
 
   std::int32_t rows_ = 0;    // with a border of one pixel on each side
   std::int32_t stride_ = 0;  // likewise
-  std::vector<std::uint8_t> levels_, dilated_, closed_, measured_;
-  std::vector<std::int32_t> parent_;
-  std::array<std::vector<Edge>, kLevels> edges_;  // by weight
+  std::vector<std::uint8_t> levels_, dilated_, closed_, measured_, marks_;
+  std::vector<std::int32_t> label_, parent_, left_, upper_;
+  std::vector<Edge> found_, edges_;
 };
 
 }  // namespace imn::score

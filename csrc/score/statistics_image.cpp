@@ -10,6 +10,8 @@
 namespace imn::score {
 namespace {
 
+constexpr std::int64_t kBlock = 1 << 16;  // counted in 32 bits, which makes narrower vector code than 64
+
 IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& source, std::int64_t n,
                                             std::uint8_t* __restrict measured) {
   const float* pixels = source.pixels;
@@ -22,34 +24,40 @@ IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& sourc
     }
   }
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < n; ++i) count += measured[i];
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const std::int64_t end = std::min(begin + kBlock, n);
+    std::int32_t some = 0;
+    for (std::int64_t i = begin; i < end; ++i) some += measured[i];
+    count += some;
+  }
   return count;
 }
 
-struct Range {
-  float lowest;
-  float highest;
-  std::int64_t positive;
+struct Counts {
+  std::int64_t positive = 0;
+  std::int64_t unlike_first = 0;  // measured pixels that differ from the first measured one
 };
 
-IMN_MULTIVERSION Range stretch(const float* __restrict pixels, const std::uint8_t* __restrict measured, std::int64_t n,
-                               float by, float* __restrict values) {
-  std::int32_t positive = 0;
-  float lowest = 1.0F;
-  float highest = 0.0F;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float x = preprocess::normalise(measured[i] != 0 ? pixels[i] : 0.0F, by);
-    values[i] = x;
-    positive += x > 0.0F ? 1 : 0;
+IMN_MULTIVERSION Counts stretch(const float* __restrict pixels, const std::uint8_t* __restrict measured, std::int64_t n,
+                                float by, float first, float* __restrict values) {
+  Counts counts;
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const std::int64_t end = std::min(begin + kBlock, n);
+    std::int32_t positive = 0;
+    std::int32_t unlike_first = 0;
+    // Two loops: in one, the compiler would make branches of the choices.
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float pixel = pixels[i];
+      values[i] = preprocess::normalise(measured[i] != 0 ? pixel : 0.0F, by);
+    }
+    for (std::int64_t i = begin; i < end; ++i) {
+      positive += values[i] > 0.0F ? 1 : 0;
+      unlike_first += (measured[i] != 0 ? 1 : 0) & (values[i] != first ? 1 : 0);
+    }
+    counts.positive += positive;
+    counts.unlike_first += unlike_first;
   }
-  // Separate: minima of floats become vector code only without the branches above. Not measured counts as 1 here.
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float x = values[i];
-    const float low = measured[i] != 0 ? x : 1.0F;
-    lowest = low < lowest ? low : lowest;
-    highest = x > highest ? x : highest;
-  }
-  return {lowest, highest, positive};
+  return counts;
 }
 
 IMN_MULTIVERSION double sum_of(const float* values, std::int64_t n) {
@@ -103,10 +111,12 @@ void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::To
   const preprocess::QuantileRank rank = preprocess::quantile_rank(out.n_measured);
   const preprocess::TopPair pair = preprocess::top_pair(source, n, out.n_measured - rank.below, scratch);
   const float by = preprocess::divisor(preprocess::quantile_between(pair.value, pair.above, rank.weight));
-  const Range range = stretch(source.pixels, out.measured.data(), n, by, out.values.data());
-  out.n_positive = range.positive;
+  const auto first = std::find(out.measured.begin(), out.measured.end(), 1) - out.measured.begin();
+  const Counts counts = stretch(source.pixels, out.measured.data(), n, by,
+                                preprocess::normalise(source.pixels[first], by), out.values.data());
+  out.n_positive = counts.positive;
   // Compared exactly: the rounding of a mean would turn a constant image into a random ratio.
-  out.constant = range.lowest == range.highest;
+  out.constant = counts.unlike_first == 0;
 }
 
 void take_deviations(NormalisedImage& image) {

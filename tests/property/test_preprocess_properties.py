@@ -1,4 +1,4 @@
-"""Properties of the preprocessing and of Moran's I that hold for any image."""
+"""Properties of the preprocessing that hold for any image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 
 from ionmorphnet import _core
 from ionmorphnet.reference import preprocess as reference
-from ionmorphnet.reference import statistics
 
 IDS = st.sampled_from(["p99-stretch-224", "p99-stretch-224-mask"])
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=70)
@@ -60,24 +59,3 @@ def test_intensity_scale_does_not_matter(stack: tuple[np.ndarray, np.ndarray | N
     measured = np.where(True if mask is None else mask, np.minimum(images, scaled), np.float32(0))
     if reference.quantile99(measured) > 1e-5:  # else the smallest divisor takes over
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(
-        _core.morans_i(images, mask, threads=1), _core.morans_i(scaled, mask, threads=1), rtol=1e-5, atol=1e-6
-    )
-
-
-@given(stacks())
-@settings(max_examples=150, deadline=None)
-def test_any_image_has_a_finite_moran(stack: tuple[np.ndarray, np.ndarray | None]) -> None:
-    images, mask = stack
-    got = _core.morans_i(images, mask, threads=1)
-    assert np.isfinite(got).all()
-    np.testing.assert_allclose(got, statistics.morans_i(images, mask), rtol=1e-4, atol=1e-5)
-
-
-@given(stacks(st.floats(0, 1000, width=32)))
-@settings(max_examples=60, deadline=None)
-def test_moran_does_not_see_flips_and_turns(stack: tuple[np.ndarray, np.ndarray | None]) -> None:
-    images, mask = stack
-    expected = _core.morans_i(images, mask, threads=1)
-    turned = _core.morans_i(np.rot90(images, axes=(1, 2)), None if mask is None else np.rot90(mask), threads=1)
-    np.testing.assert_allclose(turned, expected, rtol=1e-4, atol=1e-5)

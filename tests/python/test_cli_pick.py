@@ -233,3 +233,17 @@ def test_a_closed_stderr_is_not_the_fault_of_an_input(
     done = cli("pick", section, two_planes, "-o", tmp_path, *QUICK)
     assert (done.code, done.stderr) == (0, "")
     assert not (tmp_path / "z_z1").exists()  # ends there, as nobody listens any more
+
+
+@pytest.mark.parametrize("scorer", ["blur", "chaos"])
+def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path, tmp_path: Path) -> None:
+    done = cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4, "--features")
+    assert done.code == 0, done
+    assert f"({scorer} f32" in done.stdout
+    picks = np.genfromtxt(tmp_path / "small section" / "peaks.csv", delimiter=",", names=True)
+    assert list(picks.dtype.names)[-4:] == ["moran", "blur", "chaos", "coverage"]
+    assert np.array_equal(picks[scorer], picks["score"])
+    assert cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4).code == 0
+    assert "coverage" not in (tmp_path / "small section" / "peaks.csv").read_text()
+    cli("pick", section, "-o", tmp_path, "--scorer", scorer).is_one_line_error("--top or --min-score")
+    cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error("moran, blur, chaos")
