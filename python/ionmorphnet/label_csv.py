@@ -187,19 +187,10 @@ def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[
     _need(path, header, "label")
     labels = []
     for line, row in rows:
-        where = f"{path}: line {line}"
-        named = row.get("filename", "")
-        if named and dataset_id(named) != expected:
-            report.add("other dataset", f"{where}: '{named}' is not of the dataset '{expected}'")
-            continue
-        mz = _mz(row.get("mz", ""))
-        if mz is None:
-            report.add("no m/z", f"{where}: '{row.get('mz', '')}' is no m/z value")
-            continue
-        label = _class(row.get("label", ""), where, report)
-        structure = _grade(row.get("structure", ""), where, report)
-        if label is not None and structure is not None:
-            labels.append(MzLabel(mz, label, structure, line))
+        try:
+            labels.append(_mz_label(row, line, expected))
+        except _BadRow as bad:
+            report.add(bad.kind, f"{path}: line {line}: {bad}")
     return _merged(path, labels, report), report
 
 
@@ -232,18 +223,10 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
         )
     labels = []
     for line, row in rows:
-        where = f"{path}: line {line}"
-        index = _index(row.get("index", "")) if "index" in header else None
-        key = row.get("key", "")
-        if (index is None and "index" in header) or (index is None and not key):
-            report.add("no index", f"{where}: '{row.get('index', key)}' is no position or name of an image")
-            continue
-        classes = [_class(row.get(name, ""), where, report) for name in columns]
-        structure = _grade(row.get("structure", ""), where, report)
-        known = [label for label in classes if label is not None]
-        if len(known) == len(classes) and structure is not None:
-            probabilities = np.stack([one_hot(label) for label in known]).mean(axis=0).astype(np.float32)
-            labels.append(ImageLabel(index, key, probabilities, structure, line, tuple(known)))
+        try:
+            labels.append(_image_label(row, line, columns, "index" in header))
+        except _BadRow as bad:
+            report.add(bad.kind, f"{path}: line {line}: {bad}")
     return _unrepeated(path, labels, report), report
 
 
@@ -282,40 +265,59 @@ def _listed(header: Iterable[str]) -> str:
     return ", ".join(name for name in header if name)
 
 
-def _mz(text: str) -> float | None:
+class _BadRow(Exception):  # noqa: N818 - caught in this file
+    """A row that cannot be used; the first thing that is wrong with it."""
+
+    def __init__(self, kind: str, cause: str) -> None:
+        super().__init__(cause)
+        self.kind = kind
+
+
+def _mz_label(row: Mapping[str, str], line: int, expected: str) -> MzLabel:
+    named = row.get("filename", "")
+    if named and dataset_id(named) != expected:
+        raise _BadRow("other dataset", f"'{named}' is not of the dataset '{expected}'")
+    mz = row.get("mz", "")
     try:
-        value = parse_number(text)
+        value = parse_number(mz)
     except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise _BadRow("no m/z", f"'{mz}' is no m/z value")
+    return MzLabel(value, _class(row.get("label", "")), _grade(row.get("structure", "")), line)
 
 
-def _index(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+def _image_label(row: Mapping[str, str], line: int, columns: list[str], indexed: bool) -> ImageLabel:
+    key, text = row.get("key", ""), row.get("index", "")
+    if indexed and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise _BadRow("no index", f"'{text}' is no position of an image")
+    if not indexed and not key:
+        raise _BadRow("no index", "no key is given")
+    labels = tuple(_class(row.get(name, "")) for name in columns)
+    probabilities = np.stack([one_hot(label) for label in labels]).mean(axis=0).astype(np.float32)
+    grade = _grade(row.get("structure", ""))
+    return ImageLabel(int(text) if indexed else None, key, probabilities, grade, line, labels)
 
 
-def _class(text: str, where: str, report: LabelReport) -> int | None:
+def _class(text: str) -> int:
     if not text:
-        report.add("no class", f"{where}: no class is given")
-        return None
+        raise _BadRow("no class", "no class is given")
     try:
         return class_index(text)
     except ValueError as error:
-        report.add("unknown class", f"{where}: {error}")
-        return None
+        raise _BadRow("unknown class", str(error)) from None
 
 
-def _grade(text: str, where: str, report: LabelReport) -> float | None:
-    """The grade, NaN where none is given, None where it cannot be meant."""
+def _grade(text: str) -> float:
+    """The grade, NaN where none is given."""
     if not text:
         return math.nan
     try:
         value = parse_number(text)
     except ValueError:
-        value = math.inf
+        value = math.nan
     if not 0.0 <= value <= 3.0:
-        report.add("no grade", f"{where}: '{text}' is no structure grade from 0 to 3")
-        return None
+        raise _BadRow("no grade", f"'{text}' is no structure grade from 0 to 3")
     return value
 
 

@@ -88,7 +88,7 @@ class SimulatedSource:
     """
 
     def __init__(
-        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = (20, 260), dataset: str = SIMULATED
+        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = (20, 500), dataset: str = SIMULATED
     ) -> None:
         """Simulate ``n`` images.
 
@@ -193,6 +193,7 @@ class MixedSource:
         if n < 1 or block < 1 or seed < 0 or any(len(source) == 0 for source in sources):
             raise ArgumentError("n and block must be at least 1, seed at least 0, and no source may be empty")
         self.sources, self.seed, self.block = tuple(sources), seed, block
+        self._on_demand = [source.targets() is None for source in sources]
         self.shares = np.asarray(shares, dtype=np.float64) / float(sum(shares))
         self.blocks = math.ceil(n / block)
         # A golden-ratio sequence meets the shares over every stretch of the order, where independent draws would not.
@@ -223,7 +224,7 @@ class MixedSource:
         source = self.sources[k]
         turn, place = divmod(int(self._rank[block]) * self.block + offset, len(source))
         # Images made on demand are new anyway; keeping their order keeps their scenes together.
-        sample = source[place if source.targets() is None else int(self._order(k, turn)[place])]
+        sample = source[place if self._on_demand[k] else int(self._order(k, turn)[place])]
         if sample.scene < 0:
             return sample
         return replace(sample, scene=sample.scene * len(self.sources) + k)
