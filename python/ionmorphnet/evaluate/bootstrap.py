@@ -103,10 +103,13 @@ class Sampled:
         )
 
     def estimate(self, options: BootstrapOptions) -> Estimate:
-        """The figure with its interval."""
+        """The figure with its interval, which always holds the figure."""
         defined = self.draws[~np.isnan(self.draws)]
         nothing = np.isnan(self.value) or not defined.size
         low, high = (np.nan, np.nan) if nothing else _interval(self.value, defined, self.jackknife, options)
+        if not nothing:
+            # Where nearly all grades are equal, the sample can lie outside of what most of its resamples give.
+            low, high = min(low, self.value), max(high, self.value)
         return Estimate(float(self.value), float(low), float(high), self.n, int(defined.size))
 
 
