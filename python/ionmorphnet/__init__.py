@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ionmorphnet import evaluate as evaluate
     from ionmorphnet import reference as reference
     from ionmorphnet._core import __version__ as __version__
     from ionmorphnet.candidates import CandidateAxis, candidate_axis
@@ -75,6 +76,7 @@ __all__ = [
     "UnavailableError",
     "bundled_models",
     "candidate_axis",
+    "evaluate",
     "export_model",
     "image_statistics",
     "load_model",
@@ -89,7 +91,6 @@ __all__ = [
 # Public names that are settled but not there yet: using one says so, instead of a bare AttributeError.
 _PLANNED = {
     "train": "training from Python",
-    "evaluate": "evaluation (mSCF1 and ranking reports)",
     "tumor": "tumour classification",
     "cohort": "cohort runs",
     "engine": "TensorRT engines",
@@ -101,8 +102,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
         globals()[name] = value
         return value
-    if name == "reference":
-        return importlib.import_module("ionmorphnet.reference")
+    if name in ("evaluate", "reference"):
+        return importlib.import_module(f"ionmorphnet.{name}")
     if name in _PLANNED:
         version = __getattr__("__version__")
         raise AttributeError(f"ionmorphnet.{name}: {_PLANNED[name]} is not in version {version} yet")

@@ -113,6 +113,7 @@ class ImageLabel:
         probabilities: float32 (6,), sum 1; two observers who disagree count half each.
         structure: Grade 0 to 3; NaN where the file does not say.
         line: Line of the file.
+        labels: What each observer says, indices into ``CLASSES``.
     """
 
     index: int | None
@@ -120,6 +121,7 @@ class ImageLabel:
     probabilities: NDArray[np.float32]
     structure: float
     line: int
+    labels: tuple[int, ...]
 
 
 def one_hot(label: int) -> NDArray[np.float32]:
@@ -291,9 +293,10 @@ def _image_label(row: Mapping[str, str], line: int, columns: list[str], indexed:
         raise _BadRow("no index", f"'{text}' is no position of an image")
     if not indexed and not key:
         raise _BadRow("no index", "no key is given")
-    classes = [one_hot(_class(row.get(name, ""))) for name in columns]
-    probabilities = np.stack(classes).mean(axis=0).astype(np.float32)
-    return ImageLabel(int(text) if indexed else None, key, probabilities, _grade(row.get("structure", "")), line)
+    labels = tuple(_class(row.get(name, "")) for name in columns)
+    probabilities = np.stack([one_hot(label) for label in labels]).mean(axis=0).astype(np.float32)
+    grade = _grade(row.get("structure", ""))
+    return ImageLabel(int(text) if indexed else None, key, probabilities, grade, line, labels)
 
 
 def _class(text: str) -> int:

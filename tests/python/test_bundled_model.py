@@ -12,10 +12,10 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import models
+from ionmorphnet.evaluate import auc
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess
 from ionmorphnet.simulation import simulate_ion_image
-from ionmorphnet.training.metrics import auc
 
 FOLDER = Path(models.__file__).parent / "bundled" / models.DEFAULT_MODEL
 

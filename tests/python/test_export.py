@@ -19,6 +19,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
+from ionmorphnet.evaluate.metrics import spearman  # noqa: E402
 from ionmorphnet.training import bundle  # noqa: E402
 from ionmorphnet.training.bundle import class_weights, export_model, scores  # noqa: E402
 from ionmorphnet.training.calibrate import sigmoid  # noqa: E402
@@ -33,7 +34,6 @@ from ionmorphnet.training.export import (  # noqa: E402
     torch_outputs,
 )
 from ionmorphnet.training.held_out import HeldOut, simulated_held_out  # noqa: E402
-from ionmorphnet.training.metrics import spearman  # noqa: E402
 from networks import add_speck, shaken, write_weights  # noqa: E402
 
 FULL = {"in_chans": 2, "extra_outputs": {"structure": 1}, "statistics": 4}

@@ -30,7 +30,6 @@ from ionmorphnet.training.fit import (  # noqa: E402
     make_optimiser,
     save_checkpoint,
 )
-from ionmorphnet.training.metrics import auc, best_threshold  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import click
 
 from ionmorphnet import __version__
 from ionmorphnet.cli.demo import demo
+from ionmorphnet.cli.evaluate import evaluate
 from ionmorphnet.cli.export import export
 from ionmorphnet.cli.images import images
 from ionmorphnet.cli.info import info
@@ -22,7 +23,7 @@ from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("train", "evaluate", "engine", "tumor")
+_PLANNED = ("train", "engine", "tumor")
 
 
 class _PipeClosedError(Exception):
@@ -60,7 +61,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, demo, export):
+for _command in (pick, info, validate, images, simulate, simulate_images, evaluate, export, demo):
     cli.add_command(_command)
 
 

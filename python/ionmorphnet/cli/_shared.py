@@ -19,13 +19,15 @@ from rich.progress import (
 from rich.text import Text
 
 
-class _Console(Console):
+class PipeConsole(Console):
+    """A console that leaves a closed pipe to the command line."""
+
     def on_broken_pipe(self) -> None:
         """Leaves a closed pipe to the command line, where rich would exit with code 1."""
         raise BrokenPipeError
 
 
-stderr = _Console(stderr=True, highlight=False)
+stderr = PipeConsole(stderr=True, highlight=False)
 
 
 @contextlib.contextmanager

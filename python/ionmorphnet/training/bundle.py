@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ionmorphnet.evaluate.metrics import auc, best_threshold, spearman
 from ionmorphnet.labels import CLASSES, STATISTICS
 from ionmorphnet.models import softmax
 from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration, sigmoid
@@ -29,7 +30,6 @@ from ionmorphnet.training.export import (
     torch_outputs,
 )
 from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
-from ionmorphnet.training.metrics import auc, best_threshold, spearman
 from ionmorphnet.training.model_folder import (
     check_replaceable,
     check_size,

@@ -38,13 +38,17 @@ CLASS_STRUCTURE: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class LabelledItem:
-    """What is known about an image without looking at it; attributes as in :class:`~.sources.Sample`."""
+    """What is known about an image without looking at it; attributes as in :class:`~.sources.Sample`.
+
+    ``labels`` holds what each observer says, indices into ``CLASSES``; ``probabilities`` is their mean.
+    """
 
     dataset: str
     key: str
     probabilities: NDArray[np.float32]
     structure: float
     number: int
+    labels: tuple[int, ...]
 
 
 class LabelledImages:
@@ -109,7 +113,7 @@ class LabelledImages:
             raise ArgumentError(f"give a grade from 0 to 3 to each of {', '.join(CLASSES)}")
         values = np.array([grades[name] for name in CLASSES])
         items = [
-            LabelledItem(i.dataset, i.key, i.probabilities, float(i.probabilities @ values), i.number)
+            LabelledItem(i.dataset, i.key, i.probabilities, float(i.probabilities @ values), i.number, i.labels)
             if math.isnan(i.structure)
             else i
             for i in self.items
@@ -189,7 +193,8 @@ def from_npz(
         if np.isinf(image).any() or np.isnan(image).all():
             report.add("no values", f"{where}: image {name} has infinite values or not one measured pixel")
             continue
-        items.append(LabelledItem(dataset or path.stem, name, row.probabilities, row.structure, store.add(image)))
+        number = store.add(image)
+        items.append(LabelledItem(dataset or path.stem, name, row.probabilities, row.structure, number, row.labels))
     return finish("npz", store, items, report, str(csv))
 
 

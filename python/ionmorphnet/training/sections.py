@@ -189,7 +189,8 @@ def _read_pair(
                     )
                     continue
                 number = store.add(image if quantile is None else clip_hotspots(image, quantile))
-                items.append(LabelledItem(pair.dataset, f"{row.mz:.6f}", one_hot(row.label), row.structure, number))
+                soft, labels = one_hot(row.label), (row.label,)
+                items.append(LabelledItem(pair.dataset, f"{row.mz:.6f}", soft, row.structure, number, labels))
     return items
 
 

@@ -1,0 +1,162 @@
+"""The tables of ``ionmorphnet evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+
+from ionmorphnet.cli._shared import PipeConsole
+from ionmorphnet.evaluate import (
+    MSCF1,
+    ClassifierReport,
+    ClassifierResult,
+    Estimate,
+    PickingReport,
+    RankingReport,
+)
+
+# A pipe has no width of its own; tables are not folded there.
+_PIPE_WIDTH = 200
+_SHORT = {"average_precision": "avg. precision", "precision_at_k": "precision at k", "auc": "AUC"}
+
+
+def show(*tables: Table) -> None:
+    """Prints tables on stdout."""
+    console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    for table in tables:
+        console.print(table)
+
+
+def classifier_tables(report: ClassifierReport) -> list[Table]:
+    """Overview, recall of each class, and one confusion matrix for each result."""
+    overview = _table(
+        "Classes", "dataset", "model", "n", "accuracy", "balanced", "by labelling", "labellings agree", "majority"
+    )
+    calibration = _table("Calibration", "dataset", "model", "ECE", "Brier", "NLL")
+    for result in report.results.values():
+        each = " / ".join(f"{value:.3f}" for value in result.labelling_accuracy)
+        overview.add_row(
+            result.dataset,
+            result.model,
+            str(result.n),
+            str(result.accuracy),
+            str(result.balanced_accuracy),
+            each,
+            _number(result.agreement),
+            _number(result.majority),
+        )
+        calibration.add_row(result.dataset, result.model, *map(_number, (result.ece, result.brier, result.nll)))
+    for model, estimate in report.mean_accuracy.items():
+        overview.add_row("mean of sets", model, str(estimate.n), str(estimate), *[""] * 4)
+    results = list(report.results.values())
+    return [overview, _recall(results), calibration, *(_confusion(result) for result in results)]
+
+
+def ranking_tables(report: RankingReport) -> list[Table]:
+    """One table for each dataset, and the models beside the best classical statistic."""
+    tables = []
+    for dataset in report.table["dataset"].unique():
+        rows = report.table[report.table["dataset"] == dataset]
+        table = _table(f"{dataset} (n = {rows['n'].max()})", "method", *(_SHORT.get(m, m) for m in report.metrics))
+        for method in rows["method"].unique():
+            cells = [str(report.estimate(dataset, method, metric)) for metric in report.metrics]
+            table.add_row(method, *cells)
+        tables.append(table)
+    if not report.comparisons.empty:
+        compared = _table(
+            "Models beside the best classical statistic (paired difference)",
+            *("dataset", "metric", "model", "value", "best classical", "its value", "difference", "verdict"),
+        )
+        for row in report.comparisons.to_dict("records"):
+            limit = Estimate(row["classical_value"], row["classical_low"], row["classical_high"], row["n"], 0)
+            gap = Estimate(row["difference"], row["difference_low"], row["difference_high"], row["n"], 0)
+            compared.add_row(
+                row["dataset"],
+                _SHORT.get(row["metric"], row["metric"]),
+                row["model"],
+                _number(row["value"]),
+                row["best_classical"],
+                str(limit),
+                str(gap),
+                row["verdict"],
+            )
+        tables.append(compared)
+    return tables
+
+
+def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) -> list[Table]:
+    """One table for each section, and the mean over them."""
+    tables = []
+    for report in reports:
+        truth = report.truth
+        levels = [f"F1 at {level:g}" for level in truth.thresholds]
+        title = (
+            f"{report.name}: {report.n_bins} channels, true at T = {', '.join(f'{t:g}' for t in truth.thresholds)}: "
+            f"{', '.join(map(str, truth.n_true))} (rule {truth.rule})"
+        )
+        table = _table(title, "method", "k", "mSCF1", "ceiling", *levels)
+        for _, row in report.table.iterrows():
+            f1 = [_number(row[f"f1_{level:g}"]) for level in truth.thresholds]
+            table.add_row(row["method"], str(row["k"]), _number(row["mscf1"]), _number(row["ceiling"]), *f1)
+        tables.append(table)
+    if mean is not None:
+        table = _table(f"Mean over {len(reports)} sections", "method", "mSCF1", "ceiling")
+        for _, row in mean.iterrows():
+            estimate = Estimate(row["mscf1"], row["low"], row["high"], int(row["n"]), 0)
+            table.add_row(row["method"], str(estimate), _number(row["ceiling"]))
+        tables.append(table)
+    return tables
+
+
+def given_picks_table(name: str, results: dict[str, MSCF1]) -> Table:
+    """Lists of picks that were given, judged one by one."""
+    table = _table(
+        f"{name}: given picks", *("picks", "given", "merged", "far", "k", "mSCF1", "ceiling", "F1 (at each T)", "true")
+    )
+    for title, found in results.items():
+        counts = (found.n_picked, found.n_merged, found.n_far, found.k)
+        f1 = " ".join(f"{value:.3f}" for value in found.f1)
+        true = " ".join(map(str, found.n_true))
+        table.add_row(title, *map(str, counts), _number(found.mean), _number(found.mean_ceiling), f1, true)
+    return table
+
+
+def class_table(name: str, found: MSCF1) -> Table:
+    """True bins and recall of each class of the mask."""
+    levels = [f"T = {level:g}" for level in found.thresholds]
+    table = _table(f"{name}: recall by class (true bins)", "class", *levels)
+    for label, counts, recalls in zip(found.classes, found.class_true, found.class_recall, strict=True):
+        table.add_row(str(label), *(f"{_number(r)} ({n})" for r, n in zip(recalls, counts, strict=True)))
+    return table
+
+
+def _recall(results: list[ClassifierResult]) -> Table:
+    titles = [f"{result.dataset}\n{result.model}" for result in results]
+    table = _table("Recall (count)", "class", *titles)
+    for name in results[0].classes.index:
+        rows = [result.classes.loc[name] for result in results]
+        table.add_row(name, *(f"{_number(row['recall'])} ({row['count']:g})" for row in rows))
+    return table
+
+
+def _confusion(result: ClassifierResult) -> Table:
+    title = f"Confusion: {result.dataset}, {result.model} (rows: label)"
+    table = _table(title, "label", *map(str, result.confusion.columns))
+    for name, row in result.confusion.iterrows():
+        table.add_row(str(name), *("." if value == 0 else f"{value:g}" for value in row))
+    return table
+
+
+def _table(title: str, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _number(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"

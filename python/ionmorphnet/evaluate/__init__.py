@@ -1,0 +1,53 @@
+"""Evaluation: class reports, ranking reports against grades or pairs, mSCF1, classical baselines, intervals.
+
+import ionmorphnet as imn
+methods = imn.evaluate.make_methods()
+scored = [imn.evaluate.score_set(s, methods) for s in imn.evaluate.load_sets("section.npz")]
+imn.evaluate.ranking_report(scored).table
+"""
+
+from __future__ import annotations
+
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
+from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
+from ionmorphnet.evaluate.data import EvaluationSet, load_sets
+from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
+from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
+from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
+from ionmorphnet.evaluate.scored import Methods, ScoredSet, make_methods, score_set
+from ionmorphnet.evaluate.section import PickingReport, mean_of_sections, picking_report
+from ionmorphnet.evaluate.section_data import SectionBins, open_bins
+
+__all__ = [
+    "MSCF1",
+    "THRESHOLDS",
+    "BootstrapOptions",
+    "ClassifierReport",
+    "ClassifierResult",
+    "Estimate",
+    "EvaluationSet",
+    "MSCF1Truth",
+    "Methods",
+    "PickingReport",
+    "RankingReport",
+    "ScoredSet",
+    "SectionBins",
+    "auc",
+    "average_precision",
+    "best_threshold",
+    "classifier_report",
+    "judge_classes",
+    "kendall",
+    "load_sets",
+    "make_methods",
+    "mean_of_sections",
+    "mscf1",
+    "mscf1_truth",
+    "open_bins",
+    "pair_report",
+    "picking_report",
+    "precision_at_k",
+    "ranking_report",
+    "score_set",
+    "spearman",
+]

@@ -1,0 +1,168 @@
+"""Labelled ion images for evaluation; files are read by the sources that training uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.paths import PathLike
+from ionmorphnet.training.labelled_images import LabelledImages, from_npz
+from ionmorphnet.training.sections import PPM, from_imzml
+
+Float32 = npt.NDArray[np.float32]
+
+# Values of images scored in one call (256 MB).
+_BLOCK = 64_000_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EvaluationSet:
+    """Ion images of one dataset and what is known of them.
+
+    Attributes:
+        name: Name of the dataset.
+        images: Arrays (H, W) float32, NaN = not measured; sizes may differ.
+        labels: (labellings, n) indices into ``CLASSES``, -1 = none; one row for each independent labelling.
+        structure: (n,) grade 0 to 3 of meaningful structure; NaN = not graded.
+        keys: Name or m/z of each image; their numbers where none are given.
+        notes: What was left out on reading, one line each.
+    """
+
+    name: str
+    images: Sequence[Float32]
+    labels: npt.NDArray[np.int64]
+    structure: npt.NDArray[np.float64]
+    keys: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Converts and checks.
+
+        Raises:
+            ArgumentError: Lengths differ.
+        """
+        n = len(self.images)
+        labels = np.asarray(self.labels, dtype=np.int64)
+        object.__setattr__(
+            self, "labels", labels.reshape(-1, labels.shape[-1]) if labels.size else np.zeros((0, n), int)
+        )
+        object.__setattr__(self, "structure", np.asarray(self.structure, dtype=np.float64))
+        if not self.keys:
+            object.__setattr__(self, "keys", tuple(map(str, range(n))))
+        lengths = {"labels": self.labels.shape[1], "structure": self.structure.size, "keys": len(self.keys)}
+        for what, length in lengths.items():
+            if length != n:
+                raise ArgumentError(f"{self.name}: {n} images but {length} {what}")
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        """Name and what there is."""
+        graded = int(np.isfinite(self.structure).sum())
+        return f"EvaluationSet({self.name!r}, {len(self)} images, {len(self.labels)} labellings, {graded} graded)"
+
+    def stacks(self) -> Iterator[tuple[npt.NDArray[np.intp], Float32]]:
+        """Neighbouring images of equal size together, a bounded number at a time: (positions, (n, H, W)).
+
+        Raises:
+            ArgumentError: An image is not (H, W).
+        """
+        held: list[Float32] = []
+        for i, image in enumerate(self.images):
+            if image.ndim != 2 or 0 in image.shape:
+                raise ArgumentError(f"{self.name}: image {i} must have shape (H, W), not {image.shape}")
+            if held and (image.shape != held[0].shape or (len(held) + 1) * image.size > _BLOCK):
+                yield np.arange(i - len(held), i), np.stack(held)
+                held = []
+            held.append(np.asarray(image, dtype=np.float32))
+        if held:
+            yield np.arange(len(self) - len(held), len(self)), np.stack(held)
+
+
+def load_sets(
+    path: PathLike, labels: PathLike | None = None, *, ppm: float = PPM, name: str | None = None
+) -> list[EvaluationSet]:
+    """Reads labelled images, one set for each dataset.
+
+    Sections are read without clipping hot spots: that is how they are scored when picked.
+
+    Args:
+        path: NPZ of images, an imzML section, or a folder of imzML sections; see
+            :func:`~ionmorphnet.training.labelled_images.from_npz` and
+            :func:`~ionmorphnet.training.sections.from_imzml`.
+        labels: The label CSV, or a folder of them. None: for ``X.npz`` the file ``X_labels.csv``; for ``X.imzML`` the
+            first that exists of ``X.csv``, ``X_labels.csv`` and ``X_truth.csv`` (which ``ionmorphnet simulate``
+            writes); for a folder the same folder.
+        ppm: imzML: half width of the window around each labelled m/z.
+        name: Name of the set, where there is one dataset; None: the dataset's id.
+
+    Returns:
+        The images that are labelled, by dataset; what could not be used is listed in ``notes``.
+
+    Raises:
+        FileError: A file is missing or not understood, or nothing in it can be used.
+        ArgumentError: ``ppm`` is out of range, or one name is given for several datasets.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"{path}: no such file or folder")
+    if path.is_dir() or path.suffix.casefold() == ".imzml":
+        source = from_imzml(path, _labels_of(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
+    else:
+        source = from_npz(path, labels)
+    notes = tuple(source.report.lines()[1:])
+    ids = source.dataset_ids
+    if name is not None and len(ids) > 1:
+        raise ArgumentError(f"{path}: holds {len(ids)} datasets, one name does not do")
+    return [_from_source(source, each, name or each, notes if each == ids[0] else ()) for each in ids]
+
+
+def _labels_of(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    candidates = [path.with_name(path.stem + suffix) for suffix in (".csv", "_labels.csv", "_truth.csv")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileError(f"{path}: no labels given, and none found beside it ({', '.join(c.name for c in candidates)})")
+
+
+def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[str, ...]) -> EvaluationSet:
+    where = [i for i, item in enumerate(source.items) if item.dataset == dataset]
+    items = [source.items[i] for i in where]
+    rows = max(len(item.labels) for item in items)
+    return EvaluationSet(
+        name=name,
+        images=_Stored(source, where),
+        labels=np.array([item.labels + (-1,) * (rows - len(item.labels)) for item in items], dtype=np.int64).T,
+        structure=np.array([item.structure for item in items]),
+        keys=tuple(item.key for item in items),
+        notes=notes,
+    )
+
+
+class _Stored(Sequence[Float32]):
+    """Images that may lie on disk, read when asked for."""
+
+    def __init__(self, source: LabelledImages, where: list[int]) -> None:
+        self._source, self._where = source, where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    @overload
+    def __getitem__(self, index: int) -> Float32: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Float32]: ...
+    def __getitem__(self, index: int | slice) -> Float32 | list[Float32]:
+        if isinstance(index, slice):
+            return [self._source[i].image for i in self._where[index]]
+        return self._source[self._where[index]].image

@@ -1,0 +1,213 @@
+"""Figures of a ranking, each for many resamples of the images at once; numpy only.
+
+A resample is a row of counts: how often each image was drawn. The figure of the sample itself is the row of ones, so
+that a figure and its bootstrap interval come from one piece of code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.errors import ArgumentError
+
+Float = npt.NDArray[np.float64]
+
+# Kendall's tau compares every pair of images, in blocks of about this many.
+_BLOCK = 4_000_000
+
+
+def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank.
+
+    Args:
+        a: (n,) numbers; NaN counts as the lowest value.
+        b: (n,) numbers.
+
+    Returns:
+        -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
+    """
+    x, y = _pair(a, b)
+    return float(spearman_of(_once(x), x, y)[0])
+
+
+def kendall(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Kendall's tau-b, which corrects for ties.
+
+    Args:
+        a: (n,) numbers; NaN counts as the lowest value.
+        b: (n,) numbers.
+
+    Returns:
+        -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
+    """
+    x, y = _pair(a, b)
+    return float(kendall_of(_once(x), x, y)[0])
+
+
+def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
+    """Area under the ROC curve, ties counted half.
+
+    Args:
+        positive: (n,) bool.
+        score: (n,) numbers; NaN counts as the lowest value.
+
+    Returns:
+        0 to 1; NaN where one kind is missing.
+    """
+    x, y = _pair(score, np.asarray(positive, dtype=bool))
+    return float(auc_of(_once(x), x, y > 0)[0])
+
+
+def average_precision(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
+    """Mean of the precision over the recall, equal scores taken together (no interpolation).
+
+    Args:
+        positive: (n,) bool.
+        score: (n,) numbers; NaN counts as the lowest value.
+
+    Returns:
+        0 to 1; NaN without a positive.
+    """
+    x, y = _pair(score, np.asarray(positive, dtype=bool))
+    return float(average_precision_of(_once(x), x, y > 0)[0])
+
+
+def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> float:
+    """Share of positives among the k best, equal scores at the cut counted in proportion.
+
+    Args:
+        positive: (n,) bool.
+        score: (n,) numbers; NaN counts as the lowest value.
+        k: At least 1; more than n is n.
+
+    Returns:
+        0 to 1; NaN where n = 0.
+
+    Raises:
+        ArgumentError: k is not positive.
+    """
+    if k < 1:
+        raise ArgumentError(f"k must be at least 1, not {k}")
+    x, y = _pair(score, np.asarray(positive, dtype=bool))
+    return float(precision_at_k_of(_once(x), x, y > 0, np.array([float(k)]))[0])
+
+
+def best_threshold(positive: npt.NDArray[np.bool_], score: Float) -> tuple[float, float]:
+    """Threshold with the largest balanced accuracy, and that accuracy.
+
+    Thresholds lie on a grid of hundredths; where several are best, the middle one of them is returned.
+    """
+    grid = np.arange(1, 100) / 100.0
+    kept = score[None, :] >= grid[:, None]
+    accuracy = 0.5 * (kept[:, positive].mean(axis=1) + (~kept[:, ~positive]).mean(axis=1))
+    best = np.flatnonzero(accuracy >= accuracy.max() - 1e-12)
+    chosen = best[len(best) // 2]
+    return float(grid[chosen]), float(accuracy[chosen])
+
+
+def midranks(counts: Float, values: Float) -> Float:
+    """Rank from 1 of each value within each resample, ties at their mean rank.
+
+    Args:
+        counts: (resamples, n), how often each value was drawn.
+        values: (n,).
+
+    Returns:
+        (resamples, n); what was not drawn gets the rank it would lie next to.
+    """
+    groups, size = _groups(counts, values)
+    below = np.cumsum(size, axis=1) - size
+    ranks: Float = (below + (size + 1.0) / 2.0)[:, groups]
+    return ranks
+
+
+def spearman_of(counts: Float, a: Float, b: Float) -> Float:
+    """:func:`spearman` of each resample; counts (resamples, n) -> (resamples,)."""
+    x, y = midranks(counts, a), midranks(counts, b)
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
+    x -= (counts * x).sum(axis=1, keepdims=True) / total
+    y -= (counts * y).sum(axis=1, keepdims=True) / total
+    xx, yy, xy = ((counts * p * q).sum(axis=1) for p, q in ((x, x), (y, y), (x, y)))
+    return _ratio(xy, np.sqrt(xx * yy))
+
+
+def kendall_of(counts: Float, a: Float, b: Float) -> Float:
+    """:func:`kendall` of each resample; counts (resamples, n) -> (resamples,). Work grows with n squared."""
+    agree, untied_a, untied_b = (np.zeros(len(counts)) for _ in range(3))
+    step = max(1, _BLOCK // max(len(a), 1))
+    for first in range(0, len(a), step):
+        part = slice(first, first + step)
+        # Comparisons, not differences: scores may be infinite.
+        sign_a = _sign(a[part, None], a[None, :])
+        sign_b = _sign(b[part, None], b[None, :])
+        for sums, signs in ((agree, sign_a * sign_b), (untied_a, sign_a**2), (untied_b, sign_b**2)):
+            sums += ((counts @ signs.T) * counts[:, part]).sum(axis=1)
+    return _ratio(agree, np.sqrt(untied_a * untied_b))
+
+
+def auc_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_]) -> Float:
+    """:func:`auc` of each resample; counts (resamples, n) -> (resamples,)."""
+    drawn = counts * positive
+    n_positive = drawn.sum(axis=1)
+    n_negative = counts.sum(axis=1) - n_positive
+    wins = (drawn * midranks(counts, score)).sum(axis=1) - n_positive * (n_positive + 1.0) / 2.0
+    return _ratio(wins, n_positive * n_negative)
+
+
+def average_precision_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_]) -> Float:
+    """:func:`average_precision` of each resample; counts (resamples, n) -> (resamples,)."""
+    size = _groups(counts, -score)[1]
+    hits = _groups(counts * positive, -score)[1]
+    precision = _ratio(np.cumsum(hits, axis=1), np.cumsum(size, axis=1))
+    return _ratio((hits * np.nan_to_num(precision)).sum(axis=1), hits.sum(axis=1))
+
+
+def precision_at_k_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_], k: Float) -> Float:
+    """:func:`precision_at_k` of each resample with a k of its own, k (resamples,) -> (resamples,)."""
+    size = _groups(counts, -score)[1]
+    hits = _groups(counts * positive, -score)[1]
+    before = np.cumsum(size, axis=1) - size
+    k = np.minimum(k, counts.sum(axis=1))
+    taken = np.clip(k[:, None] - before, 0.0, size)
+    return _ratio((hits * np.nan_to_num(_ratio(taken, size))).sum(axis=1), k)
+
+
+def rankable(score: npt.ArrayLike) -> Float:
+    """Scores as float64 (n,), NaN as -inf: an image without a score ranks last."""
+    values = np.array(score, dtype=np.float64)
+    values[np.isnan(values)] = -np.inf
+    return values
+
+
+def _groups(counts: Float, values: Float) -> tuple[npt.NDArray[np.intp], Float]:
+    """Index of each value among the distinct ones, ascending, and how often each of those was drawn."""
+    distinct, index = np.unique(values, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    if not distinct.size:
+        return index, np.zeros((len(counts), 0))
+    first = np.searchsorted(index[order], np.arange(distinct.size))
+    return index, np.add.reduceat(counts[:, order], first, axis=1)
+
+
+def _sign(a: Float, b: Float) -> Float:
+    sign: Float = (a > b).astype(np.float64) - (a < b)
+    return sign
+
+
+def _ratio(a: Float, b: Float) -> Float:
+    result: Float = np.divide(a, b, out=np.full(np.shape(b), np.nan), where=b > 0)
+    return result
+
+
+def _once(values: Float) -> Float:
+    return np.ones((1, values.size))
+
+
+def _pair(a: npt.ArrayLike, b: Any) -> tuple[Float, Float]:
+    x, y = rankable(a), rankable(b)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ArgumentError(f"two lists of equal length are needed, not shapes {x.shape} and {y.shape}")
+    return x, y

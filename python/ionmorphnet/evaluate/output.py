@@ -1,0 +1,38 @@
+"""Reports as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.paths import PathLike
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON knows: numpy numbers and arrays become Python's, what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_json(path: PathLike, document: dict[str, Any]) -> None:
+    """Writes a document with :func:`plain` values.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(plain(document), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,367 @@
+"""Does a score rank images by their structure? Against grades or against pairs that people ordered."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.evaluate import metrics
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
+from ionmorphnet.evaluate.scored import RANDOM, ScoredSet
+
+Float = npt.NDArray[np.float64]
+
+POSITIVE_FROM = 1.5
+GRADE_METRICS = ("spearman", "kendall", "auc", "average_precision", "precision_at_k")
+PAIR_METRICS = ("agreement",)
+POOLED = "mean of sets"
+# Kendall's tau compares all pairs in every resample; above this no interval is made for it.
+_KENDALL_LIMIT = 2000
+_RANDOM_DRAWS = 200
+_ROUNDING = 1e-9
+
+# Figure of each resample for one method's scores: (counts (resamples, units), scores (n,)) -> (resamples,).
+_Figure = Callable[[Float, Float], Float]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RankingReport:
+    """How well each method ranks.
+
+    Attributes:
+        table: One row for each dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws.
+            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined (n tells).
+        comparisons: One row for each dataset, metric and model: the best classical statistic there (by its value), its
+            interval, the model's value, their paired difference with its interval, and ``verdict``: the model's value
+            lies ``below``, ``within`` or ``above`` the interval of that statistic.
+        metrics: Names of the metrics.
+        options: How the intervals were made.
+        undefined: Scores that were not defined (NaN, ranked last), by (dataset, method).
+        curves: For plots: for each dataset and method the scores, with the grades under ``structure``.
+    """
+
+    table: pd.DataFrame
+    comparisons: pd.DataFrame
+    metrics: tuple[str, ...]
+    options: BootstrapOptions
+    undefined: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    curves: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """What is in it."""
+        return f"RankingReport({', '.join(self.table['dataset'].unique())}; {', '.join(self.metrics)})"
+
+    def estimate(self, dataset: str, method: str, metric: str) -> Estimate:
+        """One figure.
+
+        Raises:
+            ArgumentError: There is no such figure.
+        """
+        table = self.table
+        rows = table[(table["dataset"] == dataset) & (table["method"] == method) & (table["metric"] == metric)]
+        if rows.empty:
+            raise ArgumentError(f"no figure {metric} of {method} on {dataset}")
+        row = rows.iloc[0]
+        return Estimate(row["value"], row["low"], row["high"], int(row["n"]), int(row["draws"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "figures": self.table.to_dict("records"),
+            "comparisons": self.comparisons.to_dict("records"),
+            "undefined_scores": [
+                {"dataset": dataset, "method": method, "count": count}
+                for (dataset, method), count in self.undefined.items()
+            ],
+            "bootstrap": {
+                "draws": self.options.draws,
+                "level": self.options.level,
+                "seed": self.options.seed,
+                "interval": self.options.kind,
+            },
+        }
+
+
+def ranking_report(
+    sets: Sequence[ScoredSet],
+    *,
+    positive_from: float = POSITIVE_FROM,
+    k: int | None = None,
+    options: BootstrapOptions | None = None,
+) -> RankingReport:
+    """Compares scores with grades of structure.
+
+    Metrics: Spearman's rho and Kendall's tau-b of score and grade; AUC, average precision and precision at k of the
+    images graded at least ``positive_from``. A figure that is not defined (constant score, one kind of image only) is
+    NaN. Equal scores never help: ranks are averaged, ties count half or in proportion. The row ``random`` is the mean
+    over 200 seeded random rankings, its interval the middle of them.
+
+    Args:
+        sets: Scored datasets with grades; images without one are left out.
+        positive_from: Grade from which an image counts as structured.
+        k: For precision at k; None: the number of positives.
+        options: Intervals; default 2,000 resamples of the images, percentiles, 95 %.
+
+    Raises:
+        ArgumentError: No set, no grade in a set, sets of equal name, or k < 1.
+    """
+    if k is not None and k < 1:
+        raise ArgumentError(f"k must be at least 1, not {k}")
+    tasks = []
+    curves = {}
+    for each in _checked(sets):
+        graded = np.isfinite(each.structure)
+        if not graded.any():
+            raise ArgumentError(f"{each.name}: no image has a grade of structure")
+        grades = each.structure[graded]
+        scores = each.scores.loc[graded].reset_index(drop=True)
+        curves[each.name] = scores.assign(structure=grades)
+        tasks.append(_Task(each.name, len(grades), scores, dict(each.kinds), _grade_figures(grades, positive_from, k)))
+    return _report(tasks, GRADE_METRICS, options or BootstrapOptions(), curves)
+
+
+def pair_report(
+    sets: Sequence[ScoredSet],
+    pairs: Mapping[str, npt.ArrayLike],
+    *,
+    options: BootstrapOptions | None = None,
+) -> RankingReport:
+    """Compares scores with pairs of images that people ordered.
+
+    Metric: agreement, the share of the pairs in which the better image has the higher score; equal scores count half.
+
+    Args:
+        sets: Scored datasets.
+        pairs: For each dataset's name (n, 2) positions: better, worse. Datasets without pairs are left out.
+        options: Intervals; here the pairs are resampled.
+
+    Raises:
+        ArgumentError: Positions that do not exist, an unknown dataset, or no pair at all.
+    """
+    by_name = {each.name: each for each in _checked(sets)}
+    unknown = set(pairs) - set(by_name)
+    if unknown:
+        raise ArgumentError(f"pairs of unknown datasets: {', '.join(sorted(unknown))}")
+    tasks = []
+    for name, given in pairs.items():
+        table = np.asarray(given)
+        n = len(by_name[name])
+        if table.size == 0:
+            continue
+        if table.ndim != 2 or table.shape[1] != 2 or table.dtype.kind not in "iu":
+            raise ArgumentError(f"{name}: pairs must be whole numbers of shape (n, 2), not {table.shape} {table.dtype}")
+        if (table < 0).any() or (table >= n).any() or (table[:, 0] == table[:, 1]).any():
+            raise ArgumentError(f"{name}: pairs must name two different images from 0 to {n - 1}")
+        each = by_name[name]
+        tasks.append(_Task(name, len(table), each.scores, dict(each.kinds), {"agreement": _agreement(table)}))
+    if not tasks:
+        raise ArgumentError("no pairs to compare with")
+    return _report(tasks, PAIR_METRICS, options or BootstrapOptions(), {})
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One dataset: what is resampled, and the figures of a method's scores."""
+
+    name: str
+    units: int
+    scores: pd.DataFrame
+    kinds: dict[str, Any]
+    figures: dict[str, _Figure]
+
+
+def _grade_figures(grades: Float, positive_from: float, k: int | None) -> dict[str, _Figure]:
+    positive = grades >= positive_from
+
+    def precision(counts: Float, score: Float) -> Float:
+        cut = counts[:, positive].sum(axis=1) if k is None else np.full(len(counts), float(k))
+        return metrics.precision_at_k_of(counts, score, positive, cut)
+
+    return {
+        "spearman": lambda counts, score: metrics.spearman_of(counts, score, grades),
+        "kendall": lambda counts, score: metrics.kendall_of(counts, score, grades),
+        "auc": lambda counts, score: metrics.auc_of(counts, score, positive),
+        "average_precision": lambda counts, score: metrics.average_precision_of(counts, score, positive),
+        "precision_at_k": precision,
+    }
+
+
+def _agreement(pairs: npt.NDArray[Any]) -> _Figure:
+    def figure(counts: Float, score: Float) -> Float:
+        better, worse = score[pairs[:, 0]], score[pairs[:, 1]]
+        won = (better > worse) + 0.5 * (better == worse)
+        result: Float = (counts * won).sum(axis=1) / counts.sum(axis=1)
+        return result
+
+    return figure
+
+
+def _report(
+    tasks: list[_Task], names: tuple[str, ...], options: BootstrapOptions, curves: dict[str, pd.DataFrame]
+) -> RankingReport:
+    sampled: dict[tuple[str, str, str], Sampled] = {}
+    kinds: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    undefined = {}
+    chance: dict[str, list[Float]] = {name: [] for name in names}
+    for task in tasks:
+        kinds |= task.kinds
+        for method in task.scores.columns:
+            score = metrics.rankable(task.scores[method])
+            if missing := int(task.scores[method].isna().sum()):
+                undefined[task.name, method] = missing
+            for metric in names:
+                sampled[task.name, method, metric] = _sample(task, metric, score, options)
+        drawn = _random_figures(task, names, options)
+        for metric in names:
+            chance[metric].append(drawn[metric])
+    datasets = [task.name for task in tasks]
+    for key, value in list(sampled.items()):
+        rows.append(_row(*key, kinds[key[1]], value.estimate(options)))
+    for i, task in enumerate(tasks):
+        rows += [
+            _row(task.name, RANDOM, metric, "baseline", _chance(chance[metric][i], task.units, options))
+            for metric in names
+        ]
+    comparisons = [
+        row for dataset in datasets for metric in names for row in _compare([dataset], metric, kinds, sampled, options)
+    ]
+    if len(tasks) > 1:
+        shared = [m for m in kinds if all(m in task.scores.columns for task in tasks)]
+        for metric in names:
+            for method in shared:
+                pooled = mean_over_sets([sampled[d, method, metric] for d in datasets])
+                rows.append(_row(POOLED, method, metric, kinds[method], pooled.estimate(options)))
+            used = [i for i in range(len(tasks)) if not np.isnan(chance[metric][i]).all()]
+            mean = np.mean([chance[metric][i] for i in used], axis=0) if used else np.full(1, np.nan)
+            n = sum(tasks[i].units for i in used)
+            rows.append(_row(POOLED, RANDOM, metric, "baseline", _chance(mean, n, options)))
+            comparisons += _compare(datasets, metric, {method: kinds[method] for method in shared}, sampled, options)
+    return RankingReport(
+        pd.DataFrame(rows), pd.DataFrame(comparisons, columns=_COMPARISON), names, options, undefined, curves
+    )
+
+
+_COMPARISON = [
+    *("dataset", "metric", "model", "value", "best_classical"),
+    *("classical_value", "classical_low", "classical_high"),
+    *("difference", "difference_low", "difference_high", "n", "verdict"),
+]
+
+
+def _compare(
+    datasets: list[str],
+    metric: str,
+    kinds: Mapping[str, Any],
+    sampled: Mapping[tuple[str, str, str], Sampled],
+    options: BootstrapOptions,
+) -> list[dict[str, Any]]:
+    """Each model beside the best classical statistic; nothing where one of the two has no figure."""
+
+    def parts_of(method: str) -> list[Sampled]:
+        return [sampled[dataset, method, metric] for dataset in datasets if (dataset, method, metric) in sampled]
+
+    def pooled(method: str) -> Sampled:
+        return mean_over_sets(parts_of(method))
+
+    classical = {method: pooled(method) for method, kind in kinds.items() if kind == "classical"}
+    defined = {method: value for method, value in classical.items() if not np.isnan(value.value)}
+    if not defined:
+        return []
+    best = max(defined, key=lambda method: defined[method].value)
+    limit = defined[best].estimate(options)
+    rows = []
+    for model in (method for method, kind in kinds.items() if kind == "model"):
+        value = pooled(model)
+        if np.isnan(value.value):
+            continue
+        pairs = zip(parts_of(model), parts_of(best), strict=True)
+        differences = [a.minus(b) for a, b in pairs]
+        gap = mean_over_sets(differences).estimate(options)
+        rows.append(
+            {
+                "dataset": datasets[0] if len(datasets) == 1 else POOLED,
+                "metric": metric,
+                "model": model,
+                "value": value.value,
+                "best_classical": best,
+                "classical_value": limit.value,
+                "classical_low": limit.low,
+                "classical_high": limit.high,
+                "difference": gap.value,
+                "difference_low": gap.low,
+                "difference_high": gap.high,
+                "n": value.n,
+                "verdict": _verdict(value.value, limit),
+            }
+        )
+    return rows
+
+
+def _verdict(value: float, limit: Estimate) -> str:
+    if np.isnan(limit.low):
+        return "no interval"
+    # Equal figures of equal rankings may differ in their last bits.
+    if value < limit.low - _ROUNDING:
+        return "below"
+    return "above" if value > limit.high + _ROUNDING else "within"
+
+
+def _sample(task: _Task, metric: str, score: Float, options: BootstrapOptions) -> Sampled:
+    figure = task.figures[metric]
+    if metric == "kendall" and task.units > _KENDALL_LIMIT:
+        options = BootstrapOptions(0, options.level, options.seed)
+    return resample(lambda counts: figure(counts, score), task.units, options, stream=task.name)
+
+
+def _random_figures(task: _Task, names: tuple[str, ...], options: BootstrapOptions) -> dict[str, Float]:
+    rng = np.random.default_rng([options.seed, task.units, zlib.crc32(task.name.encode()), 1])
+    scores = rng.random((_RANDOM_DRAWS, len(task.scores)))
+    once = np.ones((1, task.units))
+    # Of a large set every ranking costs n squared comparisons, and chance is known to be 0.
+    skipped = {"kendall"} if task.units > _KENDALL_LIMIT else set()
+    return {
+        name: np.full(_RANDOM_DRAWS, np.nan)
+        if name in skipped
+        else np.array([task.figures[name](once, score)[0] for score in scores])
+        for name in names
+    }
+
+
+def _chance(values: Float, n: int, options: BootstrapOptions) -> Estimate:
+    defined = values[~np.isnan(values)]
+    if not defined.size:
+        return Estimate(np.nan, np.nan, np.nan, n, 0)
+    low, high = np.quantile(defined, [(1 - options.level) / 2, (1 + options.level) / 2])
+    return Estimate(float(defined.mean()), float(low), float(high), n, int(defined.size))
+
+
+def _row(dataset: str, method: str, metric: str, kind: str, estimate: Estimate) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "method": method,
+        "kind": kind,
+        "metric": metric,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "draws": estimate.draws,
+    }
+
+
+def _checked(sets: Sequence[ScoredSet]) -> Sequence[ScoredSet]:
+    names = [each.name for each in sets]
+    if not names:
+        raise ArgumentError("no dataset to evaluate")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated or POOLED in names:
+        raise ArgumentError(f"datasets need names of their own: {', '.join(sorted(repeated) or [POOLED])}")
+    return sets

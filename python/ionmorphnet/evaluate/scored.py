@@ -1,0 +1,214 @@
+"""Every method's score of every image: models, classical statistics, total intensity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.evaluate.data import EvaluationSet
+from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models import Model
+from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
+from ionmorphnet.scoring import score_images
+
+Kind = Literal["model", "classical", "baseline"]
+Progress = Callable[[int, int], None]
+
+INTENSITY = "intensity"
+RANDOM = "random"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredSet:
+    """One dataset with the scores of every method.
+
+    Attributes:
+        name: Name of the dataset.
+        scores: (n, methods), one column for each method; higher = more structure. NaN ranks last.
+        kinds: What each method is: ``model``, ``classical`` (a statistic that needs no model) or ``baseline``.
+        labels: (labellings, n) indices into ``CLASSES``, -1 = none.
+        structure: (n,) grade 0 to 3; NaN = not graded.
+        keys: Name of each image.
+        predictions: For each model with classes the frame of :func:`ionmorphnet.score_images`.
+    """
+
+    name: str
+    scores: pd.DataFrame
+    kinds: Mapping[str, Kind]
+    labels: npt.NDArray[np.int64]
+    structure: npt.NDArray[np.float64]
+    keys: tuple[str, ...]
+    predictions: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks.
+
+        Raises:
+            ArgumentError: Lengths differ, or a method is of no known kind.
+        """
+        n = len(self.scores)
+        if len(self.structure) != n or self.labels.shape[1:] != (n,) or len(self.keys) != n:
+            raise ArgumentError(f"{self.name}: {n} rows of scores, but other numbers of labels, grades or keys")
+        unknown = [column for column in self.scores.columns if column not in self.kinds]
+        if unknown:
+            raise ArgumentError(f"{self.name}: no kind is given for {', '.join(unknown)}")
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        """Name, size, methods."""
+        return f"ScoredSet({self.name!r}, {len(self)} images, {', '.join(self.scores.columns)})"
+
+    def methods(self, kind: Kind) -> list[str]:
+        """Names of the methods of one kind."""
+        return [str(name) for name in self.scores.columns if self.kinds[str(name)] == kind]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What is compared.
+
+    Attributes:
+        scorers: Ready scorers by name.
+        baselines: Whether the classical statistics and total intensity join.
+        threads: CPU threads; 0: all.
+    """
+
+    scorers: Mapping[str, Scorer]
+    baselines: bool = True
+    threads: int = 0
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Kind of each method, in the order of the tables."""
+        kinds: dict[str, Kind] = {
+            name: "classical" if scorer.model is None else "model" for name, scorer in self.scorers.items()
+        }
+        if self.baselines:
+            kinds |= dict.fromkeys(STATISTICS, "classical")
+            kinds[INTENSITY] = "baseline"
+        return kinds
+
+
+def make_methods(
+    models: Sequence[str | Path | Model | None] = (None,),
+    scorers: Mapping[str, Scorer | ScorerCallable] | Sequence[str] = (),
+    *,
+    baselines: bool = True,
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int = 0,
+) -> Methods:
+    """Starts everything that is to be compared.
+
+    Args:
+        models: Bundled names, model folders or loaded models; None in the list: the default model.
+        scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by the name that tables show.
+        baselines: Add the classical statistics and total intensity.
+        precision: ``"auto"``, ``"f32"`` or ``"bf16"``, for the models.
+        device: Where the models run.
+        threads: CPU threads; 0: all.
+
+    Raises:
+        ArgumentError: Unknown names, or nothing to compare.
+        FileError: A model cannot be used.
+        UnavailableError: A scorer is not there.
+    """
+    named: dict[str, Scorer] = {}
+
+    def add(name: str, scorer: Scorer) -> None:
+        # Statistics come with the baselines already.
+        if baselines and scorer.model is None and scorer.name in STATISTICS:
+            return
+        unique = (
+            name if name not in named else next(f"{name} ({i})" for i in range(2, 999) if f"{name} ({i})" not in named)
+        )
+        named[unique] = scorer
+
+    for model in models:
+        ready = make_scorer(model=model, precision=precision, device=device, threads=threads)
+        assert ready.model is not None
+        add(ready.model.name, ready)
+    if isinstance(scorers, Mapping):
+        for name, given in scorers.items():
+            add(name, make_scorer(scorer=given))
+    else:
+        for text in scorers:
+            ready = make_scorer(scorer=text, device=device, threads=threads)
+            add(text if ready.model is None else f"{ready.model.name} ({text})", ready)
+    if not named and not baselines:
+        raise ArgumentError("nothing to evaluate: give a model or a scorer, or leave the baselines in")
+    return Methods(named, baselines, threads)
+
+
+def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:
+    """Scores every image by every method.
+
+    Args:
+        images: The images.
+        methods: See :func:`make_methods`.
+        progress: Called as progress(done, total) in images times methods that run a network.
+
+    Returns:
+        The scores; the pixels are not kept.
+    """
+    n, kinds = len(images), methods.kinds
+    scores = pd.DataFrame(np.nan, index=range(n), columns=list(kinds), dtype=np.float64)
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in methods.scorers}
+    done, total = 0, n * max(len(methods.scorers), 1)
+    for where, stack in images.stacks():
+        base = done
+
+        def advance(part: int, _: int, base: int = base) -> None:
+            if progress is not None:
+                progress(base + part, total)
+
+        block, predicted = score_stack(stack, methods, progress=advance)
+        scores.loc[where, list(kinds)] = block.to_numpy()
+        for name, frame in predicted.items():
+            frames[name].append(frame.set_index(where))
+        done += len(where) * max(len(methods.scorers), 1)
+    predictions = {name: pd.concat(parts).sort_index() for name, parts in frames.items() if parts}
+    return ScoredSet(images.name, scores, kinds, images.labels, images.structure, images.keys, predictions)
+
+
+def score_stack(
+    stack: npt.NDArray[np.float32], methods: Methods, *, progress: Progress | None = None
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Scores images of one size by every method.
+
+    Args:
+        stack: (n, H, W) float32, NaN = not measured.
+        methods: See :func:`make_methods`.
+        progress: Called as progress(done, total) in images times scorers.
+
+    Returns:
+        (n, methods) scores, and for each model the frame of :func:`ionmorphnet.score_images`.
+    """
+    columns: dict[str, npt.NDArray[np.float64]] = {}
+    frames: dict[str, pd.DataFrame] = {}
+    for i, (name, scorer) in enumerate(methods.scorers.items()):
+
+        def advance(part: int, n: int, i: int = i) -> None:
+            if progress is not None:
+                progress(i * n + part, n * len(methods.scorers))
+
+        frame = score_images(stack, scorer=scorer, threads=methods.threads, progress=advance)
+        columns[name] = frame["score"].to_numpy(dtype=np.float64)
+        if scorer.model is not None:
+            frames[name] = frame
+    if methods.baselines:
+        statistics = _core.image_statistics(stack, threads=methods.threads).astype(np.float64)
+        columns |= {name: statistics[:, i] for i, name in enumerate(STATISTICS)}
+        columns[INTENSITY] = np.nansum(stack, axis=(1, 2), dtype=np.float64)
+    return pd.DataFrame(columns, columns=list(methods.kinds)), frames

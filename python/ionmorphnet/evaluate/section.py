@@ -1,0 +1,162 @@
+"""Which method's picks follow the classes of a mask? mSCF1 of several methods on one section, and over sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, resample
+from ionmorphnet.evaluate.mscf1 import MSCF1Truth, f1_of
+from ionmorphnet.evaluate.scored import RANDOM
+
+_RANDOM_DRAWS = 100
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PickingReport:
+    """mSCF1 of each method's best k channels on one section.
+
+    Attributes:
+        name: Name of the section.
+        table: One row for each method: method, kind, k, mscf1, ceiling, and f1_<T> for each threshold. ``random`` is
+            the mean over 100 seeded rankings.
+        k: Number of channels taken at each threshold.
+        n_bins: Channels to choose from.
+        truth: The true bins.
+    """
+
+    name: str
+    table: pd.DataFrame
+    k: tuple[int, ...]
+    n_bins: int
+    truth: MSCF1Truth
+
+    def __repr__(self) -> str:
+        """Name and size."""
+        return f"PickingReport({self.name!r}, {self.n_bins} bins, k = {', '.join(map(str, self.k))})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        true = self.truth.true
+        return {
+            "section": self.name,
+            "rule": self.truth.rule,
+            "thresholds": list(self.truth.thresholds),
+            "n_bins": self.n_bins,
+            "k": list(self.k),
+            "n_true": list(self.truth.n_true),
+            "classes": list(self.truth.classes),
+            "class_true": true.sum(axis=2).T.tolist(),
+            "methods": self.table.to_dict("records"),
+        }
+
+
+def picking_report(
+    truth: MSCF1Truth,
+    scores: pd.DataFrame,
+    kinds: Mapping[str, str],
+    *,
+    k: int | Sequence[int] | None = None,
+    name: str = "section",
+    seed: int = 0,
+) -> PickingReport:
+    """mSCF1 of the k best channels by each score.
+
+    Args:
+        truth: See :func:`~ionmorphnet.evaluate.mscf1_truth`.
+        scores: (bins, methods), in the order of the truth's axis; NaN ranks last.
+        kinds: Kind of each method.
+        k: How many to take; one number, or one for each threshold. None: as many as there are true bins at each
+            threshold, so that the ceiling is 1.
+        name: Name of the section.
+        seed: Seed of the random rankings.
+
+    Raises:
+        ArgumentError: Lengths that do not fit, or k out of range.
+    """
+    n = truth.mz.size
+    if len(scores) != n:
+        raise ArgumentError(f"{name}: {len(scores)} rows of scores for {n} bins")
+    levels = len(truth.thresholds)
+    sizes = truth.n_true if k is None else (k,) * levels if isinstance(k, int) else tuple(int(each) for each in k)
+    if len(sizes) != levels or any(not 0 <= size <= n for size in sizes):
+        raise ArgumentError(f"{name}: k must be from 0 to {n}, one for all or for each of {levels} thresholds")
+    union: npt.NDArray[np.bool_] = np.asarray(truth.true.any(axis=1))
+    rows = []
+    for method in scores.columns:
+        order = _core.rank_scores(scores[method].to_numpy(dtype=np.float64))
+        rows.append(_row(str(method), kinds[str(method)], _f1(union, order, sizes), union, sizes, truth))
+    rng = np.random.default_rng([seed, n])
+    drawn = np.mean([_f1(union, rng.permutation(n), sizes) for _ in range(_RANDOM_DRAWS)], axis=0)
+    rows.append(_row(RANDOM, "baseline", drawn, union, sizes, truth))
+    return PickingReport(name, pd.DataFrame(rows), sizes, n, truth)
+
+
+def mean_of_sections(reports: Sequence[PickingReport], *, options: BootstrapOptions | None = None) -> pd.DataFrame:
+    """Mean mSCF1 of each method over sections, with intervals from resampling the sections.
+
+    Returns:
+        One row for each method that all sections have: method, kind, mscf1, low, high, n (sections), ceiling.
+
+    Raises:
+        ArgumentError: No section.
+    """
+    if not reports:
+        raise ArgumentError("no section to average over")
+    chosen = options or BootstrapOptions()
+    tables = [report.table.set_index("method") for report in reports]
+    rows = []
+    for method in tables[0].index:
+        if not all(method in table.index for table in tables):
+            continue
+        values = np.array([table.loc[method, "mscf1"] for table in tables], dtype=np.float64)
+
+        def mean(counts: npt.NDArray[np.float64], v: npt.NDArray[np.float64] = values) -> npt.NDArray[np.float64]:
+            result: npt.NDArray[np.float64] = counts @ v / counts.sum(axis=1)
+            return result
+
+        estimate: Estimate = resample(mean, len(values), chosen).estimate(chosen)
+        rows.append(
+            {
+                "method": method,
+                "kind": tables[0].loc[method, "kind"],
+                "mscf1": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "n": estimate.n,
+                "ceiling": float(np.mean([table.loc[method, "ceiling"] for table in tables])),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _f1(union: npt.NDArray[np.bool_], order: npt.NDArray[Any], sizes: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    pairs = zip(union, sizes, strict=True)
+    return np.array([f1_of(int(true[order[:size]].sum()), size, int(true.sum())) for true, size in pairs])
+
+
+def _row(
+    method: str,
+    kind: str,
+    f1: npt.NDArray[np.float64],
+    union: npt.NDArray[np.bool_],
+    sizes: tuple[int, ...],
+    truth: MSCF1Truth,
+) -> dict[str, Any]:
+    n_true = union.sum(axis=1)
+    ceiling = [f1_of(min(size, int(n)), size, int(n)) for size, n in zip(sizes, n_true, strict=True)]
+    row = {
+        "method": method,
+        "kind": kind,
+        "k": "/".join(map(str, sizes)) if len(set(sizes)) > 1 else str(sizes[0]),
+        "mscf1": float(np.mean(f1)),
+        "ceiling": float(np.mean(ceiling)),
+    }
+    return row | {f"f1_{level:g}": float(value) for level, value in zip(truth.thresholds, f1, strict=True)}

@@ -1,0 +1,157 @@
+"""Ranking figures and bootstrap intervals against independent versions."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet import evaluate as ev
+from ionmorphnet.evaluate import metrics
+from ionmorphnet.evaluate.bootstrap import mean_over_sets, resample
+
+
+def slow_auc(positive: np.ndarray, score: np.ndarray) -> float:
+    wins = [(a > b) + 0.5 * (a == b) for a in score[positive] for b in score[~positive]]
+    return float(np.mean(wins)) if wins else float("nan")
+
+
+def slow_average_precision(positive: np.ndarray, score: np.ndarray) -> float:
+    total, recall = 0.0, 0.0
+    for cut in sorted(set(score), reverse=True):
+        kept = score >= cut
+        now = positive[kept].sum() / positive.sum()
+        total += (now - recall) * positive[kept].mean()
+        recall = now
+    return total
+
+
+def slow_precision_at_k(positive: np.ndarray, score: np.ndarray, k: int) -> float:
+    """Mean over all orders of equal scores."""
+    values = []
+    for order in itertools.permutations(range(len(score))):
+        ranked = sorted(order, key=lambda i: -score[i])
+        values.append(np.mean([positive[i] for i in ranked[:k]]))
+    return float(np.mean(values))
+
+
+def draws(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    grade = rng.integers(0, 7, n) / 2.0
+    score = np.round(grade + rng.normal(0, 1.2, n), 1)  # ties on both sides
+    return grade, score, grade >= 1.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_correlations_equal_scipy(seed: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    grade, score, _ = draws(seed)
+    assert ev.spearman(score, grade) == pytest.approx(stats.spearmanr(score, grade).statistic, abs=1e-12)
+    assert ev.kendall(score, grade) == pytest.approx(stats.kendalltau(score, grade).statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_of_positives_equal_slow_versions(seed: int) -> None:
+    _, score, positive = draws(seed)
+    assert ev.auc(positive, score) == pytest.approx(slow_auc(positive, score), abs=1e-12)
+    assert ev.average_precision(positive, score) == pytest.approx(slow_average_precision(positive, score), abs=1e-12)
+    few_positive, few = positive[:6], np.round(score[:6])
+    for k in (1, 3, 6):
+        slow = slow_precision_at_k(few_positive, few, k)
+        assert ev.precision_at_k(few_positive, few, k) == pytest.approx(slow, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["spearman_of", "kendall_of", "auc_of", "average_precision_of"])
+def test_a_resample_by_counts_equals_repeated_rows(name: str) -> None:
+    grade, score, positive = draws(3, 25)
+    counts = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=4).astype(float)
+    other = positive if name in ("auc_of", "average_precision_of") else grade
+    together = getattr(metrics, name)(counts, score, other)
+    for row, found in zip(counts.astype(int), together, strict=True):
+        repeated = getattr(metrics, name)(np.ones((1, 25)), np.repeat(score, row), np.repeat(other, row))
+        assert found == pytest.approx(repeated[0], abs=1e-12)
+
+
+def test_degenerate_inputs_are_nan_not_luck() -> None:
+    constant, rising = np.zeros(5), np.arange(5.0)
+    for function in (ev.spearman, ev.kendall):
+        assert np.isnan(function(constant, rising))
+        assert np.isnan(function(rising, constant))
+        assert np.isnan(function([1.0], [2.0]))
+        assert np.isnan(function([], []))
+    positive = rising > 2
+    assert ev.auc(positive, constant) == 0.5
+    assert ev.average_precision(positive, constant) == pytest.approx(0.4)
+    assert ev.precision_at_k(positive, constant, 2) == pytest.approx(0.4)
+    assert np.isnan(ev.auc(np.ones(5, bool), rising))
+    assert np.isnan(ev.average_precision(np.zeros(5, bool), rising))
+    assert np.isnan(ev.precision_at_k([], [], 3))
+    with pytest.raises(imn.ArgumentError):
+        ev.precision_at_k(positive, rising, 0)
+    with pytest.raises(imn.ArgumentError, match="equal length"):
+        ev.spearman([1.0, 2.0], [1.0])
+
+
+def test_scores_that_are_not_defined_rank_last() -> None:
+    positive = np.array([True, True, False])
+    assert ev.auc(positive, [np.nan, 0.5, 0.1]) == 0.5
+    assert ev.kendall([np.nan, 0.5, np.inf], [0.0, 1.0, 2.0]) == 1.0
+    assert ev.spearman([np.nan, 0.5, np.inf], [0.0, 1.0, 2.0]) == 1.0
+
+
+def mean_statistic(values: np.ndarray):  # type: ignore[no-untyped-def]
+    return lambda counts: counts @ values / counts.sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", ["percentile", "bca"])
+def test_interval_of_a_mean_has_its_textbook_width(kind: str) -> None:
+    values = np.random.default_rng(1).normal(5, 2, 200)
+    options = ev.BootstrapOptions(4000, kind=kind)  # type: ignore[arg-type]
+    found = resample(mean_statistic(values), 200, options).estimate(options)
+    half = 1.96 * values.std() / np.sqrt(200)
+    assert found.value == pytest.approx(values.mean())
+    assert (found.n, found.draws) == (200, 4000)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.05)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.05)
+
+
+def test_bca_equals_scipy_on_a_skewed_sample() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(2).exponential(1.0, 60)
+    options = ev.BootstrapOptions(20_000, kind="bca")
+    found = resample(mean_statistic(values), 60, options).estimate(options)
+    other = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found.low == pytest.approx(other.low, abs=0.02)
+    assert found.high == pytest.approx(other.high, abs=0.02)
+    plain = resample(mean_statistic(values), 60, ev.BootstrapOptions(20_000)).estimate(ev.BootstrapOptions(20_000))
+    assert found.high > plain.high + 0.005, "the correction moves the interval of a skewed sample"
+
+
+def test_differences_are_paired_and_sets_independent() -> None:
+    options = ev.BootstrapOptions(500)
+    values = np.random.default_rng(3).normal(0, 1, 50)
+    a = resample(mean_statistic(values + 0.1), 50, options, stream="s")
+    b = resample(mean_statistic(values), 50, options, stream="s")
+    gap = a.minus(b).estimate(options)
+    assert gap.low == pytest.approx(0.1)
+    assert gap.high == pytest.approx(0.1)
+    other = resample(mean_statistic(values), 50, options, stream="t")
+    assert abs(np.corrcoef(b.draws, other.draws)[0, 1]) < 0.2
+    pooled = mean_over_sets([b, other]).estimate(options)
+    alone = b.estimate(options)
+    assert pooled.high - pooled.low == pytest.approx((alone.high - alone.low) / np.sqrt(2), rel=0.2)
+    assert pooled.n == 100
+
+
+def test_options_that_cannot_be_meant() -> None:
+    for bad in ({"draws": -1}, {"level": 1.0}, {"kind": "normal"}):
+        with pytest.raises(imn.ArgumentError):
+            ev.BootstrapOptions(**bad)
+    nothing = resample(mean_statistic(np.zeros(0)), 0, ev.BootstrapOptions()).estimate(ev.BootstrapOptions())
+    assert str(nothing) == "-"
+    off = ev.BootstrapOptions(0)
+    assert str(resample(mean_statistic(np.ones(3)), 3, off).estimate(off)) == "1.000"
