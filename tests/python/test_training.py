@@ -234,17 +234,6 @@ def test_a_few_steps_of_training_learn_and_export(tmp_path: Path) -> None:
     torch.testing.assert_close(state["weights"], dict(fitted.model.state_dict()))
 
 
-def test_auc_and_threshold() -> None:
-    positive = np.array([True, True, False, False])
-    assert auc(positive, np.array([0.9, 0.8, 0.2, 0.1])) == 1.0
-    assert auc(positive, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
-    assert auc(positive, np.array([0.1, 0.8, 0.2, 0.05])) == 0.75
-    assert np.isnan(auc(np.ones(3, dtype=bool), np.zeros(3)))
-    threshold, accuracy = best_threshold(positive, np.array([0.9, 0.7, 0.3, 0.1]))
-    assert accuracy == 1.0
-    assert 0.45 <= threshold <= 0.55
-
-
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, weights = tmp_path / "run.pt", {"w": torch.zeros(3)}
     save_checkpoint(path, weights, Recipe(), 50)
