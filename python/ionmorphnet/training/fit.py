@@ -1,173 +1,231 @@
-"""The training loop: AdamW, cosine schedule, moving average of the weights, bfloat16."""
+"""The training loop: AdamW, cosine schedule, moving average of the weights, bfloat16, resumable at any step."""
 
 from __future__ import annotations
 
 import logging
-import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.labels import CLASSES
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.data import Batch, SimulatedImages, loader
+from ionmorphnet.errors import Cancelled, IonMorphNetError
+from ionmorphnet.training.data import Batch, SimulatedSource, Source, Stream, batches
+from ionmorphnet.training.log import CsvLog
+from ionmorphnet.training.losses import loss_parts
+from ionmorphnet.training.networks import AllOutputs, Forward, compiled, make_network
+from ionmorphnet.training.recipe import Recipe, images_seen, learning_rate
+from ionmorphnet.training.run_state import LAST, LOG, WEIGHTS, MovingAverage, RunState, make_optimiser, save_weights
+from ionmorphnet.versions import versions
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_STEPS = 50
+Augment = Callable[[Tensor, torch.Generator, float], Tensor]
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A part of the training at one image size.
+class Execution:
+    """How a training is run; nothing here changes what is drawn or learnt, but for the last bits of arithmetic.
 
     Attributes:
-        size: Side of the images in pixels, a multiple of 32.
-        images: Number of images, each seen once.
-        batch: Images a step.
+        device: Where the network is trained.
+        workers: Processes that make the images.
+        threads: Threads of the arithmetic on a CPU; the last bits of the weights depend on it.
+        save_seconds: Time between two saves.
+        log_steps: Steps between two lines of the log.
     """
 
-    size: int
+    device: torch.device = torch.device("cpu")
+    workers: int = 1
+    threads: int = 2
+    save_seconds: float = 300.0
+    log_steps: int = 25
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is; losses are means since the last line of the log."""
+
+    step: int
+    steps: int
     images: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the weights.
-
-    Attributes:
-        architecture: Name in ``convnextv2.SIZES``.
-        phases: Image sizes in order; one cosine schedule runs over all of them.
-        seed: Seed of the images, the start weights and the stochastic depth.
-        learning_rate: Peak learning rate.
-        weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
-        warmup: Part of the steps over which the learning rate rises.
-        label_smoothing: Probability spread over all classes.
-        drop_path: Stochastic depth of the last block.
-        ema_decay: Decay a step of the moving average of the weights.
-    """
-
-    architecture: str = "convnextv2_atto"
-    phases: tuple[Phase, ...] = (Phase(112, 40_000, 32), Phase(224, 9_600, 16))
-    seed: int = 20_260_419
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    label_smoothing: float = 0.05
-    drop_path: float = 0.03
-    ema_decay: float = 0.995
-
-    @property
-    def steps(self) -> int:
-        """Number of optimiser steps."""
-        return sum(math.ceil(phase.images / phase.batch) for phase in self.phases)
-
-
-class MovingAverage:
-    """Exponential moving average of a model's weights; young averages decay faster."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start at the model's weights."""
-        self.decay = decay
-        self.updates = 0
-        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    def update(self, model: nn.Module) -> None:
-        """Move towards the model's weights."""
-        self.updates += 1
-        decay = min(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
-        for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value.detach(), 1.0 - decay)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear rise, then cosine to a hundredth of the peak."""
-    warmup = max(1, round(recipe.warmup * recipe.steps))
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, recipe.steps - warmup)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
-
-
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms) are not decayed."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model.
-
-    Attributes:
-        model: With the averaged weights, in evaluation mode.
-        images_seen: Number of images trained on.
-        seconds: Wall time.
-        losses: Loss of every step.
-    """
-
-    model: ConvNeXtV2
-    images_seen: int
-    seconds: float
-    losses: list[float]
+    row: dict[str, float]
 
 
 def fit(
     recipe: Recipe,
+    out: Path,
     *,
-    workers: int = 1,
-    threads: int = 1,
-    checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
-) -> Fitted:
-    """Train on simulated images.
+    source: Source | None = None,
+    execution: Execution | None = None,
+    augment: Augment | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train, or go on with the training in ``out``.
 
     Args:
         recipe: What to train.
-        workers: Processes that simulate images; the images do not depend on it.
-        threads: Threads of the arithmetic; the last bits of the weights depend on it.
-        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``weights``,
-            ``recipe`` and ``step``).
-        progress: Called after every step with (step, steps, loss).
+        out: Folder that receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights) and
+            ``log.csv``; made where it is missing.
+        source: Training images; simulated where None.
+        execution: How to run.
+        augment: Changes images (N, C, S, S) of a batch on the device: ``augment(images, generator, strength)``.
+        progress: Called after every line of the log.
 
     Returns:
-        The model and how it went.
+        Path of ``weights.pt``.
+
+    Raises:
+        ArgumentError: ``out`` holds a training with another recipe.
+        FileError: A file cannot be read or written.
+        Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
+        IonMorphNetError: The loss is no number any more.
     """
-    torch.manual_seed(recipe.seed)
-    model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASSES), drop_path=recipe.drop_path)
-    model.train()
-    average = MovingAverage(model, recipe.ema_decay)
-    optimiser = make_optimiser(model, recipe)
-    began, step, seen = time.monotonic(), 0, 0
-    losses: list[float] = []
-    with _arithmetic_threads(threads):
-        for k, phase in enumerate(recipe.phases):
-            for batch in loader(SimulatedImages(phase.images, phase.size, recipe.seed + k), phase.batch, workers):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(recipe, step)
-                losses.append(_train_step(model, optimiser, batch, recipe))
-                average.update(model)
-                step += 1
-                seen += len(batch.labels)
-                if progress is not None:
-                    progress(step, recipe.steps, losses[-1])
-                if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
-                    save_checkpoint(checkpoint, average.weights, recipe, step)
-    model.load_state_dict(average.weights)
-    if checkpoint is not None:
-        save_checkpoint(checkpoint, average.weights, recipe, step)
-    logger.info("trained on %d images in %.0f s", seen, time.monotonic() - began)
-    return Fitted(model.eval(), seen, time.monotonic() - began, losses)
+    source = SimulatedSource() if source is None else source
+    execution = Execution() if execution is None else execution
+    out.mkdir(parents=True, exist_ok=True)
+    with _arithmetic_threads(execution.threads):
+        return _Training(recipe, out, source, execution, augment, progress).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        source: Source,
+        execution: Execution,
+        augment: Augment | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.recipe, self.out, self.source, self.execution = recipe, out, source, execution
+        self.augment, self.progress = augment, progress
+        torch.manual_seed(recipe.seed)
+        network = make_network(recipe).to(execution.device)
+        network.train()
+        self.state = RunState(
+            recipe, network, MovingAverage(network, recipe.ema_decay), make_optimiser(network, recipe)
+        )
+        if (out / LAST).is_file():
+            self.state.restore(out / LAST)
+            logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
+        all_outputs = AllOutputs(network, recipe.weight_dropout)
+        self.forward: Forward = compiled(all_outputs) if recipe.compile else all_outputs
+        self.generator = torch.Generator(execution.device)
+        self.began = time.monotonic() - self.state.seconds
+        self.log = CsvLog(out / LOG, self.state.step)
+        self.class_weights: Tensor | None = None
+
+    def run(self) -> Path:
+        state, saved = self.state, time.monotonic()
+        with _stop_requests() as stop:
+            marked, marked_step = time.monotonic(), state.step
+            for batch, size in self._batches():
+                self._step(batch)
+                now = time.monotonic()
+                state.seconds = now - self.began
+                if state.step % self.execution.log_steps == 0 or state.step == self.recipe.steps:
+                    speed = (state.step - marked_step) * len(batch.images) / max(now - marked, 1e-9)
+                    self._write_log(size, speed)
+                    marked, marked_step = now, state.step
+                if stop.is_set():
+                    self.save()
+                    raise Cancelled(f"stopped at step {state.step} of {self.recipe.steps}; {self.out} is saved")
+                if now - saved >= self.execution.save_seconds:
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+        return self.out / WEIGHTS
+
+    def _batches(self) -> Iterator[tuple[Batch, int]]:
+        """What is left of the training, with its image size; scenes are numbered through within a phase."""
+        first = 0
+        for number, phase in enumerate(self.recipe.phases):
+            begin = max(0, self.state.step - first)
+            first += phase.steps
+            if begin >= phase.steps:
+                continue
+            each = max(1, phase.batch // self.source.images_per_scene)
+            stream = Stream(self.source, phase.size, self.recipe.in_chans, self.recipe.seed + number)
+            scenes = [range(k * each, (k + 1) * each) for k in range(begin, phase.steps)]
+            pin = self.execution.device.type == "cuda"
+            for batch in batches(stream, scenes, self.execution.workers, pin=pin):
+                yield batch.to(self.execution.device), phase.size
+
+    def _step(self, batch: Batch) -> None:
+        recipe, state, device = self.recipe, self.state, self.execution.device
+        torch.manual_seed((recipe.seed << 24) + state.step)
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, state.step)
+        images = self._augmented(batch.images)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            outputs = self.forward(images, batch.statistics if recipe.statistics else None)
+        floats = {name: value.float() for name, value in outputs.items()}
+        parts = loss_parts(floats, batch, recipe, self.class_weights)
+        state.optimiser.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip)
+        state.optimiser.step()
+        state.average.update(state.network)
+        state.step += 1
+        values = torch.stack([value.detach() for value in parts.values()]).tolist()
+        for name, value in zip(parts, values, strict=True):
+            state.window[name] = state.window.get(name, 0.0) + value
+        state.window["steps"] = state.window.get("steps", 0.0) + 1.0
+        if not values[0] == values[0]:
+            raise IonMorphNetError(
+                f"{self.out}: the loss is no number at step {state.step}; try a smaller learning rate or f32"
+            )
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        if self.augment is None or self.recipe.augmentation <= 0.0:
+            return images
+        self.generator.manual_seed((self.recipe.seed << 24) + self.state.step)
+        chosen = torch.rand(len(images), generator=self.generator, device=images.device) < self.recipe.augmented_share
+        changed = self.augment(images, self.generator, self.recipe.augmentation)
+        return torch.where(chosen[:, None, None, None], changed, images)
+
+    def _write_log(self, size: int, speed: float) -> None:
+        state = self.state
+        steps = state.window.pop("steps", 1.0)
+        row: dict[str, float] = {
+            "step": state.step,
+            "images": images_seen(self.recipe, state.step),
+            "size": size,
+            **{name: round(value / steps, 5) for name, value in state.window.items()},
+            "lr": float(f"{learning_rate(self.recipe, state.step - 1):.4g}"),
+            "images_per_s": round(speed, 1),
+            "seconds": round(state.seconds, 1),
+        }
+        state.window.clear()
+        self.log.add(row)
+        if self.progress is not None:
+            self.progress(Progress(state.step, self.recipe.steps, int(row["images"]), row))
+
+    def save(self) -> None:
+        """Write ``last.pt`` and ``weights.pt``."""
+        state = self.state
+        state.save(self.out / LAST)
+        save_weights(self.out / WEIGHTS, self.recipe, state.average.weights, state.step, self.provenance())
+
+    def provenance(self) -> dict[str, Any]:
+        """Plain values: data, effort and versions."""
+        return {
+            "data": self.source.describe(),
+            "images_seen": images_seen(self.recipe, self.state.step),
+            "seconds": round(self.state.seconds, 1),
+            "finished": self.state.step >= self.recipe.steps,
+            "device": self.execution.device.type,
+            "threads": self.execution.threads,
+            "versions": {**versions(), "torch": str(torch.__version__)},
+        }
 
 
 @contextmanager
@@ -181,22 +239,21 @@ def _arithmetic_threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(batch.images)
-    loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal acts as it did before. Main thread only."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
 
+    def request(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
 
-def save_checkpoint(path: Path, weights: dict[str, Tensor], recipe: Recipe, step: int) -> None:
-    """Write a checkpoint; an interrupted write leaves the one before.
-
-    Raises:
-        FileError: It cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        torch.save({"weights": weights, "recipe": asdict(recipe), "step": step}, temporary)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
