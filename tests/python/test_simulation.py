@@ -8,9 +8,10 @@ import pytest
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.statistics import morans_i
-from ionmorphnet.simulation import SimulatedImage, simulate_ion_image
+from ionmorphnet.simulation import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.fields import smooth_field, spline_weights
 from ionmorphnet.simulation.silhouettes import draw_silhouette
+from ionmorphnet.simulation.verdict import WEAK, Truth, judge
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +45,45 @@ def test_value_ranges(by_class: dict[str, list[SimulatedImage]]) -> None:
 
 def test_structure_follows_the_class(by_class: dict[str, list[SimulatedImage]]) -> None:
     mean = {name: np.mean([s.structure for s in images]) for name, images in by_class.items()}
-    assert mean["unstructured"] == 0.0
+    assert mean["unstructured"] < 0.3
     assert mean["structured"] > 2.5
     assert mean["structured"] > mean["weak_structured"] > mean["fragmented"] > 0.3
+
+
+def test_soft_labels_are_shares_of_observers(by_class: dict[str, list[SimulatedImage]]) -> None:
+    shares = np.stack([s.probabilities for images in by_class.values() for s in images])
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-6)
+    assert (shares >= 0).all()
+    assert ((shares > 0.1) & (shares < 0.9)).any(axis=1).mean() > 0.03  # observers disagree now and then
+    assert all(s.label == s.probabilities.argmax() for images in by_class.values() for s in images)
+
+
+def test_a_scene_is_one_truth_at_several_noise_levels(rng: np.random.Generator) -> None:
+    for _ in range(10):
+        scene = simulate_scene(rng, shape=(60, 70), levels=3, label=0)
+        assert len(scene) == 3
+        for other in scene[1:]:
+            np.testing.assert_array_equal(scene[0].expectation, other.expectation)
+            np.testing.assert_array_equal(scene[0].mask, other.mask)
+            assert not np.array_equal(scene[0].image, other.image, equal_nan=True)
+
+
+def test_more_noise_means_less_structure() -> None:
+    rng = np.random.default_rng(2)
+    truth = np.zeros((80, 80), dtype=np.float32)
+    truth[:, 30:60] = 1.0
+    everywhere = np.ones(truth.shape, dtype=np.bool_)
+    prepared = Truth(truth, truth > 0, everywhere)
+    grades, unstructured = [], []
+    for sd in (0.0, 0.5, 1.5, 5.0, 50.0):
+        noisy = np.maximum(truth + np.float32(sd) * rng.standard_normal(truth.shape, dtype=np.float32), 0.0)
+        shares, grade = judge(WEAK, prepared.visibility(noisy))
+        grades.append(grade)
+        unstructured.append(shares[4])
+    assert grades == sorted(grades, reverse=True)
+    assert unstructured == sorted(unstructured)
+    assert grades[0] > 2.9
+    assert grades[-1] < 0.3
 
 
 def test_structured_images_are_spatially_correlated(by_class: dict[str, list[SimulatedImage]]) -> None:
@@ -60,7 +97,7 @@ def test_negative_images_are_bright_off_the_sample(by_class: dict[str, list[Simu
     # The expectation is bimodal: where it is high, the observed image must be bright, and that part reaches the frame.
     for simulated in by_class["negative"]:
         outside = simulated.expectation > 0.5 * simulated.expectation.max()
-        assert simulated.image[outside].mean() > simulated.image[~outside].mean()
+        assert np.nanmean(simulated.image[outside]) > np.nanmean(simulated.image[~outside])
         border = np.concatenate([outside[0], outside[-1], outside[:, 0], outside[:, -1]])
         assert border.any()
 

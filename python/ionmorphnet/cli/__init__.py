@@ -17,6 +17,7 @@ from ionmorphnet.cli.images import images
 from ionmorphnet.cli.info import info
 from ionmorphnet.cli.pick import pick
 from ionmorphnet.cli.simulate import simulate
+from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
@@ -58,7 +59,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, demo):
+for _command in (pick, info, validate, images, simulate, simulate_images, demo):
     cli.add_command(_command)
 
 

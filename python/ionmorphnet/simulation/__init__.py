@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from ionmorphnet.imzml_writer import ImzMLWriter
-from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image
+from ionmorphnet.simulation.image_set import SimulatedImages, simulate_images
+from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.section import SimulatedSection, simulate
 
-__all__ = ["ImzMLWriter", "SimulatedImage", "SimulatedSection", "simulate", "simulate_ion_image"]
+__all__ = [
+    "ImzMLWriter",
+    "SimulatedImage",
+    "SimulatedImages",
+    "SimulatedSection",
+    "simulate",
+    "simulate_images",
+    "simulate_ion_image",
+    "simulate_scene",
+]

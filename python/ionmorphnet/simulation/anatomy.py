@@ -167,6 +167,39 @@ def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     return _on_sample(rng, field, silhouette)
 
 
+def dominant_compartment(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """An ion that one kind of tissue holds, with less of it elsewhere in the sample: float32 (H, W), 0 outside.
+
+    How much less runs from nothing to half, so that images of this kind reach from confined regions to a whole sample.
+    """
+    kind = rng.random()
+    if kind < 0.3:
+        labels = compartment_labels(rng, silhouette, int(rng.integers(3, 8)))
+        field = (labels == int(rng.integers(int(labels.max()) + 1))).astype(np.float32)
+    elif kind < 0.5:
+        field = ribbons(rng, silhouette)
+    elif kind < 0.7:  # the folded linings of one to three cavities
+        inside = np.argwhere(silhouette.depth > 0.1)
+        field = np.zeros(silhouette.shape, dtype=np.float32)
+        v, u = frame_coordinates(silhouette.shape)
+        for _ in range(int(rng.integers(1, 4))):
+            y, x = inside[int(rng.integers(len(inside)))] if len(inside) else (0, 0)
+            np.maximum(field, lining(rng, silhouette, (float(v[y, x]), float(u[y, x]))), out=field)
+    elif kind < 0.85:
+        field = rim(rng, silhouette)
+        if rng.random() < 0.5:  # brighter on one side
+            field *= ramp(rng, silhouette.shape) ** np.float32(rng.uniform(0.5, 2.0))
+    else:
+        low = rng.uniform(0.0, 0.6)
+        field = smoothstep(silhouette.depth, low + rng.uniform(0.2, 0.4), rng.uniform(0.02, 0.15))
+    rest = 0.0 if rng.random() < 0.25 else rng.uniform(0.0, 0.2) if rng.random() < 0.6 else rng.uniform(0.2, 0.5)
+    elsewhere = np.full(silhouette.shape, rest, dtype=np.float32)
+    if rng.random() < 0.5:
+        elsewhere *= np.float32(0.4) + compartments(rng, silhouette)
+    field = np.maximum(field, elsewhere) * texture(rng, silhouette)
+    return _on_sample(rng, field, silhouette)
+
+
 def scattered_clusters(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     """Several separate clusters without a common shape: float32 (H, W)."""
     short = min(silhouette.shape)

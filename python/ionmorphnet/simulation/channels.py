@@ -16,8 +16,8 @@ from ionmorphnet.errors import ArgumentError
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import unit_gamma
 from ionmorphnet.simulation.fields import Field
-from ionmorphnet.simulation.ion_image import FRAGMENTED, LOCALIZED, NEGATIVE, STRUCTURED, UNSTRUCTURED, WEAK
 from ionmorphnet.simulation.silhouettes import Silhouette
+from ionmorphnet.simulation.verdict import FRAGMENTED, LOCALIZED, NEGATIVE, STRUCTURED, UNSTRUCTURED, WEAK
 
 # Classes of the informative channels and of the others, with their shares.
 _INFORMATIVE = {STRUCTURED: 0.5, LOCALIZED: 0.3, NEGATIVE: 0.2}

@@ -19,7 +19,7 @@ from ionmorphnet.labels import CLASSES
 from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels, number
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
-from ionmorphnet.simulation.ion_image import FRAGMENTED, UNSTRUCTURED, draw_measured_area
+from ionmorphnet.simulation.ion_image import draw_measured_area
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 from ionmorphnet.simulation.spectra import (
     MassError,
@@ -28,6 +28,7 @@ from ionmorphnet.simulation.spectra import (
     centroid_spectra,
     suppress_baseline,
 )
+from ionmorphnet.simulation.verdict import FRAGMENTED, UNSTRUCTURED
 
 # Values held at once: pixels are handled in chunks of about this many channel or bin values.
 _CHUNK_VALUES = 4_000_000

@@ -1,0 +1,35 @@
+"""``ionmorphnet simulate-images``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.labels import CLASSES
+from ionmorphnet.simulation import simulate_images as write_images
+
+
+@click.command(short_help="Write single ion images with known truth.")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz|OUT.png")
+@click.option("-n", "n", type=click.IntRange(1), default=100, show_default=True, help="Number of images.")
+@click.option("--shape", nargs=2, type=click.IntRange(16), metavar="H W", help="Pixels; default: drawn for each scene.")
+@click.option("--label", type=click.Choice(CLASSES), help="Class to aim at; default: all.")
+@click.option(
+    "--levels", type=click.IntRange(1), default=1, show_default=True, help="Noise levels of one scene in a row."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def simulate_images(out: Path, n: int, **options: Any) -> None:
+    """Write simulated ion images: data with their truth (NPZ and CSV), or a sheet to look at (PNG).
+
+    NPZ: image_00000 ... float32 (H, W), NaN where nothing was measured. Beside it OUT_labels.csv: class, structure
+    (0 to 3) and the share of observers who would choose each class.
+    """
+    with progress_bar(out.name, "images") as progress:
+        written = write_images(out, n, progress=progress, **options)
+    counts = ", ".join(f"{count} {name}" for count, name in zip(written.counts, CLASSES, strict=True) if count)
+    click.echo(f"{written.path}: {n} images ({counts}), seed {written.seed}")
+    if written.truth_path is not None:
+        click.echo(f"{written.truth_path}")

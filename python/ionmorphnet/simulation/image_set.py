@@ -1,0 +1,131 @@
+"""simulate_images: single ion images with their truth in a file, for training and tests elsewhere, and to look at."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.rendering import contact_sheet
+from ionmorphnet.simulation.fields import Field
+from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_scene
+
+_TILE = 128
+_MAX_IMAGES = 100_000
+
+
+@dataclass(frozen=True)
+class SimulatedImages:
+    """What :func:`simulate_images` wrote.
+
+    Attributes:
+        path: The NPZ or PNG file.
+        truth_path: The CSV file with the truth; None for a picture.
+        counts: Number of images of each class, in the order of ``CLASSES``.
+        seed: Seed it was made with.
+    """
+
+    path: Path
+    truth_path: Path | None
+    counts: tuple[int, ...]
+    seed: int
+
+
+def iterate_images(
+    seed: int, *, shape: tuple[int, int] | None = None, label: int | None = None, levels: int = 1
+) -> Iterator[SimulatedImage]:
+    """Endless simulated images: ``levels`` noise levels of each scene follow each other."""
+    scene = 0
+    while True:
+        yield from simulate_scene(np.random.default_rng([seed, scene]), shape=shape, label=label, levels=levels)
+        scene += 1
+
+
+def simulate_images(
+    out: str | os.PathLike[str],
+    n: int = 1000,
+    *,
+    shape: tuple[int, int] | None = None,
+    label: str | None = None,
+    levels: int = 1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulatedImages:
+    """Simulate ion images and write them.
+
+    Args:
+        out: ``.npz``: one float32 array (H, W) for each image, ``image_00000`` ..., NaN = not measured, and beside it
+            ``<stem>_labels.csv`` with index, key, label, structure (0 to 3) and the share of observers who would
+            choose each class. ``.png``: a sheet of the images, for looking.
+        n: Number of images.
+        shape: (H, W) in pixels, each at least 16; drawn from 20 to 500 for every scene where None.
+        label: Class to aim at; drawn where None.
+        levels: Noise levels of one scene that follow each other.
+        seed: Seed; the same seed and arguments give the same images.
+        progress: Called as progress(done, n).
+
+    Raises:
+        ArgumentError: Wrong arguments.
+        FileError: A file cannot be written.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".npz", ".png"):
+        raise ArgumentError(f"{path}: the output must end in .npz or .png")
+    if not 1 <= n <= _MAX_IMAGES:
+        raise ArgumentError(f"the number of images must be 1 to {_MAX_IMAGES}, not {n}")
+    if label is not None and label not in CLASSES:
+        raise ArgumentError(f"label must be one of {', '.join(CLASSES)}, not '{label}'")
+    if seed < 0:
+        raise ArgumentError(f"seed must not be negative, got {seed}")
+    source = iterate_images(seed, shape=shape, label=None if label is None else CLASSES.index(label), levels=levels)
+    images = []
+    for k, simulated in zip(range(n), source, strict=False):
+        images.append(simulated)
+        if progress is not None:
+            progress(k + 1, n)
+    counts = np.bincount([s.label for s in images], minlength=len(CLASSES))
+    truth: Path | None = None
+    if path.suffix.lower() == ".png":
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_sheet(images))
+    else:
+        keys = [f"image_{k:05d}" for k in range(n)]
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **{key: s.image for key, s in zip(keys, images, strict=True)})  # type: ignore[arg-type]
+        truth = path.with_name(f"{path.stem}_labels.csv")
+        _write_truth(truth, keys, images)
+    return SimulatedImages(path, truth, tuple(int(count) for count in counts), seed)
+
+
+def _write_truth(path: Path, keys: list[str], images: list[SimulatedImage]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["index", "key", "label", "structure", *PROBABILITY_COLUMNS])
+        for k, (key, s) in enumerate(zip(keys, images, strict=True)):
+            shares = [f"{share:.4f}" for share in s.probabilities]
+            writer.writerow([k, key, s.class_name, f"{s.structure:.3f}", *shares])
+
+
+def _sheet(images: list[SimulatedImage]) -> bytes:
+    tiles = np.stack([_tile(s.image) for s in images])
+    captions = [f"{s.class_name}  {s.structure:.1f}" for s in images]
+    return contact_sheet(tiles, captions, zoom=1)
+
+
+def _tile(image: Field) -> Field:
+    """Repeat or skip pixels to fit a square tile; the rest is NaN."""
+    height, width = image.shape
+    scale = _TILE / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    y, x = (np.arange(rows) * height) // rows, (np.arange(columns) * width) // columns
+    tile = np.full((_TILE, _TILE), np.nan, dtype=np.float32)
+    top, left = (_TILE - rows) // 2, (_TILE - columns) // 2
+    tile[top : top + rows, left : left + columns] = image[np.ix_(y, x)]
+    return tile

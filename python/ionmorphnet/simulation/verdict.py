@@ -1,0 +1,159 @@
+"""What an observer says of an ion image whose noise-free truth is known: the classes' conventions, as numbers.
+
+The numbers were set on labelled images that may shape shipped weights (docs/simulator.md says which and how): the limit
+between two classes lies where two observers disagree, and so do the soft labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.simulation.fields import Field
+
+STRUCTURED, WEAK, LOCALIZED, FRAGMENTED, UNSTRUCTURED, NEGATIVE = range(6)
+MAX_STRUCTURE = 3.0
+
+# Visibility (see Visibility.value): below, nothing is recognised; above the other, the sample is dense, not faint.
+RECOGNISED, DENSE = 0.35, 0.70
+# A part of the sample lights up where it is brighter than this share of its brightest parts; noise hides faint parts.
+_LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.30, 0.14
+# Share of the sample that lights up: below, the image shows confined regions.
+CONFINED = 0.40
+# Width of the transition between two classes (logistic).
+_RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.02, 0.02, 0.03
+# Structure is 1.5 of 3 at this visibility, and 2.2 one width above.
+_HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.475, 0.07
+# Clusters without a shape mean less than a shape that is seen equally well.
+_FRAGMENTED_STRUCTURE = 0.6
+
+
+def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Field:
+    """Divide by the 0.99 quantile of every second pixel and line (at least 1e-6) and clip to [0, 1]; float32 (H, W)."""
+    sample = image[::2, ::2].ravel() if measured is None else image[::2, ::2][measured[::2, ::2]]
+    if sample.size == 0:
+        return np.zeros_like(image)
+    rank = int(0.99 * (sample.size - 1))
+    top = max(float(np.partition(sample, rank)[rank]), 1e-6)
+    clipped: Field = np.clip(image * np.float32(1.0 / top), 0.0, 1.0)
+    return clipped
+
+
+def block_means(image: Field, block: int) -> Field:
+    """Means over ``block`` x ``block`` pixels, float32 (H // block, W // block); what is left over is dropped."""
+    rows, cols = image.shape[0] // block, image.shape[1] // block
+    cropped = image[: rows * block, : cols * block]
+    means: Field = cropped.reshape(rows, block, cols, block).mean(axis=(1, 3))
+    return means
+
+
+def correlation(a: Field, b: Field) -> float:
+    """Pearson correlation of two arrays; 0 where one is constant."""
+    if a.size == 0:
+        return 0.0
+    da, db = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt(float(np.vdot(da, da)) * float(np.vdot(db, db))))
+    return float(np.vdot(da, db)) / norm if norm > 1e-9 else 0.0
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How well the noise-free image shows through, over measured pixels, after the clip at the 0.99 quantile.
+
+    Attributes:
+        by_pixel: Correlation of image and expectation by pixel.
+        by_block: The same by blocks of about a 25th of the short side: what is seen at a glance.
+        lit: Share of the sample that lights up in the expectation.
+    """
+
+    by_pixel: float
+    by_block: float
+    lit: float
+
+    @property
+    def value(self) -> float:
+        """Both correlations in one number."""
+        return 0.75 * self.by_pixel + 0.25 * self.by_block
+
+    @property
+    def structure(self) -> float:
+        """Grade of meaningful structure, 0 to 3: logistic in the visibility, so that no grade is reached abruptly."""
+        return MAX_STRUCTURE * _rises(self.value, _HALF_STRUCTURE, _STRUCTURE_WIDTH)
+
+
+class Truth:
+    """What is known of a scene before any noise; prepared once for all its noise levels."""
+
+    def __init__(self, expectation: Field, tissue: NDArray[np.bool_], measured: NDArray[np.bool_]) -> None:
+        """Prepare.
+
+        Args:
+            expectation: float32 (H, W), noise-free abundance, 0 where not measured.
+            tissue: bool (H, W), pixels on the sample.
+            measured: bool (H, W).
+        """
+        self.measured = None if measured.all() else measured
+        self.block = max(2, round(min(expectation.shape) / 25))
+        clipped = clip_to_p99(expectation, self.measured)
+        self.pixels = self._pixels(clipped)
+        inside = block_means((tissue & measured).astype(np.float32), self.block) > 0.6
+        self.measured_blocks: NDArray[np.bool_] | None = None
+        if self.measured is not None:
+            self.measured_blocks = block_means(measured.astype(np.float32), self.block) > 0.6
+        blocks = block_means(clipped, self.block)
+        self.blocks = self._blocks(blocks)
+        self.on_sample = np.sort(blocks[inside])
+
+    def _pixels(self, clipped: Field) -> Field:
+        return clipped if self.measured is None else clipped[self.measured]
+
+    def _blocks(self, blocks: Field) -> Field:
+        return blocks if self.measured_blocks is None else blocks[self.measured_blocks]
+
+    def visibility(self, image: Field) -> Visibility:
+        """How the truth shows in ``image``, float32 (H, W), 0 where not measured."""
+        clipped = clip_to_p99(image, self.measured)
+        by_pixel = correlation(self._pixels(clipped), self.pixels)
+        by_block = correlation(self._blocks(block_means(clipped, self.block)), self.blocks)
+        lit = 0.0
+        if self.on_sample.size:
+            limit = _LIT_IN_NOISE - _LIT_PER_CORRELATION * max(by_pixel, 0.0)
+            # A region of less than a twentieth of the sample does not reach the 0.95 quantile.
+            bright = max(self.on_sample[int(0.95 * (self.on_sample.size - 1))], 0.5 * self.on_sample[-1])
+            lit = 1.0 - float(np.searchsorted(self.on_sample, limit * bright, side="right")) / self.on_sample.size
+        return Visibility(by_pixel, by_block, lit)
+
+
+def _rises(value: float, limit: float, width: float) -> float:
+    return float(1.0 / (1.0 + np.exp(np.clip((limit - value) / width, -60.0, 60.0))))
+
+
+def judge(kind: int, view: Visibility) -> tuple[NDArray[np.float32], float]:
+    """Share of observers who would choose each class, and the structure grade.
+
+    Args:
+        kind: What the scene is: any of the sample's own classes (``STRUCTURED``, ``WEAK``, ``LOCALIZED``: what is seen
+            decides between them), ``FRAGMENTED``, ``NEGATIVE`` or ``UNSTRUCTURED``.
+        view: How it shows.
+
+    Returns:
+        float32 (6,) summing to 1, in the order of ``CLASSES``, and the grade, 0 to 3.
+    """
+    shares = np.zeros(6, dtype=np.float32)
+    if kind == UNSTRUCTURED:
+        shares[UNSTRUCTURED] = 1.0
+        return shares, 0.0
+    recognised = _rises(view.value, RECOGNISED, _RECOGNISED_WIDTH)
+    shares[UNSTRUCTURED] = 1.0 - recognised
+    if kind in (FRAGMENTED, NEGATIVE):
+        shares[kind] = recognised
+    else:
+        confined = _rises(-view.lit, -CONFINED, _CONFINED_WIDTH)
+        dense = _rises(view.value, DENSE, _DENSE_WIDTH)
+        shares[LOCALIZED] = recognised * confined
+        shares[STRUCTURED] = recognised * (1.0 - confined) * dense
+        shares[WEAK] = recognised * (1.0 - confined) * (1.0 - dense)
+    grade = view.structure * (_FRAGMENTED_STRUCTURE if kind == FRAGMENTED else 1.0)
+    return shares / shares.sum(), grade
