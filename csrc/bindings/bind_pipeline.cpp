@@ -14,7 +14,7 @@
 #include "bindings/scorer_handle.h"
 #include "pick/ranking.h"
 #include "pipeline/pipeline.h"
-#include "score/moran.h"
+#include "score/statistics.h"
 
 namespace py = pybind11;
 
@@ -48,8 +48,10 @@ std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandl
   if ((scorer != nullptr) == statistic.has_value())
     throw ArgumentError("exactly one of scorer and statistic is needed");
   if (statistic) {
-    if (*statistic != "moran") throw ArgumentError("unknown statistic '" + *statistic + "'; known: moran");
-    return pipeline::make_classical_sink(score::morans_i, threads);
+    const score::Statistic wanted = score::parse_statistic(*statistic);
+    return pipeline::make_classical_sink(
+        [wanted](const ImageStack& stack, int n, float* out) { score::image_statistic(stack, wanted, n, out); },
+        threads);
   }
   if (!preprocess_id) throw ArgumentError("a network needs its preprocessing id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);

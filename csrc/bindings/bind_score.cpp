@@ -5,8 +5,8 @@
 #include "bindings/arrays.h"
 #include "bindings/register.h"
 #include "bindings/scorer_handle.h"
-#include "score/moran.h"
 #include "score/score_all.h"
+#include "score/statistics.h"
 
 namespace py = pybind11;
 
@@ -122,20 +122,20 @@ void register_score(py::module_& m) {
       py::arg("batch"), py::arg("name") = "callback", py::arg("device") = "cpu", py::arg("precision") = "f32");
 
   m.def(
-      "morans_i",
+      "image_statistics",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, int threads) {
         const ImageStack stack = as_stack(images, mask);
-        py::array_t<float> out(images.shape(0));
+        py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{score::kStatistics}});
         float* data = out.mutable_data();
         {
           // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
           const py::gil_scoped_release release;
-          score::morans_i(stack, threads, data);
+          score::image_statistics(stack, threads, data);
         }
         return out;
       },
       py::arg("images"), py::arg("mask") = py::none(), py::arg("threads") = 0,
-      "(n, H, W) float32 -> (n,) Moran's I; NaN or mask == 0 = not measured.");
+      "(n, H, W) float32 -> (n, 4) moran, blur, chaos, coverage; NaN or mask == 0 = not measured.");
 }
 
 }  // namespace imn::bindings

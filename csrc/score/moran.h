@@ -1,14 +1,14 @@
-// Moran's I over measured pixels: a classical score that needs no model.
+// Moran's I over measured pixels.
 #pragma once
 
-#include "core/image_stack.h"
+#include "score/statistics_image.h"
 
 namespace imn::score {
 
-// out[i] = Moran's I of image i with rook neighbours (4-connected, binary weights, both ends measured):
-//   I = (N / W) * sum_ij w_ij (x_i - m)(x_j - m) / sum_i (x_i - m)^2
-// over the N measured pixels; float64 inside. Constant, empty or neighbourless images give 0.
+// Rook neighbours (4-connected, binary weights, both ends measured):
+//   I = (N / W) * sum_ij w_ij d_i d_j / sum_i d_i^2, d = deviations of the N measured pixels
+// An image without neighbours gives 0. Needs take_deviations().
 // Source: Moran, P. A. P. (1950), Biometrika 37, 17-23.
-void morans_i(const ImageStack& stack, int threads, float* out);
+float morans_i(const NormalisedImage& image);
 
 }  // namespace imn::score

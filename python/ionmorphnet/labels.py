@@ -1,4 +1,4 @@
-"""The six morphology classes, in the order of every model's outputs (published label set)."""
+"""The six morphology classes, in the order of every model's outputs (published label set), and the statistics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ CLASSES: tuple[str, ...] = (
 )
 
 PROBABILITY_COLUMNS: tuple[str, ...] = tuple(f"p_{name}" for name in CLASSES)
+
+# Classical statistics of an ion image, in the order of image_statistics() and of a model's second input.
+STATISTICS: tuple[str, ...] = ("moran", "blur", "chaos", "coverage")
 
 DESCRIPTIONS: dict[str, str] = {
     "structured": "the whole sample is visible; signal dense and continuous",

@@ -78,6 +78,22 @@ def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
     return resized.astype(np.float32)
 
 
+def stretched(image: FloatImage, measured: npt.NDArray[np.bool_], counted: FloatImage) -> FloatImage:
+    """The image divided by a 0.99 quantile and clipped to [0, 1].
+
+    Args:
+        image: (height, width) float32 intensities.
+        measured: (height, width) bool; pixels that were not measured become 0.
+        counted: The values whose quantile divides, at least one; divisors below 1e-6 count as 1e-6.
+
+    Returns:
+        (height, width) float32 in [0, 1].
+    """
+    divisor = max(quantile99(counted), SMALLEST_DIVISOR)
+    with np.errstate(over="ignore"):
+        return np.clip(np.where(measured, image, np.float32(0)) / divisor, 0, 1).astype(np.float32)
+
+
 def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> FloatImage:
     """Normalises by the 0.99 quantile, clips to [0, 1] and resizes to 224 x 224.
 
@@ -106,10 +122,7 @@ def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None)
         counted = image[measured] if channels == 2 else np.where(measured, image, np.float32(0))
         if counted.size == 0:
             continue
-        divisor = max(quantile99(counted), SMALLEST_DIVISOR)
-        with np.errstate(over="ignore"):
-            normalised = np.clip(np.where(measured, image, np.float32(0)) / divisor, 0, 1)
-        out[i, 0] = resize_bilinear(normalised.astype(np.float32))
+        out[i, 0] = resize_bilinear(stretched(image, measured, counted))
         if channels == 2:
             out[i, 1] = resize_bilinear(measured.astype(np.float32))
     return out

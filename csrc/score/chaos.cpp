@@ -1,0 +1,209 @@
+#include "score/chaos.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "core/error.h"
+#include "core/multiversion.h"
+
+namespace imn::score {
+namespace {
+
+using Byte = std::uint8_t;
+
+// How many of the levels 0, 1/29, ..., 1 a value is above: ceil(29 x), without the library call.
+IMN_MULTIVERSION void quantise(const float* __restrict values, std::int64_t n, Byte* __restrict levels) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float scaled = values[i] * static_cast<float>(SpatialChaos::kLevels - 1);
+    const auto whole = static_cast<std::int32_t>(scaled);
+    levels[i] = static_cast<Byte>(whole + (static_cast<float>(whole) < scaled ? 1 : 0));
+  }
+}
+
+// Maximum over the cross; 255 where not measured, so that the erosion passes over it.
+IMN_MULTIVERSION void dilate(const Byte* __restrict in, const Byte* __restrict measured, std::int64_t stride,
+                             std::int64_t n, Byte* __restrict out) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Byte* x = in + i;
+    const Byte sides = std::max(x[-1], x[1]);
+    const Byte ends = std::max(x[-stride], x[stride]);
+    const Byte highest = std::max(x[0], std::max(sides, ends));
+    out[i] = measured[i] != 0 ? highest : Byte{255};
+  }
+}
+
+// Minimum over the square; 0 where not measured.
+IMN_MULTIVERSION void erode(const Byte* __restrict in, const Byte* __restrict measured, std::int64_t stride,
+                            std::int64_t n, Byte* __restrict out) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const Byte* x = in + i;
+    const Byte above = std::min(x[-stride], std::min(x[-stride - 1], x[-stride + 1]));
+    const Byte here = std::min(x[0], std::min(x[-1], x[1]));
+    const Byte below = std::min(x[stride], std::min(x[stride - 1], x[stride + 1]));
+    out[i] = measured[i] != 0 ? std::min(here, std::min(above, below)) : Byte{0};
+  }
+}
+
+// Of one row: where a pixel without a neighbour to its left that is at least as high belongs, and 1 where it has
+// neither such a neighbour nor one above.
+IMN_MULTIVERSION void look_up(const Byte* __restrict v, std::int32_t begin, std::int32_t end, std::int32_t stride,
+                              const std::int32_t* __restrict label, std::int32_t* __restrict upper,
+                              Byte* __restrict is_end) {
+  for (std::int32_t i = begin; i < end; ++i) {
+    const std::int32_t above = label[i - stride];
+    upper[i - begin] = v[i - stride] >= v[i] ? above : i;
+  }
+  for (std::int32_t i = begin; i < end; ++i) is_end[i] = std::max(v[i - stride], v[i - 1]) < v[i] ? 1 : 0;
+}
+
+// 1 where the edge from i to i + step may be in the forest: between different labels, and not where the edge before it,
+// `along` away, joins the same two labels with no less weight.
+IMN_MULTIVERSION void mark_edges(const Byte* __restrict v, const std::int32_t* __restrict label, std::int32_t begin,
+                                 std::int32_t end, std::int32_t step, std::int32_t along, Byte* __restrict marks) {
+  for (std::int32_t i = begin; i < end; ++i) {
+    const int apart = label[i] != label[i + step] ? 1 : 0;
+    const int known = (label[i] == label[i - along] ? 1 : 0) & (label[i + step] == label[i + step - along] ? 1 : 0);
+    marks[i] = static_cast<Byte>(apart | (known << 1));
+  }
+  for (std::int32_t i = begin; i < end; ++i) {
+    const Byte weight = std::min(v[i], v[i + step]);
+    const Byte before = std::min(v[i - along], v[i + step - along]);
+    const bool useful = weight > before || marks[i] == 1;
+    marks[i] = weight != 0 && (marks[i] & 1) != 0 && useful ? 1 : 0;
+  }
+}
+
+// Calls take(i) for every i in [begin, end) with marks[i] != 0; eight at a time are looked at.
+template <typename Take>
+void for_each_mark(const Byte* marks, std::int32_t begin, std::int32_t end, const Take& take) {
+  std::int32_t i = begin;
+  for (; i + 8 <= end; i += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, marks + i, 8);
+    if (eight == 0) continue;
+    for (std::int32_t k = i; k < i + 8; ++k) {
+      if (marks[k] != 0) take(k);
+    }
+  }
+  for (; i < end; ++i) {
+    if (marks[i] != 0) take(i);
+  }
+}
+
+}  // namespace
+
+void SpatialChaos::close_levels(const NormalisedImage& image) {
+  if (image.pixels() + 2 * (std::int64_t{image.height} + image.width + 2) > std::numeric_limits<std::int32_t>::max()) {
+    throw ArgumentError("images of more than 2^31 pixels have no measure of spatial chaos");
+  }
+  const auto n = static_cast<std::size_t>((image.height + 2) * (image.width + 2));
+  if (rows_ != image.height + 2 || stride_ != image.width + 2) {
+    rows_ = image.height + 2;
+    stride_ = image.width + 2;
+    levels_.assign(n, 0);
+    measured_.assign(n, 0);
+    dilated_.assign(n, 255);
+    closed_.assign(n, 0);
+    label_.assign(n, 0);
+    parent_.assign(n, 0);
+    upper_.resize(n);
+    marks_.assign(n, 0);
+    found_.resize(2 * n);
+    edges_.resize(2 * n);
+  }
+  for (std::int32_t y = 0; y < image.height; ++y) {
+    const std::int64_t from = std::int64_t{y} * image.width;
+    const std::int64_t to = std::int64_t{y + 1} * stride_ + 1;
+    quantise(image.values.data() + from, image.width, levels_.data() + to);
+    std::copy_n(image.measured.data() + from, image.width, measured_.data() + to);
+  }
+  // The border between two rows is not measured, so both passes may run over it.
+  const std::int64_t first = stride_ + 1;
+  const std::int64_t count = std::int64_t{rows_ - 2} * stride_ - 2;
+  dilate(levels_.data() + first, measured_.data() + first, stride_, count, dilated_.data() + first);
+  erode(dilated_.data() + first, measured_.data() + first, stride_, count, closed_.data() + first);
+}
+
+std::int32_t SpatialChaos::root(std::int32_t label) {
+  std::int32_t* parent = parent_.data();
+  while (parent[label] != label) {
+    parent[label] = parent[parent[label]];
+    label = parent[label];
+  }
+  return label;
+}
+
+// Hangs every pixel on a neighbour that is at least as high: on the left or the upper one in one go over the image, so
+// that label_ is the pixel where the way ends; from there on the right or the lower one, if it is higher. Returns the
+// sum of the regional maxima, those that hang nowhere. Few of these choices are branches: they cannot be foreseen.
+std::int64_t SpatialChaos::hang_pixels() {
+  const Byte* v = closed_.data();
+  std::int32_t* label = label_.data();
+  Byte* is_end = marks_.data();
+  for (std::int32_t y = 1; y < rows_ - 1; ++y) {
+    const std::int32_t begin = y * stride_ + 1;
+    const std::int32_t end = begin + stride_ - 2;
+    look_up(v, begin, end, stride_, label, upper_.data(), is_end);
+    std::int32_t current = 0;
+    for (std::int32_t i = begin; i < end; ++i) {
+      const std::int32_t upper = upper_[static_cast<std::size_t>(i - begin)];
+      current = v[i - 1] >= v[i] ? current : upper;
+      label[i] = current;
+    }
+  }
+  std::int64_t sum = 0;
+  for_each_mark(is_end, stride_ + 1, (rows_ - 1) * stride_ - 1, [&](std::int32_t i) {
+    const bool right = v[i + 1] > v[i];
+    const bool down = v[i + stride_] > v[i];
+    parent_[static_cast<std::size_t>(i)] = right ? label[i + 1] : (down ? label[i + stride_] : i);
+    sum += right || down ? 0 : v[i];
+  });
+  return sum;
+}
+
+// The edges that may be in the forest, in edges_, by weight: those between different labels, and of a row of edges
+// between the same two labels only where they get heavier. Returns where each weight begins.
+std::array<std::size_t, SpatialChaos::kLevels + 1> SpatialChaos::sort_edges() {
+  const Byte* v = closed_.data();
+  const std::int32_t* label = label_.data();
+  const std::int32_t first = stride_ + 1;
+  const std::int32_t last = (rows_ - 1) * stride_ - 1;
+  std::array<std::size_t, kLevels + 1> begin{};
+  std::size_t n = 0;
+  for (const auto& [step, along] : {std::pair{1, stride_}, std::pair{stride_, 1}}) {
+    mark_edges(v, label, first, last, step, along, marks_.data());
+    for_each_mark(marks_.data(), first, last, [&, to = step](std::int32_t i) {
+      found_[n++] = {label[i], label[i + to], std::min(v[i], v[i + to])};
+    });
+  }
+  for (std::size_t k = 0; k < n; ++k) ++begin[static_cast<std::size_t>(found_[k].weight) + 1];
+  for (std::size_t w = 1; w < begin.size(); ++w) begin[w] += begin[w - 1];
+  auto next = begin;
+  for (std::size_t k = 0; k < n; ++k) edges_[next[static_cast<std::size_t>(found_[k].weight)]++] = found_[k];
+  return begin;
+}
+
+std::int64_t SpatialChaos::count_objects() {
+  std::int64_t objects = hang_pixels();
+  const auto begin = sort_edges();
+  for (std::size_t k = begin[kLevels]; k-- > 0;) {
+    const std::int32_t a = root(edges_[k].a);
+    const std::int32_t b = root(edges_[k].b);
+    if (a == b) continue;
+    parent_[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
+    objects -= edges_[k].weight;
+  }
+  return objects;
+}
+
+float SpatialChaos::operator()(const NormalisedImage& image) {
+  close_levels(image);
+  const std::int64_t objects = count_objects();
+  if (objects == 0) return 0.0F;
+  const double mean = static_cast<double>(objects) / kLevels;
+  return static_cast<float>(1.0 - mean / static_cast<double>(image.n_positive));
+}
+
+}  // namespace imn::score
