@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 
+from ionmorphnet._csv import parse_number, read_rows
 from ionmorphnet.errors import ArgumentError, FileError
 
-_DELIMITERS = (",", ";", "\t")
 _NAMES = ("mz", "m/z")
 
 
@@ -21,7 +19,7 @@ def parse_mz_values(text: str) -> list[float]:
         FileError: As :func:`read_mz_list`.
     """
     try:
-        values = [_number(part) for part in text.replace(";", ",").split(",") if part.strip()]
+        values = [parse_number(part) for part in text.replace(";", ",").split(",") if part.strip()]
     except ValueError:
         if _is_file(text):
             return read_mz_list(Path(text))
@@ -40,7 +38,7 @@ def read_mz_list(path: Path) -> list[float]:
         FileError: Not readable, no m/z, several columns without a header, a row longer than the header, or a value
             that is no m/z; names the line.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     if not rows:
         raise FileError(f"{path}: no m/z values in the file")
     line, first = rows[0]
@@ -63,27 +61,6 @@ def read_mz_list(path: Path) -> list[float]:
     return [_value(path, line, row, column, len(first)) for line, row in rows]
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows that hold something, with their line numbers; cells stripped, empty cells at the end dropped."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text), delimiter=max(_DELIMITERS, key=first.count), strict=True)
-    rows = []
-    try:
-        for cells in reader:
-            row = [cell.strip() for cell in cells]
-            while row and not row[-1]:
-                row.pop()
-            if row:
-                rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise FileError(f"{path}: line {reader.line_num}: not a readable CSV: {error}") from None
-    return rows
-
-
 def _value(path: Path, line: int, row: list[str], column: int, width: int) -> float:
     if len(row) > width:
         raise FileError(f"{path}: line {line}: more cells than the header or first line; decimal comma?")
@@ -91,21 +68,15 @@ def _value(path: Path, line: int, row: list[str], column: int, width: int) -> fl
     if not text or not _is_number(text):
         hint = "; the decimal mark is a point" if "," in text else ""
         raise FileError(f"{path}: line {line}: '{text}' is no m/z value{hint}")
-    value = _number(text)
+    value = parse_number(text)
     if not (math.isfinite(value) and value > 0):
         raise FileError(f"{path}: line {line}: '{text}' is no m/z value")
     return value
 
 
-def _number(text: str) -> float:
-    if "_" in text:  # Python's own notation for 100: nobody means that in a list
-        raise ValueError(text)
-    return float(text)
-
-
 def _is_number(text: str) -> bool:
     try:
-        _number(text)
+        parse_number(text)
     except ValueError:
         return False
     return True

@@ -1,0 +1,277 @@
+"""Augmentation of a batch on its own device: turns, warps, contrast, blur, noise, lines and holes.
+
+One implementation for CPU and GPU. Every draw comes from one generator, on the generator's device: with a CPU generator
+the same seed gives the same changes on any device.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ionmorphnet.errors import ArgumentError
+
+# Control points of the elastic field along each side.
+_ELASTIC_POINTS = 5
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How often an effect happens, and how strong it is at most.
+
+    Attributes:
+        probability: Part of the images, 0 to 1.
+        strength: See :class:`Augmentation`; 0 or more.
+    """
+
+    probability: float
+    strength: float
+
+
+OFF = Effect(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to an image. Lengths are parts of the image's side, so that they hold at any resolution.
+
+    The default is mild throughout: the class and the structure grade of an image must survive it.
+
+    Attributes:
+        flips: Mirror along each axis with probability 0.5.
+        quarter_turns: Turn by a multiple of 90 degrees, all equally likely.
+        rotate: Turn by up to ``strength`` degrees; what comes in from outside counts as not measured.
+        zoom: Show a window whose side is ``1 - strength`` to ``1 + strength / 2`` of the image's, placed at random:
+            a crop below 1, a margin that was not measured above.
+        elastic: Smooth displacement of ``strength`` (root mean square, per axis) at most.
+        gamma: Power ``exp(g)`` with ``g`` normal of standard deviation ``strength``.
+        blur: Gaussian of standard deviation up to ``strength``.
+        noise: Normal noise of standard deviation up to ``strength`` of the brightest value, on measured pixels.
+        stripes: Gain of acquisition lines (rows or columns, 1 to 3 pixels wide at 112), log-normal with a standard
+            deviation up to ``strength``.
+        grid_mask: Blank a square lattice; ``strength`` is the largest part of the period that is blanked.
+        cut_out: Blank a rectangle with sides of 0.05 to ``strength``.
+    """
+
+    flips: bool = True
+    quarter_turns: bool = True
+    rotate: Effect = Effect(0.25, 15.0)
+    zoom: Effect = Effect(0.25, 0.2)
+    elastic: Effect = Effect(0.15, 0.02)
+    gamma: Effect = Effect(0.25, 0.25)
+    blur: Effect = Effect(0.1, 0.008)
+    noise: Effect = Effect(0.1, 0.05)
+    stripes: Effect = Effect(0.1, 0.15)
+    grid_mask: Effect = Effect(0.03, 0.3)
+    cut_out: Effect = Effect(0.05, 0.2)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        limits = {"zoom": 0.9, "grid_mask": 0.9, "cut_out": 0.9, "elastic": 0.2, "blur": 0.1, "rotate": 180.0}
+        for name, effect in vars(self).items():
+            if isinstance(effect, Effect):
+                limit = limits.get(name, math.inf)
+                if not (0.0 <= effect.probability <= 1.0 and 0.0 <= effect.strength <= limit):
+                    raise ArgumentError(f"{name}: probability must be 0 to 1 and strength 0 to {limit:g}, got {effect}")
+
+
+NO_AUGMENTATION = Augmentation(False, False, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF)
+# arXiv 2604.19369: flips and quarter turns.
+PUBLISHED = Augmentation(True, True, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF)
+DEFAULT = Augmentation()
+
+
+def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Change every image of a batch on its own.
+
+    Channel 1, where there is one, is the mask of measured pixels: it moves with the image, and neither contrast, noise
+    nor holes touch it. What is not measured stays 0 in channel 0.
+
+    Args:
+        images: float32 (N, C, S, S) in [0, 1], C = 1 or 2; left unchanged.
+        augmentation: What may happen.
+        generator: Source of randomness; the same state gives the same result.
+
+    Returns:
+        float32 (N, C, S, S) in [0, 1], on the images' device.
+
+    Raises:
+        ArgumentError: Another shape.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 2) or images.shape[2] != images.shape[3]:
+        raise ArgumentError(f"images must be (N, 1 or 2, S, S), not {tuple(images.shape)}")
+    draw = _Draw(generator, images.device)
+    x = _turned(images, augmentation, draw)
+    _warp(x, augmentation, draw)
+    values = x[:, 0]
+    measured = (x[:, 1] > 0).to(x.dtype) if x.shape[1] == 2 else None
+    _gamma(values, augmentation.gamma, draw)
+    _stripes(values, augmentation.stripes, draw)
+    _blur(values, augmentation.blur, draw)
+    _noise(values, augmentation.noise, draw)
+    _grid_mask(values, augmentation.grid_mask, draw)
+    _cut_out(values, augmentation.cut_out, draw)
+    x.clamp_(0.0, 1.0)
+    if measured is not None:
+        values.mul_(measured)
+    return x
+
+
+class _Draw:
+    """Random numbers from the generator, on the images' device."""
+
+    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
+        self.generator, self.device = generator, device
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Uniform numbers, float32."""
+        values = torch.rand(shape, generator=self.generator, device=self.generator.device)
+        return (low + (high - low) * values).to(self.device)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, float32."""
+        return torch.randn(shape, generator=self.generator, device=self.generator.device).to(self.device)
+
+    def coin(self, n: int, probability: float = 0.5) -> Tensor:
+        """Which of ``n`` images an effect hits, bool (n,)."""
+        return self.uniform(n) < probability
+
+    def integers(self, high: int, n: int) -> Tensor:
+        """Integers from 0 to below ``high``, on the generator's device, where choices are made."""
+        return torch.randint(high, (n,), generator=self.generator, device=self.generator.device)
+
+    def chosen(self, n: int, effect: Effect) -> Tensor:
+        """Numbers of the images that an effect hits, int64; none where the effect is off."""
+        if effect.probability == 0.0 or effect.strength == 0.0:
+            return torch.zeros(0, dtype=torch.int64, device=self.device)
+        # Chosen on the generator's device: with a CPU generator the GPU is never waited for.
+        hit = torch.rand(n, generator=self.generator, device=self.generator.device) < effect.probability
+        return hit.nonzero()[:, 0].to(self.device)
+
+
+def _turned(x: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
+    """Flips and quarter turns, exact: a transposition, then flips along each axis. A copy in any case."""
+    n = len(x)
+    # Bits of the code: 1 transposed, 2 upside down, 4 mirrored. A quarter turn is a transposition and one flip.
+    code = torch.zeros(n, dtype=torch.int64, device=draw.generator.device)
+    if augmentation.quarter_turns:
+        code = torch.tensor([0, 1 | 2, 2 | 4, 1 | 4], device=code.device)[draw.integers(4, n)]
+    if augmentation.flips:
+        code = code ^ (2 * draw.integers(4, n))
+    turned = x.clone()
+    for kind in range(1, 8):
+        hit = (code == kind).nonzero()[:, 0].to(x.device)
+        if len(hit):
+            part = x[hit].mT if kind & 1 else x[hit]
+            axes = ([-2] if kind & 2 else []) + ([-1] if kind & 4 else [])
+            turned[hit] = part.flip(axes) if axes else part
+    return turned
+
+
+def _warp(x: Tensor, augmentation: Augmentation, draw: _Draw) -> None:
+    """Rotation, zoom and elastic displacement in one bilinear sampling of the images that any of them hits."""
+    n, side = len(x), x.shape[-1]
+    rotated, zoomed = draw.chosen(n, augmentation.rotate), draw.chosen(n, augmentation.zoom)
+    bent = draw.chosen(n, augmentation.elastic)
+    hit = torch.unique(torch.cat([rotated, zoomed, bent]))
+    if len(hit) == 0:
+        return
+    angle = torch.zeros(n, device=x.device)
+    angle[rotated] = math.radians(augmentation.rotate.strength) * draw.uniform(len(rotated), low=-1.0)
+    scale, shift = torch.ones(n, device=x.device), torch.zeros(n, 2, device=x.device)
+    strength = augmentation.zoom.strength
+    scale[zoomed] = draw.uniform(len(zoomed), low=1.0 - strength, high=1.0 + 0.5 * strength)
+    shift[zoomed] = draw.uniform(len(zoomed), 2, low=-1.0) * (1.0 - scale[zoomed, None]).abs()
+    # Where each place of the result comes from; places run from -1 to 1, pixel centres inside.
+    place = (2.0 * torch.arange(side, device=x.device) + 1.0) / side - 1.0
+    cos, sin = ((scale * f)[hit, None, None] for f in (angle.cos(), angle.sin()))
+    from_x = cos * place[None, None, :] - sin * place[None, :, None] + shift[hit, 0, None, None]
+    from_y = sin * place[None, None, :] + cos * place[None, :, None] + shift[hit, 1, None, None]
+    grid = torch.stack([from_x, from_y], dim=-1)
+    if len(bent):
+        amplitude = 2.0 * augmentation.elastic.strength * draw.uniform(len(bent), 1, 1, 1)
+        points = draw.normal(len(bent), 2, _ELASTIC_POINTS, _ELASTIC_POINTS) * amplitude
+        weights = _cubic_weights(side).to(x.device)
+        field = weights @ points @ weights.mT
+        grid[torch.searchsorted(hit, bent)] += field.permute(0, 2, 3, 1)
+    # An outside without a mask is dark; with one it also is not measured. Both are zeros.
+    x[hit] = F.grid_sample(x[hit], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@functools.cache
+def _cubic_weights(side: int) -> Tensor:
+    """Cubic interpolation from the control points to ``side`` pixels, float32 (side, points)."""
+    unit = torch.eye(_ELASTIC_POINTS)[None, :, :, None]
+    return F.interpolate(unit, size=(side, 1), mode="bicubic", align_corners=True)[0, :, :, 0].mT.contiguous()
+
+
+def _gamma(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    if len(hit):
+        power = (effect.strength * draw.normal(len(hit), 1, 1)).exp()
+        values[hit] = values[hit].clamp_min(0.0).pow(power)
+
+
+def _stripes(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    n, side = len(hit), values.shape[-1]
+    if n == 0:
+        return
+    width = (1.0 + 3.0 * draw.uniform(n, 1)).floor() * (side / 112.0)
+    line = (torch.arange(side, device=values.device) / width.clamp_min(1.0)).long()
+    gain = (effect.strength * draw.uniform(n, 1) * draw.normal(n, side)).exp().gather(1, line)
+    rows = draw.coin(n)[:, None, None]
+    values[hit] *= torch.where(rows, gain[:, :, None], gain[:, None, :])
+
+
+def _blur(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    n, side = len(hit), values.shape[-1]
+    if n == 0:
+        return
+    largest = effect.strength * side
+    radius = min(max(1, math.ceil(3.0 * largest)), side - 1)
+    sigma = (largest * draw.uniform(n, 1)).clamp_min(1e-3)
+    kernel = (-0.5 * (torch.arange(-radius, radius + 1, device=values.device) / sigma) ** 2).exp()
+    kernel = (kernel / kernel.sum(1, keepdim=True))[:, None]
+    # A kernel for each image: the images become the channels of one grouped convolution, first along y, then along x.
+    padded = F.pad(values[hit][None], (radius, radius, radius, radius), mode="replicate")
+    rows = F.conv2d(padded, kernel[..., None], groups=n)
+    values[hit] = F.conv2d(rows, kernel[:, :, None], groups=n)[0]
+
+
+def _noise(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    n, side = len(hit), values.shape[-1]
+    if n:
+        values[hit] += effect.strength * draw.uniform(n, 1, 1) * draw.normal(n, side, side)
+
+
+def _grid_mask(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    n, side = len(hit), values.shape[-1]
+    if n == 0:
+        return
+    period = side * draw.uniform(n, 1, low=0.1, high=0.25)
+    blank = period * effect.strength * draw.uniform(n, 1, low=0.3, high=1.0)
+    place = torch.arange(side, device=values.device)
+    columns = ((place + side * draw.uniform(n, 1)) % period) < blank
+    rows = ((place + side * draw.uniform(n, 1)) % period) < blank
+    values[hit] = values[hit].masked_fill(rows[:, :, None] & columns[:, None, :], 0.0)
+
+
+def _cut_out(values: Tensor, effect: Effect, draw: _Draw) -> None:
+    hit = draw.chosen(len(values), effect)
+    n, side = len(hit), values.shape[-1]
+    if n == 0:
+        return
+    place = (torch.arange(side, device=values.device) + 0.5) / side
+    size = draw.uniform(n, 2, low=min(0.05, effect.strength), high=effect.strength)
+    start = draw.uniform(n, 2) * (1.0 - size)
+    inside = (place >= start[..., None]) & (place < (start + size)[..., None])
+    values[hit] = values[hit].masked_fill(inside[:, 0, :, None] & inside[:, 1, None, :], 0.0)
