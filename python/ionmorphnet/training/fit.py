@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,17 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from ionmorphnet.errors import Cancelled, IonMorphNetError
-from ionmorphnet.training.data import Batch, SimulatedSource, Source, Stream, batches
+from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
+from ionmorphnet.training.data import Batch, NetworkInputs, batches
 from ionmorphnet.training.log import CsvLog
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import AllOutputs, Forward, compiled, make_network
 from ionmorphnet.training.recipe import Recipe, images_seen, learning_rate
 from ionmorphnet.training.run_state import LAST, LOG, WEIGHTS, MovingAverage, RunState, make_optimiser, save_weights
+from ionmorphnet.training.sources import SimulatedSource, Source
 from ionmorphnet.versions import versions
 
 logger = logging.getLogger(__name__)
 
-Augment = Callable[[Tensor, torch.Generator, float], Tensor]
+_MILD = replace(DEFAULT, flips=False, quarter_turns=False)
+LEVELS = 2  # noise levels of a simulated scene
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Execution:
         log_steps: Steps between two lines of the log.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     workers: int = 1
     threads: int = 2
     save_seconds: float = 300.0
@@ -65,7 +68,6 @@ def fit(
     *,
     source: Source | None = None,
     execution: Execution | None = None,
-    augment: Augment | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Train, or go on with the training in ``out``.
@@ -76,7 +78,6 @@ def fit(
             ``log.csv``; made where it is missing.
         source: Training images; simulated where None.
         execution: How to run.
-        augment: Changes images (N, C, S, S) of a batch on the device: ``augment(images, generator, strength)``.
         progress: Called after every line of the log.
 
     Returns:
@@ -88,11 +89,12 @@ def fit(
         Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
         IonMorphNetError: The loss is no number any more.
     """
-    source = SimulatedSource() if source is None else source
+    if source is None:
+        source = SimulatedSource(images_seen(recipe, recipe.steps), recipe.seed, levels=LEVELS)
     execution = Execution() if execution is None else execution
     out.mkdir(parents=True, exist_ok=True)
     with _arithmetic_threads(execution.threads):
-        return _Training(recipe, out, source, execution, augment, progress).run()
+        return _Training(recipe, out, source, execution, progress).run()
 
 
 class _Training:
@@ -102,11 +104,10 @@ class _Training:
         out: Path,
         source: Source,
         execution: Execution,
-        augment: Augment | None,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.recipe, self.out, self.source, self.execution = recipe, out, source, execution
-        self.augment, self.progress = augment, progress
+        self.progress = progress
         torch.manual_seed(recipe.seed)
         network = make_network(recipe).to(execution.device)
         network.train()
@@ -145,18 +146,18 @@ class _Training:
         return self.out / WEIGHTS
 
     def _batches(self) -> Iterator[tuple[Batch, int]]:
-        """What is left of the training, with its image size; scenes are numbered through within a phase."""
-        first = 0
-        for number, phase in enumerate(self.recipe.phases):
-            begin = max(0, self.state.step - first)
-            first += phase.steps
-            if begin >= phase.steps:
+        """What is left of the training, with its image size; images are numbered through over all phases."""
+        done, image = 0, 0
+        for phase in self.recipe.phases:
+            begin = min(max(0, self.state.step - done), phase.steps)
+            starts = range(image, image + phase.steps * phase.batch, phase.batch)
+            done, image = done + phase.steps, starts.stop
+            if begin == phase.steps:
                 continue
-            each = max(1, phase.batch // self.source.images_per_scene)
-            stream = Stream(self.source, phase.size, self.recipe.in_chans, self.recipe.seed + number)
-            scenes = [range(k * each, (k + 1) * each) for k in range(begin, phase.steps)]
+            inputs = NetworkInputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
+            parts = [range(start, start + phase.batch) for start in starts[begin:]]
             pin = self.execution.device.type == "cuda"
-            for batch in batches(stream, scenes, self.execution.workers, pin=pin):
+            for batch in batches(inputs, parts, self.execution.workers, pin=pin):
                 yield batch.to(self.execution.device), phase.size
 
     def _step(self, batch: Batch) -> None:
@@ -185,12 +186,15 @@ class _Training:
             )
 
     def _augmented(self, images: Tensor) -> Tensor:
-        if self.augment is None or self.recipe.augmentation <= 0.0:
+        if self.recipe.augmentation == "none":
             return images
         self.generator.manual_seed((self.recipe.seed << 24) + self.state.step)
-        chosen = torch.rand(len(images), generator=self.generator, device=images.device) < self.recipe.augmented_share
-        changed = self.augment(images, self.generator, self.recipe.augmentation)
-        return torch.where(chosen[:, None, None, None], changed, images)
+        images = augment(images, PUBLISHED, self.generator)
+        if self.recipe.augmentation == "mild":
+            draw = torch.rand(len(images), generator=self.generator, device=images.device)
+            chosen = (draw < self.recipe.augmented_share).nonzero()[:, 0]
+            images[chosen] = augment(images[chosen], _MILD, self.generator)
+        return images
 
     def _write_log(self, size: int, speed: float) -> None:
         state = self.state

@@ -109,8 +109,9 @@ def loss_parts(outputs: dict[str, Tensor], batch: Batch, recipe: Recipe, weights
     if not recipe.soft_labels:
         hard = F.one_hot(torch.nan_to_num(probabilities).argmax(dim=1), probabilities.shape[1]).to(probabilities.dtype)
         probabilities = torch.where(probabilities.isnan(), probabilities, hard)
-    parts = {"classes": class_loss(outputs["logits"], probabilities, label_smoothing=recipe.label_smoothing, weights=weights)}
-    total = parts["classes"]
+    smoothing = recipe.label_smoothing
+    total = class_loss(outputs["logits"], probabilities, label_smoothing=smoothing, weights=weights)
+    parts = {"classes": total}
     if recipe.structure and recipe.structure_weight > 0.0:
         parts["structure"] = structure_loss(outputs["structure"][:, 0], batch.structure)
         total = total + recipe.structure_weight * parts["structure"]

@@ -59,9 +59,10 @@ class Recipe:
         drop_path: Stochastic depth of the last block.
         weight_dropout: Share of weights set to 0 in each step (DropConnect).
         ema_decay: Decay a step of the moving average of the weights, which is what is kept; 0: no average.
-        augmentation: Strength of the augmentation of whole batches, 0 (flips and quarter turns only) to 1.
-        augmented_share: Share of images that it meets. It changes images but not the statistics that were taken
-            before, so a network with statistics must see enough images where both agree.
+        augmentation: ``none``, ``turns`` (flips and quarter turns, which leave the statistics true) or ``mild`` (also
+            warps, contrast, blur, noise, lines and holes, see ``augment.DEFAULT``).
+        augmented_share: Share of images that anything beyond turns meets. It changes images but not the statistics
+            that were taken before, so a network with statistics must see enough images where both agree.
         precision: ``bf16`` (mixed) or ``f32``.
         compile: Whether the network is compiled; where that fails training goes on without.
     """
@@ -87,7 +88,7 @@ class Recipe:
     drop_path: float = 0.03
     weight_dropout: float = 0.0
     ema_decay: float = 0.998
-    augmentation: float = 0.0
+    augmentation: str = "turns"
     augmented_share: float = 0.5
     precision: str = "bf16"
     compile: bool = True
@@ -104,7 +105,11 @@ class Recipe:
             raise ArgumentError("a recipe needs at least one phase")
         for phase in self.phases:
             if phase.size < 32 or phase.size % 32 or phase.images < 1 or phase.batch < 1:
-                raise ArgumentError(f"a phase needs a size in multiples of 32, images and a batch of 1 or more: {phase}")
+                raise ArgumentError(
+                    f"a phase needs a size in multiples of 32, at least one image and a batch of at least 1: {phase}"
+                )
+        if self.augmentation not in ("none", "turns", "mild"):
+            raise ArgumentError(f"augmentation must be none, turns or mild, got {self.augmentation!r}")
         if self.precision not in ("bf16", "f32"):
             raise ArgumentError(f"precision must be bf16 or f32, got {self.precision!r}")
         for name in ("label_smoothing", "drop_path", "weight_dropout", "ema_decay"):
