@@ -43,7 +43,6 @@ class ImageStore:
         """
         copy = np.array(image, dtype=np.float32, order="C")
         if self.memory_bytes + copy.nbytes <= self.memory_limit:
-            copy.setflags(write=False)
             self.memory_bytes += copy.nbytes
             self._images.append(copy)
         else:
@@ -62,7 +61,9 @@ class ImageStore:
         """
         kept = self._images[number]
         if not isinstance(kept, _OnDisk):
-            return kept
+            shown = kept.view()
+            shown.setflags(write=False)
+            return shown
         height, width = kept.shape
         try:
             values = np.fromfile(self._path, dtype=np.float32, count=height * width, offset=kept.offset)

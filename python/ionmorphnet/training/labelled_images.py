@@ -198,12 +198,12 @@ class _Arrays:
 
     def __init__(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as file:
-                # A lone .npy gives an array, which has no files.
+            # A lone .npy gives an array, which is no context: a TypeError.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except OSError as error:
             raise FileError(f"{path}: {error.strerror or 'cannot be read'}") from None
-        except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
             raise FileError(f"{path}: not a readable npz file: {error}") from None
         mask = arrays.pop("mask", None)
         self._mz = arrays.pop("mz", None)
