@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bindings/arrays.h"
+#include "bindings/interruptible.h"
 #include "bindings/register.h"
 #include "bindings/scorer_handle.h"
 #include "score/score_all.h"
@@ -127,11 +128,8 @@ void register_score(py::module_& m) {
         const ImageStack stack = as_stack(images, mask);
         py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{score::kStatistics}});
         float* data = out.mutable_data();
-        {
-          // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
-          const py::gil_scoped_release release;
-          score::image_statistics(stack, threads, data);
-        }
+        // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
+        interruptible([&](const std::atomic<bool>& cancel) { score::image_statistics(stack, threads, data, &cancel); });
         return out;
       },
       py::arg("images"), py::arg("mask") = py::none(), py::arg("threads") = 0,

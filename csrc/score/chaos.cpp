@@ -49,11 +49,12 @@ IMN_MULTIVERSION void erode(const Byte* __restrict in, const Byte* __restrict me
 // Of one row: where a pixel without a neighbour to its left that is at least as high belongs, and 1 where it has
 // neither such a neighbour nor one above.
 IMN_MULTIVERSION void look_up(const Byte* __restrict v, std::int32_t begin, std::int32_t end, std::int32_t stride,
-                              const std::int32_t* __restrict label, std::int32_t* __restrict upper,
-                              Byte* __restrict is_end) {
+                              const std::int32_t* __restrict label, std::int32_t* __restrict left,
+                              std::int32_t* __restrict upper, Byte* __restrict is_end) {
   for (std::int32_t i = begin; i < end; ++i) {
     const std::int32_t above = label[i - stride];
     upper[i - begin] = v[i - stride] >= v[i] ? above : i;
+    left[i - begin] = v[i - 1] >= v[i] ? -1 : 0;
   }
   for (std::int32_t i = begin; i < end; ++i) is_end[i] = std::max(v[i - stride], v[i - 1]) < v[i] ? 1 : 0;
 }
@@ -108,7 +109,8 @@ void SpatialChaos::close_levels(const NormalisedImage& image) {
     closed_.assign(n, 0);
     label_.assign(n, 0);
     parent_.assign(n, 0);
-    upper_.resize(n);
+    left_.resize(static_cast<std::size_t>(stride_));
+    upper_.resize(static_cast<std::size_t>(stride_));
     marks_.assign(n, 0);
     found_.resize(2 * n);
     edges_.resize(2 * n);
@@ -137,7 +139,8 @@ std::int32_t SpatialChaos::root(std::int32_t label) {
 
 // Hangs every pixel on a neighbour that is at least as high: on the left or the upper one in one go over the image, so
 // that label_ is the pixel where the way ends; from there on the right or the lower one, if it is higher. Returns the
-// sum of the regional maxima, those that hang nowhere. Few of these choices are branches: they cannot be foreseen.
+// sum of the regional maxima, those that hang nowhere. The choices in the long loops are no branches:
+// they cannot be foreseen.
 std::int64_t SpatialChaos::hang_pixels() {
   const Byte* v = closed_.data();
   std::int32_t* label = label_.data();
@@ -145,12 +148,12 @@ std::int64_t SpatialChaos::hang_pixels() {
   for (std::int32_t y = 1; y < rows_ - 1; ++y) {
     const std::int32_t begin = y * stride_ + 1;
     const std::int32_t end = begin + stride_ - 2;
-    look_up(v, begin, end, stride_, label, upper_.data(), is_end);
+    look_up(v, begin, end, stride_, label, left_.data(), upper_.data(), is_end);
     std::int32_t current = 0;
-    for (std::int32_t i = begin; i < end; ++i) {
-      const std::int32_t upper = upper_[static_cast<std::size_t>(i - begin)];
-      current = v[i - 1] >= v[i] ? current : upper;
-      label[i] = current;
+    for (std::int32_t i = 0; i < end - begin; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      current = (current & left_[at]) | (upper_[at] & ~left_[at]);
+      label[begin + i] = current;
     }
   }
   std::int64_t sum = 0;

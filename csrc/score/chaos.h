@@ -37,7 +37,7 @@ class SpatialChaos {
   std::int32_t rows_ = 0;    // with a border of one pixel on each side
   std::int32_t stride_ = 0;  // likewise
   std::vector<std::uint8_t> levels_, dilated_, closed_, measured_, marks_;
-  std::vector<std::int32_t> label_, parent_, upper_;
+  std::vector<std::int32_t> label_, parent_, left_, upper_;
   std::vector<Edge> found_, edges_;
 };
 

@@ -40,7 +40,8 @@ struct Worker {
 };
 
 // out[i * n_wanted + k] = statistic wanted[k] of image i.
-void compute(const ImageStack& stack, const Statistic* wanted, std::int64_t n_wanted, int threads, float* out) {
+void compute(const ImageStack& stack, const Statistic* wanted, std::int64_t n_wanted, int threads, float* out,
+             const std::atomic<bool>* cancel) {
   if (stack.n <= 0) return;
   if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
   const bool deviations =
@@ -48,14 +49,17 @@ void compute(const ImageStack& stack, const Statistic* wanted, std::int64_t n_wa
   const int workers = thread_count(threads);
   std::vector<Worker> memory(static_cast<std::size_t>(std::min<std::int64_t>(workers, stack.n)));
   const std::int64_t grain = std::clamp<std::int64_t>(stack.n / (4 * std::int64_t{workers}), 1, 8);
-  parallel_for(stack.n, grain, workers, [&](std::int64_t begin, std::int64_t end, int index) {
-    Worker& worker = memory[static_cast<std::size_t>(index)];
-    for (std::int64_t i = begin; i < end; ++i) {
-      normalise_image(stack, i, worker.top, worker.image);
-      if (deviations && !worker.image.constant) take_deviations(worker.image);
-      for (std::int64_t k = 0; k < n_wanted; ++k) out[i * n_wanted + k] = worker.statistic(wanted[k]);
-    }
-  });
+  parallel_for(
+      stack.n, grain, workers,
+      [&](std::int64_t begin, std::int64_t end, int index) {
+        Worker& worker = memory[static_cast<std::size_t>(index)];
+        for (std::int64_t i = begin; i < end; ++i) {
+          normalise_image(stack, i, worker.top, worker.image);
+          if (deviations && !worker.image.constant) take_deviations(worker.image);
+          for (std::int64_t k = 0; k < n_wanted; ++k) out[i * n_wanted + k] = worker.statistic(wanted[k]);
+        }
+      },
+      cancel);
 }
 
 }  // namespace
@@ -69,14 +73,14 @@ Statistic parse_statistic(const std::string& name) {
   throw ArgumentError("unknown statistic '" + name + "'; known: " + known);
 }
 
-void image_statistics(const ImageStack& stack, int threads, float* out) {
+void image_statistics(const ImageStack& stack, int threads, float* out, const std::atomic<bool>* cancel) {
   constexpr std::array<Statistic, kStatistics> all{Statistic::moran, Statistic::blur, Statistic::chaos,
                                                    Statistic::coverage};
-  compute(stack, all.data(), kStatistics, threads, out);
+  compute(stack, all.data(), kStatistics, threads, out, cancel);
 }
 
 void image_statistic(const ImageStack& stack, Statistic statistic, int threads, float* out) {
-  compute(stack, &statistic, 1, threads, out);
+  compute(stack, &statistic, 1, threads, out, nullptr);
 }
 
 }  // namespace imn::score

@@ -1,6 +1,7 @@
 // Classical statistics of ion images over measured pixels: scores that need no model, and inputs of the default model.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -22,7 +23,9 @@ Statistic parse_statistic(const std::string& name);
 //   chaos     METASPACE's measure of spatial chaos: 1 = one connected shape at every level.
 //   coverage  share of the measured pixels that are not 0.
 // Images that are empty or constant over the measured pixels give 0 (coverage: what it is).
-void image_statistics(const ImageStack& stack, int threads, float* out);                      // (n, kStatistics)
+// `cancel`, where given, is read every few images; when true, Cancelled is thrown.
+void image_statistics(const ImageStack& stack, int threads, float* out,
+                      const std::atomic<bool>* cancel = nullptr);                             // (n, kStatistics)
 void image_statistic(const ImageStack& stack, Statistic statistic, int threads, float* out);  // (n)
 
 }  // namespace imn::score

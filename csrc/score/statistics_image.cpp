@@ -45,11 +45,14 @@ IMN_MULTIVERSION Counts stretch(const float* __restrict pixels, const std::uint8
     const std::int64_t end = std::min(begin + kBlock, n);
     std::int32_t positive = 0;
     std::int32_t unlike_first = 0;
+    // Two loops: in one, the compiler would make branches of the choices.
     for (std::int64_t i = begin; i < end; ++i) {
-      const float x = preprocess::normalise(measured[i] != 0 ? pixels[i] : 0.0F, by);
-      values[i] = x;
-      positive += x > 0.0F ? 1 : 0;
-      unlike_first += measured[i] != 0 && x != first ? 1 : 0;
+      const float pixel = pixels[i];
+      values[i] = preprocess::normalise(measured[i] != 0 ? pixel : 0.0F, by);
+    }
+    for (std::int64_t i = begin; i < end; ++i) {
+      positive += values[i] > 0.0F ? 1 : 0;
+      unlike_first += (measured[i] != 0 ? 1 : 0) & (values[i] != first ? 1 : 0);
     }
     counts.positive += positive;
     counts.unlike_first += unlike_first;

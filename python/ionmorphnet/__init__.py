@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ionmorphnet.scorers import Scorer, make_scorer
     from ionmorphnet.scoring import score_images
     from ionmorphnet.simulation import simulate
+    from ionmorphnet.statistics import image_statistics
 
 # Where each public name lives. It is loaded on first use, so that importing a small part (the command's entry point)
 # does not load numpy, pandas and the native core.
@@ -48,6 +49,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "bundled_models": "models",
     "candidate_axis": "candidates",
+    "image_statistics": "statistics",
     "load_model": "models",
     "make_scorer": "scorers",
     "open": "dataset",
@@ -71,6 +73,7 @@ __all__ = [
     "UnavailableError",
     "bundled_models",
     "candidate_axis",
+    "image_statistics",
     "load_model",
     "make_scorer",
     "open",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ import pandas as pd
 from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import ArgumentError, UnavailableError
 from ionmorphnet.images import window_images
+from ionmorphnet.labels import STATISTICS
+from ionmorphnet.statistics import image_statistics
 
 if TYPE_CHECKING:
     import anndata
@@ -63,9 +67,22 @@ class PeakList:
         """m/z of the picks, best first."""
         return self.all_scores["mz"].to_numpy(np.float64)[: self.n_picked]
 
-    def to_frame(self) -> pd.DataFrame:
-        """The picks as a new frame, best first; columns as in ``all_scores``."""
-        return self.all_scores.head(self.n_picked).copy()
+    def to_frame(self, *, features: bool = False) -> pd.DataFrame:
+        """The picks as a new frame, best first; columns as in ``all_scores``.
+
+        Args:
+            features: Append the classical statistics of the picked images, columns
+                ``ionmorphnet.labels.STATISTICS`` (see :func:`ionmorphnet.image_statistics`). The images are read from
+                the section the first time.
+
+        Raises:
+            ArgumentError: The statistics are wanted, and the section is closed.
+            FileError: The section cannot be read.
+        """
+        frame = self.all_scores.head(self.n_picked).copy()
+        if features:
+            frame[list(STATISTICS)] = self._features.set_axis(frame.index)
+        return frame
 
     def ion_images(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.float32]:
         """Ion images of picks ``first`` to ``last`` (exclusive), windows as scored.
@@ -80,20 +97,26 @@ class PeakList:
         picks = self.to_frame().iloc[first:last]
         return window_images(self.dataset, picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy())
 
-    def to_csv(self, path: PathLike) -> None:
+    def to_csv(self, path: PathLike, *, features: bool = False) -> None:
         """Writes the picks as CSV (UTF-8, full precision).
 
         Args:
             path: The CSV file.
+            features: Append the classical statistics, as in :meth:`to_frame`.
 
         Raises:
             FileError: The file cannot be written.
         """
+        frame = self.to_frame(features=features)
         with atomic_path(path) as temporary:
-            self.to_frame().to_csv(temporary, index=False)
+            frame.to_csv(temporary, index=False)
 
-    def to_parquet(self, path: PathLike) -> None:
+    def to_parquet(self, path: PathLike, *, features: bool = False) -> None:
         """Writes the picks as Parquet.
+
+        Args:
+            path: The Parquet file.
+            features: Append the classical statistics, as in :meth:`to_frame`.
 
         Raises:
             UnavailableError: pyarrow is not installed.
@@ -102,8 +125,9 @@ class PeakList:
             import pyarrow  # noqa: F401
         except ImportError:
             raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'") from None
+        frame = self.to_frame(features=features)
         with atomic_path(path) as temporary:
-            self.to_frame().to_parquet(temporary, index=False, engine="pyarrow")
+            frame.to_parquet(temporary, index=False, engine="pyarrow")
 
     def to_imzml(self, path: PathLike) -> None:
         """Writes the picked channels as a continuous centroid imzML (m/z ascending, float32), with its ibd.
@@ -192,10 +216,21 @@ class PeakList:
     def _pixel_matrix(self, picks: pd.DataFrame) -> npt.NDArray[np.float32]:
         """(measured pixels in row-major order, picks), binned a few images at a time."""
         mask = self.dataset.mask
-        lo, hi = picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy()
         matrix = np.empty((int(mask.sum()), len(picks)), np.float32)
-        step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * mask.size))
-        for first in range(0, len(picks), step):
-            images = window_images(self.dataset, lo[first : first + step], hi[first : first + step])
-            matrix[:, first : first + step] = images[:, mask].T
+        for first, images in self._images_in_parts(picks):
+            matrix[:, first : first + len(images)] = images[:, mask].T
         return matrix
+
+    @functools.cached_property
+    def _features(self) -> pd.DataFrame:
+        """The statistics of the picks, in their order."""
+        parts = [image_statistics(images) for _, images in self._images_in_parts(self.to_frame())]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(STATISTICS), dtype=float)
+
+    def _images_in_parts(self, picks: pd.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Images of a few picks at a time, each time with the position of the first."""
+        height, width = self.dataset.shape
+        lo, hi = picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy()
+        step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * height * width))
+        for first in range(0, len(picks), step):
+            yield first, window_images(self.dataset, lo[first : first + step], hi[first : first + step])

@@ -55,7 +55,8 @@ def pick(
         min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
             threshold cuts; both given: both apply.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, ``"moran"``, or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        scorer: ``"auto"``, ``"openvino"``, a classical one (``"moran"``, ``"blur"``, ``"chaos"``), or a callable (see
+            :func:`ionmorphnet.scorers.make_scorer`).
         device: ``"auto"`` or ``"cpu"``.
         precision: ``"auto"`` (bf16 where the CPU has it), ``"f32"`` (reproduces between hosts) or ``"bf16"``.
         axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a

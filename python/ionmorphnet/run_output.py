@@ -88,11 +88,19 @@ def skipped_formats(peaks: PeakList, formats: Iterable[str]) -> dict[str, str]:
     return {}
 
 
-def write_run(peaks: PeakList, folder: Path, *, formats: Iterable[str] = ("csv",), report: bool = False) -> list[Path]:
+def write_run(
+    peaks: PeakList,
+    folder: Path,
+    *,
+    formats: Iterable[str] = ("csv",),
+    report: bool = False,
+    features: bool = False,
+) -> list[Path]:
     """Writes a run's files, each under a temporary name first; run.json comes last, so it marks a complete folder.
 
     Files of an earlier run that this one does not write are removed. run.json lists the ``files``, and under
-    ``skipped`` the formats that cannot hold the result (see :func:`skipped_formats`).
+    ``skipped`` the formats that cannot hold the result (see :func:`skipped_formats`). ``features`` adds the classical
+    statistics of the picks to peaks.csv and peaks.parquet.
 
     Returns:
         What was written.
@@ -108,20 +116,20 @@ def write_run(peaks: PeakList, folder: Path, *, formats: Iterable[str] = ("csv",
         if file == "run.json" or file not in files:
             (folder / file).unlink(missing_ok=True)
 
-    peaks.to_csv(folder / "peaks.csv")
+    peaks.to_csv(folder / "peaks.csv", features=features)
     with atomic_path(folder / "scores.csv") as temporary:
         peaks.all_scores.to_csv(temporary, index=False)
     for name in chosen:
-        _write_optional(peaks, name, folder / _OPTIONAL[name][0])
+        _write_optional(peaks, name, folder / _OPTIONAL[name][0], features=features)
     record = {**peaks.run, "files": files, "skipped": skipped}
     with atomic_path(folder / "run.json") as temporary:
         temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [folder / file for file in files]
 
 
-def _write_optional(peaks: PeakList, name: str, target: Path) -> None:
+def _write_optional(peaks: PeakList, name: str, target: Path, *, features: bool) -> None:
     if name == "parquet":
-        peaks.to_parquet(target)
+        peaks.to_parquet(target, features=features)
     elif name == "imzml":
         peaks.to_imzml(target)
     elif name == "h5ad":

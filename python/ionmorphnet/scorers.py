@@ -14,7 +14,7 @@ import pandas as pd
 
 from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
-from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import Model, load_model
 
 Float32 = npt.NDArray[np.float32]
@@ -23,8 +23,13 @@ Float32 = npt.NDArray[np.float32]
 ScorerCallable = Callable[[Float32], Float32]
 
 MODEL_SCORERS = ("openvino",)
-CLASSICAL_SCORERS = ("moran",)
-_PLANNED_SCORERS = ("tensorrt", "torch", "blur", "chaos")
+CLASSICAL_SCORERS = ("moran", "blur", "chaos")
+_CLASSICAL_DESCRIPTIONS = {
+    "moran": "Moran's I of the ion image over measured pixels (rook neighbours)",
+    "blur": "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels",
+    "chaos": "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)",
+}
+_PLANNED_SCORERS = ("tensorrt", "torch")
 _PRECISIONS = ("auto", "f32", "bf16")
 _CALLBACK_BATCH = 32
 
@@ -34,7 +39,7 @@ class Scorer:
     """A scorer that is ready to run.
 
     Attributes:
-        name: ``openvino``, ``callback`` or ``moran``.
+        name: ``openvino``, ``callback`` or a classical one.
         device: ``cpu``.
         precision: What is really used: ``f32`` or ``bf16``.
         model: The model; None for a classical score.
@@ -60,7 +65,7 @@ class Scorer:
         """One line that says what the score is."""
         if self.model is not None:
             return self.model.score_description
-        return "Moran's I of the ion image over measured pixels (rook neighbours)"
+        return _CLASSICAL_DESCRIPTIONS[self.name]
 
     def native_arguments(self) -> dict[str, Any]:
         """The keyword arguments that tell the native loop what to run."""
@@ -97,6 +102,9 @@ def make_scorer(
 ) -> Scorer:
     """Chooses and starts a scorer.
 
+    The classical ones, ``moran``, ``blur`` and ``chaos``, are statistics of the image and need no model (see
+    :func:`ionmorphnet.image_statistics`).
+
     Args:
         model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
         scorer: ``"auto"`` (OpenVINO), ``"openvino"``, ``"moran"``, or a callable that maps preprocessed images
@@ -127,7 +135,10 @@ def make_scorer(
     if isinstance(scorer, str) and scorer not in ("auto", *MODEL_SCORERS):
         if scorer in _PLANNED_SCORERS:
             raise UnavailableError(f"scorer '{scorer}' is not in this version yet; use openvino or moran")
-        raise ArgumentError(f"unknown scorer '{scorer}'; known: auto, {', '.join(MODEL_SCORERS + CLASSICAL_SCORERS)}")
+        known = ", ".join(("auto", *MODEL_SCORERS, *CLASSICAL_SCORERS))
+        if scorer in STATISTICS:
+            raise ArgumentError(f"'{scorer}' is a statistic of images that says nothing of their order; known: {known}")
+        raise ArgumentError(f"unknown scorer '{scorer}'; known: {known}")
     loaded = model if isinstance(model, Model) else load_model(model)
     if callable(scorer):
         channels = _core.preprocess_channels(loaded.preprocessing)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet._stacks import checked_stack
 from ionmorphnet.models import Model
 from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
 
@@ -35,7 +34,8 @@ def score_images(
             masked array hides) = not measured; infinite values count as the largest finite ones.
         mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, ``"moran"``, or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        scorer: ``"auto"``, ``"openvino"``, a classical one (``"moran"``, ``"blur"``, ``"chaos"``), or a callable (see
+            :func:`ionmorphnet.scorers.make_scorer`).
         device: ``"auto"`` or ``"cpu"``.
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
         threads: CPU threads; 0: all.
@@ -50,25 +50,7 @@ def score_images(
         FileError: The model cannot be used.
         UnavailableError: The scorer or device is not there.
     """
-    if isinstance(images, np.ma.MaskedArray):
-        images = np.ma.filled(images.astype(np.float64), np.nan)
-    stack = np.asarray(images)
-    if stack.ndim == 2:
-        stack = stack[np.newaxis]
-    if stack.ndim != 3 or 0 in stack.shape[1:]:
-        raise ArgumentError(f"images must have shape (n, height, width), not {stack.shape}")
-    if stack.dtype.kind not in "fiub":
-        raise ArgumentError(f"images must be real numbers, not {stack.dtype}")
-    measured = None
-    if mask is not None:
-        measured = np.asarray(mask)
-        if measured.dtype.kind not in "fiub":
-            raise ArgumentError(f"mask must be boolean or numbers, not {measured.dtype}")
-        if measured.shape != stack.shape[1:]:
-            raise ArgumentError(f"mask has shape {measured.shape}, the images {stack.shape[1:]}")
-        measured = (np.nan_to_num(measured) != 0).astype(np.uint8)
-    with np.errstate(over="ignore"):  # infinite values are taken as the largest finite ones
-        stack = stack.astype(np.float32, copy=False)
+    stack, measured = checked_stack(images, mask)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
     outputs, _ = _core.score_stack(
         stack,

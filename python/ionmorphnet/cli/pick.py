@@ -32,6 +32,7 @@ class _Job:
     out: Path
     formats: tuple[str, ...]
     report: bool
+    features: bool
     quiet: bool
     arguments: dict[str, Any]
     claimed: dict[Path, Path] = field(default_factory=dict)
@@ -109,7 +110,9 @@ class _Folder(click.Path):
     help="How candidates are found: every bin of the file, or peaks of the data.",
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.")
-@click.option("--scorer", default="auto", show_default=True, metavar="NAME", help="auto, openvino or moran.")
+@click.option(
+    "--scorer", default="auto", show_default=True, metavar="NAME", help="auto, openvino, moran, blur or chaos."
+)
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto or cpu.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Memory to plan with.")
@@ -122,6 +125,7 @@ class _Folder(click.Path):
     metavar="LIST",
     help="Files to write: csv, parquet, imzml, h5ad, separated by commas.",
 )
+@click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
@@ -164,6 +168,7 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     """Checks here, once, what would otherwise fail every input in the same words."""
     formats = parse_formats(options.pop("formats"))
     report = options.pop("report")
+    features = options.pop("features")
     options["memory_limit"] = parse_bytes(options["memory_limit"])
     if options["min_score"] is not None and not math.isfinite(options["min_score"]):
         raise ArgumentError("--min-score must be a finite number")
@@ -177,7 +182,8 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     scorer = make_scorer(threads=options["threads"], **{name: options.pop(name) for name in names})
     if scorer.model is None and options["top"] is None and options["min_score"] is None:
         raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give --top or --min-score")
-    return _Job(out=out, formats=formats, report=report, quiet=quiet, arguments={**options, "scorer": scorer})
+    arguments = {**options, "scorer": scorer}
+    return _Job(out=out, formats=formats, report=report, features=features, quiet=quiet, arguments=arguments)
 
 
 def _listed_mz(path: Path, options: dict[str, Any]) -> np.ndarray:
@@ -215,7 +221,7 @@ def _pick_plane(ds: imn.Dataset, title: str, z: int | None, folder: Path, job: _
         with progress_bar(title, "images", quiet=job.quiet, before="finding channels") as progress:
             peaks = imn.pick(ds, progress=progress, **job.arguments)
         with spinner(f"{title}: writing", quiet=job.quiet):
-            written = write_run(peaks, folder, formats=job.formats, report=job.report)
+            written = write_run(peaks, folder, formats=job.formats, report=job.report, features=job.features)
     skipped = skipped_formats(peaks, job.formats)
     show_warnings([f"{kind} was not written: {cause}" for kind, cause in skipped.items()], name=title)
     return _Result(peaks, title, z, folder, written, time.perf_counter() - started)
