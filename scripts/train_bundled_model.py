@@ -36,6 +36,8 @@ def _phases(sizes: str, images: str, batches: str) -> tuple[Phase, ...]:
 
 def _show(progress: Progress) -> None:
     row = progress.row
+    if row is None:
+        return
     parts = "  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "classes", "structure", "ranking") if name in row)
     print(
         f"step {progress.step}/{progress.steps}  images {progress.images}  {parts}  lr {row['lr']:.2e}  "
@@ -75,7 +77,8 @@ def main() -> int:
     execution = Execution(**{name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")})
     try:
         phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"))
-        print(fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show))
+        fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
+        print(out / "weights.pt")
     except (IonMorphNetError, ValueError) as error:
         print(f"train_bundled_model: {error}", file=sys.stderr)
         return 1

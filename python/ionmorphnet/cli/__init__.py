@@ -18,10 +18,11 @@ from ionmorphnet.cli.info import info
 from ionmorphnet.cli.pick import pick
 from ionmorphnet.cli.simulate import simulate
 from ionmorphnet.cli.simulate_images import simulate_images
+from ionmorphnet.cli.train import train
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("train", "evaluate", "export", "engine", "tumor")
+_PLANNED = ("evaluate", "export", "engine", "tumor")
 
 
 class _PipeClosedError(Exception):
@@ -59,7 +60,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, demo):
+for _command in (pick, info, validate, images, simulate, simulate_images, train, demo):
     cli.add_command(_command)
 
 

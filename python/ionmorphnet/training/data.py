@@ -131,8 +131,8 @@ def batches(inputs: NetworkInputs, parts: Sequence[range], workers: int, *, pin:
         pin: Page-locked memory, for training on a GPU.
     """
     return DataLoader(
-        inputs,
-        batch_sampler=parts,  # type: ignore[arg-type]
+        inputs,  # type: ignore[arg-type]
+        batch_sampler=parts,
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_start_worker,

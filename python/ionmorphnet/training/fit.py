@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,21 +17,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet.errors import Cancelled, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, Cancelled, IonMorphNetError
+from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, NetworkInputs, batches
-from ionmorphnet.training.log import CsvLog
+from ionmorphnet.training.log import COLUMNS, Board, CsvLog
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import AllOutputs, Forward, compiled, make_network
+from ionmorphnet.training.parallel import Group, process_group
 from ionmorphnet.training.recipe import Recipe, images_seen, learning_rate
-from ionmorphnet.training.run_state import LAST, LOG, WEIGHTS, MovingAverage, RunState, make_optimiser, save_weights
+from ionmorphnet.training.run_state import (
+    LAST,
+    LOG,
+    VALIDATION_LOG,
+    WEIGHTS,
+    MovingAverage,
+    RunState,
+    make_optimiser,
+    save_weights,
+)
 from ionmorphnet.training.sources import SimulatedSource, Source
+from ionmorphnet.training.validate import Judge, Validation
 from ionmorphnet.versions import versions
 
 logger = logging.getLogger(__name__)
 
-_MILD = replace(DEFAULT, flips=False, quarter_turns=False)
 LEVELS = 2  # noise levels of a simulated scene
+_MILD = replace(DEFAULT, flips=False, quarter_turns=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Execution:
         threads: Threads of the arithmetic on a CPU; the last bits of the weights depend on it.
         save_seconds: Time between two saves.
         log_steps: Steps between two lines of the log.
+        tensorboard: Whether events for TensorBoard are written beside the log.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -50,16 +64,24 @@ class Execution:
     threads: int = 2
     save_seconds: float = 300.0
     log_steps: int = 25
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is; losses are means since the last line of the log."""
+    """Where a training is.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps of the whole training.
+        images: Images trained on.
+        row: The line of the log that was just written (losses are means since the line before), or None.
+    """
 
     step: int
     steps: int
     images: int
-    row: dict[str, float]
+    row: Mapping[str, float] | None
 
 
 def fit(
@@ -67,34 +89,44 @@ def fit(
     out: Path,
     *,
     source: Source | None = None,
+    validation: Validation | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    class_weights: tuple[float, ...] | None = None,
     execution: Execution | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> Path:
+) -> dict[str, Any]:
     """Train, or go on with the training in ``out``.
 
     Args:
         recipe: What to train.
-        out: Folder that receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights) and
-            ``log.csv``; made where it is missing.
-        source: Training images; simulated where None.
+        out: Folder that receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights; with a
+            validation the best of them) and ``log.csv``; made where it is missing.
+        source: Training images, at least as many as the recipe wants; simulated where None.
+        validation: Images to judge by.
+        start: Weights to start from, by parameter name; those not named start from random numbers.
+        class_weights: What each of the six classes counts in the loss, with ``recipe.class_balance``.
         execution: How to run.
-        progress: Called after every line of the log.
+        progress: Called after every step, in process 0 only.
 
     Returns:
-        Path of ``weights.pt``.
+        ``step``, ``images_seen``, ``seconds``, ``stopped_early`` and ``best`` (of the validation, or None).
 
     Raises:
-        ArgumentError: ``out`` holds a training with another recipe.
+        ArgumentError: ``out`` holds a training with another recipe, or the source is too short.
         FileError: A file cannot be read or written.
         Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
-        IonMorphNetError: The loss is no number any more.
+        IonMorphNetError: The gradient is no number any more.
+        UnavailableError: The architecture or TensorBoard is not installed.
     """
-    if source is None:
-        source = SimulatedSource(images_seen(recipe, recipe.steps), recipe.seed, levels=LEVELS)
+    wanted = images_seen(recipe, recipe.steps)
+    source = SimulatedSource(wanted, recipe.seed, levels=LEVELS) if source is None else source
+    if len(source) < wanted:
+        raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
     execution = Execution() if execution is None else execution
     out.mkdir(parents=True, exist_ok=True)
-    with _arithmetic_threads(execution.threads):
-        return _Training(recipe, out, source, execution, progress).run()
+    with _arithmetic_threads(execution.threads), process_group(execution.device) as group:
+        training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
+        return training.run()
 
 
 class _Training:
@@ -103,66 +135,98 @@ class _Training:
         recipe: Recipe,
         out: Path,
         source: Source,
+        validation: Validation | None,
+        start: Mapping[str, Tensor] | None,
+        class_weights: tuple[float, ...] | None,
         execution: Execution,
+        group: Group,
         progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.recipe, self.out, self.source, self.execution = recipe, out, source, execution
-        self.progress = progress
+        self.recipe, self.out, self.source, self.validation = recipe, out, source, validation
+        self.execution, self.group, self.progress = execution, group, progress
         torch.manual_seed(recipe.seed)
-        network = make_network(recipe).to(execution.device)
-        network.train()
+        network = make_network(recipe)
+        if start is not None:
+            network.load_state_dict({**network.state_dict(), **start})
+        network.to(execution.device).train()
         self.state = RunState(
             recipe, network, MovingAverage(network, recipe.ema_decay), make_optimiser(network, recipe)
         )
         if (out / LAST).is_file():
             self.state.restore(out / LAST)
             logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
+        group.decided(True)  # nobody writes before all have read
         all_outputs = AllOutputs(network, recipe.weight_dropout)
         self.forward: Forward = compiled(all_outputs) if recipe.compile else all_outputs
         self.generator = torch.Generator(execution.device)
-        self.began = time.monotonic() - self.state.seconds
-        self.log = CsvLog(out / LOG, self.state.step)
         self.class_weights: Tensor | None = None
+        if recipe.class_balance and class_weights is not None:
+            self.class_weights = torch.tensor(class_weights, device=execution.device)
+        self.began = time.monotonic() - self.state.seconds
+        if group.rank == 0:
+            self.log = CsvLog(out / LOG, self.state.step, COLUMNS)
+            self.board = Board(out / "tensorboard", self.state.step) if execution.tensorboard else None
+            if validation is not None:
+                self.validation_log = CsvLog(out / VALIDATION_LOG, self.state.step, validate.COLUMNS)
+                self.judge = Judge(validation, recipe, network, self.class_weights)
 
-    def run(self) -> Path:
-        state, saved = self.state, time.monotonic()
+    def run(self) -> dict[str, Any]:
+        state, execution = self.state, self.execution
+        saved = marked = time.monotonic()
+        marked_step = state.step
         with _stop_requests() as stop:
-            marked, marked_step = time.monotonic(), state.step
-            for batch, size in self._batches():
-                self._step(batch)
+            for batch, phase in self._batches():
+                asked = self._step(batch, stop)
                 now = time.monotonic()
                 state.seconds = now - self.began
-                if state.step % self.execution.log_steps == 0 or state.step == self.recipe.steps:
-                    speed = (state.step - marked_step) * len(batch.images) / max(now - marked, 1e-9)
-                    self._write_log(size, speed)
+                row = None
+                if state.step % execution.log_steps == 0 or state.step == self.recipe.steps:
+                    images = images_seen(self.recipe, state.step) - images_seen(self.recipe, marked_step)
+                    row = self._write_log(phase, images / max(now - marked, 1e-9))
                     marked, marked_step = now, state.step
-                if stop.is_set():
-                    self.save()
+                if self.progress is not None and self.group.rank == 0:
+                    self.progress(Progress(state.step, self.recipe.steps, images_seen(self.recipe, state.step), row))
+                due = self._is_due()
+                if due:
+                    self._validate(phase)
+                if asked:
+                    self._save()
                     raise Cancelled(f"stopped at step {state.step} of {self.recipe.steps}; {self.out} is saved")
-                if now - saved >= self.execution.save_seconds:
-                    self.save()
+                if due:
+                    self._save()
+                    saved = marked = time.monotonic()
+                    marked_step = state.step
+                    if self.group.decided(bool(state.extra.get("stopped"))):
+                        break
+                elif now - saved >= execution.save_seconds:
+                    self._save()
                     saved = time.monotonic()
-        self.save()
-        return self.out / WEIGHTS
+        self._save()
+        return self._summary()
 
     def _batches(self) -> Iterator[tuple[Batch, int]]:
-        """What is left of the training, with its image size; images are numbered through over all phases."""
+        """What is left of the training, with the phase; images are numbered through over all phases."""
+        if self.state.extra.get("stopped"):
+            return
         done, image = 0, 0
-        for phase in self.recipe.phases:
+        for number, phase in enumerate(self.recipe.phases):
             begin = min(max(0, self.state.step - done), phase.steps)
             starts = range(image, image + phase.steps * phase.batch, phase.batch)
             done, image = done + phase.steps, starts.stop
             if begin == phase.steps:
                 continue
             inputs = NetworkInputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
-            parts = [range(start, start + phase.batch) for start in starts[begin:]]
+            parts = [self.group.part(range(first, first + phase.batch), LEVELS) for first in starts[begin:]]
             pin = self.execution.device.type == "cuda"
             for batch in batches(inputs, parts, self.execution.workers, pin=pin):
-                yield batch.to(self.execution.device), phase.size
+                yield batch.to(self.execution.device), number
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: Batch, stop: threading.Event) -> bool:
+        """One step; says whether any process was asked to stop."""
         recipe, state, device = self.recipe, self.state, self.execution.device
-        torch.manual_seed((recipe.seed << 24) + state.step)
+        seed = (recipe.seed << 24) + state.step + (self.group.rank << 48)
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(recipe, state.step)
         images = self._augmented(batch.images)
@@ -172,23 +236,23 @@ class _Training:
         parts = loss_parts(floats, batch, recipe, self.class_weights)
         state.optimiser.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip)
+        asked = self.group.average_gradients(state.network, stop.is_set())
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
+        *values, norm_value = torch.stack([*[part.detach() for part in parts.values()], norm]).tolist()
+        if not math.isfinite(norm_value):
+            raise IonMorphNetError(
+                f"{self.out}: the gradient is no number at step {state.step + 1}; try a smaller learning rate or f32"
+            )
         state.optimiser.step()
         state.average.update(state.network)
         state.step += 1
-        values = torch.stack([value.detach() for value in parts.values()]).tolist()
-        for name, value in zip(parts, values, strict=True):
+        for name, value in zip([*parts, "steps"], [*values, 1.0], strict=True):
             state.window[name] = state.window.get(name, 0.0) + value
-        state.window["steps"] = state.window.get("steps", 0.0) + 1.0
-        if not values[0] == values[0]:
-            raise IonMorphNetError(
-                f"{self.out}: the loss is no number at step {state.step}; try a smaller learning rate or f32"
-            )
+        return asked
 
     def _augmented(self, images: Tensor) -> Tensor:
         if self.recipe.augmentation == "none":
             return images
-        self.generator.manual_seed((self.recipe.seed << 24) + self.state.step)
         images = augment(images, PUBLISHED, self.generator)
         if self.recipe.augmentation == "mild":
             draw = torch.rand(len(images), generator=self.generator, device=images.device)
@@ -196,39 +260,87 @@ class _Training:
             images[chosen] = augment(images[chosen], _MILD, self.generator)
         return images
 
-    def _write_log(self, size: int, speed: float) -> None:
+    def _write_log(self, phase: int, speed: float) -> dict[str, float]:
+        """One line; the losses are those of this process's images."""
         state = self.state
         steps = state.window.pop("steps", 1.0)
         row: dict[str, float] = {
             "step": state.step,
             "images": images_seen(self.recipe, state.step),
-            "size": size,
+            "size": self.recipe.phases[phase].size,
             **{name: round(value / steps, 5) for name, value in state.window.items()},
             "lr": float(f"{learning_rate(self.recipe, state.step - 1):.4g}"),
             "images_per_s": round(speed, 1),
             "seconds": round(state.seconds, 1),
         }
         state.window.clear()
-        self.log.add(row)
-        if self.progress is not None:
-            self.progress(Progress(state.step, self.recipe.steps, int(row["images"]), row))
+        if self.group.rank == 0:
+            self.log.add(row)
+            if self.board is not None:
+                self.board.add("train", row)
+        return row
 
-    def save(self) -> None:
-        """Write ``last.pt`` and ``weights.pt``."""
+    def _is_due(self) -> bool:
+        """Whether the validation's turn has come, the same in all processes."""
+        if self.validation is None:
+            return False
+        step, every = self.state.step, self.validation.every
+        now, before = (images_seen(self.recipe, k) // every for k in (step, step - 1))
+        return now > before or step == self.recipe.steps
+
+    def _validate(self, number: int) -> None:
+        if self.validation is None or self.group.rank != 0:
+            return
+        state, phase = self.state, self.recipe.phases[number]
+        figures = self.judge.judge(state.average.weights, phase.size, phase.batch, self.execution.workers)
+        last = number == len(self.recipe.phases) - 1
+        patience = self.validation.patience
+        best = validate.remember(state.extra, figures, state.step, counts=last, patience=patience)
+        seen = images_seen(self.recipe, state.step)
+        row = {"step": state.step, "images": seen, "size": phase.size, **figures, "best": int(best)}
+        self.validation_log.add({name: round(value, 5) for name, value in row.items()})
+        if self.board is not None:
+            self.board.add("validation", row)
+        if best:
+            self._write_weights()
+
+    def _save(self) -> None:
+        if self.group.rank == 0:
+            self.state.save(self.out / LAST)
+            if self.validation is None or not (self.out / WEIGHTS).is_file():
+                self._write_weights()
+
+    def _write_weights(self) -> None:
         state = self.state
-        state.save(self.out / LAST)
-        save_weights(self.out / WEIGHTS, self.recipe, state.average.weights, state.step, self.provenance())
+        save_weights(self.out / WEIGHTS, self.recipe, state.average.weights, state.step, self._provenance())
 
-    def provenance(self) -> dict[str, Any]:
+    def _provenance(self) -> dict[str, Any]:
         """Plain values: data, effort and versions."""
-        return {
+        found = {
             "data": self.source.describe(),
             "images_seen": images_seen(self.recipe, self.state.step),
             "seconds": round(self.state.seconds, 1),
             "finished": self.state.step >= self.recipe.steps,
             "device": self.execution.device.type,
+            "processes": self.group.size,
             "threads": self.execution.threads,
             "versions": {**versions(), "torch": str(torch.__version__)},
+        }
+        if self.validation is not None:
+            found["validation"] = {
+                "data": self.validation.source.describe(),
+                "figures": {k: v for k, v in self.state.extra.get("best", {}).items() if k != "counts"},
+            }
+        return found
+
+    def _summary(self) -> dict[str, Any]:
+        best = self.state.extra.get("best")
+        return {
+            "step": self.state.step,
+            "images_seen": images_seen(self.recipe, self.state.step),
+            "seconds": self.state.seconds,
+            "stopped_early": bool(self.state.extra.get("stopped")),
+            "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
         }
 
 
@@ -259,5 +371,5 @@ def _stop_requests() -> Iterator[threading.Event]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for changed, handler in before.items():
+            signal.signal(changed, handler)

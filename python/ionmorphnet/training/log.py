@@ -1,4 +1,4 @@
-"""The log of a training: one CSV line every few steps."""
+"""The logs of a training: CSV always, TensorBoard where asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import UnavailableError
 
 COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", "lr", "images_per_s", "seconds")
 
@@ -31,6 +32,31 @@ class CsvLog:
         """Write one line; absent columns stay empty."""
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
+
+
+class Board:
+    """TensorBoard events of the same values."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Go on in ``folder``; events beyond ``step`` are hidden.
+
+        Raises:
+            UnavailableError: TensorBoard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UnavailableError(
+                "TensorBoard events need the package tensorboard: pip install tensorboard (log.csv is always written)"
+            ) from error
+        self.writer = SummaryWriter(str(folder), purge_step=step or None)
+
+    def add(self, kind: str, row: Mapping[str, Any]) -> None:
+        """Write the numbers of a line under ``kind/<column>``."""
+        for name, value in row.items():
+            if name != "step" and isinstance(value, (int, float)):
+                self.writer.add_scalar(f"{kind}/{name}", value, int(row["step"]))
+        self.writer.flush()
 
 
 def _step(row: Mapping[str, str | None]) -> int:

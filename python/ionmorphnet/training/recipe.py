@@ -50,7 +50,7 @@ class Recipe:
         warmup_start: Where it starts to rise, as a part of the peak.
         weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
         beta2: Decay of AdamW's second moment.
-        gradient_clip: Largest norm of the gradient.
+        gradient_clip: Largest norm of the gradient; 0: any.
         soft_labels: Whether targets are the source's class probabilities; else the most probable class.
         label_smoothing: Probability spread over all classes.
         class_balance: Whether classes count by their inverse frequency (sources with known frequencies only).
@@ -65,6 +65,7 @@ class Recipe:
             that were taken before, so a network with statistics must see enough images where both agree.
         precision: ``bf16`` (mixed) or ``f32``.
         compile: Whether the network is compiled; where that fails training goes on without.
+        start: What the weights start from (name and hash); empty: random numbers of the seed.
     """
 
     architecture: str = "convnextv2_atto"
@@ -92,6 +93,7 @@ class Recipe:
     augmented_share: float = 0.5
     precision: str = "bf16"
     compile: bool = True
+    start: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -115,6 +117,8 @@ class Recipe:
         for name in ("label_smoothing", "drop_path", "weight_dropout", "ema_decay"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ArgumentError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.seed < 1 << 31:
+            raise ArgumentError(f"seed must lie from 0 to {(1 << 31) - 1}, got {self.seed}")
         if not self.learning_rate > 0.0:
             raise ArgumentError(f"learning_rate must be above 0, got {self.learning_rate}")
 
@@ -172,6 +176,10 @@ def images_seen(recipe: Recipe, step: int) -> int:
 
 
 def differences(ours: Recipe, theirs: Mapping[str, Any]) -> list[str]:
-    """Names of the entries in which a recipe and the written one differ."""
-    mine = ours.to_dict()
-    return [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+    """Names of the entries in which a recipe and a written one differ; entries unknown then have their default.
+
+    Raises:
+        ArgumentError: The written one has entries that this version does not know.
+    """
+    mine, written = ours.to_dict(), Recipe.from_dict(theirs).to_dict()
+    return [name for name in mine if mine[name] != written[name]]

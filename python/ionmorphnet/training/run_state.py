@@ -15,7 +15,7 @@ from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.training.recipe import PREPROCESSING, Recipe, differences
 
-LAST, WEIGHTS, LOG = "last.pt", "weights.pt", "log.csv"
+LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
 FORMAT = 1
 
 
