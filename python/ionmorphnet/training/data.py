@@ -132,7 +132,7 @@ def batches(inputs: NetworkInputs, parts: Sequence[range], workers: int, *, pin:
     """
     return DataLoader(
         inputs,  # type: ignore[arg-type]
-        batch_sampler=parts,
+        batch_sampler=parts,  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_start_worker,

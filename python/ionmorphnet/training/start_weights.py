@@ -55,11 +55,8 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
         statistics = network.head.statistics is not None
     elif path.suffix == ".pt":
         content = load_file(path, "architecture", "in_chans", "extra_outputs", "statistics", "weights")
-        has = {
-            "name": content["architecture"],
-            "in_chans": content["in_chans"],
-            "extra": list(content["extra_outputs"]),
-        }
+        name, in_chans, extra = (content[key] for key in ("architecture", "in_chans", "extra_outputs"))
+        has = {"name": name, "in_chans": in_chans, "extra": list(extra)}
         weights = content["weights"]
         statistics = tuple(content["statistics"]) == STATISTICS
     else:
