@@ -1,11 +1,12 @@
-"""Train the bundled model on simulated ion images and write its folder.
+"""Train the weights of the bundled model on simulated ion images.
 
-One command repeats the training of the shipped weights with its seed. Rounding (bfloat16, threads, library versions)
-makes the weights differ in detail, so compare the figures, not the bytes:
+One command repeats the training of the shipped weights with its seed:
 
-    python scripts/train_bundled_model.py
+    python scripts/train_bundled_model.py --out RUN
 
-takes some 25 minutes on two cores. Stopped early, ``--from-checkpoint`` exports what was reached.
+It may be stopped at any time (Ctrl-C, SIGTERM, even a power cut); the same command goes on. RUN receives last.pt
+(everything to go on with), weights.pt (averaged weights, also on the way) and log.csv. Rounding (bfloat16, threads,
+library versions) makes weights differ between machines, so compare figures, not bytes.
 """
 
 from __future__ import annotations
@@ -14,47 +15,75 @@ import os
 
 # The simulator's matrices are too small for threads; its processes would only hinder the training.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Threads that wait for each other sleep instead of spinning: several times faster where other processes run, as the
+# simulator's do.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import time
+import logging
+import sys
 from pathlib import Path
 
-from ionmorphnet.training.fit import Recipe, fit
+from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.training.fit import Execution, Progress, fit
+from ionmorphnet.training.recipe import Phase, Recipe
 
-NAME = "atto-sim-1"
-FOLDER = Path(__file__).resolve().parents[1] / "python" / "ionmorphnet" / "bundled" / NAME
+
+def _phases(sizes: str, images: str, batches: str) -> tuple[Phase, ...]:
+    columns = zip(sizes.split(","), images.split(","), batches.split(","), strict=True)
+    return tuple(Phase(int(size), int(n), int(batch)) for size, n, batch in columns)
 
 
-def main() -> None:
+def _show(progress: Progress) -> None:
+    row = progress.row
+    if row is None:
+        return
+    parts = "  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "classes", "structure", "ranking") if name in row)
+    print(
+        f"step {progress.step}/{progress.steps}  images {progress.images}  {parts}  lr {row['lr']:.2e}  "
+        f"{row['images_per_s']:.0f} images/s  {row['seconds']:.0f} s",
+        flush=True,
+    )
+
+
+def main() -> int:
+    default = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=FOLDER, help="model folder to write")
-    parser.add_argument("--checkpoint", type=Path, default=Path("out/bundled-model.pt"), help="kept while training")
-    parser.add_argument("--from-checkpoint", action="store_true", help="do not train, export the checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--size", default=",".join(str(p.size) for p in default.phases), help="of each phase")
+    parser.add_argument("--images", default=",".join(str(p.images) for p in default.phases), help="of each phase")
+    parser.add_argument("--batch", default=",".join(str(p.batch) for p in default.phases), help="of each phase")
+    parser.add_argument("--architecture", default=default.architecture)
+    parser.add_argument("--in-chans", type=int, default=default.in_chans)
+    for name in ("structure", "statistics", "compile", "soft-labels"):
+        parser.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=getattr(default, name.replace("-", "_"))
+        )
+    for name in ("learning-rate", "ranking-weight", "structure-weight", "label-smoothing", "ema-decay", "drop-path"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(default, name.replace("-", "_")))
+    for name in ("augmented-share", "warmup", "weight-decay"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(default, name.replace("-", "_")))
+    parser.add_argument("--augmentation", choices=("none", "turns", "mild"), default=default.augmentation)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--precision", choices=("bf16", "f32"), default=default.precision)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
-    arguments = parser.parse_args()
+    parser.add_argument("--save-seconds", type=float, default=300.0)
+    parser.add_argument("--log-steps", type=int, default=25)
+    options = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    recipe = Recipe()
-    if not arguments.from_checkpoint:
-        arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        start = time.monotonic()
-
-        def report(step: int, steps: int, loss: float) -> None:
-            if step % 25 == 0:
-                print(f"step {step}/{steps}  loss {loss:.3f}  {time.monotonic() - start:.0f} s", flush=True)
-
-        fit(
-            recipe,
-            workers=arguments.workers,
-            threads=arguments.threads,
-            checkpoint=arguments.checkpoint,
-            progress=report,
-        )
-
-    from ionmorphnet.training.bundle import write_bundle
-
-    print(write_bundle(arguments.checkpoint, arguments.out, script=Path(__file__).name))
+    out = options.pop("out")
+    execution = Execution(**{name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")})
+    try:
+        phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"))
+        fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
+        print(out / "weights.pt")
+    except (IonMorphNetError, ValueError) as error:
+        print(f"train_bundled_model: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ionmorphnet.simulation import simulate
     from ionmorphnet.statistics import image_statistics
     from ionmorphnet.training.bundle import export_model
+    from ionmorphnet.training.train_model import train
 
 # Where each public name lives. It is loaded on first use, so that importing a small part (the command's entry point)
 # does not load numpy, pandas and the native core.
@@ -59,6 +60,7 @@ _HOMES = {
     "pick": "picking",
     "score_images": "scoring",
     "simulate": "simulation",
+    "train": "training.train_model",
 }
 _OTHER_NAMES = {"open": "open_dataset"}
 
@@ -86,11 +88,11 @@ __all__ = [
     "reference",
     "score_images",
     "simulate",
+    "train",
 ]
 
 # Public names that are settled but not there yet: using one says so, instead of a bare AttributeError.
 _PLANNED = {
-    "train": "training from Python",
     "tumor": "tumour classification",
     "cohort": "cohort runs",
     "engine": "TensorRT engines",

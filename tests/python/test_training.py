@@ -1,34 +1,19 @@
-"""The network against plain formulas, its parameter names, and a few steps of training."""
+"""The network against plain formulas, and its parameter names."""
 
 from __future__ import annotations
-
-import errno
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.errors import ArgumentError, FileError  # noqa: E402
-from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
-from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
+from ionmorphnet.errors import ArgumentError  # noqa: E402
 from ionmorphnet.training.convnextv2 import (  # noqa: E402
     ChannelNorm,
     ConvNeXtV2,
     GlobalResponseNorm,
     Layout,
     channel_first,
-)
-from ionmorphnet.training.data import SimulatedImages, augment, loader, prepare  # noqa: E402
-from ionmorphnet.training.fit import (  # noqa: E402
-    MovingAverage,
-    Phase,
-    Recipe,
-    fit,
-    learning_rate,
-    make_optimiser,
-    save_checkpoint,
 )
 
 
@@ -164,92 +149,3 @@ def test_stochastic_depth_keeps_the_mean() -> None:
     dropped = (many.flatten(1).abs().amax(1) < 1e-6).float().mean()
     assert float(dropped) == pytest.approx(0.5, abs=0.04)
     torch.testing.assert_close(many.mean(0), residual[0], atol=0.1, rtol=0.1)
-
-
-def test_prepared_images_follow_the_specification(rng: np.random.Generator) -> None:
-    for _ in range(5):
-        image = simulate_ion_image(rng).image
-        np.testing.assert_array_equal(prepare(image, 224), preprocess(image[None], "p99-stretch-224")[0, 0])
-    assert prepare(image, 112).shape == (112, 112)
-
-
-def test_training_images_depend_on_seed_and_index_alone() -> None:
-    data = SimulatedImages(6, 64, seed=9)
-    alone = [next(iter(loader(data, 6, workers))) for workers in (0, 1)]
-    torch.testing.assert_close(alone[0].images, alone[1].images, rtol=0, atol=0)
-    assert alone[0].labels.tolist() == [data[k][1] for k in range(6)]
-    assert alone[0].images.shape == (6, 1, 64, 64)
-    assert not torch.equal(alone[0].images[0], SimulatedImages(6, 64, seed=10)[0][0])
-
-
-def test_augmented_images_stay_in_range(rng: np.random.Generator) -> None:
-    image = rng.random((32, 32), dtype=np.float32)
-    for _ in range(50):
-        changed = augment(rng, image)
-        assert changed.shape == (32, 32)
-        assert changed.dtype == np.float32
-        assert changed.min() >= 0.0
-        assert changed.max() <= 1.0
-
-
-def test_learning_rate_schedule() -> None:
-    recipe = Recipe(phases=(Phase(64, 1000, 10),))
-    rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
-    assert recipe.steps == 100
-    assert rates[0] == pytest.approx(recipe.learning_rate / 5)
-    assert max(rates) == rates[4] == pytest.approx(recipe.learning_rate)
-    assert (np.diff(rates[5:]) < 0).all()
-    assert rates[-1] < 0.02 * recipe.learning_rate
-
-
-def test_vectors_are_not_decayed(model: ConvNeXtV2) -> None:
-    groups = make_optimiser(model, Recipe()).param_groups
-    assert [group["weight_decay"] for group in groups] == [0.05, 0.0]
-    assert all(p.ndim > 1 for p in groups[0]["params"])
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
-
-
-def test_moving_average_approaches_the_weights() -> None:
-    layer = torch.nn.Linear(2, 2)
-    average = MovingAverage(layer, 0.9)
-    start = average.weights["bias"].clone()
-    with torch.no_grad():
-        layer.bias.add_(1.0)
-    average.update(layer)
-    # The first update of a young average keeps 2 / 11 of the start.
-    torch.testing.assert_close(average.weights["bias"], start + 9.0 / 11.0)
-
-
-def test_a_few_steps_of_training_learn_and_export(tmp_path: Path) -> None:
-    recipe = Recipe(phases=(Phase(32, 320, 16), Phase(64, 16, 16)), learning_rate=1e-3, drop_path=0.0)
-    steps: list[tuple[int, int]] = []
-    checkpoint = tmp_path / "model.pt"
-    fitted = fit(recipe, workers=0, checkpoint=checkpoint, progress=lambda step, n, loss: steps.append((step, n)))
-    assert steps == [(k + 1, 21) for k in range(21)]
-    assert fitted.images_seen == 336
-    assert np.mean(fitted.losses[-5:]) < np.mean(fitted.losses[:3]) - 0.05
-    assert not fitted.model.training
-    state = torch.load(checkpoint, weights_only=True)
-    assert state["step"] == 21
-    torch.testing.assert_close(state["weights"], dict(fitted.model.state_dict()))
-
-
-def test_a_failed_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, weights = tmp_path / "run.pt", {"w": torch.zeros(3)}
-    save_checkpoint(path, weights, Recipe(), 50)
-    before = path.read_bytes()
-
-    def half(state: object, file: Path) -> None:
-        Path(file).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(FileError, match=r"run\.pt: cannot be written"):
-        save_checkpoint(path, weights, Recipe(), 100)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
-
-
-def test_a_folder_in_the_way_of_a_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="is a folder"):
-        save_checkpoint(tmp_path, {}, Recipe(), 1)

@@ -1,7 +1,9 @@
-"""Simulated training images, made on the fly."""
+"""Training images: from a source of labelled ion images to batches of network inputs."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,91 +12,130 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, quantile99, resize_bilinear
-from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
+from ionmorphnet import _core
+from ionmorphnet.labels import STATISTICS
+from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, measured_pixels, quantile99, resize_bilinear
+from ionmorphnet.training.sources import Source
+
+FloatImage = NDArray[np.float32]
 
 
-def prepare(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Preprocessing ``p99-stretch-224`` at any size: the parts of the specification, which knows only 224.
+def prepare(image: FloatImage, size: int, channels: int = 1) -> FloatImage:
+    """The preprocessing ids at any size, built of the parts of the specification, which knows only 224.
 
     Args:
-        image: float32 (H, W), NaN = not measured (counts as 0).
+        image: float32 (H, W), NaN = not measured.
         size: Side of the result in pixels.
+        channels: 1: ``p99-stretch-224``; 2: ``p99-stretch-224-mask``.
 
     Returns:
-        float32 (size, size) in [0, 1].
+        float32 (channels, size, size) in [0, 1].
     """
-    x = np.nan_to_num(image, nan=0.0)
-    divisor = max(quantile99(x), SMALLEST_DIVISOR)
-    return resize_bilinear(np.clip(x / divisor, 0.0, 1.0).astype(np.float32), size)
-
-
-def augment(rng: np.random.Generator, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn, mirror, change the contrast, add a little noise or blank a rectangle; float32 (S, S) in [0, 1]."""
-    x = np.rot90(x, int(rng.integers(4)))
-    if rng.random() < 0.5:
-        x = x[:, ::-1]
-    if rng.random() < 0.25:
-        x = x ** np.float32(np.exp(rng.normal(0.0, 0.3)))
-    if rng.random() < 0.1:
-        x = np.clip(x + np.float32(rng.uniform(0.0, 0.05)) * rng.standard_normal(x.shape, dtype=np.float32), 0.0, 1.0)
-    if rng.random() < 0.05:
-        height, width = (rng.uniform(0.05, 0.25, 2) * x.shape[0]).astype(int)
-        y0, x0 = (int(rng.integers(0, x.shape[0] - n)) for n in (height, width))
-        x = x.copy()
-        x[y0 : y0 + height, x0 : x0 + width] = 0.0
-    return np.ascontiguousarray(x)
-
-
-class SimulatedImages(Dataset[tuple[Tensor, int, float]]):
-    """Endless variety by index: item ``i`` depends on the seed and ``i`` alone, whatever worker makes it.
-
-    An item is (image float32 (1, size, size), class index, structure 0 to 3).
-    """
-
-    def __init__(self, n: int, size: int, seed: int, *, augmented: bool = True) -> None:
-        """``n`` images of ``size`` pixels a side."""
-        self.n, self.size, self.seed, self.augmented = n, size, seed, augmented
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return self.n
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, float]:
-        """Image, class index, structure."""
-        rng = np.random.default_rng([self.seed, index])
-        simulated = simulate_ion_image(rng, shape=draw_shape(rng, (20, 260)))
-        x = prepare(simulated.image, self.size)
-        if self.augmented:
-            x = augment(rng, x)
-        return torch.from_numpy(x)[None], simulated.label, simulated.structure
+    measured = measured_pixels(image)
+    filled = np.where(measured, image, np.float32(0))
+    counted = image[measured] if channels == 2 else filled
+    out = np.zeros((channels, size, size), np.float32)
+    if counted.size == 0:
+        return out
+    divisor = max(quantile99(counted), SMALLEST_DIVISOR)
+    with np.errstate(over="ignore"):
+        out[0] = resize_bilinear(np.clip(filled / divisor, 0, 1).astype(np.float32), size)
+    if channels == 2:
+        out[1] = 1.0 if measured.all() else resize_bilinear(measured.astype(np.float32), size)
+    return out
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images float32 (N, 1, S, S), labels int64 (N,), structure float32 (N,)."""
+    """Network inputs with their truth.
+
+    Attributes:
+        images: float32 (N, C, S, S).
+        statistics: float32 (N, 4), in the order of ``STATISTICS``.
+        probabilities: float32 (N, 6), soft class labels; NaN = not known.
+        structure: float32 (N,), 0 to 3; NaN = not known.
+        scene: int64 (N,); images of one scene carry the same number.
+    """
 
     images: Tensor
-    labels: Tensor
+    statistics: Tensor
+    probabilities: Tensor
     structure: Tensor
+    scene: Tensor
+
+    @property
+    def labels(self) -> Tensor:
+        """Most probable class, int64 (N,)."""
+        return self.probabilities.argmax(dim=1)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(*[value.to(device, non_blocking=True) for value in vars(self).values()])
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from where copies to a GPU run beside its work."""
+        return Batch(*[value.pin_memory() for value in vars(self).values()])
 
 
-def _collate(items: list[tuple[Tensor, int, float]]) -> Batch:
-    images, labels, structure = zip(*items, strict=True)
-    return Batch(torch.stack(images), torch.tensor(labels), torch.tensor(structure, dtype=torch.float32))
+Item = tuple[FloatImage, FloatImage, FloatImage, float, int]
 
 
-def _single_thread(_worker: int) -> None:
+class NetworkInputs(Dataset[Item]):
+    """Images of a source as network inputs; item ``k`` depends on the source and ``k`` alone, whatever worker asks."""
+
+    def __init__(self, source: Source, size: int, channels: int, *, statistics: bool = True) -> None:
+        """Images of ``size`` pixels a side; statistics are zeros where nobody needs them."""
+        self.source, self.size, self.channels, self.statistics = source, size, channels, statistics
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.source)
+
+    def __getitem__(self, k: int) -> Item:
+        """Input, statistics, class probabilities, structure and scene number of an image."""
+        sample = self.source[k]
+        x = prepare(sample.image, self.size, self.channels)
+        if self.statistics:
+            statistics: FloatImage = _core.image_statistics(sample.image[None], threads=1)[0]
+        else:
+            statistics = np.zeros(len(STATISTICS), np.float32)
+        # Images without a scene are each a scene of their own.
+        return x, statistics, sample.probabilities, sample.structure, sample.scene if sample.scene >= 0 else -1 - k
+
+
+def _collate(items: list[Item]) -> Batch:
+    images, statistics, probabilities, structure, scene = zip(*items, strict=True)
+    return Batch(
+        torch.from_numpy(np.stack(images)),
+        torch.from_numpy(np.stack(statistics)),
+        torch.from_numpy(np.stack(probabilities)),
+        torch.tensor(structure, dtype=torch.float32),
+        torch.tensor(scene, dtype=torch.int64),
+    )
+
+
+def _start_worker(_worker: int) -> None:
     torch.set_num_threads(1)
+    # These signals reach the whole process group; the trainer still needs its images to finish the step and save.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
-def loader(dataset: SimulatedImages, batch: int, workers: int) -> DataLoader[Batch]:
-    """Batches in the dataset's order, made by ``workers`` processes (0: in this process)."""
+def batches(inputs: NetworkInputs, parts: Sequence[range], workers: int, *, pin: bool = False) -> DataLoader[Batch]:
+    """Batches in order, made by worker processes.
+
+    Args:
+        inputs: What to draw from.
+        parts: Numbers of the images of each batch.
+        workers: Processes (0: this one); the batches do not depend on it.
+        pin: Page-locked memory, for training on a GPU.
+    """
     return DataLoader(
-        dataset,  # type: ignore[arg-type]
-        batch_size=batch,
+        inputs,  # type: ignore[arg-type]
+        batch_sampler=parts,  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_collate,
-        worker_init_fn=_single_thread,
+        worker_init_fn=_start_worker,
         prefetch_factor=4 if workers else None,
+        pin_memory=pin,
     )

@@ -1,173 +1,347 @@
-"""The training loop: AdamW, cosine schedule, moving average of the weights, bfloat16."""
+"""The training loop: AdamW, cosine schedule, moving average of the weights, bfloat16, resumable at any step."""
 
 from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.labels import CLASSES
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.data import Batch, SimulatedImages, loader
+from ionmorphnet.errors import ArgumentError, Cancelled, IonMorphNetError
+from ionmorphnet.training import validate
+from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
+from ionmorphnet.training.data import Batch, NetworkInputs, batches
+from ionmorphnet.training.log import COLUMNS, Board, CsvLog
+from ionmorphnet.training.losses import loss_parts
+from ionmorphnet.training.networks import AllOutputs, Forward, compiled, make_network
+from ionmorphnet.training.parallel import Group, process_group
+from ionmorphnet.training.recipe import Recipe, images_seen, learning_rate
+from ionmorphnet.training.run_state import (
+    LAST,
+    LOG,
+    VALIDATION_LOG,
+    WEIGHTS,
+    MovingAverage,
+    RunState,
+    make_optimiser,
+    save_weights,
+)
+from ionmorphnet.training.sources import SimulatedSource, Source
+from ionmorphnet.training.validate import Judge, Validation
+from ionmorphnet.versions import versions
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_STEPS = 50
+LEVELS = 2  # noise levels of a simulated scene
+_MILD = replace(DEFAULT, flips=False, quarter_turns=False)
 
 
 @dataclass(frozen=True)
-class Phase:
-    """A part of the training at one image size.
+class Execution:
+    """How a training is run; nothing here changes what is drawn or learnt, but for the last bits of arithmetic.
 
     Attributes:
-        size: Side of the images in pixels, a multiple of 32.
-        images: Number of images, each seen once.
-        batch: Images a step.
+        device: Where the network is trained.
+        workers: Processes that make the images.
+        threads: Threads of the arithmetic on a CPU; the last bits of the weights depend on it.
+        save_seconds: Time between two saves.
+        log_steps: Steps between two lines of the log.
+        tensorboard: Whether events for TensorBoard are written beside the log.
     """
 
-    size: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 1
+    threads: int = 2
+    save_seconds: float = 300.0
+    log_steps: int = 25
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps of the whole training.
+        images: Images trained on.
+        row: The line of the log that was just written (losses are means since the line before), or None.
+    """
+
+    step: int
+    steps: int
     images: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the weights.
-
-    Attributes:
-        architecture: Name in ``convnextv2.SIZES``.
-        phases: Image sizes in order; one cosine schedule runs over all of them.
-        seed: Seed of the images, the start weights and the stochastic depth.
-        learning_rate: Peak learning rate.
-        weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
-        warmup: Part of the steps over which the learning rate rises.
-        label_smoothing: Probability spread over all classes.
-        drop_path: Stochastic depth of the last block.
-        ema_decay: Decay a step of the moving average of the weights.
-    """
-
-    architecture: str = "convnextv2_atto"
-    phases: tuple[Phase, ...] = (Phase(112, 40_000, 32), Phase(224, 9_600, 16))
-    seed: int = 20_260_419
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    label_smoothing: float = 0.05
-    drop_path: float = 0.03
-    ema_decay: float = 0.995
-
-    @property
-    def steps(self) -> int:
-        """Number of optimiser steps."""
-        return sum(math.ceil(phase.images / phase.batch) for phase in self.phases)
-
-
-class MovingAverage:
-    """Exponential moving average of a model's weights; young averages decay faster."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start at the model's weights."""
-        self.decay = decay
-        self.updates = 0
-        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    def update(self, model: nn.Module) -> None:
-        """Move towards the model's weights."""
-        self.updates += 1
-        decay = min(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
-        for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value.detach(), 1.0 - decay)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear rise, then cosine to a hundredth of the peak."""
-    warmup = max(1, round(recipe.warmup * recipe.steps))
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    progress = (step - warmup) / max(1, recipe.steps - warmup)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
-
-
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms) are not decayed."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained model.
-
-    Attributes:
-        model: With the averaged weights, in evaluation mode.
-        images_seen: Number of images trained on.
-        seconds: Wall time.
-        losses: Loss of every step.
-    """
-
-    model: ConvNeXtV2
-    images_seen: int
-    seconds: float
-    losses: list[float]
+    row: Mapping[str, float] | None
 
 
 def fit(
     recipe: Recipe,
+    out: Path,
     *,
-    workers: int = 1,
-    threads: int = 1,
-    checkpoint: Path | None = None,
-    progress: Callable[[int, int, float], None] | None = None,
-) -> Fitted:
-    """Train on simulated images.
+    source: Source | None = None,
+    validation: Validation | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    class_weights: tuple[float, ...] | None = None,
+    execution: Execution | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Train, or go on with the training in ``out``.
 
     Args:
         recipe: What to train.
-        workers: Processes that simulate images; the images do not depend on it.
-        threads: Threads of the arithmetic; the last bits of the weights depend on it.
-        checkpoint: File that receives the averaged weights every ``CHECKPOINT_STEPS`` steps (dict ``weights``,
-            ``recipe`` and ``step``).
-        progress: Called after every step with (step, steps, loss).
+        out: Folder that receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights; with a
+            validation the best of them) and ``log.csv``; made where it is missing.
+        source: Training images, at least as many as the recipe wants; simulated where None.
+        validation: Images to judge by.
+        start: Weights to start from, by parameter name; those not named start from random numbers.
+        class_weights: What each of the six classes counts in the loss, with ``recipe.class_balance``.
+        execution: How to run.
+        progress: Called after every step, in process 0 only.
 
     Returns:
-        The model and how it went.
+        ``step``, ``images_seen``, ``seconds``, ``stopped_early`` and ``best`` (of the validation, or None).
+
+    Raises:
+        ArgumentError: ``out`` holds a training with another recipe, or the source is too short.
+        FileError: A file cannot be read or written.
+        Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
+        IonMorphNetError: The gradient is no number any more.
+        UnavailableError: The architecture or TensorBoard is not installed.
     """
-    torch.manual_seed(recipe.seed)
-    model = ConvNeXtV2(recipe.architecture, num_classes=len(CLASSES), drop_path=recipe.drop_path)
-    model.train()
-    average = MovingAverage(model, recipe.ema_decay)
-    optimiser = make_optimiser(model, recipe)
-    began, step, seen = time.monotonic(), 0, 0
-    losses: list[float] = []
-    with _arithmetic_threads(threads):
-        for k, phase in enumerate(recipe.phases):
-            for batch in loader(SimulatedImages(phase.images, phase.size, recipe.seed + k), phase.batch, workers):
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(recipe, step)
-                losses.append(_train_step(model, optimiser, batch, recipe))
-                average.update(model)
-                step += 1
-                seen += len(batch.labels)
-                if progress is not None:
-                    progress(step, recipe.steps, losses[-1])
-                if checkpoint is not None and step % CHECKPOINT_STEPS == 0:
-                    save_checkpoint(checkpoint, average.weights, recipe, step)
-    model.load_state_dict(average.weights)
-    if checkpoint is not None:
-        save_checkpoint(checkpoint, average.weights, recipe, step)
-    logger.info("trained on %d images in %.0f s", seen, time.monotonic() - began)
-    return Fitted(model.eval(), seen, time.monotonic() - began, losses)
+    wanted = images_seen(recipe, recipe.steps)
+    source = SimulatedSource(wanted, recipe.seed, levels=LEVELS) if source is None else source
+    if len(source) < wanted:
+        raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
+    execution = Execution() if execution is None else execution
+    out.mkdir(parents=True, exist_ok=True)
+    with _arithmetic_threads(execution.threads), process_group(execution.device) as group:
+        training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
+        return training.run()
+
+
+class _Training:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        source: Source,
+        validation: Validation | None,
+        start: Mapping[str, Tensor] | None,
+        class_weights: tuple[float, ...] | None,
+        execution: Execution,
+        group: Group,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.recipe, self.out, self.source, self.validation = recipe, out, source, validation
+        self.execution, self.group, self.progress = execution, group, progress
+        torch.manual_seed(recipe.seed)
+        network = make_network(recipe)
+        if start is not None:
+            network.load_state_dict({**network.state_dict(), **start})
+        network.to(execution.device).train()
+        self.state = RunState(
+            recipe, network, MovingAverage(network, recipe.ema_decay), make_optimiser(network, recipe)
+        )
+        if (out / LAST).is_file():
+            self.state.restore(out / LAST)
+            logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
+        group.decided(True)  # nobody writes before all have read
+        all_outputs = AllOutputs(network, recipe.weight_dropout)
+        self.forward: Forward = compiled(all_outputs) if recipe.compile else all_outputs
+        self.generator = torch.Generator(execution.device)
+        self.class_weights: Tensor | None = None
+        if recipe.class_balance and class_weights is not None:
+            self.class_weights = torch.tensor(class_weights, device=execution.device)
+        self.began = time.monotonic() - self.state.seconds
+        if group.rank == 0:
+            self.log = CsvLog(out / LOG, self.state.step, COLUMNS)
+            self.board = Board(out / "tensorboard", self.state.step) if execution.tensorboard else None
+            if validation is not None:
+                self.validation_log = CsvLog(out / VALIDATION_LOG, self.state.step, validate.COLUMNS)
+                self.judge = Judge(validation, recipe, network, self.class_weights)
+
+    def run(self) -> dict[str, Any]:
+        state, execution = self.state, self.execution
+        saved = marked = time.monotonic()
+        marked_step = state.step
+        with _stop_requests() as stop:
+            for batch, phase in self._batches():
+                asked = self._step(batch, stop)
+                now = time.monotonic()
+                state.seconds = now - self.began
+                row = None
+                if state.step % execution.log_steps == 0 or state.step == self.recipe.steps:
+                    images = images_seen(self.recipe, state.step) - images_seen(self.recipe, marked_step)
+                    row = self._write_log(phase, images / max(now - marked, 1e-9))
+                    marked, marked_step = now, state.step
+                if self.progress is not None and self.group.rank == 0:
+                    self.progress(Progress(state.step, self.recipe.steps, images_seen(self.recipe, state.step), row))
+                due = self._is_due()
+                if due:
+                    self._validate(phase)
+                if asked:
+                    self._save()
+                    raise Cancelled(f"stopped at step {state.step} of {self.recipe.steps}; {self.out} is saved")
+                if due:
+                    self._save()
+                    saved = marked = time.monotonic()
+                    marked_step = state.step
+                    if self.group.decided(bool(state.extra.get("stopped"))):
+                        break
+                elif now - saved >= execution.save_seconds:
+                    self._save()
+                    saved = time.monotonic()
+        self._save()
+        return self._summary()
+
+    def _batches(self) -> Iterator[tuple[Batch, int]]:
+        """What is left of the training, with the phase; images are numbered through over all phases."""
+        if self.state.extra.get("stopped"):
+            return
+        done, image = 0, 0
+        for number, phase in enumerate(self.recipe.phases):
+            begin = min(max(0, self.state.step - done), phase.steps)
+            starts = range(image, image + phase.steps * phase.batch, phase.batch)
+            done, image = done + phase.steps, starts.stop
+            if begin == phase.steps:
+                continue
+            inputs = NetworkInputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
+            parts = [self.group.part(range(first, first + phase.batch), LEVELS) for first in starts[begin:]]
+            pin = self.execution.device.type == "cuda"
+            for batch in batches(inputs, parts, self.execution.workers, pin=pin):
+                yield batch.to(self.execution.device), number
+
+    def _step(self, batch: Batch, stop: threading.Event) -> bool:
+        """One step; says whether any process was asked to stop."""
+        recipe, state, device = self.recipe, self.state, self.execution.device
+        seed = (recipe.seed << 24) + state.step + (self.group.rank << 48)
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, state.step)
+        images = self._augmented(batch.images)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            outputs = self.forward(images, batch.statistics if recipe.statistics else None)
+        floats = {name: value.float() for name, value in outputs.items()}
+        parts = loss_parts(floats, batch, recipe, self.class_weights)
+        state.optimiser.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        asked = self.group.average_gradients(state.network, stop.is_set())
+        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
+        *values, norm_value = torch.stack([*[part.detach() for part in parts.values()], norm]).tolist()
+        if not math.isfinite(norm_value):
+            raise IonMorphNetError(
+                f"{self.out}: the gradient is no number at step {state.step + 1}; try a smaller learning rate or f32"
+            )
+        state.optimiser.step()
+        state.average.update(state.network)
+        state.step += 1
+        for name, value in zip([*parts, "steps"], [*values, 1.0], strict=True):
+            state.window[name] = state.window.get(name, 0.0) + value
+        return asked
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        if self.recipe.augmentation == "none":
+            return images
+        images = augment(images, PUBLISHED, self.generator)
+        if self.recipe.augmentation == "mild":
+            draw = torch.rand(len(images), generator=self.generator, device=images.device)
+            chosen = (draw < self.recipe.augmented_share).nonzero()[:, 0]
+            images[chosen] = augment(images[chosen], _MILD, self.generator)
+        return images
+
+    def _write_log(self, phase: int, speed: float) -> dict[str, float]:
+        """One line; the losses are those of this process's images."""
+        state = self.state
+        steps = state.window.pop("steps", 1.0)
+        row: dict[str, float] = {
+            "step": state.step,
+            "images": images_seen(self.recipe, state.step),
+            "size": self.recipe.phases[phase].size,
+            **{name: round(value / steps, 5) for name, value in state.window.items()},
+            "lr": float(f"{learning_rate(self.recipe, state.step - 1):.4g}"),
+            "images_per_s": round(speed, 1),
+            "seconds": round(state.seconds, 1),
+        }
+        state.window.clear()
+        if self.group.rank == 0:
+            self.log.add(row)
+            if self.board is not None:
+                self.board.add("train", row)
+        return row
+
+    def _is_due(self) -> bool:
+        """Whether the validation's turn has come, the same in all processes."""
+        if self.validation is None:
+            return False
+        step, every = self.state.step, self.validation.every
+        now, before = (images_seen(self.recipe, k) // every for k in (step, step - 1))
+        return now > before or step == self.recipe.steps
+
+    def _validate(self, number: int) -> None:
+        if self.validation is None or self.group.rank != 0:
+            return
+        state, phase = self.state, self.recipe.phases[number]
+        figures = self.judge.judge(state.average.weights, phase.size, phase.batch, self.execution.workers)
+        last = number == len(self.recipe.phases) - 1
+        patience = self.validation.patience
+        best = validate.remember(state.extra, figures, state.step, counts=last, patience=patience)
+        seen = images_seen(self.recipe, state.step)
+        row = {"step": state.step, "images": seen, "size": phase.size, **figures, "best": int(best)}
+        self.validation_log.add({name: round(value, 5) for name, value in row.items()})
+        if self.board is not None:
+            self.board.add("validation", row)
+        if best:
+            self._write_weights()
+
+    def _save(self) -> None:
+        if self.group.rank == 0:
+            self.state.save(self.out / LAST)
+            if self.validation is None or not (self.out / WEIGHTS).is_file():
+                self._write_weights()
+
+    def _write_weights(self) -> None:
+        state = self.state
+        save_weights(self.out / WEIGHTS, self.recipe, state.average.weights, state.step, self._provenance())
+
+    def _provenance(self) -> dict[str, Any]:
+        """Plain values: data, effort and versions."""
+        found = {
+            "data": self.source.describe(),
+            "images_seen": images_seen(self.recipe, self.state.step),
+            "seconds": round(self.state.seconds, 1),
+            "finished": self.state.step >= self.recipe.steps,
+            "device": self.execution.device.type,
+            "processes": self.group.size,
+            "threads": self.execution.threads,
+            "versions": {**versions(), "torch": str(torch.__version__)},
+        }
+        if self.validation is not None:
+            found["validation"] = {
+                "data": self.validation.source.describe(),
+                "figures": {k: v for k, v in self.state.extra.get("best", {}).items() if k != "counts"},
+            }
+        return found
+
+    def _summary(self) -> dict[str, Any]:
+        best = self.state.extra.get("best")
+        return {
+            "step": self.state.step,
+            "images_seen": images_seen(self.recipe, self.state.step),
+            "seconds": self.state.seconds,
+            "stopped_early": bool(self.state.extra.get("stopped")),
+            "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
+        }
 
 
 @contextmanager
@@ -181,22 +355,21 @@ def _arithmetic_threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train_step(model: ConvNeXtV2, optimiser: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(batch.images)
-    loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimiser.step()
-    return float(loss.detach())
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal acts as it did before. Main thread only."""
+    stop = threading.Event()
+    before: dict[int, Any] = {}
 
+    def request(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[number])
 
-def save_checkpoint(path: Path, weights: dict[str, Tensor], recipe: Recipe, step: int) -> None:
-    """Write a checkpoint; an interrupted write leaves the one before.
-
-    Raises:
-        FileError: It cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        torch.save({"weights": weights, "recipe": asdict(recipe), "step": step}, temporary)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for changed, handler in before.items():
+            signal.signal(changed, handler)

@@ -1,0 +1,67 @@
+"""The logs of a training: CSV always, TensorBoard where asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import UnavailableError
+
+COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", "lr", "images_per_s", "seconds")
+
+
+class CsvLog:
+    """Appends lines; a resumed training first drops the lines beyond its step."""
+
+    def __init__(self, path: Path, step: int, columns: tuple[str, ...] = COLUMNS) -> None:
+        """Open ``path`` for a training at ``step``."""
+        self.path, self.columns = path, columns
+        kept = []
+        if step and path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                kept = [row for row in csv.DictReader(file) if _step(row) <= step]
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write one line; absent columns stay empty."""
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
+
+
+class Board:
+    """TensorBoard events of the same values."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Go on in ``folder``; events beyond ``step`` are hidden.
+
+        Raises:
+            UnavailableError: TensorBoard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UnavailableError(
+                "TensorBoard events need the package tensorboard: pip install tensorboard (log.csv is always written)"
+            ) from error
+        self.writer = SummaryWriter(str(folder), purge_step=step or None)
+
+    def add(self, kind: str, row: Mapping[str, Any]) -> None:
+        """Write the numbers of a line under ``kind/<column>``."""
+        for name, value in row.items():
+            if name != "step" and isinstance(value, (int, float)):
+                self.writer.add_scalar(f"{kind}/{name}", value, int(row["step"]))
+        self.writer.flush()
+
+
+def _step(row: Mapping[str, str | None]) -> int:
+    """Step of a line; half a line (the machine went down while it was written) counts as beyond any step."""
+    try:
+        return int(row["step"] or "")
+    except ValueError:
+        return 1 << 62

@@ -1,0 +1,92 @@
+"""Recipes by name: the published one, ours, and ours for fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.training.recipe import Phase, Recipe
+from ionmorphnet.training.sources import Source
+
+PRESETS = ("default", "published")
+PUBLISHED_EPOCHS = 100
+PUBLISHED_PATIENCE = 10
+# An epoch of images made on demand, which have no end.
+ENDLESS_EPOCH = 10_000
+FINE_TUNING_IMAGES = 4_000
+
+
+def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
+    """The recipe of arXiv 2604.19369: one channel, hard labels, classes only, 224 pixels throughout.
+
+    Args:
+        epoch: Images of an epoch.
+        epochs: How often they are seen; 8 of 100 epochs warm up.
+    """
+    return Recipe(
+        architecture="convnextv2_tiny",
+        in_chans=1,
+        structure=False,
+        statistics=False,
+        phases=(Phase(224, epoch * epochs, 16),),
+        learning_rate=3e-4,
+        min_learning_rate=1e-6 / 3e-4,
+        warmup=8 / PUBLISHED_EPOCHS,
+        warmup_start=0.1,
+        weight_decay=1e-4,
+        beta2=0.999,
+        gradient_clip=0.0,
+        soft_labels=False,
+        label_smoothing=0.0,
+        class_balance=True,
+        structure_weight=0.0,
+        ranking_weight=0.0,
+        drop_path=0.05,
+        weight_dropout=0.05,
+        ema_decay=0.0,
+        augmentation="turns",
+        compile=False,
+    )
+
+
+def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
+    """The default recipe for weights that know ion images already: 224 pixels, a small rate, every augmentation."""
+    return replace(
+        Recipe(),
+        phases=(Phase(224, images, 16),),
+        learning_rate=2e-4,
+        warmup=0.1,
+        ema_decay=0.99,
+        augmentation="mild",
+        class_balance=True,
+        compile=False,
+    )
+
+
+def scaled(recipe: Recipe, images: int) -> Recipe:
+    """The same phases with ``images`` in all.
+
+    Raises:
+        ArgumentError: Not even one image.
+    """
+    if images < 1:
+        raise ArgumentError(f"images must be at least 1, got {images}")
+    total = sum(phase.images for phase in recipe.phases)
+    phases = [replace(phase, images=max(1, round(images * phase.images / total))) for phase in recipe.phases]
+    return replace(recipe, phases=tuple(phases))
+
+
+def class_weights(source: Source) -> tuple[float, ...] | None:
+    """Inverse frequency of each class, scaled to mean 1 over the images; None where labels are made on demand.
+
+    A class without an image counts 0: it occurs nowhere.
+    """
+    targets = source.targets()
+    if targets is None:
+        return None
+    share = np.nanmean(targets.astype(np.float64), axis=0)
+    present = share > 0
+    weights = np.where(present, 1.0 / np.maximum(share, 1e-12), 0.0) / max(1, int(present.sum()))
+    return tuple(float(weight) for weight in weights)

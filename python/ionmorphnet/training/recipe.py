@@ -1,0 +1,185 @@
+"""Everything that determines trained weights, as plain values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.labels import STATISTICS
+
+PREPROCESSING = {1: "p99-stretch-224", 2: "p99-stretch-224-mask"}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the training at one image size.
+
+    Attributes:
+        size: Side of the images in pixels, a multiple of 32.
+        images: Number of images; rounded up to whole batches.
+        batch: Images a step.
+    """
+
+    size: int
+    images: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps; all batches are full."""
+        return math.ceil(self.images / self.batch)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained and how. The defaults are those of the bundled model.
+
+    Attributes:
+        architecture: Name in ``convnextv2.SIZES``, or a backbone of timm where that is installed.
+        in_chans: 2: image and mask of measured pixels; 1: the image alone (published preprocessing).
+        structure: Whether a structure output is trained beside the classes.
+        statistics: Whether the classical statistics join in the last layer.
+        phases: Image sizes in order; one cosine schedule runs over all of them.
+        seed: Seed of the images, the start weights, dropout and augmentation.
+        learning_rate: Peak learning rate.
+        min_learning_rate: Where the cosine ends, as a part of the peak.
+        warmup: Part of the steps over which the learning rate rises.
+        warmup_start: Where it starts to rise, as a part of the peak.
+        weight_decay: AdamW weight decay of matrices and kernels (none on biases and norms).
+        beta2: Decay of AdamW's second moment.
+        gradient_clip: Largest norm of the gradient; 0: any.
+        soft_labels: Whether targets are the source's class probabilities; else the most probable class.
+        label_smoothing: Probability spread over all classes.
+        class_balance: Whether classes count by their inverse frequency (sources with known frequencies only).
+        structure_weight: Weight of the structure loss.
+        ranking_weight: Weight of the pairwise ranking loss; 0: off.
+        drop_path: Stochastic depth of the last block.
+        weight_dropout: Share of weights set to 0 in each step (DropConnect).
+        ema_decay: Decay a step of the moving average of the weights, which is what is kept; 0: no average.
+        augmentation: ``none``, ``turns`` (flips and quarter turns, which leave the statistics true) or ``mild`` (also
+            warps, contrast, blur, noise, lines and holes, see ``augment.DEFAULT``).
+        augmented_share: Share of images that anything beyond turns meets. It changes images but not the statistics
+            that were taken before, so a network with statistics must see enough images where both agree.
+        precision: ``bf16`` (mixed) or ``f32``.
+        compile: Whether the network is compiled; where that fails training goes on without.
+        start: What the weights start from (name and hash); empty: random numbers of the seed.
+    """
+
+    architecture: str = "convnextv2_atto"
+    in_chans: int = 2
+    structure: bool = True
+    statistics: bool = True
+    phases: tuple[Phase, ...] = (Phase(96, 480_000, 32), Phase(224, 32_000, 16))
+    seed: int = 20_260_419
+    learning_rate: float = 1.5e-3
+    min_learning_rate: float = 0.01
+    warmup: float = 0.03
+    warmup_start: float = 0.0
+    weight_decay: float = 0.05
+    beta2: float = 0.98
+    gradient_clip: float = 1.0
+    soft_labels: bool = True
+    label_smoothing: float = 0.02
+    class_balance: bool = False
+    structure_weight: float = 1.0
+    ranking_weight: float = 0.5
+    drop_path: float = 0.03
+    weight_dropout: float = 0.0
+    ema_decay: float = 0.998
+    augmentation: str = "turns"
+    augmented_share: float = 0.5
+    precision: str = "bf16"
+    compile: bool = True
+    start: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ArgumentError: A value out of its range.
+        """
+        if self.in_chans not in PREPROCESSING:
+            raise ArgumentError(f"in_chans must be 1 (image) or 2 (image and mask), got {self.in_chans}")
+        if not self.phases:
+            raise ArgumentError("a recipe needs at least one phase")
+        for phase in self.phases:
+            if phase.size < 32 or phase.size % 32 or phase.images < 1 or phase.batch < 1:
+                raise ArgumentError(
+                    f"a phase needs a size in multiples of 32, at least one image and a batch of at least 1: {phase}"
+                )
+        if self.augmentation not in ("none", "turns", "mild"):
+            raise ArgumentError(f"augmentation must be none, turns or mild, got {self.augmentation!r}")
+        if self.precision not in ("bf16", "f32"):
+            raise ArgumentError(f"precision must be bf16 or f32, got {self.precision!r}")
+        for name in ("label_smoothing", "drop_path", "weight_dropout", "ema_decay"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ArgumentError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.seed < 1 << 31:
+            raise ArgumentError(f"seed must lie from 0 to {(1 << 31) - 1}, got {self.seed}")
+        if not self.learning_rate > 0.0:
+            raise ArgumentError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps."""
+        return sum(phase.steps for phase in self.phases)
+
+    @property
+    def extra_outputs(self) -> dict[str, int]:
+        """Outputs of the network beside the class logits."""
+        return {"structure": 1} if self.structure else {}
+
+    @property
+    def statistics_names(self) -> tuple[str, ...]:
+        """Statistics that the network takes."""
+        return STATISTICS if self.statistics else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as written into checkpoints and config.json."""
+        return {**asdict(self), "phases": [asdict(phase) for phase in self.phases]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe that ``to_dict`` wrote.
+
+        Raises:
+            ArgumentError: Values of another version.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ArgumentError(f"unknown entries of a recipe: {', '.join(unknown)}")
+        return cls(**{**values, "phases": tuple(Phase(**phase) for phase in values["phases"])})
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear rise, then cosine."""
+    warmup = max(1, round(recipe.warmup * recipe.steps))
+    if step < warmup:
+        rise = recipe.warmup_start + (1.0 - recipe.warmup_start) * (step + 1) / warmup
+        return recipe.learning_rate * rise
+    progress = (step - warmup) / max(1, recipe.steps - warmup)
+    low = recipe.min_learning_rate
+    return recipe.learning_rate * (low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def images_seen(recipe: Recipe, step: int) -> int:
+    """Number of images trained on after ``step`` steps."""
+    seen = 0
+    for phase in recipe.phases:
+        steps = min(step, phase.steps)
+        seen += steps * phase.batch
+        step -= steps
+    return seen
+
+
+def differences(ours: Recipe, theirs: Mapping[str, Any]) -> list[str]:
+    """Names of the entries in which a recipe and a written one differ; entries unknown then have their default.
+
+    Raises:
+        ArgumentError: The written one has entries that this version does not know.
+    """
+    mine, written = ours.to_dict(), Recipe.from_dict(theirs).to_dict()
+    return [name for name in mine if mine[name] != written[name]]

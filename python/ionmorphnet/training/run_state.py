@@ -1,0 +1,174 @@
+"""What a training is at a step, and its files: everything to go on with, and the weights."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.training.recipe import PREPROCESSING, Recipe, differences
+
+LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
+FORMAT = 1
+
+
+class MovingAverage:
+    """Exponential moving average of a model's weights; young averages decay faster."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Start at the model's weights."""
+        self.decay = decay
+        self.updates = 0
+        self.weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move towards the model's weights."""
+        self.updates += 1
+        decay = min(self.decay, (1.0 + self.updates) / (10.0 + self.updates)) if self.decay else 0.0
+        ours, theirs = [], []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                ours.append(self.weights[name])
+                theirs.append(value.detach())
+            else:
+                self.weights[name].copy_(value)
+        torch._foreach_lerp_(ours, theirs, 1.0 - decay)
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW; vectors (biases, norms) are not decayed."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), fused=True)
+
+
+@dataclass
+class RunState:
+    """A training at a step.
+
+    Random numbers are no part of it: every step starts them from the seed and its own number, so that a resumed
+    training draws what an uninterrupted one would.
+
+    Attributes:
+        recipe: What is trained.
+        network: Its weights now.
+        average: Their moving average.
+        optimiser: With its moments.
+        step: Optimiser steps done.
+        seconds: Wall time so far, over all sittings.
+        window: Sums of the losses since the last line of the log.
+        extra: Further plain values of the training, for example its best validation.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    average: MovingAverage
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on; an interrupted write leaves the file as it was.
+
+        Raises:
+            FileError: It cannot be written.
+        """
+        content = {
+            "format": FORMAT,
+            "recipe": self.recipe.to_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "window": self.window,
+            "extra": self.extra,
+            "network": self.network.state_dict(),
+            "average": self.average.weights,
+            "average_updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_file(content, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file of ``save``.
+
+        Raises:
+            FileError: Unreadable, or not such a file.
+            ArgumentError: It belongs to another recipe.
+        """
+        content = load_file(path, "network", "average", "optimiser", "recipe")
+        other = differences(self.recipe, content["recipe"])
+        if other:
+            written = content["recipe"]
+            told = ", ".join(f"{name} = {written.get(name)!r}" for name in other)
+            raise ArgumentError(
+                f"{path}: belongs to a training with another recipe ({told}); choose another folder or the same recipe"
+            )
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        for name, value in content["average"].items():
+            self.average.weights[name].copy_(value)
+        self.average.updates = content["average_updates"]
+        self.step, self.seconds = content["step"], content["seconds"]
+        self.window, self.extra = content["window"], content["extra"]
+
+
+def save_weights(
+    path: Path, recipe: Recipe, weights: Mapping[str, Tensor], step: int, provenance: Mapping[str, Any]
+) -> None:
+    """Write trained weights with what a reader must know to use them.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    content = {
+        "format": FORMAT,
+        "architecture": recipe.architecture,
+        "in_chans": recipe.in_chans,
+        "extra_outputs": recipe.extra_outputs,
+        "statistics": list(recipe.statistics_names),
+        "preprocessing": PREPROCESSING[recipe.in_chans],
+        "weights": {name: value.detach().cpu() for name, value in weights.items()},
+        "recipe": recipe.to_dict(),
+        "provenance": dict(provenance),
+        "step": step,
+    }
+    save_file(content, path)
+
+
+def save_file(content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values; an interrupted write leaves the file as it was.
+
+    Raises:
+        FileError: It cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        torch.save(dict(content), temporary)
+
+
+def load_file(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a file of ``save_file``; code in it is refused.
+
+    Raises:
+        FileError: Missing, unreadable, or without one of ``keys``.
+    """
+    if not path.is_file():
+        raise FileError(f"{path}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()
+        raise FileError(f"{path}: is not a file of a training: {reason[0] if reason else error!r}") from error
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise FileError(f"{path}: is not a file of a training: no {missing[0]} in it")
+    return dict(content)

@@ -1,0 +1,137 @@
+"""What a training starts from: a model folder, weights of a training, or a backbone's weights file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.labels import STATISTICS
+from ionmorphnet.training.networks import make_network
+from ionmorphnet.training.recipe import Recipe
+from ionmorphnet.training.run_state import load_file
+
+_STEM = "stem.0.weight"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from.
+
+    Attributes:
+        recipe: The recipe asked for, made to fit them.
+        weights: By parameter name; what is missing starts from random numbers.
+    """
+
+    recipe: Recipe
+    weights: Mapping[str, Tensor]
+
+
+def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start:
+    """Read weights and fit the recipe to them.
+
+    Args:
+        path: A model folder or ``weights.pt`` of a training: architecture, channels, structure output and statistics
+            are then those of the weights. Or the weights file of a backbone (``.safetensors``, ``.pth``, ``.bin``: a
+            state dict with timm's names, such as ImageNet weights of the same architecture); its classifier is left
+            out and its colour channels are added up.
+        recipe: What is to be trained.
+        architecture: What the user asked for, if at all.
+
+    Raises:
+        FileError: Missing, unreadable, or weights of another architecture.
+        ArgumentError: They are of another architecture than asked for.
+    """
+    if path.is_dir():
+        network = _folder_network(path)
+        has = {"name": network.name, "in_chans": network.in_chans, "extra": list(network.head.extra)}
+        weights = network.state_dict()
+        statistics = network.head.statistics is not None
+    elif path.suffix == ".pt":
+        content = load_file(path, "architecture", "in_chans", "extra_outputs", "statistics", "weights")
+        name, in_chans, extra = (content[key] for key in ("architecture", "in_chans", "extra_outputs"))
+        has = {"name": name, "in_chans": in_chans, "extra": list(extra)}
+        weights = content["weights"]
+        statistics = tuple(content["statistics"]) == STATISTICS
+    else:
+        return _backbone(path, recipe)
+    if architecture is not None and architecture != has["name"]:
+        raise ArgumentError(f"{path}: holds {has['name']}, not {architecture}")
+    structure = "structure" in has["extra"]
+    fitted = replace(
+        recipe,
+        architecture=has["name"],
+        in_chans=has["in_chans"],
+        structure=structure,
+        statistics=statistics,
+        start=f"{path.name} {fingerprint(weights)}",
+    )
+    _check(path, fitted, weights, whole=True)
+    return Start(fitted, weights)
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Twelve digits that tell weights apart."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _folder_network(folder: Path) -> Any:
+    from ionmorphnet.training.derive import read_network
+
+    return read_network(folder)
+
+
+def _backbone(path: Path, recipe: Recipe) -> Start:
+    weights = {name: value for name, value in _state_dict(path).items() if not name.startswith("head.fc.")}
+    stem = weights.get(_STEM)
+    if stem is not None and stem.ndim == 4 and stem.shape[1] != recipe.in_chans:
+        image = stem.float().sum(dim=1, keepdim=True)  # what a grey picture gave
+        # The mask starts without any say.
+        weights[_STEM] = torch.cat([image] + [torch.zeros_like(image)] * (recipe.in_chans - 1), dim=1)
+    fitted = replace(recipe, start=f"{path.name} {fingerprint(weights)}")
+    if not all(name in make_network(fitted).state_dict() for name in weights):
+        # A backbone of timm lies one level down in ours.
+        weights = {f"backbone.{name}": value for name, value in weights.items() if not name.startswith("head.")}
+    _check(path, fitted, weights, whole=False)
+    return Start(fitted, weights)
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file as load_safetensors
+
+        if not path.is_file():
+            raise FileError(f"{path}: no such file")
+        try:
+            return dict(load_safetensors(str(path)))
+        except (SafetensorError, OSError) as error:
+            raise FileError(f"{path}: {error}") from error
+    content = load_file(path)
+    content = content.get("model", content)
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise FileError(f"{path}: is not a state dict of tensors by name")
+    return content
+
+
+def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: bool) -> None:
+    wanted = make_network(recipe).state_dict()
+    unknown = [name for name in weights if name not in wanted]
+    other = [name for name in weights if name in wanted and weights[name].shape != wanted[name].shape]
+    missing = [name for name in wanted if name not in weights and (whole or not name.startswith("head."))]
+    for what, names in (("no place for", unknown), ("another shape of", other), ("nothing for", missing)):
+        if names:
+            raise FileError(
+                f"{path}: does not fit {recipe.architecture}: {what} {names[0]}"
+                + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            )

@@ -1,0 +1,187 @@
+"""``imn.train``: sources, preset and start weights become a recipe, and the recipe becomes weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.paths import PathLike
+
+if TYPE_CHECKING:
+    from ionmorphnet.training.sources import Source
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training.
+
+    Attributes:
+        folder: Its folder.
+        weights: The weights file in it, for ``ionmorphnet export`` and as ``init`` of further trainings.
+        steps: Optimiser steps done.
+        images_seen: Number of images trained on.
+        seconds: Wall time, over all sittings.
+        stopped_early: Whether the validation ended it.
+        validation: Step, losses and accuracies of the best weights; None without validation.
+        recipe: What was trained, plain values.
+    """
+
+    folder: Path
+    weights: Path
+    steps: int
+    images_seen: int
+    seconds: float
+    stopped_early: bool
+    validation: dict[str, float] | None
+    recipe: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """Weights, effort and validation."""
+        judged = "" if self.validation is None else f", validation accuracy {self.validation['accuracy']:.3f}"
+        return (
+            f"TrainedModel({self.weights}: {self.recipe['architecture']}, {self.images_seen} images in "
+            f"{self.seconds:.0f} s{judged})"
+        )
+
+
+def train(
+    out: PathLike,
+    *,
+    source: PathLike | Source | Sequence[PathLike | Source] = "simulated",
+    labels: PathLike | None = None,
+    validation: Literal["auto", "none"] | Source = "auto",
+    preset: str = "default",
+    architecture: str | None = None,
+    images: int | None = None,
+    epochs: float | None = None,
+    size: int | None = None,
+    batch: int | None = None,
+    learning_rate: float | None = None,
+    init: PathLike | None = None,
+    simulated_share: float | None = None,
+    ppm: float | None = None,
+    patience: int | None = None,
+    seed: int = 20_260_419,
+    resume: bool = True,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: bool | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    tensorboard: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedModel:
+    """Train the ion-image classifier, or go on with a training that was stopped.
+
+    The default preset is better than the published recipe where ion images of unknown instruments come in: a second
+    channel tells unmeasured pixels from dark ones; a structure output learns how well the noise-free image shows
+    through, which ranks better than class probabilities; pairs of one scene at two noise levels are ranked; classical
+    statistics join in the last layer; the weights are averaged; most images are seen at a low resolution first.
+
+    Nothing is downloaded: ImageNet weights are used only where ``init`` names their file.
+
+    Args:
+        out: Folder of the training. Receives ``weights.pt`` (averaged weights; with a validation the best ones),
+            ``last.pt`` (everything to go on with), ``log.csv`` and ``validation.csv``.
+        source: ``"simulated"``, or labelled images: imzML file, folder of imzML files, npz file (see
+            ``training.read_source``), a source object, or a list of these.
+        labels: Label CSV or folder of CSVs for the paths in ``source``.
+        validation: ``"auto"`` holds out whole datasets of labelled sources (with the published preset the published
+            ones, as far as they are there); ``"none"``; or a source of its own.
+        preset: ``"default"``, or ``"published"`` (arXiv 2604.19369: ConvNeXt V2 Tiny, one channel, 224 pixels).
+        architecture: ``convnextv2_atto`` ... ``convnextv2_large``, or a backbone of timm where that is installed.
+        images: Images to train on; defaults to that of the preset. Not together with ``epochs``.
+        epochs: The same in rounds through the labelled images.
+        size: One image size in pixels throughout, a multiple of 32.
+        batch: Images a step.
+        learning_rate: Peak learning rate.
+        init: Model folder, ``weights.pt`` of a training, or the weights file of a backbone to start from. With the
+            default preset this is fine-tuning: fewer images, a smaller rate.
+        simulated_share: Part of simulated images among labelled ones; default 0.5, published preset 0.
+        ppm: Half width of the window around each m/z of labelled sections.
+        patience: Validations without a smaller loss after which the training stops; default none, published preset 10.
+        seed: Seed of everything random. On a CPU the same seed, recipe and number of threads give the same weights.
+        resume: Go on with the training in ``out``; False refuses a folder that holds one.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. Under ``torchrun`` every process takes its own GPU.
+        precision: ``"bf16"`` (mixed), ``"f32"``, or ``"auto"``: bf16 where the processor computes in it.
+        compile: Whether to compile the network: slow start, then faster; defaults to that of the preset.
+        workers: Processes that make the images; default by the number of cores.
+        threads: Threads of the arithmetic on a CPU; default all cores.
+        tensorboard: Whether events for TensorBoard are written too (needs that package).
+        progress: Called after every step with (images trained on, images in all).
+
+    Returns:
+        Where the weights are and how it went.
+
+    Raises:
+        ArgumentError: An argument out of range, or ``out`` holds another training.
+        FileError: A file is missing or cannot be used, or there is no labelled image.
+        UnavailableError: torch (or timm, tensorboard, the device) is not there.
+        Cancelled: Stopped by Ctrl-C or SIGTERM after saving; the same call goes on.
+    """
+    _require_torch()
+    from ionmorphnet.training.arrange import Wishes, run
+
+    if images is not None and epochs is not None:
+        raise ArgumentError("give images or epochs, not both")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file, a folder is needed")
+    if not resume and (folder / "last.pt").exists():
+        raise ArgumentError(f"{folder}: holds a training already; resume it or choose another folder")
+    wishes = Wishes(
+        sources=_listed(source),
+        labels=labels,
+        validation=validation,
+        preset=preset,
+        architecture=architecture,
+        images=images,
+        epochs=epochs,
+        size=size,
+        batch=batch,
+        learning_rate=learning_rate,
+        init=None if init is None else Path(init),
+        simulated_share=simulated_share,
+        ppm=ppm,
+        patience=patience,
+        seed=seed,
+        device=device,
+        precision=precision,
+        compile=compile,
+        workers=workers,
+        threads=threads,
+        tensorboard=tensorboard,
+    )
+    recipe, done = run(wishes, folder, progress)
+    return TrainedModel(
+        folder=folder,
+        weights=folder / "weights.pt",
+        steps=done["step"],
+        images_seen=done["images_seen"],
+        seconds=done["seconds"],
+        stopped_early=done["stopped_early"],
+        validation=done["best"],
+        recipe=recipe.to_dict(),
+    )
+
+
+def _listed(source: Any) -> list[Any]:
+    many = isinstance(source, Sequence) and not isinstance(source, (str, bytes)) and not hasattr(source, "describe")
+    listed = list(source) if many else [source]
+    if not listed:
+        raise ArgumentError("no source of training images is given")
+    return listed
+
+
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UnavailableError("training needs torch, which is not installed: pip install 'ionmorphnet[train]'")
+    if "torch" not in sys.modules:
+        # Threads that wait for each other then sleep instead of spinning, which takes the cores from the simulator.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,157 @@
+"""Recipes, their schedules and presets; losses against plain formulas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+
+from ionmorphnet.errors import ArgumentError  # noqa: E402
+from ionmorphnet.training import losses, presets  # noqa: E402
+from ionmorphnet.training.data import Batch  # noqa: E402
+from ionmorphnet.training.recipe import Phase, Recipe, differences, images_seen, learning_rate  # noqa: E402
+from training_sources import DiscsAndNoise  # noqa: E402
+
+
+def test_a_recipe_survives_as_plain_values() -> None:
+    recipe = Recipe(phases=(Phase(64, 100, 8), Phase(96, 10, 4)), seed=5)
+    values = recipe.to_dict()
+    assert Recipe.from_dict(values) == recipe
+    assert differences(recipe, values) == []
+    assert differences(replace(recipe, seed=6, drop_path=0.5), values) == ["seed", "drop_path"]
+    del values["start"]  # written before that entry existed
+    assert differences(recipe, values) == []
+    with pytest.raises(ArgumentError, match="colour"):
+        differences(recipe, values | {"colour": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"in_chans": 3}, "in_chans"),
+        ({"phases": ()}, "phase"),
+        ({"phases": (Phase(100, 1, 1),)}, "multiples of 32"),
+        ({"precision": "f16"}, "precision"),
+        ({"augmentation": "wild"}, "augmentation"),
+        ({"drop_path": 1.0}, "drop_path"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_recipe_that_cannot_be_meant_is_refused(change: dict[str, object], told: str) -> None:
+    with pytest.raises(ArgumentError, match=told):
+        Recipe(**change)  # type: ignore[arg-type]
+
+
+def test_learning_rate_schedule() -> None:
+    recipe = Recipe(phases=(Phase(64, 995, 10),), warmup=0.05)
+    rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
+    assert recipe.steps == 100
+    assert rates[0] == pytest.approx(recipe.learning_rate / 5)
+    assert max(rates) == rates[4] == pytest.approx(recipe.learning_rate)
+    assert (np.diff(rates[5:]) < 0).all()
+    assert rates[-1] < 0.02 * recipe.learning_rate
+
+
+def test_published_schedule() -> None:
+    recipe = presets.published_recipe(1600)
+    rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
+    assert recipe.steps == 10_000
+    assert rates[0] == pytest.approx(3e-5, rel=0.02)  # a tenth
+    assert int(np.argmax(rates)) == 799  # the end of the eighth epoch
+    assert max(rates) == pytest.approx(3e-4)
+    assert rates[-1] == pytest.approx(1e-6, rel=0.01)
+
+
+def test_images_seen() -> None:
+    recipe = Recipe(phases=(Phase(32, 30, 8), Phase(64, 10, 4)))
+    assert [images_seen(recipe, step) for step in (0, 3, 4, 5, 7, 99)] == [0, 24, 32, 36, 44, 44]
+
+
+def test_scaled_keeps_the_shares() -> None:
+    phases = presets.scaled(Recipe(phases=(Phase(96, 900, 32), Phase(224, 100, 16))), 50).phases
+    assert phases == (Phase(96, 45, 32), Phase(224, 5, 16))
+    with pytest.raises(ArgumentError, match="at least 1"):
+        presets.scaled(Recipe(), 0)
+
+
+def test_class_weights_are_inverse_frequencies() -> None:
+    class Unequal(DiscsAndNoise):
+        def targets(self) -> np.ndarray:
+            return np.eye(6, dtype=np.float32)[[0, 0, 0, 5]]
+
+    weights = presets.class_weights(Unequal(4))
+    assert weights == pytest.approx((2 / 3, 0, 0, 0, 0, 2))
+    assert np.mean([weights[k] for k in (0, 0, 0, 5)]) == pytest.approx(1.0)
+
+
+def _cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return -(target * (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))).sum(axis=1)
+
+
+def test_class_loss() -> None:
+    rng = np.random.default_rng(0)
+    logits, target = rng.normal(size=(5, 6)), rng.dirichlet(np.ones(6), size=5)
+    given = torch.tensor(logits), torch.tensor(target)
+    assert float(losses.class_loss(*given)) == pytest.approx(_cross_entropy(logits, target).mean())
+    smooth = 0.9 * target + 0.1 / 6
+    assert float(losses.class_loss(*given, label_smoothing=0.1)) == pytest.approx(_cross_entropy(logits, smooth).mean())
+    # Rows of unknown class do not count.
+    given[1][2:] = float("nan")
+    assert float(losses.class_loss(*given)) == pytest.approx(_cross_entropy(logits, target)[:2].mean())
+    given[1][:] = float("nan")
+    assert float(losses.class_loss(*given)) == 0.0
+
+
+def test_weighted_class_loss_is_a_weighted_mean() -> None:
+    logits = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    labels, weights = torch.tensor([0, 4, 4]), torch.tensor([3.0, 1.0, 1.0, 1.0, 0.5, 1.0])
+    expected = torch.nn.functional.cross_entropy(logits, labels, weights)
+    got = losses.class_loss(logits, torch.nn.functional.one_hot(labels, 6).float(), weights=weights)
+    torch.testing.assert_close(got, expected)
+
+
+def test_structure_loss_is_least_at_the_truth() -> None:
+    structure = torch.tensor([0.6, 2.4, float("nan")])
+    logit = torch.logit(structure / 3.0).nan_to_num(5.0).requires_grad_()
+    loss = losses.structure_loss(logit, structure)
+    loss.backward()
+    torch.testing.assert_close(logit.grad, torch.zeros(3), atol=1e-6, rtol=0)
+    p = np.array([0.2, 0.8])
+    assert float(loss.detach()) == pytest.approx(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
+
+
+def test_ranking_loss() -> None:
+    # One scene with a pair that is ranked and one below the margin; another image far away in truth.
+    score, truth = torch.tensor([0.3, -0.2, 0.1, 1.0]), torch.tensor([2.0, 1.0, 2.05, 0.0])
+    scene = torch.tensor([7, 7, 7, 8])
+    pairs = [(0, 1, 1.0), (2, 1, 1.05)]
+    within = sum(w * np.log1p(np.exp(-float(score[i] - score[j]))) for i, j, w in pairs) / 2.05
+    others = [(0, 3, 2.0), (1, 3, 1.0), (2, 3, 2.05)]
+    across = sum(w * np.log1p(np.exp(-float(score[i] - score[j]))) for i, j, w in others) / 5.05
+    assert float(losses.ranking_loss(score, truth, scene)) == pytest.approx(within + across, rel=1e-5)
+    assert float(losses.ranking_loss(score, torch.full((4,), float("nan")), scene)) == 0.0
+
+
+def test_without_a_structure_output_the_informative_classes_are_ranked() -> None:
+    logits = torch.tensor([[1.0, 0.0, 0.5, 0.0, 0.0, -1.0]])
+    p = torch.softmax(logits, dim=1)[0]
+    informative = p[0] + p[2] + p[5]
+    score = losses.ranking_score({"logits": logits})
+    torch.testing.assert_close(score[0], torch.log(informative / (1 - informative)))
+
+
+def test_hard_labels_and_switched_off_losses() -> None:
+    target = torch.tensor([[0.6, 0.4, 0, 0, 0, 0], [float("nan")] * 6])
+    batch = Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2, 4), target, torch.tensor([1.0, 2.0]), torch.tensor([0, 1]))
+    outputs = {"logits": torch.tensor([[0.5, 0.0, 0, 0, 0, 0], [9.0, 0, 0, 0, 0, 0]]), "structure": torch.zeros(2, 1)}
+    recipe = Recipe(soft_labels=False, label_smoothing=0.0, ranking_weight=0.0, structure_weight=2.0)
+    parts = losses.loss_parts(outputs, batch, recipe, None)
+    assert set(parts) == {"loss", "classes", "structure"}
+    torch.testing.assert_close(
+        parts["classes"], torch.nn.functional.cross_entropy(outputs["logits"][:1], torch.tensor([0]))
+    )
+    torch.testing.assert_close(parts["loss"], parts["classes"] + 2.0 * parts["structure"])

@@ -1,0 +1,180 @@
+"""``imn.train`` and ``ionmorphnet train``: from what a user asks for to weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.training import train_model
+
+torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+
+from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402
+from ionmorphnet.training.joined import JoinedSource  # noqa: E402
+from ionmorphnet.training.recipe import Recipe  # noqa: E402
+from ionmorphnet.training.start_weights import read_start  # noqa: E402
+from training_sources import DiscsAndNoise  # noqa: E402
+
+TINY: dict[str, Any] = {"size": 32, "batch": 8, "compile": False, "workers": 0, "threads": 1, "precision": "f32"}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> imn.training.train_model.TrainedModel:
+    """Sixteen simulated images."""
+    seen: list[tuple[int, int]] = []
+    out = tmp_path_factory.mktemp("train") / "new" / "run"
+    done = imn.train(out, images=16, progress=lambda n, total: seen.append((n, total)), **TINY)
+    assert seen == [(8, 16), (16, 16)]
+    return done
+
+
+def test_simulated_images(trained: Any) -> None:
+    assert (trained.steps, trained.images_seen, trained.validation, trained.stopped_early) == (2, 16, None, False)
+    assert "convnextv2_atto, 16 images" in repr(trained)
+    content = _load(trained.weights)
+    assert content["provenance"]["data"]["kind"] == "simulated"
+    assert content["recipe"]["seed"] == 20_260_419
+    again = imn.train(trained.folder, images=16, **TINY)
+    assert again.steps == 2
+    with pytest.raises(ArgumentError, match="resume it or choose another folder"):
+        imn.train(trained.folder, images=16, resume=False, **TINY)
+    with pytest.raises(ArgumentError, match="another recipe"):
+        imn.train(trained.folder, images=24, **TINY)
+
+
+def test_fine_tuning_with_labels_and_held_out_datasets(trained: Any, tmp_path: Path) -> None:
+    source = DiscsAndNoise(40, datasets=4)
+    tuned = imn.train(tmp_path, source=source, init=trained.weights, images=64, patience=5, **TINY)
+    recipe = tuned.recipe
+    assert recipe["learning_rate"] == 2e-4
+    assert recipe["augmentation"] == "mild"
+    assert recipe["start"].startswith("weights.pt ")
+    provenance = _load(tuned.weights)["provenance"]
+    parts = provenance["data"]["parts"]
+    assert [part["kind"] for part in parts] == ["discs", "simulated"]
+    assert parts[0]["images"] == 30
+    assert provenance["validation"]["data"] == {"kind": "discs", "images": 10}
+    assert tuned.validation is not None
+    assert 0.0 <= tuned.validation["accuracy"] <= 1.0
+    # It went on from the weights given.
+    before, after = _load(trained.weights)["weights"], _load(tuned.weights)["weights"]
+    kernel = "stem.0.weight"
+    assert 0 < float((after[kernel] - before[kernel]).abs().max()) < 0.2 * float(before[kernel].abs().max())
+
+
+def test_published_preset(tmp_path: Path) -> None:
+    source = DiscsAndNoise(12, datasets=2, structure_known=False)
+    done = imn.train(
+        tmp_path, source=[source, source], preset="published", architecture="convnextv2_atto", epochs=2, **TINY
+    )
+    recipe = Recipe.from_dict(done.recipe)
+    assert (recipe.in_chans, recipe.structure, recipe.statistics, recipe.ranking_weight) == (1, False, False, 0.0)
+    assert (recipe.weight_dropout, recipe.ema_decay, recipe.class_balance) == (0.05, 0.0, True)
+    assert done.images_seen == 24  # two rounds through the 12 images of one dataset; the other is held out
+    content = _load(done.weights)
+    assert content["preprocessing"] == "p99-stretch-224"
+    assert content["provenance"]["data"]["parts"][0]["kind"] == "joined"
+    assert len(content["provenance"]["data"]["parts"]) == 1  # no simulated ones among them
+
+
+def test_labelled_images_from_a_file(tmp_path: Path) -> None:
+    images = np.stack([DiscsAndNoise(8)[k].image for k in range(8)])
+    np.savez(tmp_path / "mine.npz", images=images)
+    rows = [f"{k},{('structured', 'unstructured')[k % 2]}" for k in range(8)]
+    (tmp_path / "mine_labels.csv").write_text("\n".join(["index,label", *rows]) + "\n")
+    done = imn.train(tmp_path / "run", source=tmp_path / "mine.npz", images=8, **TINY)
+    assert _load(done.weights)["provenance"]["data"]["parts"][0]["images"] == 8
+
+
+def test_joined_sources() -> None:
+    joined = JoinedSource([DiscsAndNoise(4), DiscsAndNoise(6, datasets=3)])
+    assert len(joined) == 10
+    assert joined.dataset_ids == ("d0", "d1", "d2")
+    np.testing.assert_array_equal(joined[5].image, DiscsAndNoise(6)[1].image)
+    assert joined.targets().shape == (10, 6)
+    assert len(joined.select(["d0"])) == 6
+    with pytest.raises(ArgumentError, match="no dataset other"):
+        joined.select(["other"])
+    with pytest.raises(IndexError):
+        joined[10]
+
+
+def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    colour = ConvNeXtV2("convnextv2_atto", in_chans=3, num_classes=10)
+    torch.save(colour.state_dict(), tmp_path / "imagenet.pth")
+    start = read_start(tmp_path / "imagenet.pth", Recipe(), architecture=None)
+    stem = start.weights["stem.0.weight"]
+    torch.testing.assert_close(stem[:, 0], colour.stem[0].weight.detach().sum(dim=1))
+    assert float(stem[:, 1].abs().max()) == 0.0
+    assert not any(name.startswith("head.fc") for name in start.weights)
+    assert start.recipe.start.startswith("imagenet.pth ")
+    with pytest.raises(FileError, match=r"imagenet\.pth: does not fit convnextv2_pico: another shape of"):
+        read_start(tmp_path / "imagenet.pth", Recipe(architecture="convnextv2_pico"), architecture=None)
+
+
+def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"none\.pt: no such file"):
+        imn.train(tmp_path / "a", init=tmp_path / "none.pt", images=8, **TINY)
+    with pytest.raises(ArgumentError, match="holds convnextv2_atto, not convnextv2_nano"):
+        imn.train(tmp_path / "a", init=trained.weights, architecture="convnextv2_nano", images=8, **TINY)
+    content = _load(trained.weights)
+    del content["weights"]["head.norm.weight"]
+    torch.save(content, tmp_path / "cut.pt")
+    with pytest.raises(FileError, match=r"cut\.pt: does not fit .*nothing for head\.norm\.weight"):
+        imn.train(tmp_path / "a", init=tmp_path / "cut.pt", images=8, **TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "told"),
+    [
+        ({"preset": "best"}, ArgumentError, "default, published"),
+        ({"images": 8, "epochs": 1}, ArgumentError, "not both"),
+        ({"epochs": 1}, ArgumentError, "give images"),
+        ({"images": 8, "size": 40}, ArgumentError, "multiples of 32"),
+        ({"images": 8, "batch": 3}, ArgumentError, "multiple of 2"),
+        ({"images": 8, "patience": 1}, ArgumentError, "needs a validation"),
+        ({"images": 8, "validation": "some"}, ArgumentError, "'auto', 'none' or a source"),
+        ({"images": 8, "architecture": "vgg"}, (ArgumentError, UnavailableError), "vgg"),
+        ({"images": 8, "device": "tpu"}, ArgumentError, "auto, cpu, cuda"),
+        ({"images": 8, "device": "cuda:99"}, UnavailableError, "CUDA devices"),
+        ({"source": "nowhere.imzML"}, FileError, "nowhere.imzML"),
+        ({"source": []}, ArgumentError, "no source"),
+        ({"source": 3}, ArgumentError, "not int"),
+        ({"source": DiscsAndNoise(0)}, ArgumentError, "no images"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path: Path, options: dict[str, Any], kind: type[Exception], told: str) -> None:
+    with pytest.raises(kind, match=told):
+        imn.train(tmp_path / "run", **(TINY | options))
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
+    with pytest.raises(UnavailableError, match=r"pip install 'ionmorphnet\[train\]'"):
+        train_model.train(tmp_path / "run", images=8)
+
+
+def test_command(cli: Callable[..., Any], tmp_path: Path) -> None:
+    options = ["--size", 32, "--batch", 8, "--no-compile", "--workers", 0, "--threads", 1, "--precision", "f32"]
+    done = cli("train", tmp_path / "run", "--images", 16, *options)
+    assert done.code == 0
+    assert done.stdout.splitlines()[0].startswith("convnextv2_atto: 16 images in ")
+    assert str(tmp_path / "run" / "weights.pt") in done.stdout
+    assert done.stderr == ""
+    cli("train", tmp_path / "run", "--images", 24, *options).is_one_line_error("last.pt", "another recipe")
+    (tmp_path / "file").write_text("")
+    cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "a folder is needed")
