@@ -1,10 +1,9 @@
 #include "score/statistics_image.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/multiversion.h"
-#include "preprocess/clean_row.h"
+#include "preprocess/image_divisor.h"
 #include "preprocess/quantile.h"
 
 namespace imn::score {
@@ -99,8 +98,8 @@ void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::To
   out.width = stack.width;
   out.measured.resize(static_cast<std::size_t>(n));
   out.values.resize(static_cast<std::size_t>(n));
-  // Not measured sinks below every measured value, so the top values are those of the measured pixels alone.
-  const preprocess::PixelSource source{stack.image(image), stack.mask, -std::numeric_limits<float>::infinity()};
+  const preprocess::PixelSource source =
+      preprocess::quantile_source(stack, image, preprocess::PreprocessId::p99_stretch_224_mask);
   out.n_measured = find_measured(source, n, out.measured.data());
   out.n_positive = 0;
   out.constant = true;
@@ -108,9 +107,7 @@ void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::To
     std::fill(out.values.begin(), out.values.end(), 0.0F);
     return;
   }
-  const preprocess::QuantileRank rank = preprocess::quantile_rank(out.n_measured);
-  const preprocess::TopPair pair = preprocess::top_pair(source, n, out.n_measured - rank.below, scratch);
-  const float by = preprocess::divisor(preprocess::quantile_between(pair.value, pair.above, rank.weight));
+  const float by = preprocess::image_divisor(source, n, out.n_measured, scratch);
   const auto first = std::find(out.measured.begin(), out.measured.end(), 1) - out.measured.begin();
   const Counts counts = stretch(source.pixels, out.measured.data(), n, by,
                                 preprocess::normalise(source.pixels[first], by), out.values.data());

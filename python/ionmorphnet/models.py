@@ -138,7 +138,7 @@ def softmax(logits: npt.NDArray[np.float32]) -> Float64:
     return result
 
 
-def sigmoid(logits: npt.NDArray[np.float32]) -> Float64:
+def sigmoid(logits: npt.NDArray[np.floating]) -> Float64:
     """1 / (1 + exp(-x)) in float64, without overflow."""
     x = logits.astype(np.float64)
     small = np.exp(-np.abs(x))

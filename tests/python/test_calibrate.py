@@ -7,7 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.models import softmax  # noqa: E402
+from ionmorphnet.models import (  # noqa: E402
+    sigmoid,
+    softmax,
+)
 from ionmorphnet.training.calibrate import (  # noqa: E402
     LIMITS,
     Calibration,
@@ -17,7 +20,6 @@ from ionmorphnet.training.calibrate import (  # noqa: E402
     fit_affine,
     fit_calibration,
     fit_temperature,
-    sigmoid,
     structure_calibration_error,
 )
 from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ionmorphnet.evaluate.metrics import auc, best_threshold, spearman
 from ionmorphnet.labels import CLASSES, STATISTICS
-from ionmorphnet.models import softmax
-from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration, sigmoid
+from ionmorphnet.models import sigmoid, softmax
+from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.export import (
     INPUT_SIZE,

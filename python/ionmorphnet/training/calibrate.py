@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ionmorphnet.models import sigmoid
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 
 Float64 = NDArray[np.float64]
@@ -144,12 +145,6 @@ def calibrated(model: ConvNeXtV2, calibration: Calibration) -> ConvNeXtV2:
 def _scale_rows(layer: nn.Linear, factors: Tensor) -> None:
     layer.weight.copy_(layer.weight.double() * factors[:, None])
     layer.bias.copy_(layer.bias.double() * factors)
-
-
-def sigmoid(z: Float64) -> Float64:
-    """Logistic function."""
-    result: Float64 = 0.5 * (1.0 + np.tanh(0.5 * z))
-    return result
 
 
 def _log_softmax(logits: Float64) -> Float64:

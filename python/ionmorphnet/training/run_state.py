@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.training.recipe import PREPROCESSING, Recipe, differences
+from ionmorphnet.training.weights import load_plain
 
 LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
 FORMAT = 1
@@ -161,13 +161,7 @@ def load_file(path: Path, *keys: str) -> dict[str, Any]:
     Raises:
         FileError: Missing, unreadable, or without one of ``keys``.
     """
-    if not path.is_file():
-        raise FileError(f"{path}: no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()
-        raise FileError(f"{path}: is not a file of a training: {reason[0] if reason else error!r}") from error
+    content = load_plain(path)
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing:
         raise FileError(f"{path}: is not a file of a training: no {missing[0]} in it")
