@@ -286,7 +286,7 @@ def test_other_backbones_need_timm() -> None:
     try:
         import timm  # noqa: F401
     except (ImportError, RuntimeError):
-        with pytest.raises(UnavailableError, match="'resnet18' is none of convnextv2_atto.*pip install timm"):
+        with pytest.raises(UnavailableError, match=r"'resnet18' is none of convnextv2_atto.*pip install timm"):
             make_network(replace(SHORT, architecture="resnet18"))
         return
     network = make_network(replace(SHORT, architecture="resnet18", drop_path=0.0)).eval()
