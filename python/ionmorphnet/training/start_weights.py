@@ -99,7 +99,8 @@ def _backbone(path: Path, recipe: Recipe) -> Start:
         # The mask starts without any say.
         weights[_STEM] = torch.cat([image] + [torch.zeros_like(image)] * (recipe.in_chans - 1), dim=1)
     fitted = replace(recipe, start=f"{path.name} {fingerprint(weights)}")
-    if not all(name in make_network(fitted).state_dict() for name in weights):
+    known = _empty_state(fitted)
+    if not all(name in known for name in weights):
         # A backbone of timm lies one level down in ours.
         weights = {f"backbone.{name}": value for name, value in weights.items() if not name.startswith("head.")}
     _check(path, fitted, weights, whole=False)
@@ -125,7 +126,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: bool) -> None:
-    wanted = make_network(recipe).state_dict()
+    wanted = _empty_state(recipe)
     unknown = [name for name in weights if name not in wanted]
     other = [name for name in weights if name in wanted and weights[name].shape != wanted[name].shape]
     missing = [name for name in wanted if name not in weights and (whole or not name.startswith("head."))]
@@ -135,3 +136,9 @@ def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: 
                 f"{path}: does not fit {recipe.architecture}: {what} {names[0]}"
                 + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             )
+
+
+def _empty_state(recipe: Recipe) -> dict[str, Tensor]:
+    """Names and shapes of the network's parameters; no numbers."""
+    with torch.device("meta"):
+        return make_network(recipe).state_dict()
