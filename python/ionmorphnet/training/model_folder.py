@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ionmorphnet.errors import FileError
@@ -71,7 +71,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 def write_safetensors(folder: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write model.safetensors, float32."""
     tensors = {name: value.detach().float().contiguous() for name, value in state.items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt", **metadata})
+    # Not save_file: its files are readable by their owner alone, whatever the umask says.
+    (folder / "model.safetensors").write_bytes(save(tensors, metadata={"format": "pt", **metadata}))
 
 
 def check_size(folder: Path) -> None:
