@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import ionmorphnet as imn
+from ionmorphnet.models import DEFAULT_MODEL
 from ionmorphnet.simulation import simulate_ion_image
 
 Run = Callable[..., object]
@@ -45,7 +46,7 @@ def test_classifier(cli: Run, images: Path, tmp_path: Path) -> None:
     done = cli("evaluate", "classifier", images / "one.npz", images / "two.npz", *FAST, "--json", out)
     assert done.code == 0, done
     assert "mean of sets" in done.stdout
-    assert "Confusion: two, atto-sim-1" in done.stdout
+    assert f"Confusion: two, {DEFAULT_MODEL}" in done.stdout
     document = json.loads(out.read_text())
     assert [result["dataset"] for result in document["results"]] == ["one", "two", "all images"]
     assert document["results"][2]["n"] == 24
@@ -60,7 +61,7 @@ def test_ranking_with_plots(cli: Run, images: Path, tmp_path: Path) -> None:
     for word in ("moran", "blur", "chaos", "coverage", "intensity", "random", "mean of sets", "verdict"):
         assert word in done.stdout
     figures = json.loads(out.read_text())["figures"]
-    assert {row["method"] for row in figures} >= {"atto-sim-1", "moran", "random"}
+    assert {row["method"] for row in figures} >= {DEFAULT_MODEL, "moran", "random"}
     names = sorted(path.name for path in plots.iterdir())
     assert names == [
         "auc.png",
@@ -85,7 +86,7 @@ def test_classifier_and_mscf1_plots(cli: Run, images: Path, sections: list[Path]
     done = cli("evaluate", "mscf1", sections[0], "--no-model", *FAST, "--plots", tmp_path)
     assert done.code == 0, done
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["confusion_one_atto-sim-1.png", "mscf1_s1.png", "reliability_one_atto-sim-1.png"]
+    assert names == [f"confusion_one_{DEFAULT_MODEL}.png", "mscf1_s1.png", f"reliability_one_{DEFAULT_MODEL}.png"]
 
 
 def test_ranking_by_statistics_alone_and_pairs(cli: Run, images: Path, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_ranking_by_statistics_alone_and_pairs(cli: Run, images: Path, tmp_path:
     assert done.code == 0, done
     rows = json.loads(out.read_text())["figures"]
     assert {row["metric"] for row in rows} == {"agreement"}
-    assert "atto-sim-1" not in {row["method"] for row in rows}
+    assert DEFAULT_MODEL not in {row["method"] for row in rows}
     pairs.write_text("better,lesser\n0,1\n")
     done = cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST)
     done.is_one_line_error("pairs.csv", "no column 'worse'")

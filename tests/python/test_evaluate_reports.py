@@ -15,6 +15,7 @@ import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models import DEFAULT_MODEL
 
 FAST = ev.BootstrapOptions(200)
 
@@ -234,8 +235,8 @@ def test_scores_keep_the_order_of_images_of_mixed_sizes() -> None:
     assert result.methods("classical") == ["moran", "blur", "chaos", "coverage"]
     for i, image in enumerate(images):
         alone = imn.score_images(image, precision="f32").iloc[0]
-        assert result.scores.loc[i, "atto-sim-1"] == pytest.approx(alone["score"], abs=1e-5)
-        assert result.predictions["atto-sim-1"].loc[i, "label"] == alone["label"]
+        assert result.scores.loc[i, DEFAULT_MODEL] == pytest.approx(alone["score"], abs=1e-5)
+        assert result.predictions[DEFAULT_MODEL].loc[i, "label"] == alone["label"]
         assert result.scores.loc[i, "intensity"] == pytest.approx(np.nansum(image), rel=1e-5)
     assert result.scores.loc[3, ["moran", "blur", "chaos", "coverage", "intensity"]].tolist() == [0.0] * 5
 
@@ -247,7 +248,7 @@ def test_methods_may_be_named_and_mixed() -> None:
     methods = ev.make_methods((), {"mine": zeros}, baselines=False)
     assert methods.kinds == {"mine": "model"}
     twice = ev.make_methods((None, None))
-    assert [name for name, kind in twice.kinds.items() if kind == "model"] == ["atto-sim-1", "atto-sim-1 (2)"]
+    assert [name for name, kind in twice.kinds.items() if kind == "model"] == [DEFAULT_MODEL, f"{DEFAULT_MODEL} (2)"]
     assert list(ev.make_methods((), ["moran"]).kinds) == ["moran", "blur", "chaos", "coverage", "intensity"]
     with pytest.raises(imn.ArgumentError, match="nothing to evaluate"):
         ev.make_methods((), baselines=False)

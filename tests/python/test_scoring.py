@@ -26,7 +26,7 @@ def images(rng: np.random.Generator) -> np.ndarray:
 
 def test_columns_and_rows(images: np.ndarray) -> None:
     frame = imn.score_images(images)
-    assert list(frame.columns) == COLUMNS
+    assert list(frame.columns) == [*COLUMNS, *(["structure"] if imn.load_model().has_structure else [])]
     assert len(frame) == len(images)
     assert np.allclose(frame[list(PROBABILITY_COLUMNS)].sum(axis=1), 1)
     assert set(frame["label"]) <= set(imn.CLASSES)
