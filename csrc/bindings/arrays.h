@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,10 @@ using MaskArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style | pyb
 // (n, H, W) and an optional (H, W) mask as a non-owning stack; the arrays must outlive it.
 inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArray>& mask) {
   if (images.ndim() != 3) throw ArgumentError("images must have shape (n, height, width)");
+  constexpr auto kLongest = std::numeric_limits<std::int32_t>::max();
+  if (images.shape(1) > kLongest || images.shape(2) > kLongest) {
+    throw ArgumentError("images must have fewer than 2^31 pixels a side");
+  }
   ImageStack stack;
   stack.data = images.data();
   stack.n = images.shape(0);

@@ -24,7 +24,7 @@ def checked_stack(images: npt.ArrayLike, mask: npt.ArrayLike | None) -> tuple[Fl
     Raises:
         ArgumentError: Wrong shapes or types.
     """
-    if isinstance(images, np.ma.MaskedArray):
+    if isinstance(images, np.ma.MaskedArray) and images.dtype.kind in "fiub":
         images = np.ma.filled(images.astype(np.float64), np.nan)
     stack = np.asarray(images)
     if stack.ndim == 2:

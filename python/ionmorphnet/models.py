@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,6 +208,9 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
     outputs = _outputs(config, path)
+    threshold = float(need("threshold", (int, float)))
+    if not math.isfinite(threshold):
+        raise FileError(f"{path}: the threshold must be a finite number, not {threshold}")
     score = need("score", dict)
     if score.get("kind") == "structure" and "structure" not in outputs:
         raise FileError(f"{path}: score kind 'structure' needs the output 'structure', outputs are {_list(outputs)}")
@@ -219,7 +223,7 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         outputs=outputs,
         statistics=_statistics(config, path),
         weights=_score_weights(score, path),
-        threshold=float(need("threshold", (int, float))),
+        threshold=threshold,
         sha256=sha256,
         config=config,
     )
@@ -262,9 +266,12 @@ def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...] | Non
     if kind == "structure":
         return None
     if kind == "sum_of_probabilities":
-        named = dict.fromkeys(score.get("classes", ()), 1.0)
+        names = score.get("classes")
+        strings = names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+        named = dict.fromkeys(strings, 1.0)
     elif kind == "weighted_probabilities":
-        named = score.get("weights", {})
+        weights = score.get("weights")
+        named = weights if isinstance(weights, dict) else {}
     else:
         known = "sum_of_probabilities, weighted_probabilities, structure"
         raise FileError(f"{path}: score kind '{kind}' is not known (known: {known})")

@@ -132,7 +132,7 @@ def make_scorer(
 
     Args:
         model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
-        scorer: ``"auto"`` (OpenVINO), ``"openvino"``, ``"moran"``, or a callable in the network's place: it gets
+        scorer: ``"auto"`` (OpenVINO), ``"openvino"``, a classical one, or a callable in the network's place: it gets
             preprocessed images (n, channels, 224, 224) float32 and, where the model names statistics, these as a second
             argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
             structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
@@ -160,7 +160,7 @@ def make_scorer(
         return Scorer(name=scorer, device="cpu", precision="f32", model=None)
     if isinstance(scorer, str) and scorer not in ("auto", *MODEL_SCORERS):
         if scorer in _PLANNED_SCORERS:
-            raise UnavailableError(f"scorer '{scorer}' is not in this version yet; use openvino or moran")
+            raise UnavailableError(f"scorer '{scorer}' is not in this version yet; use openvino or a classical one")
         known = ", ".join(("auto", *MODEL_SCORERS, *CLASSICAL_SCORERS))
         if scorer in STATISTICS:
             raise ArgumentError(f"'{scorer}' is a statistic of images that says nothing of their order; known: {known}")
