@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the commands."""
+"""Fixtures of several test files."""
 
 from __future__ import annotations
 
@@ -57,3 +57,11 @@ def two_planes(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 intensity[structured] += 5.0 * (x > 8)
                 writer.add(x + 1, y + 1, mz, intensity, z=z)
     return path
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    """A bright disc, noise, an empty and a constant image, 30 x 40."""
+    y, x = np.mgrid[:30, :40] / 30
+    disc = ((y - 0.5) ** 2 + (x - 0.6) ** 2 < 0.16).astype(float)
+    return np.stack([disc * 100 + rng.random(disc.shape), rng.random(disc.shape), 0 * disc, 5 + 0 * disc])

@@ -17,13 +17,6 @@ from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
 COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
 
-@pytest.fixture
-def images(rng: np.random.Generator) -> np.ndarray:
-    y, x = np.mgrid[:30, :40] / 30
-    disc = ((y - 0.5) ** 2 + (x - 0.6) ** 2 < 0.16).astype(float)
-    return np.stack([disc * 100 + rng.random(disc.shape), rng.random(disc.shape), 0 * disc, 5 + 0 * disc])
-
-
 def test_columns_and_rows(images: np.ndarray) -> None:
     frame = imn.score_images(images)
     assert list(frame.columns) == [*COLUMNS, *(["structure"] if imn.load_model().has_structure else [])]

@@ -13,13 +13,6 @@ from ionmorphnet.labels import STATISTICS
 from ionmorphnet.run_output import write_run
 
 
-@pytest.fixture
-def images(rng: np.random.Generator) -> np.ndarray:
-    y, x = np.mgrid[:30, :40] / 30
-    disc = ((y - 0.5) ** 2 + (x - 0.6) ** 2 < 0.16).astype(float)
-    return np.stack([disc * 100 + rng.random(disc.shape), rng.random(disc.shape), 0 * disc, 5 + 0 * disc])
-
-
 def test_one_row_an_image(images: np.ndarray) -> None:
     frame = imn.image_statistics(images)
     assert list(frame.columns) == list(STATISTICS)
