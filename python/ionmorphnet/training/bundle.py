@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate.metrics import auc, best_threshold, spearman
 from ionmorphnet.labels import CLASSES, STATISTICS
 from ionmorphnet.models import sigmoid, softmax
@@ -29,6 +30,7 @@ from ionmorphnet.training.export import (
     output_names,
     torch_outputs,
 )
+from ionmorphnet.training.fuse import Fusion, fit_fusion, fused
 from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
 from ionmorphnet.training.model_folder import (
     check_replaceable,
@@ -37,7 +39,7 @@ from ionmorphnet.training.model_folder import (
     write_config,
     write_safetensors,
 )
-from ionmorphnet.training.weights import read_weights
+from ionmorphnet.training.weights import hidden_units, read_weights
 
 SIMULATED_DATA = "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training"
 _VALIDATION_IMAGES = 1500
@@ -57,6 +59,7 @@ def export_model(
     card: Mapping[str, Any] | None = None,
     validation: Iterable[HeldOut] | None = None,
     images: int = _VALIDATION_IMAGES,
+    statistics_share: float = 0.0,
     bundled: bool = False,
 ) -> dict[str, Any]:
     """Calibrate trained weights, choose the threshold, and write a model folder: all of it or nothing.
@@ -73,12 +76,15 @@ def export_model(
         card: Further plain values for the model card, kept in config.json.
         validation: Images with known truth that the training did not see; None: simulated ones.
         images: Number of simulated validation images.
+        statistics_share: Part of the classical statistics alone in the structure output, see
+            :mod:`ionmorphnet.training.fuse`; their estimate is fitted on the first half of the validation images.
         bundled: For a folder that comes with the package: without model.safetensors, at most 16 MB.
 
     Returns:
         What config.json holds.
 
     Raises:
+        ArgumentError: ``statistics_share`` out of range, or for a network without statistics or structure.
         FileError: The weights cannot be used or the folder cannot be written.
         IonMorphNetError: The exported network does not agree with torch.
     """
@@ -90,8 +96,13 @@ def export_model(
     if parts is None:
         parts = simulated_held_out(images, trained.preprocessing, statistics=uses_statistics)
     held_out = _run(trained.model, parts)
+    network, fusion = trained.model, None
+    if statistics_share:
+        fusion = _fit_fusion(held_out, statistics_share)
+        network = fused(network, fusion)
+        held_out.outputs[:, len(CLASSES)] = fusion.apply(held_out.outputs[:, len(CLASSES)], held_out.all_statistics)
     calibration, report = _calibrate(held_out)
-    model = calibrated(trained.model, calibration)
+    model = calibrated(network, calibration)
     outputs = calibration.apply(held_out.outputs, len(CLASSES))
     score = score_settings(model, held_out)
     values = scores(outputs, score)
@@ -110,6 +121,7 @@ def export_model(
         ) | {
             "threshold_choice": "best balanced accuracy for a structure of at least half, on the validation images",
             "calibration": report,
+            **({} if fusion is None else {"fusion": asdict(fusion)}),
             "provenance": {
                 "data": data,
                 "source": dict(trained.provenance),
@@ -148,15 +160,19 @@ class _Outputs:
     structure: Float64
     images: NDArray[np.float32]
     statistics: NDArray[np.float32] | None
+    all_statistics: Float64
 
 
 def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
     outputs, labels, structure, images, statistics = [], [], [], [], []
+    all_statistics = [np.zeros((0, n_statistics(model)))]
     kept = 0
     for part in parts:
         outputs.append(torch_outputs(model, part.images, part.statistics).astype(np.float64))
         labels.append(part.labels)
         structure.append(part.structure)
+        if part.statistics is not None:
+            all_statistics.append(part.statistics.astype(np.float64))
         if kept < _BF16_IMAGES:
             images.append(part.images[: _BF16_IMAGES - kept])
             if part.statistics is not None:
@@ -168,7 +184,16 @@ def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
         np.concatenate(structure).astype(np.float64),
         np.concatenate(images),
         np.concatenate(statistics) if statistics else None,
+        np.concatenate(all_statistics),
     )
+
+
+def _fit_fusion(held_out: _Outputs, share: float) -> Fusion:
+    """Fit on the first half, as the calibration."""
+    if held_out.outputs.shape[1] == len(CLASSES) or not held_out.all_statistics.shape[1]:
+        raise ArgumentError("statistics_share needs a network with a structure output and statistics")
+    first = slice(0, len(held_out.structure) // 2)
+    return fit_fusion(held_out.all_statistics[first], held_out.structure[first] / MAX_STRUCTURE, share)
 
 
 def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, Any]]:
@@ -238,6 +263,7 @@ def folder_config(
         "preprocessing": preprocessing,
         "input": {"name": "image", "channels": model.in_chans, "size": INPUT_SIZE},
         "statistics": list(STATISTICS[:statistics]),
+        **({"statistics_hidden": hidden_units(model.state_dict())} if statistics else {}),
         "outputs": list(outputs),
         "classes": list(CLASSES),
         "score": dict(score),

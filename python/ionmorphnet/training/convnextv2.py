@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ionmorphnet.errors import ArgumentError
 
 EPS = 1e-6
-_STATISTICS_HIDDEN = 16
+STATISTICS_HIDDEN = 16
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,13 @@ class Stage(nn.Module):
 class Head(nn.Module):
     """Mean over the image, layer normalisation, linear outputs."""
 
-    def __init__(self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int) -> None:
+    def __init__(
+        self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int, hidden: int
+    ) -> None:
         """``fc`` gives the class logits; ``extra.<name>`` further outputs of the same features.
 
-        ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image.
+        ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image, with
+        ``hidden`` units.
         """
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=EPS)
@@ -206,9 +209,7 @@ class Head(nn.Module):
         self.statistics: nn.Sequential | None = None
         if statistics:
             width = num_classes + sum(extra_outputs.values())
-            self.statistics = nn.Sequential(
-                nn.Linear(statistics, _STATISTICS_HIDDEN), nn.GELU(), nn.Linear(_STATISTICS_HIDDEN, width)
-            )
+            self.statistics = nn.Sequential(nn.Linear(statistics, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, pooled: Tensor, statistics: Tensor | None) -> dict[str, Tensor]:
         """All outputs by name, the logits first, of pooled features (N, dim) and statistics (N, count)."""
@@ -233,6 +234,7 @@ class ConvNeXtV2(nn.Module):
         num_classes: int = 6,
         extra_outputs: Mapping[str, int] | None = None,
         statistics: int = 0,
+        statistics_hidden: int = STATISTICS_HIDDEN,
         drop_path: float = 0.0,
     ) -> None:
         """Build with fresh weights.
@@ -243,6 +245,7 @@ class ConvNeXtV2(nn.Module):
             num_classes: Number of class logits.
             extra_outputs: Width of further outputs by name, beside the logits.
             statistics: Number of classical statistics of each image that join in the last layer; 0: none.
+            statistics_hidden: Hidden units between these statistics and the outputs.
             drop_path: Stochastic depth of the last block; it grows linearly from 0.
 
         Raises:
@@ -265,7 +268,7 @@ class ConvNeXtV2(nn.Module):
             stages.append(Stage(in_dim, dim, drops[:depth], self.layout, conv_weights=size.conv_weights))
             drops, in_dim = drops[depth:], dim
         self.stages = nn.Sequential(*stages)
-        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics)
+        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics, statistics_hidden)
         self.apply(_initialise)
 
     def features(self, x: Tensor) -> Tensor:

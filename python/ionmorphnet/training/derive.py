@@ -17,7 +17,7 @@ from torch import Tensor
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.models import Model, load_model
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.training.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
 from ionmorphnet.training.deploy import restored
 from ionmorphnet.training.export import INPUT_SIZE, check_parity
 from ionmorphnet.training.model_folder import check_replaceable, new_model_folder, write_config, write_safetensors
@@ -108,6 +108,7 @@ def _empty(config: dict[str, Any], folder: Path) -> ConvNeXtV2:
             num_classes=len(CLASSES),
             extra_outputs=extra,
             statistics=len(config.get("statistics", ())),
+            statistics_hidden=int(config.get("statistics_hidden", STATISTICS_HIDDEN)),
         )
     except ArgumentError as error:
         raise FileError(f"{folder}: {error}") from None

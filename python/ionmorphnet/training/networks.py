@@ -34,6 +34,7 @@ class TimmNetwork(nn.Module):
         num_classes: int,
         extra_outputs: Mapping[str, int],
         statistics: int,
+        statistics_hidden: int,
         drop_path: float,
     ) -> None:
         """Build with timm's fresh weights; arguments as for ``ConvNeXtV2``.
@@ -59,7 +60,7 @@ class TimmNetwork(nn.Module):
         with torch.no_grad():  # num_features is not what the pooled output has in every family
             width = self.backbone.eval()(torch.zeros(1, in_chans, 224, 224)).shape[1]
         self.backbone.train()
-        self.head = Head(width, num_classes, extra_outputs, statistics)
+        self.head = Head(width, num_classes, extra_outputs, statistics, statistics_hidden)
 
     def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
         """Class logits, as ``ConvNeXtV2.forward``."""
@@ -95,6 +96,7 @@ def make_network(recipe: Recipe) -> nn.Module:
         num_classes=len(CLASSES),
         extra_outputs=recipe.extra_outputs,
         statistics=len(recipe.statistics_names),
+        statistics_hidden=recipe.statistics_hidden,
         drop_path=recipe.drop_path,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.labels import STATISTICS
+from ionmorphnet.training.convnextv2 import STATISTICS_HIDDEN
 
 PREPROCESSING = {1: "p99-stretch-224", 2: "p99-stretch-224-mask"}
 
@@ -42,6 +43,7 @@ class Recipe:
         in_chans: 2: image and mask of measured pixels; 1: the image alone (published preprocessing).
         structure: Whether a structure output is trained beside the classes.
         statistics: Whether the classical statistics join in the last layer.
+        statistics_hidden: Hidden units between them and the outputs.
         phases: Image sizes in order; one cosine schedule runs over all of them.
         seed: Seed of the images, the start weights, dropout and augmentation.
         learning_rate: Peak learning rate.
@@ -72,6 +74,7 @@ class Recipe:
     in_chans: int = 2
     structure: bool = True
     statistics: bool = True
+    statistics_hidden: int = STATISTICS_HIDDEN
     phases: tuple[Phase, ...] = (Phase(96, 480_000, 32), Phase(224, 32_000, 16))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3

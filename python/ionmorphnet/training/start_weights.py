@@ -16,6 +16,7 @@ from ionmorphnet.labels import STATISTICS
 from ionmorphnet.training.networks import make_network
 from ionmorphnet.training.recipe import Recipe
 from ionmorphnet.training.run_state import load_file
+from ionmorphnet.training.weights import hidden_units
 
 _STEM = "stem.0.weight"
 
@@ -70,6 +71,7 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
         in_chans=has["in_chans"],
         structure=structure,
         statistics=statistics,
+        statistics_hidden=hidden_units(weights),
         start=f"{path.name} {fingerprint(weights)}",
     )
     _check(path, fitted, weights, whole=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.labels import CLASSES, STATISTICS
 from ionmorphnet.reference.preprocess import CHANNELS
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.training.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
 
 WEIGHTS_FORMAT = 1
 _SHOWN = 4
@@ -70,6 +70,7 @@ def read_weights(path: Path) -> Trained:
             num_classes=len(CLASSES),
             extra_outputs=content["extra_outputs"],
             statistics=len(statistics),
+            statistics_hidden=hidden_units(content["weights"]),
         )
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
@@ -81,6 +82,12 @@ def read_weights(path: Path) -> Trained:
         provenance=content.get("provenance", {}),
         step=int(content.get("step", 0)),
     )
+
+
+def hidden_units(state: Mapping[str, Any]) -> int:
+    """Hidden units between the statistics and the outputs, by the shape of their weights."""
+    first = state.get("head.statistics.0.weight")
+    return first.shape[0] if isinstance(first, Tensor) and first.ndim == 2 else STATISTICS_HIDDEN
 
 
 def load_plain(path: Path) -> Any:
