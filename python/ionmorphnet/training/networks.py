@@ -6,7 +6,7 @@ import importlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 Outputs = dict[str, Tensor]
 Forward = Callable[[Tensor, Tensor | None], Outputs]
+Result = TypeVar("Result")
 
 
 class TimmNetwork(nn.Module):
@@ -127,24 +128,42 @@ class AllOutputs(nn.Module):
         return outputs
 
 
-def compiled(module: nn.Module) -> Forward:
-    """Compile for one image size at a time; where that fails, say so and go on without."""
-    fast = torch.compile(module, dynamic=False)
-    working = True
+class Compiled:
+    """A network compiled for one image size at a time. Where that fails, training goes on without, and says so once.
 
-    def forward(images: Tensor, statistics: Tensor | None) -> Outputs:
-        nonlocal working
-        if working:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
-                    outputs: Outputs = fast(images, statistics)
-                    return outputs
-            except Exception as error:
-                working = False
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                logger.warning("torch.compile failed (%s): training goes on without it, more slowly", reason)
-        outputs = module(images, statistics)
+    A compiler that is missing shows in the first forward pass, a damaged file of its cache may show in the backward pass
+    only: whatever uses the network goes through :meth:`run`.
+    """
+
+    def __init__(self, module: nn.Module, *, compile: bool = True) -> None:
+        """Wrap ``module``; nothing is compiled before the first call."""
+        self._module = module
+        self._fast: Callable[..., Outputs] | None = torch.compile(module, dynamic=False) if compile else None
+
+    def __call__(self, images: Tensor, statistics: Tensor | None) -> Outputs:
+        """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
+        outputs: Outputs = (self._fast or self._module)(images, statistics)
         return outputs
 
-    return forward
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Do work that calls the network; where that fails in compiled form, do it once more without.
+
+        Args:
+            work: Gives the same when it is done twice.
+        """
+        if self._fast is None:
+            return work()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
+                return work()
+        except Exception as error:
+            self._fast = None
+            logger.warning("torch.compile failed (%s): training goes on without it, more slowly", _reason(error))
+        return work()
+
+
+def _reason(error: Exception) -> str:
+    """One line of a message that may hold all that a C++ compiler says."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

@@ -56,6 +56,8 @@ def train(
     source: PathLike | Source | Sequence[PathLike | Source] = "simulated",
     labels: PathLike | None = None,
     validation: Literal["auto", "none"] | Source = "auto",
+    val_datasets: Sequence[str] | None = None,
+    split: PathLike | None = None,
     preset: str = "default",
     architecture: str | None = None,
     images: int | None = None,
@@ -94,6 +96,9 @@ def train(
         labels: Label CSV or folder of CSVs for the paths in ``source``.
         validation: ``"auto"`` holds out whole datasets of labelled sources (with the published preset the published
             ones, as far as they are there); ``"none"``; or a source of its own.
+        val_datasets: Ids of the datasets to hold out, instead of ``validation`` (stems of imzML and npz files).
+        split: JSON file ``{"train": [ids], "val": [ids], "test": [ids]}``, instead of either; ``val`` and ``test`` may
+            be missing. What it does not name, and ``test``, is not used.
         preset: ``"default"``, or ``"published"`` (arXiv 2604.19369: ConvNeXt V2 Tiny, one channel, 224 pixels).
         architecture: ``convnextv2_atto`` ... ``convnextv2_large``, or a backbone of timm where that is installed.
         images: Images to train on; defaults to that of the preset. Not together with ``epochs``.
@@ -139,6 +144,8 @@ def train(
         sources=_listed(source),
         labels=labels,
         validation=validation,
+        val_datasets=val_datasets,
+        split=split,
         preset=preset,
         architecture=architecture,
         images=images,
