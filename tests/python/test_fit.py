@@ -83,7 +83,7 @@ def test_it_learns_and_leaves_the_contracted_file(tmp_path: Path) -> None:
 def _script(out: Path, *more: str) -> list[str]:
     recipe = ["--size", "32", "--images", "96", "--batch", "8", "--no-compile", "--threads", "1", "--log-steps", "1"]
     script = str(ROOT / "scripts" / "train_bundled_model.py")
-    return [sys.executable, script, "--out", str(out), *recipe, "--save-seconds", "0", *more]
+    return [sys.executable, script, "--out", str(out), *recipe, "--save-seconds", "0", "--no-export", *more]
 
 
 def _wait_for_step(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:

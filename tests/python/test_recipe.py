@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
+import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.errors import ArgumentError  # noqa: E402
 from ionmorphnet.training import losses, presets  # noqa: E402
 from ionmorphnet.training.data import Batch  # noqa: E402
@@ -75,6 +77,8 @@ def test_images_seen() -> None:
 def test_scaled_keeps_the_shares() -> None:
     phases = presets.scaled(Recipe(phases=(Phase(96, 900, 32), Phase(224, 100, 16))), 50).phases
     assert phases == (Phase(96, 45, 32), Phase(224, 5, 16))
+    for n in (1, 8, 33):  # as many as asked for, even where a share rounds to none
+        assert sum(phase.images for phase in presets.scaled(Recipe(), n).phases) == n
     with pytest.raises(ArgumentError, match="at least 1"):
         presets.scaled(Recipe(), 0)
 
@@ -117,6 +121,11 @@ def test_class_weights_need_labels() -> None:
 
     assert presets.class_weights(Unknown(4)) is None
     assert presets.class_weights(SimulatedSource(4, 1)) is None
+
+
+def test_short_trainings_are_not_compiled(tmp_path: Path) -> None:
+    done = imn.train(tmp_path, images=4, size=32, batch=4, workers=0, threads=1)
+    assert (Recipe().compile, done.recipe["compile"]) == (True, False)
 
 
 def _cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 import ionmorphnet as imn
-from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.cli._shared import log_shown, progress_bar
 
 
 @click.command(short_help="Train or fine-tune the classifier.")
@@ -67,7 +68,7 @@ from ionmorphnet.cli._shared import progress_bar
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a training in OUT.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]")
 @click.option("--precision", type=click.Choice(["auto", "bf16", "f32"]), default="auto", show_default=True)
-@click.option("--compile/--no-compile", default=None, help="Compile the network: slow start, then faster.")
+@click.option("--compile/--no-compile", default=None, help="Compile the network: minutes at the start.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that make the images.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the arithmetic on a CPU.")
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard too.")
@@ -79,7 +80,10 @@ def train(out: Path, sources: tuple[str, ...], val_datasets: tuple[str, ...], **
     """
     # Under torchrun every process runs this; one of them speaks.
     first = os.environ.get("RANK", "0") == "0"
-    with progress_bar(str(out), "images", before="starting", quiet=not first) as progress:
+    with (
+        log_shown() if first else contextlib.nullcontext(),
+        progress_bar(str(out), "images", before="starting", quiet=not first) as progress,
+    ):
         trained = imn.train(
             out, source=list(sources) or "simulated", val_datasets=val_datasets or None, progress=progress, **options
         )

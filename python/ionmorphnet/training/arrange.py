@@ -182,6 +182,8 @@ def _recipe(wishes: Wishes, trained: Source | None, device: torch.device) -> Rec
         recipe = replace(recipe, phases=(Phase(wishes.size, total, recipe.phases[-1].batch),))
     if wishes.batch is not None:
         recipe = replace(recipe, phases=tuple(replace(phase, batch=wishes.batch) for phase in recipe.phases))
+    if total < presets.FEWEST_TO_COMPILE:
+        recipe = replace(recipe, compile=False)
     if any(phase.batch % LEVELS for phase in recipe.phases):
         raise ArgumentError(f"batch must be a multiple of {LEVELS}, the noise levels of a scene, got {wishes.batch}")
     changes: dict[str, Any] = {"seed": wishes.seed, "precision": choose_precision(wishes.precision, device)}

@@ -20,7 +20,6 @@ from ionmorphnet.training.recipe import Recipe
 logger = logging.getLogger(__name__)
 
 Outputs = dict[str, Tensor]
-Forward = Callable[[Tensor, Tensor | None], Outputs]
 Result = TypeVar("Result")
 
 
@@ -102,7 +101,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 def all_outputs(network: nn.Module, images: Tensor, statistics: Tensor | None) -> Outputs:
     """What ``forward_all`` of a network of this module gives."""
-    call: Forward = network.forward_all  # type: ignore[assignment]
+    call: Callable[[Tensor, Tensor | None], Outputs] = network.forward_all  # type: ignore[assignment]
     return call(images, statistics)
 
 
@@ -138,10 +137,13 @@ class Compiled:
     def __init__(self, module: nn.Module, *, compile: bool = True) -> None:
         """Wrap ``module``; nothing is compiled before the first call."""
         self._module = module
-        self._fast: Callable[..., Outputs] | None = torch.compile(module, dynamic=False) if compile else None
+        self._compile = compile
+        self._fast: Callable[..., Outputs] | None = None
 
     def __call__(self, images: Tensor, statistics: Tensor | None) -> Outputs:
         """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
+        if self._compile and self._fast is None:
+            self._fast = torch.compile(self._module, dynamic=False)
         outputs: Outputs = (self._fast or self._module)(images, statistics)
         return outputs
 
@@ -151,14 +153,14 @@ class Compiled:
         Args:
             work: Gives the same when it is done twice.
         """
-        if self._fast is None:
+        if not self._compile:
             return work()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
                 return work()
         except Exception as error:
-            self._fast = None
+            self._compile, self._fast = False, None
             logger.warning("torch.compile failed (%s): training goes on without it, more slowly", _reason(error))
         return work()
 

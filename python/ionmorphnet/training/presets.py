@@ -16,6 +16,8 @@ PUBLISHED_PATIENCE = 10
 # An epoch of images made on demand, which have no end.
 ENDLESS_EPOCH = 10_000
 FINE_TUNING_IMAGES = 4_000
+# Compilation takes minutes, which fewer images do not win back.
+FEWEST_TO_COMPILE = 20_000
 # Of two class weights.
 LARGEST_RATIO = 10.0
 
@@ -68,15 +70,16 @@ def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
 
 
 def scaled(recipe: Recipe, images: int) -> Recipe:
-    """The same phases with ``images`` in all.
+    """The same phases in the same shares with ``images`` in all; a phase that would get none is left out.
 
     Raises:
         ArgumentError: Not even one image.
     """
     if images < 1:
         raise ArgumentError(f"images must be at least 1, got {images}")
-    total = sum(phase.images for phase in recipe.phases)
-    phases = [replace(phase, images=max(1, round(images * phase.images / total))) for phase in recipe.phases]
+    ends = np.cumsum([phase.images for phase in recipe.phases])
+    counts = np.diff(np.rint(images * ends / ends[-1]).astype(int), prepend=0).tolist()
+    phases = [replace(phase, images=n) for phase, n in zip(recipe.phases, counts, strict=True) if n]
     return replace(recipe, phases=tuple(phases))
 
 

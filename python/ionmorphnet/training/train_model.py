@@ -115,7 +115,8 @@ def train(
         resume: Go on with the training in ``out``; False refuses a folder that holds one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. Under ``torchrun`` every process takes its own GPU.
         precision: ``"bf16"`` (mixed), ``"f32"``, or ``"auto"``: bf16 where the processor computes in it.
-        compile: Whether to compile the network: slow start, then faster; defaults to that of the preset.
+        compile: Whether to compile the network: minutes at the start, then faster; by default that of the preset, and not
+            for fewer than 20,000 images.
         workers: Processes that make the images; default by the number of cores.
         threads: Threads of the arithmetic on a CPU; default all cores.
         tensorboard: Whether events for TensorBoard are written too (needs that package).
