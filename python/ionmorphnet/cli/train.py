@@ -47,8 +47,8 @@ from ionmorphnet.cli._shared import log_shown, progress_bar
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Fine-tune: a model folder, weights.pt of a training, or a backbone's weights file.",
+    metavar="NAME_OR_PATH",
+    help="Fine-tune: bundled name, model folder or weights.pt of a training. Or start from a backbone's weights.",
 )
 @click.option("--images", type=click.IntRange(1), metavar="N", help="Images to train on.")
 @click.option("--epochs", type=click.FloatRange(0, min_open=True), metavar="N", help="The same in rounds.")

@@ -130,8 +130,8 @@ class AllOutputs(nn.Module):
 class Compiled:
     """A network compiled for one image size at a time. Where that fails, training goes on without, and says so once.
 
-    A compiler that is missing shows in the first forward pass, a damaged file of its cache may show in the backward pass
-    only: whatever uses the network goes through :meth:`run`.
+    A missing compiler shows in the first forward pass, a damaged file of its cache perhaps in a backward pass only:
+    whatever uses the network goes through :meth:`run`.
     """
 
     def __init__(self, module: nn.Module, *, compile: bool = True) -> None:

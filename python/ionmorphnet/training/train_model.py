@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.models import bundled_models, load_model
 from ionmorphnet.paths import PathLike
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def train(
         size: One image size in pixels throughout, a multiple of 32.
         batch: Images a step.
         learning_rate: Peak learning rate.
-        init: Model folder, ``weights.pt`` of a training, or the weights file of a backbone to start from. With the
-            default preset this is fine-tuning: fewer images, a smaller rate.
+        init: Bundled name, model folder, ``weights.pt`` of a training, or the weights file of a backbone to start from.
+            With the default preset the first three mean fine-tuning: fewer images, a smaller rate.
         simulated_share: Part of simulated images among labelled ones; default 0.5, published preset 0.
         ppm: Half width of the window around each m/z of labelled sections.
         patience: Validations without a smaller loss after which the training stops; default none, published preset 10.
@@ -115,8 +116,8 @@ def train(
         resume: Go on with the training in ``out``; False refuses a folder that holds one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. Under ``torchrun`` every process takes its own GPU.
         precision: ``"bf16"`` (mixed), ``"f32"``, or ``"auto"``: bf16 where the processor computes in it.
-        compile: Whether to compile the network: minutes at the start, then faster; by default that of the preset, and not
-            for fewer than 20,000 images.
+        compile: Whether to compile the network: minutes at the start, then faster; by default that of the preset, and
+            not for fewer than 20,000 images.
         workers: Processes that make the images; default by the number of cores.
         threads: Threads of the arithmetic on a CPU; default all cores.
         tensorboard: Whether events for TensorBoard are written too (needs that package).
@@ -154,7 +155,7 @@ def train(
         size=size,
         batch=batch,
         learning_rate=learning_rate,
-        init=None if init is None else Path(init),
+        init=None if init is None else _start(init),
         simulated_share=simulated_share,
         ppm=ppm,
         patience=patience,
@@ -177,6 +178,14 @@ def train(
         validation=done["best"],
         recipe=recipe.to_dict(),
     )
+
+
+def _start(init: PathLike) -> Path:
+    """A path as it is; the folder of a bundled model by its name."""
+    path = Path(init)
+    if not path.exists() and str(init) in bundled_models():
+        return load_model(str(init)).folder
+    return path
 
 
 def _listed(source: Any) -> list[Any]:
