@@ -55,7 +55,7 @@ def main() -> None:
             return
 
         # Calibrated on simulated images, checked, and ready for `ionmorphnet pick --model`.
-        imn.export_model(trained.weights, folder / "model", data="bundled model, fine-tuned on labels of one section")
+        imn.export_model(trained.weights, folder / "model")
         peaks = imn.pick(section, top=10, model=folder / "model")
         print(peaks.to_frame()[["mz", "score", "label"]].to_string(index=False))
 

@@ -139,6 +139,12 @@ def test_joined_sources() -> None:
         joined[10]
 
 
+def test_names_and_folders_to_start_from(trained: Any) -> None:
+    assert train_model._start(trained.folder) == trained.weights
+    name = imn.bundled_models()[0]
+    assert train_model._start(name) == imn.load_model(name).folder
+
+
 def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     colour = ConvNeXtV2("convnextv2_atto", in_chans=3, num_classes=10)
@@ -156,6 +162,8 @@ def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
 def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.pt: no such file"):
         imn.train(tmp_path / "a", init=tmp_path / "none.pt", images=8, **TINY)
+    with pytest.raises(FileError, match=r"none: no such file or folder, and no bundled model \(bundled: atto"):
+        imn.train(tmp_path / "a", init="none", images=8, **TINY)
     with pytest.raises(ArgumentError, match="holds convnextv2_atto, not convnextv2_nano"):
         imn.train(tmp_path / "a", init=trained.weights, architecture="convnextv2_nano", images=8, **TINY)
     content = _load(trained.weights)

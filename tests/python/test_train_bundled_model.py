@@ -29,6 +29,7 @@ def test_it_ends_in_a_model_folder_that_scores(short_model: Path) -> None:
     assert config["statistics"] == ["moran", "blur", "chaos", "coverage"]
     assert [phase["size"] for phase in config["provenance"]["recipe"]["phases"]] == [32, 64]
     assert config["provenance"]["source"]["images_seen"] == 80
+    assert "simulated ion images only" in config["provenance"]["data"]
     images = np.stack([simulate_ion_image(np.random.default_rng(k), shape=(40, 50)).image for k in range(3)])
     scores = imn.score_images(images, model=short_model, precision="f32")
     assert scores["score"].between(0, 1).all()

@@ -107,8 +107,8 @@ def train(
         size: One image size in pixels throughout, a multiple of 32.
         batch: Images a step.
         learning_rate: Peak learning rate.
-        init: Bundled name, model folder, ``weights.pt`` of a training, or the weights file of a backbone to start from.
-            With the default preset the first three mean fine-tuning: fewer images, a smaller rate.
+        init: What to start from: bundled name, model folder, ``weights.pt`` or folder of a training, or the weights
+            file of a backbone. With the default preset all but the last mean fine-tuning: fewer images, a smaller rate.
         simulated_share: Part of simulated images among labelled ones; default 0.5, published preset 0.
         ppm: Half width of the window around each m/z of labelled sections.
         patience: Validations without a smaller loss after which the training stops; default none, published preset 10.
@@ -181,10 +181,16 @@ def train(
 
 
 def _start(init: PathLike) -> Path:
-    """A path as it is; the folder of a bundled model by its name."""
+    """A path as it is; the folder of a bundled model by its name; the weights in the folder of a training."""
     path = Path(init)
-    if not path.exists() and str(init) in bundled_models():
-        return load_model(str(init)).folder
+    if not path.exists():
+        if str(init) in bundled_models():
+            return load_model(str(init)).folder
+        raise FileError(
+            f"{init}: no such file or folder, and no bundled model (bundled: {', '.join(bundled_models())})"
+        )
+    if not (path / "config.json").exists() and (path / "weights.pt").is_file():
+        return path / "weights.pt"
     return path
 
 
