@@ -1,12 +1,13 @@
-"""Train the weights of the bundled model on simulated ion images.
+"""Train the bundled model on simulated ion images, from nothing to the model folder that ships.
 
-One command repeats the training of the shipped weights with its seed:
+One command repeats it with its seed:
 
     python scripts/train_bundled_model.py --out RUN
 
 It may be stopped at any time (Ctrl-C, SIGTERM, even a power cut); the same command goes on. RUN receives last.pt
-(everything to go on with), weights.pt (averaged weights, also on the way) and log.csv. Rounding (bfloat16, threads,
-library versions) makes weights differ between machines, so compare figures, not bytes.
+(everything to go on with), weights.pt (averaged weights, also on the way) and log.csv. At the end the weights are
+calibrated, exported and checked, and the model folder (--folder) is written. Rounding (bfloat16, threads, library
+versions) makes weights differ between machines, so compare figures, not bytes.
 """
 
 from __future__ import annotations
@@ -24,9 +25,14 @@ import logging
 import sys
 from pathlib import Path
 
+import ionmorphnet as imn
 from ionmorphnet.errors import IonMorphNetError
 from ionmorphnet.training.fit import Execution, Progress, fit
+from ionmorphnet.training.model_folder import check_replaceable
 from ionmorphnet.training.recipe import Phase, Recipe
+
+NAME = "atto-sim-2"
+BUNDLED = Path(imn.__file__).parent / "bundled"
 
 
 def _phases(sizes: str, images: str, batches: str) -> tuple[Phase, ...]:
@@ -70,15 +76,27 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-seconds", type=float, default=300.0)
     parser.add_argument("--log-steps", type=int, default=25)
+    parser.add_argument("--name", default=NAME, help="of the model")
+    parser.add_argument("--folder", type=Path, help="model folder to write (default: bundled/NAME in the package)")
+    parser.add_argument("--export", action=argparse.BooleanOptionalAction, default=True, help="write the model folder")
+    parser.add_argument("--export-images", type=int, default=1500, help="simulated images to calibrate and check with")
     options = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     out = options.pop("out")
     execution = Execution(**{name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")})
+    export = options.pop("export")
+    name, folder, images = (options.pop(key) for key in ("name", "folder", "export_images"))
+    folder = BUNDLED / name if folder is None else folder
     try:
+        if export:
+            check_replaceable(folder)  # hours before it is needed
         phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"))
         fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
         print(out / "weights.pt")
+        if export:
+            imn.export_model(out / "weights.pt", folder, name=name, images=images, bundled=True)
+            print(folder)
     except (IonMorphNetError, ValueError) as error:
         print(f"train_bundled_model: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # Before torch is loaded: threads that wait for each other sleep instead of spinning, which on a busy machine makes
@@ -37,3 +39,18 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("section") / "small section.imzML"
     imn.simulate(path, shape=(40, 50), n_channels=60, mode="processed", seed=11)
     return path
+
+
+@pytest.fixture(scope="session")
+def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder made by the command that makes the bundled one, with 64 images of 32 pixels and then 16 of 64."""
+    pytest.importorskip("torch", reason="training needs the extra [train]")
+    root = Path(__file__).resolve().parents[1]
+    out = tmp_path_factory.mktemp("short")
+    sizes = ["--size", "32,64", "--images", "64,16", "--batch", "16,8", "--no-compile", "--threads", "1"]
+    export = ["--folder", str(out / "model"), "--name", "short", "--export-images", "24"]
+    command = [sys.executable, str(root / "scripts" / "train_bundled_model.py"), "--out", str(out / "run")]
+    done = subprocess.run([*command, *sizes, *export], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [str(out / "run" / "weights.pt"), str(out / "model")]
+    return out / "model"

@@ -72,13 +72,14 @@ class LabelReport:
 
     def lines(self, limit: int = 10) -> list[str]:
         """Text for people: a summary, the counts, and the first ``limit`` problems."""
-        total = len(self.problems)
+        # Rows that contradict each other share one text.
+        texts = list(dict.fromkeys(problem.text for problem in self.problems))
         out = [f"{self.used} labelled images from {self.rows} rows of {self.files} label files"]
-        if total:
+        if texts:
             out.append("left out: " + ", ".join(f"{n} {kind}" for kind, n in self.counts.items()))
-            out += [problem.text for problem in self.problems[:limit]]
-        if total > limit:
-            out.append(f"... and {total - limit} more")
+            out += texts[:limit]
+        if len(texts) > limit:
+            out.append(f"... and {len(texts) - limit} more")
         return out
 
     def to_dict(self) -> dict[str, object]:

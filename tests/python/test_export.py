@@ -318,6 +318,30 @@ def test_scores_and_class_weights() -> None:
     np.testing.assert_allclose(scores(outputs, weighted), [1.0, 0.5], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("data", "start", "told"),
+    [
+        ({"kind": "simulated", "images": 8}, "", bundle.SIMULATED_DATA),
+        ({"kind": "simulated"}, "model 12ab", "simulated ion images, starting from model 12ab"),
+        (
+            {
+                "kind": "mixture",
+                "parts": [
+                    {"kind": "joined", "parts": [{"kind": "npz", "images": 5, "datasets": {"a": 5}}] * 2},
+                    {"kind": "simulated"},
+                ],
+            },
+            "",
+            "simulated ion images and 10 labelled images of 1 datasets",
+        ),
+        ({"kind": "imzml", "images": 5, "datasets": {"a": 3, "b": 2}}, "", "5 labelled images of 2 datasets"),
+        (None, "", "not recorded"),
+    ],
+)
+def test_the_training_data_are_told_truly(data: dict[str, Any] | None, start: str, told: str) -> None:
+    assert bundle.data_line({"data": data}, {"start": start}) == told
+
+
 def test_rank_correlation() -> None:
     assert spearman(np.array([1.0, 2, 3]), np.array([10.0, 20, 21])) == pytest.approx(1.0)
     assert spearman(np.array([1.0, 2, 2, 4]), np.array([4.0, 2, 2, 1])) == pytest.approx(-1.0)
@@ -338,12 +362,13 @@ def test_simulated_images_of_the_validation() -> None:
 
 def test_command(speck: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
     weights = write_weights(tmp_path / "weights.pt", shaken(speck))
-    done = cli("export", weights, "-o", tmp_path / "m", "--images", 24, "--name", "mine")
+    done = cli("export", weights, "-o", tmp_path / "m", "--images", 24, "--name", "mine", "--data", "my own")
     assert done.code == 0, done
     assert "mine: convnextv2_speck" in done.stdout
     assert "model.safetensors" in done.stdout
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert config["metrics"]["simulated"]["images"] == 24
+    assert config["provenance"]["data"] == "my own"
     done = cli("export", "--from-model", tmp_path / "m", "-o", tmp_path / "copy", "--json")
     assert json.loads(done.stdout)["safetensors"]["max_output_difference_to_onnx"] < 1e-4
     assert read_network(tmp_path / "copy").name == speck
@@ -351,6 +376,7 @@ def test_command(speck: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
         ((), "one source is needed"),
         ((weights, "--from-model", "x"), "one source is needed"),
         (("--from-model", "x", "--name", "n"), "does not go with --from-model"),
+        (("--from-checkpoint", "x", "--data", "d"), "does not go with --from-checkpoint"),
     ):
         done = cli("export", *arguments, "-o", tmp_path / "n")
         assert done.code == 2

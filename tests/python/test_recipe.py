@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
+import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.errors import ArgumentError  # noqa: E402
 from ionmorphnet.training import losses, presets  # noqa: E402
 from ionmorphnet.training.data import Batch  # noqa: E402
 from ionmorphnet.training.recipe import Phase, Recipe, differences, images_seen, learning_rate  # noqa: E402
+from ionmorphnet.training.sources import SimulatedSource  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 
@@ -74,18 +77,55 @@ def test_images_seen() -> None:
 def test_scaled_keeps_the_shares() -> None:
     phases = presets.scaled(Recipe(phases=(Phase(96, 900, 32), Phase(224, 100, 16))), 50).phases
     assert phases == (Phase(96, 45, 32), Phase(224, 5, 16))
+    for n in (1, 8, 33):  # as many as asked for, even where a share rounds to none
+        assert sum(phase.images for phase in presets.scaled(Recipe(), n).phases) == n
     with pytest.raises(ArgumentError, match="at least 1"):
         presets.scaled(Recipe(), 0)
 
 
-def test_class_weights_are_inverse_frequencies() -> None:
-    class Unequal(DiscsAndNoise):
-        def targets(self) -> np.ndarray:
-            return np.eye(6, dtype=np.float32)[[0, 0, 0, 5]]
+class Unequal(DiscsAndNoise):
+    """Three images of class 0, one of class 5."""
 
-    weights = presets.class_weights(Unequal(4))
-    assert weights == pytest.approx((2 / 3, 0, 0, 0, 0, 2))
+    def targets(self) -> np.ndarray:
+        return np.eye(6, dtype=np.float32)[[0, 0, 0, 5]]
+
+
+def test_class_weights_are_inverse_frequencies() -> None:
+    weights = presets.class_weights(Unequal(4), limit=np.inf)
+    # Classes that no image shows count like the rarest one, should an evaluation meet them.
+    assert weights == pytest.approx((2 / 3, 2, 2, 2, 2, 2))
     assert np.mean([weights[k] for k in (0, 0, 0, 5)]) == pytest.approx(1.0)
+
+
+def test_class_weights_are_limited() -> None:
+    class Rare(DiscsAndNoise):
+        def targets(self) -> np.ndarray:
+            return np.eye(6, dtype=np.float32)[[0] * 99 + [5]]
+
+    free, limited = presets.class_weights(Rare(100), limit=np.inf), presets.class_weights(Rare(100))
+    assert max(free) / min(free) == pytest.approx(99)
+    assert max(limited) / min(limited) == pytest.approx(10)
+    assert 0.99 * limited[0] + 0.01 * limited[5] == pytest.approx(1.0)
+
+
+def test_class_weights_count_simulated_images() -> None:
+    weights = np.array(presets.class_weights(Unequal(4), simulated_share=0.5))
+    seen = 0.5 * np.array([0.75, 0, 0, 0, 0, 0.25]) + 0.5 / 6
+    np.testing.assert_allclose(weights * seen, 1 / 6)  # every class counts the same in all
+
+
+def test_class_weights_need_labels() -> None:
+    class Unknown(DiscsAndNoise):
+        def targets(self) -> np.ndarray:
+            return np.full((4, 6), np.nan, np.float32)
+
+    assert presets.class_weights(Unknown(4)) is None
+    assert presets.class_weights(SimulatedSource(4, 1)) is None
+
+
+def test_short_trainings_are_not_compiled(tmp_path: Path) -> None:
+    done = imn.train(tmp_path, images=4, size=32, batch=4, workers=0, threads=1)
+    assert (Recipe().compile, done.recipe["compile"]) == (True, False)
 
 
 def _cross_entropy(logits: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -247,3 +247,20 @@ def test_real_section(shared_data: Path, tmp_path: Path) -> None:
     plain = from_imzml(shared_data / "barley101" / f"{name}.imzML", csv, hotspot_quantile=None)
     for k in range(101):
         np.testing.assert_allclose(np.nan_to_num(plain[k].image), stored[k], rtol=1e-5)
+
+
+def test_labels_are_found_beside_a_section(cohort: Path) -> None:
+    section = cohort / "images" / "a.imzML"
+    with pytest.raises(imn.FileError, match=r"none found beside it \(a\.csv, a_labels\.csv, a_truth\.csv\)"):
+        read_source(section)
+    for name, rows in (("a_truth.csv", "200.0 structured"), ("a.csv", GOOD)):
+        section.with_name(name).write_text(label_text("a", rows))
+        assert len(read_source(section, ppm=8)) == len(rows.split(";"))  # the first name on the list counts
+
+
+def test_rows_that_contradict_each_other_are_told_once(cohort: Path) -> None:
+    rows = "200.0 structured;200.0 negative;300.0 negative"
+    (cohort / "labels" / "a.csv").write_text(label_text("a", rows))
+    source = from_imzml(cohort / "images" / "a.imzML", cohort / "labels" / "a.csv", ppm=8)
+    assert source.report.counts == {"contradiction": 2}
+    assert len(source.report.lines()) == 3  # summary, counts, one text

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 import ionmorphnet as imn
-from ionmorphnet import simulation
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image
+from ionmorphnet.training import sources
 from ionmorphnet.training.image_store import ImageStore
 from ionmorphnet.training.labelled_images import CLASS_STRUCTURE, LabelledImages, from_npz
 from ionmorphnet.training.read_source import fine_tuning_mix, read_source
@@ -80,12 +80,9 @@ def test_scenes_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
         made += 1
         image = simulate_ion_image(rng, shape=shape)
         soft = np.full(6, 1 / 6, dtype=np.float32)
-        out = [replace(image, structure=3.0 / (k + 1)) for k in range(levels)]
-        for each in out:
-            object.__setattr__(each, "probabilities", soft)
-        return tuple(out)
+        return tuple(replace(image, structure=3.0 / (k + 1), probabilities=soft) for k in range(levels))
 
-    monkeypatch.setattr(simulation, "simulate_scene", scene, raising=False)
+    monkeypatch.setattr(sources, "simulate_scene", scene)
     source = SimulatedSource(7, seed=2, levels=2, sides=(20, 40))
     assert len(source) == 8
     samples = [source[k] for k in range(8)]

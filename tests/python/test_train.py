@@ -88,13 +88,42 @@ def test_published_preset(tmp_path: Path) -> None:
     assert len(content["provenance"]["data"]["parts"]) == 1  # no simulated ones among them
 
 
-def test_labelled_images_from_a_file(tmp_path: Path) -> None:
-    images = np.stack([DiscsAndNoise(8)[k].image for k in range(8)])
-    np.savez(tmp_path / "mine.npz", images=images)
+def _npz(path: Path, *more: str) -> Path:
+    """Eight images, structured and unstructured in turn, and their labels; further lines of the label file."""
+    np.savez(path, images=np.stack([DiscsAndNoise(8)[k].image for k in range(8)]))
     rows = [f"{k},{('structured', 'unstructured')[k % 2]}" for k in range(8)]
-    (tmp_path / "mine_labels.csv").write_text("\n".join(["index,label", *rows]) + "\n")
-    done = imn.train(tmp_path / "run", source=tmp_path / "mine.npz", images=8, **TINY)
+    path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["index,label", *rows, *more]) + "\n")
+    return path
+
+
+def test_labelled_images_from_a_file(tmp_path: Path) -> None:
+    done = imn.train(tmp_path / "run", source=_npz(tmp_path / "mine.npz"), images=8, **TINY)
     assert _load(done.weights)["provenance"]["data"]["parts"][0]["images"] == 8
+
+
+@pytest.mark.parametrize("way", ["val_datasets", "split"])
+def test_a_split_that_the_user_fixed(tmp_path: Path, way: str) -> None:
+    sources = [_npz(tmp_path / f"{name}.npz") for name in ("a", "b", "c")]
+    if way == "split":
+        (tmp_path / "split.json").write_text('{"train": ["c"], "val": ["b"], "test": ["a"]}')
+        options: dict[str, Any] = {"split": tmp_path / "split.json"}
+    else:
+        options = {"val_datasets": ["b"]}
+    done = imn.train(tmp_path / "run", source=sources, simulated_share=0, images=8, **options, **TINY)
+    provenance = _load(done.weights)["provenance"]
+    (trained,) = provenance["data"]["parts"]
+    # Joined sources that keep one part describe that part.
+    named = [part["datasets"] for part in trained.get("parts", [trained])]
+    assert named == ([{"c": 8}] if way == "split" else [{"a": 8}, {"c": 8}])
+    assert provenance["validation"]["data"]["datasets"] == {"b": 8}
+    assert done.validation is not None
+
+
+def test_asking_for_simulated_images_among_labelled_ones(tmp_path: Path) -> None:
+    sources = ["simulated", DiscsAndNoise(8)]
+    done = imn.train(tmp_path, source=sources, preset="published", architecture="convnextv2_atto", images=8, **TINY)
+    shares = [(part["kind"], part["share"]) for part in _load(done.weights)["provenance"]["data"]["parts"]]
+    assert shares == [("discs", 0.5), ("simulated", 0.5)]
 
 
 def test_joined_sources() -> None:
@@ -108,6 +137,12 @@ def test_joined_sources() -> None:
         joined.select(["other"])
     with pytest.raises(IndexError):
         joined[10]
+
+
+def test_names_and_folders_to_start_from(trained: Any) -> None:
+    assert train_model._start(trained.folder) == trained.weights
+    name = imn.bundled_models()[0]
+    assert train_model._start(name) == imn.load_model(name).folder
 
 
 def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
@@ -127,6 +162,8 @@ def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
 def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.pt: no such file"):
         imn.train(tmp_path / "a", init=tmp_path / "none.pt", images=8, **TINY)
+    with pytest.raises(FileError, match=r"none: no such file or folder, and no bundled model \(bundled: atto"):
+        imn.train(tmp_path / "a", init="none", images=8, **TINY)
     with pytest.raises(ArgumentError, match="holds convnextv2_atto, not convnextv2_nano"):
         imn.train(tmp_path / "a", init=trained.weights, architecture="convnextv2_nano", images=8, **TINY)
     content = _load(trained.weights)
@@ -146,6 +183,13 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
         ({"images": 8, "batch": 3}, ArgumentError, "multiple of 2"),
         ({"images": 8, "patience": 1}, ArgumentError, "needs a validation"),
         ({"images": 8, "validation": "some"}, ArgumentError, "'auto', 'none' or a source"),
+        ({"val_datasets": ["d0"]}, ArgumentError, "val_datasets divides labelled images, and there are none"),
+        ({"source": DiscsAndNoise(8), "val_datasets": "d0"}, ArgumentError, "a list of one or more"),
+        ({"source": DiscsAndNoise(8), "val_datasets": ["d0"]}, ArgumentError, "no dataset is left"),
+        ({"source": DiscsAndNoise(8, 2), "val_datasets": ["x"]}, ArgumentError, "unknown datasets: x; known: d0, d1"),
+        ({"source": DiscsAndNoise(8, 2), "val_datasets": ["d0"], "split": "s.json"}, ArgumentError, "not both"),
+        ({"source": DiscsAndNoise(8, 2), "split": "s.json", "validation": "none"}, ArgumentError, "leave validation"),
+        ({"source": DiscsAndNoise(8, 2), "split": "nowhere.json"}, FileError, "nowhere.json: No such file"),
         ({"images": 8, "architecture": "vgg"}, (ArgumentError, UnavailableError), "vgg"),
         ({"images": 8, "device": "tpu"}, ArgumentError, "auto, cpu, cuda"),
         ({"images": 8, "device": "cuda:99"}, UnavailableError, "CUDA devices"),
@@ -178,3 +222,23 @@ def test_command(cli: Callable[..., Any], tmp_path: Path) -> None:
     cli("train", tmp_path / "run", "--images", 24, *options).is_one_line_error("last.pt", "another recipe")
     (tmp_path / "file").write_text("")
     cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "a folder is needed")
+
+
+def test_command_with_labels(cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [_npz(tmp_path / "a.npz", "99,structured", "3,striped"), _npz(tmp_path / "b.npz")]
+    given = [part for path in sources for part in ("--source", path)]
+    options = ["--size", 32, "--batch", 8, "--workers", 0, "--threads", 1, "--images", 8, "--val-datasets", "b"]
+    done = cli("train", tmp_path / "run", *given, *options)
+    assert done.code == 0, done.stderr
+    assert "validation at step 1: loss" in done.stdout
+    # What was left out is told, with file and line.
+    assert "warning: left out: " in done.stderr
+    assert "a_labels.csv: line 10: there is no image 99" in done.stderr
+    assert "a_labels.csv: line 11" in done.stderr
+    assert "striped" in done.stderr
+    refused = cli("train", tmp_path / "new", *given[2:], *options[:-1], "x")
+    refused.is_one_line_error("names unknown datasets: x; known: b")
+    # Of several processes one speaks.
+    monkeypatch.setenv("RANK", "1")
+    done = cli("train", tmp_path / "run", *given, *options)
+    assert (done.code, done.stdout, done.stderr) == (0, "", "")

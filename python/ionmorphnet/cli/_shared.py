@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import click
@@ -79,3 +80,20 @@ def show_warnings(warnings: Iterable[str], *, name: str) -> None:
     """Prints each warning of a reader once, on stderr."""
     for text in dict.fromkeys(warnings):
         click.echo(f"warning: {name}: {text}", err=True)
+
+
+@contextlib.contextmanager
+def log_shown() -> Iterator[None]:
+    """Shows the package's own log from warnings upwards on stderr, above whatever bar is drawn there."""
+    logger = logging.getLogger("ionmorphnet")
+    handler = _OnStderr(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        stderr.print(Text(f"{record.levelname.lower()}: {record.getMessage()}"), soft_wrap=True)

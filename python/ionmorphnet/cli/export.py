@@ -24,6 +24,7 @@ _EXTRA = {"torch", "onnx", "onnxscript", "safetensors"}
 )
 @click.option("--name", help="Name of the model; default: the folder's name.")
 @click.option("--licence", help="Licence of the weights, recorded in config.json.")
+@click.option("--data", help="One line on the training data for config.json; default: what the training recorded.")
 @click.option(
     "--images",
     type=click.IntRange(20),
@@ -38,6 +39,7 @@ def export(
     out: Path,
     name: str | None,
     licence: str | None,
+    data: str | None,
     images: int | None,
     as_json: bool,
 ) -> None:
@@ -49,10 +51,12 @@ def export(
     """
     if sum(source is not None for source in (weights, from_checkpoint, from_model)) != 1:
         raise click.UsageError("one source is needed: WEIGHTS.pt, --from-checkpoint DIR or --from-model NAME_OR_FOLDER")
-    given: dict[str, Any] = {"name": name, "licence": licence, "images": images}
+    given: dict[str, Any] = {"name": name, "licence": licence, "data": data, "images": images}
     options = {key: value for key, value in given.items() if value is not None}
     if from_model is not None and options:
         raise click.UsageError(f"--{next(iter(options))} does not go with --from-model: the model is copied as it is")
+    if from_checkpoint is not None and data is not None:
+        raise click.UsageError("--data does not go with --from-checkpoint: its run_meta.json says what is known")
     with spinner(f"exporting {out}"):
         config = _export(weights, from_checkpoint, from_model, out, options)
     if as_json:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.paths import PathLike
 from ionmorphnet.training.labelled_images import LabelledImages, from_npz
-from ionmorphnet.training.sections import PPM, from_imzml
+from ionmorphnet.training.sections import PPM, from_imzml, labels_beside
 
 Float32 = npt.NDArray[np.float32]
 
@@ -115,7 +115,7 @@ def load_sets(
     if not path.exists():
         raise FileError(f"{path}: no such file or folder")
     if path.is_dir() or path.suffix.casefold() == ".imzml":
-        source = from_imzml(path, _labels_of(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
+        source = from_imzml(path, labels_beside(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
     else:
         source = from_npz(path, labels)
     notes = tuple(source.report.lines()[1:])
@@ -123,16 +123,6 @@ def load_sets(
     if name is not None and len(ids) > 1:
         raise ArgumentError(f"{path}: holds {len(ids)} datasets, one name does not do")
     return [_from_source(source, each, name or each, notes if each == ids[0] else ()) for each in ids]
-
-
-def _labels_of(path: Path) -> Path:
-    if path.is_dir():
-        return path
-    candidates = [path.with_name(path.stem + suffix) for suffix in (".csv", "_labels.csv", "_truth.csv")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise FileError(f"{path}: no labels given, and none found beside it ({', '.join(c.name for c in candidates)})")
 
 
 def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[str, ...]) -> EvaluationSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ionmorphnet.training.read_source import fine_tuning_mix, read_source
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
 from ionmorphnet.training.sections import PPM
 from ionmorphnet.training.sources import SIMULATED, SimulatedSource, Source
-from ionmorphnet.training.split import PUBLISHED_VALIDATION, published_split, split_datasets
+from ionmorphnet.training.split import PUBLISHED_VALIDATION, Split, published_split, read_split, split_datasets
 from ionmorphnet.training.start_weights import read_start
 from ionmorphnet.training.validate import Validation
 
@@ -37,6 +37,8 @@ class Wishes:
     sources: list[Any]
     labels: PathLike | None
     validation: Any
+    val_datasets: Sequence[str] | None
+    split: PathLike | None
     preset: str
     architecture: str | None
     images: int | None
@@ -94,7 +96,7 @@ def run(wishes: Wishes, out: Path, progress: Callable[[int, int], None] | None) 
         source=_training_source(wishes, recipe, trained, total),
         validation=validation,
         start=start,
-        class_weights=None if trained is None else presets.class_weights(trained),
+        class_weights=_class_weights(wishes, trained),
         execution=execution,
         progress=advance,
     )
@@ -126,6 +128,8 @@ def _labelled(wishes: Wishes) -> Source | None:
 
 def _divide(labelled: Source | None, wishes: Wishes) -> tuple[Source | None, Source | None]:
     """Labelled images to train on, and images to validate on."""
+    if wishes.split is not None or wishes.val_datasets is not None:
+        return _divide_as_told(labelled, wishes)
     if not isinstance(wishes.validation, str):
         return labelled, wishes.validation
     if wishes.validation not in ("auto", "none"):
@@ -138,6 +142,27 @@ def _divide(labelled: Source | None, wishes: Wishes) -> tuple[Source | None, Sou
         return labelled, None
     known = wishes.preset == "published" and set(ids) & set(PUBLISHED_VALIDATION)
     split = published_split(ids) if known else split_datasets(ids, seed=wishes.seed)
+    return _parts(labelled, split)
+
+
+def _divide_as_told(labelled: Source | None, wishes: Wishes) -> tuple[Source, Source | None]:
+    """The same by a split that the user fixed."""
+    if wishes.split is not None and wishes.val_datasets is not None:
+        raise ArgumentError("give val_datasets or split, not both")
+    name = "split" if wishes.val_datasets is None else "val_datasets"
+    if not (isinstance(wishes.validation, str) and wishes.validation == "auto"):
+        raise ArgumentError(f"{name} says what is held out; leave validation at 'auto'")
+    if labelled is None or labelled.targets() is None:
+        raise ArgumentError(f"{name} divides labelled images, and there are none: give a source")
+    ids = labelled.dataset_ids
+    if wishes.split is not None:
+        return _parts(labelled, read_split(wishes.split, ids))
+    if isinstance(wishes.val_datasets, str) or not wishes.val_datasets:
+        raise ArgumentError("val_datasets must be a list of one or more dataset ids")
+    return _parts(labelled, split_datasets(ids, val=wishes.val_datasets))
+
+
+def _parts(labelled: Source, split: Split) -> tuple[Source, Source | None]:
     return labelled.select(split.train), labelled.select(split.val) if split.val else None
 
 
@@ -157,6 +182,8 @@ def _recipe(wishes: Wishes, trained: Source | None, device: torch.device) -> Rec
         recipe = replace(recipe, phases=(Phase(wishes.size, total, recipe.phases[-1].batch),))
     if wishes.batch is not None:
         recipe = replace(recipe, phases=tuple(replace(phase, batch=wishes.batch) for phase in recipe.phases))
+    if total < presets.FEWEST_TO_COMPILE:
+        recipe = replace(recipe, compile=False)
     if any(phase.batch % LEVELS for phase in recipe.phases):
         raise ArgumentError(f"batch must be a multiple of {LEVELS}, the noise levels of a scene, got {wishes.batch}")
     changes: dict[str, Any] = {"seed": wishes.seed, "precision": choose_precision(wishes.precision, device)}
@@ -169,8 +196,22 @@ def _recipe(wishes: Wishes, trained: Source | None, device: torch.device) -> Rec
 def _training_source(wishes: Wishes, recipe: Recipe, trained: Source | None, total: int) -> Source:
     if trained is None:
         return SimulatedSource(total, recipe.seed, levels=LEVELS)
-    share = (0.0 if wishes.preset == "published" else 0.5) if wishes.simulated_share is None else wishes.simulated_share
+    share = _simulated_share(wishes)
     return fine_tuning_mix(trained, total, recipe.seed, simulated_share=share, levels=LEVELS)
+
+
+def _simulated_share(wishes: Wishes) -> float:
+    """Part of simulated images among labelled ones; the published preset has none unless they are asked for."""
+    if wishes.simulated_share is not None:
+        return wishes.simulated_share
+    return 0.0 if wishes.preset == "published" and SIMULATED not in wishes.sources else 0.5
+
+
+def _class_weights(wishes: Wishes, trained: Source | None) -> tuple[float, ...] | None:
+    if trained is None:
+        return None
+    limit = math.inf if wishes.preset == "published" else presets.LARGEST_RATIO
+    return presets.class_weights(trained, simulated_share=_simulated_share(wishes), limit=limit)
 
 
 def _patience(wishes: Wishes) -> int | None:

@@ -55,7 +55,7 @@ def export_model(
     *,
     name: str | None = None,
     licence: str = "Apache-2.0",
-    data: str = SIMULATED_DATA,
+    data: str | None = None,
     card: Mapping[str, Any] | None = None,
     validation: Iterable[HeldOut] | None = None,
     images: int = _VALIDATION_IMAGES,
@@ -72,7 +72,7 @@ def export_model(
         folder: Model folder to write; an older model folder there is replaced.
         name: Name of the model; None: the folder's name.
         licence: Licence of the weights.
-        data: One line on what the weights were trained on.
+        data: One line on what the weights were trained on; None: what the training recorded.
         card: Further plain values for the model card, kept in config.json.
         validation: Images with known truth that the training did not see; None: simulated ones.
         images: Number of simulated validation images.
@@ -123,7 +123,7 @@ def export_model(
             "calibration": report,
             **({} if fusion is None else {"fusion": asdict(fusion)}),
             "provenance": {
-                "data": data,
+                "data": data_line(trained.provenance, trained.recipe) if data is None else data,
                 "source": dict(trained.provenance),
                 "recipe": dict(trained.recipe),
                 "step": trained.step,
@@ -312,6 +312,31 @@ def class_figures(outputs: Float64, labels: Float64) -> dict[str, Any]:
         "balanced_accuracy": float(np.mean(list(recall.values()))),
         "recall": recall,
     }
+
+
+def data_line(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """What weights were trained on, as far as their training recorded it."""
+    leaves = _leaves(provenance.get("data"))
+    simulated = any(leaf.get("kind") == "simulated" for leaf in leaves)
+    measured = [leaf for leaf in leaves if leaf.get("kind") != "simulated"]
+    start = recipe.get("start", "")
+    if simulated and not measured and not start:
+        return SIMULATED_DATA
+    parts = ["simulated ion images"] if simulated else []
+    if measured:
+        datasets = {name for leaf in measured for name in leaf.get("datasets", ())}
+        of = f" of {len(datasets)} datasets" if datasets else ""
+        parts.append(f"{sum(int(leaf.get('images', 0)) for leaf in measured)} labelled images{of}")
+    told = " and ".join(parts) or "not recorded"
+    return f"{told}, starting from {start}" if start else told
+
+
+def _leaves(source: Any) -> list[Mapping[str, Any]]:
+    """The sources in a source's description that hold no others."""
+    if not isinstance(source, Mapping):
+        return []
+    parts = source.get("parts")
+    return [leaf for part in parts for leaf in _leaves(part)] if isinstance(parts, list) else [source]
 
 
 def versions() -> dict[str, Any]:

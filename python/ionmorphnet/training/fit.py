@@ -23,7 +23,7 @@ from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, NetworkInputs, batches
 from ionmorphnet.training.log import COLUMNS, Board, CsvLog
 from ionmorphnet.training.losses import loss_parts
-from ionmorphnet.training.networks import AllOutputs, Forward, compiled, make_network
+from ionmorphnet.training.networks import AllOutputs, Compiled, make_network
 from ionmorphnet.training.parallel import Group, process_group
 from ionmorphnet.training.recipe import Recipe, images_seen, learning_rate
 from ionmorphnet.training.run_state import (
@@ -156,8 +156,7 @@ class _Training:
             self.state.restore(out / LAST)
             logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
         group.decided(True)  # nobody writes before all have read
-        all_outputs = AllOutputs(network, recipe.weight_dropout)
-        self.forward: Forward = compiled(all_outputs) if recipe.compile else all_outputs
+        self.forward = Compiled(AllOutputs(network, recipe.weight_dropout), compile=recipe.compile)
         self.generator = torch.Generator(execution.device)
         self.class_weights: Tensor | None = None
         if recipe.class_balance and class_weights is not None:
@@ -223,19 +222,10 @@ class _Training:
 
     def _step(self, batch: Batch, stop: threading.Event) -> bool:
         """One step; says whether any process was asked to stop."""
-        recipe, state, device = self.recipe, self.state, self.execution.device
-        seed = (recipe.seed << 24) + state.step + (self.group.rank << 48)
-        torch.manual_seed(seed)
-        self.generator.manual_seed(seed)
+        recipe, state = self.recipe, self.state
         for group in state.optimiser.param_groups:
             group["lr"] = learning_rate(recipe, state.step)
-        images = self._augmented(batch.images)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            outputs = self.forward(images, batch.statistics if recipe.statistics else None)
-        floats = {name: value.float() for name, value in outputs.items()}
-        parts = loss_parts(floats, batch, recipe, self.class_weights)
-        state.optimiser.zero_grad(set_to_none=True)
-        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        parts = self.forward.run(lambda: self._gradients(batch))
         asked = self.group.average_gradients(state.network, stop.is_set())
         norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
         *values, norm_value = torch.stack([*[part.detach() for part in parts.values()], norm]).tolist()
@@ -249,6 +239,21 @@ class _Training:
         for name, value in zip([*parts, "steps"], [*values, 1.0], strict=True):
             state.window[name] = state.window.get(name, 0.0) + value
         return asked
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch, whose gradients it leaves in the parameters; done twice it gives the same."""
+        recipe, state = self.recipe, self.state
+        seed = (recipe.seed << 24) + state.step + (self.group.rank << 48)
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
+        images = self._augmented(batch.images)
+        with torch.autocast(self.execution.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            outputs = self.forward(images, batch.statistics if recipe.statistics else None)
+        floats = {name: value.float() for name, value in outputs.items()}
+        parts = loss_parts(floats, batch, recipe, self.class_weights)
+        state.optimiser.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        return parts
 
     def _augmented(self, images: Tensor) -> Tensor:
         if self.recipe.augmentation == "none":

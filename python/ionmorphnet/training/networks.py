@@ -6,7 +6,7 @@ import importlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from ionmorphnet.training.recipe import Recipe
 logger = logging.getLogger(__name__)
 
 Outputs = dict[str, Tensor]
-Forward = Callable[[Tensor, Tensor | None], Outputs]
+Result = TypeVar("Result")
 
 
 class TimmNetwork(nn.Module):
@@ -103,7 +103,7 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 def all_outputs(network: nn.Module, images: Tensor, statistics: Tensor | None) -> Outputs:
     """What ``forward_all`` of a network of this module gives."""
-    call: Forward = network.forward_all  # type: ignore[assignment]
+    call: Callable[[Tensor, Tensor | None], Outputs] = network.forward_all  # type: ignore[assignment]
     return call(images, statistics)
 
 
@@ -129,24 +129,45 @@ class AllOutputs(nn.Module):
         return outputs
 
 
-def compiled(module: nn.Module) -> Forward:
-    """Compile for one image size at a time; where that fails, say so and go on without."""
-    fast = torch.compile(module, dynamic=False)
-    working = True
+class Compiled:
+    """A network compiled for one image size at a time. Where that fails, training goes on without, and says so once.
 
-    def forward(images: Tensor, statistics: Tensor | None) -> Outputs:
-        nonlocal working
-        if working:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
-                    outputs: Outputs = fast(images, statistics)
-                    return outputs
-            except Exception as error:
-                working = False
-                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                logger.warning("torch.compile failed (%s): training goes on without it, more slowly", reason)
-        outputs = module(images, statistics)
+    A missing compiler shows in the first forward pass, a damaged file of its cache perhaps in a backward pass only:
+    whatever uses the network goes through :meth:`run`.
+    """
+
+    def __init__(self, module: nn.Module, *, compile: bool = True) -> None:
+        """Wrap ``module``; nothing is compiled before the first call."""
+        self._module = module
+        self._compile = compile
+        self._fast: Callable[..., Outputs] | None = None
+
+    def __call__(self, images: Tensor, statistics: Tensor | None) -> Outputs:
+        """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
+        if self._compile and self._fast is None:
+            self._fast = torch.compile(self._module, dynamic=False)
+        outputs: Outputs = (self._fast or self._module)(images, statistics)
         return outputs
 
-    return forward
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Do work that calls the network; where that fails in compiled form, do it once more without.
+
+        Args:
+            work: Gives the same when it is done twice.
+        """
+        if not self._compile:
+            return work()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
+                return work()
+        except Exception as error:
+            self._compile, self._fast = False, None
+            logger.warning("torch.compile failed (%s): training goes on without it, more slowly", _reason(error))
+        return work()
+
+
+def _reason(error: Exception) -> str:
+    """One line of a message that may hold all that a C++ compiler says."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

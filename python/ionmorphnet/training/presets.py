@@ -16,6 +16,10 @@ PUBLISHED_PATIENCE = 10
 # An epoch of images made on demand, which have no end.
 ENDLESS_EPOCH = 10_000
 FINE_TUNING_IMAGES = 4_000
+# Compilation takes minutes, which fewer images do not win back.
+FEWEST_TO_COMPILE = 20_000
+# Of two class weights.
+LARGEST_RATIO = 10.0
 
 
 def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
@@ -66,27 +70,40 @@ def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
 
 
 def scaled(recipe: Recipe, images: int) -> Recipe:
-    """The same phases with ``images`` in all.
+    """The same phases in the same shares with ``images`` in all; a phase that would get none is left out.
 
     Raises:
         ArgumentError: Not even one image.
     """
     if images < 1:
         raise ArgumentError(f"images must be at least 1, got {images}")
-    total = sum(phase.images for phase in recipe.phases)
-    phases = [replace(phase, images=max(1, round(images * phase.images / total))) for phase in recipe.phases]
+    ends = np.cumsum([phase.images for phase in recipe.phases])
+    counts = np.diff(np.rint(images * ends / ends[-1]).astype(int), prepend=0).tolist()
+    phases = [replace(phase, images=n) for phase, n in zip(recipe.phases, counts, strict=True) if n]
     return replace(recipe, phases=tuple(phases))
 
 
-def class_weights(source: Source) -> tuple[float, ...] | None:
-    """Inverse frequency of each class, scaled to mean 1 over the images; None where labels are made on demand.
+def class_weights(
+    source: Source, *, simulated_share: float = 0.0, limit: float = LARGEST_RATIO
+) -> tuple[float, ...] | None:
+    """Inverse frequency of each class among the images that the network sees, scaled to mean 1 over them.
 
-    A class without an image counts 0: it occurs nowhere.
+    Simulated images count as balanced: every class has a sixth of them. A class without any image, which only an
+    evaluation can meet, counts like the rarest one.
+
+    Args:
+        source: The labelled images.
+        simulated_share: Part of simulated images among them, 0 to below 1.
+        limit: Largest ratio of two weights. A class of two images in a thousand would otherwise decide whole batches.
+
+    Returns:
+        Six weights; None where labels are made on demand or not one is known.
     """
     targets = source.targets()
-    if targets is None:
+    if targets is None or np.isnan(targets).any(axis=1).all():
         return None
-    share = np.nanmean(targets.astype(np.float64), axis=0)
-    present = share > 0
-    weights = np.where(present, 1.0 / np.maximum(share, 1e-12), 0.0) / max(1, int(present.sum()))
-    return tuple(float(weight) for weight in weights)
+    labelled = np.nanmean(targets.astype(np.float64), axis=0)
+    share = (1.0 - simulated_share) * labelled + simulated_share / len(labelled)
+    rarest = max(share[share > 0].min(), share.max() / limit)
+    weights = 1.0 / np.maximum(share, rarest)
+    return tuple(float(weight) for weight in weights / (share @ weights))

@@ -8,7 +8,7 @@ from pathlib import Path
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.paths import PathLike
 from ionmorphnet.training.labelled_images import MEMORY_LIMIT, LabelledImages, from_npz
-from ionmorphnet.training.sections import PPM, from_imzml
+from ionmorphnet.training.sections import PPM, from_imzml, labels_beside
 from ionmorphnet.training.sources import MixedSource, SimulatedSource, Source
 
 
@@ -26,7 +26,8 @@ def read_source(
 
     Args:
         images: An imzML file, a folder of imzML files, or an npz file.
-        labels: CSV or folder of CSVs. For sections the same folder where None, for an npz ``<stem>_labels.csv``.
+        labels: CSV or folder of CSVs. Where None they are looked for beside the images: see
+            :func:`~.sections.labels_beside`; for an npz ``<stem>_labels.csv``.
         ppm: Half width of the window around each m/z (sections).
         class_structure: Give images without a structure grade the mean grade of their class, so that the ranking is
             trained too: :meth:`~.labelled_images.LabelledImages.with_class_structure`.
@@ -46,7 +47,7 @@ def read_source(
         raise FileError(f"{path}: no such file or folder")
     suffix = path.suffix.casefold()
     if path.is_dir() or suffix == ".imzml":
-        where = labels if labels is not None else path if path.is_dir() else path.with_suffix(".csv")
+        where = labels_beside(path) if labels is None else labels
         source = from_imzml(path, where, ppm=ppm, memory_limit=memory_limit, threads=threads, progress=progress)
     elif suffix == ".npz":
         if labels is not None and Path(labels).is_dir():

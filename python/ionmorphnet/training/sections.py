@@ -73,6 +73,25 @@ def pair_files(sections: PathLike, labels: PathLike, report: LabelReport) -> lis
     return [Pair(name, imzml[name], csv[name]) for name in sorted(set(imzml) & set(csv))]
 
 
+def labels_beside(sections: Path) -> Path:
+    """Where the labels of sections are looked for that come without.
+
+    Args:
+        sections: A folder: itself. For ``X.imzML`` the first that exists of ``X.csv``, ``X_labels.csv`` and
+            ``X_truth.csv`` (which ``ionmorphnet simulate`` writes).
+
+    Raises:
+        FileError: There are none.
+    """
+    if sections.is_dir():
+        return sections
+    candidates = [sections.with_name(sections.stem + suffix) for suffix in (".csv", "_labels.csv", "_truth.csv")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileError(f"{sections}: no labels given, and none found beside it ({', '.join(c.name for c in candidates)})")
+
+
 def _by_id(path: Path, suffix: str) -> dict[str, Path]:
     if path.is_file():
         return {dataset_id(path.name): path}

@@ -10,10 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet import simulation
 from ionmorphnet.errors import ArgumentError
-from ionmorphnet.label_csv import one_hot
-from ionmorphnet.simulation.ion_image import SimulatedImage, draw_shape, simulate_ion_image
+from ionmorphnet.simulation.ion_image import SimulatedImage, draw_shape, simulate_ion_image, simulate_scene
 
 SIMULATED = "simulated"
 
@@ -124,11 +122,10 @@ class SimulatedSource:
             raise IndexError(f"image {index} of {self.n}")
         scene, level = divmod(index, self.levels)
         simulated = self._scene(scene)[level]
-        probabilities = getattr(simulated, "probabilities", None)
         return Sample(
             simulated.image,
             simulated.mask,
-            one_hot(simulated.label) if probabilities is None else np.asarray(probabilities, dtype=np.float32),
+            simulated.probabilities,
             float(simulated.structure),
             self.dataset,
             str(index),
@@ -142,7 +139,7 @@ class SimulatedSource:
             if self.levels == 1:
                 images: tuple[SimulatedImage, ...] = (simulate_ion_image(rng, shape=shape),)
             else:
-                images = tuple(simulation.simulate_scene(rng, shape=shape, levels=self.levels))  # type: ignore[attr-defined, unused-ignore]
+                images = simulate_scene(rng, shape=shape, levels=self.levels)
             self._last = (scene, images)
         return self._last[1]
 

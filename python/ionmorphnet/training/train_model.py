@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.models import bundled_models, load_model
 from ionmorphnet.paths import PathLike
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def train(
     source: PathLike | Source | Sequence[PathLike | Source] = "simulated",
     labels: PathLike | None = None,
     validation: Literal["auto", "none"] | Source = "auto",
+    val_datasets: Sequence[str] | None = None,
+    split: PathLike | None = None,
     preset: str = "default",
     architecture: str | None = None,
     images: int | None = None,
@@ -94,6 +97,9 @@ def train(
         labels: Label CSV or folder of CSVs for the paths in ``source``.
         validation: ``"auto"`` holds out whole datasets of labelled sources (with the published preset the published
             ones, as far as they are there); ``"none"``; or a source of its own.
+        val_datasets: Ids of the datasets to hold out, instead of ``validation`` (stems of imzML and npz files).
+        split: JSON file ``{"train": [ids], "val": [ids], "test": [ids]}``, instead of either; ``val`` and ``test`` may
+            be missing. What it does not name, and ``test``, is not used.
         preset: ``"default"``, or ``"published"`` (arXiv 2604.19369: ConvNeXt V2 Tiny, one channel, 224 pixels).
         architecture: ``convnextv2_atto`` ... ``convnextv2_large``, or a backbone of timm where that is installed.
         images: Images to train on; defaults to that of the preset. Not together with ``epochs``.
@@ -101,8 +107,8 @@ def train(
         size: One image size in pixels throughout, a multiple of 32.
         batch: Images a step.
         learning_rate: Peak learning rate.
-        init: Model folder, ``weights.pt`` of a training, or the weights file of a backbone to start from. With the
-            default preset this is fine-tuning: fewer images, a smaller rate.
+        init: What to start from: bundled name, model folder, ``weights.pt`` or folder of a training, or the weights
+            file of a backbone. With the default preset all but the last mean fine-tuning: fewer images, a smaller rate.
         simulated_share: Part of simulated images among labelled ones; default 0.5, published preset 0.
         ppm: Half width of the window around each m/z of labelled sections.
         patience: Validations without a smaller loss after which the training stops; default none, published preset 10.
@@ -110,7 +116,8 @@ def train(
         resume: Go on with the training in ``out``; False refuses a folder that holds one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. Under ``torchrun`` every process takes its own GPU.
         precision: ``"bf16"`` (mixed), ``"f32"``, or ``"auto"``: bf16 where the processor computes in it.
-        compile: Whether to compile the network: slow start, then faster; defaults to that of the preset.
+        compile: Whether to compile the network: minutes at the start, then faster; by default that of the preset, and
+            not for fewer than 20,000 images.
         workers: Processes that make the images; default by the number of cores.
         threads: Threads of the arithmetic on a CPU; default all cores.
         tensorboard: Whether events for TensorBoard are written too (needs that package).
@@ -139,6 +146,8 @@ def train(
         sources=_listed(source),
         labels=labels,
         validation=validation,
+        val_datasets=val_datasets,
+        split=split,
         preset=preset,
         architecture=architecture,
         images=images,
@@ -146,7 +155,7 @@ def train(
         size=size,
         batch=batch,
         learning_rate=learning_rate,
-        init=None if init is None else Path(init),
+        init=None if init is None else _start(init),
         simulated_share=simulated_share,
         ppm=ppm,
         patience=patience,
@@ -169,6 +178,20 @@ def train(
         validation=done["best"],
         recipe=recipe.to_dict(),
     )
+
+
+def _start(init: PathLike) -> Path:
+    """A path as it is; the folder of a bundled model by its name; the weights in the folder of a training."""
+    path = Path(init)
+    if not path.exists():
+        if str(init) in bundled_models():
+            return load_model(str(init)).folder
+        raise FileError(
+            f"{init}: no such file or folder, and no bundled model (bundled: {', '.join(bundled_models())})"
+        )
+    if not (path / "config.json").exists() and (path / "weights.pt").is_file():
+        return path / "weights.pt"
+    return path
 
 
 def _listed(source: Any) -> list[Any]:

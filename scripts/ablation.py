@@ -1,0 +1,191 @@
+"""Train short variants of the default recipe, each without one of its parts, and print what every part is worth.
+
+    python scripts/ablation.py --out RUNS [--images N] [--size S] [--seeds K] [--sets NAME ...] [--variants NAME ...]
+
+Variants: full; without the mask of measured pixels (one channel); without the structure output (the score is then the
+structure to expect given the class probabilities); without the ranking loss; without the statistics. Each is judged at
+the size of its training, with torch, on labelled real images and on simulated ones of a seed that no training uses.
+
+RUNS receives a folder for each variant and seed, and ablation.json. It may be stopped at any time; the same command
+goes on, and what is finished is not done again. barley101 is kept closed during development: it is judged only where
+--sets names it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# As in train_bundled_model.py.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import json
+import logging
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from evaluate_model import CLOSED, DATA, SETS, markdown
+from numpy.typing import NDArray
+
+from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.evaluate import auc, spearman
+from ionmorphnet.evaluate.output import write_json
+from ionmorphnet.labels import CLASSES
+from ionmorphnet.training.bundle import class_weights, scores
+from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.training.data import NetworkInputs, batches
+from ionmorphnet.training.export import n_statistics
+from ionmorphnet.training.fit import Execution, fit
+from ionmorphnet.training.held_out import HELD_OUT_SEED
+from ionmorphnet.training.labelled_images import from_npz
+from ionmorphnet.training.presets import FEWEST_TO_COMPILE
+from ionmorphnet.training.recipe import Phase, Recipe
+from ionmorphnet.training.sources import SimulatedSource, Source
+from ionmorphnet.training.weights import read_weights
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "no mask": {"in_chans": 1},
+    "no structure output": {"structure": False},
+    "no ranking loss": {"ranking_weight": 0.0},
+    "no statistics": {"statistics": False},
+}
+BATCH = 32
+# Structured enough to be wanted, as in evaluate_model.py.
+GRADE = 1.5
+
+Float64 = NDArray[np.float64]
+Figures = dict[str, dict[str, float]]
+
+
+def recipe_of(variant: str, images: int, size: int, seed: int, precision: str) -> Recipe:
+    """The default recipe without one of its parts; every variant of a seed sees the same images."""
+    recipe = replace(Recipe(), phases=(Phase(size, images, BATCH),), seed=seed, precision=precision)
+    return replace(recipe, compile=images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
+
+
+@torch.no_grad()
+def outputs_of(network: ConvNeXtV2, source: Source, size: int, workers: int) -> tuple[Float64, Float64, Float64]:
+    """Outputs (n, 6 or 7), class probabilities of the truth (n, 6) and grades (n,) of all images."""
+    inputs = NetworkInputs(source, size, network.in_chans, statistics=n_statistics(network) > 0)
+    parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
+    outputs, probabilities, structure = [], [], []
+    for batch in batches(inputs, parts, workers):
+        found = network.forward_all(batch.images, batch.statistics if inputs.statistics else None)
+        outputs.append(torch.cat(list(found.values()), dim=1).double().numpy())
+        probabilities.append(batch.probabilities.double().numpy())
+        structure.append(batch.structure.double().numpy())
+    return np.concatenate(outputs), np.concatenate(probabilities), np.concatenate(structure)
+
+
+def judge(weights: Path, size: int, sets: list[str], data: Path, held_out: int, workers: int) -> Figures:
+    """AUC, Spearman and class accuracy on each set, and the last two on ``held_out`` simulated images."""
+    network = read_weights(weights).model
+    simulated = SimulatedSource(held_out, HELD_OUT_SEED, sides=(20, 260))
+    outputs, labels, structure = outputs_of(network, simulated, size, workers)
+    score = {"kind": "structure"}
+    if outputs.shape[1] == len(CLASSES):
+        score = {"kind": "weighted_probabilities", "weights": class_weights(labels, structure)}
+    predicted = outputs[:, : len(CLASSES)].argmax(axis=1)
+    figures: Figures = {
+        "simulated": {
+            "spearman": spearman(scores(outputs, score), structure),
+            "accuracy": float((predicted == labels.argmax(axis=1)).mean()),
+        }
+    }
+    for name in sets:
+        source = from_npz(data / "ion_images" / f"{name}.npz")
+        outputs, _, structure = outputs_of(network, source, size, workers)
+        graded = np.isfinite(structure)
+        ranked, truth = scores(outputs, score)[graded], structure[graded]
+        labellings = np.array([item.labels for item in source.items])
+        predicted = outputs[:, : len(CLASSES)].argmax(axis=1)
+        figures[name] = {
+            "auc": auc(truth >= GRADE, ranked),
+            "spearman": spearman(ranked, truth),
+            # The mean over the labellings.
+            "accuracy": float((predicted[:, None] == labellings).mean()),
+        }
+    return figures
+
+
+def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures:
+    """Train and judge, or read what was judged before."""
+    folder = options.out / f"{variant.replace(' ', '-')}-{seed}"
+    recipe = recipe_of(variant, options.images, options.size, seed, options.precision)
+    asked = {"recipe": recipe.to_dict(), "sets": options.sets, "held_out": options.held_out}
+    path = folder / "figures.json"
+    if path.is_file():
+        done = json.loads(path.read_text(encoding="utf-8"))
+        if done["asked"] == json.loads(json.dumps(asked)):
+            print(f"{variant}, seed {seed}: done before", flush=True)
+            return {
+                name: {k: math.nan if v is None else v for k, v in of.items()} for name, of in done["figures"].items()
+            }
+    execution = Execution(workers=options.workers, threads=options.threads)
+    trained = fit(recipe, folder, execution=execution)
+    figures = judge(folder / "weights.pt", options.size, options.sets, options.data, options.held_out, options.workers)
+    write_json(path, {"asked": asked, "seconds": trained["seconds"], "figures": figures})
+    print(f"{variant}, seed {seed}: {trained['seconds']:.0f} s", flush=True)
+    return figures
+
+
+def table_of(found: dict[str, list[Figures]]) -> pd.DataFrame:
+    """A row for each variant: means over the seeds, with the range where there are several."""
+    rows = []
+    for variant, of_seeds in found.items():
+        row = {"variant": variant}
+        for name, figures in of_seeds[0].items():
+            for figure in figures:
+                values = np.array([each[name][figure] for each in of_seeds])
+                if np.isnan(values).all():  # no image below the grade, so no AUC
+                    continue
+                text = f"{values.mean():.3f}"
+                row[f"{name} {figure}"] = (
+                    text if len(values) == 1 else f"{text} [{values.min():.3f}, {values.max():.3f}]"
+                )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
+    parser.add_argument("--images", type=int, default=48_000, help="of each training")
+    parser.add_argument("--size", type=int, default=96, help="side of the images in pixels")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=[name for name in SETS if name not in CLOSED])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (or IMN_SHARED_DATA)")
+    parser.add_argument("--held-out", type=int, default=1000, help="simulated images to judge on")
+    parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16", help="of the training")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    try:
+        if min(options.seeds, options.held_out) < 1:
+            raise ArgumentError("--seeds and --held-out must be at least 1")
+        for name in options.sets:  # before hours of training
+            from_npz(options.data / "ion_images" / f"{name}.npz")
+        seeds = [Recipe().seed + k for k in range(options.seeds)]
+        found = {variant: [run_variant(variant, seed, options) for seed in seeds] for variant in options.variants}
+        settings = {name: getattr(options, name) for name in ("images", "size", "seeds", "sets", "held_out")}
+        write_json(options.out / "ablation.json", {**settings, "variants": found})
+    except (IonMorphNetError, ValueError) as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{markdown(table_of(found))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
