@@ -79,6 +79,7 @@ def main() -> int:
     parser.add_argument("--name", default=NAME, help="of the model")
     parser.add_argument("--folder", type=Path, help="model folder to write (default: bundled/NAME in the package)")
     parser.add_argument("--export", action=argparse.BooleanOptionalAction, default=True, help="write the model folder")
+    parser.add_argument("--statistics-share", type=float, default=0.5, help="of the statistics alone in the structure")
     parser.add_argument("--export-images", type=int, default=1500, help="simulated images to calibrate and check with")
     options = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -87,6 +88,9 @@ def main() -> int:
     execution = Execution(**{name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")})
     export = options.pop("export")
     name, folder, images = (options.pop(key) for key in ("name", "folder", "export_images"))
+    share = options.pop("statistics_share")
+    if not (options["structure"] and options["statistics"]):
+        share = 0.0
     folder = BUNDLED / name if folder is None else folder
     try:
         if export:
@@ -95,7 +99,7 @@ def main() -> int:
         fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
         print(out / "weights.pt")
         if export:
-            imn.export_model(out / "weights.pt", folder, name=name, images=images, bundled=True)
+            imn.export_model(out / "weights.pt", folder, name=name, images=images, statistics_share=share, bundled=True)
             print(folder)
     except (IonMorphNetError, ValueError) as error:
         print(f"train_bundled_model: {error}", file=sys.stderr)

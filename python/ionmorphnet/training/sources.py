@@ -86,7 +86,7 @@ class SimulatedSource:
     """
 
     def __init__(
-        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = (20, 500), dataset: str = SIMULATED
+        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = (20, 260), dataset: str = SIMULATED
     ) -> None:
         """Simulate ``n`` images.
 
