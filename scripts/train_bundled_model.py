@@ -35,9 +35,11 @@ NAME = "atto-sim-2"
 BUNDLED = Path(imn.__file__).parent / "bundled"
 
 
-def _phases(sizes: str, images: str, batches: str) -> tuple[Phase, ...]:
-    columns = zip(sizes.split(","), images.split(","), batches.split(","), strict=True)
-    return tuple(Phase(int(size), int(n), int(batch)) for size, n, batch in columns)
+def _phases(sizes: str, images: str, batches: str, peaks: str) -> tuple[Phase, ...]:
+    columns = list(zip(sizes.split(","), images.split(","), batches.split(","), strict=True))
+    rates = [float(peak) for peak in peaks.split(",")]
+    rates += [0.0] * (len(columns) - len(rates))
+    return tuple(Phase(int(size), int(n), int(batch), rates[k]) for k, (size, n, batch) in enumerate(columns))
 
 
 def _show(progress: Progress) -> None:
@@ -59,6 +61,9 @@ def main() -> int:
     parser.add_argument("--size", default=",".join(str(p.size) for p in default.phases), help="of each phase")
     parser.add_argument("--images", default=",".join(str(p.images) for p in default.phases), help="of each phase")
     parser.add_argument("--batch", default=",".join(str(p.batch) for p in default.phases), help="of each phase")
+    parser.add_argument(
+        "--peak", default=",".join(f"{p.peak:g}" for p in default.phases), help="of each phase; 0: none"
+    )
     parser.add_argument("--architecture", default=default.architecture)
     parser.add_argument("--in-chans", type=int, default=default.in_chans)
     for name in ("structure", "statistics", "compile", "soft-labels"):
@@ -95,7 +100,7 @@ def main() -> int:
     try:
         if export:
             check_replaceable(folder)  # hours before it is needed
-        phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"))
+        phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"), options.pop("peak"))
         fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
         print(out / "weights.pt")
         if export:

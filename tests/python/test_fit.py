@@ -385,3 +385,22 @@ def test_the_first_signal_saves_the_second_acts(monkeypatch: pytest.MonkeyPatch,
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_the_compiled_network_is_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fast:
+        """As torch's: callable, and without the length it seems to have."""
+
+        calls = 0
+
+        def __len__(self) -> int:
+            raise TypeError("does not support len()")
+
+        def __call__(self, *inputs: object) -> dict[str, torch.Tensor]:
+            Fast.calls += 1
+            return {"logits": torch.ones(1, 6)}
+
+    monkeypatch.setattr(torch, "compile", lambda module, **options: Fast())
+    network = Compiled(torch.nn.Identity())
+    assert network.run(lambda: network(torch.zeros(1), None))["logits"].sum() == 6.0
+    assert Fast.calls == 1

@@ -195,3 +195,15 @@ def test_hard_labels_and_switched_off_losses() -> None:
         parts["classes"], torch.nn.functional.cross_entropy(outputs["logits"][:1], torch.tensor([0]))
     )
     torch.testing.assert_close(parts["loss"], parts["classes"] + 2.0 * parts["structure"])
+
+
+def test_a_phase_may_start_its_own_schedule() -> None:
+    recipe = Recipe(phases=(Phase(32, 1000, 10), Phase(64, 500, 10, peak=0.25)), warmup=0.1)
+    rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
+    falling = Recipe(phases=(Phase(32, 1000, 10), Phase(64, 500, 10)), warmup=0.1)
+    assert rates[:100] == [learning_rate(falling, step) for step in range(100)]
+    assert max(rates[100:]) == pytest.approx(0.25 * recipe.learning_rate)
+    assert rates[100] < rates[104] > rates[149]
+    assert rates[149] < 0.02 * 0.25 * recipe.learning_rate + 1e-6
+    with pytest.raises(ArgumentError, match="peak of a phase"):
+        Recipe(phases=(Phase(32, 10, 10, peak=2.0),))

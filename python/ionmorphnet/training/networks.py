@@ -146,7 +146,8 @@ class Compiled:
         """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
         if self._compile and self._fast is None:
             self._fast = torch.compile(self._module, dynamic=False)
-        outputs: Outputs = (self._fast or self._module)(images, statistics)
+        # Not `or`: a compiled module has a length, and asking for it fails.
+        outputs: Outputs = (self._module if self._fast is None else self._fast)(images, statistics)
         return outputs
 
     def run(self, work: Callable[[], Result]) -> Result:

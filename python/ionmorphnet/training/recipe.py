@@ -22,11 +22,14 @@ class Phase:
         size: Side of the images in pixels, a multiple of 32.
         images: Number of images; rounded up to whole batches.
         batch: Images a step.
+        peak: Learning rate to which the schedule rises anew at the start of this phase, as a part of the recipe's;
+            0: it goes on falling.
     """
 
     size: int
     images: int
     batch: int
+    peak: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -75,7 +78,7 @@ class Recipe:
     structure: bool = True
     statistics: bool = True
     statistics_hidden: int = STATISTICS_HIDDEN
-    phases: tuple[Phase, ...] = (Phase(96, 200_000, 32), Phase(224, 16_000, 16))
+    phases: tuple[Phase, ...] = (Phase(96, 200_000, 32), Phase(224, 16_000, 16, peak=0.2))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3
     min_learning_rate: float = 0.01
@@ -113,6 +116,8 @@ class Recipe:
                 raise ArgumentError(
                     f"a phase needs a size in multiples of 32, at least one image and a batch of at least 1: {phase}"
                 )
+        if any(not 0.0 <= phase.peak <= 1.0 for phase in self.phases):
+            raise ArgumentError("the peak of a phase must lie in [0, 1]")
         if self.augmentation not in ("none", "turns", "mild"):
             raise ArgumentError(f"augmentation must be none, turns or mild, got {self.augmentation!r}")
         if self.precision not in ("bf16", "f32"):
@@ -158,14 +163,20 @@ class Recipe:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear rise, then cosine."""
-    warmup = max(1, round(recipe.warmup * recipe.steps))
+    """Linear rise, then cosine to the end of the training; anew where a phase has a peak of its own."""
+    begin, first, peak = 0, 0, 1.0
+    for phase in recipe.phases:
+        if phase.peak and step >= first:
+            begin, peak = first, phase.peak
+        first += phase.steps
+    steps, step = recipe.steps - begin, step - begin
+    warmup = max(1, round(recipe.warmup * steps))
     if step < warmup:
         rise = recipe.warmup_start + (1.0 - recipe.warmup_start) * (step + 1) / warmup
-        return recipe.learning_rate * rise
-    progress = (step - warmup) / max(1, recipe.steps - warmup)
+        return recipe.learning_rate * peak * rise
+    progress = (step - warmup) / max(1, steps - warmup)
     low = recipe.min_learning_rate
-    return recipe.learning_rate * (low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+    return recipe.learning_rate * peak * (low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
 
 
 def images_seen(recipe: Recipe, step: int) -> int:
