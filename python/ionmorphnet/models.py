@@ -17,7 +17,7 @@ from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.labels import CLASSES, STATISTICS
 
-DEFAULT_MODEL = "atto-sim-1"
+DEFAULT_MODEL = "atto-sim-2"
 SUPPORTED_FORMAT = 2
 # Grade of the clearest structure; the structure output is the expected grade as a share of it.
 HIGHEST_GRADE = 3.0
