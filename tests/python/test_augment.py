@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 
 import numpy as np
@@ -25,7 +26,9 @@ from ionmorphnet.training.augment import (  # noqa: E402
 EFFECTS = [field.name for field in fields(Augmentation) if isinstance(getattr(DEFAULT, field.name), Effect)]
 GEOMETRY = ["rotate", "zoom", "elastic"]
 PHOTOMETRY = [name for name in EFFECTS if name not in GEOMETRY]
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+# With IMN_REQUIRE_GPU=1 a machine without GPU fails instead.
+_NO_GPU = not torch.cuda.is_available() and os.environ.get("IMN_REQUIRE_GPU") != "1"
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(_NO_GPU, reason="no GPU"))]
 
 
 def generator(seed: int = 0) -> torch.Generator:
