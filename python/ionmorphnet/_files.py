@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ionmorphnet.errors import FileError
 
@@ -37,6 +39,20 @@ def temporary_beside(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     if not target.parent.is_dir():
         raise FileError(f"{shown}: the folder {target.parent} does not exist")
     return target, target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        FileError: It cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise FileError(f"{path}: not valid JSON ({error})") from None
 
 
 @contextmanager

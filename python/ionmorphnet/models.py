@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
+from ionmorphnet._files import read_json
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.labels import CLASSES, STATISTICS
 
@@ -163,12 +163,7 @@ def load_model(model: str | Path | None = None) -> Model:
     """
     folder = _find(DEFAULT_MODEL if model is None else model)
     config_path = folder / "config.json"
-    try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{config_path}: {error.strerror}") from None
-    except ValueError as error:
-        raise FileError(f"{config_path}: not valid JSON ({error})") from None
+    config = read_json(config_path)
     if not isinstance(config, dict):
         raise FileError(f"{config_path}: a JSON object is expected")
     onnx = folder / "model.onnx"

@@ -12,7 +12,7 @@ from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.labels import STATISTICS
 
-pytest.importorskip("onnx")
+pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import Network, write_model, write_network
 
 MASKED = "p99-stretch-224-mask"

@@ -34,7 +34,7 @@ def make_image(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> n
 
 
 def torch_preprocess(image: np.ndarray) -> np.ndarray:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with torch, of the extra [train]")
     x = torch.from_numpy(image)
     x = (x / torch.quantile(x.flatten(), 0.99).clamp(min=1e-6)).clamp(0, 1)[None, None]
     kwargs = {"mode": "bilinear", "align_corners": False, "antialias": False}
@@ -52,7 +52,7 @@ def test_equals_torch(kind: str, shape: tuple[int, int], rng: np.random.Generato
 
 @pytest.mark.parametrize("n", [1, 2, 3, 100, 101, 2048, 2049, 34_840, 50_000, 150_000])
 def test_reference_quantile_equals_torch(n: int, rng: np.random.Generator) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with torch, of the extra [train]")
     values = rng.lognormal(sigma=2, size=n).astype(np.float32)
     expected = torch.quantile(torch.from_numpy(values), 0.99).item()
     assert reference.quantile99(values) == pytest.approx(expected, rel=2e-7)

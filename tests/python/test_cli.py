@@ -37,7 +37,7 @@ def test_pick_json(cli: Command, section: Path, tmp_path: Path) -> None:
 
 
 def test_pick_shows_the_structure_where_the_model_gives_it(cli: Command, section: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
     from model_factory import write_model
 
     write_model(tmp_path / "m", structure=True, statistics=["moran"], preprocessing="p99-stretch-224-mask")

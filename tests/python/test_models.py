@@ -12,7 +12,7 @@ import ionmorphnet as imn
 from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import DEFAULT_MODEL, load_model
 
-pytest.importorskip("onnx")
+pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import write_model, write_network
 
 

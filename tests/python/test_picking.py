@@ -107,8 +107,8 @@ def test_informative_channels_come_first(section: Path, peaks: imn.PeakList) -> 
 
 
 def test_exports_read_back(peaks: imn.PeakList, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    pytest.importorskip("anndata")
+    pytest.importorskip("pyarrow", reason="Parquet needs the extra [parquet]")
+    pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks.to_csv(tmp_path / "p.csv")
     peaks.to_parquet(tmp_path / "p.parquet")
     peaks.to_imzml(tmp_path / "p.imzML")
@@ -240,7 +240,7 @@ def test_empty_channels_are_counted_and_come_last(twins: Path) -> None:
 
 
 def test_a_model_with_structure_and_statistics(section: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
     from model_factory import write_model
 
     write_model(tmp_path / "m", structure=True, statistics=STATISTICS, preprocessing="p99-stretch-224-mask")

@@ -28,8 +28,8 @@ def test_equal_stems_get_their_folder_as_prefix() -> None:
 
 
 def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    pytest.importorskip("anndata")
+    pytest.importorskip("pyarrow", reason="Parquet needs the extra [parquet]")
+    pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks = imn.pick(section, top=10, scorer="moran")
     written = write_run(peaks, tmp_path / "run", formats=("csv", "parquet", "imzml", "h5ad"), report=True)
     assert {path.name for path in written} == {
@@ -97,7 +97,7 @@ def test_files_of_an_earlier_run_go(section: Path, tmp_path: Path) -> None:
 
 
 def test_no_pick_is_a_complete_run(section: Path, tmp_path: Path) -> None:
-    pytest.importorskip("anndata")
+    pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks = imn.pick(section, min_score=2.0, scorer="moran")
     assert len(peaks) == 0
     assert list(skipped_formats(peaks, ("csv", "imzml"))) == ["imzml"]

@@ -14,7 +14,7 @@ import pytest
 from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 
-pytest.importorskip("onnx")
+pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from onnx import TensorProto, helper
 
 from model_factory import save_onnx, tensor, write_network

@@ -54,7 +54,7 @@ def test_blank_images_are_unstructured_for_certain(images: np.ndarray, value: fl
 
 def test_blank_images_have_no_structure_whatever_the_network_says(tmp_path: Path, images: np.ndarray) -> None:
     """Outputs of 0 would be a structure of 1.5 and equal probabilities."""
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
     from model_factory import write_model
 
     weights = {"kind": "weighted_probabilities", "weights": {"unstructured": 1.0, "structured": 0.5}}
@@ -71,7 +71,7 @@ def test_blank_images_have_no_structure_whatever_the_network_says(tmp_path: Path
 
 
 def test_a_callback_of_a_model_with_statistics_gets_them(tmp_path: Path, images: np.ndarray) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
     from model_factory import write_model
 
     names = ("coverage", "moran")
@@ -98,7 +98,7 @@ def test_integer_and_strided_images_are_taken(images: np.ndarray) -> None:
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """A model of published layout: one channel in, six logits out."""
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
     from model_factory import write_model
 
     write_model(tmp_path / "published", format=1, outputs=None)

@@ -115,7 +115,7 @@ def test_features_need_the_section(section: Path) -> None:
 
 
 def test_features_in_files(section: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="Parquet needs the extra [parquet]")
     peaks = imn.pick(section, top=5, scorer="chaos")
     write_run(peaks, tmp_path, formats=("parquet",), features=True)
     expected = peaks.to_frame(features=True)

@@ -6,7 +6,6 @@ The layout is that of the reference implementation's training runs (arXiv 2604.1
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ionmorphnet._files import read_json
 from ionmorphnet.errors import FileError
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.training.bundle import folder_config, plain_dict, versions, write_network
@@ -132,12 +132,7 @@ def export_checkpoint(
 
 def _read_meta(path: Path) -> tuple[str, str]:
     """Backbone and training type."""
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise FileError(f"{path}: not valid JSON ({error})") from None
+    meta = read_json(path)
     settings = meta.get("Hyperparameters") if isinstance(meta, dict) else None
     if not isinstance(settings, dict):
         raise FileError(f"{path}: 'Hyperparameters' is missing")
