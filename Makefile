@@ -13,7 +13,8 @@ base := $(VENV)/.base-werror-$(IMN_WERROR)
 dev := $(VENV)/.dev-werror-$(IMN_WERROR)
 bench_env := $(VENV)/.bench-werror-$(IMN_WERROR)
 pip := $(bin)/python -m pip --disable-pip-version-check
-build_requires := scikit-build-core pybind11 cmake ninja openvino
+# setuptools: what comes as source only (pyimzML needs such a package) is built without isolation too.
+build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
 cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp')
 # cmake and ninja come from the environment: the build runs inside it, without isolation.
