@@ -31,7 +31,7 @@ from ionmorphnet.training.fit import Execution, Progress, fit
 from ionmorphnet.training.model_folder import check_replaceable
 from ionmorphnet.training.recipe import Phase, Recipe
 
-NAME = "atto-sim-2"
+NAME = "atto-sim-3"
 BUNDLED = Path(imn.__file__).parent / "bundled"
 
 

@@ -10,6 +10,7 @@ from ionmorphnet.labels import CLASSES
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.fields import smooth_field, spline_weights
+from ionmorphnet.simulation.ion_image import draw_measured_area
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 from ionmorphnet.simulation.verdict import WEAK, Truth, judge
 
@@ -84,6 +85,52 @@ def test_more_noise_means_less_structure() -> None:
     assert unstructured == sorted(unstructured)
     assert grades[0] > 2.9
     assert grades[-1] < 0.3
+
+
+def _disc_with_noise(sd: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A disc of two halves: truth, noisy image, and the disc."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:100, :100]
+    disc = (y - 50) ** 2 + (x - 50) ** 2 < 42**2
+    truth = np.where(disc, np.where(x < 50, 1.0, 0.3), 0.0).astype(np.float32)
+    noise = np.float32(sd) * rng.standard_normal(truth.shape, dtype=np.float32)
+    return truth, np.where(disc, np.maximum(truth + noise, 0.0), 0.0).astype(np.float32), disc
+
+
+@pytest.mark.parametrize("sd", [0.1, 0.3])
+def test_a_sample_measured_to_its_edge_looks_as_in_a_wide_frame(sd: float) -> None:
+    truth, image, disc = _disc_with_noise(sd)
+    wide = Truth(truth, disc, np.ones_like(disc)).visibility(image)
+    tight = Truth(truth, disc, disc).visibility(image)
+    assert tight.measured < wide.measured - 0.05  # the outline is not in the pixels any more
+    assert tight.value == pytest.approx(wide.value, abs=0.05)
+    np.testing.assert_allclose(judge(WEAK, tight)[0], judge(WEAK, wide)[0], atol=0.1)
+    assert wide.framed == wide.measured
+
+
+def test_surroundings_do_not_make_structure_of_noise_in_an_outline() -> None:
+    truth, image, disc = _disc_with_noise(4.0)
+    view = Truth(truth, disc, disc).visibility(image)
+    assert view.framed > 0.45  # bright noise in dark surroundings has a shape
+    shares, grade = judge(WEAK, view)
+    assert shares[CLASSES.index("unstructured")] > 0.95
+    assert grade < 0.3
+
+
+def test_measured_areas() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        silhouette = draw_silhouette(rng, (60, 80), coverage=(0.3, 0.8))
+        assert draw_measured_area(rng, silhouette, kind=0.2).all()
+        tight = draw_measured_area(rng, silhouette, kind=0.6)
+        drawn = draw_measured_area(rng, silhouette, kind=0.8)
+        if silhouette.kind != "full":
+            assert (tight != silhouette.tissue).mean() < 0.1
+            assert drawn[silhouette.tissue].mean() > 0.99
+    for _ in range(40):
+        matrix = simulate_ion_image(rng, shape=(50, 60), label=5)
+        if matrix.class_name == "negative":  # otherwise there would be nothing but a rim
+            assert (matrix.expectation[matrix.mask] > 0.2).mean() > 0.1
 
 
 def test_structured_images_are_spatially_correlated(by_class: dict[str, list[SimulatedImage]]) -> None:

@@ -64,23 +64,26 @@ class SimulatedImage:
 
 
 def draw_measured_area(
-    rng: np.random.Generator, silhouette: Silhouette, *, kind: float | None = None
+    rng: np.random.Generator, silhouette: Silhouette, *, kind: float | None = None, margin: float | None = None
 ) -> NDArray[np.bool_]:
-    """Pixels that were measured: mostly the whole frame, else an outline around the sample or a cut frame.
+    """Pixels that were measured: the whole frame, an outline around the sample or at its very edge, or a cut frame.
 
     Args:
         rng: Source of randomness.
         silhouette: The sample.
-        kind: From 0 to 1: the whole frame up to 0.6, then an outline up to 0.86, then a cut frame; drawn where None.
+        kind: From 0 to 1: the whole frame up to 0.5, then the sample and nothing else up to 0.66, then an outline drawn
+            around it up to 0.86, then a cut frame; drawn where None.
+        margin: Of an outline, in units of the sample's depth; drawn where None.
     """
     shape = silhouette.shape
     kind = rng.random() if kind is None else kind
-    if kind < 0.6 or silhouette.kind == "full":
+    if kind < 0.5 or silhouette.kind == "full":
         return np.ones(shape, dtype=np.bool_)
     v, u = frame_coordinates(shape)
-    if kind < 0.86:  # drawn by hand around the sample
-        margin = rng.uniform(0.02, 0.6)
-        wobble = fractal_field(rng, shape, max(shape) / 4.0, 2)
+    if kind < 0.86:
+        if margin is None:
+            margin = rng.uniform(-0.06, 0.02) if kind < 0.66 else rng.uniform(0.02, 0.6)
+        wobble = fractal_field(rng, shape, max(shape) / 4.0, 2)  # drawn by hand
         measured = silhouette.depth > np.float32(-margin) * (np.float32(1.0) + np.float32(0.3) * wobble)
     else:  # a polygon: some half planes
         measured = np.ones(shape, dtype=np.bool_)
@@ -89,7 +92,20 @@ def draw_measured_area(
             measured &= np.float32(np.sin(angle)) * v + np.float32(np.cos(angle)) * u < np.float32(
                 rng.uniform(0.6, 1.2)
             )
-    return measured if measured.mean() > 0.2 else np.ones(shape, dtype=np.bool_)
+    return measured if measured.mean() > 0.15 else np.ones(shape, dtype=np.bool_)
+
+
+def _area_of_matrix(rng: np.random.Generator, silhouette: Silhouette) -> NDArray[np.bool_]:
+    """Measured area of a matrix ion: enough of it lies off the sample, else there would be nothing but a rim."""
+    kind = rng.random()
+    if kind < 0.7:
+        return np.ones(silhouette.shape, dtype=np.bool_)
+    if kind < 0.88:
+        measured = draw_measured_area(rng, silhouette, kind=1.0)
+    else:
+        measured = draw_measured_area(rng, silhouette, kind=0.8, margin=rng.uniform(0.3, 0.8))
+    off_sample = (measured & ~silhouette.tissue).sum() / measured.sum()
+    return measured if off_sample > 0.2 else np.ones(silhouette.shape, dtype=np.bool_)
 
 
 def draw_shape(rng: np.random.Generator, sides: tuple[int, int] = (20, 500)) -> tuple[int, int]:
@@ -167,11 +183,10 @@ def simulate_scene(
     if kind == UNSTRUCTURED:
         measured = np.ones(shape, dtype=np.bool_)
         if rng.random() < 0.5:  # noise inside an outline must not pass for tissue
-            measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.6, 1.0))
+            measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.5, 1.0))
         return tuple(_shapeless(rng, measured) for _ in range(levels))
     silhouette = draw_silhouette(rng, shape, coverage=(0.15, 0.85) if kind == NEGATIVE else (0.18, 1.0))
-    # An outline drawn around the sample would leave a matrix ion with nothing but a rim.
-    measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.86, 1.2) % 1.0 if kind == NEGATIVE else None)
+    measured = _area_of_matrix(rng, silhouette) if kind == NEGATIVE else draw_measured_area(rng, silhouette)
     expectation = np.where(measured, _draw_expectation(rng, silhouette, kind), np.float32(0.0))
     return tuple(_observe(rng, kind, expectation, silhouette.tissue, measured) for _ in range(levels))
 

@@ -19,15 +19,21 @@ MAX_STRUCTURE = 3.0
 # Visibility (see Visibility.value): below, nothing is recognised; above the other, the sample is dense, not faint.
 RECOGNISED, DENSE = 0.35, 0.72
 # A part of the sample lights up where it is brighter than this share of its brightest parts; noise hides faint parts.
-_LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.30, 0.14
+_LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.26, 0.04
 # Share of the sample that lights up: below, the image shows confined regions.
-CONFINED = 0.43
+CONFINED = 0.42
 # Width of the transition between two classes (logistic).
 _RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.02, 0.02, 0.03
 # Structure is 1.5 of 3 at this visibility, and 2.2 one width above.
 _HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.50, 0.08
 # Clusters without a shape mean less than a shape that is seen equally well.
 _FRAGMENTED_STRUCTURE = 0.6
+# An observer takes what was not measured for dark surroundings: to him a sample measured to its very edge looks as it
+# would in a wider frame. Where less than this share of the measured pixels lies off the sample, dark pixels are added
+# up to it (bladder79, on which the limits above were set, has 0.39).
+_SURROUNDINGS = 0.4
+# The outline alone says nothing, since noise in an outline has it too: surroundings help by no more than this factor.
+_MOST_HELP = 1.35
 
 
 def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Field:
@@ -49,13 +55,19 @@ def block_means(image: Field, block: int) -> Field:
     return means
 
 
-def correlation(a: Field, b: Field) -> float:
-    """Pearson correlation of two arrays; 0 where one is constant."""
+def correlation(a: Field, b: Field, zeros: int = 0) -> float:
+    """Pearson correlation of two arrays, each with ``zeros`` values of 0 more; 0 where one is constant."""
     if a.size == 0:
         return 0.0
-    da, db = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt(float(np.vdot(da, da)) * float(np.vdot(db, db))))
-    return float(np.vdot(da, db)) / norm if norm > 1e-9 else 0.0
+    mean_a, mean_b = a.mean(), b.mean()
+    da, db = a - mean_a, b - mean_b
+    # What the zeros add to the sums of products around the common mean.
+    share = a.size * zeros / (a.size + zeros)
+    ab = float(np.vdot(da, db)) + share * float(mean_a) * float(mean_b)
+    aa = float(np.vdot(da, da)) + share * float(mean_a) ** 2
+    bb = float(np.vdot(db, db)) + share * float(mean_b) ** 2
+    norm = float(np.sqrt(aa * bb))
+    return ab / norm if norm > 1e-9 else 0.0
 
 
 @dataclass(frozen=True)
@@ -63,19 +75,20 @@ class Visibility:
     """How well the noise-free image shows through, over measured pixels, after the clip at the 0.99 quantile.
 
     Attributes:
-        by_pixel: Correlation of image and expectation by pixel.
-        by_block: The same by blocks of about a 25th of the short side: what is seen at a glance.
+        measured: Correlation of image and expectation over what was measured: 0.75 by pixel and 0.25 by blocks of about
+            a 25th of the short side, which are what is seen at a glance.
+        framed: The same with dark surroundings added where the measured area ends with the sample.
         lit: Share of the sample that lights up in the expectation.
     """
 
-    by_pixel: float
-    by_block: float
+    measured: float
+    framed: float
     lit: float
 
     @property
     def value(self) -> float:
-        """Both correlations in one number."""
-        return 0.75 * self.by_pixel + 0.25 * self.by_block
+        """Both in one number."""
+        return min(self.framed, _MOST_HELP * self.measured) if self.framed > self.measured else self.measured
 
     @property
     def structure(self) -> float:
@@ -105,6 +118,7 @@ class Truth:
         blocks = block_means(clipped, self.block)
         self.blocks = self._blocks(blocks)
         self.on_sample = np.sort(blocks[inside])
+        self.missing = _missing_surroundings(self.pixels.size, int((tissue & measured).sum()))
 
     def _pixels(self, clipped: Field) -> Field:
         return clipped if self.measured is None else clipped[self.measured]
@@ -115,15 +129,26 @@ class Truth:
     def visibility(self, image: Field) -> Visibility:
         """How the truth shows in ``image``, float32 (H, W), 0 where not measured."""
         clipped = clip_to_p99(image, self.measured)
-        by_pixel = correlation(self._pixels(clipped), self.pixels)
-        by_block = correlation(self._blocks(block_means(clipped, self.block)), self.blocks)
+        pixels, blocks = self._pixels(clipped), self._blocks(block_means(clipped, self.block))
+        by_pixel = correlation(pixels, self.pixels)
+        by_block = correlation(blocks, self.blocks)
+        measured = framed = 0.75 * by_pixel + 0.25 * by_block
+        if self.missing:
+            by_pixel = correlation(pixels, self.pixels, self.missing)
+            by_block = correlation(blocks, self.blocks, round(self.missing * blocks.size / pixels.size))
+            framed = 0.75 * by_pixel + 0.25 * by_block
         lit = 0.0
         if self.on_sample.size:
             limit = _LIT_IN_NOISE - _LIT_PER_CORRELATION * max(by_pixel, 0.0)
             # A region of less than a twentieth of the sample does not reach the 0.95 quantile.
             bright = max(self.on_sample[int(0.95 * (self.on_sample.size - 1))], 0.5 * self.on_sample[-1])
             lit = 1.0 - float(np.searchsorted(self.on_sample, limit * bright, side="right")) / self.on_sample.size
-        return Visibility(by_pixel, by_block, lit)
+        return Visibility(measured, framed, lit)
+
+
+def _missing_surroundings(measured: int, on_sample: int) -> int:
+    """Number of pixels that make the surroundings of a sample the share that an observer sees around it."""
+    return max(0, round((_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS)))
 
 
 def _rises(value: float, limit: float, width: float) -> float:

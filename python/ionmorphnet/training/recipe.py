@@ -78,7 +78,7 @@ class Recipe:
     structure: bool = True
     statistics: bool = True
     statistics_hidden: int = STATISTICS_HIDDEN
-    phases: tuple[Phase, ...] = (Phase(96, 200_000, 32), Phase(224, 16_000, 16, peak=0.2))
+    phases: tuple[Phase, ...] = (Phase(96, 100_000, 32), Phase(224, 16_000, 16, peak=0.2))
     seed: int = 20_260_419
     learning_rate: float = 1.5e-3
     min_learning_rate: float = 0.01
