@@ -138,8 +138,10 @@ def class_table(report: ev.ClassifierReport) -> pd.DataFrame:
 
 
 def picking_table(report: ev.PickingReport) -> pd.DataFrame:
-    """mSCF1 of each method on one section."""
-    return report.table.drop(columns="kind").round(3)
+    """mSCF1 of each method on one section, with intervals."""
+    table = report.table.drop(columns=["kind", "low", "high"]).round(3)
+    table["mscf1"] = [_interval(row, "mscf1", "low", "high") for row in report.table.to_dict("records")]
+    return table
 
 
 def mean_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
+from ionmorphnet.evaluate.section import _resampled_mscf1
 
 T = (0.3, 0.4, 0.5, 0.6)
 
@@ -205,6 +206,18 @@ def test_methods_on_a_section(continuous: imn.simulation.SimulatedSection) -> No
     own = ev.picking_report(truth, scores, methods.kinds)
     assert own.k == truth.n_true
     assert (own.table["ceiling"] == 1.0).all()
+    for each in (report, own):
+        known = each.table.set_index("method").drop(index="random")
+        assert (known["low"] < known["mscf1"]).all()
+        assert (known["mscf1"] < known["high"]).all()
+        assert (known["high"] - known["low"] < 0.6).all()
+    assert np.isnan(own.table.set_index("method").loc["random", "low"])
+    # Resampling with every channel once is the figure itself: without draws the interval is undefined, not wrong.
+    union = truth.true.any(axis=1)
+    order = np.argsort(-scores["moran"].to_numpy(), kind="stable")
+    for sizes, table in ((None, own.table), (report.k, report.table)):
+        once = _resampled_mscf1(union, order, sizes)(np.ones((2, truth.mz.size)))
+        np.testing.assert_allclose(once, table.set_index("method").loc["moran", "mscf1"])
     mean = ev.mean_of_sections([report, own]).set_index("method")
     assert mean.loc["blur", "n"] == 2
     assert mean.loc["blur", "low"] <= mean.loc["blur", "mscf1"] <= mean.loc["blur", "high"]

@@ -100,7 +100,9 @@ def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) 
         table = _table(title, "method", "k", "mSCF1", "ceiling", *levels)
         for _, row in report.table.iterrows():
             f1 = [_number(row[f"f1_{level:g}"]) for level in truth.thresholds]
-            table.add_row(row["method"], str(row["k"]), _number(row["mscf1"]), _number(row["ceiling"]), *f1)
+            estimate = Estimate(row["mscf1"], row["low"], row["high"], report.n_bins, 0)
+            value = str(estimate) if row["low"] == row["low"] else _number(row["mscf1"])  # NaN: no interval
+            table.add_row(row["method"], str(row["k"]), value, _number(row["ceiling"]), *f1)
         tables.append(table)
     if mean is not None:
         table = _table(f"Mean over {len(reports)} sections", "method", "mSCF1", "ceiling")

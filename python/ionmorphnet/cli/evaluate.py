@@ -196,7 +196,15 @@ def mscf1(
                 scores = section.scores(run.methods, progress=progress)
             size = k if k is not None else section.n_informative
             reports.append(
-                ev.picking_report(truth, scores, run.methods.kinds, k=size, name=section.name, seed=run.bootstrap.seed)
+                ev.picking_report(
+                    truth,
+                    scores,
+                    run.methods.kinds,
+                    k=size,
+                    name=section.name,
+                    seed=run.bootstrap.seed,
+                    options=run.bootstrap,
+                )
             )
     for name, results in given.items():
         tables.show(tables.given_picks_table(name, results), *(tables.class_table(n, r) for n, r in results.items()))

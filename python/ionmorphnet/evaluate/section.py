@@ -12,7 +12,7 @@ import pandas as pd
 
 from ionmorphnet import _core
 from ionmorphnet.errors import ArgumentError
-from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, resample
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Statistic, resample
 from ionmorphnet.evaluate.mscf1 import MSCF1Truth, f1_of
 from ionmorphnet.evaluate.scored import RANDOM
 
@@ -25,8 +25,9 @@ class PickingReport:
 
     Attributes:
         name: Name of the section.
-        table: One row for each method: method, kind, k, mscf1, ceiling, and f1_<T> for each threshold. ``random`` is
-            the mean over 100 seeded rankings.
+        table: One row for each method: method, kind, k, mscf1, low, high, ceiling, and f1_<T> for each threshold. low
+            and high: interval from resampling the channels (what is true of a channel stays as it is). ``random`` is
+            the mean over 100 seeded rankings, without an interval.
         k: Number of channels taken at each threshold.
         n_bins: Channels to choose from.
         truth: The true bins.
@@ -66,6 +67,7 @@ def picking_report(
     k: int | Sequence[int] | None = None,
     name: str = "section",
     seed: int = 0,
+    options: BootstrapOptions | None = None,
 ) -> PickingReport:
     """mSCF1 of the k best channels by each score.
 
@@ -77,10 +79,12 @@ def picking_report(
             threshold, so that the ceiling is 1.
         name: Name of the section.
         seed: Seed of the random rankings.
+        options: How the channels are resampled for the intervals.
 
     Raises:
         ArgumentError: Lengths that do not fit, or k out of range.
     """
+    chosen = options or BootstrapOptions()
     n = truth.mz.size
     if len(scores) != n:
         raise ArgumentError(f"{name}: {len(scores)} rows of scores for {n} bins")
@@ -92,11 +96,16 @@ def picking_report(
     rows = []
     for method in scores.columns:
         order = _core.rank_scores(scores[method].to_numpy(dtype=np.float64))
-        rows.append(_row(str(method), kinds[str(method)], _f1(union, order, sizes), union, sizes, truth))
+        statistic = _resampled_mscf1(union, order, None if k is None else sizes)
+        estimate = resample(statistic, n, chosen, stream=name).estimate(chosen)
+        row = _row(str(method), kinds[str(method)], _f1(union, order, sizes), union, sizes, truth)
+        rows.append(row | {"low": estimate.low, "high": estimate.high})
     rng = np.random.default_rng([seed, n])
     drawn = np.mean([_f1(union, rng.permutation(n), sizes) for _ in range(_RANDOM_DRAWS)], axis=0)
-    rows.append(_row(RANDOM, "baseline", drawn, union, sizes, truth))
-    return PickingReport(name, pd.DataFrame(rows), sizes, n, truth)
+    rows.append(_row(RANDOM, "baseline", drawn, union, sizes, truth) | {"low": np.nan, "high": np.nan})
+    columns = ["method", "kind", "k", "mscf1", "low", "high", "ceiling"]
+    table = pd.DataFrame(rows)
+    return PickingReport(name, table[[*columns, *table.columns.drop(columns)]], sizes, n, truth)
 
 
 def mean_of_sections(reports: Sequence[PickingReport], *, options: BootstrapOptions | None = None) -> pd.DataFrame:
@@ -140,6 +149,24 @@ def mean_of_sections(reports: Sequence[PickingReport], *, options: BootstrapOpti
 def _f1(union: npt.NDArray[np.bool_], order: npt.NDArray[Any], sizes: tuple[int, ...]) -> npt.NDArray[np.float64]:
     pairs = zip(union, sizes, strict=True)
     return np.array([f1_of(int(true[order[:size]].sum()), size, int(true.sum())) for true, size in pairs])
+
+
+def _resampled_mscf1(union: npt.NDArray[np.bool_], order: npt.NDArray[Any], sizes: tuple[int, ...] | None) -> Statistic:
+    """mSCF1 of resampled channels; a channel drawn twice counts twice, the last one taken perhaps in part."""
+    true = union[:, order].astype(np.float64)
+
+    def statistic(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        ranked = counts[:, order]
+        before = np.cumsum(ranked, axis=1) - ranked
+        total = np.zeros(len(counts))
+        for level in range(len(true)):
+            n_true = ranked @ true[level]
+            k = n_true if sizes is None else np.full(len(counts), float(sizes[level]))
+            hits = np.clip(k[:, None] - before, 0.0, ranked) @ true[level]
+            total += np.divide(2.0 * hits, k + n_true, out=np.zeros(len(counts)), where=k + n_true > 0)
+        return total / len(true)
+
+    return statistic
 
 
 def _row(
