@@ -31,11 +31,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from evaluate_model import CLOSED, DATA, SETS, markdown
+from evaluate_model import CLOSED, DATA, SETS, load_real, markdown
 from numpy.typing import NDArray
 
 from ionmorphnet.errors import ArgumentError, IonMorphNetError
-from ionmorphnet.evaluate import auc, spearman
+from ionmorphnet.evaluate import EvaluationSet, auc, spearman
 from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.labels import CLASSES
 from ionmorphnet.training.bundle import class_weights, scores
@@ -44,10 +44,9 @@ from ionmorphnet.training.data import NetworkInputs, batches
 from ionmorphnet.training.export import n_statistics
 from ionmorphnet.training.fit import Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
-from ionmorphnet.training.labelled_images import from_npz
 from ionmorphnet.training.presets import FEWEST_TO_COMPILE
 from ionmorphnet.training.recipe import Phase, Recipe
-from ionmorphnet.training.sources import SimulatedSource, Source
+from ionmorphnet.training.sources import Sample, SimulatedSource
 from ionmorphnet.training.weights import read_weights
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -71,8 +70,25 @@ def recipe_of(variant: str, images: int, size: int, seed: int, precision: str) -
     return replace(recipe, compile=images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
 
 
+class RealImages:
+    """Images of a labelled set as the training sees its own; the labellings are averaged."""
+
+    def __init__(self, of: EvaluationSet) -> None:
+        self._of = of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, labels = self._of.images[index], self._of.labels[:, index]
+        shares = np.eye(len(CLASSES), dtype=np.float32)[labels[labels >= 0]].mean(axis=0)
+        return Sample(image, ~np.isnan(image), shares, float(self._of.structure[index]), self._of.name)
+
+
 @torch.no_grad()
-def outputs_of(network: ConvNeXtV2, source: Source, size: int, workers: int) -> tuple[Float64, Float64, Float64]:
+def outputs_of(
+    network: ConvNeXtV2, source: SimulatedSource | RealImages, size: int, workers: int
+) -> tuple[Float64, Float64, Float64]:
     """Outputs (n, 6 or 7), class probabilities of the truth (n, 6) and grades (n,) of all images."""
     inputs = NetworkInputs(source, size, network.in_chans, statistics=n_statistics(network) > 0)
     parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
@@ -101,11 +117,11 @@ def judge(weights: Path, size: int, sets: list[str], data: Path, held_out: int, 
         }
     }
     for name in sets:
-        source = from_npz(data / "ion_images" / f"{name}.npz")
-        outputs, _, structure = outputs_of(network, source, size, workers)
+        (real,) = load_real(data, name)
+        outputs, _, structure = outputs_of(network, RealImages(real), size, workers)
         graded = np.isfinite(structure)
         ranked, truth = scores(outputs, score)[graded], structure[graded]
-        labellings = np.array([item.labels for item in source.items])
+        labellings = real.labels.T
         predicted = outputs[:, : len(CLASSES)].argmax(axis=1)
         figures[name] = {
             "auc": auc(truth >= GRADE, ranked),
@@ -175,7 +191,7 @@ def main() -> int:
         if min(options.seeds, options.held_out) < 1:
             raise ArgumentError("--seeds and --held-out must be at least 1")
         for name in options.sets:  # before hours of training
-            from_npz(options.data / "ion_images" / f"{name}.npz")
+            load_real(options.data, name)
         seeds = [Recipe().seed + k for k in range(options.seeds)]
         found = {variant: [run_variant(variant, seed, options) for seed in seeds] for variant in options.variants}
         settings = {name: getattr(options, name) for name in ("images", "size", "seeds", "sets", "held_out")}
