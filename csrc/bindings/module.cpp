@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m) {
 #endif
   using namespace imn::bindings;
   register_errors(m);
+  register_device(m);
   register_io(m);
   register_images(m);
   register_preprocess(m);

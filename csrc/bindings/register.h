@@ -6,6 +6,7 @@
 namespace imn::bindings {
 
 void register_errors(pybind11::module_& m);
+void register_device(pybind11::module_& m);
 void register_io(pybind11::module_& m);
 void register_images(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);

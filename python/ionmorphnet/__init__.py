@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ionmorphnet.candidates import CandidateAxis, candidate_axis
     from ionmorphnet.dataset import Dataset
     from ionmorphnet.dataset import open_dataset as open
+    from ionmorphnet.devices import build_info
     from ionmorphnet.errors import (
         ArgumentError,
         Cancelled,
@@ -50,6 +51,7 @@ _HOMES = {
     "PeakList": "peak_list",
     "Scorer": "scorers",
     "UnavailableError": "errors",
+    "build_info": "devices",
     "bundled_models": "models",
     "candidate_axis": "candidates",
     "export_model": "training.bundle",
@@ -76,6 +78,7 @@ __all__ = [
     "PeakList",
     "Scorer",
     "UnavailableError",
+    "build_info",
     "bundled_models",
     "candidate_axis",
     "evaluate",

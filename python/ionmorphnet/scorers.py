@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
+from ionmorphnet.devices import resolve_device
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import Model, load_model
@@ -151,7 +152,9 @@ def make_scorer(
         return scorer
     if not isinstance(scorer, str) and not callable(scorer):
         raise ArgumentError(f"scorer must be a name, a callable or a Scorer, not {scorer!r}")
-    _check_device(device)
+    where = resolve_device(device)
+    if where != "cpu" and device != "auto":
+        raise UnavailableError(f"device '{device}': the scorers of this version run on the CPU")
     if precision not in _PRECISIONS:
         raise ArgumentError(f"precision must be one of {', '.join(_PRECISIONS)}, not '{precision}'")
     if isinstance(scorer, str) and scorer in CLASSICAL_SCORERS:
@@ -222,13 +225,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _check_device(device: str) -> None:
-    if not isinstance(device, str):
-        raise ArgumentError(f"device must be a name such as 'cpu', not {device!r}")
-    if device in ("auto", "cpu"):
-        return
-    if device == "cuda" or device.startswith("cuda:"):
-        raise UnavailableError(f"device '{device}': this version scores on the CPU only")
-    raise ArgumentError(f"unknown device '{device}'; known: auto, cpu, cuda:N")

@@ -1,0 +1,38 @@
+# Decides whether the CUDA files are built, and enables the language if so. Sets IMN_CUDA_BUILT.
+# The run-time library is linked statically: the same extension then imports on a host without an NVIDIA driver.
+set(IMN_CUDA_BUILT OFF)
+string(TOUPPER "${IMN_WITH_CUDA}" imn_with_cuda)
+if(NOT imn_with_cuda MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "IMN_WITH_CUDA must be AUTO, ON or OFF, not '${IMN_WITH_CUDA}'")
+endif()
+
+if(NOT imn_with_cuda STREQUAL "OFF")
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    # The toolkit's installer does not put nvcc on the PATH.
+    find_program(IMN_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda /opt/cuda PATH_SUFFIXES bin)
+    mark_as_advanced(IMN_NVCC)
+    if(IMN_NVCC)
+      set(CMAKE_CUDA_COMPILER "${IMN_NVCC}")
+    endif()
+  endif()
+  # Before the language is enabled: CMake would choose for itself, from the device of the build machine.
+  set(CMAKE_CUDA_ARCHITECTURES "${IMN_CUDA_ARCHITECTURES}")
+  if(CMAKE_CUDA_COMPILER OR DEFINED ENV{CUDACXX} OR imn_with_cuda STREQUAL "ON")
+    enable_language(CUDA)
+    set(IMN_CUDA_BUILT ON)
+  endif()
+endif()
+
+if(IMN_CUDA_BUILT)
+  find_package(CUDAToolkit REQUIRED)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_EXTENSIONS OFF)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  message(STATUS "CUDA ${CUDAToolkit_VERSION} from ${CMAKE_CUDA_COMPILER}, architectures ${IMN_CUDA_ARCHITECTURES}")
+elseif(imn_with_cuda STREQUAL "OFF")
+  message(STATUS "CUDA: switched off")
+else()
+  message(STATUS "CUDA: no nvcc found, the GPU code is left out (IMN_WITH_CUDA=ON makes this an error)")
+endif()

@@ -1,0 +1,45 @@
+// CUDA backend of image_statistics(), on images that are on the device. Knows no CUDA: streams cross as void*.
+// In a build without CUDA every function throws UnavailableError, but for the sizes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/image_stack.h"
+#include "preprocess/preprocess_cuda.h"
+#include "score/statistics.h"
+
+namespace imn::score {
+
+// What the measured pixels of a section alone decide, prepared once for all its images: (height, width) values of
+// 1 / blur(mask), 0 where not measured, and how many pixels are measured. `bytes` of device memory, 256-byte aligned.
+std::size_t section_bytes(std::int32_t height, std::int32_t width);
+// mask: (height, width) on the device, or null where all pixels are measured. Enqueues on `stream` and returns.
+void prepare_section_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section,
+                          void* stream);
+
+// All addresses are on the device that is current.
+struct StatisticsCall {
+  ImageStack images;  // as for image_statistics(), with the mask that the section was prepared with
+  // Of p99_stretch_224_mask, from preprocess_cuda() on the same images; null: found here, by another read of the
+  // images.
+  const preprocess::ImageFacts* facts = nullptr;
+  const void* section = nullptr;  // from prepare_section_cuda()
+  void* scratch = nullptr;        // statistics_scratch_bytes() of them, 256-byte aligned, shared by no other stream
+  float* out = nullptr;           // (images.n, kStatistics)
+};
+
+// Scratch for up to n images a call on the device that is current: about 64 bytes for each tile of 32 x 64 pixels and
+// image, and, where images do not fit the shared memory of a block (75,000 pixels on compute capability 9.0, 54,000 on
+// 8.0, 33,000 on 8.9 and 12.0), 9 bytes a pixel for each of the blocks that run at a time.
+std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width);
+
+// Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, may be captured in a graph.
+//
+// coverage and chaos have the bits of image_statistics(). moran and blur add up the same terms in float64 in another,
+// fixed order: they are within a few units in the last place of it. A pixel that the mask calls measured but that is
+// NaN is not measured, at the cost of a second blur for that image: pass the mask of the pixels that have a spectrum.
+// Images beyond 2^31 - 2 (height + width + 2) pixels are an ArgumentError.
+void statistics_cuda(const StatisticsCall& call, void* stream);
+
+}  // namespace imn::score
