@@ -24,9 +24,6 @@ constexpr std::int64_t size_of(DType t) {
   }
 }
 
-// Whether float32 holds every value of the type.
-constexpr bool fits_float32(DType t) { return t == DType::f32 || size_of(t) <= 2; }
-
 // Calls body(T{}) with the C++ type of `t`; the one switch over types.
 template <typename Body>
 decltype(auto) with_type(DType t, Body&& body) {

@@ -66,7 +66,6 @@ class SectionView final : public Dataset {
   std::span<const Pixel> extra_spectra() const override { return one_plane().extra; }
 
   bool compressed() const override { return section_->compressed(); }
-  bool intensities_fit_float32() const override { return section_->intensities_fit_float32(); }
   std::int64_t spectrum_length(std::int64_t i) const override { return section_->length(member(i)); }
   std::span<const double> shared_mz() const override { return section_->axis(); }
 

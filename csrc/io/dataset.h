@@ -74,8 +74,6 @@ class Dataset {
 
   // Whether intensities must be inflated: then reading a late part of a spectrum costs as much as reading all of it.
   virtual bool compressed() const = 0;
-  // Whether float32 holds every intensity of the file exactly, by the types in which they are stored.
-  virtual bool intensities_fit_float32() const = 0;
   // Number of m/z values of spectrum i, without reading it.
   virtual std::int64_t spectrum_length(std::int64_t i) const = 0;
   // The shared axis of a continuous file (ascending); empty for a processed one.

@@ -43,7 +43,6 @@ class Section {
   const Declared& declared() const { return declared_; }
   Mode mode() const { return layout_.mode; }
   bool compressed() const;
-  bool intensities_fit_float32() const;
   SpectrumType type() const { return type_; }
   std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
 

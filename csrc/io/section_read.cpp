@@ -66,13 +66,6 @@ bool Section::compressed() const {
   return false;
 }
 
-bool Section::intensities_fit_float32() const {
-  for (std::int64_t s = 0; s < n_spectra(); ++s) {
-    if (layout_.intensity.length(s) > 0 && !fits_float32(layout_.intensity[s].type)) return false;
-  }
-  return true;
-}
-
 // Checked unless the file is to be repaired; once a spectrum, for the strips of a file read each spectrum many times.
 void Section::read_all_mz(std::int64_t s, std::vector<double>& out) const {
   const ArrayRef array = layout_.mz[s];

@@ -30,14 +30,15 @@ void check_device_model(const DeviceModel& model);
 // results are then set to 0, as the CPU's loop does that keeps them from it.
 class DeviceBatches {
  public:
-  // `n`: all images that will come. `idle` is called while it waits for the device.
-  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, std::int64_t n, std::function<void()> idle);
+  // `shape`: n of all images that will come, their size and mask, which is on the device. `idle` is called while it
+  // waits for the device.
+  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape, std::function<void()> idle);
 
-  // Device memory of the constructor's buffers.
-  static std::int64_t device_bytes(const DeviceModel& model, std::int64_t n);
+  // Device memory that the constructor takes.
+  static std::int64_t device_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape);
 
-  // Images in device memory, which may be overwritten by later work of queue `compute`.
-  void add(const ImageStack& images);
+  // n images in a row in device memory, which may be overwritten by later work of queue `compute`.
+  void add(const float* images, std::int64_t n);
   // Scores what is left, waits for all results and writes them: those of the k-th image of all to row order[k].
   void finish(const Results& results, std::span<const std::size_t> order);
   // Images whose results have arrived.
@@ -54,6 +55,7 @@ class DeviceBatches {
   DeviceBackend& backend_;
   const DeviceModel& model_;
   std::int64_t n_;
+  std::int64_t pixels_;
   std::function<void()> idle_;
   std::int64_t image_bytes_;  // of one preprocessed image
 
@@ -61,10 +63,11 @@ class DeviceBatches {
   std::byte* input_;
   float* statistics_ = nullptr;
   float* outputs_;
-  std::uint8_t* blank_;  // (n)
+  preprocess::ImageFacts* facts_;  // (n)
 
-  float* results_;             // pinned (n, n_outputs)
-  std::uint8_t* blank_flags_;  // pinned (n)
+  // Pinned.
+  float* all_outputs_;                 // (n, n_outputs)
+  preprocess::ImageFacts* all_facts_;  // (n)
 
   std::int64_t taken_ = 0;
   std::int64_t filled_ = 0;

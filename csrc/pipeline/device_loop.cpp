@@ -1,12 +1,10 @@
 #include "pipeline/device_loop.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
-#include <memory>
+#include <chrono>
 #include <numeric>
-#include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -46,7 +44,7 @@ class Loop {
         plan_(plan),
         shape_(shape),
         blocks_(blocks),
-        batches_(backend, model, shape.n, [this] { idle(); }) {
+        batches_(backend, model, shape, [this] { idle(); }) {
     for (std::int64_t s = 0; s < kChunkSlots; ++s) {
       pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
       if (!plan.resident) device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
@@ -98,15 +96,15 @@ class Loop {
     timings_.uploaded_bytes += bytes;
 
     if (blocks_ == nullptr) {
-      score(reinterpret_cast<const float*>(on_device + layout_of(chunk).values), chunk.n);
+      batches_.add(reinterpret_cast<const float*>(on_device), chunk.n);
     } else if (plan_.resident) {
       resident_.emplace_back(chunk, on_device);
       if (chunk.ends_block) score_resident();
       return;
     } else {
       if (chunk.first == 0) clear(chunk.block);
-      backend_.bin(chunk, on_device, blocks_->on_device(chunk.block), images_, shape_.pixels());
-      if (chunk.ends_block) score(images_, blocks_->on_device(chunk.block).n);
+      backend_.bin(chunk, on_device, blocks_->strip(chunk.block), images_, shape_.pixels());
+      if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
     }
     backend_.record(consumed_[slot], Queue::compute);
   }
@@ -115,9 +113,9 @@ class Loop {
     for (std::int64_t block = 0; block < blocks_->size(); ++block) {
       clear(block);
       for (const auto& [chunk, data] : resident_) {
-        backend_.bin(chunk, data, blocks_->on_device(block), images_, shape_.pixels());
+        backend_.bin(chunk, data, blocks_->strip(block), images_, shape_.pixels());
       }
-      score(images_, blocks_->on_device(block).n);
+      batches_.add(images_, blocks_->strip(block).size());
       tick();
     }
   }
@@ -125,16 +123,16 @@ class Loop {
   // Pixels without a spectrum are 0; the others are written by the chunks.
   void clear(std::int64_t block) {
     if (shape_.mask == nullptr) return;
-    backend_.zero(images_, blocks_->on_device(block).n * shape_.pixels() * static_cast<std::int64_t>(sizeof(float)));
-  }
-
-  void score(const float* images, std::int64_t n) {
-    batches_.add({images, n, shape_.height, shape_.width, shape_.mask});
+    const std::int64_t n = blocks_->strip(block).size();
+    backend_.zero(images_, n * shape_.pixels() * static_cast<std::int64_t>(sizeof(float)));
   }
 
   void tick() {
-    if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) throw Cancelled();
-    if (options_.progress) options_.progress(batches_.arrived(), shape_.n);
+    throw_if_cancelled(options_.cancel);
+    // The last call says that all is done, and says it once.
+    if (!options_.progress || told_ == shape_.n) return;
+    told_ = batches_.arrived();
+    options_.progress(told_, shape_.n);
   }
 
   void idle() {
@@ -154,6 +152,7 @@ class Loop {
   std::vector<DeviceBackend::Event> uploaded_, consumed_;
   std::vector<std::pair<Chunk, const std::byte*>> resident_;
   float* images_ = nullptr;  // one block
+  std::int64_t told_ = 0;
   DeviceTimings timings_;
 };
 
@@ -165,42 +164,22 @@ void check_results(std::int64_t n, const DeviceModel& model, const Results& resu
   }
 }
 
-void check_size(const ImageStack& shape, const DeviceModel& model, const DeviceBackend& backend) {
+void check_size(const ImageStack& shape) {
   if (shape.height <= 0 || shape.width <= 0) throw ArgumentError("images must have at least one pixel");
-  if (shape.pixels() > std::numeric_limits<std::int32_t>::max()) {
-    throw ArgumentError("images of more than 2^31 - 1 pixels cannot be scored on a device");
-  }
-  backend.check(shape.height, shape.width, model.statistics);
 }
 
-// Small tables, copied before the loop.
-template <typename T>
-const T* to_device(DeviceBackend& backend, std::span<const T> values) {
-  const auto bytes = static_cast<std::int64_t>(values.size_bytes());
-  if (bytes == 0) return nullptr;
-  void* pinned = backend.allocate_pinned(bytes);
-  std::memcpy(pinned, values.data(), values.size_bytes());
-  void* data = backend.allocate(bytes);
-  backend.upload(data, pinned, bytes);
-  return static_cast<const T*>(data);
+// A mask, complete on the device when this returns.
+const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
+  void* pinned = backend.allocate_pinned(pixels);
+  std::copy_n(mask, pixels, static_cast<std::uint8_t*>(pinned));
+  void* data = backend.allocate(pixels);
+  backend.upload(data, pinned, pixels);
+  backend.finish();
+  return static_cast<const std::uint8_t*>(data);
 }
 
-// Images in the order in which they come.
-std::vector<std::size_t> as_they_come(std::int64_t n) {
-  std::vector<std::size_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  return order;
-}
-
-DevicePlan plan_images(const ImageStack& shape, const DeviceModel& model, const DeviceOptions& options) {
-  DeviceWork work;
-  work.n = shape.n;
-  work.pixels = shape.pixels();
-  work.batch = model.scorer.info.batch;
-  work.fixed_bytes = DeviceBatches::device_bytes(model, shape.n) + aligned(shape.pixels());
-  work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
-  work.images_in_chunks = true;
-  return plan_device_loop(work, options.limits);
+std::int64_t fixed_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
+  return DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels());
 }
 
 }  // namespace
@@ -213,23 +192,20 @@ DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<cons
   check_results(n, model, results);
   if (n == 0) return {};
   ImageStack shape{nullptr, n, dataset.height(), dataset.width(), nullptr};
-  check_size(shape, model, backend);
+  check_size(shape);
   const FinishOnUnwind guard(backend);
 
-  std::vector<std::uint8_t> mask(static_cast<std::size_t>(shape.pixels()), 0);
-  for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
   if (static_cast<std::int64_t>(dataset.pixels().size()) < shape.pixels()) {
-    shape.mask = to_device(backend, std::span<const std::uint8_t>(mask));
+    std::vector<std::uint8_t> mask(static_cast<std::size_t>(shape.pixels()), 0);
+    for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
+    shape.mask = to_device(backend, mask.data(), shape.pixels());
   }
-  if (!dataset.extra_spectra().empty()) {
-    const DevicePlan plan = plan_images(shape, model, options);
-    const auto source = make_binned_source(dataset, windows, {plan.chunk_bytes, options.threads, false});
-    return Loop(backend, model, options, plan, shape, nullptr).run(*source, results, as_they_come(n));
-  }
-  DeviceBlocks blocks(dataset, windows, model, options.limits);
-  blocks.upload([&](auto values) { return to_device(backend, values); });
+  const DeviceBlocks blocks(dataset, windows, model.scorer.info.batch, fixed_bytes(backend, model, shape),
+                            options.limits);
+  backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(options.threads);
-  return Loop(backend, model, options, blocks.plan(), shape, &blocks).run(*source, results, blocks.order());
+  Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
+  return loop.run(*source, results, blocks.order());
 }
 
 DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
@@ -237,15 +213,23 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   check_device_model(model);
   check_results(stack.n, model, results);
   if (stack.n == 0) return {};
-  check_size(stack, model, backend);
+  check_size(stack);
   const FinishOnUnwind guard(backend);
   ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
-  if (stack.mask != nullptr) {
-    shape.mask = to_device(backend, std::span(stack.mask, static_cast<std::size_t>(stack.pixels())));
-  }
-  const DevicePlan plan = plan_images(shape, model, options);
-  const auto source = make_stack_source(stack, {plan.chunk_bytes, options.threads, false});
-  return Loop(backend, model, options, plan, shape, nullptr).run(*source, results, as_they_come(stack.n));
+  if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
+  DeviceWork work;
+  work.n = shape.n;
+  work.pixels = shape.pixels();
+  work.batch = model.scorer.info.batch;
+  work.fixed_bytes = fixed_bytes(backend, model, shape);
+  work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
+  work.images_in_chunks = true;
+  const DevicePlan plan = plan_device_loop(work, options.limits);
+  const auto source = make_stack_source(stack, {plan.chunk_bytes, options.threads});
+  std::vector<std::size_t> order(static_cast<std::size_t>(stack.n));
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  Loop loop(backend, model, options, plan, shape, nullptr);
+  return loop.run(*source, results, order);
 }
 
 }  // namespace imn::pipeline

@@ -44,8 +44,7 @@ struct DeviceTimings {
 // the file. Buffers are used again when an event says that their reader is done: a pinned one after its copy, one on
 // the device after its binning. One block of images and one batch are enough, because `compute` works in order.
 
-// As score_windows() of the CPU: one image per window, results in the order of the windows. Pixels with several spectra
-// that are to be added up are binned by the CPU.
+// As score_windows() of the CPU: one image per window, results in the order of the windows.
 DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
                                       const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
                                       const Results& results);

@@ -1,7 +1,7 @@
 #include "pipeline/device_plan.h"
 
 #include <algorithm>
-#include <limits>
+#include <string>
 
 #include "core/error.h"
 #include "pipeline/device_chunk.h"
@@ -37,8 +37,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   // Half of what is to spare for chunks, the rest for the block of images.
   const std::int64_t by_device = least_chunk + spare / (work.images_in_chunks ? kChunkSlots : 2 * kChunkSlots);
   const std::int64_t wanted = std::min({by_device, limits.pinned_bytes / kChunkSlots, kMostChunkBytes});
-  plan.chunk_bytes =
-      std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
+  plan.chunk_bytes = std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
 
   std::int64_t left = limits.device_bytes - work.fixed_bytes - kChunkSlots * plan.chunk_bytes;
   // A chunk is rarely filled to the last byte: half as much again.
@@ -57,38 +56,6 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   if (images > work.batch) images = images / work.batch * work.batch;
   plan.images_per_block = std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, work.n));
   return plan;
-}
-
-PackedRows pack_rows(std::span<const double> axis, const images::SortedWindows& windows, std::int64_t first,
-                     std::int64_t last, std::int64_t bridge) {
-  PackedRows packed;
-  std::vector<BinPiece> ranges;
-  for (auto w = static_cast<std::size_t>(first); w < static_cast<std::size_t>(last); ++w) {
-    const auto begin = std::lower_bound(axis.begin(), axis.end(), windows.lo[w]);
-    const auto end = std::upper_bound(begin, axis.end(), windows.hi[w]);
-    ranges.push_back({begin - axis.begin(), end - axis.begin()});
-  }
-  // Windows come in the order of lo, so ranges ascend in `first`, and a piece never begins before the one ahead of it.
-  std::vector<std::int64_t> start;  // of each piece, in the packed row
-  for (const auto& range : ranges) {
-    if (range.first == range.last) {
-      packed.first_bin.push_back(0);
-      packed.last_bin.push_back(0);
-      continue;
-    }
-    if (packed.pieces.empty() || range.first - packed.pieces.back().last > bridge) {
-      packed.pieces.push_back({range.first, range.last});
-      start.push_back(packed.bins);
-    } else {
-      packed.pieces.back().last = std::max(packed.pieces.back().last, range.last);
-    }
-    const BinPiece& piece = packed.pieces.back();
-    packed.bins = start.back() + (piece.last - piece.first);
-    if (packed.bins > std::numeric_limits<std::int32_t>::max()) throw ArgumentError("a row has too many bins");
-    packed.first_bin.push_back(static_cast<std::int32_t>(start.back() + (range.first - piece.first)));
-    packed.last_bin.push_back(static_cast<std::int32_t>(start.back() + (range.last - piece.first)));
-  }
-  return packed;
 }
 
 }  // namespace imn::pipeline

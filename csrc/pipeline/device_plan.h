@@ -2,13 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
-#include <vector>
-
-#include "images/mz_window.h"
-#include "images/sorted_windows.h"
-#include "io/dataset.h"
 
 namespace imn::pipeline {
 
@@ -17,19 +10,19 @@ inline constexpr std::int64_t kChunkSlots = 3;
 
 struct DeviceLimits {
   std::int64_t device_bytes = 0;  // all memory of the loop on the device
-  std::int64_t pinned_bytes = 0;  // all pinned memory of the loop
+  std::int64_t pinned_bytes = 0;  // pinned memory of the loop's chunks; results and tables are small and come on top
 };
 
 // What one run is about.
 struct DeviceWork {
-  std::int64_t n = 0;            // images
-  std::int64_t pixels = 0;       // of one image
-  std::int64_t batch = 1;        // of the scorer
-  std::int64_t fixed_bytes = 0;  // device memory for batches, masks and results
-  std::int64_t largest_item = 0; // bytes that one chunk must hold at least
-  bool images_in_chunks = false; // images are uploaded: no block of images is needed besides
-  bool whole_reads = false;      // reading a part of a spectrum costs as much as all of it
-  std::int64_t all_bytes = 0;    // of all chunks if everything is uploaded once
+  std::int64_t n = 0;             // images
+  std::int64_t pixels = 0;        // of one image
+  std::int64_t batch = 1;         // of the scorer
+  std::int64_t fixed_bytes = 0;   // device memory for batches, masks, tables and results
+  std::int64_t largest_item = 0;  // bytes that one chunk must hold at least
+  bool images_in_chunks = false;  // images are uploaded: no block of images is needed besides
+  bool whole_reads = false;       // reading a part of a spectrum costs as much as all of it
+  std::int64_t all_bytes = 0;     // of all chunks if everything is uploaded once
 };
 
 struct DevicePlan {
@@ -41,23 +34,5 @@ struct DevicePlan {
 // Blocks are whole batches where they can be. Throws ArgumentError naming the limit that is too small and what is
 // needed.
 DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits);
-
-// Bins [first, last) of a shared axis that are read in one piece.
-struct BinPiece {
-  std::int64_t first = 0;
-  std::int64_t last = 0;
-};
-
-// What of a continuous file's rows the windows of one block need, packed: `pieces` one after the other make a row of
-// `bins` values, in which window w holds [first_bin[w], last_bin[w]).
-struct PackedRows {
-  std::vector<BinPiece> pieces;
-  std::vector<std::int32_t> first_bin, last_bin;
-  std::int64_t bins = 0;
-};
-
-// Windows [first, last) in sorted order. `bridge`: bins between two windows that are read rather than left out.
-PackedRows pack_rows(std::span<const double> axis, const images::SortedWindows& windows, std::int64_t first,
-                     std::int64_t last, std::int64_t bridge);
 
 }  // namespace imn::pipeline

@@ -4,13 +4,6 @@
 
 namespace imn::score {
 
-ImageType parse_image_type(const std::string& name) {
-  if (name == "f32") return ImageType::f32;
-  if (name == "bf16") return ImageType::bf16;
-  if (name == "f16") return ImageType::f16;
-  throw ArgumentError("unknown input type '" + name + "' of a device scorer; known: f32, bf16, f16");
-}
-
 void check_device_scorer(const DeviceScorer& scorer) {
   const DeviceScorerInfo& info = scorer.info;
   if (info.batch <= 0 || info.channels <= 0 || info.n_outputs <= 0) {

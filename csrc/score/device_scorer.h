@@ -5,20 +5,15 @@
 #include <functional>
 #include <string>
 
+#include "preprocess/element_type.h"
+
 namespace imn::score {
-
-enum class ImageType { f32, bf16, f16 };
-
-constexpr std::int64_t size_of(ImageType type) { return type == ImageType::f32 ? 4 : 2; }
-
-// "f32", "bf16" or "f16"; anything else is an ArgumentError that lists the known names.
-ImageType parse_image_type(const std::string& name);
 
 struct DeviceScorerInfo {
   std::string name;       // "tensorrt", "torch"
   std::string precision;  // what it computes in
   std::int64_t batch = 1;
-  ImageType image_type = ImageType::f32;
+  preprocess::ElementType image_type = preprocess::ElementType::f32;
   std::int32_t channels = 1;
   std::int32_t n_outputs = 0;
   std::int32_t n_statistics = 0;  // 0: there is no second input
