@@ -8,8 +8,8 @@
 //       copy to the device;  bin_continuous_cuda or bin_processed_cuda(...)                    enqueued on a stream
 //
 // and then holds the images of the strip's windows, image i being window plan.windows.row[strip.first + i] of the
-// caller's list. Pixels in any order; each pixel lies in one block, with all its spectra. Pixels that are in no block are
-// not written: clear the images first where a section has unmeasured pixels.
+// caller's list. Pixels in any order; each pixel lies in one block, with all its spectra. Pixels that are in no block
+// are not written: clear the images first where a section has unmeasured pixels.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -33,13 +33,13 @@ class DeviceWindowPlan {
   PlanView view_;
 };
 
-// Both enqueue one kernel on `stream` and return; every address is the device's. `images` must have room for the strip's
-// windows and is written at the block's pixels only. Throws CudaError (launch) and ArgumentError (views that contradict
-// each other).
+// Both enqueue one kernel on `stream` and return; every address is the device's. `images` must have room for the
+// strip's windows and is written at the block's pixels only. Throws CudaError (launch) and ArgumentError (views that
+// contradict each other).
 //
 // A strip's bins (strip_bins) may be given in several pieces, cut at multiples of kBinTile and given in ascending order
-// on one stream: then `carry` holds the unfinished sums of windows across a cut, strip.size() * pixels.rows doubles, not
-// initialised, the same for all pieces of one block. nullptr: the strip is given in one piece.
+// on one stream: then `carry` holds the unfinished sums of windows across a cut, strip.size() * pixels.rows doubles,
+// not initialised, the same for all pieces of one block. nullptr: the strip is given in one piece.
 void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<float>& bins,
                          double* carry, const ImagesView& images, cudaStream_t stream);
 void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<double>& bins,

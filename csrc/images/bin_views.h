@@ -28,8 +28,8 @@ struct PixelView {
   std::int32_t layers = 0;
 };
 
-// Continuous: compact bins [first, last) of every row, float or double. Row r begins at values + r * stride; `first` is a
-// multiple of kBinTile, `values` is 16-byte aligned and `stride`, at least last - first, a multiple of 16 bytes. What
+// Continuous: compact bins [first, last) of every row, float or double. Row r begins at values + r * stride; `first` is
+// a multiple of kBinTile, `values` is 16-byte aligned and `stride`, at least last - first, a multiple of 16 bytes. What
 // lies between the end of a row's values and its stride may be anything.
 template <typename T>
 struct BinsView {
