@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, m) {
   register_preprocess(m);
   register_score(m);
   register_pipeline(m);
+  register_device_loop(m);
 }

@@ -12,5 +12,6 @@ void register_images(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);
+void register_device_loop(pybind11::module_& m);
 
 }  // namespace imn::bindings
