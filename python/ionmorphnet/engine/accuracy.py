@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from ionmorphnet import _core
 from ionmorphnet._stacks import checked_stack
@@ -19,6 +18,7 @@ from ionmorphnet.engine.rounding import LARGEST, Float32
 from ionmorphnet.engine.typed import typed_onnx
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate.metrics import spearman
+from ionmorphnet.labels import STATISTICS
 from ionmorphnet.models import Model
 
 SIZE = 224
@@ -57,8 +57,6 @@ class Prepared:
 def _statistics(model: Model, stack: Any, measured: Any) -> Float32:
     if not model.statistics:
         return np.zeros(0, np.float32)
-    from ionmorphnet.labels import STATISTICS
-
     found = _core.image_statistics(stack, measured, threads=1)[0]
     return np.asarray(found, np.float32)[[STATISTICS.index(name) for name in model.statistics]]
 
@@ -154,6 +152,8 @@ class TypedNetwork:
 
 def reference_outputs(model: Model, prepared: Prepared) -> Float32:
     """Outputs of the model's own float32 network by OpenVINO, float32 (n, 6 or 7)."""
+    import openvino
+
     network = openvino.Core().compile_model(str(model.onnx_path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     image = next(port.get_any_name() for port in network.inputs if len(port.get_partial_shape()) == 4)
     others = [port.get_any_name() for port in network.inputs if port.get_any_name() != image]

@@ -1,9 +1,9 @@
 """A typed graph on the CPU, with real rounding at every node.
 
-No runtime on a CPU can be trusted to compute a typed graph as it stands: OpenVINO reads 16-bit graphs and computes in
-float32, or in bfloat16 throughout, islands included. Here every operation is computed in float32 and its result rounded
-to the type of the tensor, once, as tensor cores with float32 accumulators do. Rounding inside an operation (partial sums
-in 16 bit) is not modelled. Types must agree at every node, as a strongly typed engine demands.
+A runtime on a CPU computes a typed graph in the types that it likes. OpenVINO keeps bfloat16 convolutions and float32
+islands where the CPU has bfloat16, but computes float16 in float32. Here every operation is computed in float32 and its
+result rounded to the type of the tensor, once, as tensor cores with float32 accumulators do. Rounding inside an
+operation (partial sums in 16 bit) is not modelled. Types must agree at every node, as a strongly typed engine demands.
 """
 
 from __future__ import annotations

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Attributes = dict[str, Any]
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erf_of = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf(x: Array) -> Array:
+    return np.asarray(_erf_of(x.astype(np.float64)), np.float64)
 
 
 def gelu(x: Array) -> Array:
     """``x (1 + erf(x / sqrt 2)) / 2``, in float64 and then rounded to float32."""
     wide = x.astype(np.float64)
     with np.errstate(invalid="ignore"):  # minus infinity times 0
-        result = 0.5 * wide * (1.0 + _erf(wide / math.sqrt(2.0)).astype(np.float64))
+        result = 0.5 * wide * (1.0 + _erf(wide / math.sqrt(2.0)))
     return result.astype(np.float32)
 
 
@@ -27,7 +31,7 @@ def conv(attributes: Attributes, x: Array, weight: Array, bias: Array | None = N
     """Convolution of (N, C, H, W), dense or depthwise: one product for each tap of the kernel, summed in float32."""
     groups, dilations = attributes.get("group", 1), list(attributes.get("dilations", [1, 1]))
     depthwise = groups == x.shape[1] == weight.shape[0] and weight.shape[1] == 1
-    if not depthwise and groups != 1 or dilations != [1, 1]:
+    if (not depthwise and groups != 1) or dilations != [1, 1]:
         raise NotImplementedError("a convolution in groups or with dilation")
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET"):
         raise NotImplementedError("a convolution with automatic padding")
@@ -62,7 +66,7 @@ def layer_norm(attributes: Attributes, x: Array, scale: Array, shift: Array | No
     axes = tuple(range(attributes.get("axis", -1) % x.ndim, x.ndim))
     centred = x - x.mean(axes, keepdims=True)
     variance = (centred * centred).mean(axes, keepdims=True)
-    out = centred / np.sqrt(variance + np.float32(attributes.get("epsilon", 1e-5))) * scale
+    out: Array = centred / np.sqrt(variance + np.float32(attributes.get("epsilon", 1e-5))) * scale
     return out if shift is None else out + shift
 
 
@@ -77,7 +81,7 @@ def _reduce(function: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _norm2(x: Array, axis: Any, keepdims: bool) -> Array:
-    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims, dtype=x.dtype))
+    return np.asarray(np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims, dtype=x.dtype)))
 
 
 def _reshape(attributes: Attributes, x: Array, shape: Array) -> Array:
@@ -98,7 +102,7 @@ OPERATIONS: dict[str, Callable[..., Array]] = {
     "Concat": lambda attributes, *parts: np.concatenate(parts, attributes["axis"]),
     "Conv": conv,
     "Div": lambda _, a, b: a / b,
-    "Erf": lambda _, x: _erf(x.astype(np.float64)).astype(np.float32),
+    "Erf": lambda _, x: _erf(x).astype(np.float32),
     "Flatten": _flatten,
     "Gelu": lambda _, x: gelu(x),
     "Gemm": gemm,

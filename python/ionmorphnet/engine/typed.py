@@ -12,8 +12,6 @@ be taken in 16 bit.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ionmorphnet.engine.evaluator import shapes
