@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ionmorphnet import engine as engine
     from ionmorphnet import evaluate as evaluate
     from ionmorphnet import reference as reference
     from ionmorphnet._core import __version__ as __version__
@@ -81,6 +82,7 @@ __all__ = [
     "build_info",
     "bundled_models",
     "candidate_axis",
+    "engine",
     "evaluate",
     "export_model",
     "image_statistics",
@@ -98,7 +100,6 @@ __all__ = [
 _PLANNED = {
     "tumor": "tumour classification",
     "cohort": "cohort runs",
-    "engine": "TensorRT engines",
 }
 
 
@@ -107,7 +108,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
         globals()[name] = value
         return value
-    if name in ("evaluate", "reference"):
+    if name in ("engine", "evaluate", "reference"):
         return importlib.import_module(f"ionmorphnet.{name}")
     if name in _PLANNED:
         version = __getattr__("__version__")
