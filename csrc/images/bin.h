@@ -15,7 +15,7 @@ struct BinOptions {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-// Throws ArgumentError: bounds that are not finite, or lo > hi.
+// Throws ArgumentError: bounds not finite, lo > hi.
 void check_windows(std::span<const MzWindow> windows);
 
 // out[w*height*width + y*width + x] = sum of the intensities of the pixel's spectrum with lo <= mz <= hi, accumulated
