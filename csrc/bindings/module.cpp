@@ -15,5 +15,6 @@ PYBIND11_MODULE(_core, m) {
   register_images(m);
   register_preprocess(m);
   register_score(m);
+  register_emulated_kernels(m);
   register_pipeline(m);
 }

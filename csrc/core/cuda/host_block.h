@@ -20,7 +20,8 @@ class HostBlock {
   // seed 0: threads in order, the same in every phase.
   HostBlock(int x, int y, int grid_x, int grid_y, int threads, std::uint64_t seed)
       : x_(x), y_(y), grid_x_(grid_x), grid_y_(grid_y), seeded_(seed != 0), random_(seed) {
-    if (threads <= 0 || threads % 32 != 0 || threads > 1024) throw ArgumentError("a block has 32, 64, ... 1024 threads");
+    if (threads <= 0 || threads % 32 != 0 || threads > 1024)
+      throw ArgumentError("a block has 32, 64, ... 1024 threads");
     order_.resize(static_cast<std::size_t>(threads));
     std::iota(order_.begin(), order_.end(), 0);
   }
@@ -103,6 +104,22 @@ class HostBlock {
     const T before = *to;
     *to = std::max(before, value);
     return before;
+  }
+
+  template <typename T>
+  T load(const T* from) const {
+    return *from;
+  }
+  template <typename T>
+  void store(T* to, T value) const {
+    *to = value;
+  }
+  template <typename T>
+  T compare_and_swap(T* to, T expected, T desired) {
+    static_assert(std::is_unsigned_v<T>);
+    const T found = *to;
+    if (found == expected) *to = desired;
+    return found;
   }
 
  private:

@@ -27,8 +27,8 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int thre
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   constexpr std::size_t kGranted = 48 * 1024;
   if (shared_bytes > kGranted) {
-    const cudaError_t granted = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                     static_cast<int>(shared_bytes));
+    const cudaError_t granted =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (granted != cudaSuccess) fail((std::string(name) + ": shared memory").c_str(), granted);
   }
   kernel<<<grid, static_cast<unsigned>(threads), shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);
