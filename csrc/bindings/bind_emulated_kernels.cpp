@@ -6,6 +6,8 @@
 #include "bindings/arrays.h"
 #include "bindings/register.h"
 #include "preprocess/preprocess_emulated.h"
+#include "score/statistics.h"
+#include "score/statistics_emulated.h"
 
 namespace py = pybind11;
 
@@ -56,6 +58,19 @@ py::tuple emulated_preprocess(const FloatArray& images, const std::string& id, c
   return py::make_tuple(out, to_dict(facts));
 }
 
+py::array_t<float> emulated_statistics(const FloatArray& images, const std::optional<MaskArray>& mask,
+                                       std::size_t shared_bytes, std::uint64_t seed) {
+  const ImageStack stack = as_stack(images, mask);
+  py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{score::kStatistics}});
+  float* data = out.mutable_data();
+  {
+    // Only plain memory is touched, held by this frame. Two multiprocessors: blocks then count several images' objects.
+    const py::gil_scoped_release release;
+    score::statistics_emulated(stack, {shared_bytes, 2, seed}, data);
+  }
+  return out;
+}
+
 }  // namespace
 
 void register_emulated_kernels(py::module_& m) {
@@ -65,6 +80,11 @@ void register_emulated_kernels(py::module_& m) {
       "For tests: the kernel of preprocess_cuda on the host. (n, H, W) float32 -> ((n, C, 224, 224) float32, or uint16 "
       "bits of type 'bf16' or 'f16'; dict of (n,) arrays). shared_bytes: what a block of the emulated device may have; "
       "seed: of the order of the threads.");
+  m.def("emulated_statistics", &emulated_statistics, py::arg("images"), py::arg("mask") = py::none(),
+        py::arg("shared_bytes") = 232448, py::arg("seed") = 0,
+        "For tests: the kernels of statistics_cuda on the host. (n, H, W) float32 -> (n, 4) float32.");
+  m.def("chaos_fits", &score::chaos_fits, py::arg("height"), py::arg("width"), py::arg("shared_bytes"),
+        "Whether the kernel of statistics_cuda counts objects in shared memory.");
   m.def("preprocess_fits", &preprocess::preprocess_fits, py::arg("pixels"), py::arg("shared_bytes"),
         "Whether the kernel of preprocess_cuda keeps images of so many pixels in shared memory.");
 }

@@ -136,7 +136,11 @@ class DeviceBlock {
   template <typename T>
   __device__ T compare_and_swap(T* to, T expected, T desired) const {
     static_assert(std::is_unsigned_v<T>);
-    return atomicCAS_block(to, expected, desired);
+    if constexpr (sizeof(T) == 2) {
+      return atomicCAS(to, expected, desired);  // has no form for one block
+    } else {
+      return atomicCAS_block(to, expected, desired);
+    }
   }
 
  private:
