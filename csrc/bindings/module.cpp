@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, m) {
   register_images(m);
   register_preprocess(m);
   register_score(m);
+  register_emulated_kernels(m);
   register_pipeline(m);
   register_device_loop(m);
 }

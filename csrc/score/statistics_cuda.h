@@ -1,5 +1,5 @@
 // CUDA backend of image_statistics(), on images that are on the device. Knows no CUDA: streams cross as void*.
-// In a build without CUDA every function throws UnavailableError, but for the sizes.
+// In a build without CUDA every function but section_bytes() throws UnavailableError.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,9 @@ namespace imn::score {
 
 // What the measured pixels of a section alone decide, prepared once for all its images: (height, width) values of
 // 1 / blur(mask), 0 where not measured, and how many pixels are measured. `bytes` of device memory, 256-byte aligned.
-std::size_t section_bytes(std::int32_t height, std::int32_t width);
+inline std::size_t section_bytes(std::int32_t height, std::int32_t width) {
+  return 256 + sizeof(float) * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+}
 // mask: (height, width) on the device, or null where all pixels are measured. Enqueues on `stream` and returns.
 void prepare_section_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section,
                           void* stream);
@@ -29,9 +31,10 @@ struct StatisticsCall {
   float* out = nullptr;           // (images.n, kStatistics)
 };
 
-// Scratch for up to n images a call on the device that is current: about 64 bytes for each tile of 32 x 64 pixels and
-// image, and, where images do not fit the shared memory of a block (75,000 pixels on compute capability 9.0, 54,000 on
-// 8.0, 33,000 on 8.9 and 12.0), 9 bytes a pixel for each of the blocks that run at a time.
+// Scratch for up to n images a call on the device that is current: 40 bytes for each tile of 32 x 64 pixels of each
+// image; and for each thread block that counts objects (at most a few per multiprocessor, at most 256 MiB in all) 8
+// bytes a pixel, or 13 where images do not fit the block's shared memory: more than 65,000 pixels on compute
+// capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0.
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width);
 
 // Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, may be captured in a graph.
@@ -39,7 +42,7 @@ std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::i
 // coverage and chaos have the bits of image_statistics(). moran and blur add up the same terms in float64 in another,
 // fixed order: they are within a few units in the last place of it. A pixel that the mask calls measured but that is
 // NaN is not measured, at the cost of a second blur for that image: pass the mask of the pixels that have a spectrum.
-// Images beyond 2^31 - 2 (height + width + 2) pixels are an ArgumentError.
+// Images of more than 2^30 pixels, and stacks of more than 2^31 - 1 tiles, are an ArgumentError.
 void statistics_cuda(const StatisticsCall& call, void* stream);
 
 }  // namespace imn::score

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstring>
 #include <type_traits>
 
 namespace imn::cuda {
@@ -122,14 +123,46 @@ class DeviceBlock {
     return atomicMax_block(to, value);
   }
 
+  // For values that other threads change within the same phase: read and written anew each time.
+  template <typename T>
+  __device__ T load(const T* from) const {
+    return *static_cast<const volatile T*>(from);
+  }
+  template <typename T>
+  __device__ void store(T* to, T value) const {
+    *static_cast<volatile T*>(to) = value;
+  }
+  // Puts `desired` where `expected` was found; returns what was found. 16, 32 or 64 bits.
+  template <typename T>
+  __device__ T compare_and_swap(T* to, T expected, T desired) const {
+    static_assert(std::is_unsigned_v<T>);
+    if constexpr (sizeof(T) == 2) {
+      return atomicCAS(to, expected, desired);  // has no form for one block
+    } else {
+      return atomicCAS_block(to, expected, desired);
+    }
+  }
+
  private:
   __device__ int lane() const { return static_cast<int>(threadIdx.x) % 32; }
   __device__ int warp() const { return static_cast<int>(threadIdx.x) / 32; }
 
   template <typename T, typename Op>
   __device__ T join_warp(T value, Op&& op) const {
-    for (unsigned offset = 16; offset > 0; offset /= 2) value = op(value, __shfl_down_sync(~0u, value, offset));
+    for (unsigned offset = 16; offset > 0; offset /= 2) value = op(value, shuffle_down(value, offset));
     return value;
+  }
+
+  // Of any plain struct, word by word.
+  template <typename T>
+  __device__ static T shuffle_down(const T& value, unsigned offset) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(unsigned) == 0);
+    unsigned words[sizeof(T) / sizeof(unsigned)];
+    memcpy(words, &value, sizeof(T));
+    for (unsigned& word : words) word = __shfl_down_sync(~0u, word, offset);
+    T moved;
+    memcpy(&moved, words, sizeof(T));
+    return moved;
   }
 };
 

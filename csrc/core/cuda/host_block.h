@@ -106,6 +106,22 @@ class HostBlock {
     return before;
   }
 
+  template <typename T>
+  T load(const T* from) const {
+    return *from;
+  }
+  template <typename T>
+  void store(T* to, T value) const {
+    *to = value;
+  }
+  template <typename T>
+  T compare_and_swap(T* to, T expected, T desired) {
+    static_assert(std::is_unsigned_v<T>);
+    const T found = *to;
+    if (found == expected) *to = desired;
+    return found;
+  }
+
  private:
   template <typename F>
   void each_thread(F&& f) {

@@ -1,0 +1,11 @@
+// Takes the place of preprocess_cuda.cu in a build without CUDA.
+#include "core/error.h"
+#include "preprocess/preprocess_cuda.h"
+
+namespace imn::preprocess {
+
+void preprocess_cuda(const PreprocessCall&, void*) {
+  throw UnavailableError("built without CUDA: images cannot be preprocessed on a GPU; install a build with CUDA");
+}
+
+}  // namespace imn::preprocess
