@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/backend_choice.h"
 #include "bindings/dataset_handle.h"
 #include "bindings/progress.h"
 #include "bindings/register.h"
-#include "core/device.h"
 #include "pipeline/device_loop.h"
 #include "score/statistics.h"
 
@@ -55,13 +55,6 @@ pipeline::DeviceModel as_model(const py::object& scorer, const std::string& prep
   return model;
 }
 
-std::unique_ptr<pipeline::DeviceBackend> make_backend(const std::string& device, std::uint64_t seed) {
-  if (device == "emulated") return pipeline::make_emulated_backend(seed);
-  const Device chosen = choose_device(device, device_status());
-  if (!chosen.is_cuda) throw ArgumentError("the device loop needs a CUDA device, not '" + device + "'");
-  return pipeline::make_cuda_backend(chosen.index);
-}
-
 py::dict to_dict(const pipeline::DeviceTimings& t) {
   py::dict out;
   out["read_s"] = t.read_s;
@@ -98,8 +91,7 @@ py::tuple run_loop(std::int64_t n, Run& run, py::object callback, Loop&& loop) {
   {
     const py::gil_scoped_release release;
     const auto backend = make_backend(run.device, run.seed);
-    // A fifth stays for the scorer's own memory.
-    if (run.options.limits.device_bytes == 0) run.options.limits.device_bytes = backend->free_bytes() / 5 * 4;
+    if (run.options.limits.device_bytes == 0) run.options.limits.device_bytes = default_device_bytes(*backend);
     timings = loop(run.model, *backend, run.options, results);
   }
   return py::make_tuple(out, blank, to_dict(timings));

@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, m) {
   register_emulated_kernels(m);
   register_pipeline(m);
   register_device_loop(m);
+  register_device_probe(m);
 }

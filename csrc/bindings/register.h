@@ -14,5 +14,6 @@ void register_emulated_kernels(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);
 void register_device_loop(pybind11::module_& m);
+void register_device_probe(pybind11::module_& m);
 
 }  // namespace imn::bindings

@@ -81,8 +81,21 @@ class CudaBackend final : public DeviceBackend {
     compute_->synchronize();
   }
 
-  void upload(void* to, const void* from, std::int64_t bytes) override { copy(to, from, bytes, *copy_); }
-  void download(void* to, const void* from, std::int64_t bytes) override { copy(to, from, bytes, *compute_); }
+  double seconds(const std::function<void()>& task) override {
+    const cuda::DeviceScope scope(index_);
+    finish();
+    cuda::Event begin = cuda::Event::timed();
+    cuda::Event end = cuda::Event::timed();
+    begin.record(compute_->get());
+    task();
+    end.record(compute_->get());
+    end.wait();
+    return static_cast<double>(cuda::Event::elapsed_ms(begin, end)) / 1000.0;
+  }
+
+  void upload(void* to, const void* from, std::int64_t bytes) override { copy_in(*copy_, to, from, bytes); }
+  void download(void* to, const void* from, std::int64_t bytes) override { copy_in(*compute_, to, from, bytes); }
+  void copy(void* to, const void* from, std::int64_t bytes) override { copy_in(*compute_, to, from, bytes); }
   void zero(void* to, std::int64_t bytes) override {
     const cuda::DeviceScope scope(index_);
     cuda::check(cudaMemsetAsync(to, 0, static_cast<std::size_t>(bytes), compute_->get()), "cudaMemsetAsync");
@@ -167,7 +180,7 @@ class CudaBackend final : public DeviceBackend {
   }
 
   cuda::Stream& of(Queue queue) { return queue == Queue::copy ? *copy_ : *compute_; }
-  void copy(void* to, const void* from, std::int64_t bytes, const cuda::Stream& stream) const {
+  void copy_in(const cuda::Stream& stream, void* to, const void* from, std::int64_t bytes) const {
     const cuda::DeviceScope scope(index_);
     cuda::copy_async(static_cast<std::byte*>(to), static_cast<const std::byte*>(from), static_cast<std::size_t>(bytes),
                      stream.get());

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,12 +49,15 @@ class DeviceBackend {
   virtual void wait(Queue queue, Event event) = 0;  // later work of the queue comes after what was recorded last
   virtual bool reached(Event event) const = 0;
   virtual void finish() = 0;  // waits for all queues
+  // Runs `work`, which enqueues in queue `compute`, waits for it and tells how long it took there.
+  virtual double seconds(const std::function<void()>& work) = 0;
 
-  // In queue `copy`; `from` is pinned.
+  // In queue `copy`; `from` is pinned. Between addresses on the device: copy().
   virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;
 
   // The rest is in queue `compute`; `to` is pinned.
   virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
   virtual void zero(void* to, std::int64_t bytes) = 0;
 
   // Binning. The plan must outlive the backend. Writes the chunk's pixels in the images of the strip's windows, of

@@ -19,7 +19,7 @@ constexpr std::int64_t kWindowBytes = 64;
 }  // namespace
 
 DeviceBlocks::DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
-                           std::int64_t fixed_bytes, const DeviceLimits& limits)
+                           std::int64_t fixed_bytes, const DeviceLimits& limits, bool keep)
     : windows_(images::make_window_plan(dataset, windows)),
       pixels_(all_pixels(dataset)),
       file_{dataset, windows_, pixels_, {}, {!dataset.float_mz(), !dataset.float_intensities()}} {
@@ -28,7 +28,7 @@ DeviceBlocks::DeviceBlocks(const io::Dataset& dataset, std::span<const images::M
   work.pixels = std::int64_t{dataset.width()} * dataset.height();
   work.batch = batch;
   work.fixed_bytes = fixed_bytes + work.n * kWindowBytes + static_cast<std::int64_t>(windows_.lut.size()) * 4;
-  work.whole_reads = dataset.compressed();
+  work.whole_reads = keep || dataset.compressed();
   work.largest_item = largest_item(file_, work.whole_reads);
   work.all_bytes = work.whole_reads ? all_bytes(file_) : 0;
   plan_ = plan_device_loop(work, limits);

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "images/bin_check.h"
 #include "images/bin_kernels.h"
 #include "pipeline/device_backend.h"
@@ -17,8 +18,9 @@
 namespace imn::pipeline {
 namespace {
 
-// Of compute capability 9.0.
+// Of an H100.
 constexpr std::size_t kSharedBytes = 227 * 1024;
+constexpr int kMultiprocessors = 132;
 constexpr std::int64_t kFreeBytes = std::int64_t{1} << 30;
 
 class Memory {
@@ -77,12 +79,21 @@ class EmulatedBackend final : public DeviceBackend {
     compute_.throw_if_failed();
   }
 
+  double seconds(const std::function<void()>& task) override {
+    finish();
+    const Stopwatch watch;
+    task();
+    finish();
+    return watch.seconds();
+  }
+
   void upload(void* to, const void* from, std::int64_t bytes) override {
     work(Queue::copy, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
   }
   void download(void* to, const void* from, std::int64_t bytes) override {
     work(Queue::compute, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
   }
+  void copy(void* to, const void* from, std::int64_t bytes) override { download(to, from, bytes); }
   void zero(void* to, std::int64_t bytes) override {
     work(Queue::compute, [=] { std::memset(to, 0, static_cast<std::size_t>(bytes)); });
   }
@@ -117,17 +128,8 @@ class EmulatedBackend final : public DeviceBackend {
     });
   }
 
-  std::int64_t section_bytes(const DeviceSection& section) const override {
-    if (section.statistics.empty()) return 0;
-    return aligned(static_cast<std::int64_t>(score::section_bytes(section.height, section.width)));
-  }
-
-  void set_section(const DeviceSection& section) override {
-    section_ = section;
-    if (section.statistics.empty()) return;
-    of_mask_ = allocate(section_bytes(section));
-    score::prepare_section_emulated(section.mask, section.height, section.width, of_mask_, seed_);
-  }
+  std::int64_t section_bytes(const DeviceSection&) const override { return 0; }
+  void set_section(const DeviceSection& section) override { section_ = section; }
 
   void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                float* statistics) override {
@@ -135,14 +137,8 @@ class EmulatedBackend final : public DeviceBackend {
       const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
       preprocess::preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
       if (statistics == nullptr) return;
-      const bool same_quantile = section_.id == preprocess::PreprocessId::p99_stretch_224_mask;
       std::vector<float> all(static_cast<std::size_t>(n * score::kStatistics));
-      score::StatisticsCall call;
-      call.images = stack;
-      call.facts = same_quantile ? facts : nullptr;
-      call.section = of_mask_;
-      call.out = all.data();
-      score::statistics_emulated(call, kSharedBytes, seed_);
+      score::statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());
       for (std::int64_t i = 0; i < n; ++i) {
         for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
           *(statistics + i * static_cast<std::int64_t>(section_.statistics.size()) + static_cast<std::int64_t>(k)) =
@@ -176,7 +172,6 @@ class EmulatedBackend final : public DeviceBackend {
   std::uint64_t seed_;
   const images::WindowPlan* windows_ = nullptr;
   DeviceSection section_;
-  void* of_mask_ = nullptr;
   std::deque<Memory> memory_;  // outlives the queues, which are declared later
   std::deque<Mark> events_;
   EmulatedQueue copy_, compute_;
