@@ -32,7 +32,6 @@ GROUPS: dict[str, list[str]] = {
         "scikit-build-core",
         "pybind11",
         "ninja",
-        "cmake",
         "pandas",
         "click",
         "rich",

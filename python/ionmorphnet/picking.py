@@ -59,8 +59,8 @@ def pick(
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
             ``"chaos"``), or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        precision: ``"auto"`` (bf16 on a GPU, and where the CPU has it), ``"f32"`` (reproduces between hosts), ``"bf16"``
-            or, for TensorRT, ``"fp16"``.
+        precision: ``"auto"`` (bf16 on a GPU, and where the CPU has it), ``"f32"`` (reproduces between hosts),
+            ``"bf16"`` or, for TensorRT, ``"fp16"``.
         axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
         ppm: Half width of the windows around a given m/z list, parts per million.

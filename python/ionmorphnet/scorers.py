@@ -153,9 +153,7 @@ class Scorer:
             run = _core.score_stack_on_device
         else:
             own, run = {}, _core.score_stack
-        return cast(
-            LoopResult, run(images, mask, threads=threads, progress=progress, **own, **self.native_arguments())
-        )
+        return cast(LoopResult, run(images, mask, threads=threads, progress=progress, **own, **self.native_arguments()))
 
     def frame(self, outputs: Float32, blank: npt.NDArray[np.bool_]) -> pd.DataFrame:
         """What the native loop gave as columns score, label, p_* and, where the model estimates it, structure.
@@ -211,9 +209,10 @@ def make_scorer(
         model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
         scorer: ``"auto"`` (on a GPU TensorRT, else torch, else the CPU; on the CPU OpenVINO; the log says what did not
             start), ``"openvino"`` (CPU), ``"tensorrt"`` (GPU), ``"torch"`` (either; needs the extra ``[train]``), a
-            classical one, or a callable in the network's place, which runs on the CPU: it gets preprocessed images (n, channels, 224, 224) float32 and, where the model names statistics, these as a second
-            argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
-            structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
+            classical one, or a callable in the network's place, which runs on the CPU: it gets preprocessed images
+            (n, channels, 224, 224) float32 and, where the model names statistics, these as a second argument (n, k)
+            float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the structure logit
+            last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"`` (bf16 on a GPU, and on the CPU with OpenVINO where the CPU has it), ``"f32"``, ``"bf16"``
             or, for TensorRT, ``"fp16"``.

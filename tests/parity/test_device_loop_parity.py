@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imzml_factory import Spec, write_imzml
 
 import ionmorphnet as imn
+from imzml_factory import Spec, write_imzml
 from ionmorphnet import _core
 from ionmorphnet.labels import STATISTICS
 
@@ -96,9 +96,7 @@ def windows(n: int = 61) -> tuple[np.ndarray, np.ndarray]:
 
 
 def on_cpu(ds: imn.Dataset, scorer: HostScorer, preprocess_id: str, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    native = _core.callback_scorer(
-        scorer.outputs, scorer.channels, 224, 224, 7, 8, n_statistics=scorer.n_statistics
-    )
+    native = _core.callback_scorer(scorer.outputs, scorer.channels, 224, 224, 7, 8, n_statistics=scorer.n_statistics)
     outputs, blank, _ = _core.score_windows(
         ds._native, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names
     )
