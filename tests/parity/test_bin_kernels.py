@@ -154,6 +154,19 @@ def test_cuts_do_not_show(folder: Path, rng: np.random.Generator, shared: bool, 
             check(ds, lo, hi, seed=seed, **cuts)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_on_a_gpu(folder: Path, rng: np.random.Generator, cuda: str, dtype: str, shared: bool) -> None:
+    for k, (mz_dtype, duplicates) in enumerate([("f4", "sum"), ("f8", "first"), ("f8", "sum")]):
+        path = folder / f"gpu{dtype}{shared}{k}.imzML"
+        section(path, rng, shared=shared, mz_dtype=mz_dtype, intensity_dtype=dtype, compress=k == 1)
+        with open_dataset(path, duplicates=duplicates) as ds:
+            lo, hi = windows_on(ds, rng)
+            expected = _core.bin_images(ds._native, lo, hi, unmeasured=-1.0)
+            for threads in (1, 3):
+                same_bits(_core.bin_images(ds._native, lo, hi, unmeasured=-1.0, threads=threads, device=cuda), expected)
+
+
 @settings(COMMON, max_examples=25)
 @given(draw=st.integers(0, 2**32), cuts=CUTS)
 @pytest.mark.parametrize("shared", [False, True])
