@@ -88,9 +88,8 @@ py::tuple emulated_collectives(const DoubleArray& values, int threads, std::uint
   std::int32_t total = 0;
   cuda::emulate_grid(1, 1, threads, cuda::kScratch * sizeof(double), seed, [&](cuda::HostBlock& block, void* shared) {
     sum = block.sum(n, [&](int i) { return values.data()[i]; }, static_cast<double*>(shared));
-    block.for_each(n, [&](int i) {
-      scanned[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(values.data()[i]);
-    });
+    block.for_each(n,
+                   [&](int i) { scanned[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(values.data()[i]); });
     total = block.exclusive_scan(scanned.data(), n, static_cast<std::int32_t*>(shared));
   });
   return py::make_tuple(sum, to_numpy(std::move(scanned)), total);
@@ -99,17 +98,23 @@ py::tuple emulated_collectives(const DoubleArray& values, int threads, std::uint
 }  // namespace
 
 void register_device(py::module_& m) {
-  m.def("build_info", [](const std::optional<py::dict>& facts) {
-    py::dict d;
-    d["version"] = IMN_VERSION;
-    d["compiler"] = compiler();
-    d["threads"] = thread_count(0);
-    d["cuda"] = to_dict(status_of(facts));
-    return d;
-  }, py::arg("facts") = py::none());
-  m.def("choose_device", [](const std::string& name, const std::optional<py::dict>& facts) {
-    return choose_device(name, status_of(facts)).name();
-  }, py::arg("name"), py::arg("facts") = py::none());
+  m.def(
+      "build_info",
+      [](const std::optional<py::dict>& facts) {
+        py::dict d;
+        d["version"] = IMN_VERSION;
+        d["compiler"] = compiler();
+        d["threads"] = thread_count(0);
+        d["cuda"] = to_dict(status_of(facts));
+        return d;
+      },
+      py::arg("facts") = py::none());
+  m.def(
+      "choose_device",
+      [](const std::string& name, const std::optional<py::dict>& facts) {
+        return choose_device(name, status_of(facts)).name();
+      },
+      py::arg("name"), py::arg("facts") = py::none());
   m.def("emulated_collectives", &emulated_collectives, py::arg("values"), py::arg("threads"), py::arg("seed"));
 }
 

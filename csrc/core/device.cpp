@@ -87,8 +87,8 @@ DeviceStatus assess(CudaFacts facts) {
     status.reason = "no NVIDIA driver was found on this host";
     status.remedy = "install " + install;
   } else if (facts.driver < needs.least_cuda) {
-    status.reason = "the NVIDIA driver supports CUDA " + cuda_version_text(facts.driver) + " at most, this build needs " +
-                    cuda_version_text(needs.least_cuda);
+    status.reason = "the NVIDIA driver supports CUDA " + cuda_version_text(facts.driver) +
+                    " at most, this build needs " + cuda_version_text(needs.least_cuda);
     status.remedy = "install " + install;
   } else if (!facts.error.empty()) {
     status.reason = "the NVIDIA driver lists no GPU: " + facts.error;

@@ -15,6 +15,9 @@ struct BinOptions {
   const std::atomic<bool>* cancel = nullptr;
 };
 
+// Throws ArgumentError: bounds not finite, lo > hi.
+void check_windows(std::span<const MzWindow> windows);
+
 // out[w*height*width + y*width + x] = sum of the intensities of the pixel's spectrum with lo <= mz <= hi, accumulated
 // in float64 from low to high m/z and rounded once to float32. Windows may be in any order, overlap and repeat. Only
 // the m/z range that the windows span is read, so a strip of windows costs a strip of the file. Throws ArgumentError

@@ -23,13 +23,13 @@ def build_info() -> dict[str, Any]:
     Nothing is started on any device.
 
     Returns:
-        A plain dictionary: ``version``; ``compiler``; ``python``; ``platform``; ``threads`` (CPU threads of this process);
-        ``bf16`` (whether the CPU computes in it); ``openvino`` (version, None: built without); ``libraries`` (versions of
-        what is installed beside, None: not installed); ``auto`` (the device that ``device="auto"`` takes); ``cuda``:
-        ``built``, ``toolkit`` (CUDA version of the build), ``architectures`` (compiled for), ``driver`` (newest CUDA
-        version the driver supports, None: no driver), ``usable``, ``reason`` and ``remedy`` (why no GPU is usable and what
-        to do, empty otherwise), ``devices``: a list of ``device`` (``"cuda:0"``), ``name``, ``compute_capability``,
-        ``memory_bytes``, ``multiprocessors``, ``usable``, ``reason``.
+        A plain dictionary: ``version``, ``compiler``, ``python``, ``platform``, ``threads`` (CPU threads of this
+        process), ``bf16`` (whether the CPU computes in it), ``openvino`` (version; None: built without), ``libraries``
+        (versions of what may be installed beside; None: not installed), ``auto`` (the device that ``device="auto"``
+        takes) and ``cuda``: ``built``, ``toolkit`` (CUDA version of the build), ``architectures`` (compiled for),
+        ``driver`` (newest CUDA version that it supports; None: no driver), ``usable``, ``reason`` and ``remedy`` (why
+        no GPU is usable and what to do; empty where one is) and ``devices``, a list of ``device`` (``"cuda:0"``),
+        ``name``, ``compute_capability``, ``memory_bytes``, ``multiprocessors``, ``usable``, ``reason``.
     """
     info: dict[str, Any] = dict(_core.build_info())
     cuda = info.pop("cuda")
@@ -51,7 +51,7 @@ def resolve_device(device: str) -> str:
             ``"cuda:N"``.
 
     Returns:
-        ``"cpu"`` or ``"cuda:N"``. Where ``"auto"`` passes over a GPU that this build has code for, the log says why, once.
+        ``"cpu"`` or ``"cuda:N"``. Where a driver was found and ``"auto"`` still takes the CPU, the log says why, once.
 
     Raises:
         ArgumentError: No name of a device.

@@ -28,8 +28,13 @@ CudaFacts cuda_facts() {
       facts.found.clear();
       return facts;
     }
-    facts.found.push_back({i, properties.name, properties.major, properties.minor,
-                           static_cast<std::int64_t>(properties.totalGlobalMem), properties.multiProcessorCount, {}});
+    facts.found.push_back({i,
+                           properties.name,
+                           properties.major,
+                           properties.minor,
+                           static_cast<std::int64_t>(properties.totalGlobalMem),
+                           properties.multiProcessorCount,
+                           {}});
   }
   return facts;
 }
