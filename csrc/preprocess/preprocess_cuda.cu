@@ -7,7 +7,7 @@ namespace imn::preprocess {
 namespace {
 
 template <bool kInShared>
-__global__ void __launch_bounds__(1024) preprocess_kernel(PreprocessCall call) {
+__global__ void __launch_bounds__(1024, 1) preprocess_kernel(PreprocessCall call) {
   cuda::DeviceBlock block;
   preprocess_block<kInShared>(block, call, cuda::dynamic_shared());
 }

@@ -7,7 +7,7 @@ namespace imn::score {
 namespace {
 
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kMostThreads) kernel(Kernel body) {
+__global__ void __launch_bounds__(Kernel::kMostThreads, Kernel::kLeastBlocks) kernel(Kernel body) {
   cuda::DeviceBlock block;
   body(block, cuda::dynamic_shared());
 }

@@ -13,9 +13,12 @@
 
 namespace imn::score {
 
-// A kernel is what is passed to it, and a call operator for (Block, shared memory).
+// A kernel is what is passed to it, and a call operator for (Block, shared memory). kLeastBlocks: that a multiprocessor
+// is to hold at a time, which bounds the registers; said even where it is 1, or the compiler spills to make room for
+// more.
 struct SectionKernel {
   static constexpr int kMostThreads = kTileThreads;
+  static constexpr int kLeastBlocks = 4;
   const std::uint8_t* mask;
   TileGrid grid;
   BlurWeights weights;
@@ -29,6 +32,7 @@ struct SectionKernel {
 
 struct CountSectionKernel {
   static constexpr int kMostThreads = 1024;
+  static constexpr int kLeastBlocks = 1;
   const std::uint8_t* mask;
   int n;
   Section* section;
@@ -41,6 +45,7 @@ struct CountSectionKernel {
 
 struct TileKernel {
   static constexpr int kMostThreads = kTileThreads;
+  static constexpr int kLeastBlocks = 4;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   const Section* section;
@@ -57,6 +62,7 @@ struct TileKernel {
 template <typename Label>
 struct ChaosKernel {
   static constexpr int kMostThreads = 1024;
+  static constexpr int kLeastBlocks = 1;
   static constexpr bool kInShared = sizeof(Label) == 2;
   ImageStack images;
   const preprocess::ImageFacts* facts;
@@ -86,6 +92,7 @@ struct ChaosKernel {
 // Block = image.
 struct FinishKernel {
   static constexpr int kMostThreads = 64;
+  static constexpr int kLeastBlocks = 1;
   int tiles;
   const preprocess::ImageFacts* facts;
   const TileSums* sums;
