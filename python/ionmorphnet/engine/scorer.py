@@ -58,6 +58,8 @@ class TensorRTScorer:
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """See :meth:`ionmorphnet.device_scorer.DeviceScorer.enqueue`."""
+        if not (image and outputs and (statistics or not self.n_statistics)):
+            raise IonMorphNetError("a scorer on the GPU got a null address")  # the GPU would fail without a reason
         if self._graphs is None:
             self._run(image, statistics, outputs, stream)
         else:
