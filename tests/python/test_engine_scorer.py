@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,9 @@ def test_a_scorer_is_made(
     # tensorrt: once as it is, once captured, then the graph alone.
     assert context._calls == [(STREAM, addresses)] * (3 if expected == "tensorrt_rtx" else 2)
     assert cuda.calls.count("cuGraphLaunch") == (0 if expected == "tensorrt_rtx" else 2)
+    del scorer, context
+    gc.collect()
+    assert cuda.calls.count("cuGraphExecDestroy") == (0 if expected == "tensorrt_rtx" else 1)
 
 
 def test_the_second_scorer_comes_from_the_cache(
@@ -162,10 +166,8 @@ def test_null_addresses_are_refused(machine: Machine, model: imn.Model, tmp_path
 def test_failures_while_running(machine: Machine, model: imn.Model, tmp_path: Path) -> None:
     machine(("RTX 4090", 89), **VERSIONS)
     scorer = make(model, tmp_path)
-    for refuses, text in (
-        ("address", "the address of 'statistics' is refused: it gives no reason"),
-        ("run", "the engine does not start"),
-    ):
+    address = "the address of 'statistics' is refused: it gives no reason"
+    for refuses, text in (("address", address), ("run", "the engine does not start: it gives no reason")):
         scorer._context.refuses = refuses
         with pytest.raises(IonMorphNetError, match=text):
             scorer.enqueue(1, 2, 3, STREAM)
@@ -193,7 +195,7 @@ def test_no_usable_gpu(machine: Machine, model: imn.Model, tmp_path: Path, monke
         (89, {}, r"TensorRT is not installed: pip install 'ionmorphnet\[tensorrt-rtx\]'"),
         (89, {"tensorrt": "10.9.0.34"}, r"tensorrt 10\.9\.0\.34 is too old, 10\.12 is needed: pip install"),
         (89, {"tensorrt_rtx": "1.2.0"}, r"tensorrt_rtx 1\.2\.0 is too old, 1\.7 is needed"),
-        (90, {"tensorrt_rtx": "1.7.1.116"}, r"does not support sm_90 \(it builds for sm_75, .*\[tensorrt\]"),
+        (90, {"tensorrt_rtx": "1.7.1.116"}, r"does not support sm_90 \(it builds for sm_80, .*\[tensorrt\]"),
         (70, {"tensorrt": "11.1.0"}, r"tensorrt 11\.1\.0 does not support GPU 0 \(card, sm_70\)"),
         (90, {"tensorrt": "9.0", "tensorrt_rtx": "1.7.1.116"}, r"tensorrt 9\.0 is too old.*; tensorrt_rtx .* sm_90"),
     ],
@@ -209,7 +211,7 @@ def test_missing_and_old_modules(
 
 def test_a_named_flavour(machine: Machine) -> None:
     machine(("RTX 4090", 89), tensorrt_rtx="1.7.1.116")
-    assert find_flavour("tensorrt_rtx").known_targets() == (75, 80, 86, 89, 120, 121)
+    assert find_flavour("tensorrt_rtx").known_targets() == (80, 86, 89, 120, 121)
     with pytest.raises(UnavailableError, match=r"tensorrt is not installed: pip install 'ionmorphnet\[tensorrt\]'"):
         find_flavour("tensorrt")
     with pytest.raises(ArgumentError, match="unknown flavour 'trt'; known: tensorrt, tensorrt_rtx"):
