@@ -13,6 +13,7 @@ import click
 from ionmorphnet import engine as engines
 from ionmorphnet._units import format_bytes
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
+from ionmorphnet.evaluate.output import plain
 from ionmorphnet.models import DEFAULT_MODEL, load_model
 
 Command = Callable[..., None]
@@ -154,7 +155,7 @@ def check(
     with progress_bar("checking", "sets", quiet=quiet) as progress:
         done = engines.check_model(loaded, chosen, prepared, progress=progress)
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in done], indent=2))
+        click.echo(json.dumps(plain([asdict(each) for each in done]), indent=2))
         return
     click.echo(f"{loaded.name}: typed graph against float32")
     rows: list[tuple[str, ...]] = [

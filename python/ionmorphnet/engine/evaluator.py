@@ -87,17 +87,3 @@ class Evaluator:
         if self.watch is not None:
             self.watch(name, kind, values)
         return Constant(round_to(values, kind), kind)
-
-
-def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor that is made, for a batch of one image, by computing one."""
-    found: dict[str, tuple[int, ...]] = {}
-
-    def note(name: str, kind: str, values: Array) -> None:
-        found[name] = values.shape
-
-    inputs = {
-        name: np.zeros((1, *(size or 1 for size in port.shape[1:])), np.float32) for name, port in graph.inputs.items()
-    }
-    Evaluator(graph, note)(inputs)
-    return found

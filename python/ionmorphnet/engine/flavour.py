@@ -23,7 +23,8 @@ from ionmorphnet.errors import ArgumentError, UnavailableError
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 _OLDEST = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 7)}
 _EXTRA = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
-_OLDEST_TENSORRT_CAPABILITY = 75
+# Turing has no float32 matrix products in tensorrt_rtx, and the heads of our networks are in float32.
+_OLDEST_CAPABILITY = {"tensorrt": 75, "tensorrt_rtx": 80}
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ class Flavour:
         return self.name == "tensorrt_rtx"
 
     def known_targets(self) -> tuple[int, ...] | None:
-        """Compute capabilities that it builds for, ascending; None: what it knows shows only on the GPU."""
+        """Compute capabilities that it builds our networks for, ascending; None: that shows only on the GPU."""
         if not self.builds_ahead:
             return None
         names = vars(self.module.ComputeCapability)
-        return tuple(sorted(int(name[2:]) for name in names if re.fullmatch(r"SM\d+", name)))
+        found = sorted(int(name[2:]) for name in names if re.fullmatch(r"SM\d+", name))
+        return tuple(each for each in found if each >= _OLDEST_CAPABILITY[self.name])
 
     def check_targets(self, targets: tuple[int, ...], gpu: Gpu | None) -> None:
         """Refuses targets that it does not build for.
@@ -84,7 +86,7 @@ class Flavour:
                 f"{self} builds only for the GPU of this machine, not for {target_names(targets)} ({here}); "
                 "to build ahead: pip install 'ionmorphnet[tensorrt-rtx]'"
             )
-        elif gpu.capability < _OLDEST_TENSORRT_CAPABILITY:
+        elif gpu.capability < _OLDEST_CAPABILITY[self.name]:
             raise UnavailableError(f"{self} does not support {gpu}")
 
     def set_targets(self, config: Any, targets: tuple[int, ...]) -> None:
@@ -130,7 +132,7 @@ def find_flavour(name: str | None = None, gpu: Gpu | None = None) -> Flavour:
             reasons.append((str(error), isinstance(error, _MissingError)))
     if all(missing for _, missing in reasons) and name is None:
         raise UnavailableError(
-            "TensorRT is not installed: pip install 'ionmorphnet[tensorrt-rtx]' (GeForce and RTX, sm_75 to sm_121) "
+            "TensorRT is not installed: pip install 'ionmorphnet[tensorrt-rtx]' (GeForce and RTX, sm_80 to sm_121) "
             "or 'ionmorphnet[tensorrt]' (data centre GPUs too)"
         )
     raise UnavailableError("; ".join(text for text, missing in reasons if not missing or name is not None))

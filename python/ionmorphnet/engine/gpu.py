@@ -32,6 +32,13 @@ class Gpu:
         return f"GPU {self.index} ({self.name}, {target_name(self.capability)})"
 
 
+def _open_library() -> Any:
+    try:
+        return ctypes.CDLL(_LIBRARY)
+    except OSError:
+        raise UnavailableError(f"no NVIDIA driver on this machine ({_LIBRARY} cannot be loaded)") from None
+
+
 class Driver:
     """The functions of the driver's library that are needed here, each checked."""
 
@@ -45,10 +52,7 @@ class Driver:
             UnavailableError: There is no driver, or it does not start.
         """
         if library is None:
-            try:
-                library = ctypes.CDLL(_LIBRARY)
-            except OSError:
-                raise UnavailableError(f"no NVIDIA driver on this machine ({_LIBRARY} cannot be loaded)") from None
+            library = _open_library()
         self._library = library
         try:
             self.call("cuInit", 0)

@@ -164,6 +164,25 @@ def write_onnx(graph: Graph) -> bytes:
         UnavailableError: onnx is not installed.
     """
     onnx = require_onnx()
+    proto = _proto(onnx, graph)
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def ranks(graph: Graph) -> dict[str, int]:
+    """Number of axes of every tensor that onnx can infer it for.
+
+    Raises:
+        UnavailableError: onnx is not installed.
+    """
+    onnx = require_onnx()
+    inferred = onnx.shape_inference.infer_shapes(_proto(onnx, graph)).graph
+    values = [*inferred.value_info, *inferred.input, *inferred.output]
+    return {value.name: len(value.type.tensor_type.shape.dim) for value in values}
+
+
+def _proto(onnx: Any, graph: Graph) -> Any:
     numbers = {kind: number for number, kind in _kinds(onnx).items()}
 
     def port(name: str, each: Port) -> Any:
@@ -176,7 +195,7 @@ def write_onnx(graph: Graph) -> bytes:
             attributes = {"to": numbers[attributes["to"]]}
         return onnx.helper.make_node(node.op, node.inputs, [node.output], **attributes)
 
-    proto = onnx.helper.make_model(
+    return onnx.helper.make_model(
         onnx.helper.make_graph(
             [node_proto(node) for node in graph.nodes],
             "ionmorphnet",
@@ -188,9 +207,6 @@ def write_onnx(graph: Graph) -> bytes:
         ir_version=_IR_VERSION,
         producer_name="ionmorphnet",
     )
-    onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
 
 
 def _tensor(onnx: Any, name: str, constant: Constant, number: int) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ionmorphnet.errors import IonMorphNetError
+
 Array = NDArray[Any]
 Attributes = dict[str, Any]
 
@@ -32,9 +34,9 @@ def conv(attributes: Attributes, x: Array, weight: Array, bias: Array | None = N
     groups, dilations = attributes.get("group", 1), list(attributes.get("dilations", [1, 1]))
     depthwise = groups == x.shape[1] == weight.shape[0] and weight.shape[1] == 1
     if (not depthwise and groups != 1) or dilations != [1, 1]:
-        raise NotImplementedError("a convolution in groups or with dilation")
+        raise IonMorphNetError("a convolution in groups or with dilation cannot be computed here")
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET"):
-        raise NotImplementedError("a convolution with automatic padding")
+        raise IonMorphNetError("a convolution with automatic padding cannot be computed here")
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     sy, sx = attributes.get("strides", [1, 1])
     if top or left or bottom or right:

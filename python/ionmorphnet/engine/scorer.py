@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,16 @@ class TensorRTScorer:
         self._context = flavour.new_context(self._engine)
         if self._context is None:
             raise UnavailableError(f"{engine.path}: no room to run it on {gpu}: {self._log.said()}")
-        self._graphs = None if flavour.captures_graphs else Graphs(driver)
+        self._graphs: Graphs | None = None
+        if not flavour.captures_graphs:
+            self._graphs = Graphs(driver)
+            # Not at exit, when the driver may be gone already, and with it the graphs.
+            weakref.finalize(self, self._graphs.close).atexit = False
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """See :meth:`ionmorphnet.device_scorer.DeviceScorer.enqueue`."""
+        if not (image and outputs and (statistics or not self.n_statistics)):
+            raise IonMorphNetError("a scorer on the GPU got a null address")  # the GPU would fail without a reason
         if self._graphs is None:
             self._run(image, statistics, outputs, stream)
         else:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ionmorphnet.engine.evaluator import shapes
-from ionmorphnet.engine.graph import Constant, Graph, Node, Port, read_onnx, write_onnx
+from ionmorphnet.engine.graph import Constant, Graph, Node, Port, ranks, read_onnx, write_onnx
 from ionmorphnet.engine.rewrite import rewritten
 from ionmorphnet.engine.rounding import round_to
 from ionmorphnet.errors import ArgumentError, FileError
@@ -86,7 +85,7 @@ class _Typing:
     def __init__(self, graph: Graph, kind: str, name: str) -> None:
         self._graph, self._kind, self._name = graph, kind, name
         self._consumers = graph.consumers()
-        self._ranks = {tensor: len(shape) for tensor, shape in shapes(graph).items()}
+        self._ranks = ranks(graph)
         self._kinds: dict[str, str] = {}  # of every tensor that is made
         self._read_as: dict[str, str] = {}  # the tensor that others read in its place
         self._nodes: list[Node] = []
@@ -116,7 +115,7 @@ class _Typing:
 
     def _narrow(self, node: Node) -> bool:
         """Whether this is where the arithmetic is: a convolution, or a product of matrices with an image."""
-        return node.op == "Conv" or (node.op == "MatMul" and self._ranks[node.inputs[0]] > 2)
+        return node.op == "Conv" or (node.op == "MatMul" and self._ranks.get(node.inputs[0], 0) > 2)
 
     def _is_wide(self, node: Node) -> bool:
         if self._narrow(node):
