@@ -2,7 +2,7 @@
 
 python scripts/cubin_report.py [--architecture 90] [--markdown FILE] [--json FILE]
 
-Exits with 1 where a kernel of the loop's hot path spills registers. The disassembler comes with the CUDA toolkit or with
+Exits with 1 where a kernel of the hot path spills registers. The disassembler comes with the CUDA toolkit or with
 `pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm`; without one the columns of accesses stay empty.
 """
 
@@ -126,7 +126,7 @@ def disassembled(cubin: Path) -> dict[str, Counter[str]]:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| kernel | registers | spilled bytes | shared bytes (static) | 16-byte loads | 16-byte stores | 16-byte shared |",
+        "| kernel | registers | spilled bytes | static shared bytes | 16-byte loads | 16-byte stores | 16-byte shared |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:

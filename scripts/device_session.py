@@ -2,8 +2,9 @@
 
 python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--architectures 90-real]
 
-Each step has its own time limit and its own files; a step that fails or runs late does not stop the next one.
-RESULTS/session.json says what ran and how it ended. Steps, in order: {steps}.
+Each step has its own time limit; a step that fails or runs late does not stop the next one. Run the
+steps that belong together in one call: `build info parity`, then `tensorrt benchmarks`, then the rest.
+RESULTS/session.json says what ran and how it ended, RESULTS/logs.tar.gz has all output. Steps, in order: {steps}.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TAIL = 4000  # characters of a step's output in session.json
 # Run on the device and in the emulation: what a memory checker should see. It slows everything down a lot.
-DEVICE_TESTS = ["tests/parity/test_device_stages.py", "tests/parity/test_device_loop_parity.py"]
+DEVICE_TESTS = ["tests/parity/test_device_stages.py", "tests/parity/test_bin_kernels.py"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Step:
     environment: tuple[tuple[str, str], ...] = ()
 
 
-def steps(out: Path, architectures: str) -> list[Step]:
+def steps(out: Path, work: Path, architectures: str) -> list[Step]:
     python = sys.executable
     pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
@@ -51,17 +54,27 @@ def steps(out: Path, architectures: str) -> list[Step]:
     )
     required = (("IMN_REQUIRE_GPU", "1"),)
     sanitizer = ("compute-sanitizer", "--error-exitcode", "86", "--target-processes", "all")
-    checked = (*pytest, "-x", "-k", "cuda", *DEVICE_TESTS)
+    checked = (*pytest, "-k", "cuda or gpu", *DEVICE_TESTS)
     return [
         Step("facts", 60, (("nvidia-smi",), ("nvcc", "--version"), (python, "-m", "pip", "list"))),
         Step("build", 480, (build,)),
         Step("info", 60, ((python, "-m", "ionmorphnet", "info", "--system", "--json"),)),
-        Step("parity", 240, ((*pytest, f"--junitxml={out}/parity.xml", *DEVICE_TESTS),), "", required),
-        Step("tensorrt", 180, ((python, "scripts/tensorrt_question.py", "--json", f"{out}/tensorrt.json"),)),
+        Step("parity", 240, ((*pytest, "-k", "cuda or gpu", f"--junitxml={out}/parity.xml", "tests"),), "", required),
+        # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
+        Step(
+            "tensorrt",
+            240,
+            (
+                (python, "scripts/tensorrt_on_device.py", "reference", f"{work}/reference.npz"),
+                (python, "scripts/tensorrt_on_device.py", "run", f"{work}/reference.npz", "--json"),
+                (python, "-m", "ionmorphnet", "engine", "build", "--target", "sm_89", "-o", f"{work}/sm_89.engine"),
+                (python, "scripts/tensorrt_on_device.py", "ask", f"{work}/sm_89.engine"),
+            ),
+        ),
         Step(
             "benchmarks",
             500,
-            ((python, "-m", "benchmarks", "device", "--json", f"{out}/benchmarks.json", "--work", f"{out}/work"),),
+            ((python, "-m", "benchmarks", "device", "--json", f"{out}/benchmarks.json", "--work", f"{work}"),),
             "",
             (("IMN_DEVICE_BUDGET_S", "400"),),
         ),
@@ -80,7 +93,7 @@ def _target() -> tuple[str, ...]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=(__doc__ or "").format(steps=", ".join(step.name for step in steps(Path("OUT"), "90-real"))),
+        description=(__doc__ or "").format(steps=", ".join(step.name for step in steps(Path(), Path(), ""))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="STEP", help="only these (default: all)")
@@ -90,31 +103,35 @@ def main() -> int:
     arguments = parser.parse_args()
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    listed = steps(out, arguments.architectures)
-    if unknown := set(arguments.names) - {step.name for step in listed}:
+    known = [step.name for step in steps(out, out, "")]
+    if unknown := set(arguments.names) - set(known):
         parser.error(f"unknown step {', '.join(sorted(unknown))}")
     end = time.monotonic() + arguments.budget
     record: list[dict] = []
-    for step in listed:
-        if arguments.names and step.name not in arguments.names:
-            continue
-        entry = run(step, out, end)
-        record.append(entry)
-        print(f"== {step.name}: {entry['state']} ({entry['seconds']:.0f} s)", flush=True)
-        # After every step: whatever ends this session, what was done is written down.
-        (out / "session.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(out / "work", ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        for step in steps(out, work, arguments.architectures):
+            if arguments.names and step.name not in arguments.names:
+                continue
+            entry = run(step, work, end)
+            record.append(entry)
+            print(f"== {step.name}: {entry['state']} ({entry['seconds']:.0f} s) {entry['why']}", flush=True)
+            # After every step: whatever ends this session, what was done is written down.
+            (out / "session.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            with tarfile.open(out / "logs.tar.gz", "w:gz") as logs:
+                for path in sorted(work.glob("*.log")):
+                    logs.add(path, path.name)
     return 0 if all(entry["state"] in ("passed", "skipped") for entry in record) else 1
 
 
-def run(step: Step, out: Path, end: float) -> dict:
-    """Runs the commands of a step; their output goes to RESULTS/<step>.log."""
+def run(step: Step, work: Path, end: float) -> dict:
+    """Runs the commands of a step, one after the other whatever they return; their output goes to <step>.log."""
     started = time.monotonic()
     entry: dict = {"step": step.name, "commands": [" ".join(command) for command in step.commands]}
     state, why = "passed", ""
     if step.needs and shutil.which(step.needs) is None:
         state, why = "skipped", f"{step.needs} is not installed"
-    log = out / f"{step.name}.log"
+    log = work / f"{step.name}.log"
     with log.open("wb") as output:
         for command in step.commands if state == "passed" else ():
             left = min(step.limit - (time.monotonic() - started), end - time.monotonic())
@@ -144,6 +161,7 @@ def limited(command: tuple[str, ...], seconds: float, output, environment: dict[
         )
     except OSError as error:
         output.write(f"{command[0]}: {error.strerror}\n".encode())
+        output.flush()
         return 127
     try:
         return process.wait(seconds)

@@ -111,16 +111,16 @@ def unpack(archive: Path, to: Path) -> None:
 
 def activate(into: Path, *, has_headers: bool) -> None:
     """A file to source: packages, headers, libraries and data of the bundle are found from then on."""
+    libraries = [str(into / "site" / "openvino" / "libs")]
     lines = [
         f'export PYTHONPATH="{into}/site${{PYTHONPATH:+:$PYTHONPATH}}"',
         f'export PATH="{into}/site/bin:$PATH"',
         f'export IMN_SHARED_DATA="{into}/data"',
     ]
     if has_headers:
-        lines += [
-            f'export CMAKE_PREFIX_PATH="{into}/prefix${{CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}}"',
-            f'export LD_LIBRARY_PATH="{into}/prefix/lib${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"',
-        ]
+        lines.append(f'export CMAKE_PREFIX_PATH="{into}/prefix${{CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}}"')
+        libraries.insert(0, str(into / "prefix" / "lib"))
+    lines.append(f'export LD_LIBRARY_PATH="{":".join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
     (into / "activate").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
