@@ -61,4 +61,9 @@ struct Device {
 // name) and UnavailableError: one line with the cause and what to do.
 Device choose_device(const std::string& name, const DeviceStatus& status);
 
+// On this host; "cpu" asks no driver.
+inline Device choose_device(const std::string& name) {
+  return name == "cpu" ? Device{} : choose_device(name, device_status());
+}
+
 }  // namespace imn

@@ -154,6 +154,19 @@ def test_cuts_do_not_show(folder: Path, rng: np.random.Generator, shared: bool, 
             check(ds, lo, hi, seed=seed, **cuts)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+def test_on_a_gpu(folder: Path, rng: np.random.Generator, cuda: str, dtype: str, shared: bool) -> None:
+    for k, (mz_dtype, duplicates) in enumerate([("f4", "sum"), ("f8", "first"), ("f8", "sum")]):
+        path = folder / f"gpu{dtype}{shared}{k}.imzML"
+        section(path, rng, shared=shared, mz_dtype=mz_dtype, intensity_dtype=dtype, compress=k == 1)
+        with open_dataset(path, duplicates=duplicates) as ds:
+            lo, hi = windows_on(ds, rng)
+            expected = _core.bin_images(ds._native, lo, hi, unmeasured=-1.0)
+            for threads in (1, 3):
+                same_bits(_core.bin_images(ds._native, lo, hi, unmeasured=-1.0, threads=threads, device=cuda), expected)
+
+
 @settings(COMMON, max_examples=25)
 @given(draw=st.integers(0, 2**32), cuts=CUTS)
 @pytest.mark.parametrize("shared", [False, True])
@@ -201,16 +214,3 @@ def test_errors_are_those_of_the_cpu(folder: Path) -> None:
             _core.emulated_bin_images(ds._native, np.array([2.0]), np.array([1.0]))
         with pytest.raises(ArgumentError, match="whole tiles"):
             _core.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_piece=65)
-
-
-@pytest.mark.parametrize("threads", [32, 96, 256, 1024])
-@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 1000])
-def test_collectives(rng: np.random.Generator, n: int, threads: int) -> None:
-    values = rng.integers(-1000, 1000, n).astype(float) + rng.random(n)
-    results = [_core.emulated_collectives(values, threads, seed) for seed in (0, 1, 99)]
-    whole = values.astype(np.int32)
-    for total, scanned, scan_total in results:
-        assert total == results[0][0]  # the order of the threads does not show
-        assert total == pytest.approx(values.sum(), abs=1e-9)
-        np.testing.assert_array_equal(scanned, np.cumsum(whole) - whole)
-        assert scan_total == whole.sum()
