@@ -1,7 +1,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -95,6 +97,19 @@ py::tuple emulated_collectives(const DoubleArray& values, int threads, std::uint
   return py::make_tuple(sum, to_numpy(std::move(scanned)), total);
 }
 
+// A kernel with a mistake, to see that the emulation shows it: "order" returns what depends on the order of the
+// threads, "beside" writes one byte too far and throws, "unwritten" returns shared memory that nobody wrote.
+int emulated_mistake(const std::string& kind, std::uint64_t seed) {
+  int result = 0;
+  cuda::emulate_grid(1, 1, 64, 100, seed, [&](cuda::HostBlock& block, void* shared) {
+    auto* const bytes = static_cast<unsigned char*>(shared);
+    if (kind == "order") block.for_each(64, [&](int i) { result = i; });
+    if (kind == "beside") block.once([&] { bytes[100] = 1; });
+    if (kind == "unwritten") result = bytes[7];
+  });
+  return result;
+}
+
 }  // namespace
 
 void register_device(py::module_& m) {
@@ -116,6 +131,7 @@ void register_device(py::module_& m) {
       },
       py::arg("name"), py::arg("facts") = py::none());
   m.def("emulated_collectives", &emulated_collectives, py::arg("values"), py::arg("threads"), py::arg("seed"));
+  m.def("emulated_mistake", &emulated_mistake, py::arg("kind"), py::arg("seed"));
 }
 
 }  // namespace imn::bindings

@@ -214,16 +214,3 @@ def test_errors_are_those_of_the_cpu(folder: Path) -> None:
             _core.emulated_bin_images(ds._native, np.array([2.0]), np.array([1.0]))
         with pytest.raises(ArgumentError, match="whole tiles"):
             _core.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_piece=65)
-
-
-@pytest.mark.parametrize("threads", [32, 96, 256, 1024])
-@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 1000])
-def test_collectives(rng: np.random.Generator, n: int, threads: int) -> None:
-    values = rng.integers(-1000, 1000, n).astype(float) + rng.random(n)
-    results = [_core.emulated_collectives(values, threads, seed) for seed in (0, 1, 99)]
-    whole = values.astype(np.int32)
-    for total, scanned, scan_total in results:
-        assert total == results[0][0]  # the order of the threads does not show
-        assert total == pytest.approx(values.sum(), abs=1e-9)
-        np.testing.assert_array_equal(scanned, np.cumsum(whole) - whole)
-        assert scan_total == whole.sum()
