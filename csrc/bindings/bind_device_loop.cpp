@@ -110,8 +110,7 @@ py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, c
                         std::int64_t device_memory, std::int64_t pinned_memory, int threads, py::object progress,
                         std::uint64_t seed) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
-  Run run{as_model(scorer, preprocess_id, statistics), device, seed,
-          options_of(device_memory, pinned_memory, threads)};
+  Run run{as_model(scorer, preprocess_id, statistics), device, seed, options_of(device_memory, pinned_memory, threads)};
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(static_cast<std::int64_t>(windows.size()), run, std::move(progress),
                   [&](const pipeline::DeviceModel& model, pipeline::DeviceBackend& backend,
@@ -125,8 +124,7 @@ py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& 
                       const std::string& device, std::int64_t device_memory, std::int64_t pinned_memory, int threads,
                       py::object progress, std::uint64_t seed) {
   const ImageStack stack = as_stack(images, mask);
-  Run run{as_model(scorer, preprocess_id, statistics), device, seed,
-          options_of(device_memory, pinned_memory, threads)};
+  Run run{as_model(scorer, preprocess_id, statistics), device, seed, options_of(device_memory, pinned_memory, threads)};
   return run_loop(stack.n, run, std::move(progress),
                   [&](const pipeline::DeviceModel& model, pipeline::DeviceBackend& backend,
                       const pipeline::DeviceOptions& options, const pipeline::Results& results) {

@@ -62,9 +62,8 @@ py::dict prepare(const FloatArray& images, const std::optional<MaskArray>& mask,
   const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(section.id), preprocess::kInputSize,
                                        preprocess::kInputSize};
   // 16-bit types as their bits: numpy has no bfloat16.
-  py::array input(section.type == preprocess::ElementType::f32 ? py::dtype::of<float>()
-                                                               : py::dtype::of<std::uint16_t>(),
-                  shape);
+  py::array input(
+      section.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(), shape);
   if (!probe.input.empty()) std::memcpy(input.mutable_data(), probe.input.data(), probe.input.size());
   py::array_t<bool> blank(images.shape(0));
   for (std::size_t i = 0; i < probe.facts.size(); ++i) {

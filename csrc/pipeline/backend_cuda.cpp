@@ -154,11 +154,11 @@ class CudaBackend final : public DeviceBackend {
     // Columns, in the order of the network: a few thousand bytes.
     const std::size_t width = section_.statistics.size() * sizeof(float);
     for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
-      cuda::check(cudaMemcpy2DAsync(statistics + k, width,
-                                    all_statistics_ + static_cast<std::size_t>(section_.statistics[k]),
-                                    score::kStatistics * sizeof(float), sizeof(float), static_cast<std::size_t>(n),
-                                    cudaMemcpyDeviceToDevice, compute_->get()),
-                  "cudaMemcpy2DAsync");
+      cuda::check(
+          cudaMemcpy2DAsync(statistics + k, width, all_statistics_ + static_cast<std::size_t>(section_.statistics[k]),
+                            score::kStatistics * sizeof(float), sizeof(float), static_cast<std::size_t>(n),
+                            cudaMemcpyDeviceToDevice, compute_->get()),
+          "cudaMemcpy2DAsync");
     }
   }
 

@@ -74,8 +74,7 @@ class DeviceBackend {
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
   // A full batch.
-  virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics,
-                     float* outputs) = 0;
+  virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
 };
 
 // Throws UnavailableError where the build or the machine has no CUDA or not this device.

@@ -29,8 +29,8 @@ Sizes sizes(const DeviceModel& model, std::int64_t n) {
 }
 
 DeviceSection section_of(const DeviceModel& model, const ImageStack& shape) {
-  return {shape.height,          shape.width,     shape.mask, model.id, model.scorer.info.image_type,
-          model.scorer.info.batch, model.statistics};
+  return {shape.height,    shape.width, shape.mask, model.id, model.scorer.info.image_type, model.scorer.info.batch,
+          model.statistics};
 }
 
 }  // namespace

@@ -16,8 +16,8 @@ namespace imn::pipeline {
 
 class DeviceBlocks {
  public:
-  // `fixed_bytes`: device memory that is taken besides; `keep`: the file shall stay on the device where it fits, also if
-  // it is cheap to read in parts. Throws ArgumentError where the limits are too small or a window makes no sense.
+  // `fixed_bytes`: device memory that is taken besides; `keep`: the file shall stay on the device where it fits, also
+  // if it is cheap to read in parts. Throws ArgumentError where the limits are too small or a window makes no sense.
   DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
                std::int64_t fixed_bytes, const DeviceLimits& limits, bool keep = false);
   DeviceBlocks(const DeviceBlocks&) = delete;

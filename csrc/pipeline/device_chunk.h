@@ -20,16 +20,16 @@ struct ChunkTypes {
 struct Chunk {
   ChunkKind kind = ChunkKind::images;
   ChunkTypes types;
-  std::int64_t block = 0;       // which m/z block it belongs to
-  std::int64_t first = 0;       // first measured pixel, or first image
-  std::int64_t n = 0;           // pixels or images
-  std::int64_t rows = 0;        // spectra: at least one a pixel
-  std::int32_t layers = 0;      // most spectra of one pixel
-  std::int32_t first_bin = 0;   // bins: of the compact axis, [first_bin, last_bin)
+  std::int64_t block = 0;      // which m/z block it belongs to
+  std::int64_t first = 0;      // first measured pixel, or first image
+  std::int64_t n = 0;          // pixels or images
+  std::int64_t rows = 0;       // spectra: at least one a pixel
+  std::int32_t layers = 0;     // most spectra of one pixel
+  std::int32_t first_bin = 0;  // bins: of the compact axis, [first_bin, last_bin)
   std::int32_t last_bin = 0;
-  std::int64_t peaks = 0;       // peaks: of all rows together
-  std::int64_t pixels = 0;      // images: of each
-  bool ends_block = false;      // the last chunk of its block
+  std::int64_t peaks = 0;   // peaks: of all rows together
+  std::int64_t pixels = 0;  // images: of each
+  bool ends_block = false;  // the last chunk of its block
 
   constexpr std::int64_t mz_size() const { return types.wide_mz ? 8 : 4; }
   constexpr std::int64_t intensity_size() const { return types.wide_intensity ? 8 : 4; }

@@ -85,8 +85,7 @@ class Loop {
     const Chunk& chunk = filled.chunk;
     const std::int64_t bytes = layout_of(chunk).bytes;
     const auto slot = static_cast<std::size_t>(timings_.chunks % kChunkSlots);
-    std::byte* on_device =
-        plan_.resident ? static_cast<std::byte*>(backend_.allocate(bytes)) : device_[slot];
+    std::byte* on_device = plan_.resident ? static_cast<std::byte*>(backend_.allocate(bytes)) : device_[slot];
     if (!plan_.resident) backend_.wait(Queue::copy, consumed_[slot]);
     backend_.upload(on_device, pinned_[filled.slot], bytes);
     backend_.record(uploaded_[filled.slot], Queue::copy);

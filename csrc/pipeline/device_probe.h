@@ -27,9 +27,9 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
 
 struct PrepareProbe {
   double seconds = 0;
-  std::vector<std::byte> input;                // (n, channels, 224, 224) of the section's type
-  std::vector<preprocess::ImageFacts> facts;   // (n)
-  std::vector<float> statistics;               // (n, as many as wanted)
+  std::vector<std::byte> input;               // (n, channels, 224, 224) of the section's type
+  std::vector<preprocess::ImageFacts> facts;  // (n)
+  std::vector<float> statistics;              // (n, as many as wanted)
 };
 
 // `section`: what is wanted; height, width, mask and most are taken from the stack.

@@ -38,8 +38,8 @@ struct FileToRead {
   ChunkTypes types;
 };
 
-// Bytes of the largest part that cannot be cut: all spectra of one pixel, for any single load or, where `whole`, for one
-// load of all windows. Continuous files: where `whole` is false, for a load of one window.
+// Bytes of the largest part that cannot be cut: all spectra of one pixel, for any single load or, where `whole`, for
+// one load of all windows. Continuous files: where `whole` is false, for a load of one window.
 std::int64_t largest_item(const FileToRead& file, bool whole);
 // Bytes of all of the file in one load.
 std::int64_t all_bytes(const FileToRead& file);

@@ -42,8 +42,7 @@ class Memory {
 
 class EmulatedBackend final : public DeviceBackend {
  public:
-  explicit EmulatedBackend(std::uint64_t seed)
-      : seed_(seed), copy_(seed), compute_(seed == 0 ? 0 : seed + 1) {}
+  explicit EmulatedBackend(std::uint64_t seed) : seed_(seed), copy_(seed), compute_(seed == 0 ? 0 : seed + 1) {}
 
   std::string device() const override { return "emulated"; }
   std::int64_t free_bytes() const override { return kFreeBytes; }
@@ -104,8 +103,9 @@ class EmulatedBackend final : public DeviceBackend {
            std::int64_t pixels) override {
     const images::WindowPlan& plan = *windows_;
     work(Queue::compute, [=, this, &plan] {
-      const images::PlanView view{plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(),
-                                  plan.cells,             plan.first.data(),      plan.last.data()};
+      const images::PlanView view{
+          plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
+          plan.first.data(),      plan.last.data()};
       const images::PixelView shown = pixel_view(chunk, data);
       const images::ImagesView out{images, pixels};
       const auto bins = [&](const auto& values) {

@@ -40,12 +40,12 @@ class EmulatedQueue {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Task> tasks_;    // guarded by mutex_, as are those below
+  std::deque<Task> tasks_;  // guarded by mutex_, as are those below
   bool busy_ = false;
   bool stop_ = false;
   std::exception_ptr error_;
   std::uint64_t seed_;
-  std::mt19937_64 random_;    // of the thread
+  std::mt19937_64 random_;  // of the thread
   std::thread thread_;
 };
 

@@ -179,7 +179,8 @@ class TorchScorer:
         if self.device.type != "cuda":
             yield
             return
-        with torch.cuda.device(self.device), torch.cuda.stream(torch.cuda.ExternalStream(stream, device=self.device)):
+        external: Any = torch.cuda.ExternalStream  # has no types
+        with torch.cuda.device(self.device), torch.cuda.stream(external(stream, device=self.device)):
             yield
 
 

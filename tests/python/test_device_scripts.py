@@ -64,8 +64,8 @@ def test_a_session_goes_on_after_failures(session: ModuleType, tmp_path: Path, m
 
 
 def test_steps_by_name(session: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in [step for listed in session.steps(tmp_path, tmp_path, "90-real") for step in listed.commands]:
-        named = [part for part in path if part.startswith("scripts/") or part.startswith("tests/")]
+    for path in [command for step in session.steps(tmp_path, tmp_path, "90-real") for command in step.commands]:
+        named = [part for part in path if part.startswith(("scripts/", "tests/"))]
         assert all((SCRIPTS.parent / part).exists() for part in named), path
     monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path), "build", "nothing"])
     with pytest.raises(SystemExit):

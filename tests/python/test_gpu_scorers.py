@@ -39,9 +39,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(gpu_scorers, "_tensorrt", start("tensorrt"))
     monkeypatch.setattr(gpu_scorers, "_torch", start("torch"))
-    monkeypatch.setattr(
-        scorers, "resolve_device", lambda device: "cpu" if device == "cpu" else "cuda:0"
-    )
+    monkeypatch.setattr(scorers, "resolve_device", lambda device: "cpu" if device == "cpu" else "cuda:0")
     return refuses
 
 
@@ -85,7 +83,7 @@ def test_a_named_engine_that_refuses_is_an_error(gpu: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("scorer", ["moran", "openvino", lambda x: x])
 def test_what_runs_on_the_cpu_only(gpu: dict[str, str], scorer: object) -> None:
-    with pytest.raises(imn.UnavailableError, match="device 'cuda:0': .* on the CPU only"):
+    with pytest.raises(imn.UnavailableError, match=r"device 'cuda:0': .* on the CPU only"):
         imn.make_scorer(scorer=scorer, device="cuda:0")
     if scorer != "openvino" or _core.has_openvino:
         assert imn.make_scorer(scorer=scorer).device == "cpu"  # whatever auto would take
