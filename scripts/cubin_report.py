@@ -126,7 +126,7 @@ def disassembled(cubin: Path) -> dict[str, Counter[str]]:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| kernel | registers | spilled bytes | static shared bytes | 16-byte loads | 16-byte stores | 16-byte shared |",
+        "| kernel | registers | spilled bytes | static shared bytes | 16-byte loads | 16-byte stores | of shared |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:

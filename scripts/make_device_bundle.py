@@ -128,7 +128,7 @@ def headers(work: Path) -> dict:
     prefix = work / "prefix"
     for line in found.stdout.splitlines():
         path = Path(line)
-        if path.suffix == ".h" and path.is_file():
+        if path.suffix == ".h" and path.is_file() and path.is_relative_to("/usr/include"):
             target = prefix / "include" / path.name
         elif re.search(r"\.so(\.\d+)*$", path.name):
             target = prefix / "lib" / path.name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,30 +14,21 @@ from ionmorphnet import _core
 HOPPER = 227 * 1024  # bytes of shared memory that a block may have on compute capability 9.0
 SMALL = 24 * 1024  # less than any GPU has: images of ordinary size do not fit
 
-# With IMN_REQUIRE_GPU=1 a machine without GPU fails instead.
-needs_gpu = pytest.mark.skipif(
-    not _core.build_info()["cuda"]["usable"] and os.environ.get("IMN_REQUIRE_GPU") != "1", reason="needs a CUDA GPU"
-)
-
 Kernel = Callable[..., Any]
 
-
-def _emulated(name: str, shared_bytes: int, seed: int) -> Kernel:
-    function = getattr(_core, f"emulated_{name}")
-    return lambda *arguments: function(*arguments, shared_bytes=shared_bytes, seed=seed)
+BACKENDS = ["emulated", "emulated, shuffled", "emulated, little memory", "emulated, little memory, shuffled", "cuda"]
 
 
 def backends(name: str) -> pytest.MarkDecorator:
-    """Parametrises ``run``: the kernels of ``name`` on every backend."""
-    return pytest.mark.parametrize(
-        "run",
-        [
-            pytest.param(_emulated(name, HOPPER, 0), id="emulated"),
-            pytest.param(_emulated(name, HOPPER, 7), id="emulated, threads shuffled"),
-            pytest.param(_emulated(name, SMALL, 0), id="emulated, little shared memory"),
-            pytest.param(_emulated(name, SMALL, 8), id="emulated, little shared memory, threads shuffled"),
-            pytest.param(getattr(_core, f"cuda_{name}"), id="cuda", marks=needs_gpu),
-        ],
+    """Parametrises the fixture ``run``: the kernels of ``name`` on every backend."""
+    return pytest.mark.parametrize("run", [(name, backend) for backend in BACKENDS], ids=BACKENDS, indirect=True)
+
+
+def emulated(name: str, backend: str) -> Kernel:
+    """A function of the host that runs the kernels of ``name``; shuffled: threads and blocks in another order."""
+    shared_bytes = SMALL if "little memory" in backend else HOPPER
+    return partial(
+        getattr(_core, f"emulated_{name}"), shared_bytes=shared_bytes, seed=7 if "shuffled" in backend else 0
     )
 
 

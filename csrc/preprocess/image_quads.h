@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/cuda/pack.h"
 #include "core/host_device.h"
 
 namespace imn::preprocess {
@@ -13,9 +14,6 @@ inline constexpr float kNotMeasured = std::numeric_limits<float>::quiet_NaN();
 struct alignas(16) Quad {
   float x[4];
 };
-
-IMN_HOST_DEVICE inline int smaller(int a, int b) { return a < b ? a : b; }
-IMN_HOST_DEVICE inline int larger(int a, int b) { return a > b ? a : b; }
 
 // An image in global memory. Its pixels are cut into quads at addresses that are multiples of 16, so that the first and
 // the last may reach beyond the image: there, and where nothing was measured, a pixel is NaN.
@@ -39,7 +37,7 @@ class GlobalImage {
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
     constexpr int kAhead = 4;
     const int begin = shift_ > 0 ? 1 : 0;  // whole quads: [begin, end)
-    const int end = larger(begin, (n_ + shift_) / 4);
+    const int end = cuda::greater(begin, (n_ + shift_) / 4);
     const int part = (end - begin + kAhead - 1) / kAhead;
     const auto some = [&](int i) {
       T value = identity;
@@ -49,7 +47,7 @@ class GlobalImage {
         return value;
       }
       Quad ahead[kAhead];
-      for (int k = 0; k < kAhead; ++k) ahead[k] = whole(smaller(begin + i + k * part, end - 1));
+      for (int k = 0; k < kAhead; ++k) ahead[k] = whole(cuda::lesser(begin + i + k * part, end - 1));
       for (int k = 0; k < kAhead; ++k) {
         const int q = begin + i + k * part;
         if (q < end) value = op(value, item(q, masked(q, ahead[k])));

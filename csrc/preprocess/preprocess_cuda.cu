@@ -1,7 +1,7 @@
 #include "preprocess/preprocess_cuda.h"
 
 #include "core/cuda/launch.h"
-#include "preprocess/preprocess_block.h"
+#include "preprocess/preprocess_kernels.h"
 
 namespace imn::preprocess {
 namespace {

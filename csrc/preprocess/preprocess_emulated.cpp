@@ -1,6 +1,6 @@
 #include "preprocess/preprocess_emulated.h"
 
-#include "preprocess/preprocess_block.h"
+#include "preprocess/preprocess_kernels.h"
 
 namespace imn::preprocess {
 

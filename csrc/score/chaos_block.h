@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/cuda/block.h"
+#include "core/cuda/pack.h"
 #include "core/host_device.h"
 #include "preprocess/image_quads.h"
 #include "preprocess/quantile.h"
@@ -69,8 +70,8 @@ IMN_DEVICE_CODE void close_levels(Block& block, const preprocess::GlobalImage& p
     if (levels[i] != kNotInside) {
       const auto level = [&](int at) { return levels[at] & (kNotInside - 1); };
       int most = level(i);
-      most = preprocess::larger(most, preprocess::larger(level(i - 1), level(i + 1)));
-      most = preprocess::larger(most, preprocess::larger(level(i - stride), level(i + stride)));
+      most = cuda::greater<int>(most, cuda::greater<int>(level(i - 1), level(i + 1)));
+      most = cuda::greater<int>(most, cuda::greater<int>(level(i - stride), level(i + stride)));
       highest = static_cast<std::uint8_t>(most);
     }
     dilated[i] = highest;
@@ -80,7 +81,7 @@ IMN_DEVICE_CODE void close_levels(Block& block, const preprocess::GlobalImage& p
     if (dilated[i] != kPassedOver) {
       lowest = kPassedOver;
       for (int row = i - stride; row <= i + stride; row += stride) {
-        for (int at = row - 1; at <= row + 1; ++at) lowest = preprocess::smaller(lowest, dilated[at]);
+        for (int at = row - 1; at <= row + 1; ++at) lowest = cuda::lesser<int>(lowest, dilated[at]);
       }
     }
     levels[i] = static_cast<std::uint8_t>(lowest);
@@ -166,7 +167,7 @@ IMN_DEVICE_CODE void for_each_edge(Block& block, const ChaosPlane& plane, const 
     if (v[i] == 0) return;
     for (int k = 0; k < 2; ++k) {
       const int to = k == 0 ? i + 1 : i + plane.stride();
-      const int weight = preprocess::smaller(v[i], v[to]);
+      const int weight = cuda::lesser<int>(v[i], v[to]);
       if (weight > 0 && labels[i] != labels[to]) {
         take(static_cast<std::uint32_t>(i) * 2U + static_cast<std::uint32_t>(k), weight);
       }

@@ -33,14 +33,15 @@ struct StatisticsCall {
 
 // Scratch for up to n images a call on the device that is current: 40 bytes for each tile of 32 x 64 pixels of each
 // image; and for each thread block that counts objects (at most a few per multiprocessor, at most 256 MiB in all) 8
-// bytes a pixel, or 13 where images do not fit the block's shared memory: more than 65,000 pixels on compute
+// bytes a pixel, or 13 where images do not fit the block's shared memory: more than 64,000 pixels on compute
 // capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0.
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width);
 
 // Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, may be captured in a graph.
 //
 // coverage and chaos have the bits of image_statistics(). moran and blur add up the same terms in float64 in another,
-// fixed order: they are within a few units in the last place of it. A pixel that the mask calls measured but that is
+// fixed order: they are within 4 units in the last place of it (of 0.001 where
+// they are smaller). A pixel that the mask calls measured but that is
 // NaN is not measured, at the cost of a second blur for that image: pass the mask of the pixels that have a spectrum.
 // Images of more than 2^30 pixels, and stacks of more than 2^31 - 1 tiles, are an ArgumentError.
 void statistics_cuda(const StatisticsCall& call, void* stream);

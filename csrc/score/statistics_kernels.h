@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/cuda/block.h"
+#include "core/cuda/pack.h"
 #include "core/error.h"
 #include "score/chaos_block.h"
 #include "score/statistics_cuda.h"
@@ -104,7 +105,7 @@ struct FinishKernel {
     const std::int64_t image = block.x();
     const preprocess::ImageFacts& fact = facts[image];
     float* to = out + image * kStatistics;
-    const auto measured = static_cast<double>(preprocess::larger(fact.measured, 1));
+    const auto measured = static_cast<double>(cuda::greater<int>(fact.measured, 1));
     const auto coverage = static_cast<float>(static_cast<double>(fact.positive) / measured);
     if (fact.blank != 0) {
       block.once([&] { to[0] = to[1] = to[2] = 0.0F, to[3] = coverage; });

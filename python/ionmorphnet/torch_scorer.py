@@ -151,14 +151,15 @@ class TorchScorer:
 
     def _compile(self) -> None:
         """Compiles for the batch; without a working compiler the network stays as it is."""
-        image = torch.zeros((self.batch, self.channels, _SIZE, _SIZE), dtype=_DTYPES[self.input_dtype])
-        statistics = torch.zeros((self.batch, self.n_statistics)) if self.n_statistics else None
-        inputs = (image.to(self.device), None if statistics is None else statistics.to(self.device))
+        shape, dtype = (self.batch, self.channels, _SIZE, _SIZE), _DTYPES[self.input_dtype]
         fast = torch.compile(self._network, dynamic=False)
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
-                fast(*inputs)
+                # Made in here: tensors of another mode would be compiled for once more.
+                image = torch.zeros(shape, dtype=dtype, device=self.device)
+                statistics = torch.zeros((self.batch, self.n_statistics), device=self.device)
+                fast(image, statistics if self.n_statistics else None)
         except Exception as error:  # the compiler's own classes, and those of the tools that it starts
             logger.warning("scorer 'torch' runs uncompiled, more slowly: torch.compile failed: %s", _first_line(error))
             return

@@ -180,7 +180,7 @@ def test_limits(file: Path) -> None:
         np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
 
 
-class Stop(Exception):
+class StopError(Exception):
     """What a callback raises to end the loop."""
 
 
@@ -191,14 +191,14 @@ def test_an_exception_of_the_scorer_ends_the_loop(file: Path, after: int) -> Non
 
     def fail(*addresses: int) -> None:
         if scorer.calls == after:
-            raise Stop("the engine is gone")
+            raise StopError("the engine is gone")
         enqueue(*addresses)
 
     with imn.open(file, duplicates="sum") as ds:
         wanted, _, _ = run(ds, scorer)
         scorer.calls = 0
         scorer.enqueue = fail
-        with pytest.raises(Stop, match="the engine is gone"):
+        with pytest.raises(StopError, match="the engine is gone"):
             run(ds, scorer, seed=3)
         scorer.enqueue = enqueue
         np.testing.assert_array_equal(run(ds, scorer, seed=3)[0], wanted)
@@ -219,7 +219,7 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     bad[100] = 850
     spectra = [Spec(k % 20 + 1, k // 20 + 1, bad if k == 333 else mz, rng.random(300)) for k in range(400)]
     path = write_imzml(tmp_path / "bad.imzML", spectra, shared_axis=False, spectrum_type="centroid")
-    with imn.open(path) as ds, pytest.raises(imn.FileError, match="bad.imzML: spectrum 333: its m/z values"):
+    with imn.open(path) as ds, pytest.raises(imn.FileError, match=r"bad\.imzML: spectrum 333: its m/z values"):
         run(ds, HostScorer(4, 2, 0))
 
 

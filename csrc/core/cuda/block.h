@@ -5,7 +5,8 @@
 // plain C++ in every build, instantiates it with HostBlock, and tests compare that with the CPU stage and the
 // reference. So that both do the same, a body
 //   - consists of phases: block.for_each(n, f) calls f(i) once for every i in [0, n), spread over the threads, and ends
-//     with a barrier. Within a phase the order is not defined: no f(i) may read what another one writes;
+//     with a barrier. Within a phase the order is not defined: no f(i) may read what another one writes, unless any
+//     value that was ever there will do, and then by block.load(), store(), compare_and_swap();
 //   - keeps nothing in local variables from phase to phase that f writes (each thread would have its own on the device,
 //     all share one on the host): such values live in shared memory, or in local variables of f itself;
 //   - gets its shared memory as a pointer, and its collectives from the block: their order is fixed, and the same here
