@@ -62,10 +62,18 @@ class ComputeCapability(enum.Enum):
     SM121 = 121
 
 
+class BuilderFlag(enum.Enum):
+    TF32 = 0
+
+
 class IBuilderConfig:
     def __init__(self) -> None:
         self.num_compute_capabilities = 0
         self._targets: dict[int, ComputeCapability] = {}
+        self._flags = {BuilderFlag.TF32}  # as in the real one
+
+    def clear_flag(self, flag: BuilderFlag) -> None:
+        self._flags.remove(flag)
 
     def set_compute_capability(self, capability: ComputeCapability, index: int) -> bool:
         self._targets[index] = capability
@@ -122,6 +130,7 @@ class Builder:
             self._logger.log(Severity.ERROR, self.fails)
             return None
         assert network._flags == 1 << NetworkDefinitionCreationFlag.STRONGLY_TYPED, "not strongly typed"
+        assert not config._flags, "TF32 is allowed"
         targets = [each.name for each in config._targets.values()]
         return json.dumps({"tensors": network._tensors, "targets": targets}).encode()
 
@@ -191,8 +200,8 @@ CLASSES = {
     each.__name__: each
     for each in (
         ILogger, NetworkDefinitionCreationFlag, DataType, TensorIOMode, CudaGraphStrategy, ComputeCapability,
-        IBuilderConfig, INetworkDefinition, ParserError, OnnxParser, Builder, IExecutionContext, IRuntimeConfig,
-        ICudaEngine, Runtime,
+        BuilderFlag, IBuilderConfig, INetworkDefinition, ParserError, OnnxParser, Builder, IExecutionContext,
+        IRuntimeConfig, ICudaEngine, Runtime,
     )
 }  # fmt: skip
 

@@ -49,7 +49,7 @@ def test_build_info_and_cache(cli: Cli, model: Path, tmp_path: Path, monkeypatch
     info = cli("engine", "info", out)
     assert info.code == 0
     assert info.stdout.splitlines()[:-1] == lines
-    assert info.stdout.splitlines()[-1].startswith("  runs here: no, no NVIDIA driver on this machine")
+    assert info.stdout.splitlines()[-1].startswith("  runs here: no: no NVIDIA driver on this machine")
     set_machine(monkeypatch, ("RTX 4090", 89), tensorrt_rtx="1.7.1.116")
     assert cli("engine", "info", out).stdout.splitlines()[-1] == "  runs here: yes, as far as the sidecar tells"
     set_machine(monkeypatch, ("H200", 90), tensorrt_rtx="1.7.1.116")

@@ -108,7 +108,7 @@ def info(file: Path, as_json: bool) -> None:
         return
     for line in _described(found):
         click.echo(line)
-    click.echo("  runs here: " + (f"no, {reason}" if reason else "yes, as far as the sidecar tells"))
+    click.echo("  runs here: " + (f"no: {reason}" if reason else "yes, as far as the sidecar tells"))
 
 
 @engine.command(short_help="List the engine cache, or empty it.")

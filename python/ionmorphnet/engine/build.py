@@ -132,6 +132,8 @@ def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
         said = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise IonMorphNetError(f"{flavour} does not take the network: {said or log.said()}")
     config = builder.create_builder_config()
+    # Float32 means float32, in the islands too. (With TF32 an f32 engine for sm_120 is twelve times as large, besides.)
+    config.clear_flag(trt.BuilderFlag.TF32)
     flavour.set_targets(config, targets)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:

@@ -23,7 +23,7 @@ class EngineKey:
 
     Attributes:
         onnx_sha256: Hash of the model's ``model.onnx``.
-        graph_revision: Revision of the typing (``typed.GRAPH_REVISION``).
+        graph_revision: Revision of the graph and of how it is built (``typed.GRAPH_REVISION``).
         flavour: ``tensorrt`` or ``tensorrt_rtx``.
         version: Version of that module.
         targets: Compute capabilities, such as ``sm_89``, ascending.

@@ -21,7 +21,7 @@ from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.models import Model
 
 PRECISIONS = ("bf16", "fp16", "f32")
-# Counts up when the graph made from the same model changes: engines in the cache are then built anew.
+# Counts up when what is built from the same model changes: engines in the cache are then built anew.
 GRAPH_REVISION = 1
 
 # Computed in float32 whatever comes in.
