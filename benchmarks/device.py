@@ -1,8 +1,8 @@
 """A GPU: copies, each kernel against the bytes it must move, scorers, and whole picks; `python -m benchmarks device`.
 
 The workload is that of the research notes: 50,000 pixels, 5,000 images, 20,000 bins (continuous) or 3,000 peaks a pixel
-(processed). ``--device-scale`` shrinks the number of pixels. What is missing or would take too long leaves a line that
-says so.
+(processed); IMN_DEVICE_SCALE shrinks the number of pixels. What is missing or would take too long leaves a line that
+says so. IMN_DEVICE=emulated runs the kernels' bodies on the host: it shows that the benchmark works and measures nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import ionmorphnet as imn
 from benchmarks.common import Context, Row
 from benchmarks.device_data import Workload, reference_files
-from benchmarks.device_scorers import scorer_rows
+from benchmarks.device_scorers import scorer_rows, seconds_of_a_batch
 from ionmorphnet import _core
 from ionmorphnet.labels import STATISTICS
 
@@ -62,7 +62,7 @@ def _rate(case: str, tool: str, seconds: float, moved: float, copy: float | None
     rate = gigabytes / seconds if seconds > 0 else 0.0
     share = "" if not copy else f", {rate / copy:.2f} of copy bandwidth"
     values = {"bytes": moved, "GB/s": rate} | ({"share": rate / copy} if copy else {})
-    return Row(case, tool, seconds, None, f"{rate:.0f} GB/s of {gigabytes:.2f} GB{share}", values)
+    return Row(case, tool, seconds, None, f"{rate:.3g} GB/s of {gigabytes:.3g} GB{share}", values)
 
 
 def _copy_bandwidth(found: list[Row]) -> float | None:
@@ -123,7 +123,10 @@ def _picks(context: Context, device: str, work: Workload, end: float, found: lis
         yield Row("picks", "skipped", 0.0, None, "no GPU")
         return
     scorer = imn.make_scorer(device=device)
-    rate = max((row.values.get("images/s", 0.0) for row in found if row.tool.startswith(scorer.name)), default=0.0)
+    if not scorer.on_device:
+        yield Row("picks", "skipped", 0.0, None, "; ".join(f"{name}: {why}" for name, why in scorer.refused.items()))
+        return
+    rate = scorer.native.batch / seconds_of_a_batch(scorer.native, device)
     for mode, (path, axis) in reference_files(context.work, work).items():
         for _ in range(2):  # the first one warms the page cache and the scorer
             peaks = imn.pick(path, axis=axis, scorer=scorer, top=20)
@@ -136,9 +139,10 @@ def _pick_row(peaks: imn.PeakList, mode: str, path: Path, rate: float) -> Row:
     n = len(peaks.all_scores)
     total, read = loop["total_s"], loop["read_s"]
     values = {"loop_s": total, "read_s": read, "images/s": n / total, "open_s": peaks.run["timings"]["open"]}
-    note = f"{n / total:.0f} images/s, open {values['open_s']:.2f} s, read {read:.2f} s"
-    if rate:
-        scoring = n / rate
-        values |= {"scoring_alone_s": scoring, "hidden": min(max((read + scoring - total) / read, 0.0), 1.0)}
-        note += f", scoring alone {scoring:.2f} s, {values['hidden']:.2f} of reading hidden"
+    scoring = n / rate
+    values |= {"scoring_alone_s": scoring, "hidden": min(max((read + scoring - total) / read, 0.0), 1.0)}
+    note = (
+        f"{n / total:.0f} images/s, open {values['open_s']:.2f} s, read {read:.2f} s, scoring alone {scoring:.2f} s, "
+    )
+    note += f"{values['hidden']:.2f} of reading hidden"
     return Row(f"pick, {mode}, {path.stat().st_size / 1e6:.0f} MB XML", peaks.run["scorer"], total, None, note, values)
