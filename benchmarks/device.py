@@ -2,7 +2,8 @@
 
 The workload is that of the research notes: 50,000 pixels, 5,000 images, 20,000 bins (continuous) or 3,000 peaks a pixel
 (processed); IMN_DEVICE_SCALE shrinks the number of pixels. What is missing or would take too long leaves a line that
-says so. IMN_DEVICE=emulated runs the kernels' bodies on the host: it shows that the benchmark works and measures nothing.
+says so. IMN_DEVICE=emulated runs the kernels' bodies on the host, which shows that the benchmark works and measures
+nothing.
 """
 
 from __future__ import annotations
