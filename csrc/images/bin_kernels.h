@@ -47,6 +47,32 @@ IMN_HOST_DEVICE inline std::int32_t row_of(const PixelView& pixels, std::int32_t
   return row < pixels.row_first[pixel + 1] ? row : -1;
 }
 
+// The bins [from, from + kBinTile) of every row, 0 where there are none. A thread loads all its packs before it
+// stores the first one, so that several loads are under way; a warp takes 8 packs of 4 rows.
+template <typename T, typename Block>
+IMN_DEVICE_CODE void load_bins(Block& block, const BinsView<T>& bins, const std::int32_t* rows, std::int32_t from,
+                               T* tile) {
+  constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
+  constexpr std::int32_t kEights = kBinTile / kPack / 8;  // of packs in a row of the tile
+  constexpr std::int32_t kRows = kBinThreads / 8 / kEights;
+  constexpr std::int32_t kEach = kLanes / kRows;
+  static_assert(kEights * 8 * kPack == kBinTile && kEach * kRows == kLanes);
+  block.for_each(kBinThreads, [&](std::int32_t i) {
+    const std::int32_t bin = (i / 32 % kEights * 8 + i % 8) * kPack;
+    const std::int32_t first = i / (32 * kEights) * 4 + i / 8 % 4;
+    const std::int64_t place = from - bins.first + bin;
+    cuda::Pack<T> packs[kEach] = {};
+    for (std::int32_t j = 0; j < kEach; ++j) {
+      const std::int32_t row = rows[first + j * kRows];
+      if (row >= 0 && place < bins.stride) packs[j] = cuda::load_pack(bins.values + row * bins.stride + place);
+    }
+    for (std::int32_t j = 0; j < kEach; ++j) {
+      T* const to = tile + (first + j * kRows) * kTileRow + bin;
+      for (std::int32_t k = 0; k < kPack; ++k) to[k] = packs[j].values[k];
+    }
+  });
+}
+
 template <typename T, typename Block>
 IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, WindowStrip strip,
                                           const PixelView& pixels, const BinsView<T>& bins, double* carry,
@@ -77,16 +103,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
     });
 
     for (std::int32_t t = from; t < to; t += kBinTile) {
-      constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
-      constexpr std::int32_t kEights = kBinTile / kPack / 8;  // of packs in a row of the tile
-      block.for_each(kLanes * kBinTile / kPack, [&](std::int32_t i) {
-        const std::int32_t p = i / (32 * kEights) * 4 + i / 8 % 4;
-        const std::int32_t bin = (i / 32 % kEights * 8 + i % 8) * kPack;
-        const std::int64_t place = t - bins.first + bin;
-        if (rows[p] < 0 || place >= bins.stride) return;
-        const cuda::Pack<T> pack = cuda::load_pack(bins.values + rows[p] * bins.stride + place);
-        for (std::int32_t k = 0; k < kPack; ++k) tile[p * kTileRow + bin + k] = pack.values[k];
-      });
+      load_bins(block, bins, rows, t, tile);
       block.for_each(count * kLanes, [&](std::int32_t i) {
         const std::int32_t w = w0 + i / kLanes;
         const std::int32_t first = cuda::greater(plan.first[w], t);

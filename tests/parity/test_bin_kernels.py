@@ -205,6 +205,16 @@ def test_sums_are_float64_until_the_end(folder: Path) -> None:
             assert check(ds, [99.0], [103.0])[0, 0, 0] == 2.0**24 + 4  # 2**24 + 3, rounded once to even
 
 
+def test_repaired_files_and_planes(folder: Path, rng: np.random.Generator) -> None:
+    axis = rng.permutation(np.linspace(100, 900, 90))
+    for shared in (False, True):
+        specs = [Spec(x, 1, axis, rng.random(90), z=z) for z in (1, 2) for x in (1, 2, 4)]
+        write_imzml(folder / "planes.imzML", specs, shared_axis=shared)
+        with open_dataset(folder / "planes.imzML", repair=True) as ds:
+            for z in (1, 2):
+                check(ds.plane(z), *windows_on(ds, rng), seed=z, bins_per_piece=TILE)
+
+
 def test_errors_are_those_of_the_cpu(folder: Path) -> None:
     write_imzml(folder / "bad.imzML", [Spec(1, 1, [200.0, 100.0], [1.0, 2.0])])
     with open_dataset(folder / "bad.imzML") as ds:

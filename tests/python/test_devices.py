@@ -207,10 +207,10 @@ def test_info_system(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
     assert table["cuda"] == f"built with 13.0 for {ALL}"
     assert table["cuda:0"] == "NVIDIA V100, compute capability 7.0, 17.2 GB"
     assert "not usable: compute capability 7.0" in lines[lines.index(f"cuda:0       {table['cuda:0']}") + 1]
-    assert table["auto"] == "cuda:1"
+    assert table["device=auto"] == "cuda:1"
     fake_host(monkeypatch, NO_DRIVER)
     text = cli("info", "--system").stdout
-    assert "auto         cpu (no GPU: no NVIDIA driver was found on this host)\n" in text
+    assert "device=auto  cpu (no GPU: no NVIDIA driver was found on this host)\n" in text
     assert text.endswith("to use one: install driver 580 or newer\n")
 
 

@@ -55,9 +55,9 @@ def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
         "driver": driver if cuda["built"] else "",  # without CUDA code nobody asked
     }
     rows |= {gpu["device"]: _gpu_text(gpu) for gpu in cuda["devices"]}
-    rows["auto"] = info["auto"]
+    rows["device=auto"] = info["auto"]
     if cuda["reason"]:
-        rows["auto"] += f" (no GPU: {cuda['reason']})\nto use one: {cuda['remedy']}"
+        rows["device=auto"] += f" (no GPU: {cuda['reason']})\nto use one: {cuda['remedy']}"
     return rows
 
 
