@@ -57,6 +57,24 @@ def test_equals_the_specification(run: Kernel, preprocess_id: str, rng: np.rando
             assert (facts["sum"][i], facts["positive"][i]) == (0, 0)
 
 
+@pytest.mark.parametrize("rest", [np.nan, -1, 0, -np.inf])
+@backends("preprocess")
+def test_the_quantile_lies_between_unmeasured_pixels_and_the_few_above(run: Kernel, rest: float) -> None:
+    """Of 150 pixels the third from the top and the second decide; what is not measured counts as 0 in the first id."""
+    images = np.full((12, 10, 15), rest, np.float32)
+    images[6:, 3:5] = np.nan
+    for positive in range(6):
+        images[positive::6].reshape(2, -1)[:, 20 : 20 + positive] = 2 + np.arange(positive)
+    for preprocess_id in IDS:
+        got, facts = run(images, preprocess_id)
+        same_bits(got, _core.preprocess(images, preprocess_id))
+        for image, divisor in zip(images, facts["divisor"], strict=True):
+            counted = image[~np.isnan(image)] if preprocess_id == IDS[1] else np.nan_to_num(image, neginf=-np.inf)
+            if counted.size > 0:
+                expected = max(reference.preprocess.quantile99(counted), reference.preprocess.SMALLEST_DIVISOR)
+                assert divisor == pytest.approx(expected, rel=2e-7)
+
+
 @pytest.mark.parametrize("preprocess_id", IDS)
 @pytest.mark.parametrize("shape", [(30, 41), (120, 90)])
 @backends("preprocess")
