@@ -3,8 +3,8 @@
 Both are used through one interface: strongly typed networks, engines of static shape, tensors by address. The rest:
 
 * ``tensorrt_rtx`` builds for any list of the compute capabilities that it knows, without a GPU; kernels are compiled on
-  the machine that runs them. It captures CUDA graphs itself, told so by a runtime configuration (a capture of ours would
-  need engines built for memory that the user allocates).
+  the machine that runs them. It captures CUDA graphs itself, told so by a runtime configuration; a capture of ours
+  would need engines built for memory that the user allocates.
 * ``tensorrt`` builds for the GPU of this machine and measures kernels on it. Graphs are captured by us
   (:mod:`ionmorphnet.engine.graphs`).
 """
