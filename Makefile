@@ -2,9 +2,15 @@
 # make test   the same set-up with the development tools, then all tests
 # make lint   ruff, mypy, clang-format
 # make bench  benchmarks side by side with peers (installs them)
+# make device-bundle  what a GPU machine without a package registry lacks (docs/gpu.md)
+#
+# Where nvcc is found the CUDA files are built too (IMN_WITH_CUDA=OFF leaves them out), here for two architectures only:
+# each costs compile time, and the package itself (pip install .) is built for all.
 PYTHON ?= python3
 VENV ?= .venv
 IMN_WERROR ?= OFF
+IMN_WITH_CUDA ?= AUTO
+IMN_CUDA_ARCHITECTURES ?= 80-real;90-real
 DEMO_OUT ?= demo-out
 
 bin := $(VENV)/bin
@@ -16,12 +22,13 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 # setuptools: what comes as source only (pyimzML needs such a package) is built without isolation too.
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
-cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp')
+cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 # cmake and ninja come from the environment: the build runs inside it, without isolation.
 install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
-	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -e
+	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -C cmake.define.IMN_WITH_CUDA=$(IMN_WITH_CUDA) \
+	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' -e
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench device-bundle clean
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -43,6 +50,9 @@ format: $(dev)
 bench: $(bench_env)
 	$(bin)/python -m benchmarks
 
+device-bundle: | $(VENV)/bin/python
+	$(bin)/python scripts/make_device_bundle.py
+
 $(VENV)/bin/python:
 	PYTHON="$(PYTHON)" scripts/system_packages.sh
 	$(PYTHON) -m venv $(VENV)
@@ -61,4 +71,4 @@ $(bench_env): $(base)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build $(DEMO_OUT)
+	rm -rf $(VENV) build $(DEMO_OUT) device-bundle

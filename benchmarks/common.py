@@ -48,13 +48,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``ratio`` is how many times slower than ours in the same run."""
+    """One line of the table: ``ratio`` is how many times slower than ours in the same run; ``values`` are for JSON."""
 
     case: str
     tool: str
     seconds: float
     ratio: float | None = None
     note: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 def interleaved(tools: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str, float]:

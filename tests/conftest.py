@@ -25,6 +25,20 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """Name of a GPU that this build can use; without one the test skips, or fails under IMN_REQUIRE_GPU=1."""
+    from ionmorphnet import build_info
+
+    found = build_info()
+    if not found["cuda"]["usable"]:
+        reason = f"no usable GPU: {found['cuda']['reason']}"
+        if os.environ.get("IMN_REQUIRE_GPU") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return str(found["auto"])
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Seeded generator: a failing test fails again."""

@@ -142,6 +142,8 @@ void register_io(py::module_& m) {
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->ibd_path(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
+      .def_property_readonly("float_intensities", [](const Handle& h) { return h.dataset->float_intensities(); })
+      .def_property_readonly("float_mz", [](const Handle& h) { return h.dataset->float_mz(); })
       .def_property_readonly("width", [](const Handle& h) { return h.dataset->width(); })
       .def_property_readonly("height", [](const Handle& h) { return h.dataset->height(); })
       .def_property_readonly(

@@ -2,7 +2,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/progress.h"
 #include "bindings/register.h"
 #include "bindings/scorer_handle.h"
 #include "pick/ranking.h"
@@ -20,26 +20,6 @@ namespace py = pybind11;
 
 namespace imn::bindings {
 namespace {
-
-// Python's progress callback and Ctrl-C, looked after from the thread that runs the loop. The loop calls this after
-// every batch and while it waits; the GIL is taken at most every 0.1 s, and once at the end.
-class PythonProgress {
- public:
-  explicit PythonProgress(py::object callback) : callback_(std::move(callback)) {}
-
-  void operator()(std::int64_t done, std::int64_t total) {
-    const auto now = std::chrono::steady_clock::now();
-    if (done < total && now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
-    const py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!callback_.is_none()) callback_(done, total);
-  }
-
- private:
-  py::object callback_;
-  std::chrono::steady_clock::time_point last_{};
-};
 
 // The sink that the keyword arguments of score_windows and score_stack ask for.
 std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandle>& scorer,

@@ -10,9 +10,13 @@ PYBIND11_MODULE(_core, m) {
 #endif
   using namespace imn::bindings;
   register_errors(m);
+  register_device(m);
   register_io(m);
   register_images(m);
   register_preprocess(m);
   register_score(m);
+  register_emulated_kernels(m);
   register_pipeline(m);
+  register_device_loop(m);
+  register_device_probe(m);
 }

@@ -6,10 +6,14 @@
 namespace imn::bindings {
 
 void register_errors(pybind11::module_& m);
+void register_device(pybind11::module_& m);
 void register_io(pybind11::module_& m);
 void register_images(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);
+void register_emulated_kernels(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);
+void register_device_loop(pybind11::module_& m);
+void register_device_probe(pybind11::module_& m);
 
 }  // namespace imn::bindings

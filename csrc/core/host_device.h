@@ -1,8 +1,12 @@
 // Marks arithmetic that the CPU and the CUDA code share: plain inline functions to a C++ compiler.
 #pragma once
 
+// IMN_HOST_DEVICE: called from host code and from kernels. IMN_DEVICE_CODE: the body of a kernel, written over a Block
+// (core/cuda/block.h): device code to nvcc, where the kernel is made of it; plain C++ elsewhere, where it is emulated.
 #ifdef __CUDACC__
 #define IMN_HOST_DEVICE __host__ __device__
+#define IMN_DEVICE_CODE __device__
 #else
 #define IMN_HOST_DEVICE
+#define IMN_DEVICE_CODE
 #endif

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
+
 namespace imn {
 
 // n images [y, x] of float32, image-major and contiguous; non-owning. A pixel is *measured* when it is not NaN and
@@ -14,8 +16,8 @@ struct ImageStack {
   std::int32_t width = 0;
   const std::uint8_t* mask = nullptr;
 
-  std::int64_t pixels() const { return std::int64_t{height} * width; }
-  const float* image(std::int64_t i) const { return data + i * pixels(); }
+  IMN_HOST_DEVICE std::int64_t pixels() const { return std::int64_t{height} * width; }
+  IMN_HOST_DEVICE const float* image(std::int64_t i) const { return data + i * pixels(); }
 };
 
 }  // namespace imn

@@ -5,11 +5,11 @@
 
 #include "core/error.h"
 #include "images/bin_cpu.h"
+#include "images/bin_device.h"
 
 namespace imn::images {
 
-void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
-                std::span<float> out) {
+void check_windows(std::span<const MzWindow> windows) {
   for (std::size_t w = 0; w < windows.size(); ++w) {
     const auto [lo, hi] = windows[w];
     if (!std::isfinite(lo) || !std::isfinite(hi)) {
@@ -20,6 +20,11 @@ void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, c
                           " is above the upper bound " + std::to_string(hi));
     }
   }
+}
+
+void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
+                std::span<float> out) {
+  check_windows(windows);
   const std::size_t pixels = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
   if (out.size() != windows.size() * pixels) {
     throw ArgumentError("bin_images: output holds " + std::to_string(out.size()) + " values, " +
@@ -27,7 +32,11 @@ void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, c
                         " pixels are needed");
   }
   if (windows.empty() || pixels == 0) return;
-  bin_images_cpu(dataset, windows, options, out);
+  if (options.device.is_cuda) {
+    bin_images_cuda(dataset, windows, options, out);
+  } else {
+    bin_images_cpu(dataset, windows, options, out);
+  }
 }
 
 }  // namespace imn::images

@@ -24,6 +24,9 @@ constexpr std::int64_t size_of(DType t) {
   }
 }
 
+// Whether every value of the type is exactly a float32.
+constexpr bool fits_float(DType t) { return t == DType::f32 || size_of(t) < 4; }
+
 // Calls body(T{}) with the C++ type of `t`; the one switch over types.
 template <typename Body>
 decltype(auto) with_type(DType t, Body&& body) {

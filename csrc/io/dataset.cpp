@@ -66,6 +66,8 @@ class SectionView final : public Dataset {
   std::span<const Pixel> extra_spectra() const override { return one_plane().extra; }
 
   bool compressed() const override { return section_->compressed(); }
+  bool float_intensities() const override { return section_->float_intensities(); }
+  bool float_mz() const override { return section_->float_mz(); }
   std::int64_t spectrum_length(std::int64_t i) const override { return section_->length(member(i)); }
   std::span<const double> shared_mz() const override { return section_->axis(); }
 

@@ -74,6 +74,10 @@ class Dataset {
 
   // Whether intensities must be inflated: then reading a late part of a spectrum costs as much as reading all of it.
   virtual bool compressed() const = 0;
+  // Whether every stored intensity, every stored m/z value, is exactly a float32, because of its type: copies for a
+  // device then need half the bytes.
+  virtual bool float_intensities() const = 0;
+  virtual bool float_mz() const = 0;
   // Number of m/z values of spectrum i, without reading it.
   virtual std::int64_t spectrum_length(std::int64_t i) const = 0;
   // The shared axis of a continuous file (ascending); empty for a processed one.

@@ -21,6 +21,13 @@ class ArrayTable {
             (code & 0x80) != 0};
   }
   std::int64_t length(std::int64_t i) const { return column_.length[static_cast<std::size_t>(i)]; }
+  // Whether the types of the first n arrays hold nothing that float32 does not.
+  bool all_fit_float(std::int64_t n) const {
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (length(i) > 0 && !fits_float((*this)[i].type)) return false;
+    }
+    return true;
+  }
 
  private:
   friend class LayoutResolver;

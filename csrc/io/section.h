@@ -43,6 +43,8 @@ class Section {
   const Declared& declared() const { return declared_; }
   Mode mode() const { return layout_.mode; }
   bool compressed() const;
+  bool float_intensities() const { return layout_.intensity.all_fit_float(n_spectra()); }
+  bool float_mz() const { return layout_.mz.all_fit_float(n_spectra()); }
   SpectrumType type() const { return type_; }
   std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
 

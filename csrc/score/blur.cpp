@@ -1,33 +1,20 @@
 #include "score/blur.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 
 #include "core/multiversion.h"
+#include "score/blur_weights.h"
 
 namespace imn::score {
 namespace {
 
-constexpr std::int64_t kRadius = 8;  // four sigma
-constexpr double kSigma = 2.0;
-using Weights = std::array<float, kRadius + 1>;
+constexpr std::int64_t kRadius = kBlurRadius;
 
-// Not normalised: a quotient of two blurs is wanted.
-Weights gaussian() {
-  Weights weights;
-  for (std::size_t k = 0; k < weights.size(); ++k) {
-    const double z = static_cast<double>(k) / kSigma;
-    weights[k] = static_cast<float>(std::exp(-0.5 * z * z));
-  }
-  return weights;
-}
-
-// out[i] = sum over k of weights[|k|] * in[i + k * stride], |k| <= kRadius.
-IMN_MULTIVERSION void convolve(const float* __restrict in, std::int64_t stride, std::int64_t n, const Weights& weights,
-                               float* __restrict out) {
-  const float w0 = weights[0], w1 = weights[1], w2 = weights[2], w3 = weights[3], w4 = weights[4], w5 = weights[5],
-              w6 = weights[6], w7 = weights[7], w8 = weights[8];
+// out[i] = sum over k of weights.at[|k|] * in[i + k * stride], |k| <= kRadius.
+IMN_MULTIVERSION void convolve(const float* __restrict in, std::int64_t stride, std::int64_t n,
+                               const BlurWeights& weights, float* __restrict out) {
+  const float *w = weights.at, w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4], w5 = w[5], w6 = w[6], w7 = w[7],
+              w8 = w[8];
   static_assert(kRadius == 8);
   for (std::int64_t i = 0; i < n; ++i) {
     const float* x = in + i;
@@ -69,7 +56,7 @@ IMN_MULTIVERSION void add_products(const float* __restrict a, const float* __res
 }  // namespace
 
 void BlurredVariance::blur_lines(const float* plane) {
-  static const Weights weights = gaussian();
+  static const BlurWeights weights = gaussian();
   for (std::int64_t y = 0; y < height_; ++y) {
     std::copy_n(plane + y * width_, width_, line_.begin() + kRadius);
     convolve(line_.data() + kRadius, 1, width_, weights, lines_.data() + (y + kRadius) * width_);
@@ -78,7 +65,7 @@ void BlurredVariance::blur_lines(const float* plane) {
 
 void BlurredVariance::prepare(const NormalisedImage& image) {
   if (height_ == image.height && width_ == image.width && measured_ == image.measured) return;
-  static const Weights weights = gaussian();
+  static const BlurWeights weights = gaussian();
   height_ = image.height;
   width_ = image.width;
   measured_ = image.measured;
@@ -92,7 +79,7 @@ void BlurredVariance::prepare(const NormalisedImage& image) {
 }
 
 float BlurredVariance::operator()(const NormalisedImage& image) {
-  static const Weights weights = gaussian();
+  static const BlurWeights weights = gaussian();
   prepare(image);
   // Deviations from the mean, not x itself: the blur keeps a mean, and float32 is then exact enough for any contrast.
   blur_lines(image.deviations.data());

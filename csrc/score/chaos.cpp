@@ -8,19 +8,15 @@
 
 #include "core/error.h"
 #include "core/multiversion.h"
+#include "score/chaos_level.h"
 
 namespace imn::score {
 namespace {
 
 using Byte = std::uint8_t;
 
-// How many of the levels 0, 1/29, ..., 1 a value is above: ceil(29 x), without the library call.
 IMN_MULTIVERSION void quantise(const float* __restrict values, std::int64_t n, Byte* __restrict levels) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float scaled = values[i] * static_cast<float>(SpatialChaos::kLevels - 1);
-    const auto whole = static_cast<std::int32_t>(scaled);
-    levels[i] = static_cast<Byte>(whole + (static_cast<float>(whole) < scaled ? 1 : 0));
-  }
+  for (std::int64_t i = 0; i < n; ++i) levels[i] = static_cast<Byte>(chaos_level(values[i]));
 }
 
 // Maximum over the cross; 255 where not measured, so that the erosion passes over it.
@@ -172,7 +168,7 @@ void SpatialChaos::sort_edges() {
   const std::int32_t* label = label_.data();
   const std::int32_t first = stride_ + 1;
   const std::int32_t last = (rows_ - 1) * stride_ - 1;
-  std::array<std::size_t, kLevels + 1> begin{};
+  std::array<std::size_t, kChaosLevels + 1> begin{};
   found_.clear();
   for (const auto& [step, along] : {std::pair{1, stride_}, std::pair{stride_, 1}}) {
     mark_edges(v, label, first, last, step, along, marks_.data());
@@ -201,10 +197,7 @@ std::int64_t SpatialChaos::count_objects() {
 
 float SpatialChaos::operator()(const NormalisedImage& image) {
   close_levels(image);
-  const std::int64_t objects = count_objects();
-  if (objects == 0) return 0.0F;
-  const double mean = static_cast<double>(objects) / kLevels;
-  return static_cast<float>(1.0 - mean / static_cast<double>(image.n_positive));
+  return chaos_measure(count_objects(), image.n_positive);
 }
 
 }  // namespace imn::score

@@ -18,8 +18,6 @@ namespace imn::score {
 // and the edges between the areas that hang on them, taken from the heaviest down.
 class SpatialChaos {
  public:
-  static constexpr std::int32_t kLevels = 30;
-
   float operator()(const NormalisedImage& image);
 
  private:

@@ -11,12 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ionmorphnet import engine as engine
     from ionmorphnet import evaluate as evaluate
     from ionmorphnet import reference as reference
     from ionmorphnet._core import __version__ as __version__
     from ionmorphnet.candidates import CandidateAxis, candidate_axis
     from ionmorphnet.dataset import Dataset
     from ionmorphnet.dataset import open_dataset as open
+    from ionmorphnet.devices import build_info
     from ionmorphnet.errors import (
         ArgumentError,
         Cancelled,
@@ -50,6 +52,7 @@ _HOMES = {
     "PeakList": "peak_list",
     "Scorer": "scorers",
     "UnavailableError": "errors",
+    "build_info": "devices",
     "bundled_models": "models",
     "candidate_axis": "candidates",
     "export_model": "training.bundle",
@@ -76,8 +79,10 @@ __all__ = [
     "PeakList",
     "Scorer",
     "UnavailableError",
+    "build_info",
     "bundled_models",
     "candidate_axis",
+    "engine",
     "evaluate",
     "export_model",
     "image_statistics",
@@ -95,7 +100,6 @@ __all__ = [
 _PLANNED = {
     "tumor": "tumour classification",
     "cohort": "cohort runs",
-    "engine": "TensorRT engines",
 }
 
 
@@ -104,7 +108,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
         globals()[name] = value
         return value
-    if name in ("evaluate", "reference"):
+    if name in ("engine", "evaluate", "reference"):
         return importlib.import_module(f"ionmorphnet.{name}")
     if name in _PLANNED:
         version = __getattr__("__version__")

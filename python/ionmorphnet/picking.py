@@ -44,6 +44,7 @@ def pick(
     ppm: float | None = None,
     tol: float | None = None,
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
+    device_memory_limit: int | str | None = None,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> PeakList:
@@ -55,15 +56,18 @@ def pick(
         min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
             threshold cuts; both given: both apply.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, a classical one (``"moran"``, ``"blur"``, ``"chaos"``), or a callable (see
-            :func:`ionmorphnet.scorers.make_scorer`).
-        device: ``"auto"`` or ``"cpu"``.
-        precision: ``"auto"`` (bf16 where the CPU has it), ``"f32"`` (reproduces between hosts) or ``"bf16"``.
+        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
+            ``"chaos"``), or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: ``"auto"`` (bf16 on a GPU, and where the CPU has it), ``"f32"`` (reproduces between hosts),
+            ``"bf16"`` or, for TensorRT, ``"fp16"``.
         axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
         ppm: Half width of the windows around a given m/z list, parts per million.
         tol: Half width of the windows around a given m/z list, m/z units.
         memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
+        device_memory_limit: The same for memory of the GPU, without the scorer's own; None: four fifths of what is free
+            once the scorer is there.
         threads: CPU threads; 0: all.
         progress: Called as progress(done, total) while images are scored.
 
@@ -77,6 +81,7 @@ def pick(
         UnavailableError: The scorer or device is not there.
     """
     limit = parse_bytes(memory_limit)
+    device_limit = 0 if device_memory_limit is None else parse_bytes(device_memory_limit)
     top, min_score = _checked_cut(top, min_score)
     started = time.perf_counter()
     clock: dict[str, float] = {}
@@ -91,14 +96,14 @@ def pick(
     clock["open_s"] = _lap(started, clock)
     channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
     clock["axis_s"] = _lap(started, clock)
-    outputs, blank, loop = _core.score_windows(
+    outputs, blank, loop = ready.run_windows(
         ds._native,
         channels.mz_lo,
         channels.mz_hi,
         memory_limit=limit,
+        device_memory_limit=device_limit,
         threads=threads,
         progress=progress,
-        **ready.native_arguments(),
     )
     clock["score_s"] = _lap(started, clock)
     clock["total_s"] = time.perf_counter() - started
@@ -114,6 +119,7 @@ def pick(
         "ppm": ppm,
         "tol": tol,
         "memory_limit_bytes": limit,
+        "device_memory_limit_bytes": device_limit or None,
         "threads": threads,
     }
     run["counts"] = {"candidates": len(all_scores), "blank": int(blank.sum()), "picked": kept}
@@ -218,6 +224,7 @@ def _run_record(
         "scorer": scorer.name,
         "device": scorer.device,
         "precision": scorer.precision,
+        "refused": dict(scorer.refused),
         "score": scorer.description,
         "model": None
         if model is None
@@ -231,7 +238,7 @@ def _run_record(
         },
         "axis": {"method": channels.method, "n_channels": len(channels)},
         "timings": {name.removesuffix("_s"): round(seconds, 4) for name, seconds in clock.items()},
-        "scoring_loop": {name: round(value, 4) for name, value in loop.items()},
+        "scoring_loop": {name: value if isinstance(value, bool) else round(value, 4) for name, value in loop.items()},
         "versions": versions(),
         "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
     }

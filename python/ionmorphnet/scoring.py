@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet import _core
 from ionmorphnet._stacks import checked_stack
 from ionmorphnet.models import Model
 from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
@@ -34,10 +33,10 @@ def score_images(
             masked array hides) = not measured; infinite values count as the largest finite ones.
         mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, a classical one (``"moran"``, ``"blur"``, ``"chaos"``), or a callable (see
-            :func:`ionmorphnet.scorers.make_scorer`).
-        device: ``"auto"`` or ``"cpu"``.
-        precision: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
+            ``"chaos"``), or a callable (see :func:`ionmorphnet.scorers.make_scorer`).
+        device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
         threads: CPU threads; 0: all.
         progress: Called as progress(done, total).
 
@@ -53,11 +52,5 @@ def score_images(
     """
     stack, measured = checked_stack(images, mask)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
-    outputs, blank, _ = _core.score_stack(
-        stack,
-        measured,
-        threads=threads,
-        progress=progress,
-        **ready.native_arguments(),
-    )
+    outputs, blank, _ = ready.run_stack(stack, measured, threads=threads, progress=progress)
     return ready.frame(outputs, blank)

@@ -62,6 +62,43 @@ def test_core_knows_no_python() -> None:
             assert not re.search(r"#include [<\"](pybind11|Python\.h|torch)", path.read_text(encoding="utf-8")), path
 
 
+def _cuda_faults(path: Path, text: str) -> list[str]:
+    """How a native file breaks the rules of CUDA code: a build without CUDA compiles what is not named after it."""
+    in_core = path.parts[:2] == ("csrc", "core")
+    own = path.parts[:3] == ("csrc", "core", "cuda") or path.stem.endswith("_cuda")
+    faults = []
+    if not own and re.search(r"#include <cuda", text):
+        faults.append("includes CUDA headers")
+    if not in_core and re.search(r"^\s*#\s*(if|elif).*(CUDA|NVCC)", text, re.MULTILINE):
+        faults.append("asks for CUDA with the preprocessor")
+    if "<<<" in text and path.name != "launch.h":
+        faults.append("launches past core/cuda/launch.h")
+    return faults
+
+
+def test_cuda_stays_in_its_files() -> None:
+    files = {path.relative_to(ROOT): path for path in _sources(".h", ".cpp", ".cu")}
+    faults = {str(name): _cuda_faults(name, path.read_text(encoding="utf-8")) for name, path in files.items()}
+    assert {name: found for name, found in faults.items() if found} == {}
+    assert any("launch.h" in str(name) for name in files)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "faults"),
+    [
+        ("csrc/images/bin_cuda.cu", "#include <cuda_runtime.h>\nk<<<1, 2>>>();", 1),
+        ("csrc/images/bin_cuda.h", "#include <cuda_runtime_api.h>", 0),
+        ("csrc/images/bin.cpp", "#include <cuda_runtime_api.h>", 1),
+        ("csrc/images/bin.cpp", "#ifdef __CUDACC__", 1),
+        ("csrc/core/host_device.h", "#ifdef __CUDACC__", 0),
+        ("csrc/core/error.h", "#include <cuda.h>", 1),
+        ("csrc/core/cuda/launch.h", "kernel<<<grid, threads>>>();", 0),
+    ],
+)
+def test_the_cuda_check_sees_faults(name: str, text: str, faults: int) -> None:
+    assert len(_cuda_faults(Path(name), text)) == faults
+
+
 @pytest.mark.parametrize("suffix", [".py", ".h", ".cpp", ".cu", ".js", ".css", ".html"])
 def test_files_stay_small(suffix: str) -> None:
     long = {str(path.relative_to(ROOT)): n for path in _sources(suffix) if (n := _lines(path)) > MAX_LINES}
@@ -75,7 +112,7 @@ def test_torch_stays_in_training() -> None:
         for path in package.rglob("*.py")
         if re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert users <= {"training"}
+    assert users <= {"training", "torch_scorer.py"}
 
 
 def _lines(path: Path) -> int:

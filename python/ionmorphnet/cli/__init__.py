@@ -13,6 +13,7 @@ import click
 
 from ionmorphnet import __version__
 from ionmorphnet.cli.demo import demo
+from ionmorphnet.cli.engine import engine
 from ionmorphnet.cli.evaluate import evaluate
 from ionmorphnet.cli.export import export
 from ionmorphnet.cli.images import images
@@ -24,7 +25,7 @@ from ionmorphnet.cli.train import train
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("engine", "tumor")
+_PLANNED = ("tumor",)
 
 
 class _PipeClosedError(Exception):
@@ -62,7 +63,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, train, evaluate, export, demo):
+for _command in (pick, info, validate, images, simulate, simulate_images, train, evaluate, export, engine, demo):
     cli.add_command(_command)
 
 

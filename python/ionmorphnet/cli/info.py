@@ -4,27 +4,66 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ionmorphnet._units import format_bytes
 from ionmorphnet.dataset import read_info
+from ionmorphnet.devices import build_info
 
 
-@click.command(short_help="Show what a file declares (reads its head only).")
-@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.command(short_help="Show what a file declares (reads its head only), or what this build and host offer.")
+@click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
+@click.option("--system", is_flag=True, help="Show versions, processors and GPUs, and why a GPU is not used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-def info(file: Path, as_json: bool) -> None:
-    """Show what the head of FILE declares; the spectra are not read (see validate)."""
-    facts = read_info(file).to_dict()
+def info(file: Path | None, system: bool, as_json: bool) -> None:
+    """Show what the head of FILE declares; the spectra are not read (see validate).
+
+    With --system and no FILE: what was built, what was found on this host, and why a device is not used.
+    """
+    if system == (file is not None):
+        raise click.UsageError("give either FILE or --system")
+    facts = build_info() if file is None else read_info(file).to_dict()
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    rows = {key.replace("_", " "): _text(value) for key, value in facts.items() if value not in (None, "", [], {})}
-    width = max(map(len, rows))
-    for key, text in rows.items():
+    rows = _system_rows(facts) if file is None else {key.replace("_", " "): value for key, value in facts.items()}
+    texts = {key: _text(value) for key, value in rows.items() if value not in (None, "", [], {})}
+    width = max(map(len, texts))
+    for key, text in texts.items():
         # Plain text, nothing folded: values come from the file, and a path that is cut in two cannot be copied.
         lines = text.splitlines()
         click.echo(click.style(key.ljust(width), bold=True) + "  " + f"\n{'':{width + 2}}".join(lines))
+
+
+def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
+    """The table of --system: one line a thing, and at its end what ``device="auto"`` does, and why."""
+    cuda = info["cuda"]
+    bf16 = {True: ", bf16", False: ", no bf16", None: ""}[info["bf16"]]
+    built = (
+        f"built with {cuda['toolkit']} for {' '.join(cuda['architectures'])}" if cuda["built"] else "not in this build"
+    )
+    driver = f"runs up to CUDA {cuda['driver']}" if cuda["driver"] else "none found"
+    rows = {
+        "ionmorphnet": f"{info['version']} ({info['compiler']})",
+        "python": f"{info['python']} on {info['platform']}",
+        "cpu": f"{info['threads']} threads{bf16}",
+        "openvino": info["openvino"] or "not in this build",
+        "libraries": ", ".join(f"{name} {version}" for name, version in info["libraries"].items() if version),
+        "cuda": built,
+        "driver": driver if cuda["built"] else "",  # without CUDA code nobody asked
+    }
+    rows |= {gpu["device"]: _gpu_text(gpu) for gpu in cuda["devices"]}
+    rows["device=auto"] = info["auto"]
+    if cuda["reason"]:
+        rows["device=auto"] += f" (no GPU: {cuda['reason']})\nto use one: {cuda['remedy']}"
+    return rows
+
+
+def _gpu_text(gpu: dict[str, Any]) -> str:
+    text = f"{gpu['name']}, compute capability {gpu['compute_capability']}, {format_bytes(gpu['memory_bytes'])}"
+    return text if gpu["usable"] else f"{text}\nnot usable: {gpu['reason']}"
 
 
 def _text(value: object) -> str:

@@ -111,11 +111,24 @@ class _Folder(click.Path):
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.")
 @click.option(
-    "--scorer", default="auto", show_default=True, metavar="NAME", help="auto, openvino, moran, blur or chaos."
+    "--scorer",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, openvino, tensorrt, torch, moran, blur or chaos.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto or cpu.")
-@click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "f32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="fp16: with TensorRT only.",
+)
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Memory to plan with.")
+@click.option(
+    "--device-memory-limit", metavar="SIZE", help="The same for the GPU.  [default: four fifths of what is free]"
+)
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
 @click.option(
     "--format",
@@ -170,6 +183,8 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     report = options.pop("report")
     features = options.pop("features")
     options["memory_limit"] = parse_bytes(options["memory_limit"])
+    if options["device_memory_limit"] is not None:
+        options["device_memory_limit"] = parse_bytes(options["device_memory_limit"])
     if options["min_score"] is not None and not math.isfinite(options["min_score"]):
         raise ArgumentError("--min-score must be a finite number")
     mz_list = options.pop("mz_list")

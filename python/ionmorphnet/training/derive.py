@@ -19,7 +19,6 @@ from ionmorphnet.labels import CLASSES
 from ionmorphnet.models import Model, load_model
 from ionmorphnet.training.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
 from ionmorphnet.training.deploy import restored
-from ionmorphnet.training.export import INPUT_SIZE, check_parity
 from ionmorphnet.training.model_folder import check_replaceable, new_model_folder, write_config, write_safetensors
 from ionmorphnet.training.weights import load_strictly
 
@@ -77,6 +76,9 @@ def derive_safetensors(model: str | Path, out: str | Path) -> dict[str, Any]:
         FileError: The model cannot be used or the folder cannot be written.
         IonMorphNetError: The derived weights do not give the outputs of the network.
     """
+    # Here, because it needs OpenVINO, and reading a network does not.
+    from ionmorphnet.training.export import INPUT_SIZE, check_parity
+
     out = Path(out)
     check_replaceable(out)
     loaded = load_model(model)

@@ -1,0 +1,115 @@
+// The stages on a device one at a time, for tests and benchmarks.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/backend_choice.h"
+#include "bindings/dataset_handle.h"
+#include "bindings/register.h"
+#include "pipeline/device_probe.h"
+
+namespace py = pybind11;
+
+namespace imn::bindings {
+namespace {
+
+// More than any limit of the probes' plans: what does not fit is told by the allocation.
+constexpr std::int64_t kPinned = std::int64_t{192} << 20;
+
+py::dict bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
+                    const std::string& device, int threads, int repeat, bool keep_images, std::uint64_t seed) {
+  const std::vector<images::MzWindow> windows = as_windows(lo, hi);
+  const auto dataset = handle.dataset;
+  const auto n = keep_images ? static_cast<py::ssize_t>(windows.size()) : py::ssize_t{0};
+  py::array_t<float> out({n, py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  const std::span<float> images(out.mutable_data(), static_cast<std::size_t>(out.size()));
+  pipeline::BinProbe probe;
+  {
+    // Plain memory, held by this frame.
+    const py::gil_scoped_release release;
+    const auto backend = make_backend(device, seed);
+    probe = pipeline::bin_on_device(*dataset, windows, *backend, {default_device_bytes(*backend), kPinned}, threads,
+                                    repeat, images);
+  }
+  py::dict result;
+  result["images"] = out;
+  result["seconds"] = probe.seconds;
+  result["chunk_bytes"] = probe.chunk_bytes;
+  return result;
+}
+
+py::dict prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const std::string& preprocess_id,
+                 const std::string& type, const std::vector<std::string>& statistics, const std::string& device,
+                 int repeat, std::uint64_t seed) {
+  const ImageStack stack = as_stack(images, mask);
+  pipeline::DeviceSection section;
+  section.id = preprocess::parse_preprocess_id(preprocess_id);
+  section.type = preprocess::parse_element_type(type);
+  for (const std::string& name : statistics) section.statistics.push_back(score::parse_statistic(name));
+  pipeline::PrepareProbe probe;
+  {
+    // Plain memory, held by this frame.
+    const py::gil_scoped_release release;
+    const auto backend = make_backend(device, seed);
+    probe = pipeline::prepare_on_device(stack, section, *backend, repeat);
+  }
+  const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(section.id), preprocess::kInputSize,
+                                       preprocess::kInputSize};
+  // 16-bit types as their bits: numpy has no bfloat16.
+  py::array input(
+      section.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(), shape);
+  if (!probe.input.empty()) std::memcpy(input.mutable_data(), probe.input.data(), probe.input.size());
+  py::array_t<bool> blank(images.shape(0));
+  for (std::size_t i = 0; i < probe.facts.size(); ++i) {
+    blank.mutable_data()[i] = probe.facts[i].blank != 0;
+  }
+  py::array_t<float> found({images.shape(0), static_cast<py::ssize_t>(statistics.size())});
+  if (!probe.statistics.empty()) {
+    std::memcpy(found.mutable_data(), probe.statistics.data(), probe.statistics.size() * sizeof(float));
+  }
+  py::dict result;
+  result["input"] = input;
+  result["blank"] = blank;
+  result["statistics"] = found;
+  result["seconds"] = probe.seconds;
+  return result;
+}
+
+py::dict copy(std::int64_t bytes, const std::string& device, int repeat) {
+  if (bytes <= 0) throw ArgumentError("bytes must be positive");
+  py::dict result;
+  double on_device = 0;
+  double upload = 0;
+  {
+    const py::gil_scoped_release release;
+    const auto backend = make_backend(device, 0);
+    on_device = pipeline::copy_seconds(*backend, bytes, repeat);
+    upload = pipeline::upload_seconds(*backend, bytes, repeat);
+  }
+  result["copy_s"] = on_device;
+  result["upload_s"] = upload;
+  return result;
+}
+
+}  // namespace
+
+void register_device_probe(py::module_& m) {
+  m.def("probe_bin", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(), py::arg("device"),
+        py::arg("threads") = 0, py::arg("repeat") = 0, py::arg("keep_images") = true, py::arg("seed") = 0,
+        "images (n, H, W) float32 as the device bins them, 0 where not measured; seconds of a repetition there.");
+  m.def("probe_prepare", &prepare, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
+        py::arg("preprocess_id"), py::arg("type") = "f32", py::arg("statistics") = std::vector<std::string>{},
+        py::arg("device"), py::arg("repeat") = 0, py::arg("seed") = 0,
+        "(n, H, W) float32 -> input (n, C, 224, 224) float32 or the bits of 16-bit floats as uint16, blank (n,), "
+        "statistics (n, k); seconds of a repetition on the device.");
+  m.def("probe_copy", &copy, py::arg("bytes"), py::kw_only(), py::arg("device"), py::arg("repeat") = 10,
+        "Seconds of a copy on the device (copy_s) and to it (upload_s).");
+}
+
+}  // namespace imn::bindings

@@ -1,0 +1,27 @@
+// Calls of the CUDA run-time library that may fail, and the exception that names them.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "core/error.h"
+
+namespace imn::cuda {
+
+// what() is "<call>: <CUDA's text> (<CUDA's name>)"; `call` is the function, with what it was for where that helps.
+class CudaError : public Error {
+ public:
+  CudaError(const char* call, cudaError_t code);
+  cudaError_t code() const { return code_; }
+  bool out_of_memory() const { return code_ == cudaErrorMemoryAllocation; }
+
+ private:
+  cudaError_t code_;
+};
+
+[[noreturn]] void fail(const char* call, cudaError_t code);
+
+inline void check(cudaError_t code, const char* call) {
+  if (code != cudaSuccess) fail(call, code);
+}
+
+}  // namespace imn::cuda

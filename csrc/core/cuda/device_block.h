@@ -1,0 +1,175 @@
+// DeviceBlock: the thread block that a kernel runs in; see core/cuda/block.h. Blocks are one-dimensional, of a multiple
+// of 32 threads, at most 1024.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstring>
+#include <type_traits>
+
+namespace imn::cuda {
+
+class DeviceBlock {
+ public:
+  // Position in the grid and its size.
+  __device__ int x() const { return static_cast<int>(blockIdx.x); }
+  __device__ int y() const { return static_cast<int>(blockIdx.y); }
+  __device__ int grid_x() const { return static_cast<int>(gridDim.x); }
+  __device__ int grid_y() const { return static_cast<int>(gridDim.y); }
+  __device__ int threads() const { return static_cast<int>(blockDim.x); }
+
+  __device__ void sync() const { __syncthreads(); }
+
+  // f(i) for i in [0, n): thread t takes t, t + threads(), ... in this order. Ends with a barrier.
+  template <typename F>
+  __device__ void for_each(int n, F&& f) const {
+    for_each_unsynced(n, f);
+    __syncthreads();
+  }
+
+  // Without the barrier: the next phase must not touch what this one writes until sync().
+  template <typename F>
+  __device__ void for_each_unsynced(int n, F&& f) const {
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) f(i);
+  }
+
+  // f() in one thread. Ends with a barrier.
+  template <typename F>
+  __device__ void once(F&& f) const {
+    if (threadIdx.x == 0) f();
+    __syncthreads();
+  }
+
+  // item(0) op item(1) op ... op item(n - 1), known to all threads, in a fixed order: every thread goes through its
+  // own items upwards, starting from `identity`, then halves of a warp are joined (lane l with l + 16, 8, ...), then
+  // the warps in the same way. `scratch`: kScratch values of shared memory, free again on return.
+  template <typename T, typename Item, typename Op>
+  __device__ T reduce(int n, T identity, Item&& item, Op&& op, T* scratch) const {
+    T value = identity;
+    for_each_unsynced(n, [&](int i) { value = op(value, item(i)); });
+    value = join_warp(value, op);
+    if (lane() == 0) scratch[warp()] = value;
+    __syncthreads();
+    if (warp() == 0) {
+      value = lane() < threads() / 32 ? scratch[lane()] : identity;
+      value = join_warp(value, op);
+      if (lane() == 0) scratch[32] = value;
+    }
+    __syncthreads();
+    value = scratch[32];
+    __syncthreads();
+    return value;
+  }
+
+  template <typename T, typename Item>
+  __device__ T sum(int n, Item&& item, T* scratch) const {
+    return reduce(n, T{0}, item, [](T a, T b) { return a + b; }, scratch);
+  }
+
+  // Replaces data[i] by the sum of data[0 .. i - 1] and returns the sum of all; integers only, data in shared memory.
+  template <typename T>
+  __device__ T exclusive_scan(T* data, int n, T* scratch) const {
+    static_assert(std::is_integral_v<T>);
+    // Each thread scans a contiguous run of its own.
+    const int each = (n + threads() - 1) / threads();
+    const int first = static_cast<int>(threadIdx.x) * each;
+    const int last = first + each < n ? first + each : n;
+    T own = 0;
+    for (int i = first; i < last; ++i) own += data[i];
+    T before = own;  // inclusive over the warp, until below
+    for (int offset = 1; offset < 32; offset *= 2) {
+      const T other = __shfl_up_sync(~0u, before, static_cast<unsigned>(offset));
+      if (lane() >= offset) before += other;
+    }
+    if (lane() == 31) scratch[warp()] = before;
+    before -= own;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      T total = 0;
+      for (int w = 0; w < threads() / 32; ++w) {
+        const T value = scratch[w];
+        scratch[w] = total;
+        total += value;
+      }
+      scratch[32] = total;
+    }
+    __syncthreads();
+    before += scratch[warp()];
+    for (int i = first; i < last; ++i) {
+      const T value = data[i];
+      data[i] = before;
+      before += value;
+    }
+    const T total = scratch[32];
+    __syncthreads();
+    return total;
+  }
+
+  // Atomic within the block, for integers: their order does not show in the result, only in what is returned, the
+  // value before.
+  template <typename T>
+  __device__ T add(T* to, T value) const {
+    static_assert(std::is_integral_v<T>);
+    return atomicAdd_block(to, value);
+  }
+  template <typename T>
+  __device__ T minimum(T* to, T value) const {
+    static_assert(std::is_integral_v<T>);
+    return atomicMin_block(to, value);
+  }
+  template <typename T>
+  __device__ T maximum(T* to, T value) const {
+    static_assert(std::is_integral_v<T>);
+    return atomicMax_block(to, value);
+  }
+
+  // For values that other threads change within the same phase: read and written anew each time.
+  template <typename T>
+  __device__ T load(const T* from) const {
+    return *static_cast<const volatile T*>(from);
+  }
+  template <typename T>
+  __device__ void store(T* to, T value) const {
+    *static_cast<volatile T*>(to) = value;
+  }
+  // Puts `desired` where `expected` was found; returns what was found. 16, 32 or 64 bits.
+  template <typename T>
+  __device__ T compare_and_swap(T* to, T expected, T desired) const {
+    static_assert(std::is_unsigned_v<T>);
+    if constexpr (sizeof(T) == 2) {
+      return atomicCAS(to, expected, desired);  // has no form for one block
+    } else {
+      return atomicCAS_block(to, expected, desired);
+    }
+  }
+
+ private:
+  __device__ int lane() const { return static_cast<int>(threadIdx.x) % 32; }
+  __device__ int warp() const { return static_cast<int>(threadIdx.x) / 32; }
+
+  template <typename T, typename Op>
+  __device__ T join_warp(T value, Op&& op) const {
+    for (unsigned offset = 16; offset > 0; offset /= 2) value = op(value, shuffle_down(value, offset));
+    return value;
+  }
+
+  // Of any plain struct, word by word.
+  template <typename T>
+  __device__ static T shuffle_down(const T& value, unsigned offset) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(unsigned) == 0);
+    unsigned words[sizeof(T) / sizeof(unsigned)];
+    memcpy(words, &value, sizeof(T));
+    for (unsigned& word : words) word = __shfl_down_sync(~0u, word, offset);
+    T moved;
+    memcpy(&moved, words, sizeof(T));
+    return moved;
+  }
+};
+
+// All dynamic shared memory of the block, aligned for every type.
+__device__ inline void* dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char imn_dynamic_shared[];
+  return imn_dynamic_shared;
+}
+
+}  // namespace imn::cuda

@@ -1,0 +1,92 @@
+// Streams, events and the current device, owned.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <utility>
+
+#include "core/cuda/check.h"
+
+namespace imn::cuda {
+
+// Makes a device current for this thread while it lives. Owners below belong to the device that was current when they
+// were made; they may be used and destroyed under another one.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int device) {
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    check(cudaSetDevice(device), "cudaSetDevice");
+  }
+  ~DeviceScope() { (void)cudaSetDevice(before_); }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+class Event {
+ public:
+  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate"); }
+  // For elapsed_ms; costs a little more.
+  static Event timed() {
+    Event event{nullptr};
+    check(cudaEventCreate(&event.event_), "cudaEventCreate");
+    return event;
+  }
+  ~Event() {
+    if (event_ != nullptr) (void)cudaEventDestroy(event_);
+  }
+  Event(Event&& other) noexcept : event_(std::exchange(other.event_, nullptr)) {}
+  Event& operator=(Event&& other) noexcept {
+    std::swap(event_, other.event_);
+    return *this;
+  }
+
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+  // Waits on the host; throws what work before the event failed with.
+  void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+  bool done() const {
+    const cudaError_t state = cudaEventQuery(event_);
+    if (state == cudaErrorNotReady) return false;
+    check(state, "cudaEventQuery");
+    return true;
+  }
+  // Both timed and done.
+  static float elapsed_ms(const Event& from, const Event& to) {
+    float ms = 0;
+    check(cudaEventElapsedTime(&ms, from.event_, to.event_), "cudaEventElapsedTime");
+    return ms;
+  }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  explicit Event(std::nullptr_t) {}
+  cudaEvent_t event_ = nullptr;
+};
+
+class Stream {
+ public:
+  // Does not wait for the legacy default stream.
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
+  ~Stream() {
+    if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+  }
+  Stream(Stream&& other) noexcept : stream_(std::exchange(other.stream_, nullptr)) {}
+  Stream& operator=(Stream&& other) noexcept {
+    std::swap(stream_, other.stream_);
+    return *this;
+  }
+
+  // Later work of this stream starts after the event; the host does not wait.
+  void wait_for(const Event& event) { check(cudaStreamWaitEvent(stream_, event.get(), 0), "cudaStreamWaitEvent"); }
+  // Waits on the host; throws what the stream's work failed with.
+  void synchronize() const { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace imn::cuda

@@ -1,0 +1,57 @@
+// Ion images on a GPU: the same images as bin_images, bit for bit. In CUDA builds only.
+//
+// A run goes through the file strip by strip, and within a strip through blocks of pixels:
+//
+//   plan = make_window_plan(dataset, windows);  DeviceWindowPlan on_device(plan, stream);          once
+//   for every strip (consecutive windows of the plan):
+//     for every block of pixels:                             host: stage_pixels, stage_bins or read_peaks + store_peaks
+//       copy to the device;  bin_continuous_cuda or bin_processed_cuda(...)                    enqueued on a stream
+//
+// and then holds the images of the strip's windows, image i being window plan.windows.row[strip.first + i] of the
+// caller's list. Pixels in any order; each pixel lies in one block, with all its spectra. Pixels that are in no block
+// are not written: clear the images first where a section has unmeasured pixels.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "core/cuda/buffer.h"
+#include "images/bin_views.h"
+#include "images/window_plan.h"
+
+namespace imn::images {
+
+// A WindowPlan on the current device. About 30 bytes a window and 4 a cell of the table.
+class DeviceWindowPlan {
+ public:
+  // Returns when `plan` has been copied.
+  DeviceWindowPlan(const WindowPlan& plan, cudaStream_t stream);
+  const PlanView& view() const { return view_; }
+
+ private:
+  cuda::DeviceBuffer<double> lo_, hi_, reach_;
+  cuda::DeviceBuffer<std::int32_t> lut_, first_, last_;
+  PlanView view_;
+};
+
+// Both enqueue one kernel on `stream` and return; every address is the device's. `images` must have room for the
+// strip's windows and is written at the block's pixels only. Throws CudaError (launch) and ArgumentError (views that
+// contradict each other).
+//
+// A strip's bins (strip_bins) may be given in several pieces, cut at multiples of kBinTile and given in ascending order
+// on one stream: then `carry` holds the unfinished sums of windows across a cut, strip.size() * pixels.rows doubles,
+// not initialised, the same for all pieces of one block. nullptr: the strip is given in one piece.
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<float>& bins,
+                         double* carry, const ImagesView& images, cudaStream_t stream);
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<double>& bins,
+                         double* carry, const ImagesView& images, cudaStream_t stream);
+
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
+                        const PeaksView<float, float>& peaks, const ImagesView& images, cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
+                        const PeaksView<float, double>& peaks, const ImagesView& images, cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
+                        const PeaksView<double, float>& peaks, const ImagesView& images, cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
+                        const PeaksView<double, double>& peaks, const ImagesView& images, cudaStream_t stream);
+
+}  // namespace imn::images

@@ -1,0 +1,131 @@
+#include "images/bin_emulated.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "core/error.h"
+#include "images/bin.h"
+#include "images/bin_check.h"
+#include "images/bin_kernels.h"
+#include "images/stage.h"
+
+namespace imn::images {
+namespace {
+
+PlanView view_of(const WindowPlan& plan) {
+  return {plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
+          plan.first.data(),      plan.last.data()};
+}
+
+PixelView view_of(const StagedPixels& pixels) {
+  return {pixels.index.data(), pixels.row_first.data(), pixels.n(), pixels.rows(), pixels.layers};
+}
+
+struct Run {
+  const io::Dataset& dataset;
+  const WindowPlan& plan;
+  const BinEmulation& emulation;
+  StageScratch scratch{};
+
+  template <typename T>
+  void continuous(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
+    const auto [begin, end] = strip_bins(plan, strip);
+    // Never initialised on the device either.
+    std::vector<double> carry(static_cast<std::size_t>(strip.size()) * static_cast<std::size_t>(pixels.rows()),
+                              std::numeric_limits<double>::quiet_NaN());
+    std::int32_t first = begin;
+    do {
+      const std::int32_t last = end - first > emulation.bins_per_piece ? first + emulation.bins_per_piece : end;
+      BinsView<T> bins;
+      bins.first = first;
+      bins.last = last;
+      constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
+      bins.stride = (last - first + kPack - 1) / kPack * kPack;
+      std::vector<cuda::Pack<T>> memory(static_cast<std::size_t>(bins.stride * pixels.rows() / kPack));
+      T* const values = memory.empty() ? nullptr : memory.front().values;
+      std::fill_n(values, memory.size() * kPack, std::numeric_limits<T>::quiet_NaN());
+      for (std::int32_t r = 0; r < pixels.rows(); ++r) {
+        stage_bins(dataset, plan, pixels.spectrum[static_cast<std::size_t>(r)], first, last, scratch,
+                   values + r * bins.stride);
+      }
+      bins.values = values;
+      const PixelView view = view_of(pixels);
+      check_bins(strip, view, bins);
+      cuda::emulate_grid(pixel_blocks(view), window_blocks(strip), kBinThreads, continuous_shared_bytes<T>(view.layers),
+                         emulation.seed, [&](cuda::HostBlock& block, void* shared) {
+                           bin_continuous_block(block, view_of(plan), strip, view, bins, carry.data(), images, shared);
+                         });
+      first = last;
+    } while (first < end);
+  }
+
+  template <typename M, typename T>
+  void processed(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
+    const auto [lo, hi] = strip_mz(plan, strip);
+    std::vector<M> mz;
+    std::vector<T> intensity;
+    std::vector<std::int64_t> row_start{0};
+    for (const std::int64_t spectrum : pixels.spectrum) {
+      const auto n = static_cast<std::size_t>(read_peaks(dataset, spectrum, lo, hi, scratch));
+      const std::size_t start = mz.size();
+      mz.resize(start + n);
+      intensity.resize(start + n);
+      store_peaks(scratch, mz.data() + start, intensity.data() + start);
+      row_start.push_back(static_cast<std::int64_t>(mz.size()));
+    }
+    const PeaksView<M, T> peaks{mz.data(), intensity.data(), row_start.data()};
+    const PixelView view = view_of(pixels);
+    check_strip(strip, view);
+    cuda::emulate_grid(pixel_blocks(view), group_blocks(strip), kBinThreads, processed_shared_bytes(), emulation.seed,
+                       [&](cuda::HostBlock& block, void* shared) {
+                         bin_processed_block(block, view_of(plan), strip, view, peaks, images, shared);
+                       });
+  }
+
+  void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
+    const bool narrow = dataset.float_intensities() && !emulation.wide;
+    if (dataset.mode() == io::Mode::continuous) {
+      return narrow ? continuous<float>(strip, pixels, images) : continuous<double>(strip, pixels, images);
+    }
+    if (dataset.float_mz() && !emulation.wide) {
+      return narrow ? processed<float, float>(strip, pixels, images) : processed<float, double>(strip, pixels, images);
+    }
+    return narrow ? processed<double, float>(strip, pixels, images) : processed<double, double>(strip, pixels, images);
+  }
+};
+
+}  // namespace
+
+void bin_images_emulated(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinEmulation& emulation,
+                         float unmeasured, std::span<float> out) {
+  check_windows(windows);
+  const auto pixels = std::int64_t{dataset.width()} * dataset.height();
+  if (out.size() != windows.size() * static_cast<std::size_t>(pixels)) {
+    throw ArgumentError("bin_images_emulated: output of the wrong size");
+  }
+  if (emulation.windows_per_strip < 1 || emulation.pixels_per_block < 1 || emulation.bins_per_piece < kBinTile ||
+      emulation.bins_per_piece % kBinTile != 0) {
+    throw ArgumentError("bin_images_emulated: strips, blocks and pieces must not be empty; pieces are whole tiles");
+  }
+  std::fill(out.begin(), out.end(), unmeasured);
+  const WindowPlan plan = make_window_plan(dataset, windows);
+  const ExtraSpectra extra(dataset.extra_spectra());
+  const auto measured = static_cast<std::int64_t>(dataset.pixels().size());
+  Run run{dataset, plan, emulation};
+  std::vector<float> images;
+  for (WindowStrip strip; strip.first < plan.size(); strip.first = strip.last) {
+    strip.last = strip.first + std::min(emulation.windows_per_strip, plan.size() - strip.first);
+    images.assign(static_cast<std::size_t>(strip.size()) * static_cast<std::size_t>(pixels), unmeasured);
+    for (std::int64_t begin = 0; begin < measured; begin += emulation.pixels_per_block) {
+      const std::int64_t end = std::min(measured, begin + emulation.pixels_per_block);
+      run.bin(strip, stage_pixels(dataset, extra, begin, end), {images.data(), pixels});
+    }
+    for (std::int32_t i = 0; i < strip.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(plan.windows.row[static_cast<std::size_t>(strip.first + i)]);
+      std::copy_n(images.data() + i * pixels, pixels, out.data() + row * pixels);
+    }
+  }
+}
+
+}  // namespace imn::images

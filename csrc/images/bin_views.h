@@ -1,0 +1,57 @@
+// What the binning kernels are given: addresses in the memory of the device (or of the host, where they are emulated).
+// Everything is borrowed.
+#pragma once
+
+#include <cstdint>
+
+#include "images/window_plan.h"
+
+namespace imn::images {
+
+// The arrays of a WindowPlan.
+struct PlanView {
+  const double* lo = nullptr;
+  const double* hi = nullptr;
+  const double* reach = nullptr;
+  const std::int32_t* lut = nullptr;
+  MzCells cells;
+  const std::int32_t* first = nullptr;
+  const std::int32_t* last = nullptr;
+};
+
+// The arrays of a StagedPixels.
+struct PixelView {
+  const std::int64_t* index = nullptr;
+  const std::int32_t* row_first = nullptr;  // n + 1
+  std::int32_t n = 0;
+  std::int32_t rows = 0;
+  std::int32_t layers = 0;
+};
+
+// Continuous: compact bins [first, last) of every row, float or double. Row r begins at values + r * stride; `first` is
+// a multiple of kBinTile, `values` is 16-byte aligned and `stride`, at least last - first, a multiple of 16 bytes. What
+// lies between the end of a row's values and its stride may be anything.
+template <typename T>
+struct BinsView {
+  const T* values = nullptr;
+  std::int64_t stride = 0;
+  std::int32_t first = 0;
+  std::int32_t last = 0;
+};
+
+// Processed: the peaks of row r are [row_start[r], row_start[r + 1]), ascending in m/z. They need to hold those that
+// strip_mz names; further ones do no harm.
+template <typename M, typename T>
+struct PeaksView {
+  const M* mz = nullptr;
+  const T* intensity = nullptr;
+  const std::int64_t* row_start = nullptr;  // rows + 1
+};
+
+// Image of window w of a strip: data + (w - strip.first) * stride, in pixels [y * width + x].
+struct ImagesView {
+  float* data = nullptr;
+  std::int64_t stride = 0;
+};
+
+}  // namespace imn::images

@@ -1,0 +1,83 @@
+#include "images/stage.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.h"
+
+namespace imn::images {
+
+StagedPixels stage_pixels(const io::Dataset& dataset, const ExtraSpectra& extra, std::int64_t begin, std::int64_t end) {
+  StagedPixels staged;
+  staged.row_first.push_back(0);
+  const auto pixels = dataset.pixels();
+  for (std::int64_t p = begin; p < end; ++p) {
+    const io::Pixel& pixel = pixels[static_cast<std::size_t>(p)];
+    staged.index.push_back(pixel.index);
+    staged.spectrum.push_back(pixel.spectrum);
+    for (const io::Pixel& further : extra.at(pixel.index)) staged.spectrum.push_back(further.spectrum);
+    if (staged.spectrum.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
+      throw ArgumentError("a block of pixels takes fewer than 2^31 spectra");
+    }
+    const std::int32_t rows = staged.rows();
+    staged.layers = std::max(staged.layers, rows - staged.row_first.back());
+    staged.row_first.push_back(rows);
+  }
+  return staged;
+}
+
+template <typename T>
+void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+                std::int32_t last, StageScratch& scratch, T* out) {
+  // The first run that reaches beyond `first`.
+  const auto ends_before = [](std::int32_t position, const BinRun& run) {
+    return position < run.position + (run.last - run.first);
+  };
+  const auto begin = std::upper_bound(plan.runs.begin(), plan.runs.end(), first, ends_before);
+  const auto end = std::find_if(begin, plan.runs.end(), [last](const BinRun& run) { return run.position >= last; });
+  if (begin == end) return;
+  const bool whole = dataset.compressed();
+  if (whole) {  // inflated once
+    scratch.bins.resize(static_cast<std::size_t>((end - 1)->last - begin->first));
+    dataset.read_bins(spectrum, begin->first, (end - 1)->last, scratch.bins.data());
+  }
+  for (auto run = begin; run != end; ++run) {
+    const std::int64_t from = run->first + std::max(0, first - run->position);
+    const std::int64_t to = std::min(run->last, run->first + (last - run->position));
+    const double* values = nullptr;
+    if (whole) {
+      values = scratch.bins.data() + (from - begin->first);
+    } else {
+      scratch.bins.resize(static_cast<std::size_t>(to - from));
+      dataset.read_bins(spectrum, from, to, scratch.bins.data());
+      values = scratch.bins.data();
+    }
+    T* place = out + (run->position + (from - run->first) - first);
+    for (std::int64_t k = 0; k < to - from; ++k) place[k] = static_cast<T>(values[k]);
+  }
+}
+
+template void stage_bins<float>(const io::Dataset&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
+                                StageScratch&, float*);
+template void stage_bins<double>(const io::Dataset&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
+                                 StageScratch&, double*);
+
+std::int64_t read_peaks(const io::Dataset& dataset, std::int64_t spectrum, double lo, double hi,
+                        StageScratch& scratch) {
+  dataset.read_spectrum(spectrum, lo, hi, scratch.spectrum);
+  return static_cast<std::int64_t>(scratch.spectrum.mz.size());
+}
+
+template <typename M, typename T>
+void store_peaks(const StageScratch& scratch, M* mz, T* intensity) {
+  const io::Spectrum& spectrum = scratch.spectrum;
+  for (std::size_t k = 0; k < spectrum.mz.size(); ++k) mz[k] = static_cast<M>(spectrum.mz[k]);
+  for (std::size_t k = 0; k < spectrum.mz.size(); ++k) intensity[k] = static_cast<T>(spectrum.intensity[k]);
+}
+
+template void store_peaks<float, float>(const StageScratch&, float*, float*);
+template void store_peaks<float, double>(const StageScratch&, float*, double*);
+template void store_peaks<double, float>(const StageScratch&, double*, float*);
+template void store_peaks<double, double>(const StageScratch&, double*, double*);
+
+}  // namespace imn::images

@@ -1,0 +1,234 @@
+#include "pipeline/device_loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "pipeline/chunk_reader.h"
+#include "pipeline/device_blocks.h"
+#include "pipeline/device_source.h"
+
+namespace imn::pipeline {
+namespace {
+
+// Work of the device goes on while an exception unwinds; the memory it uses must outlast that.
+class FinishOnUnwind {
+ public:
+  explicit FinishOnUnwind(DeviceBackend& backend) : backend_(backend) {}
+  FinishOnUnwind(const FinishOnUnwind&) = delete;
+  FinishOnUnwind& operator=(const FinishOnUnwind&) = delete;
+  ~FinishOnUnwind() {
+    try {
+      backend_.finish();
+    } catch (...) {  // an earlier exception is on its way; this one adds nothing
+    }
+  }
+
+ private:
+  DeviceBackend& backend_;
+};
+
+class Loop {
+ public:
+  // `blocks`: null where the chunks hold images.
+  Loop(DeviceBackend& backend, const DeviceModel& model, const DeviceOptions& options, const DevicePlan& plan,
+       const ImageStack& shape, const DeviceBlocks* blocks)
+      : backend_(backend),
+        options_(options),
+        plan_(plan),
+        shape_(shape),
+        blocks_(blocks),
+        batches_(backend, model, shape, [this] { idle(); }) {
+    for (std::int64_t s = 0; s < kChunkSlots; ++s) {
+      pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
+      if (!plan.resident) device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
+      uploaded_.push_back(backend.make_event());
+      consumed_.push_back(backend.make_event());
+    }
+    if (blocks != nullptr) {
+      images_ = static_cast<float*>(
+          backend.allocate(plan.images_per_block * shape.pixels() * static_cast<std::int64_t>(sizeof(float))));
+    }
+    timings_.images_per_block = blocks != nullptr ? plan.images_per_block : 0;
+    timings_.blocks = blocks != nullptr ? blocks->size() : 0;
+    timings_.chunk_bytes = plan.chunk_bytes;
+    timings_.resident = plan.resident;
+  }
+
+  DeviceTimings run(ChunkSource& source, const Results& results, std::span<const std::size_t> order) {
+    const Stopwatch total;
+    {
+      ChunkReader reader(source, pinned_, [this](std::size_t slot) { return backend_.reached(uploaded_[slot]); });
+      while (!reader.finished()) {
+        const Stopwatch waiting;
+        const auto filled = reader.wait_for(std::chrono::milliseconds(20));
+        timings_.wait_for_data_s += waiting.seconds();
+        if (filled) take(*filled, reader);
+        tick();
+      }
+      batches_.finish(results, order);
+      timings_.read_s = reader.read_seconds();
+    }
+    tick();
+    timings_.total_s = total.seconds();
+    return timings_;
+  }
+
+ private:
+  void take(const ChunkReader::Filled& filled, ChunkReader& reader) {
+    const Chunk& chunk = filled.chunk;
+    const std::int64_t bytes = layout_of(chunk).bytes;
+    const auto slot = static_cast<std::size_t>(timings_.chunks % kChunkSlots);
+    std::byte* on_device = plan_.resident ? static_cast<std::byte*>(backend_.allocate(bytes)) : device_[slot];
+    if (!plan_.resident) backend_.wait(Queue::copy, consumed_[slot]);
+    backend_.upload(on_device, pinned_[filled.slot], bytes);
+    backend_.record(uploaded_[filled.slot], Queue::copy);
+    backend_.wait(Queue::compute, uploaded_[filled.slot]);
+    reader.release(filled.slot);
+    ++timings_.chunks;
+    timings_.uploaded_bytes += bytes;
+
+    if (blocks_ == nullptr) {
+      batches_.add(reinterpret_cast<const float*>(on_device), chunk.n);
+    } else if (plan_.resident) {
+      resident_.emplace_back(chunk, on_device);
+      if (chunk.ends_block) score_resident();
+      return;
+    } else {
+      if (chunk.first == 0) clear(chunk.block);
+      backend_.bin(chunk, on_device, blocks_->strip(chunk.block), images_, shape_.pixels());
+      if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
+    }
+    backend_.record(consumed_[slot], Queue::compute);
+  }
+
+  void score_resident() {
+    for (std::int64_t block = 0; block < blocks_->size(); ++block) {
+      clear(block);
+      for (const auto& [chunk, data] : resident_) {
+        backend_.bin(chunk, data, blocks_->strip(block), images_, shape_.pixels());
+      }
+      batches_.add(images_, blocks_->strip(block).size());
+      tick();
+    }
+  }
+
+  // Pixels without a spectrum are 0; the others are written by the chunks.
+  void clear(std::int64_t block) {
+    if (shape_.mask == nullptr) return;
+    const std::int64_t n = blocks_->strip(block).size();
+    backend_.zero(images_, n * shape_.pixels() * static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  void tick() {
+    throw_if_cancelled(options_.cancel);
+    // The last call says that all is done, and says it once.
+    if (!options_.progress || told_ == shape_.n) return;
+    told_ = batches_.arrived();
+    options_.progress(told_, shape_.n);
+  }
+
+  void idle() {
+    const Stopwatch waiting;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    tick();
+    timings_.wait_for_device_s += waiting.seconds();
+  }
+
+  DeviceBackend& backend_;
+  const DeviceOptions& options_;
+  DevicePlan plan_;
+  ImageStack shape_;  // n: of all images; data: none; mask: on the device
+  const DeviceBlocks* blocks_;
+  DeviceBatches batches_;
+  std::vector<std::byte*> pinned_, device_;
+  std::vector<DeviceBackend::Event> uploaded_, consumed_;
+  std::vector<std::pair<Chunk, const std::byte*>> resident_;
+  float* images_ = nullptr;  // one block
+  std::int64_t told_ = 0;
+  DeviceTimings timings_;
+};
+
+void check_results(std::int64_t n, const DeviceModel& model, const Results& results) {
+  if (static_cast<std::int64_t>(results.outputs.size()) != n * model.scorer.info.n_outputs ||
+      static_cast<std::int64_t>(results.blank.size()) != n) {
+    throw ArgumentError("the results must hold " + std::to_string(model.scorer.info.n_outputs) +
+                        " values and a flag per image");
+  }
+}
+
+void check_size(const ImageStack& shape) {
+  if (shape.height <= 0 || shape.width <= 0) throw ArgumentError("images must have at least one pixel");
+}
+
+// A mask, complete on the device when this returns.
+const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
+  void* pinned = backend.allocate_pinned(pixels);
+  std::copy_n(mask, pixels, static_cast<std::uint8_t*>(pinned));
+  void* data = backend.allocate(pixels);
+  backend.upload(data, pinned, pixels);
+  backend.finish();
+  return static_cast<const std::uint8_t*>(data);
+}
+
+std::int64_t fixed_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
+  return DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels());
+}
+
+}  // namespace
+
+DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+                                      const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
+                                      const Results& results) {
+  const auto n = static_cast<std::int64_t>(windows.size());
+  check_device_model(model);
+  check_results(n, model, results);
+  if (n == 0) return {};
+  ImageStack shape{nullptr, n, dataset.height(), dataset.width(), nullptr};
+  check_size(shape);
+  const FinishOnUnwind guard(backend);
+
+  if (static_cast<std::int64_t>(dataset.pixels().size()) < shape.pixels()) {
+    std::vector<std::uint8_t> mask(static_cast<std::size_t>(shape.pixels()), 0);
+    for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
+    shape.mask = to_device(backend, mask.data(), shape.pixels());
+  }
+  const DeviceBlocks blocks(dataset, windows, model.scorer.info.batch, fixed_bytes(backend, model, shape),
+                            options.limits);
+  backend.set_windows(blocks.windows());
+  const auto source = blocks.make_source(options.threads);
+  Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
+  return loop.run(*source, results, blocks.order());
+}
+
+DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
+                                    const DeviceOptions& options, const Results& results) {
+  check_device_model(model);
+  check_results(stack.n, model, results);
+  if (stack.n == 0) return {};
+  check_size(stack);
+  const FinishOnUnwind guard(backend);
+  ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
+  if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
+  DeviceWork work;
+  work.n = shape.n;
+  work.pixels = shape.pixels();
+  work.batch = model.scorer.info.batch;
+  work.fixed_bytes = fixed_bytes(backend, model, shape);
+  work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
+  work.images_in_chunks = true;
+  const DevicePlan plan = plan_device_loop(work, options.limits);
+  const auto source = make_stack_source(stack, {plan.chunk_bytes, options.threads});
+  std::vector<std::size_t> order(static_cast<std::size_t>(stack.n));
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  Loop loop(backend, model, options, plan, shape, nullptr);
+  return loop.run(*source, results, order);
+}
+
+}  // namespace imn::pipeline

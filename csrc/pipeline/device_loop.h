@@ -1,0 +1,56 @@
+// The streaming loop on a device: read | copy | bin | preprocess | score, overlapped; images never leave the device.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "core/image_stack.h"
+#include "images/mz_window.h"
+#include "io/dataset.h"
+#include "pipeline/device_backend.h"
+#include "pipeline/device_batches.h"
+#include "pipeline/device_plan.h"
+#include "pipeline/image_sink.h"
+
+namespace imn::pipeline {
+
+struct DeviceOptions {
+  DeviceLimits limits;
+  int threads = 0;  // that read; 0: all
+  // As in Options.
+  std::function<void(std::int64_t done, std::int64_t total)> progress;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+// Where the time went, in seconds of wall clock, and what was done.
+struct DeviceTimings {
+  double read_s = 0;             // in the reader's thread, which overlaps with everything else
+  double wait_for_data_s = 0;    // the host had nothing to give to the device
+  double wait_for_device_s = 0;  // the host waited for the device
+  double total_s = 0;
+  std::int64_t blocks = 0;  // m/z blocks; 0 where the images came from the host
+  std::int64_t images_per_block = 0;
+  std::int64_t chunks = 0;
+  std::int64_t chunk_bytes = 0;
+  std::int64_t uploaded_bytes = 0;
+  bool resident = false;  // the file was copied once, and all blocks were binned from the copy
+};
+
+// Note [device loop]: a thread reads chunks (a range of pixels, a block of m/z) into pinned memory; queue `copy` takes
+// them to the device, queue `compute` bins them. Once a block of images is complete, it is preprocessed and scored in
+// the same queue, while the next block is read and copied: scoring starts after the first block, whatever the size of
+// the file. Buffers are used again when an event says that their reader is done: a pinned one after its copy, one on
+// the device after its binning. One block of images and one batch are enough, because `compute` works in order.
+
+// As score_windows() of the CPU: one image per window, results in the order of the windows.
+DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+                                      const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
+                                      const Results& results);
+
+// The same for images in the host's memory.
+DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
+                                    const DeviceOptions& options, const Results& results);
+
+}  // namespace imn::pipeline

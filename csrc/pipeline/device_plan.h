@@ -1,0 +1,38 @@
+// How the device loop cuts its work: m/z blocks, chunks, and the memory they take.
+#pragma once
+
+#include <cstdint>
+
+namespace imn::pipeline {
+
+// Chunks under way: one is filled, one is copied, one is binned.
+inline constexpr std::int64_t kChunkSlots = 3;
+
+struct DeviceLimits {
+  std::int64_t device_bytes = 0;  // all memory of the loop on the device
+  std::int64_t pinned_bytes = 0;  // pinned memory of the loop's chunks; results and tables are small and come on top
+};
+
+// What one run is about.
+struct DeviceWork {
+  std::int64_t n = 0;             // images
+  std::int64_t pixels = 0;        // of one image
+  std::int64_t batch = 1;         // of the scorer
+  std::int64_t fixed_bytes = 0;   // device memory for batches, masks, tables and results
+  std::int64_t largest_item = 0;  // bytes that one chunk must hold at least
+  bool images_in_chunks = false;  // images are uploaded: no block of images is needed besides
+  bool whole_reads = false;       // reading a part of a spectrum costs as much as all of it
+  std::int64_t all_bytes = 0;     // of all chunks if everything is uploaded once
+};
+
+struct DevicePlan {
+  std::int64_t images_per_block = 0;
+  std::int64_t chunk_bytes = 0;
+  bool resident = false;  // everything is uploaded once and stays; blocks are then binned from it
+};
+
+// Blocks are whole batches where they can be. Throws ArgumentError naming the limit that is too small and what is
+// needed.
+DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits);
+
+}  // namespace imn::pipeline

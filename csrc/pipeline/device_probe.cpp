@@ -1,0 +1,128 @@
+#include "pipeline/device_probe.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "pipeline/device_blocks.h"
+
+namespace imn::pipeline {
+namespace {
+
+void* upload_all(DeviceBackend& backend, const void* from, std::int64_t bytes) {
+  void* pinned = backend.allocate_pinned(bytes);
+  std::copy_n(static_cast<const std::byte*>(from), bytes, static_cast<std::byte*>(pinned));
+  void* data = backend.allocate(bytes);
+  backend.upload(data, pinned, bytes);
+  backend.finish();
+  return data;
+}
+
+void download_all(DeviceBackend& backend, void* to, const void* from, std::int64_t bytes) {
+  void* pinned = backend.allocate_pinned(bytes);
+  backend.download(pinned, from, bytes);
+  backend.finish();
+  std::copy_n(static_cast<const std::byte*>(pinned), bytes, static_cast<std::byte*>(to));
+}
+
+// Of one repetition; the first is not counted.
+template <typename Work>
+double measured(DeviceBackend& backend, int repeat, Work&& work) {
+  work();
+  if (repeat == 0) return 0.0;
+  return backend.seconds([&] {
+    for (int i = 0; i < repeat; ++i) work();
+  }) / repeat;
+}
+
+}  // namespace
+
+BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
+                       const DeviceLimits& limits, int threads, int repeat, std::span<float> out) {
+  const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
+  const DeviceBlocks blocks(dataset, windows, 1, 0, limits, true);
+  if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
+  backend.set_windows(blocks.windows());
+  const auto source = blocks.make_source(threads);
+  auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(blocks.plan().chunk_bytes));
+  std::vector<std::pair<Chunk, const std::byte*>> chunks;
+  BinProbe probe;
+  const std::atomic<bool> stop{false};
+  for (Chunk chunk; source->fill(pinned, chunk, stop);) {
+    const std::int64_t bytes = layout_of(chunk).bytes;
+    auto* data = static_cast<std::byte*>(backend.allocate(bytes));
+    backend.upload(data, pinned, bytes);
+    backend.finish();
+    chunks.emplace_back(chunk, data);
+    probe.chunk_bytes += bytes;
+  }
+  const std::int64_t image_bytes = pixels * static_cast<std::int64_t>(sizeof(float));
+  auto* images = static_cast<float*>(backend.allocate(blocks.plan().images_per_block * image_bytes));
+  std::vector<float> block_images(out.empty() ? 0 : static_cast<std::size_t>(blocks.plan().images_per_block * pixels));
+  for (std::int64_t block = 0; block < blocks.size(); ++block) {
+    const images::WindowStrip strip = blocks.strip(block);
+    backend.zero(images, strip.size() * image_bytes);
+    probe.seconds += measured(backend, repeat, [&] {
+      for (const auto& [chunk, data] : chunks) backend.bin(chunk, data, strip, images, pixels);
+    });
+    if (out.empty()) continue;
+    download_all(backend, block_images.data(), images, strip.size() * image_bytes);
+    for (std::int32_t i = 0; i < strip.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(blocks.order()[static_cast<std::size_t>(strip.first + i)]);
+      std::copy_n(block_images.data() + i * pixels, pixels, out.data() + row * pixels);
+    }
+  }
+  backend.finish();
+  return probe;
+}
+
+PrepareProbe prepare_on_device(const ImageStack& stack, DeviceSection section, DeviceBackend& backend, int repeat) {
+  PrepareProbe probe;
+  if (stack.n == 0) return probe;
+  section.height = stack.height;
+  section.width = stack.width;
+  section.most = stack.n;
+  section.mask = stack.mask == nullptr
+                     ? nullptr
+                     : static_cast<const std::uint8_t*>(upload_all(backend, stack.mask, stack.pixels()));
+  backend.set_section(section);
+  constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
+  const auto* images = static_cast<const float*>(upload_all(backend, stack.data, stack.n * stack.pixels() * kFloat));
+  probe.input.resize(static_cast<std::size_t>(stack.n * preprocess::channels(section.id) * preprocess::kInputSize *
+                                              preprocess::kInputSize * preprocess::element_bytes(section.type)));
+  probe.facts.resize(static_cast<std::size_t>(stack.n));
+  probe.statistics.resize(static_cast<std::size_t>(stack.n) * section.statistics.size());
+  const auto input_bytes = static_cast<std::int64_t>(probe.input.size());
+  const auto facts_bytes = stack.n * static_cast<std::int64_t>(sizeof(preprocess::ImageFacts));
+  const auto statistics_bytes = static_cast<std::int64_t>(probe.statistics.size()) * kFloat;
+  void* input = backend.allocate(input_bytes);
+  auto* facts = static_cast<preprocess::ImageFacts*>(backend.allocate(facts_bytes));
+  auto* statistics = statistics_bytes == 0 ? nullptr : static_cast<float*>(backend.allocate(statistics_bytes));
+  probe.seconds = measured(backend, repeat, [&] { backend.prepare(images, stack.n, input, facts, statistics); });
+  download_all(backend, probe.input.data(), input, input_bytes);
+  download_all(backend, probe.facts.data(), facts, facts_bytes);
+  if (statistics != nullptr) download_all(backend, probe.statistics.data(), statistics, statistics_bytes);
+  return probe;
+}
+
+double copy_seconds(DeviceBackend& backend, std::int64_t bytes, int repeat) {
+  const void* from = backend.allocate(bytes);
+  void* to = backend.allocate(bytes);
+  return measured(backend, std::max(1, repeat), [&] { backend.copy(to, from, bytes); });
+}
+
+double upload_seconds(DeviceBackend& backend, std::int64_t bytes, int repeat) {
+  const void* from = backend.allocate_pinned(bytes);
+  void* to = backend.allocate(bytes);
+  backend.upload(to, from, bytes);
+  backend.finish();
+  // In queue `copy`, which has no clock of its own: as long as the host waits.
+  const Stopwatch watch;
+  for (int i = 0; i < repeat; ++i) backend.upload(to, from, bytes);
+  backend.finish();
+  return watch.seconds() / std::max(1, repeat);
+}
+
+}  // namespace imn::pipeline

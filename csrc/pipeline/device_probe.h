@@ -1,0 +1,42 @@
+// The stages on a device, one at a time, with their results on the host: for tests of a backend, and to measure it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/image_stack.h"
+#include "images/mz_window.h"
+#include "io/dataset.h"
+#include "pipeline/device_backend.h"
+#include "pipeline/device_plan.h"
+
+namespace imn::pipeline {
+
+// Seconds are those of the device alone, of one repetition; 0 repetitions: not measured.
+struct BinProbe {
+  double seconds = 0;
+  std::int64_t chunk_bytes = 0;  // of the file, as it lies on the device
+};
+
+// All images of the windows, in their order: (n, height, width), pixels without a spectrum 0. The file must fit into
+// the device (ArgumentError). `out` may be empty.
+BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
+                       const DeviceLimits& limits, int threads, int repeat, std::span<float> out);
+
+struct PrepareProbe {
+  double seconds = 0;
+  std::vector<std::byte> input;               // (n, channels, 224, 224) of the section's type
+  std::vector<preprocess::ImageFacts> facts;  // (n)
+  std::vector<float> statistics;              // (n, as many as wanted)
+};
+
+// `section`: what is wanted; height, width, mask and most are taken from the stack.
+PrepareProbe prepare_on_device(const ImageStack& stack, DeviceSection section, DeviceBackend& backend, int repeat);
+
+// Seconds of one copy of so many bytes: on the device, or from pinned memory to it.
+double copy_seconds(DeviceBackend& backend, std::int64_t bytes, int repeat);
+double upload_seconds(DeviceBackend& backend, std::int64_t bytes, int repeat);
+
+}  // namespace imn::pipeline

@@ -1,0 +1,186 @@
+// The device loop's backend without a device: queues are threads, kernels are their bodies on emulated thread blocks.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <new>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "images/bin_check.h"
+#include "images/bin_kernels.h"
+#include "pipeline/device_backend.h"
+#include "pipeline/device_views.h"
+#include "pipeline/emulated_queue.h"
+#include "preprocess/preprocess_emulated.h"
+#include "score/statistics_emulated.h"
+
+namespace imn::pipeline {
+namespace {
+
+// Of an H100.
+constexpr std::size_t kSharedBytes = 227 * 1024;
+constexpr int kMultiprocessors = 132;
+constexpr std::int64_t kFreeBytes = std::int64_t{1} << 30;
+
+class Memory {
+ public:
+  Memory(std::int64_t bytes, int fill) : bytes_(static_cast<std::size_t>(bytes)) {
+    data_ = ::operator new(bytes_, kAlignment);
+    std::memset(data_, fill, bytes_);
+  }
+  ~Memory() { ::operator delete(data_, kAlignment); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{256};
+  std::size_t bytes_;
+  void* data_;
+};
+
+class EmulatedBackend final : public DeviceBackend {
+ public:
+  explicit EmulatedBackend(std::uint64_t seed) : seed_(seed), copy_(seed), compute_(seed == 0 ? 0 : seed + 1) {}
+
+  std::string device() const override { return "emulated"; }
+  std::int64_t free_bytes() const override { return kFreeBytes; }
+  void* allocate(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0).data(); }
+  // Not zero: whoever counts on that would be wrong on a device.
+  void* allocate_pinned(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0xFF).data(); }
+
+  Event make_event() override {
+    events_.emplace_back();
+    return events_.size() - 1;
+  }
+  void record(Event event, Queue queue) override {
+    Mark& mark = events_[event];
+    const std::uint64_t turn = ++mark.recorded;
+    of(queue).signal([&mark, turn] { mark.reached = turn; });
+  }
+  void wait(Queue queue, Event event) override {
+    const Mark& mark = events_[event];
+    const std::uint64_t turn = mark.recorded;
+    // The other queue always gets there: it signals whatever failed before.
+    of(queue).signal([&mark, turn] {
+      while (mark.reached < turn) std::this_thread::yield();
+    });
+  }
+  bool reached(Event event) const override {
+    const Mark& mark = events_[event];
+    return mark.reached == mark.recorded;
+  }
+  void finish() override {
+    copy_.finish();
+    compute_.finish();
+    copy_.throw_if_failed();
+    compute_.throw_if_failed();
+  }
+
+  double seconds(const std::function<void()>& task) override {
+    finish();
+    const Stopwatch watch;
+    task();
+    finish();
+    return watch.seconds();
+  }
+
+  void upload(void* to, const void* from, std::int64_t bytes) override {
+    work(Queue::copy, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
+  }
+  void download(void* to, const void* from, std::int64_t bytes) override {
+    work(Queue::compute, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
+  }
+  void copy(void* to, const void* from, std::int64_t bytes) override { download(to, from, bytes); }
+  void zero(void* to, std::int64_t bytes) override {
+    work(Queue::compute, [=] { std::memset(to, 0, static_cast<std::size_t>(bytes)); });
+  }
+
+  void set_windows(const images::WindowPlan& windows) override { windows_ = &windows; }
+
+  void bin(const Chunk& chunk, const std::byte* data, images::WindowStrip strip, float* images,
+           std::int64_t pixels) override {
+    const images::WindowPlan& plan = *windows_;
+    work(Queue::compute, [=, this, &plan] {
+      const images::PlanView view{
+          plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
+          plan.first.data(),      plan.last.data()};
+      const images::PixelView shown = pixel_view(chunk, data);
+      const images::ImagesView out{images, pixels};
+      const auto bins = [&](const auto& values) {
+        using T = std::remove_cvref_t<decltype(*values.values)>;
+        images::check_bins(strip, shown, values);
+        cuda::emulate_grid(images::pixel_blocks(shown), images::window_blocks(strip), images::kBinThreads,
+                           images::continuous_shared_bytes<T>(shown.layers), seed_,
+                           [&](cuda::HostBlock& block, void* shared) {
+                             images::bin_continuous_block(block, view, strip, shown, values, nullptr, out, shared);
+                           });
+      };
+      const auto peaks = [&](const auto& values) {
+        images::check_strip(strip, shown);
+        cuda::emulate_grid(images::pixel_blocks(shown), images::group_blocks(strip), images::kBinThreads,
+                           images::processed_shared_bytes(), seed_, [&](cuda::HostBlock& block, void* shared) {
+                             images::bin_processed_block(block, view, strip, shown, values, out, shared);
+                           });
+      };
+      with_view(chunk, data, plan, strip, bins, peaks);
+    });
+  }
+
+  std::int64_t section_bytes(const DeviceSection&) const override { return 0; }
+  void set_section(const DeviceSection& section) override { section_ = section; }
+
+  void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
+               float* statistics) override {
+    work(Queue::compute, [=, this] {
+      const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
+      preprocess::preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
+      if (statistics == nullptr) return;
+      std::vector<float> all(static_cast<std::size_t>(n * score::kStatistics));
+      score::statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());
+      for (std::int64_t i = 0; i < n; ++i) {
+        for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
+          *(statistics + i * static_cast<std::int64_t>(section_.statistics.size()) + static_cast<std::int64_t>(k)) =
+              all[static_cast<std::size_t>(i * score::kStatistics) + static_cast<std::size_t>(section_.statistics[k])];
+        }
+      }
+    });
+  }
+
+  // A device's scorer only enqueues; here the queue is emptied first, and the scorer works at once.
+  void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
+    compute_.finish();
+    compute_.throw_if_failed();
+    scorer.enqueue(input, statistics, outputs, nullptr);
+  }
+
+ private:
+  struct Mark {
+    std::atomic<std::uint64_t> recorded{0};
+    std::atomic<std::uint64_t> reached{0};
+  };
+
+  EmulatedQueue& of(Queue queue) { return queue == Queue::copy ? copy_ : compute_; }
+  template <typename Task>
+  void work(Queue queue, Task task) {
+    copy_.throw_if_failed();
+    compute_.throw_if_failed();
+    of(queue).work(std::move(task));
+  }
+
+  std::uint64_t seed_;
+  const images::WindowPlan* windows_ = nullptr;
+  DeviceSection section_;
+  std::deque<Memory> memory_;  // outlives the queues, which are declared later
+  std::deque<Mark> events_;
+  EmulatedQueue copy_, compute_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceBackend> make_emulated_backend(std::uint64_t seed) {
+  return std::make_unique<EmulatedBackend>(seed);
+}
+
+}  // namespace imn::pipeline

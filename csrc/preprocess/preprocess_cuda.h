@@ -1,0 +1,40 @@
+// CUDA backend of preprocess(), on images that are on the device. Knows no CUDA: streams cross as void*.
+// In a build without CUDA every function throws UnavailableError.
+#pragma once
+
+#include <cstdint>
+
+#include "core/image_stack.h"
+#include "preprocess/element_type.h"
+#include "preprocess/preprocess.h"
+
+namespace imn::preprocess {
+
+// What one pass over an image finds out beside the network's input; x = clip(pixel / divisor, 0, 1).
+struct ImageFacts {
+  double sum;             // of x over the measured pixels
+  float divisor;          // max(q, 1e-6); 1 where no pixel counts
+  std::int32_t measured;  // pixels
+  std::int32_t positive;  // measured pixels with x > 0
+  std::int32_t blank;     // 1: what find_blank() calls blank, else 0
+};
+static_assert(sizeof(ImageFacts) == 24);
+
+// All addresses are on the device that is current. Images of up to 2^31 - 8 pixels (else ArgumentError), at any address
+// that is a multiple of 4.
+struct PreprocessCall {
+  ImageStack images;  // as for preprocess(); mask may be null
+  PreprocessId id = PreprocessId::p99_stretch_224;
+  ElementType type = ElementType::f32;
+  // (images.n, channels(id), kInputSize, kInputSize) of `type`, at a multiple of 8 bytes; null: the facts alone. As f32
+  // the bits are those of preprocess(); bf16 and f16 are those values rounded to the nearest, ties to even.
+  void* out = nullptr;
+  ImageFacts* facts = nullptr;  // (images.n); may be null
+};
+
+// Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, needs no scratch memory, may be captured in a
+// graph. One thread block an image. Reads each image once where it fits the shared memory of a block (about 55,000
+// pixels on compute capability 9.0, 39,000 on 8.0, 23,000 on 8.9 and 12.0), else four to six times.
+void preprocess_cuda(const PreprocessCall& call, void* stream);
+
+}  // namespace imn::preprocess

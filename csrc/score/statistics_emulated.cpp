@@ -1,0 +1,49 @@
+#include "score/statistics_emulated.h"
+
+#include <vector>
+
+#include "core/cuda/block.h"
+#include "preprocess/preprocess_emulated.h"
+#include "score/statistics_kernels.h"
+
+namespace imn::score {
+namespace {
+
+DeviceLimits limits_of(const Emulation& emulation) {
+  return {emulation.shared_bytes, emulation.shared_bytes, emulation.multiprocessors};
+}
+
+// 256-byte aligned and, as on the device, not zero.
+struct Memory {
+  struct alignas(256) Unit {
+    unsigned char bytes[256];
+  };
+  explicit Memory(std::size_t bytes) : units((bytes + 255) / 256) {
+    for (Unit& unit : units) std::fill_n(unit.bytes, sizeof(unit.bytes), static_cast<unsigned char>(0xA5));
+  }
+  std::vector<Unit> units;
+};
+
+}  // namespace
+
+void statistics_emulated(const ImageStack& images, const Emulation& emulation, float* out) {
+  if (images.n <= 0) return;
+  const auto run = [&](const char*, int blocks, int threads, std::size_t shared_bytes, const auto& kernel) {
+    cuda::emulate_grid(blocks, 1, threads, shared_bytes, emulation.seed, kernel);
+  };
+  Memory section(section_bytes(images.height, images.width));
+  run_section(images.mask, images.height, images.width, section.units.data(), run);
+  const StatisticsPlan plan = plan_statistics(images.n, images.height, images.width, limits_of(emulation));
+  Memory scratch(plan.bytes);
+  StatisticsCall call{images, nullptr, section.units.data(), scratch.units.data(), out};
+  const preprocess::PreprocessCall facts = facts_call(call, plan);
+  preprocess::preprocess_emulated(facts, emulation.shared_bytes, emulation.seed);
+  call.facts = facts.facts;
+  run_statistics(call, plan, run);
+}
+
+bool chaos_fits(std::int32_t height, std::int32_t width, std::size_t shared_bytes) {
+  return plan_statistics(1, height, width, {shared_bytes, shared_bytes, 1}).chaos_in_shared;
+}
+
+}  // namespace imn::score

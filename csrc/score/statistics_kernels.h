@@ -1,0 +1,220 @@
+// The kernels of statistics_cuda() and their sequence, written once for the device and for the emulation.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cuda/block.h"
+#include "core/cuda/pack.h"
+#include "core/error.h"
+#include "score/chaos_block.h"
+#include "score/statistics_cuda.h"
+#include "score/tile_block.h"
+
+namespace imn::score {
+
+// A kernel is what is passed to it, and a call operator for (Block, shared memory). kLeastBlocks: that a multiprocessor
+// is to hold at a time, which bounds the registers; said even where it is 1, or the compiler spills to make room for
+// more.
+struct SectionKernel {
+  static constexpr int kMostThreads = kTileThreads;
+  static constexpr int kLeastBlocks = 4;
+  const std::uint8_t* mask;
+  TileGrid grid;
+  BlurWeights weights;
+  float* quotient;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    section_block(block, mask, grid, weights, quotient, *static_cast<TileMemory*>(shared));
+  }
+};
+
+struct CountSectionKernel {
+  static constexpr int kMostThreads = 1024;
+  static constexpr int kLeastBlocks = 1;
+  const std::uint8_t* mask;
+  int n;
+  Section* section;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    count_section_block(block, mask, n, section, static_cast<std::int32_t*>(shared));
+  }
+};
+
+struct TileKernel {
+  static constexpr int kMostThreads = kTileThreads;
+  static constexpr int kLeastBlocks = 4;
+  ImageStack images;
+  const preprocess::ImageFacts* facts;
+  const Section* section;
+  BlurWeights weights;
+  TileSums* sums;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    tile_block(block, images, facts, section, weights, sums, *static_cast<TileMemory*>(shared));
+  }
+};
+
+// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as the list of edges always is.
+template <typename Label>
+struct ChaosKernel {
+  static constexpr int kMostThreads = 1024;
+  static constexpr int kLeastBlocks = 1;
+  static constexpr bool kInShared = sizeof(Label) == 2;
+  ImageStack images;
+  const preprocess::ImageFacts* facts;
+  std::int64_t* objects;
+  unsigned char* memory;
+  std::size_t worker_bytes;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    const ChaosPlane plane{images.height, images.width};
+    unsigned char* own = memory + static_cast<std::size_t>(block.x()) * worker_bytes;
+    unsigned char* kept = static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
+    auto* edges = reinterpret_cast<std::uint32_t*>(own);
+    if constexpr (!kInShared) kept = own + edge_bytes(plane);
+    const ChaosPlanes<Label> planes{kept, reinterpret_cast<Label*>(kept + plane.level_bytes()), edges};
+    chaos_block(block, images, facts, planes, objects, *static_cast<ChaosMemory*>(shared));
+  }
+
+  IMN_HOST_DEVICE static std::size_t edge_bytes(const ChaosPlane& plane) {
+    return (2 * sizeof(std::uint32_t) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+  }
+  IMN_HOST_DEVICE static std::size_t plane_bytes(const ChaosPlane& plane) {
+    return (plane.level_bytes() + sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+  }
+};
+
+// Block = image.
+struct FinishKernel {
+  static constexpr int kMostThreads = 64;
+  static constexpr int kLeastBlocks = 1;
+  int tiles;
+  const preprocess::ImageFacts* facts;
+  const TileSums* sums;
+  const std::int64_t* objects;
+  float* out;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    const std::int64_t image = block.x();
+    const preprocess::ImageFacts& fact = facts[image];
+    float* to = out + image * kStatistics;
+    const auto measured = static_cast<double>(cuda::greater<int>(fact.measured, 1));
+    const auto coverage = static_cast<float>(static_cast<double>(fact.positive) / measured);
+    if (fact.blank != 0) {
+      block.once([&] { to[0] = to[1] = to[2] = 0.0F, to[3] = coverage; });
+      return;
+    }
+    const TileSums all = block.reduce(
+        tiles, TileSums{}, [&](int i) { return sums[image * tiles + i]; },
+        [](const TileSums& a, const TileSums& b) { return a + b; }, static_cast<TileSums*>(shared));
+    block.once([&] {
+      const double moran = measured / static_cast<double>(all.links) * all.products / all.squares;
+      const double left = all.blurred_squares - all.blurred * all.blurred / measured;
+      to[0] = all.links == 0 ? 0.0F : static_cast<float>(moran);
+      to[1] = static_cast<float>((left > 0.0 ? left : 0.0) / all.squares);
+      to[2] = chaos_measure(objects[image], fact.positive);
+      to[3] = coverage;
+    });
+  }
+};
+
+// What decides how the kernels are launched.
+struct DeviceLimits {
+  std::size_t shared_per_block;
+  std::size_t shared_per_multiprocessor;
+  int multiprocessors;
+};
+
+struct StatisticsPlan {
+  int tiles;
+  bool chaos_in_shared;
+  int chaos_threads;
+  std::size_t chaos_shared_bytes;
+  int workers;  // blocks that count objects
+  std::size_t worker_bytes;
+  std::size_t sums, objects, facts, memory, bytes;  // places in the scratch memory, and its size
+};
+
+inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::int32_t width,
+                                      const DeviceLimits& limits) {
+  constexpr std::int64_t kMostCells = std::int64_t{1} << 30;
+  constexpr std::int64_t kMostTiles = (std::int64_t{1} << 31) - 1;
+  constexpr std::size_t kMostWorkerMemory = std::size_t{1} << 28;
+  if (height <= 0 || width <= 0) throw ArgumentError("images must have at least one pixel");
+  if ((std::int64_t{height} + 2) * (std::int64_t{width} + 2) > kMostCells) {
+    throw ArgumentError("statistics of images of more than 2^30 pixels do not run on a GPU");
+  }
+  const auto aligned = [](std::size_t bytes) { return (bytes + 255) / 256 * 256; };
+  const ChaosPlane plane{height, width};
+  StatisticsPlan plan{};
+  plan.tiles = TileGrid{height, width}.count();
+  if (n * plan.tiles > kMostTiles) throw ArgumentError("too many images of this size at once: pass fewer");
+  const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::plane_bytes(plane);
+  plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
+  plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;
+  plan.chaos_shared_bytes = plan.chaos_in_shared ? shared : kChaosMemoryBytes;
+  constexpr std::size_t kReserved = 1024;  // by the system, for each block
+  const std::size_t blocks =
+      std::clamp<std::size_t>(limits.shared_per_multiprocessor / (plan.chaos_shared_bytes + kReserved), 1,
+                              2048 / static_cast<std::size_t>(plan.chaos_threads));
+  plan.worker_bytes = aligned(ChaosKernel<std::uint32_t>::edge_bytes(plane) +
+                              (plan.chaos_in_shared ? 0 : ChaosKernel<std::uint32_t>::plane_bytes(plane)));
+  const std::size_t most = std::max<std::size_t>(1, kMostWorkerMemory / plan.worker_bytes);
+  plan.workers = static_cast<int>(std::min<std::int64_t>(
+      n, static_cast<std::int64_t>(std::min(most, blocks * static_cast<std::size_t>(limits.multiprocessors)))));
+  const auto count = static_cast<std::size_t>(n);
+  plan.objects = aligned(count * static_cast<std::size_t>(plan.tiles) * sizeof(TileSums));
+  plan.facts = plan.objects + aligned(count * sizeof(std::int64_t));
+  plan.memory = plan.facts + aligned(count * sizeof(preprocess::ImageFacts));
+  plan.bytes = plan.memory + static_cast<std::size_t>(plan.workers) * plan.worker_bytes;
+  return plan;
+}
+
+// run(name, blocks, threads, shared bytes, kernel) launches or emulates.
+template <typename Run>
+void run_section(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section, Run&& run) {
+  const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks
+  auto* to = static_cast<Section*>(section);
+  auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(section) + Section::header());
+  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int32_t), CountSectionKernel{mask, height * width, to});
+  run("prepare_section", plan.tiles, kTileThreads, sizeof(TileMemory),
+      SectionKernel{mask, {height, width}, gaussian(), quotient});
+}
+
+// The images' facts must have been found.
+template <typename Run>
+void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&& run) {
+  const ImageStack& images = call.images;
+  const auto n = static_cast<int>(images.n);
+  auto* scratch = static_cast<unsigned char*>(call.scratch);
+  auto* sums = reinterpret_cast<TileSums*>(scratch + plan.sums);
+  auto* objects = reinterpret_cast<std::int64_t*>(scratch + plan.objects);
+  run("tile_statistics", n * plan.tiles, kTileThreads, sizeof(TileMemory),
+      TileKernel{images, call.facts, static_cast<const Section*>(call.section), gaussian(), sums});
+  const auto count = [&](const auto& kernel) {
+    run("count_objects", plan.workers, plan.chaos_threads, plan.chaos_shared_bytes, kernel);
+  };
+  unsigned char* memory = scratch + plan.memory;
+  if (plan.chaos_in_shared) {
+    count(ChaosKernel<std::uint16_t>{images, call.facts, objects, memory, plan.worker_bytes});
+  } else {
+    count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes});
+  }
+  run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
+      FinishKernel{plan.tiles, call.facts, sums, objects, call.out});
+}
+
+// The call that finds the facts where none were given, into the scratch memory.
+inline preprocess::PreprocessCall facts_call(const StatisticsCall& call, const StatisticsPlan& plan) {
+  auto* facts = reinterpret_cast<preprocess::ImageFacts*>(static_cast<unsigned char*>(call.scratch) + plan.facts);
+  return {call.images, preprocess::PreprocessId::p99_stretch_224_mask, preprocess::ElementType::f32, nullptr, facts};
+}
+
+}  // namespace imn::score

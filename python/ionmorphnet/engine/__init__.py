@@ -1,0 +1,55 @@
+"""TensorRT engines of model folders: typed 16-bit graphs, engines built ahead and cached, a scorer for the GPU.
+
+import ionmorphnet as imn
+imn.engine.build_engine("atto-sim-2", "atto.engine", targets="sm_89")
+"""
+
+from __future__ import annotations
+
+from ionmorphnet.engine.accuracy import (
+    Agreement,
+    Prepared,
+    Ranges,
+    TypedNetwork,
+    agreement,
+    extreme_inputs,
+    reference_outputs,
+    simulated_inputs,
+)
+from ionmorphnet.engine.build import DEFAULT_BATCH, build_engine
+from ionmorphnet.engine.cache import cache_folder, cached_engines, clear_cache
+from ionmorphnet.engine.check import Checked, check_inputs, check_model
+from ionmorphnet.engine.key import EngineKey
+from ionmorphnet.engine.scorer import TensorRTScorer, load_tensorrt_scorer, make_tensorrt_scorer
+from ionmorphnet.engine.sidecar import EngineFile, check_runnable, read_engine, read_sidecar, why_not_runnable
+from ionmorphnet.engine.typed import PRECISIONS, typed_onnx
+
+__all__ = [
+    "DEFAULT_BATCH",
+    "PRECISIONS",
+    "Agreement",
+    "Checked",
+    "EngineFile",
+    "EngineKey",
+    "Prepared",
+    "Ranges",
+    "TensorRTScorer",
+    "TypedNetwork",
+    "agreement",
+    "build_engine",
+    "cache_folder",
+    "cached_engines",
+    "check_inputs",
+    "check_model",
+    "check_runnable",
+    "clear_cache",
+    "extreme_inputs",
+    "load_tensorrt_scorer",
+    "make_tensorrt_scorer",
+    "read_engine",
+    "read_sidecar",
+    "reference_outputs",
+    "simulated_inputs",
+    "typed_onnx",
+    "why_not_runnable",
+]

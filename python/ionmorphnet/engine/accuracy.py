@@ -1,0 +1,228 @@
+"""What 16 bit costs: a typed graph against float32, and how near its tensors come to the end of float16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet._stacks import checked_stack
+from ionmorphnet.engine.evaluator import Evaluator
+from ionmorphnet.engine.graph import read_onnx
+from ionmorphnet.engine.operations import Array
+from ionmorphnet.engine.rounding import LARGEST, Float32
+from ionmorphnet.engine.typed import typed_onnx
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.evaluate.metrics import spearman
+from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models import Model
+
+SIZE = 224
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Images as a network takes them.
+
+    Attributes:
+        images: float32 (n, channels, 224, 224), preprocessed.
+        statistics: float32 (n, k) in the model's order; k may be 0.
+    """
+
+    images: Float32
+    statistics: Float32
+
+    @staticmethod
+    def of(model: Model, images: Sequence[npt.ArrayLike]) -> Prepared:
+        """From ion images (H, W), NaN = not measured; sizes may differ."""
+        rows, values = [], []
+        for image in images:
+            stack, measured = checked_stack(np.asarray(image)[None], None)
+            rows.append(_core.preprocess(stack, model.preprocessing, measured, threads=1)[0])
+            values.append(_statistics(model, stack, measured))
+        return Prepared(np.stack(rows), np.stack(values).astype(np.float32))
+
+    def __getitem__(self, rows: slice) -> Prepared:
+        return Prepared(self.images[rows], self.statistics[rows])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def _statistics(model: Model, stack: Any, measured: Any) -> Float32:
+    if not model.statistics:
+        return np.zeros(0, np.float32)
+    found = _core.image_statistics(stack, measured, threads=1)[0]
+    return np.asarray(found, np.float32)[[STATISTICS.index(name) for name in model.statistics]]
+
+
+def extreme_inputs(model: Model) -> Prepared:
+    """Inputs made to drive activations up: all ones, checkerboards, single pixels, stripes, constants, noise.
+
+    Every channel is set on its own and together with the others; some of these inputs no preprocessing gives.
+    """
+    y, x = np.mgrid[:SIZE, :SIZE]
+    single = (y == SIZE // 2) & (x == SIZE // 2)
+    planes = [
+        np.ones((SIZE, SIZE)), np.full((SIZE, SIZE), 0.5), np.zeros((SIZE, SIZE)), (x + y) % 2, (x // 4 + y // 4) % 2,
+        x % 2, (y // 2) % 2, single, ~single, x / (SIZE - 1), np.random.default_rng(1).random((SIZE, SIZE)),
+    ]  # fmt: skip
+    channels = _core.preprocess_channels(model.preprocessing)
+    stacks = []
+    for plane in planes:
+        first = np.zeros((channels, SIZE, SIZE), np.float32)
+        first[0] = plane
+        stacks.append(first)
+        if channels > 1:
+            masked = np.ones((channels, SIZE, SIZE), np.float32)
+            masked[0] = plane
+            stacks.extend((masked, np.broadcast_to(plane, masked.shape).astype(np.float32)))
+    images = np.stack(stacks)
+    values = np.linspace(-1.0, 1.0, len(images), dtype=np.float32)
+    return Prepared(images, np.repeat(values[:, None], len(model.statistics), axis=1))
+
+
+@dataclass
+class Ranges:
+    """The largest magnitude of every 16-bit tensor, weights included, before it is rounded.
+
+    Attributes:
+        largest: By the name of the tensor in the typed graph.
+        worst: The most that a tensor held as a share of what its type holds, over all tensors.
+    """
+
+    kind: str
+    largest: dict[str, float] = field(default_factory=dict)
+
+    def note(self, name: str, kind: str, values: Array) -> None:
+        """Takes one tensor into account; NaN counts as infinite."""
+        if kind == self.kind and values.size:
+            magnitude = float(np.max(np.abs(values)))
+            magnitude = magnitude if np.isfinite(magnitude) else float("inf")
+            self.largest[name] = max(self.largest.get(name, 0.0), magnitude)
+
+    def top(self, n: int = 5) -> list[tuple[str, float]]:
+        """The n tensors with the largest values, largest first."""
+        return sorted(self.largest.items(), key=lambda item: -item[1])[:n]
+
+    @property
+    def maximum(self) -> float:
+        """The largest magnitude of all."""
+        return max(self.largest.values(), default=0.0)
+
+    @property
+    def margin(self) -> float:
+        """How many times larger the largest value could be before its type overflows."""
+        return LARGEST[self.kind] / self.maximum if self.maximum else float("inf")
+
+
+class TypedNetwork:
+    """The typed graph of a model on the CPU, rounding at every node; remembers the ranges of its tensors."""
+
+    def __init__(self, model: Model, precision: str) -> None:
+        """Types the graph and reads it back from ONNX, so that what runs is what an engine is built from.
+
+        Raises:
+            ArgumentError: Unknown precision.
+            FileError: The network has something that there is no rule for.
+            UnavailableError: onnx is not installed.
+        """
+        graph = read_onnx(typed_onnx(model, precision, 1))
+        self.precision, self.model = precision, model
+        self.ranges = Ranges(precision)
+        for name, constant in graph.constants.items():
+            self.ranges.note(name, constant.kind, constant.values)
+        self._evaluator = Evaluator(graph, self.ranges.note)
+        self._image = next(name for name, port in graph.inputs.items() if len(port.shape) == 4)
+        self._others = [name for name in graph.inputs if name != self._image]
+
+    def __call__(self, prepared: Prepared) -> Float32:
+        """Outputs, float32 (n, 6 or 7)."""
+        parts = []
+        for part in _batches(prepared):
+            feed = {self._image: part.images} | dict.fromkeys(self._others, part.statistics)
+            parts.append(self._evaluator(feed))
+        return np.concatenate(parts)
+
+
+def reference_outputs(model: Model, prepared: Prepared) -> Float32:
+    """Outputs of the model's own float32 network by OpenVINO, float32 (n, 6 or 7)."""
+    import openvino
+
+    network = openvino.Core().compile_model(str(model.onnx_path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    image = next(port.get_any_name() for port in network.inputs if len(port.get_partial_shape()) == 4)
+    others = [port.get_any_name() for port in network.inputs if port.get_any_name() != image]
+    parts = [
+        np.array(network({image: part.images} | dict.fromkeys(others, part.statistics))[0])
+        for part in _batches(prepared)
+    ]
+    return np.concatenate(parts)
+
+
+def _batches(prepared: Prepared) -> Iterator[Prepared]:
+    for first in range(0, len(prepared), _BATCH):
+        yield prepared[first : first + _BATCH]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a typed graph is from float32 on the same images.
+
+    Attributes:
+        images: How many.
+        max_difference: Largest absolute difference of an output (logits; the structure logit too).
+        rms_difference: Root mean square of all of them.
+        spearman: Rank correlation of the score; NaN where it is constant.
+        max_score_difference: Largest absolute difference of the score.
+        top1: Share of images with the same most probable class.
+    """
+
+    images: int
+    max_difference: float
+    rms_difference: float
+    spearman: float
+    max_score_difference: float
+    top1: float
+
+
+def agreement(model: Model, outputs: Float32, reference: Float32) -> Agreement:
+    """Compares outputs, (n, 6 or 7) each.
+
+    Raises:
+        ArgumentError: Shapes differ, or there is nothing to compare.
+    """
+    if outputs.shape != reference.shape or not len(outputs):
+        raise ArgumentError(f"outputs of the shapes {outputs.shape} and {reference.shape} cannot be compared")
+    difference = np.abs(outputs.astype(np.float64) - reference)
+    scores, labels = zip(*(_scored(model, each) for each in (outputs, reference)), strict=True)
+    return Agreement(
+        images=len(outputs),
+        max_difference=float(difference.max()),
+        rms_difference=float(np.sqrt((difference**2).mean())),
+        spearman=spearman(*scores),
+        max_score_difference=float(np.abs(scores[0] - scores[1]).max()),
+        top1=float((labels[0] == labels[1]).mean()),
+    )
+
+
+def _scored(model: Model, outputs: Float32) -> tuple[Any, Any]:
+    probabilities = model.probabilities(outputs)
+    structure = model.structure(outputs) if model.has_structure else None
+    return model.score(probabilities, structure), probabilities.argmax(axis=1)
+
+
+def simulated_inputs(model: Model, n: int, *, seed: int) -> Prepared:
+    """Simulated ion images as the model takes them; image i depends on the seed and i alone."""
+    from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
+
+    def images() -> Iterable[Float32]:
+        for index in range(n):
+            rng = np.random.default_rng([seed, index])
+            yield simulate_ion_image(rng, shape=draw_shape(rng, (20, 260))).image
+
+    return Prepared.of(model, list(images()))

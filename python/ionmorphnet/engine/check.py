@@ -1,0 +1,94 @@
+"""Accuracy and ranges of a model's typed graphs on sets of images: what ``ionmorphnet engine check`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ionmorphnet.engine.accuracy import (
+    Agreement,
+    Prepared,
+    TypedNetwork,
+    agreement,
+    extreme_inputs,
+    reference_outputs,
+    simulated_inputs,
+)
+from ionmorphnet.models import Model
+
+SEED = 51_004_001
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One precision on one set.
+
+    Attributes:
+        precision: ``bf16`` or ``fp16``.
+        name: The set.
+        agreement: Against float32.
+        largest: Largest magnitude of a 16-bit tensor.
+        largest_in: The tensor that held it.
+        margin: How many times larger it could be before its type overflows.
+    """
+
+    precision: str
+    name: str
+    agreement: Agreement
+    largest: float
+    largest_in: str
+    margin: float
+
+
+def check_inputs(model: Model, images: int, sets: Iterable[Path] = ()) -> dict[str, Prepared]:
+    """Simulated images, extreme inputs, and real ones of files as ``ionmorphnet evaluate`` reads them.
+
+    Raises:
+        FileError: A file cannot be read.
+    """
+    from ionmorphnet.evaluate.data import load_sets
+
+    prepared = {
+        "simulated": simulated_inputs(model, images, seed=SEED),
+        "extreme": extreme_inputs(model),
+    }
+    for path in sets:
+        found = [np.asarray(image) for each in load_sets(path, name=path.stem) for image in each.images]
+        prepared[path.stem] = Prepared.of(model, found)
+    return prepared
+
+
+def check_model(
+    model: Model,
+    precisions: Iterable[str],
+    inputs: Mapping[str, Prepared],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Checked]:
+    """Runs the typed graph of each precision on each set; about half a second of a CPU core for an image.
+
+    Args:
+        model: A loaded model folder.
+        precisions: ``bf16``, ``fp16``.
+        inputs: Sets by name.
+        progress: Called as progress(done, total).
+
+    Raises:
+        FileError: The network has something that there is no rule for.
+        UnavailableError: onnx is not installed.
+    """
+    chosen = tuple(precisions)
+    total, done = len(chosen) * len(inputs), []
+    reference = {name: reference_outputs(model, prepared) for name, prepared in inputs.items()}
+    for precision in chosen:
+        for name, prepared in inputs.items():
+            network = TypedNetwork(model, precision)
+            compared = agreement(model, network(prepared), reference[name])
+            largest_in, largest = network.ranges.top(1)[0]
+            done.append(Checked(precision, name, compared, largest, largest_in, network.ranges.margin))
+            if progress is not None:
+                progress(len(done), total)
+    return done

@@ -1,0 +1,79 @@
+"""CUDA graphs of an engine's launches, captured through the driver where TensorRT does not do it itself.
+
+A captured graph repeats the launches with the addresses that they were captured with, so there is one for each set of
+buffers. The first call with a set runs as it is (TensorRT wants one run before a capture), the second is captured.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable, Hashable
+
+from ionmorphnet.engine.gpu import Driver
+from ionmorphnet.errors import IonMorphNetError
+
+logger = logging.getLogger(__name__)
+
+# A double-buffered loop has two sets of buffers; more than this are changing ones, not worth a graph each.
+_MOST = 8
+_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
+# Handles of the null stream and the two default streams of CUDA; nothing can be captured there.
+_DEFAULT_STREAMS = (0, 1, 2)
+
+
+class Graphs:
+    """Graphs by the buffers that they use."""
+
+    def __init__(self, driver: Driver) -> None:
+        """Holds nothing yet."""
+        self._driver = driver
+        self._captured: dict[Hashable, ctypes.c_void_p] = {}
+        self._seen: set[Hashable] = set()
+        self._works = True
+
+    def launch(self, buffers: Hashable, stream: int, enqueue: Callable[[], None]) -> None:
+        """Does what ``enqueue`` does on a stream, from a graph where that is possible.
+
+        Args:
+            buffers: All addresses that ``enqueue`` uses.
+            stream: The stream that it uses.
+            enqueue: Puts the work on the stream.
+
+        Raises:
+            IonMorphNetError: The work cannot be started. A capture that fails is no error: it is logged once, and the
+                work runs without.
+        """
+        graph = self._captured.get(buffers)
+        if graph is None and self._works and buffers in self._seen and stream not in _DEFAULT_STREAMS:
+            graph = self._capture(buffers, stream, enqueue)
+        if graph is None:
+            if len(self._seen) < _MOST:
+                self._seen.add(buffers)
+            enqueue()
+            return
+        self._driver.call("cuGraphLaunch", graph, ctypes.c_void_p(stream))
+
+    def _capture(self, buffers: Hashable, stream: int, enqueue: Callable[[], None]) -> ctypes.c_void_p | None:
+        graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
+        try:
+            self._driver.call("cuStreamBeginCapture_v2", ctypes.c_void_p(stream), _THREAD_LOCAL)
+            try:
+                enqueue()
+            finally:  # a stream must not stay in capture
+                self._driver.call("cuStreamEndCapture", ctypes.c_void_p(stream), ctypes.byref(graph))
+            self._driver.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+        except IonMorphNetError as error:
+            self._works = False
+            logger.warning("no CUDA graph of the engine (%s): it runs without, a little slower", error)
+            return None
+        finally:
+            if graph:
+                self._driver.call("cuGraphDestroy", graph)
+        self._captured[buffers] = executable
+        return executable
+
+    def close(self) -> None:
+        """Frees the graphs."""
+        while self._captured:
+            self._driver.call("cuGraphExecDestroy", self._captured.popitem()[1])

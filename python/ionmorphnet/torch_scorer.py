@@ -1,0 +1,257 @@
+"""The network of a model folder in torch: on a GPU for the device loop, on the CPU behind the host's loop.
+
+The only module outside of training that imports torch, and it is imported only when this scorer is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from ionmorphnet import _core
+from ionmorphnet.device_scorer import InputDtype
+from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.models import Model
+from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.training.derive import read_network
+
+logger = logging.getLogger("ionmorphnet")
+
+Float32 = npt.NDArray[np.float32]
+
+# One static batch: large enough to fill a large GPU, small enough that the first results come early.
+GPU_BATCH = 256
+_SIZE = 224
+_DTYPES: dict[str, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
+
+
+class OneOutput(nn.Module):
+    """All outputs of a network side by side: its convolutions in one precision, pooling and head in float32."""
+
+    def __init__(self, network: ConvNeXtV2, precision: str) -> None:
+        """Takes the network over and changes the type of its parameters.
+
+        Args:
+            network: In evaluation mode.
+            precision: ``f32`` or ``bf16``.
+        """
+        super().__init__()
+        self.dtype = _DTYPES[precision]
+        self.stem = network.stem.to(self.dtype)
+        self.stages = network.stages.to(self.dtype)
+        self.head = network.head.float()
+        self.requires_grad_(False)
+
+    def forward(self, image: Tensor, statistics: Tensor | None) -> Tensor:
+        """(N, C, 224, 224) of any type and float32 (N, F), or None where the network takes none -> float32 (N, K)."""
+        # Channel-last: the layout in which this module's normalisations are one operation each.
+        features = self.stages(self.stem(image.to(self.dtype).permute(0, 2, 3, 1)))
+        outputs: dict[str, Tensor] = self.head(features.float().mean((1, 2)), statistics)
+        return torch.cat(list(outputs.values()), 1)
+
+
+class TorchScorer:
+    """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.device_scorer`.
+
+    On a GPU it is compiled (where a compiler is there; else it runs uncompiled and the log says so) and the calls for
+    one set of addresses become a CUDA graph. On the CPU, ``device="cpu"``, it reads and writes the host's memory and
+    runs as it is.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str,
+        precision: str = "auto",
+        batch: int = GPU_BATCH,
+        compiled: bool = True,
+        graph: bool = True,
+    ) -> None:
+        """Loads the network and, on a GPU, compiles it, which takes up to a minute.
+
+        Args:
+            model: A loaded model folder with a network of this package.
+            device: ``cuda:N`` or ``cpu``.
+            precision: ``auto`` (bf16 on a GPU, f32 on the CPU), ``f32`` or ``bf16``.
+            batch: Images of each call.
+            compiled: Whether to compile on a GPU.
+            graph: Whether to make a CUDA graph.
+
+        Raises:
+            FileError: The network is not one of this package's.
+            UnavailableError: torch cannot use the device.
+        """
+        if batch < 1:
+            raise ArgumentError(f"batch must be at least 1, not {batch}")
+        self.device = torch.device(device)
+        self.precision = resolved_precision(precision, self.device.type)
+        self.batch = batch
+        self.input_dtype: InputDtype = "bf16" if self.precision == "bf16" else "f32"
+        self.channels = int(_core.preprocess_channels(model.preprocessing))
+        self.n_outputs = model.n_outputs
+        self.n_statistics = len(model.statistics)
+        self._network: Callable[[Tensor, Tensor | None], Tensor] = OneOutput(read_network(model), self.precision).to(
+            self.device
+        )
+        self._graph_wanted = graph and self.device.type == "cuda"
+        self._addresses: tuple[int, int, int] | None = None
+        self._tensors: tuple[Tensor, Tensor | None, Tensor] | None = None
+        self._graph: Any = None
+        if self.device.type == "cuda" and compiled:
+            self._compile()
+
+    def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
+        """Put one batch on a stream; see :class:`ionmorphnet.device_scorer.DeviceScorer`.
+
+        The first call for a set of addresses makes the graph and waits for the device.
+
+        Raises:
+            IonMorphNetError: torch failed.
+        """
+        addresses = (image, statistics, outputs)
+        try:
+            with torch.inference_mode(), self._on(stream):
+                if addresses != self._addresses:
+                    self._graph, self._addresses = None, None
+                    self._tensors = self._at(*addresses)
+                    if self._graph_wanted:
+                        self._graph = self._captured()
+                    self._addresses = addresses
+                if self._graph is not None:
+                    self._graph.replay()
+                else:
+                    self._run()
+        except RuntimeError as error:
+            raise IonMorphNetError(f"scorer 'torch': {_first_line(error)}") from error
+
+    def _run(self) -> None:
+        assert self._tensors is not None
+        image, statistics, outputs = self._tensors
+        outputs.copy_(self._network(image, statistics))
+
+    def _captured(self) -> Any:
+        """The work on the present tensors as a graph. What is lazy in torch was done by the first, plain run."""
+        self._run()
+        graph = torch.cuda.CUDAGraph()
+        # Only this thread's calls are captured: another one asks for events meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._run()
+        return graph
+
+    def _compile(self) -> None:
+        """Compiles for the batch; without a working compiler the network stays as it is."""
+        shape, dtype = (self.batch, self.channels, _SIZE, _SIZE), _DTYPES[self.input_dtype]
+        fast = torch.compile(self._network, dynamic=False)
+        try:
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
+                # Made in here: tensors of another mode would be compiled for once more.
+                image = torch.zeros(shape, dtype=dtype, device=self.device)
+                statistics = torch.zeros((self.batch, self.n_statistics), device=self.device)
+                fast(image, statistics if self.n_statistics else None)
+        except Exception as error:  # the compiler's own classes, and those of the tools that it starts
+            logger.warning("scorer 'torch' runs uncompiled, more slowly: torch.compile failed: %s", _first_line(error))
+            return
+        self._network = fast
+
+    def _at(self, image: int, statistics: int, outputs: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Tensors over the addresses."""
+        batch = self.batch
+        beside = _tensor_at(statistics, (batch, self.n_statistics), "f32", self.device) if self.n_statistics else None
+        return (
+            _tensor_at(image, (batch, self.channels, _SIZE, _SIZE), self.input_dtype, self.device),
+            beside,
+            _tensor_at(outputs, (batch, self.n_outputs), "f32", self.device),
+        )
+
+    @contextlib.contextmanager
+    def _on(self, stream: int) -> Iterator[None]:
+        if self.device.type != "cuda":
+            yield
+            return
+        external: Any = torch.cuda.ExternalStream  # has no types
+        with torch.cuda.device(self.device), torch.cuda.stream(external(stream, device=self.device)):
+            yield
+
+
+def torch_callable(model: Model, *, precision: str, threads: int) -> Callable[..., Float32]:
+    """The network on the CPU as a callable for the host's loop.
+
+    Args:
+        model: A loaded model folder with a network of this package.
+        precision: ``f32`` or ``bf16``.
+        threads: CPU threads; 0: as torch chooses.
+
+    Returns:
+        Takes float32 (n, C, 224, 224) and, where the model names statistics, float32 (n, F); gives float32 (n, K).
+
+    Raises:
+        FileError: The network is not one of this package's.
+    """
+    network = OneOutput(read_network(model), precision)
+
+    def call(images: Float32, statistics: Float32 | None = None) -> Float32:
+        given = None if statistics is None else torch.from_numpy(statistics)
+        with torch.inference_mode(), _threads(threads):
+            outputs: Float32 = network(torch.from_numpy(images), given).numpy()
+        return outputs
+
+    return call
+
+
+def resolved_precision(precision: str, device_type: str) -> str:
+    """What ``auto`` stands for: bf16 on a GPU, f32 on the CPU, where only few processors are faster in bf16."""
+    if precision == "auto":
+        return "bf16" if device_type == "cuda" else "f32"
+    if precision not in _DTYPES:
+        raise ArgumentError(f"scorer 'torch' computes in {' or '.join(_DTYPES)}, not {precision!r}")
+    return precision
+
+
+@contextlib.contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads > 0:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Memory:
+    """Memory at an address, in the words of the array interfaces."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], kind: str) -> None:
+        interface = {"shape": shape, "typestr": kind, "data": (address, False), "version": 3}
+        self.__array_interface__ = interface
+        self.__cuda_array_interface__ = interface
+
+
+def _tensor_at(address: int, shape: tuple[int, ...], dtype: InputDtype, device: torch.device) -> Tensor:
+    """A tensor over foreign memory, without a copy."""
+    # The interfaces know no bfloat16: two bytes are two bytes.
+    memory = _Memory(address, shape, "<f4" if dtype == "f32" else "<i2")
+    if device.type == "cuda":
+        tensor = torch.as_tensor(memory, device=device)
+    else:
+        tensor = torch.from_numpy(np.asarray(memory))
+    if tensor.data_ptr() != address:
+        raise IonMorphNetError("torch copied memory that it was to use in place")
+    return tensor if dtype == "f32" else tensor.view(_DTYPES[dtype])
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

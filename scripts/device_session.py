@@ -1,0 +1,175 @@
+"""One session on a machine with a GPU: builds, tests, checks, measures, and writes everything down.
+
+python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--architectures 90-real]
+
+Each step has its own time limit; a step that fails or runs late does not stop the next one. Run the
+steps that belong together in one call: `build info parity`, then `tensorrt benchmarks`, then the rest.
+RESULTS/session.json says what ran and how it ended, RESULTS/logs.tar.gz has all output. Steps, in order: {steps}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TAIL = 4000  # characters of a step's output in session.json
+# Run on the device and in the emulation: what a memory checker should see. It slows everything down a lot.
+DEVICE_TESTS = ["tests/parity/test_device_stages.py", "tests/parity/test_bin_kernels.py"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command and how long it may take, in seconds."""
+
+    name: str
+    limit: float
+    commands: tuple[tuple[str, ...], ...]
+    needs: str = ""  # a program that must be there
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def steps(out: Path, work: Path, architectures: str) -> list[Step]:
+    python = sys.executable
+    pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+    openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
+    install = (python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", *_target())
+    defines = {"IMN_WITH_CUDA": "ON", "IMN_WITH_OPENVINO": openvino, "IMN_CUDA_ARCHITECTURES": architectures}
+    build = (
+        *install,
+        "--upgrade",
+        ".",
+        *(part for k, v in defines.items() for part in ("-C", f"cmake.define.{k}={v}")),
+    )
+    required = (("IMN_REQUIRE_GPU", "1"),)
+    sanitizer = ("compute-sanitizer", "--error-exitcode", "86", "--target-processes", "all")
+    checked = (*pytest, "-k", "cuda or gpu", *DEVICE_TESTS)
+    return [
+        Step("facts", 60, (("nvidia-smi",), ("nvcc", "--version"), (python, "-m", "pip", "list"))),
+        Step("build", 480, (build,)),
+        Step("info", 60, ((python, "-m", "ionmorphnet", "info", "--system", "--json"),)),
+        Step("parity", 240, ((*pytest, "-k", "cuda or gpu", f"--junitxml={out}/parity.xml", "tests"),), "", required),
+        # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
+        Step(
+            "tensorrt",
+            240,
+            (
+                (python, "scripts/tensorrt_on_device.py", "reference", f"{work}/reference.npz"),
+                (python, "scripts/tensorrt_on_device.py", "run", f"{work}/reference.npz", "--json"),
+                (python, "-m", "ionmorphnet", "engine", "build", "--target", "sm_89", "-o", f"{work}/sm_89.engine"),
+                (python, "scripts/tensorrt_on_device.py", "ask", f"{work}/sm_89.engine"),
+            ),
+        ),
+        Step(
+            "benchmarks",
+            500,
+            ((python, "-m", "benchmarks", "device", "--json", f"{out}/benchmarks.json", "--work", f"{work}"),),
+            "",
+            (("IMN_DEVICE_BUDGET_S", "400"),),
+        ),
+        Step("tests", 560, ((*pytest, f"--junitxml={out}/tests.xml"),), "", required),
+        Step("memcheck", 240, ((*sanitizer, "--tool", "memcheck", *checked),), "compute-sanitizer", required),
+        Step("racecheck", 240, ((*sanitizer, "--tool", "racecheck", *checked),), "compute-sanitizer", required),
+        Step("cubins", 200, ((python, "scripts/cubin_report.py", "--json", f"{out}/cubins.json"),), "nvcc"),
+    ]
+
+
+def _target() -> tuple[str, ...]:
+    """Beside the bundle's packages where there is one: the extension looks for OpenVINO next to itself."""
+    first = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+    return ("--target", first) if Path(first).name == "site" else ()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").format(steps=", ".join(step.name for step in steps(Path(), Path(), ""))),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="STEP", help="only these (default: all)")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--budget", type=float, default=3600, help="seconds for all steps together (default 3600)")
+    parser.add_argument("--architectures", default="90-real", help="of the build (default 90-real)")
+    arguments = parser.parse_args()
+    out: Path = arguments.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    known = [step.name for step in steps(out, out, "")]
+    if unknown := set(arguments.names) - set(known):
+        parser.error(f"unknown step {', '.join(sorted(unknown))}")
+    end = time.monotonic() + arguments.budget
+    record: list[dict] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        for step in steps(out, work, arguments.architectures):
+            if arguments.names and step.name not in arguments.names:
+                continue
+            entry = run(step, work, end)
+            record.append(entry)
+            print(f"== {step.name}: {entry['state']} ({entry['seconds']:.0f} s) {entry['why']}", flush=True)
+            # After every step: whatever ends this session, what was done is written down.
+            (out / "session.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            with tarfile.open(out / "logs.tar.gz", "w:gz") as logs:
+                for path in sorted(work.glob("*.log")):
+                    logs.add(path, path.name)
+    return 0 if all(entry["state"] in ("passed", "skipped") for entry in record) else 1
+
+
+def run(step: Step, work: Path, end: float) -> dict:
+    """Runs the commands of a step, one after the other whatever they return; their output goes to <step>.log."""
+    started = time.monotonic()
+    entry: dict = {"step": step.name, "commands": [" ".join(command) for command in step.commands]}
+    state, why = "passed", ""
+    if step.needs and shutil.which(step.needs) is None:
+        state, why = "skipped", f"{step.needs} is not installed"
+    log = work / f"{step.name}.log"
+    with log.open("wb") as output:
+        for command in step.commands if state == "passed" else ():
+            left = min(step.limit - (time.monotonic() - started), end - time.monotonic())
+            if left <= 0:
+                state, why = "out of time", f"before {' '.join(command)}"
+                break
+            code = limited(command, left, output, dict(step.environment))
+            if code is None:
+                state, why = "out of time", f"{' '.join(command)} after {left:.0f} s"
+                break
+            if code != 0:
+                state, why = "failed", f"{' '.join(command)}: exit status {code}"
+    tail = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
+    return entry | {"state": state, "why": why, "seconds": time.monotonic() - started, "tail": tail}
+
+
+def limited(command: tuple[str, ...], seconds: float, output, environment: dict[str, str]) -> int | None:
+    """Exit status; None: it took too long and was ended, with all that it had started."""
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        output.write(f"{command[0]}: {error.strerror}\n".encode())
+        output.flush()
+        return 127
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

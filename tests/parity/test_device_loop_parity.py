@@ -1,0 +1,286 @@
+"""The device loop, with the kernels' bodies run on the host, against the CPU's loop: the same blanks, the same scores.
+
+Queues are threads that pause at random, so that work which does not wait for what it needs gives other results.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from imzml_factory import Spec, write_imzml
+from ionmorphnet import _core
+from ionmorphnet.labels import STATISTICS
+
+MASKED = "p99-stretch-224-mask"
+SMALL = 1 << 20  # bytes
+
+
+class HostScorer:
+    """A DeviceScorer on the host's memory: linear in the mean of each channel and in the statistics."""
+
+    name = "host"
+    precision = "f32"
+    input_dtype = "f32"
+
+    def __init__(self, batch: int, channels: int, n_statistics: int) -> None:
+        self.batch, self.channels, self.n_statistics = batch, channels, n_statistics
+        rng = np.random.default_rng(5)
+        self.of_means = rng.normal(size=(channels, 7)).astype(np.float32) * 4
+        self.of_statistics = rng.normal(size=(n_statistics, 7)).astype(np.float32)
+        self.n_outputs = 7
+        self.addresses: set[tuple[int, int, int]] = set()
+        self.calls = 0
+
+    def outputs(self, images: np.ndarray, statistics: np.ndarray | None = None) -> np.ndarray:
+        """The network, for the CPU's loop."""
+        weights = np.random.default_rng(6).random((224, 224), dtype=np.float32) / 224**2
+        # Each image for itself: a product of matrices rounds differently from batch to batch.
+        found = np.stack([np.einsum("chw,hw->c", image, weights) @ self.of_means for image in images])
+        if statistics is not None:
+            found += np.stack([row @ self.of_statistics for row in statistics])
+        return found
+
+    def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
+        """Reads and writes the addresses at once."""
+        self.calls += 1
+        self.addresses.add((image, statistics, outputs))
+        batch = _at(image, (self.batch, self.channels, 224, 224))
+        assert np.isfinite(batch).all()  # the padding too
+        beside = _at(statistics, (self.batch, self.n_statistics)) if self.n_statistics else None
+        _at(outputs, (self.batch, self.n_outputs))[:] = self.outputs(batch, beside)
+
+
+class _Memory:
+    def __init__(self, address: int, shape: tuple[int, ...]) -> None:
+        self.__array_interface__ = {"shape": shape, "typestr": "<f4", "data": (address, False), "version": 3}
+
+
+def _at(address: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(_Memory(address, shape))
+
+
+@pytest.fixture(scope="module", params=["continuous", "processed", "zlib continuous", "zlib processed"])
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """19 x 23 pixels, some not measured, some measured twice; 300 m/z values a spectrum, some channels empty."""
+    rng = np.random.default_rng(17)
+    y, x = np.mgrid[:19, :23]
+    axis = np.sort(rng.uniform(200, 900, 300))
+    spectra = []
+    for py, px in zip(y.ravel(), x.ravel(), strict=True):
+        if rng.random() < 0.15:
+            continue
+        for _ in range(2 if rng.random() < 0.05 else 1):
+            mz = axis if "continuous" in request.param else np.sort(rng.choice(axis, 200, replace=False))
+            bright = 1 + 9 * ((px - 9) ** 2 + (py - 9) ** 2 < 40) * (mz % 7 < 3)
+            intensity = rng.exponential(size=len(mz)) * bright * (mz % 5 > 0.7)
+            spectra.append(Spec(int(px) + 1, int(py) + 1, mz, intensity.astype(np.float32)))
+    path = tmp_path_factory.mktemp(request.param.replace(" ", "_")) / "section.imzML"
+    compress = "intensity" if request.param == "zlib continuous" else request.param == "zlib processed"
+    return write_imzml(
+        path, spectra, shared_axis="continuous" in request.param, spectrum_type="centroid", compress=compress
+    )
+
+
+def windows(n: int = 61) -> tuple[np.ndarray, np.ndarray]:
+    """In no order, overlapping, of all widths, some without a value, some twice."""
+    rng = np.random.default_rng(3)
+    mz = rng.uniform(195, 905, n)
+    half = mz * 10.0 ** rng.uniform(-4, -2, n)
+    half[::9] = 1e-9
+    mz[5], half[5] = mz[4], half[4]
+    half[7] = 300
+    return mz - half, mz + half
+
+
+def on_cpu(ds: imn.Dataset, scorer: HostScorer, preprocess_id: str, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    native = _core.callback_scorer(scorer.outputs, scorer.channels, 224, 224, 7, 8, n_statistics=scorer.n_statistics)
+    outputs, blank, _ = _core.score_windows(
+        ds._native, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names
+    )
+    return outputs, blank
+
+
+@pytest.mark.parametrize("batch", [1, 7, 16, 100])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_windows(file: Path, batch: int, seed: int) -> None:
+    scorer = HostScorer(batch, 2, 0)
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, blank = on_cpu(ds, scorer, MASKED, [])
+        done: list[tuple[int, int]] = []
+        outputs, found, timings = _core.score_windows_on_device(
+            ds._native,
+            *windows(),
+            scorer=scorer,
+            preprocess_id=MASKED,
+            device="emulated",
+            device_memory=40 * SMALL,
+            pinned_memory=SMALL // 10,
+            threads=2,
+            progress=lambda k, n: done.append((k, n)),
+            seed=seed,
+        )
+    np.testing.assert_array_equal(found, blank)
+    assert 0 < blank.sum() < 40
+    np.testing.assert_array_equal(outputs, wanted)
+    assert scorer.calls == -(-len(outputs) // batch)
+    assert len(scorer.addresses) == 1
+    assert done[-1] == (len(outputs), len(outputs))
+    assert done.count(done[-1]) == 1
+    assert timings["resident"] == file.parent.name.startswith("zlib")
+    assert timings["chunks"] > 3
+    assert (timings["blocks"] > 3) == (batch < 100)
+
+
+@pytest.mark.parametrize("names", [list(STATISTICS), ["coverage"], ["chaos", "moran"]])
+@pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
+def test_statistics(file: Path, names: list[str], preprocess_id: str) -> None:
+    scorer = HostScorer(16, 2 if preprocess_id == MASKED else 1, len(names))
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, blank = on_cpu(ds, scorer, preprocess_id, names)
+        outputs, found, _ = _core.score_windows_on_device(
+            ds._native,
+            *windows(),
+            scorer=scorer,
+            preprocess_id=preprocess_id,
+            statistics=names,
+            device="emulated",
+            pinned_memory=SMALL,
+            seed=2,
+        )
+    np.testing.assert_array_equal(found, blank)
+    # Moran's I and the blur add up in another order.
+    np.testing.assert_allclose(outputs, wanted, rtol=1e-5, atol=1e-6)
+
+
+def run(ds: imn.Dataset, scorer: object, **options: object) -> tuple[np.ndarray, np.ndarray, dict]:
+    options = {"preprocess_id": MASKED, "device": "emulated", "pinned_memory": SMALL // 10} | options
+    return _core.score_windows_on_device(ds._native, *windows(), scorer=scorer, **options)
+
+
+def test_limits(file: Path) -> None:
+    scorer = HostScorer(4, 2, 0)
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, _, _ = run(ds, scorer)
+        with pytest.raises(
+            imn.ArgumentError, match="device memory limit of 1000 bytes is too small: at least"
+        ) as error:
+            run(ds, scorer, device_memory=1000)
+        least = int(str(error.value).split("at least ")[1].split()[0])
+        outputs, _, timings = run(ds, scorer, device_memory=least)
+        np.testing.assert_array_equal(outputs, wanted)
+        assert timings["images_per_block"] == 1
+        assert not timings["resident"]
+        with pytest.raises(imn.ArgumentError, match="pinned memory limit of 100 bytes is too small: at least") as error:
+            run(ds, scorer, pinned_memory=100)
+        least = int(str(error.value).split("at least ")[1].split()[0])
+        np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
+
+
+class StopError(Exception):
+    """What a callback raises to end the loop."""
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_an_exception_of_the_scorer_ends_the_loop(file: Path, after: int) -> None:
+    scorer = HostScorer(4, 2, 0)
+    enqueue = scorer.enqueue
+
+    def fail(*addresses: int) -> None:
+        if scorer.calls == after:
+            raise StopError("the engine is gone")
+        enqueue(*addresses)
+
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, _, _ = run(ds, scorer)
+        scorer.calls = 0
+        scorer.enqueue = fail
+        with pytest.raises(StopError, match="the engine is gone"):
+            run(ds, scorer, seed=3)
+        scorer.enqueue = enqueue
+        np.testing.assert_array_equal(run(ds, scorer, seed=3)[0], wanted)
+
+
+def test_an_exception_of_progress_ends_the_loop(file: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with imn.open(file, duplicates="sum") as ds, pytest.raises(KeyboardInterrupt):
+        run(ds, HostScorer(4, 2, 0), progress=stop)
+
+
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    mz = np.sort(rng.uniform(200, 900, 300))
+    bad = mz.copy()
+    bad[100] = 850
+    spectra = [Spec(k % 20 + 1, k // 20 + 1, bad if k == 333 else mz, rng.random(300)) for k in range(400)]
+    path = write_imzml(tmp_path / "bad.imzML", spectra, shared_axis=False, spectrum_type="centroid")
+    with imn.open(path) as ds, pytest.raises(imn.FileError, match=r"bad\.imzML: spectrum 333: its m/z values"):
+        run(ds, HostScorer(4, 2, 0))
+
+
+@pytest.mark.parametrize("dtype", ["f8", "u4", "i2"])
+@pytest.mark.parametrize("mz_dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_types_of_a_file(tmp_path: Path, dtype: str, mz_dtype: str, shared_axis: bool) -> None:
+    rng = np.random.default_rng(9)
+    mz = np.sort(rng.uniform(200, 900, 300)).astype(mz_dtype)
+    spectra = [Spec(k % 9 + 1, k // 9 + 1, mz, rng.exponential(size=300) * 12345.678) for k in range(81)]
+    path = write_imzml(
+        tmp_path / "x.imzML",
+        spectra,
+        shared_axis=shared_axis,
+        spectrum_type="centroid",
+        intensity_dtype=dtype,
+        mz_dtype=mz_dtype,
+    )
+    scorer = HostScorer(8, 2, 0)
+    with imn.open(path) as ds:
+        wanted, blank = on_cpu(ds, scorer, MASKED, [])
+        outputs, found, _ = run(ds, scorer, seed=4)
+    np.testing.assert_array_equal(found, blank)
+    np.testing.assert_array_equal(outputs, wanted)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_stack(masked: bool) -> None:
+    rng = np.random.default_rng(8)
+    images = rng.exponential(size=(53, 21, 30)).astype(np.float32)
+    images[[0, 7, 8, 52]] = 3
+    images[5, 3:9] = np.nan
+    mask = (rng.random((21, 30)) < 0.8).astype(np.uint8) if masked else None
+    scorer = HostScorer(8, 2, 0)
+    native = _core.callback_scorer(scorer.outputs, 2, 224, 224, 7, 8)
+    wanted, blank, _ = _core.score_stack(images, mask, scorer=native, preprocess_id=MASKED)
+    outputs, found, timings = _core.score_stack_on_device(
+        images, mask, scorer=scorer, preprocess_id=MASKED, device="emulated", pinned_memory=40_000, seed=6
+    )
+    np.testing.assert_array_equal(found, blank)
+    assert blank.sum() == 4
+    np.testing.assert_array_equal(outputs, wanted)
+    assert timings["chunks"] > 3
+    none = _core.score_stack_on_device(
+        images[:0], mask, scorer=scorer, preprocess_id=MASKED, device="emulated", pinned_memory=40_000
+    )
+    assert none[0].shape == (0, 7)
+
+
+def test_a_scorer_that_does_not_fit(file: Path) -> None:
+    with imn.open(file, duplicates="sum") as ds:
+        with pytest.raises(imn.ArgumentError, match="takes images of 1 channels, the preprocessing makes 2"):
+            run(ds, HostScorer(4, 1, 0))
+        with pytest.raises(imn.ArgumentError, match="takes 2 statistics per image, not 1"):
+            run(ds, HostScorer(4, 2, 2), statistics=["moran"])
+        wrong = HostScorer(4, 2, 0)
+        wrong.input_dtype = "f64"
+        with pytest.raises(imn.ArgumentError, match="f32, bf16, f16"):
+            run(ds, wrong)
+        with pytest.raises(imn.ArgumentError, match="needs a CUDA device, not 'cpu'"):
+            run(ds, HostScorer(4, 2, 0), device="cpu")
+        wrong = HostScorer(0, 2, 0)
+        with pytest.raises(imn.ArgumentError, match="must be positive"):
+            run(ds, wrong)

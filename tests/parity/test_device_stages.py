@@ -1,0 +1,98 @@
+"""The stages of the device loop one at a time, on emulated kernels and on a GPU, against the CPU's stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from imzml_factory import Spec, write_imzml
+from ionmorphnet import _core
+from ionmorphnet.labels import STATISTICS
+
+MASKED = "p99-stretch-224-mask"
+
+
+@pytest.fixture(params=["emulated", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each backend of the device loop."""
+    return "emulated" if request.param == "emulated" else request.getfixturevalue("cuda")
+
+
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_bin(tmp_path: Path, device: str, shared_axis: bool) -> None:
+    rng = np.random.default_rng(4)
+    axis = np.sort(rng.uniform(100, 900, 400))
+    spectra = []
+    for k in range(37 * 11):
+        if rng.random() < 0.1:
+            continue
+        mz = axis if shared_axis else np.sort(rng.choice(axis, 150, replace=False))
+        spectra.append(Spec(k % 37 + 1, k // 37 + 1, mz, rng.exponential(size=len(mz)).astype(np.float32)))
+    path = write_imzml(tmp_path / "x.imzML", spectra, shared_axis=shared_axis, spectrum_type="centroid")
+    centre = rng.uniform(90, 910, 200)
+    half = centre * 10.0 ** rng.uniform(-6, -1.5, 200)
+    with imn.open(path) as ds:
+        wanted = _core.bin_images(ds._native, centre - half, centre + half, unmeasured=0.0)
+        probe = _core.probe_bin(ds._native, centre - half, centre + half, device=device, repeat=2, seed=1)
+    np.testing.assert_array_equal(probe["images"], wanted)
+    assert probe["seconds"] > 0
+    assert probe["chunk_bytes"] > 0
+
+
+@pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
+@pytest.mark.parametrize("kind", ["f32", "bf16", "f16"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_preprocess(device: str, preprocess_id: str, kind: str, masked: bool) -> None:
+    images, mask = _images(masked)
+    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind, device=device, seed=2)
+    np.testing.assert_array_equal(probe["blank"], _core.find_blank(images, preprocess_id, mask))
+    wanted = _core.preprocess(images, preprocess_id, mask)
+    if kind == "f32":
+        np.testing.assert_array_equal(probe["input"], wanted)
+    elif kind == "f16":
+        np.testing.assert_array_equal(probe["input"].view(np.float16), wanted.astype(np.float16))
+    else:
+        given = (probe["input"].astype(np.uint32) << 16).view(np.float32)
+        np.testing.assert_allclose(given, wanted, rtol=2.0**-8, atol=0)
+
+
+@pytest.mark.parametrize("names", [list(STATISTICS), ["blur"], ["chaos", "moran"]])
+@pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
+def test_statistics(device: str, preprocess_id: str, names: list[str]) -> None:
+    images, mask = _images(True)
+    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, statistics=names, device=device, seed=3)
+    wanted = _core.image_statistics(images, mask)[:, [STATISTICS.index(name) for name in names]]
+    np.testing.assert_allclose(probe["statistics"], wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_copy(device: str, size: int) -> None:
+    seconds = _core.probe_copy(size, device=device, repeat=2)
+    assert seconds["copy_s"] > 0
+    assert seconds["upload_s"] > 0
+
+
+def test_what_cannot_be_probed() -> None:
+    with pytest.raises(imn.ArgumentError, match="bytes must be positive"):
+        _core.probe_copy(0, device="emulated")
+    with pytest.raises(imn.ArgumentError, match="needs a CUDA device"):
+        _core.probe_copy(1, device="cpu")
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(imn.UnavailableError, match="device 'cuda:97': "):
+        _core.probe_copy(1, device="cuda:97")
+
+
+def _images(masked: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:43, :57] / 20
+    images = rng.exponential(size=(9, 43, 57)) * (0.1 + (np.sin(3 * x) * np.cos(2 * y) > 0.3))
+    images[2] = 0
+    images[4] = 3.5
+    images[5, 10:20] = np.nan
+    images[6][rng.random((43, 57)) < 0.995] = 0
+    return images.astype(np.float32), (rng.random((43, 57)) < 0.85).astype(np.uint8) if masked else None
