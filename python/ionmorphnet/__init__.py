@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ionmorphnet import evaluate as evaluate
     from ionmorphnet import reference as reference
+    from ionmorphnet import tumor as tumor
     from ionmorphnet._core import __version__ as __version__
     from ionmorphnet.candidates import CandidateAxis, candidate_axis
     from ionmorphnet.dataset import Dataset
@@ -89,11 +90,11 @@ __all__ = [
     "score_images",
     "simulate",
     "train",
+    "tumor",
 ]
 
 # Public names that are settled but not there yet: using one says so, instead of a bare AttributeError.
 _PLANNED = {
-    "tumor": "tumour classification",
     "cohort": "cohort runs",
     "engine": "TensorRT engines",
 }
@@ -104,7 +105,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
         globals()[name] = value
         return value
-    if name in ("evaluate", "reference"):
+    if name in ("evaluate", "reference", "tumor"):
         return importlib.import_module(f"ionmorphnet.{name}")
     if name in _PLANNED:
         version = __getattr__("__version__")

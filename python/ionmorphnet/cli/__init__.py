@@ -21,10 +21,11 @@ from ionmorphnet.cli.pick import pick
 from ionmorphnet.cli.simulate import simulate
 from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.train import train
+from ionmorphnet.cli.tumor import tumor
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
 
-_PLANNED = ("engine", "tumor")
+_PLANNED = ("engine",)
 
 
 class _PipeClosedError(Exception):
@@ -62,7 +63,7 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, train, evaluate, export, demo):
+for _command in (pick, info, validate, images, simulate, simulate_images, train, evaluate, export, tumor, demo):
     cli.add_command(_command)
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -36,6 +33,7 @@ from ionmorphnet.training.run_state import (
     make_optimiser,
     save_weights,
 )
+from ionmorphnet.training.sitting import arithmetic_threads, stop_requests
 from ionmorphnet.training.sources import SimulatedSource, Source
 from ionmorphnet.training.validate import Judge, Validation
 from ionmorphnet.versions import versions
@@ -124,7 +122,7 @@ def fit(
         raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
     execution = Execution() if execution is None else execution
     out.mkdir(parents=True, exist_ok=True)
-    with _arithmetic_threads(execution.threads), process_group(execution.device) as group:
+    with arithmetic_threads(execution.threads), process_group(execution.device) as group:
         training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
         return training.run()
 
@@ -173,7 +171,7 @@ class _Training:
         state, execution = self.state, self.execution
         saved = marked = time.monotonic()
         marked_step = state.step
-        with _stop_requests() as stop:
+        with stop_requests() as stop:
             for batch, phase in self._batches():
                 asked = self._step(batch, stop)
                 now = time.monotonic()
@@ -347,34 +345,3 @@ class _Training:
             "stopped_early": bool(self.state.extra.get("stopped")),
             "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
         }
-
-
-@contextmanager
-def _arithmetic_threads(n: int) -> Iterator[None]:
-    """Limit torch to ``n`` threads; the caller's limit comes back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal acts as it did before. Main thread only."""
-    stop = threading.Event()
-    before: dict[int, Any] = {}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[number])
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, request)
-    try:
-        yield stop
-    finally:
-        for changed, handler in before.items():
-            signal.signal(changed, handler)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.training.recipe import PREPROCESSING, Recipe, differences
+from ionmorphnet.training.recipe import PREPROCESSING, AnyRecipe, Recipe, differences
 from ionmorphnet.training.weights import load_plain
 
 LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
@@ -43,7 +43,7 @@ class MovingAverage:
         torch._foreach_lerp_(ours, theirs, 1.0 - decay)
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimiser(model: nn.Module, recipe: AnyRecipe) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -69,7 +69,7 @@ class RunState:
         extra: Further plain values of the training, for example its best validation.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     network: nn.Module
     average: MovingAverage
     optimiser: torch.optim.Optimizer

@@ -17,7 +17,9 @@ from ionmorphnet.tumor.cohort import Cohort, open_section
 
 MERGE_PPM = 15.0
 
-ChannelsLike = CandidateAxis | PeakList | PathLike | npt.ArrayLike | Sequence[CandidateAxis | PeakList | PathLike] | None
+ChannelsLike = (
+    CandidateAxis | PeakList | PathLike | npt.ArrayLike | Sequence[CandidateAxis | PeakList | PathLike] | None
+)
 
 
 def make_channels(
@@ -29,7 +31,7 @@ def make_channels(
         given: None: those of all sections (candidate axes, merged); a CandidateAxis or PeakList; the CSV of one, or any
             CSV with a column ``mz``; a list of m/z; or a list of several of these: their consensus.
         cohort: The sections.
-        ppm: Half width of the windows around a given m/z list, and largest distance of m/z that are merged (default 15).
+        ppm: Half width of the windows around a given m/z list, and largest distance of merged m/z (default 15).
         tol: Half width of the windows in m/z units.
         min_share: Consensus: share of the lists that must hold a channel.
 
@@ -49,7 +51,7 @@ def make_channels(
     if isinstance(given, CandidateAxis | PeakList | str | Path):
         return _one(given, ppm, tol)
     if isinstance(given, Sequence) and given and isinstance(given[0], CandidateAxis | PeakList | str | Path):
-        axes = [_one(each, ppm, tol) for each in given]
+        axes = [_one(each, ppm, tol) for each in given]  # type: ignore[arg-type]
         return consensus(axes, ppm=MERGE_PPM if ppm is None else ppm, min_share=min_share)
     return CandidateAxis.from_mz_list(given, ppm=ppm, tol=tol)  # type: ignore[arg-type]
 
@@ -57,8 +59,8 @@ def make_channels(
 def consensus(axes: Sequence[CandidateAxis], *, ppm: float = MERGE_PPM, min_share: float = 0.5) -> CandidateAxis:
     """Channels that several lists share.
 
-    Neighbours at most ``ppm`` apart are one channel: its m/z is their median, its window covers theirs but ends half-way
-    to the next channel.
+    Neighbours at most ``ppm`` apart are one channel: its m/z is their median, its window covers theirs but ends
+    half-way to the next channel.
 
     Args:
         axes: The lists.

@@ -148,7 +148,10 @@ def _polygons(path: Path, shape: tuple[int, int], scale: float) -> Regions:
         if kind not in ("Polygon", "MultiPolygon"):
             raise FileError(f"{where} is a {kind}; regions are polygons")
         value = numbers.setdefault(name, len(numbers) + 1)
-        for rings in [coordinates] if kind == "Polygon" else coordinates:
+        if not isinstance(coordinates, list):
+            raise FileError(f"{where} has no coordinates")
+        polygons: list[Any] = [coordinates] if kind == "Polygon" else coordinates
+        for rings in polygons:
             try:
                 points = [np.asarray(ring, np.float64)[:, :2] / scale for ring in rings]
             except (TypeError, ValueError, IndexError):

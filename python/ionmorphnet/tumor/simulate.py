@@ -73,8 +73,8 @@ class SimulatedCohort:
     """What was written.
 
     Attributes:
-        folder: ``cohort.csv`` (for ``read_cohort``), ``labels.json`` (label map), ``truth.csv``, ``cohort.json``, and for
-            each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 no label, 1 normal, 2 tumour).
+        folder: ``cohort.csv`` (for ``read_cohort``), ``labels.json`` (label map), ``truth.csv``, ``cohort.json``, and
+            for each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 no label, 1 normal, 2 tumour).
         list_path: ``cohort.csv``.
         label_path: ``labels.json``.
         truth: One row a channel, ascending: mz; kind (level, texture, anatomy, matrix, noise); informative (level or
