@@ -136,9 +136,10 @@ def open_section(section: SectionFile) -> Dataset:
         FileError: It cannot be read, or holds several planes.
     """
     ds = open_dataset(section.path)
-    if len(ds.z_planes) > 1:
+    planes = len(ds.z_planes)
+    if planes > 1:
         ds.close()
-        raise FileError(f"{section.path}: holds {len(ds.z_planes)} z planes; a cohort takes sections of one plane")
+        raise FileError(f"{section.path}: holds {planes} z planes; a cohort takes sections of one plane")
     return ds
 
 

@@ -35,7 +35,7 @@ from ionmorphnet.versions import versions
 NETWORK_METHODS = ("cnn1d", "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
 PIXEL_WISE = ("lda", "logistic", "svm", "forest", "boosting", "cnn1d")
-VALIDATION_PIXELS = 2000
+VALIDATION_PIXELS = 1000
 
 Progress = Callable[[str, int, int], None]
 
@@ -232,11 +232,13 @@ class _Run:
 
     def fold(self, selection: str, method: str, fold: Fold) -> dict[str, npt.NDArray[Any]]:
         """The predictions of a method on a fold, computed or read."""
-        path = self.out / "folds" / selection / method / f"{_file_name(fold.name)}.npz"
+        chosen = select([self.scores[i] for i in fold.outer], selection, self.plan.top, self.n_channels)
+        # By the channels, not by the selection: where two selections agree, one computation serves both.
+        name = f"{_file_name(fold.name)}_{len(chosen)}-{zlib.crc32(chosen.tobytes()):08x}.npz"
+        path = self.out / "folds" / method / name
         if path.is_file():
             return _read_fold(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        chosen = select([self.scores[i] for i in fold.outer], selection, self.plan.top, self.n_channels)
         test = labelled_pixels(self.cubes, fold.test)
         if method in BASELINES:
             found, seconds = self._baseline(method, fold, chosen, test)
