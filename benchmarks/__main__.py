@@ -14,7 +14,17 @@ from pathlib import Path
 from benchmarks.common import Context, table
 from ionmorphnet.versions import versions
 
-NAMES = ("parse", "binning", "preprocess", "statistics", "scoring", "end_to_end", "profile_section", "memory")
+NAMES = (
+    "parse",
+    "binning",
+    "preprocess",
+    "statistics",
+    "scoring",
+    "end_to_end",
+    "profile_section",
+    "memory",
+    "patches",
+)
 
 
 def main() -> None:

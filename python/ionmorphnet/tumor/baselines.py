@@ -71,7 +71,7 @@ BASELINES: Mapping[str, Baseline] = {
     "logistic": Baseline("logistic regression", _logistic),
     "svm": Baseline("linear support vector machine", _svm, most=20_000),
     "forest": Baseline("random forest", _forest, most=10_000),
-    "boosting": Baseline("gradient boosting", _boosting),
+    "boosting": Baseline("gradient boosting", _boosting, most=20_000),
     # Not pixel-wise: how much a mean over the neighbours gives without any network.
     "lda-mean3": Baseline("LDA of the mean over 3 x 3 pixels", _lda, side=3),
     "lda-mean5": Baseline("LDA of the mean over 5 x 5 pixels", _lda, side=5),
