@@ -1,6 +1,7 @@
 #include "images/patches_cpu.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -13,6 +14,18 @@ namespace {
 // far apart in the output, are written.
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kGrain = 32;
+
+// Some channels of a pixel, standardised; neighbouring channels are read as vectors.
+void standardise(const float* pixel, const std::int64_t* channels, const float* centre, const float* scale,
+                 std::int64_t n, bool adjacent, float* out) {
+  if (adjacent) {
+    const float* from = pixel + channels[0];
+    for (std::int64_t c = 0; c < n; ++c) out[c] = (from[c] - centre[c]) * scale[c];
+    return;
+  }
+  for (std::int64_t c = 0; c < n; ++c) out[c] = pixel[channels[c]];
+  for (std::int64_t c = 0; c < n; ++c) out[c] = (out[c] - centre[c]) * scale[c];
+}
 
 struct Neighbour {
   const float* pixel;  // its channels
@@ -46,6 +59,8 @@ void extract_patches_cpu(const PixelCube& cube, std::span<const std::int64_t> pi
   const std::int64_t* channels = scaling.channels.data();
   const float* centre = scaling.centre.data();
   const float* scale = scaling.scale.data();
+  bool adjacent = true;
+  for (std::int64_t c = 1; c < n_channels; ++c) adjacent = adjacent && channels[c] == channels[c - 1] + 1;
   std::vector<std::vector<Neighbour>> workers(static_cast<std::size_t>(thread_count(threads)));
 
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
@@ -58,12 +73,12 @@ void extract_patches_cpu(const PixelCube& cube, std::span<const std::int64_t> pi
         std::fill_n(patch, n_channels * area, 0.0f);
       }
       for (std::int64_t first = 0; first < n_channels; first += kBlock) {
-        const std::int64_t last = std::min(n_channels, first + kBlock);
+        const std::int64_t count = std::min(kBlock, n_channels - first);
         for (const Neighbour& neighbour : neighbours) {
-          float* out = patch + neighbour.place;
-          for (std::int64_t c = first; c < last; ++c) {
-            out[c * area] = (neighbour.pixel[channels[c]] - centre[c]) * scale[c];
-          }
+          std::array<float, kBlock> row;
+          standardise(neighbour.pixel, channels + first, centre + first, scale + first, count, adjacent, row.data());
+          float* out = patch + first * area + neighbour.place;
+          for (std::int64_t c = 0; c < count; ++c) out[c * area] = row[static_cast<std::size_t>(c)];
         }
       }
     }

@@ -48,6 +48,23 @@ def test_what_a_patch_is() -> None:
     np.testing.assert_array_equal(mask[0], [[0, 0, 0], [0, 1, 1], [0, 1, 0]])
 
 
+def test_given_arrays_are_filled(rng: np.random.Generator) -> None:
+    given = _arguments(rng, (9, 11, 5), 12) | {"size": 3}
+    expected, expected_mask = _core.extract_patches(**given)
+    values, mask = np.full_like(expected, np.nan), np.full_like(expected_mask, 9)
+    found, found_mask = _core.extract_patches(**given, out_values=values, out_mask=mask)
+    assert found is values
+    assert found_mask is mask
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(mask, expected_mask)
+    for wrong in (values[:-1], values[:, ::-1], values.astype(np.float64)):
+        with pytest.raises((ArgumentError, TypeError)):
+            _core.extract_patches(**given, out_values=wrong)
+    values.setflags(write=False)
+    with pytest.raises(ArgumentError, match="writeable"):
+        _core.extract_patches(**given, out_values=values)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -14,7 +14,9 @@ from ionmorphnet.tumor.cubes import Cube
 
 Float32 = npt.NDArray[np.float32]
 
-_STATISTICS_VALUES = 8_000_000
+# Values held at once: of spectra whose statistics are taken, and of patches (32 MB).
+_STATISTICS_VALUES = 500_000
+_PATCH_VALUES = 8_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,10 +146,23 @@ def extract(
 def in_batches(
     cubes: Sequence[Cube], pixels: Pixels, size: int, scaling: Scaling, batch: int, *, threads: int = 0
 ) -> Iterator[tuple[slice, Float32, npt.NDArray[np.uint8]]]:
-    """:func:`extract`, a batch at a time, each with its place."""
+    """:func:`extract`, at most ``batch`` patches and about 32 MB at a time, each with its place.
+
+    The arrays are filled anew for the next batch: the system need not clear new memory, which takes as long as the
+    extraction.
+    """
+    batch = int(np.clip(_PATCH_VALUES // (max(1, len(scaling.channels)) * max(1, size) ** 2), 1, batch))
+    values = np.empty((min(batch, len(pixels)), len(scaling.channels), size, size), np.float32)
+    mask = np.empty((len(values), size, size), np.uint8)
     for first in range(0, len(pixels), batch):
         part = slice(first, min(first + batch, len(pixels)))
-        yield part, *extract(cubes, pixels[part], size, scaling, threads=threads)
+        chosen = pixels[part]
+        n = len(chosen)
+        if (chosen.section == chosen.section[0]).all():
+            cube = cubes[int(chosen.section[0])]
+            yield part, *_extract(cube, chosen.pixel, size, scaling, threads, out=(values[:n], mask[:n]))
+        else:
+            yield part, *extract(cubes, chosen, size, scaling, threads=threads)
 
 
 def spectra(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, *, side: int = 1) -> Float32:
@@ -160,10 +175,24 @@ def spectra(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, *, side: in
 
 
 def _extract(
-    cube: Cube, pixels: npt.NDArray[np.int64], size: int, scaling: Scaling, threads: int
+    cube: Cube,
+    pixels: npt.NDArray[np.int64],
+    size: int,
+    scaling: Scaling,
+    threads: int,
+    out: tuple[Float32, npt.NDArray[np.uint8]] | tuple[None, None] = (None, None),
 ) -> tuple[Float32, npt.NDArray[np.uint8]]:
     measured = cube.measured.view(np.uint8)  # the core takes bytes; as bool they would be copied for every batch
     values, mask = _core.extract_patches(
-        cube.values, measured, pixels, size, scaling.channels, scaling.centre, scaling.scale, threads=threads
+        cube.values,
+        measured,
+        pixels,
+        size,
+        scaling.channels,
+        scaling.centre,
+        scaling.scale,
+        threads=threads,
+        out_values=out[0],
+        out_mask=out[1],
     )
     return values, mask
