@@ -138,13 +138,13 @@ def trained(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_it_learns(trained: tuple[Path, dict[str, Any]], data: PatchData, cubes: list[Cube]) -> None:
     out, done = trained
-    assert done["best"]["balanced_accuracy"] > 0.9
+    assert done["best"]["balanced_accuracy"] > 0.85
     recipe, network = read_patch_weights(out)
     test = labelled_pixels(cubes, [3])
     found = fit_module.predict_pixels(network, recipe, cubes, test, data.scaling, torch.device("cpu"), 1)
     assert found.shape == (len(test), 2)
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
-    assert judge(found, test.label)["balanced_accuracy"] > 0.9
+    assert judge(found, test.label)["balanced_accuracy"] > 0.85
     rows = _rows(out / "log.csv")
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert _rows(out / "validation.csv")[-1].keys() == {"step", "loss", "balanced_accuracy", "best"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import UnavailableError
@@ -71,6 +72,25 @@ def tidy(*all_axes: Any) -> None:
     """Take the upper and the right border off."""
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def interval_rows(axes: Any, rows: pd.DataFrame, colours: list[str]) -> None:
+    """Draw one figure a row with its interval, the first row on top; rows without a figure keep their place.
+
+    Args:
+        axes: Where.
+        rows: Columns figure, lower and upper end, in this order; the index names the rows.
+        colours: One a row.
+    """
+    for y, (value, low, high) in enumerate(rows.to_numpy(dtype=np.float64)):
+        if not np.isnan(value):
+            axes.plot([low, high], [y, y], color=colours[y], linewidth=2)
+            axes.plot(value, y, marker="o", color=colours[y], markersize=6)
+    axes.set_yticks(range(len(rows)), list(rows.index))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    tidy(axes)
 
 
 def confusion_image(figure: Any, axes: Any, counts: npt.NDArray[Any], names: list[str]) -> None:

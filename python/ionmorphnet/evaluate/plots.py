@@ -11,7 +11,16 @@ import pandas as pd
 
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult
-from ionmorphnet.evaluate.figures import COLOURS, GREY, confusion_image, line_style, new_figure, save_figure, tidy
+from ionmorphnet.evaluate.figures import (
+    COLOURS,
+    GREY,
+    confusion_image,
+    interval_rows,
+    line_style,
+    new_figure,
+    save_figure,
+    tidy,
+)
 from ionmorphnet.evaluate.mscf1 import f1_of
 from ionmorphnet.evaluate.ranking import POSITIVE_FROM, RankingReport
 from ionmorphnet.evaluate.section import PickingReport
@@ -167,17 +176,9 @@ def _figures(report: RankingReport, metric: str) -> Any:
     grid = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset].set_index("method").reindex(methods)
-        for y, (_, row) in enumerate(rows.iterrows()):
-            if not np.isnan(row["value"]):
-                colour = {"model": COLOURS[1], "classical": COLOURS[0]}.get(str(row["kind"]), GREY)
-                axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-                axes.plot(row["value"], y, marker="o", color=colour, markersize=6)
-        axes.set_yticks(range(len(methods)), methods)
-        axes.set_ylim(len(methods) - 0.5, -0.5)
+        colours = [{"model": COLOURS[1], "classical": COLOURS[0]}.get(str(kind), GREY) for kind in rows["kind"]]
+        interval_rows(axes, rows[["value", "low", "high"]], colours)
         axes.set_title(f"{dataset} (n = {rows['n'].max():g})", fontsize=10)
-        axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        axes.set_axisbelow(True)
-        tidy(axes)
     figure.supxlabel(f"{_NAMES[metric]}, {report.options.level:.0%} interval", fontsize=10)
     return figure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ionmorphnet.errors import ArgumentError, Cancelled, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, Cancelled
 from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, NetworkInputs, batches
@@ -225,17 +224,7 @@ class _Training:
             group["lr"] = learning_rate(recipe, state.step)
         parts = self.forward.run(lambda: self._gradients(batch))
         asked = self.group.average_gradients(state.network, stop.is_set())
-        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
-        *values, norm_value = torch.stack([*[part.detach() for part in parts.values()], norm]).tolist()
-        if not math.isfinite(norm_value):
-            raise IonMorphNetError(
-                f"{self.out}: the gradient is no number at step {state.step + 1}; try a smaller learning rate or f32"
-            )
-        state.optimiser.step()
-        state.average.update(state.network)
-        state.step += 1
-        for name, value in zip([*parts, "steps"], [*values, 1.0], strict=True):
-            state.window[name] = state.window.get(name, 0.0) + value
+        state.advance(parts, self.out)
         return asked
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:

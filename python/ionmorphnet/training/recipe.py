@@ -217,6 +217,10 @@ class AnyRecipe(Protocol):
     def beta2(self) -> float:
         """Decay of AdamW's second moment."""
 
+    @property
+    def gradient_clip(self) -> float:
+        """Largest norm of the gradient; 0: any."""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
 

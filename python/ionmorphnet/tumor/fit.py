@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 import zlib
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet.errors import Cancelled, IonMorphNetError
+from ionmorphnet.errors import Cancelled
 from ionmorphnet.training.log import CsvLog
 from ionmorphnet.training.run_state import (
     LAST,
@@ -233,17 +232,7 @@ class _Fit:
         loss = nn.functional.cross_entropy(logits.float(), label, label_smoothing=recipe.label_smoothing)
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
-        value, norm_value = torch.stack([loss.detach(), norm]).tolist()
-        if not math.isfinite(norm_value):
-            raise IonMorphNetError(
-                f"{self.out}: the gradient is no number at step {state.step + 1}; try a smaller learning rate or f32"
-            )
-        state.optimiser.step()
-        state.average.update(state.network)
-        state.step += 1
-        for name, add in (("loss", value), ("steps", 1.0)):
-            state.window[name] = state.window.get(name, 0.0) + add
+        state.advance({"loss": loss}, self.out)
 
     def _batch(self, chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         pixels = self.data.training[chosen]

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ionmorphnet.evaluate.figures import COLOURS, GREY, confusion_image, line_style, new_figure, save_figure, tidy
+from ionmorphnet.evaluate.figures import (
+    COLOURS,
+    GREY,
+    confusion_image,
+    interval_rows,
+    line_style,
+    new_figure,
+    save_figure,
+    tidy,
+)
 from ionmorphnet.paths import PathLike
 from ionmorphnet.tumor.protocol import NETWORK_METHODS
 from ionmorphnet.tumor.report import TumorReport
@@ -65,18 +74,10 @@ def _methods(report: TumorReport) -> Any:
     grid = figure.subplots(1, len(selections), squeeze=False, sharex=True, sharey=True)[0]
     for axes, selection in zip(grid, selections, strict=True):
         rows = report.table[report.table["selection"] == selection].set_index("method").reindex(methods)
-        for y, (method, row) in enumerate(rows.iterrows()):
-            if not np.isnan(row["balanced_accuracy"]):
-                colour = COLOURS[1] if method in NETWORK_METHODS else COLOURS[0]
-                axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-                axes.plot(row["balanced_accuracy"], y, marker="o", color=colour, markersize=6)
+        colours = [COLOURS[1] if method in NETWORK_METHODS else COLOURS[0] for method in methods]
+        interval_rows(axes, rows[["balanced_accuracy", "low", "high"]], colours)
         axes.axvline(1.0 / len(report.classes), color=GREY, linewidth=1, linestyle=":")
-        axes.set_yticks(range(len(methods)), methods)
-        axes.set_ylim(len(methods) - 0.5, -0.5)
         axes.set_title(f"{selection} ({rows['channels'].max():g} channels)", fontsize=9.5)
-        axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        axes.set_axisbelow(True)
-        tidy(axes)
     figure.supxlabel(
         f"balanced accuracy, {report.options.level:.0%} interval over sections; dotted: chance", fontsize=9.5
     )
