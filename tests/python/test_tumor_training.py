@@ -172,13 +172,20 @@ from ionmorphnet.tumor.patches import Scaling, labelled_pixels
 with open_cubes(imn.tumor.read_cohort({listed!r}, labels=LABELS), imn.CandidateAxis.from_mz_list(MZ, ppm=20)) as cubes:
     t = labelled_pixels(cubes, [0, 1])
     data = PatchData(cubes, t, labelled_pixels(cubes, [2]), Scaling.of(cubes, t, np.arange(20)))
-    fit_patches(_recipe(data, steps=40), Path(sys.argv[1]), data, HERE)
+    fit_patches(_recipe(data, steps=24), Path(sys.argv[1]), data, HERE)
 """
+
+
+@pytest.fixture(scope="module")
+def whole(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The training of ``SCRIPT``, in this process."""
+    out = tmp_path_factory.mktemp("uninterrupted")
+    return out, fit_patches(_recipe(data, steps=24), out, data, HERE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    data: PatchData, listed: Path, tmp_path: Path, number: int
+    data: PatchData, listed: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, number: int
 ) -> None:
     here = Path(__file__).resolve().parent
     script = SCRIPT.format(tests=str(here.parent), here=str(here), listed=str(listed))
@@ -194,17 +201,16 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert process.returncode != 0
     assert (number == signal.SIGTERM) == (b"stopped at step" in errors)
     stopped = load_file(tmp_path / "run" / "last.pt", "step")["step"]
-    assert 7 <= stopped < 40
-    recipe = _recipe(data, steps=40)
-    done = fit_patches(recipe, tmp_path / "run", data, HERE)
-    whole = fit_patches(recipe, tmp_path / "whole", data, HERE)
+    assert 7 <= stopped < 24
+    done = fit_patches(_recipe(data, steps=24), tmp_path / "run", data, HERE)
     assert {k: v for k, v in done.items() if "second" not in k and "_s" not in k} == {
-        k: v for k, v in whole.items() if "second" not in k and "_s" not in k
+        k: v for k, v in whole[1].items() if "second" not in k and "_s" not in k
     }
-    a, b = (load_file(tmp_path / name / "weights.pt", "weights")["weights"] for name in ("run", "whole"))
+    folders = tmp_path / "run", whole[0]
+    a, b = (load_file(folder / "weights.pt", "weights")["weights"] for folder in folders)
     assert all(torch.equal(a[name], b[name]) for name in a)
     columns = ("step", "loss", "lr")
-    logs = [[[row[c] for c in columns] for row in _rows(tmp_path / n / "log.csv")] for n in ("run", "whole")]
+    logs = [[[row[c] for c in columns] for row in _rows(folder / "log.csv")] for folder in folders]
     assert logs[0] == logs[1]
 
 

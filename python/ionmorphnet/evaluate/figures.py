@@ -64,8 +64,9 @@ def save_figure(figure: Any, folder: PathLike, name: str) -> Path:
 
 
 def line_style(i: int) -> dict[str, Any]:
-    """Colour and dashes of the i-th line."""
-    return {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+    """Colour and dashes of the i-th line; where colours come again, the dashes are others."""
+    again, place = divmod(i, len(COLOURS))
+    return {"color": COLOURS[place], "linestyle": DASHES[(place + again) % len(DASHES)]}
 
 
 def tidy(*all_axes: Any) -> None:

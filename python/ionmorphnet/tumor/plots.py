@@ -98,7 +98,8 @@ def _roc(report: TumorReport, selection: str) -> Any:
             continue
         for k, method in enumerate(dict.fromkeys(methods)):
             curve = report.roc[(selection, method, classes[i])]
-            axes.plot(curve["false_positive"], curve["true_positive"], linewidth=1.5, label=method, **line_style(k))
+            width = 2.6 if method == report.reference else 1.4
+            axes.plot(curve["false_positive"], curve["true_positive"], linewidth=width, label=method, **line_style(k))
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
         axes.set_title(classes[i], fontsize=10)
         axes.set_aspect("equal")
