@@ -14,7 +14,18 @@ from pathlib import Path
 from benchmarks.common import Context, table
 from ionmorphnet.versions import versions
 
-NAMES = ("parse", "binning", "preprocess", "statistics", "scoring", "end_to_end", "profile_section", "memory", "device")
+NAMES = (
+    "parse",
+    "binning",
+    "preprocess",
+    "statistics",
+    "scoring",
+    "end_to_end",
+    "profile_section",
+    "memory",
+    "patches",
+    "device",
+)
 
 
 def main() -> None:

@@ -70,6 +70,16 @@ def interleaved(tools: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def cpu_seconds(call: Callable[[], object], repeat: int) -> float:
+    """Median processor time: on a busy machine the wall clock also counts the time of others."""
+    seconds = []
+    for _ in range(repeat):
+        start = time.process_time()
+        call()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
+
+
 def rows(case: str, seconds: Mapping[str, float], *, ours: str, notes: Mapping[str, str] | None = None) -> list[Row]:
     """Rows with each tool's time over ours."""
     base = seconds[ours]

@@ -39,12 +39,17 @@ def _peak(path: Path, scorer: str) -> tuple[int, float]:
     """Peak anonymous bytes and seconds of a pick in a process of its own, sampled from /proc."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", PICK, str(path), scorer, f"{LIMIT_MB}MB"])
+    return peak_anonymous(process), time.perf_counter() - start
+
+
+def peak_anonymous(process: subprocess.Popen[bytes]) -> int:
+    """Peak anonymous bytes of a process that must end well."""
     peak = 0
     while process.poll() is None:
         peak = max(peak, _anonymous(process.pid))
         time.sleep(0.005)
     assert process.returncode == 0
-    return peak, time.perf_counter() - start
+    return peak
 
 
 def _anonymous(pid: int) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.common import Context, Row, interleaved, rows
+from benchmarks.common import Context, Row, cpu_seconds, interleaved, rows
 from ionmorphnet import _core, reference
 from ionmorphnet.labels import STATISTICS
 
@@ -39,21 +37,11 @@ def run(context: Context) -> list[Row]:
         notes = {tool: f"{1 / value:.0f} images/s" for tool, value in seconds.items()}
         for tool, call in {**tools, **slow}.items():
             if "2 threads" not in tool:
-                cpu = _cpu_seconds(call, context.repeat if tool in tools else 2) / (IMAGES if tool in tools else 1)
+                cpu = cpu_seconds(call, context.repeat if tool in tools else 2) / (IMAGES if tool in tools else 1)
                 notes[tool] += f"; {1e6 * cpu:.0f} us of processor time"
         case = f"{SHAPE[0]} x {SHAPE[1]}, {kind}, per image"
         found += rows(case, seconds, ours="ionmorphnet, 1 thread", notes=notes)
     return found
-
-
-def _cpu_seconds(call: Callable[[], object], repeat: int) -> float:
-    """Median processor time: on a busy machine the wall clock also counts the time of others."""
-    seconds = []
-    for _ in range(repeat):
-        start = time.process_time()
-        call()
-        seconds.append(time.process_time() - start)
-    return statistics.median(seconds)
 
 
 def _images() -> dict[str, np.ndarray]:

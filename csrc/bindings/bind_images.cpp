@@ -1,8 +1,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +20,7 @@
 #include "images/bin_emulated.h"
 #include "images/candidate_axis.h"
 #include "images/mz_window.h"
+#include "images/patches.h"
 #include "images/summary.h"
 #include "io/dataset.h"
 
@@ -111,6 +116,46 @@ py::tuple candidate_axis(const DatasetHandle& handle, const std::string& kind, d
                         to_numpy(std::move(axis.frequency)), axis.method);
 }
 
+using IndexArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+
+// The array to write into: the caller's, which must have this shape, or a new one.
+template <typename T>
+py::array_t<T> output(const std::optional<py::array_t<T, py::array::c_style>>& given,
+                      const std::vector<py::ssize_t>& shape) {
+  if (!given) return py::array_t<T>(shape);
+  if (std::vector<py::ssize_t>(given->shape(), given->shape() + given->ndim()) != shape || !given->writeable()) {
+    throw ArgumentError("an output array must be writeable and have the shape of the result");
+  }
+  return *given;
+}
+
+py::tuple extract_patches(const FloatArray& cube, const MaskArray& measured, const IndexArray& pixels,
+                          std::int64_t size, const IndexArray& channels, const FloatArray& centre,
+                          const FloatArray& scale, int threads,
+                          const std::optional<py::array_t<float, py::array::c_style>>& out_values,
+                          const std::optional<py::array_t<std::uint8_t, py::array::c_style>>& out_mask) {
+  if (cube.ndim() != 3) throw ArgumentError("a cube must have shape (height, width, channels)");
+  if (measured.ndim() != 2 || measured.shape(0) != cube.shape(0) || measured.shape(1) != cube.shape(1)) {
+    throw ArgumentError("measured must have the cube's shape (height, width)");
+  }
+  const auto as_span = [](const auto& array) {
+    return std::span(array.data(), static_cast<std::size_t>(array.size()));
+  };
+  const images::PixelCube given{cube.data(), measured.data(), cube.shape(0), cube.shape(1), cube.shape(2)};
+  const images::ChannelScaling scaling{as_span(channels), as_span(centre), as_span(scale)};
+  const py::ssize_t side = std::max<std::int64_t>(0, size);
+  py::array_t<float> values = output(out_values, {pixels.size(), channels.size(), side, side});
+  py::array_t<std::uint8_t> mask = output(out_mask, {pixels.size(), side, side});
+  const std::span<float> to_values(values.mutable_data(), static_cast<std::size_t>(values.size()));
+  const std::span<std::uint8_t> to_mask(mask.mutable_data(), static_cast<std::size_t>(mask.size()));
+  {
+    // Only plain memory is touched, all of it held by this frame.
+    const py::gil_scoped_release release;
+    images::extract_patches(given, as_span(pixels), size, scaling, threads, to_values, to_mask);
+  }
+  return py::make_tuple(values, mask);
+}
+
 }  // namespace
 
 void register_images(py::module_& m) {
@@ -125,6 +170,10 @@ void register_images(py::module_& m) {
   m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0);
   m.def("candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
         py::arg("min_frequency") = -1.0, py::arg("ppm") = 0.0, py::arg("threads") = 0);
+  m.def("extract_patches", &extract_patches, py::arg("cube"), py::arg("measured"), py::arg("pixels"), py::arg("size"),
+        py::arg("channels"), py::arg("centre"), py::arg("scale"), py::arg("threads") = 0,
+        py::arg("out_values").noconvert() = py::none(), py::arg("out_mask").noconvert() = py::none(),
+        "(H, W, C) float32 -> (n, channels, size, size) float32 and (n, size, size) uint8, 1 = measured.");
 }
 
 }  // namespace imn::bindings

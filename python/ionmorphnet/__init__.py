@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ionmorphnet import engine as engine
     from ionmorphnet import evaluate as evaluate
     from ionmorphnet import reference as reference
+    from ionmorphnet import tumor as tumor
     from ionmorphnet._core import __version__ as __version__
     from ionmorphnet.candidates import CandidateAxis, candidate_axis
     from ionmorphnet.dataset import Dataset
@@ -94,11 +95,11 @@ __all__ = [
     "score_images",
     "simulate",
     "train",
+    "tumor",
 ]
 
 # Public names that are settled but not there yet: using one says so, instead of a bare AttributeError.
 _PLANNED = {
-    "tumor": "tumour classification",
     "cohort": "cohort runs",
 }
 
@@ -108,7 +109,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ionmorphnet.{_HOMES[name]}"), _OTHER_NAMES.get(name, name))
         globals()[name] = value
         return value
-    if name in ("engine", "evaluate", "reference"):
+    if name in ("engine", "evaluate", "reference", "tumor"):
         return importlib.import_module(f"ionmorphnet.{name}")
     if name in _PLANNED:
         version = __getattr__("__version__")

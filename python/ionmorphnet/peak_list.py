@@ -159,23 +159,13 @@ class PeakList:
         except ImportError:
             raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
         picks = self.to_frame()
-        measured = np.argwhere(self.dataset.mask)
-        height, width = self.dataset.shape
-        obs = pd.DataFrame(
-            {
-                "ion_image_pixel_y": measured[:, 0],
-                "ion_image_pixel_x": measured[:, 1],
-                "ion_image_shape_y": height,
-                "ion_image_shape_x": width,
-            },
-            index=[f"{y}_{x}" for y, x in measured],
-        )
+        obs = pixel_table(self.dataset.mask)
         var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
         # AnnData writes plain strings; pandas' missing labels become empty.
         var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
         var["scorer"] = var["scorer"].astype(object)
         table = anndata.AnnData(X=self._pixel_matrix(picks), obs=obs, var=var)
-        table.obsm["spatial"] = measured[:, ::-1].astype(np.float64)
+        table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
         table.uns["ionmorphnet"] = {"scorer": self.scorer, "score": self.score_description}
         return table
 
@@ -235,3 +225,25 @@ class PeakList:
         step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * height * width))
         for first in range(0, len(picks), step):
             yield first, window_images(self.dataset, lo[first : first + step], hi[first : first + step])
+
+
+def pixel_table(mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """One row a measured pixel, row by row, named ``y_x``: its place and the shape of the images.
+
+    Args:
+        mask: bool (H, W), measured pixels.
+
+    Returns:
+        Columns ion_image_pixel_y, ion_image_pixel_x (from 0), ion_image_shape_y, ion_image_shape_x.
+    """
+    measured = np.argwhere(mask)
+    height, width = mask.shape
+    return pd.DataFrame(
+        {
+            "ion_image_pixel_y": measured[:, 0],
+            "ion_image_pixel_x": measured[:, 1],
+            "ion_image_shape_y": height,
+            "ion_image_shape_x": width,
+        },
+        index=[f"{y}_{x}" for y, x in measured],
+    )

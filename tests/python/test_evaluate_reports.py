@@ -304,8 +304,8 @@ def test_needs_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys\nsys.modules.update(torch=None, matplotlib=None, scipy=None)\n"
         "import ionmorphnet as imn\nimn.evaluate.mscf1\n"
-        "from ionmorphnet.evaluate import plots\n"
-        "try:\n    plots.require_matplotlib()\nexcept imn.UnavailableError as error:\n    print(error)"
+        "from ionmorphnet.evaluate import figures, plots\n"
+        "try:\n    figures.require_matplotlib()\nexcept imn.UnavailableError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "ionmorphnet[plots]" in done.stdout

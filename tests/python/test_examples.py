@@ -27,6 +27,22 @@ def test_fine_tune(short_model: Path) -> None:
     assert "32 images in" in done.stdout
 
 
+def test_classify_tumour(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra [tumor]")
+    pytest.importorskip("sklearn", reason="needs the extra [tumor]")
+    done = _run("classify_tumour.py", "--quick", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "of the labelled pixels are right" in done.stdout
+    pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert pictures == {
+        "balanced_accuracy.png",
+        "roc_picked.png",
+        "confusion_picked.png",
+        "importance.png",
+        "p04_s1.png",
+    }
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_every_example_is_tested(path: Path) -> None:
     assert f'_run("{path.name}"' in Path(__file__).read_text(encoding="utf-8")

@@ -21,8 +21,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from ionmorphnet.errors import ArgumentError, Cancelled, FileError, IonMorphNetError, UnavailableError  # noqa: E402
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
-from ionmorphnet.training import fit as fit_module  # noqa: E402
-from ionmorphnet.training import run_state, validate  # noqa: E402
+from ionmorphnet.training import run_state, sitting, validate  # noqa: E402
 from ionmorphnet.training.data import NetworkInputs, batches, prepare  # noqa: E402
 from ionmorphnet.training.fit import Execution, Progress, fit  # noqa: E402
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network  # noqa: E402
@@ -380,7 +379,7 @@ def test_the_first_signal_saves_the_second_acts(monkeypatch: pytest.MonkeyPatch,
         fit(SHORT, tmp_path, source=DiscsAndNoise(96), execution=HERE, progress=interrupt)
     assert load_file(tmp_path / "last.pt", "step")["step"] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with fit_module._stop_requests() as stop:
+    with sitting.stop_requests() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):

@@ -22,10 +22,9 @@ from ionmorphnet.cli.pick import pick
 from ionmorphnet.cli.simulate import simulate
 from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.train import train
+from ionmorphnet.cli.tumor import tumor
 from ionmorphnet.cli.validate import validate
 from ionmorphnet.errors import IonMorphNetError
-
-_PLANNED = ("tumor",)
 
 
 class _PipeClosedError(Exception):
@@ -49,13 +48,6 @@ class _Commands(click.Group):
         with _watch_pipe():
             return super().invoke(ctx)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] in _PLANNED:
-            raise click.UsageError(f"'{args[0]}' is not in version {__version__} yet")
-        return super().resolve_command(ctx, args)
-
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ionmorphnet")
@@ -63,7 +55,20 @@ def cli() -> None:
     """Ranks the m/z channels of mass spectrometry imaging sections by the morphology of their ion images."""
 
 
-for _command in (pick, info, validate, images, simulate, simulate_images, train, evaluate, export, engine, demo):
+for _command in (
+    pick,
+    info,
+    validate,
+    images,
+    simulate,
+    simulate_images,
+    train,
+    evaluate,
+    export,
+    engine,
+    tumor,
+    demo,
+):
     cli.add_command(_command)
 
 

@@ -227,7 +227,7 @@ class _Run:
         self.json_path: Path | None = options["json_path"]
         self.quiet: bool = options["quiet"]
         if self.plots is not None:
-            from ionmorphnet.evaluate.plots import require_matplotlib
+            from ionmorphnet.evaluate.figures import require_matplotlib
 
             require_matplotlib()
             if self.plots.exists() and not self.plots.is_dir():

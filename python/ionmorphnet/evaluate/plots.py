@@ -1,8 +1,7 @@
-"""Plots of the reports; the only module that uses matplotlib (extra ``[plots]``)."""
+"""Plots of the reports (extra ``[plots]``)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import UnavailableError
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult
+from ionmorphnet.evaluate.figures import (
+    COLOURS,
+    GREY,
+    confusion_image,
+    interval_rows,
+    line_style,
+    new_figure,
+    save_figure,
+    tidy,
+)
 from ionmorphnet.evaluate.mscf1 import f1_of
 from ionmorphnet.evaluate.ranking import POSITIVE_FROM, RankingReport
 from ionmorphnet.evaluate.section import PickingReport
 from ionmorphnet.paths import PathLike
 
-# Colours that stay apart for every kind of colour vision (Okabe and Ito), and dashes for print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
-_GREY = "#666666"
 _NAMES = {"spearman": "Spearman's rho with the grade", "auc": "AUC of structured images", "agreement": "agreement"}
-_DPI = 130
-
-
-def require_matplotlib() -> None:
-    """Says early that plots cannot be made.
-
-    Raises:
-        UnavailableError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UnavailableError("plots need matplotlib: pip install 'ionmorphnet[plots]'") from None
 
 
 def plot_classifier(report: ClassifierReport, folder: PathLike) -> list[Path]:
@@ -56,7 +46,7 @@ def plot_classifier(report: ClassifierReport, folder: PathLike) -> list[Path]:
     paths = []
     for (dataset, model), result in report.results.items():
         for name, draw in (("confusion", _confusion), ("reliability", _reliability)):
-            paths.append(_save(draw(result), folder, f"{name}_{dataset}_{model}"))
+            paths.append(save_figure(draw(result), folder, f"{name}_{dataset}_{model}"))
     return paths
 
 
@@ -64,69 +54,38 @@ def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: floa
     """Writes score against grade and precision at k for each dataset, and the figures of all methods side by side."""
     paths = []
     for dataset, table in report.curves.items():
-        paths.append(_save(_score_and_grade(dataset, table), folder, f"grades_{dataset}"))
+        paths.append(save_figure(_score_and_grade(dataset, table), folder, f"grades_{dataset}"))
         positive = table["structure"] >= positive_from
         if positive.any() and not positive.all():  # with one kind of image every curve is the same
-            paths.append(_save(_precision_curves(dataset, table, positive_from), folder, f"precision_at_k_{dataset}"))
+            paths.append(
+                save_figure(_precision_curves(dataset, table, positive_from), folder, f"precision_at_k_{dataset}")
+            )
     for metric in _NAMES:
         if metric in report.metrics:
-            paths.append(_save(_figures(report, metric), folder, f"{metric}"))
+            paths.append(save_figure(_figures(report, metric), folder, f"{metric}"))
     return paths
 
 
 def plot_picking(reports: Sequence[PickingReport], folder: PathLike) -> list[Path]:
     """Writes F1 over the thresholds of mSCF1 for each section."""
-    return [_save(_f1_over_thresholds(report), folder, f"mscf1_{report.name}") for report in reports]
-
-
-def _figure(width: float, height: float) -> Any:
-    require_matplotlib()
-    # Figures of their own, drawn with Agg: no window, no state shared with the user's plots.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Any, folder: PathLike, name: str) -> Path:
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / (re.sub(r"[^\w.+-]+", "_", name) + ".png")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png")
-    return path
+    return [save_figure(_f1_over_thresholds(report), folder, f"mscf1_{report.name}") for report in reports]
 
 
 def _confusion(result: ClassifierResult) -> Any:
-    figure = _figure(6.4, 5.6)
+    figure = new_figure(6.4, 5.6)
     axes = figure.add_subplot()
-    counts = result.confusion.to_numpy()
-    total = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-    picture = axes.imshow(share, vmin=0, vmax=1, cmap="cividis")
     names = list(result.confusion.columns)
-    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
-    rows = [f"{name} ({n:g})" for name, n in zip(result.confusion.index, total[:, 0], strict=True)]
-    axes.set_yticks(range(len(rows)), rows, fontsize=9)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("label (count)")
-    for (row, column), value in np.ndenumerate(counts):
-        if value:
-            light = share[row, column] < 0.5
-            axes.text(column, row, f"{value:g}", ha="center", va="center", color="white" if light else "black")
-    figure.colorbar(picture, ax=axes, label="share of the label", shrink=0.85)
+    confusion_image(figure, axes, result.confusion.to_numpy(), names)
     axes.set_title(f"{result.dataset}: {result.model}\naccuracy {result.accuracy}", fontsize=11)
     return figure
 
 
 def _reliability(result: ClassifierResult) -> Any:
-    figure = _figure(5.2, 5.4)
+    figure = new_figure(5.2, 5.4)
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     bins = result.reliability[result.reliability["count"] > 0]
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="calibrated")
-    axes.plot(bins["confidence"], bins["accuracy"], color=_COLOURS[0], marker="o", label=result.model)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="calibrated")
+    axes.plot(bins["confidence"], bins["accuracy"], color=COLOURS[0], marker="o", label=result.model)
     axes.set_ylim(0, 1.03)
     axes.set_ylabel("share of correct classes")
     axes.legend(loc="upper left", frameon=False)
@@ -135,11 +94,11 @@ def _reliability(result: ClassifierResult) -> Any:
         fontsize=10,
     )
     width = result.reliability["high"] - result.reliability["low"]
-    below.bar(result.reliability["low"], result.reliability["count"], width, align="edge", color=_COLOURS[5])
+    below.bar(result.reliability["low"], result.reliability["count"], width, align="edge", color=COLOURS[5])
     below.set_ylabel("images")
     below.set_xlabel("probability of the chosen class")
     below.set_xlim(0, 1)
-    _tidy(axes, below)
+    tidy(axes, below)
     return figure
 
 
@@ -147,7 +106,7 @@ def _score_and_grade(dataset: str, table: pd.DataFrame) -> Any:
     methods = [str(name) for name in table.columns if name != "structure"]
     columns = min(3, len(methods))
     rows = -(-len(methods) // columns)
-    figure = _figure(3.4 * columns, 2.7 * rows + 0.4)
+    figure = new_figure(3.4 * columns, 2.7 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     grades = table["structure"].to_numpy(dtype=np.float64)
     # Grades are halves; without some width equal ones would hide each other.
@@ -157,14 +116,14 @@ def _score_and_grade(dataset: str, table: pd.DataFrame) -> Any:
             axes.set_visible(False)
             continue
         score = table[methods[i]].to_numpy(dtype=np.float64)
-        axes.scatter(grades + shift, score, s=14, color=_COLOURS[0], alpha=0.5, edgecolors="none")
+        axes.scatter(grades + shift, score, s=14, color=COLOURS[0], alpha=0.5, edgecolors="none")
         axes.set_title(f"{methods[i]}  (Spearman {metrics.spearman(score, grades):.2f})", fontsize=9.5)
         axes.set_xlim(-0.2, 3.2)
         axes.set_xticks([0, 1, 2, 3])
         axes.tick_params(labelsize=8.5, labelbottom=i + columns >= len(methods))
         if np.nanmax(np.abs(score), initial=0.0) >= 1e4:  # a common factor would stand in the way of the title
             axes.yaxis.set_major_formatter(_short_numbers())
-        _tidy(axes)
+        tidy(axes)
     figure.supxlabel("structure grade", fontsize=10)
     figure.supylabel("score", fontsize=10)
     figure.suptitle(f"{dataset} (n = {grades.size})", fontsize=11)
@@ -172,7 +131,7 @@ def _score_and_grade(dataset: str, table: pd.DataFrame) -> Any:
 
 
 def _precision_curves(dataset: str, table: pd.DataFrame, positive_from: float) -> Any:
-    figure = _figure(7.2, 4.4)
+    figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     positive = table["structure"].to_numpy(dtype=np.float64) >= positive_from
     n = positive.size
@@ -183,10 +142,10 @@ def _precision_curves(dataset: str, table: pd.DataFrame, positive_from: float) -
         once = np.ones((k.size, n))
         precision = metrics.precision_at_k_of(once, score, positive, k.astype(np.float64))
         lowest = min(lowest, float(np.nanmin(precision)))
-        axes.plot(k, precision, label=str(name), linewidth=1.7, **_line(i))
+        axes.plot(k, precision, label=str(name), linewidth=1.7, **line_style(i))
     share = float(positive.mean())
-    axes.axhline(share, color=_GREY, linewidth=1, label="random")
-    axes.axvline(float(positive.sum()), color=_GREY, linewidth=1, linestyle=":")
+    axes.axhline(share, color=GREY, linewidth=1, label="random")
+    axes.axvline(float(positive.sum()), color=GREY, linewidth=1, linestyle=":")
     axes.annotate(
         f"{positive.sum()} structured",
         (float(positive.sum()), 0.02),
@@ -195,7 +154,7 @@ def _precision_curves(dataset: str, table: pd.DataFrame, positive_from: float) -
         textcoords="offset points",
         ha="right",
         fontsize=8.5,
-        color=_GREY,
+        color=GREY,
     )
     axes.set_ylim(max(0.0, min(lowest, share) - 0.08), 1.015)
     axes.set_xlim(0, n + 1)
@@ -203,7 +162,7 @@ def _precision_curves(dataset: str, table: pd.DataFrame, positive_from: float) -
     axes.set_ylabel(f"share with grade >= {positive_from:g}")
     axes.set_title(f"{dataset}: precision at k", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
@@ -213,34 +172,26 @@ def _figures(report: RankingReport, metric: str) -> Any:
     if not datasets:
         return _empty(f"{metric}: not defined on any set")
     methods = list(dict.fromkeys(table["method"]))
-    figure = _figure(2.9 * len(datasets) + 1.6, 0.34 * len(methods) + 1.5)
+    figure = new_figure(2.9 * len(datasets) + 1.6, 0.34 * len(methods) + 1.5)
     grid = figure.subplots(1, len(datasets), squeeze=False, sharex=True, sharey=True)[0]
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset].set_index("method").reindex(methods)
-        for y, (_, row) in enumerate(rows.iterrows()):
-            if not np.isnan(row["value"]):
-                colour = {"model": _COLOURS[1], "classical": _COLOURS[0]}.get(str(row["kind"]), _GREY)
-                axes.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=2)
-                axes.plot(row["value"], y, marker="o", color=colour, markersize=6)
-        axes.set_yticks(range(len(methods)), methods)
-        axes.set_ylim(len(methods) - 0.5, -0.5)
+        colours = [{"model": COLOURS[1], "classical": COLOURS[0]}.get(str(kind), GREY) for kind in rows["kind"]]
+        interval_rows(axes, rows[["value", "low", "high"]], colours)
         axes.set_title(f"{dataset} (n = {rows['n'].max():g})", fontsize=10)
-        axes.grid(axis="x", color="#dddddd", linewidth=0.8)
-        axes.set_axisbelow(True)
-        _tidy(axes)
     figure.supxlabel(f"{_NAMES[metric]}, {report.options.level:.0%} interval", fontsize=10)
     return figure
 
 
 def _f1_over_thresholds(report: PickingReport) -> Any:
-    figure = _figure(7.4, 4.4)
+    figure = new_figure(7.4, 4.4)
     axes = figure.add_subplot()
     levels = report.truth.thresholds
     for i, (_, row) in enumerate(report.table.iterrows()):
         style = (
-            {"color": _GREY, "linestyle": "-", "marker": ""}
+            {"color": GREY, "linestyle": "-", "marker": ""}
             if row["method"] == "random"
-            else _line(i) | {"marker": "o"}
+            else line_style(i) | {"marker": "o"}
         )
         values = [row[f"f1_{level:g}"] for level in levels]
         axes.plot(levels, values, label=f"{row['method']} ({row['mscf1']:.3f})", linewidth=1.7, markersize=4, **style)
@@ -255,12 +206,12 @@ def _f1_over_thresholds(report: PickingReport) -> Any:
     axes.set_ylabel("F1")
     axes.set_title(f"{report.name}: {report.n_bins} channels, rule {report.truth.rule}", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="method (mSCF1)")
-    _tidy(axes)
+    tidy(axes)
     return figure
 
 
 def _empty(text: str) -> Any:
-    figure = _figure(4, 1)
+    figure = new_figure(4, 1)
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 
@@ -269,12 +220,3 @@ def _short_numbers() -> Any:
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter(sep="")
-
-
-def _line(i: int) -> dict[str, Any]:
-    return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]}
-
-
-def _tidy(*all_axes: Any) -> None:
-    for axes in all_axes:
-        axes.spines[["top", "right"]].set_visible(False)

@@ -182,7 +182,7 @@ def simulate(
     truth_path = target.with_name(f"{target.stem}_truth.csv")
     mask_path = target.with_name(f"{target.stem}_mask.npz")
     settings = _SpectrumSettings(mode == "continuous", noise_peaks_per_pixel, layout.mz_range, baseline)
-    box = _bounding_box(measured)
+    box = bounding_box(measured)
     measured, tissue, regions = measured[box], silhouette.tissue[box], maps.regions[box]
     writer = ImzMLWriter(
         target,
@@ -209,7 +209,7 @@ def simulate(
     return SimulatedSection(target, truth_path, mask_path, truth, measured, tissue, regions, layout.seed)
 
 
-def _bounding_box(measured: NDArray[np.bool_]) -> tuple[slice, slice]:
+def bounding_box(measured: NDArray[np.bool_]) -> tuple[slice, slice]:
     """Smallest rectangle with all measured pixels, which is the grid that a reader sees."""
     rows, cols = np.flatnonzero(measured.any(axis=1)), np.flatnonzero(measured.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)

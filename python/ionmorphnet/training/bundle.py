@@ -21,7 +21,6 @@ from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.export import (
     INPUT_SIZE,
-    OPSET,
     bf16_agreement,
     check_parity,
     cpu_has_bf16,
@@ -39,6 +38,7 @@ from ionmorphnet.training.model_folder import (
     write_config,
     write_safetensors,
 )
+from ionmorphnet.training.onnx_file import OPSET
 from ionmorphnet.training.weights import hidden_units, read_weights
 
 SIMULATED_DATA = "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ionmorphnet._files import atomic_path
 from ionmorphnet.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.deploy import deployed
+from ionmorphnet.training.onnx_file import write_onnx
 
-OPSET = 18
 INPUT_SIZE = 224
 
 # Largest difference of an output between torch and OpenVINO, both in float32.
@@ -86,47 +82,10 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
         IonMorphNetError: The exporter failed.
     """
     names = output_names(model)
-    batch = torch.export.Dim("batch", min=1, max=65_536)
     example: dict[str, Tensor] = {"image": torch.zeros(2, model.in_chans, INPUT_SIZE, INPUT_SIZE)}
     if n_statistics(model):
         example["statistics"] = torch.zeros(2, n_statistics(model))
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter warns of its own dependencies
-            program = torch.onnx.export(
-                _OneOutput(deployed(model)).eval(),
-                kwargs=example,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(example),
-                output_names=["logits" if len(names) == 1 else "outputs"],
-                dynamic_shapes={name: {0: batch} for name in example},
-                external_data=False,
-                verbose=False,
-                # It would merge parameters that are equal and rename folded ones; OpenVINO optimises on its own.
-                optimize=False,
-            )
-    finally:
-        exporter_log.setLevel(level)
-    if program is None:
-        raise IonMorphNetError("the ONNX exporter returned nothing")
-    proto = program.model_proto
-    _strip_origin(proto)
-    onnx.checker.check_model(proto)
-    with atomic_path(path) as temporary:
-        onnx.save_model(proto, str(temporary), save_as_external_data=False)
-
-
-def _strip_origin(proto: onnx.ModelProto) -> None:
-    """Remove stack traces and file names that the exporter attaches to nodes."""
-    graph = proto.graph
-    holders = [proto, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output]
-    for holder in holders:
-        holder.doc_string = ""
-        del holder.metadata_props[:]
+    write_onnx(_OneOutput(deployed(model)).eval(), example, "logits" if len(names) == 1 else "outputs", path)
 
 
 def torch_outputs(model: ConvNeXtV2, images: Float32, statistics: Float32 | None) -> Float32:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ionmorphnet.errors import ArgumentError, Cancelled, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, Cancelled
 from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, NetworkInputs, batches
@@ -36,6 +32,7 @@ from ionmorphnet.training.run_state import (
     make_optimiser,
     save_weights,
 )
+from ionmorphnet.training.sitting import arithmetic_threads, stop_requests
 from ionmorphnet.training.sources import SimulatedSource, Source
 from ionmorphnet.training.validate import Judge, Validation
 from ionmorphnet.versions import versions
@@ -124,7 +121,7 @@ def fit(
         raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
     execution = Execution() if execution is None else execution
     out.mkdir(parents=True, exist_ok=True)
-    with _arithmetic_threads(execution.threads), process_group(execution.device) as group:
+    with arithmetic_threads(execution.threads), process_group(execution.device) as group:
         training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
         return training.run()
 
@@ -173,7 +170,7 @@ class _Training:
         state, execution = self.state, self.execution
         saved = marked = time.monotonic()
         marked_step = state.step
-        with _stop_requests() as stop:
+        with stop_requests() as stop:
             for batch, phase in self._batches():
                 asked = self._step(batch, stop)
                 now = time.monotonic()
@@ -227,17 +224,7 @@ class _Training:
             group["lr"] = learning_rate(recipe, state.step)
         parts = self.forward.run(lambda: self._gradients(batch))
         asked = self.group.average_gradients(state.network, stop.is_set())
-        norm = nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip or math.inf)
-        *values, norm_value = torch.stack([*[part.detach() for part in parts.values()], norm]).tolist()
-        if not math.isfinite(norm_value):
-            raise IonMorphNetError(
-                f"{self.out}: the gradient is no number at step {state.step + 1}; try a smaller learning rate or f32"
-            )
-        state.optimiser.step()
-        state.average.update(state.network)
-        state.step += 1
-        for name, value in zip([*parts, "steps"], [*values, 1.0], strict=True):
-            state.window[name] = state.window.get(name, 0.0) + value
+        state.advance(parts, self.out)
         return asked
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
@@ -347,34 +334,3 @@ class _Training:
             "stopped_early": bool(self.state.extra.get("stopped")),
             "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
         }
-
-
-@contextmanager
-def _arithmetic_threads(n: int) -> Iterator[None]:
-    """Limit torch to ``n`` threads; the caller's limit comes back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal acts as it did before. Main thread only."""
-    stop = threading.Event()
-    before: dict[int, Any] = {}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[number])
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, request)
-    try:
-        yield stop
-    finally:
-        for changed, handler in before.items():
-            signal.signal(changed, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Protocol, Self
 
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.labels import STATISTICS
@@ -169,14 +169,27 @@ def learning_rate(recipe: Recipe, step: int) -> float:
         if phase.peak and step >= first:
             begin, peak = first, phase.peak
         first += phase.steps
-    steps, step = recipe.steps - begin, step - begin
-    warmup = max(1, round(recipe.warmup * steps))
-    if step < warmup:
-        rise = recipe.warmup_start + (1.0 - recipe.warmup_start) * (step + 1) / warmup
-        return recipe.learning_rate * peak * rise
-    progress = (step - warmup) / max(1, steps - warmup)
-    low = recipe.min_learning_rate
-    return recipe.learning_rate * peak * (low + (1.0 - low) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0))))
+    share = warm_cosine(
+        step - begin, recipe.steps - begin, recipe.warmup, start=recipe.warmup_start, end=recipe.min_learning_rate
+    )
+    return recipe.learning_rate * peak * share
+
+
+def warm_cosine(step: int, steps: int, warmup: float, *, start: float, end: float) -> float:
+    """Part of the peak learning rate: a linear rise, then half a cosine.
+
+    Args:
+        step: Steps done.
+        steps: Steps in all.
+        warmup: Part of them over which it rises.
+        start: Where the rise starts.
+        end: Where the cosine ends.
+    """
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return start + (1.0 - start) * (step + 1) / rising
+    progress = (step - rising) / max(1, steps - rising)
+    return end + (1.0 - end) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def images_seen(recipe: Recipe, step: int) -> int:
@@ -189,11 +202,38 @@ def images_seen(recipe: Recipe, step: int) -> int:
     return seen
 
 
-def differences(ours: Recipe, theirs: Mapping[str, Any]) -> list[str]:
+class AnyRecipe(Protocol):
+    """What a training state knows of its recipe."""
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW weight decay of matrices and kernels."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+
+    @property
+    def beta2(self) -> float:
+        """Decay of AdamW's second moment."""
+
+    @property
+    def gradient_clip(self) -> float:
+        """Largest norm of the gradient; 0: any."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe that ``to_dict`` wrote."""
+
+
+def differences(ours: AnyRecipe, theirs: Mapping[str, Any]) -> list[str]:
     """Names of the entries in which a recipe and a written one differ; entries unknown then have their default.
 
     Raises:
         ArgumentError: The written one has entries that this version does not know.
     """
-    mine, written = ours.to_dict(), Recipe.from_dict(theirs).to_dict()
+    mine, written = ours.to_dict(), ours.from_dict(theirs).to_dict()
     return [name for name in mine if mine[name] != written[name]]

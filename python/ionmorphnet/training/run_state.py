@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.training.recipe import PREPROCESSING, Recipe, differences
+from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.training.recipe import PREPROCESSING, AnyRecipe, Recipe, differences
 from ionmorphnet.training.weights import load_plain
 
 LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
@@ -43,7 +44,7 @@ class MovingAverage:
         torch._foreach_lerp_(ours, theirs, 1.0 - decay)
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimiser(model: nn.Module, recipe: AnyRecipe) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, norms) are not decayed."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -69,7 +70,7 @@ class RunState:
         extra: Further plain values of the training, for example its best validation.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     network: nn.Module
     average: MovingAverage
     optimiser: torch.optim.Optimizer
@@ -77,6 +78,28 @@ class RunState:
     seconds: float = 0.0
     window: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self, losses: Mapping[str, Tensor], where: Path) -> None:
+        """One step along the gradients that lie in the network's parameters.
+
+        Args:
+            losses: Of the step, scalars by name; added to ``window``, with the number of steps as ``steps``.
+            where: Folder of the training, for the error.
+
+        Raises:
+            IonMorphNetError: The gradient is no number any more; nothing is changed then.
+        """
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip or math.inf)
+        *values, norm_value = torch.stack([*[loss.detach() for loss in losses.values()], norm]).tolist()
+        if not math.isfinite(norm_value):
+            raise IonMorphNetError(
+                f"{where}: the gradient is no number at step {self.step + 1}; try a smaller learning rate or f32"
+            )
+        self.optimiser.step()
+        self.average.update(self.network)
+        self.step += 1
+        for name, value in zip([*losses, "steps"], [*values, 1.0], strict=True):
+            self.window[name] = self.window.get(name, 0.0) + value
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on; an interrupted write leaves the file as it was.

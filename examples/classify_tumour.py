@@ -1,0 +1,67 @@
+"""Classify tissue: simulate a cohort, evaluate, train, predict, explain.
+
+Run: python examples/classify_tumour.py [--out FOLDER] [--quick]. --quick takes a cohort so small that it says nothing;
+it shows every step in half a minute. Needs the extras [tumor] and [plots].
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import ionmorphnet as imn
+from ionmorphnet.tumor.plots import plot_importance, plot_report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder that receives everything; default: a temporary one")
+    parser.add_argument("--quick", action="store_true", help="a cohort and networks of toy size")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        run(options.out or Path(temporary), options.quick)
+
+
+def run(out: Path, quick: bool) -> None:
+    # Two sections of each patient; the last patient is kept for the end.
+    size = {"patients": 4, "sections": 1, "shape": (28, 30), "n_channels": 40} if quick else {"patients": 7}
+    written = imn.tumor.simulate_cohort(out / "cohort", difficulty="easy" if quick else "medium", seed=11, **size)
+    everyone = imn.tumor.read_cohort(written.list_path, labels=imn.tumor.parse_label_map(str(written.label_path)))
+    last = everyone.sections[-1].patient
+    known = [section for section in everyone.sections if section.patient != last]
+    new = [section for section in everyone.sections if section.patient == last]
+    cohort = imn.tumor.make_cohort(known, labels=everyone.label_map)
+    print(cohort)
+
+    # Patients that the methods have not seen, the same channels and folds for all.
+    methods = ("lda", "cnn3d") if quick else imn.tumor.METHODS
+    short = {"steps": 10, "size": 3, "recipe": {"batch": 32}} if quick else {}
+    plan = imn.tumor.EvaluationPlan(methods=methods, top=10 if quick else 40, seed=1, **short)
+    report = imn.tumor.evaluate_cohort(out / "evaluation", cohort, plan)
+    print(report.table[["selection", "method", "balanced_accuracy", "low", "high"]].to_string(index=False))
+    for path in plot_report(report, out / "pictures"):
+        print(path)
+
+    # A model of all known patients, on channels that were picked without labels.
+    trained = imn.tumor.train_tumor(out / "run", cohort, top=plan.top, seed=1, **short)
+    print(trained.model)
+    for section in new:
+        prediction = imn.tumor.predict(trained.model, section.path)
+        print(prediction)
+        imn.tumor.write_npz(prediction, out / f"{section.name}.npz")
+        imn.tumor.write_overlay(prediction, out / "pictures" / f"{section.name}.png")
+        truth = everyone.labels(section, prediction.labels.shape)
+        judged = truth >= 0
+        print(f"{section.name}: {(prediction.labels == truth)[judged].mean():.0%} of the labelled pixels are right")
+
+    # What it looks at, beside what was put in.
+    table = imn.tumor.explain(trained.model, imn.tumor.make_cohort(new, labels=everyone.label_map), pixels=200)
+    nearest = [(written.truth["mz"] - mz).abs().idxmin() for mz in table["mz"]]
+    table["truth"] = written.truth["kind"].to_numpy()[nearest]
+    print(table[["rank", "mz", "importance", "truth"]].head(10).to_string(index=False))
+    print(plot_importance(table, out / "pictures"))
+
+
+if __name__ == "__main__":
+    main()

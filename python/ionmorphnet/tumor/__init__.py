@@ -1,0 +1,55 @@
+"""Tissue classification: a 3D CNN on patches of the picked channels, and the pixel-wise classifiers beside it.
+
+import ionmorphnet as imn
+cohort = imn.tumor.read_cohort("cohort.csv", labels={"1": "normal", "2": "tumour"})
+report = imn.tumor.evaluate_cohort("evaluation", cohort)
+trained = imn.tumor.train_tumor("run", cohort)
+prediction = imn.tumor.predict(trained.model, "new.imzML")
+"""
+
+from __future__ import annotations
+
+from ionmorphnet.tumor.channels import consensus, make_channels
+from ionmorphnet.tumor.cohort import Cohort, SectionFile, make_cohort, read_cohort
+from ionmorphnet.tumor.explain import explain
+from ionmorphnet.tumor.model import TumorModel, load_tumor_model
+from ionmorphnet.tumor.outputs import annotate, overlay, to_anndata, write_npz, write_overlay
+from ionmorphnet.tumor.predict import Prediction, predict
+from ionmorphnet.tumor.protocol import METHODS, EvaluationPlan, evaluate_cohort
+from ionmorphnet.tumor.regions import parse_label_map, read_regions
+from ionmorphnet.tumor.report import TumorReport
+from ionmorphnet.tumor.selection import SELECTIONS
+from ionmorphnet.tumor.simulate import DIFFICULTIES, Difficulty, SimulatedCohort, simulate_cohort
+from ionmorphnet.tumor.train import TrainedTumorModel, train_tumor
+
+__all__ = [
+    "DIFFICULTIES",
+    "METHODS",
+    "SELECTIONS",
+    "Cohort",
+    "Difficulty",
+    "EvaluationPlan",
+    "Prediction",
+    "SectionFile",
+    "SimulatedCohort",
+    "TrainedTumorModel",
+    "TumorModel",
+    "TumorReport",
+    "annotate",
+    "consensus",
+    "evaluate_cohort",
+    "explain",
+    "load_tumor_model",
+    "make_channels",
+    "make_cohort",
+    "overlay",
+    "parse_label_map",
+    "predict",
+    "read_cohort",
+    "read_regions",
+    "simulate_cohort",
+    "to_anndata",
+    "train_tumor",
+    "write_npz",
+    "write_overlay",
+]

@@ -1,0 +1,106 @@
+"""From pixels and wishes to a training of a network; imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ionmorphnet.training.arrange import choose_device
+from ionmorphnet.tumor.cubes import Cube
+from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
+from ionmorphnet.tumor.patches import Pixels, Scaling
+from ionmorphnet.tumor.recipe import PatchRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class PatchFit:
+    """A training that is ready to run.
+
+    Attributes:
+        recipe: What is trained.
+        data: On what.
+        execution: How.
+    """
+
+    recipe: PatchRecipe
+    data: PatchData
+    execution: PatchExecution
+
+    def run(self, folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Train, or go on; see :func:`~ionmorphnet.tumor.fit.fit_patches`."""
+        return fit_patches(self.recipe, folder, self.data, self.execution, progress)
+
+    def predict(self, folder: Path, pixels: Pixels) -> npt.NDArray[np.float64]:
+        """Class probabilities of pixels by the trained network, float64 (n, classes)."""
+        recipe, network = read_patch_weights(folder)
+        device = self.execution.device
+        return predict_pixels(
+            network.to(device), recipe, self.data.cubes, pixels, self.data.scaling, device, self.execution.threads
+        )
+
+
+def prepare_fit(
+    network: str,
+    cubes: Sequence[Cube],
+    training: Pixels,
+    validation: Pixels | None,
+    channels: npt.NDArray[np.int64],
+    *,
+    classes: int,
+    size: int,
+    steps: int,
+    seed: int,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
+    patience: int | None = 5,
+    recipe: Mapping[str, Any] | None = None,
+) -> PatchFit:
+    """A training of a network on some pixels.
+
+    Args:
+        network: ``cnn3d`` or ``cnn1d``.
+        cubes: The sections.
+        training: Pixels to train on.
+        validation: Pixels of other patients to stop by, or None.
+        channels: int64 (k,), positions on the cubes' axis.
+        classes: Number of classes.
+        size: Side of a patch; ``cnn1d`` sees single spectra whatever it is.
+        steps: Optimiser steps.
+        seed: Of everything random.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``.
+        threads: CPU threads; None: all that the process may use.
+        precision: ``f32``, ``bf16``, or ``auto``: bf16 (mixed) on a GPU, f32 on a CPU.
+        patience: Validations without a smaller loss after which it stops; None: never.
+        recipe: Further entries of the recipe.
+
+    Raises:
+        ArgumentError: A value out of range, or values that are not finite.
+        UnavailableError: The device is not there.
+    """
+    where = choose_device(device)
+    if precision == "auto":
+        precision = "bf16" if where.type == "cuda" else "f32"
+    scaling = Scaling.of(cubes, training, channels)
+    data = PatchData(cubes, training, validation, scaling)
+    wanted: dict[str, Any] = {
+        "network": network,
+        "channels": len(channels),
+        "classes": classes,
+        "size": 1 if network == "cnn1d" else size,
+        "steps": steps,
+        "seed": seed,
+        "precision": precision,
+        "data": data.fingerprint(),
+        **(recipe or {}),
+    }
+    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    execution = PatchExecution(torch.device(where), threads=threads, patience=patience)
+    return PatchFit(PatchRecipe.from_dict(wanted), data, execution)

@@ -1,0 +1,103 @@
+"""The patch classifier, a compact 3D CNN over (channel, y, x), and its 1D sibling for single spectra.
+
+A convolution along the spectrum shares its weights between channels, and global pooling forgets where a feature was:
+alone they could not tell one m/z from another. The first layer therefore has weights of its own for each channel (a
+small bank of spatial filters); what follows are 3D convolutions that stride along the spectrum until few positions are
+left. A linear shortcut from the patch's centre and mean spectrum adds to the logits: what a linear classifier finds
+need not be learnt by convolutions.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ionmorphnet.tumor.recipe import PatchRecipe
+
+_STRIDE = 4
+_DEPTH_LEFT = 8
+_GROWTH = 2
+_WIDEST = 48
+
+
+class PatchNet(nn.Module):
+    """Patches (N, channels, size, size) and masks (N, size, size) -> logits (N, classes).
+
+    With size 1 every spatial kernel is 1 wide, which makes it a 1D CNN over the spectrum.
+    """
+
+    def __init__(self, channels: int, classes: int, size: int, *, width: int = 8, dropout: float = 0.3) -> None:
+        """Random weights."""
+        super().__init__()
+        self.channels, self.width = channels, width
+        side, kernel = size, 3 if size >= 3 else 1
+        self.stem = nn.Conv2d(channels, channels * width, kernel, groups=channels)
+        self.measured = nn.Conv2d(1, width, kernel)
+        self.stem_norm = nn.BatchNorm3d(width)
+        side -= kernel - 1
+        # The norms make these biases redundant, but OpenVINO does not read convolutions exported without one.
+        stages: list[nn.Module] = []
+        depth, now = channels, width
+        while depth > _DEPTH_LEFT or side >= 3 or not stages:
+            kernel = 3 if side >= 3 else 1
+            stride = _STRIDE if depth > _STRIDE else 1
+            wider = min(now * _GROWTH, max(_WIDEST, width))
+            along = 5 if depth > 1 else 1
+            convolution = nn.Conv3d(
+                now, wider, (along, kernel, kernel), stride=(stride, 1, 1), padding=(along // 2, 0, 0)
+            )
+            stages += [convolution, nn.BatchNorm3d(wider), nn.GELU()]
+            depth, now, side = -(-depth // stride), wider, side - kernel + 1
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Sequential(nn.Linear(now, 64), nn.GELU(), nn.Dropout(dropout), nn.Linear(64, classes))
+        self.shortcut = nn.Linear(2 * channels, classes, bias=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(self.shortcut.weight)
+
+    def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        given = self.stem(patches)
+        cube = given.unflatten(1, (self.channels, self.width)).transpose(1, 2)
+        cube = cube + self.measured(mask.unsqueeze(1)).unsqueeze(2)
+        cube = cube.contiguous(memory_format=torch.channels_last_3d)  # the 3D convolutions of a CPU take half the time
+        features = self.stages(nn.functional.gelu(self.stem_norm(cube)))
+        centre = patches[..., patches.shape[-2] // 2, patches.shape[-1] // 2]
+        mean = patches.sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
+        linear = self.shortcut(torch.cat([centre, mean], dim=1))
+        return cast(Tensor, self.head(features.mean(dim=(2, 3, 4))) + linear)
+
+
+def make_patch_network(recipe: PatchRecipe) -> PatchNet:
+    """The network of a recipe, random weights."""
+    return PatchNet(recipe.channels, recipe.classes, recipe.size, width=recipe.width, dropout=recipe.dropout)
+
+
+def cost(network: PatchNet, size: int) -> dict[str, int]:
+    """``parameters``, and ``multiply_adds`` of one patch (convolutions and linear layers).
+
+    Args:
+        network: The network; its mode comes back as it was.
+        size: Side of a patch.
+    """
+    total = 0
+
+    def count(module: nn.Module, _given: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Linear):
+            total += module.weight.numel()
+        elif isinstance(module, nn.Conv2d | nn.Conv3d):
+            total += module.weight[0].numel() * out[0].numel()
+
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        network(torch.zeros(1, network.channels, size, size), torch.ones(1, size, size))
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    return {"parameters": sum(p.numel() for p in network.parameters()), "multiply_adds": total}

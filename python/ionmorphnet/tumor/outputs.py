@@ -1,0 +1,146 @@
+"""What becomes of a prediction: NPZ, PNG overlay, columns in AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from ionmorphnet._files import atomic_path
+from ionmorphnet.dataset import open_dataset
+from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.images import window_images
+from ionmorphnet.paths import PathLike
+from ionmorphnet.peak_list import pixel_table
+from ionmorphnet.rendering import upper_level
+from ionmorphnet.tumor.predict import Prediction
+
+if TYPE_CHECKING:
+    import anndata
+
+# Apart from each other for every kind of colour vision, and from the grey below (Okabe and Ito).
+COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (240, 228, 66))
+_FONT_SIZE = 14
+_MARGIN = 8
+_OUTSIDE = 255
+
+
+def write_npz(prediction: Prediction, path: PathLike) -> None:
+    """Writes ``probabilities`` (classes, H, W; NaN = not measured), ``by_spectrum`` (n, classes) in the order of the
+    file's spectra with their ``coordinates`` (n, 3), ``labels`` (H, W), ``classes``, ``missing`` and ``silent`` m/z.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            probabilities=prediction.probabilities,
+            by_spectrum=prediction.by_spectrum,
+            coordinates=prediction.coordinates,
+            labels=prediction.labels,
+            classes=np.array(prediction.classes),
+            missing=np.array(prediction.missing),
+            silent=np.array(prediction.silent),
+        )
+
+
+def overlay(prediction: Prediction, *, zoom: int | None = None) -> Image.Image:
+    """The most probable class in colour over the TIC in grey; the surer, the stronger. White = not measured.
+
+    Args:
+        prediction: What to show.
+        zoom: Whole number by which each pixel is repeated; None: small sections reach about 480 pixels.
+
+    Returns:
+        RGB picture with a key below.
+    """
+    height, width = prediction.labels.shape
+    if zoom is None:
+        zoom = max(1, 480 // max(height, width))
+    measured = prediction.measured
+    brightness = np.sqrt(np.nan_to_num(prediction.tic) / max(upper_level(prediction.tic), 1e-12))
+    grey = np.clip(60.0 + 150.0 * brightness, 0.0, 230.0)[..., None].repeat(3, axis=2)
+    n = len(prediction.classes)
+    best = np.nan_to_num(prediction.probabilities).max(axis=0)
+    sure = np.clip((best - 1.0 / n) / (1.0 - 1.0 / n), 0.0, 1.0)[..., None]
+    colours = np.array([COLOURS[k % len(COLOURS)] for k in range(n)], np.float64)
+    mixed = grey * (1.0 - 0.75 * sure) + colours[np.maximum(prediction.labels, 0)] * 0.75 * sure
+    mixed[~measured] = _OUTSIDE
+    body = mixed.round().astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    font = ImageFont.load_default(_FONT_SIZE)
+    entries = [f"{name} {np.mean(prediction.labels[measured] == k):.0%}" for k, name in enumerate(prediction.classes)]
+    line = _FONT_SIZE + 8
+    key_width = max(int(font.getlength(text)) for text in entries) + _FONT_SIZE + 3 * _MARGIN
+    shape = (max(body.shape[1] + 2 * _MARGIN, key_width), body.shape[0] + 2 * _MARGIN + line * n)
+    picture = Image.new("RGB", shape, (_OUTSIDE,) * 3)
+    picture.paste(Image.fromarray(body), (_MARGIN, _MARGIN))
+    draw = ImageDraw.Draw(picture)
+    for k, text in enumerate(entries):
+        top = body.shape[0] + 2 * _MARGIN + k * line
+        draw.rectangle((_MARGIN, top, _MARGIN + _FONT_SIZE, top + _FONT_SIZE), fill=COLOURS[k % len(COLOURS)])
+        draw.text((2 * _MARGIN + _FONT_SIZE, top), text, fill=(0, 0, 0), font=font)
+    return picture
+
+
+def write_overlay(prediction: Prediction, path: PathLike, *, zoom: int | None = None) -> None:
+    """Writes :func:`overlay` as PNG.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        overlay(prediction, zoom=zoom).save(temporary, "PNG")
+
+
+def prediction_columns(prediction: Prediction) -> pd.DataFrame:
+    """One row a measured pixel, row by row as in ``PeakList.to_anndata``: ``p_<class>`` and ``tissue_class``."""
+    measured = prediction.measured
+    found = pd.DataFrame(
+        {f"p_{name}": prediction.probabilities[k][measured] for k, name in enumerate(prediction.classes)}
+    )
+    names = np.array(prediction.classes)[prediction.labels[measured]]
+    found["tissue_class"] = pd.Categorical(names, categories=list(prediction.classes))
+    return found
+
+
+def annotate(table: anndata.AnnData, prediction: Prediction) -> None:
+    """Adds the columns of :func:`prediction_columns` to ``table.obs``, by the names of its pixels (``y_x``).
+
+    Raises:
+        ArgumentError: The table is of another section: a pixel is missing in the prediction.
+    """
+    columns = prediction_columns(prediction).set_index(pixel_table(prediction.measured).index)
+    missing = table.obs_names.difference(columns.index)
+    if len(missing):
+        raise ArgumentError(f"the table holds pixel {missing[0]}, which {prediction.path} has not measured")
+    for name, values in columns.loc[table.obs_names].items():
+        table.obs[name] = values.to_numpy() if values.dtype.kind == "f" else values.array
+
+
+def to_anndata(prediction: Prediction) -> anndata.AnnData:
+    """The model's channels of the section with the prediction: X = pixels x channels (float32), obs with p_* columns.
+
+    Raises:
+        UnavailableError: anndata is not installed.
+        FileError: The section cannot be read.
+    """
+    try:
+        import anndata
+    except ImportError:
+        raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
+    axis = prediction.model.axis
+    measured = prediction.measured
+    with open_dataset(prediction.path) as ds:
+        matrix = np.empty((int(measured.sum()), len(axis)), np.float32)
+        for first in range(0, len(axis), 64):
+            part = slice(first, first + 64)
+            matrix[:, part] = window_images(ds, axis.mz_lo[part], axis.mz_hi[part])[:, measured].T
+    var = pd.DataFrame({"mz": axis.mz}, index=pd.Index([f"{mz:.6f}" for mz in axis.mz], dtype=object))
+    obs = pixel_table(measured)
+    table = anndata.AnnData(X=matrix, obs=obs, var=var)
+    table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+    annotate(table, prediction)
+    return table

@@ -1,0 +1,198 @@
+"""Labelled pixels of several sections and their patches, extracted by the native core a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.tumor.cubes import Cube
+
+Float32 = npt.NDArray[np.float32]
+
+# Values held at once: of spectra whose statistics are taken, and of patches (32 MB).
+_STATISTICS_VALUES = 500_000
+_PATCH_VALUES = 8_000_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pixels:
+    """Labelled pixels of some sections; all arrays (n,).
+
+    Attributes:
+        section: int64, position among the cubes.
+        pixel: int64, linear index y * W + x.
+        label: int64, class.
+    """
+
+    section: npt.NDArray[np.int64]
+    pixel: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of pixels."""
+        return len(self.pixel)
+
+    def __repr__(self) -> str:
+        """Counts."""
+        return f"Pixels({len(self)} of {len(np.unique(self.section))} sections)"
+
+    def __getitem__(self, chosen: npt.NDArray[np.int64] | slice) -> Pixels:
+        """Some of them."""
+        return Pixels(self.section[chosen], self.pixel[chosen], self.label[chosen])
+
+
+def labelled_pixels(cubes: Sequence[Cube], sections: Sequence[int]) -> Pixels:
+    """All labelled pixels of the sections at these positions, section by section."""
+    parts = [(i, cubes[i].labelled()) for i in sections]
+    return Pixels(
+        np.concatenate([np.full(len(pixel), i, np.int64) for i, pixel in parts] or [np.zeros(0, np.int64)]),
+        np.concatenate([pixel for _, pixel in parts] or [np.zeros(0, np.int64)]),
+        np.concatenate([cubes[i].labels.ravel()[p].astype(np.int64) for i, p in parts] or [np.zeros(0, np.int64)]),
+    )
+
+
+def thinned(pixels: Pixels, most: int, seed: int) -> Pixels:
+    """At most about ``most`` pixels, evenly from each class of each section; the same seed gives the same."""
+    if len(pixels) <= most:
+        return pixels
+    key = pixels.section * (int(pixels.label.max()) + 1) + pixels.label
+    cells, index = np.unique(key, return_inverse=True)
+    share = max(1, most // len(cells))
+    order = np.random.default_rng([seed, 77]).permutation(len(pixels))
+    place = np.empty(len(pixels), np.int64)
+    for cell in range(len(cells)):
+        members = order[index[order] == cell]
+        place[members] = np.arange(len(members))
+    return pixels[np.flatnonzero(place < share)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scaling:
+    """Channels that a classifier sees, and how they are standardised.
+
+    Attributes:
+        channels: int64 (k,), positions on the cubes' axis.
+        centre: float32 (k,), mean over the training pixels.
+        scale: float32 (k,), 1 / standard deviation; 0 where a channel is constant.
+    """
+
+    channels: npt.NDArray[np.int64]
+    centre: Float32
+    scale: Float32
+
+    @classmethod
+    def of(cls, cubes: Sequence[Cube], pixels: Pixels, channels: npt.NDArray[np.int64]) -> Scaling:
+        """Mean and deviation over some pixels; every section counts alike.
+
+        Raises:
+            ArgumentError: A value that is no finite number.
+        """
+        n, mean, square = 0, np.zeros(len(channels)), np.zeros(len(channels))
+        step = max(1, _STATISTICS_VALUES // max(1, len(channels)))
+        for section in np.unique(pixels.section):
+            own = pixels.pixel[pixels.section == section]
+            flat = cubes[section].values.reshape(-1, cubes[section].n_channels)
+            total, total_square = np.zeros(len(channels)), np.zeros(len(channels))
+            for first in range(0, len(own), step):
+                values = flat[own[first : first + step]][:, channels].astype(np.float64)
+                total += values.sum(axis=0)
+                total_square += (values**2).sum(axis=0)
+            if not np.isfinite(total_square).all():
+                bad = int(channels[np.flatnonzero(~np.isfinite(total_square))[0]])
+                raise ArgumentError(f"{cubes[section].name}: channel {bad} holds NaN or infinite values")
+            n, mean, square = n + 1, mean + total / len(own), square + total_square / len(own)
+        mean, square = mean / n, square / n
+        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+        tiny = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
+        scale = np.where(tiny, 0.0, 1.0 / np.where(tiny, 1.0, deviation))
+        return cls(channels, mean.astype(np.float32), scale.astype(np.float32))
+
+
+def extract(
+    cubes: Sequence[Cube], pixels: Pixels, size: int, scaling: Scaling, *, threads: int = 0
+) -> tuple[Float32, npt.NDArray[np.uint8]]:
+    """Patches around pixels, in their order; a patch lies in one section.
+
+    Args:
+        cubes: The sections.
+        pixels: Centres.
+        size: Side of a patch in pixels, odd.
+        scaling: Channels and standardisation.
+        threads: CPU threads; 0: all. The result does not depend on it.
+
+    Returns:
+        float32 (n, k, size, size), axes [patch, channel, y, x], 0 where not measured or off the grid; uint8
+        (n, size, size), 1 = measured.
+
+    Raises:
+        ArgumentError: ``size`` is even or not positive.
+    """
+    sections = np.unique(pixels.section)
+    if len(sections) == 1:
+        return _extract(cubes[int(sections[0])], pixels.pixel, size, scaling, threads)
+    values = np.empty((len(pixels), len(scaling.channels), max(size, 0), max(size, 0)), np.float32)
+    mask = np.empty((len(pixels), max(size, 0), max(size, 0)), np.uint8)
+    for section in sections:
+        own = np.flatnonzero(pixels.section == section)
+        values[own], mask[own] = _extract(cubes[section], pixels.pixel[own], size, scaling, threads)
+    return values, mask
+
+
+def in_batches(
+    cubes: Sequence[Cube], pixels: Pixels, size: int, scaling: Scaling, batch: int, *, threads: int = 0
+) -> Iterator[tuple[slice, Float32, npt.NDArray[np.uint8]]]:
+    """:func:`extract`, at most ``batch`` patches and about 32 MB at a time, each with its place.
+
+    The arrays are filled anew for the next batch: the system need not clear new memory, which takes as long as the
+    extraction.
+    """
+    batch = int(np.clip(_PATCH_VALUES // (max(1, len(scaling.channels)) * max(1, size) ** 2), 1, batch))
+    values = np.empty((min(batch, len(pixels)), len(scaling.channels), size, size), np.float32)
+    mask = np.empty((len(values), size, size), np.uint8)
+    for first in range(0, len(pixels), batch):
+        part = slice(first, min(first + batch, len(pixels)))
+        chosen = pixels[part]
+        n = len(chosen)
+        if (chosen.section == chosen.section[0]).all():
+            cube = cubes[int(chosen.section[0])]
+            yield part, *_extract(cube, chosen.pixel, size, scaling, threads, out=(values[:n], mask[:n]))
+        else:
+            yield part, *extract(cubes, chosen, size, scaling, threads=threads)
+
+
+def spectra(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, *, side: int = 1) -> Float32:
+    """Standardised spectra, float32 (n, k): of the pixels, or means over the measured pixels of side x side patches."""
+    found = np.empty((len(pixels), len(scaling.channels)), np.float32)
+    for part, values, mask in in_batches(cubes, pixels, side, scaling, 4096):
+        # Centres are measured, so no patch is empty.
+        found[part] = values.sum(axis=(2, 3)) / mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
+    return found
+
+
+def _extract(
+    cube: Cube,
+    pixels: npt.NDArray[np.int64],
+    size: int,
+    scaling: Scaling,
+    threads: int,
+    out: tuple[Float32, npt.NDArray[np.uint8]] | tuple[None, None] = (None, None),
+) -> tuple[Float32, npt.NDArray[np.uint8]]:
+    measured = cube.measured.view(np.uint8)  # the core takes bytes; as bool they would be copied for every batch
+    values, mask = _core.extract_patches(
+        cube.values,
+        measured,
+        pixels,
+        size,
+        scaling.channels,
+        scaling.centre,
+        scaling.scale,
+        threads=threads,
+        out_values=out[0],
+        out_mask=out[1],
+    )
+    return values, mask

@@ -1,0 +1,399 @@
+"""The evaluation: every method on the same channels, pixels and folds, resumable after each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet._files import atomic_path, read_json
+from ionmorphnet.candidates import CandidateAxis
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.evaluate.output import plain, write_json
+from ionmorphnet.paths import PathLike
+from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklearn
+from ionmorphnet.tumor.channels import ChannelsLike, make_channels
+from ionmorphnet.tumor.cohort import Cohort
+from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
+from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, spectra, thinned
+from ionmorphnet.tumor.report import Outcome, TumorReport, make_report
+from ionmorphnet.tumor.selection import SELECTIONS, section_scores, select
+from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
+from ionmorphnet.versions import versions
+
+NETWORK_METHODS = ("cnn1d", "cnn3d")
+METHODS = (*BASELINES, *NETWORK_METHODS)
+PIXEL_WISE = ("lda", "logistic", "svm", "forest", "boosting", "cnn1d")
+VALIDATION_PIXELS = 1000
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is evaluated; plain values, written as ``plan.json``.
+
+    Attributes:
+        selections: Channel selections on which all ``methods`` are judged.
+        ablation: Further selections, of the same number of channels (``all``: of all), with ``ablation_methods`` only.
+        methods: Names of ``METHODS``.
+        ablation_methods: Those of the ablation.
+        top: Number of channels of a selection.
+        normalisation: See :func:`~ionmorphnet.tumor.cubes.open_cubes`.
+        size: Side of a patch in pixels, odd.
+        steps: Optimiser steps of a network.
+        recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
+        protocol: ``leave-one-out`` or ``k-fold``.
+        by: ``patient`` or ``section``.
+        k: Folds of ``k-fold``.
+        inner: Whether networks stop early by a patient held out of the training set.
+        blocks: Cut each section into this many (rows, columns), which then count as patients; None: no.
+        buffer: Pixels along inner borders of blocks without labels; None: as many as a patch reaches.
+        seed: Of folds, draws, networks and the random selection.
+        threads: CPU threads.
+    """
+
+    selections: tuple[str, ...] = ("picked",)
+    ablation: tuple[str, ...] = ()
+    methods: tuple[str, ...] = METHODS
+    ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
+    top: int = 40
+    normalisation: str = "tic"
+    size: int = 7
+    steps: int = 200
+    recipe: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "leave-one-out"
+    by: str = "patient"
+    k: int = 5
+    inner: bool = True
+    blocks: tuple[int, int] | None = None
+    buffer: int | None = None
+    seed: int = 0
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            ArgumentError: An unknown name, or a number out of range.
+        """
+        for what, known, given in (
+            ("methods", METHODS, (*self.methods, *self.ablation_methods)),
+            ("channels", SELECTIONS, (*self.selections, *self.ablation)),
+        ):
+            unknown = [name for name in given if name not in known]
+            if unknown:
+                raise ArgumentError(f"{what} must be of {', '.join(known)}, not '{unknown[0]}'")
+        if not self.methods or not self.selections:
+            raise ArgumentError("there is no method or no channel selection to evaluate")
+        if self.size < 1 or self.size % 2 == 0:
+            raise ArgumentError(f"the side of a patch must be odd and positive, not {self.size}")
+        if self.top < 1 or self.steps < 1 or self.threads < 1:
+            raise ArgumentError("top, steps and threads must be at least 1")
+
+    def tasks(self) -> list[tuple[str, str]]:
+        """Every (selection, method) once, in order."""
+        first = [(selection, method) for selection in self.selections for method in self.methods]
+        more = [(selection, method) for selection in self.ablation for method in self.ablation_methods]
+        return list(dict.fromkeys([*first, *more]))
+
+
+def evaluate_cohort(
+    out: PathLike,
+    cohort: Cohort,
+    plan: EvaluationPlan | None = None,
+    *,
+    channels: ChannelsLike = None,
+    ppm: float | None = None,
+    tol: float | None = None,
+    split: PathLike | None = None,
+    device: str = "auto",
+    memory_limit: int | str = "4GB",
+    options: BootstrapOptions | None = None,
+    resume: bool = True,
+    progress: Progress | None = None,
+) -> TumorReport:
+    """Judge the 3D CNN and the pixel-wise classifiers on patients that they have not seen.
+
+    Channels are ranked, standardised and chosen in each fold by its training sections alone, and no ranking sees a
+    label. Networks stop by one of the training patients; the other methods train on that one too.
+
+    Args:
+        out: Folder; receives ``plan.json``, the predictions of every fold and method, ``table.csv``, ``by_section.csv``
+            and ``report.json``. What is there already is not computed again.
+        cohort: The sections.
+        plan: What to do.
+        channels: Channels to select from, see :func:`~ionmorphnet.tumor.channels.make_channels`; None: all.
+        ppm: Half width of the windows of a given m/z list.
+        tol: The same in m/z units.
+        split: JSON file of folds, instead of the plan's protocol.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks.
+        memory_limit: Anonymous memory to plan with.
+        options: Of the intervals.
+        resume: Go on in ``out``; False refuses a folder with an evaluation.
+        progress: Called with what is done now, and (done, in all).
+
+    Returns:
+        The report.
+
+    Raises:
+        ArgumentError: Arguments that cannot be meant; folds that leak; a class that a training set lacks; one section
+            only; ``out`` holds another evaluation.
+        FileError: A file cannot be read or written.
+        UnavailableError: scikit-learn, torch or the device is not there.
+        Cancelled: Stopped; the same call goes on.
+    """
+    plan = EvaluationPlan() if plan is None else plan
+    if any(method in BASELINES for _, method in plan.tasks()):
+        require_sklearn()
+    out = Path(out)
+    axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
+    tell = progress or (lambda *_: None)
+    with open_cubes(
+        cohort,
+        axis,
+        normalisation=plan.normalisation,
+        memory_limit=memory_limit,
+        progress=lambda done, total: tell("reading", done, total),
+    ) as sections:
+        cubes, origin = _blocks(sections, plan)
+        fold_options: dict[str, Any] = {"inner": plan.inner and any(m in NETWORK_METHODS for _, m in plan.tasks())}
+        if split is not None:
+            folds = read_folds(Path(split), cubes, cohort.classes, **fold_options)
+        else:
+            folds = make_folds(
+                cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, seed=plan.seed, **fold_options
+            )
+        _claim(out, _described(plan, axis, cubes, folds, cohort), resume)
+        kinds = list(dict.fromkeys([*plan.selections, *plan.ablation]))
+        scores = _scores(out, cohort, axis, kinds, plan.seed, tell)
+        run = _Run(out, plan, cubes, [scores[i] for i in origin], cohort.classes, len(axis), device)
+        tasks, outcomes, done = plan.tasks(), [], 0
+        for selection, method in tasks:
+            parts = []
+            for fold in folds:
+                tell(f"{selection} / {method}", done, len(tasks) * len(folds))
+                parts.append(run.fold(selection, method, fold))
+                done += 1
+            outcomes.append(_joined(selection, method, parts))
+        tell("done", done, done)
+        names = tuple(cube.name for cube in cubes)
+    report = make_report(outcomes, cohort.classes, names, options=options)
+    write_report(report, out, outcomes)
+    return report
+
+
+def write_report(report: TumorReport, out: Path, outcomes: Sequence[Outcome]) -> None:
+    """Writes ``table.csv``, ``by_section.csv`` and ``report.json``.
+
+    Raises:
+        FileError: A file cannot be written.
+    """
+    with atomic_path(out / "table.csv") as temporary:
+        report.table.to_csv(temporary, index=False)
+    flat = report.by_section.set_axis(["/".join(key) for key in report.by_section.columns], axis=1)
+    with atomic_path(out / "by_section.csv") as temporary:
+        flat.to_csv(temporary, index_label="section")
+    pixels = {"/".join(each.key): len(each.label) for each in outcomes}
+    write_json(out / "report.json", {**report.to_dict(), "pixels": pixels, "versions": versions()})
+
+
+def inner_pixels(cubes: Sequence[Cube], sections: Sequence[int], seed: int) -> Pixels | None:
+    """The pixels that a network stops by, or None."""
+    return thinned(labelled_pixels(cubes, sections), VALIDATION_PIXELS, seed) if sections else None
+
+
+class _Run:
+    """One evaluation: what its folds share."""
+
+    def __init__(
+        self,
+        out: Path,
+        plan: EvaluationPlan,
+        cubes: list[Cube],
+        scores: list[pd.DataFrame],
+        classes: tuple[str, ...],
+        n_channels: int,
+        device: str,
+    ) -> None:
+        self.out, self.plan, self.cubes, self.scores = out, plan, cubes, scores
+        self.classes, self.n_channels, self.device = classes, n_channels, device
+
+    def fold(self, selection: str, method: str, fold: Fold) -> dict[str, npt.NDArray[Any]]:
+        """The predictions of a method on a fold, computed or read."""
+        chosen = select([self.scores[i] for i in fold.outer], selection, self.plan.top, self.n_channels)
+        # By the channels, not by the selection: where two selections agree, one computation serves both.
+        name = f"{_file_name(fold.name)}_{len(chosen)}-{zlib.crc32(chosen.tobytes()):08x}.npz"
+        path = self.out / "folds" / method / name
+        if path.is_file():
+            return _read_fold(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        test = labelled_pixels(self.cubes, fold.test)
+        if method in BASELINES:
+            found, seconds = self._baseline(method, fold, chosen, test)
+        else:
+            found, seconds = self._network(method, fold, chosen, test, path.with_suffix(""))
+        content: dict[str, npt.NDArray[Any]] = {
+            "section": test.section,
+            "pixel": test.pixel,
+            "label": test.label,
+            "probabilities": found.astype(np.float32),
+            "channels": chosen,
+            "seconds": np.array(seconds),
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **content)  # type: ignore[arg-type]
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        return content
+
+    def _baseline(
+        self, method: str, fold: Fold, chosen: npt.NDArray[np.int64], test: Pixels
+    ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
+        baseline, seed = BASELINES[method], self.plan.seed
+        started = time.perf_counter()
+        training = thinned(labelled_pixels(self.cubes, fold.outer), baseline.most, seed)
+        scaling = Scaling.of(self.cubes, training, chosen)
+        values = spectra(self.cubes, training, scaling, side=baseline.side)
+        fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads)
+        between = time.perf_counter()
+        found = fitted.probabilities(spectra(self.cubes, test, scaling, side=baseline.side))
+        return found, (between - started, time.perf_counter() - between)
+
+    def _network(
+        self, method: str, fold: Fold, chosen: npt.NDArray[np.int64], test: Pixels, folder: Path
+    ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
+        from ionmorphnet.tumor.fitting import prepare_fit
+
+        plan = self.plan
+        fit = prepare_fit(
+            method,
+            self.cubes,
+            labelled_pixels(self.cubes, fold.train),
+            inner_pixels(self.cubes, fold.inner, plan.seed),
+            chosen,
+            classes=len(self.classes),
+            size=plan.size,
+            steps=plan.steps,
+            seed=plan.seed,
+            device=self.device,
+            threads=plan.threads,
+            recipe=plan.recipe,
+        )
+        done = fit.run(folder)
+        started = time.perf_counter()
+        found = fit.predict(folder, test)
+        return found, (done["seconds"], time.perf_counter() - started)
+
+
+def _scores(
+    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], seed: int, tell: Progress
+) -> list[pd.DataFrame]:
+    """Channel scores of each section, by the kinds; what was computed before is read."""
+    path = out / "scores.csv"
+    known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    missing = [kind for kind in kinds if kind not in known and kind != "all"]
+    if missing:
+        found = section_scores(cohort, axis, missing, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
+        known = pd.concat([known, pd.concat(found, ignore_index=True)], axis=1)
+        with atomic_path(path) as temporary:
+            known.to_csv(temporary, index=False)
+    n = len(axis)
+    return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * len(cohort), n)]
+
+
+def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], list[int]]:
+    """The cubes that folds are made of, and which section each is from."""
+    if plan.blocks is None:
+        return sections, list(range(len(sections)))
+    buffer = plan.size // 2 if plan.buffer is None else plan.buffer
+    if buffer < plan.size // 2:
+        raise ArgumentError(f"a buffer of {buffer} pixels is less than a patch of {plan.size} reaches")
+    parts = [split_blocks(cube, *plan.blocks, buffer=buffer) for cube in sections]
+    return [block for blocks in parts for block in blocks], [i for i, blocks in enumerate(parts) for _ in blocks]
+
+
+def _described(
+    plan: EvaluationPlan, axis: CandidateAxis, cubes: Sequence[Cube], folds: Sequence[Fold], cohort: Cohort
+) -> dict[str, Any]:
+    """All that the figures depend on."""
+    names = [cube.name for cube in cubes]
+    return {
+        "plan": {
+            k: v for k, v in vars(plan).items() if k not in ("selections", "ablation", "methods", "ablation_methods")
+        },
+        "classes": cohort.classes,
+        "channels": {"n": len(axis), "method": axis.method, "crc": zlib.crc32(axis.mz.tobytes())},
+        "sections": [
+            {
+                "name": cube.name,
+                "group": cube.group,
+                "file": os.path.basename(cube.source),
+                "shape": cube.measured.shape,
+                "labels": zlib.crc32(np.ascontiguousarray(cube.labels).tobytes()),
+            }
+            for cube in cubes
+        ],
+        "folds": [
+            {
+                "name": fold.name,
+                **{part: [names[i] for i in getattr(fold, part)] for part in ("train", "inner", "test")},
+            }
+            for fold in folds
+        ],
+    }
+
+
+def _claim(out: Path, described: dict[str, Any], resume: bool) -> None:
+    """Writes ``plan.json``, or refuses a folder that holds another one."""
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file, a folder is needed")
+    path = out / "plan.json"
+    document = json.loads(json.dumps(plain(described)))
+    if path.is_file():
+        if not resume:
+            raise ArgumentError(f"{out}: holds an evaluation already; resume it or choose another folder")
+        other = read_json(path)
+        changed = [key for key in document if not isinstance(other, dict) or other.get(key) != document[key]]
+        if changed:
+            raise ArgumentError(f"{out}: holds an evaluation with other {', '.join(changed)}; choose another folder")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, document)
+
+
+def _file_name(fold: str) -> str:
+    """A name that every file system takes, and no two folds share."""
+    safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in fold)
+    return safe if safe == fold else f"{safe}-{zlib.crc32(fold.encode()):08x}"
+
+
+def _read_fold(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"{path}: damaged; remove it to compute it again ({error})") from None
+
+
+def _joined(selection: str, method: str, parts: Sequence[dict[str, npt.NDArray[Any]]]) -> Outcome:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("section", "label", "probabilities")}
+    seconds = np.sum([part["seconds"] for part in parts], axis=0)
+    return Outcome(
+        selection,
+        method,
+        int(max(len(part["channels"]) for part in parts)),
+        **joined,
+        train_seconds=float(seconds[0]),
+        predict_seconds=float(seconds[1]),
+    )

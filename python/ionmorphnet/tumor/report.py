@@ -1,0 +1,223 @@
+"""Figures of an evaluation: balanced accuracy, recalls, AUC and confusion, with intervals over sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, resample
+from ionmorphnet.evaluate.metrics import auc
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one method said about the test pixels of all folds, on one selection of channels.
+
+    Attributes:
+        selection: How the channels were chosen.
+        method: Name of the method.
+        n_channels: Number of channels.
+        section: int64 (n,), position of each pixel's section.
+        label: int64 (n,), true class.
+        probabilities: float (n, classes).
+        train_seconds: Over all folds.
+        predict_seconds: Over all folds.
+    """
+
+    selection: str
+    method: str
+    n_channels: int
+    section: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.floating]
+    train_seconds: float
+    predict_seconds: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Selection and method."""
+        return self.selection, self.method
+
+
+@dataclass(frozen=True, eq=False)
+class TumorReport:
+    """Methods side by side.
+
+    Attributes:
+        classes: Class names.
+        sections: Names of the sections, by position.
+        table: One row for each selection and method: selection, channels, method, balanced_accuracy, low, high,
+            one column ``recall_<class>`` each, auc (mean over classes of one against the rest), auc_low, auc_high,
+            difference (to the reference method of that selection), difference_low, difference_high, n_sections,
+            train_s, predict_s.
+        confusion: Counts (classes, classes), rows = truth, of each selection and method.
+        roc: For each selection, method and class a frame with false_positive and true_positive rates.
+        by_section: Balanced accuracy of each section (rows) by each selection and method (columns); NaN where a section
+            has one class only.
+        options: Of the intervals.
+        reference: Method that the others are compared with.
+    """
+
+    classes: tuple[str, ...]
+    sections: tuple[str, ...]
+    table: pd.DataFrame
+    confusion: dict[tuple[str, str], npt.NDArray[np.int64]] = field(repr=False)
+    roc: dict[tuple[str, str, str], pd.DataFrame] = field(repr=False)
+    by_section: pd.DataFrame = field(repr=False)
+    options: BootstrapOptions
+    reference: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON (without the curves)."""
+        return {
+            "classes": list(self.classes),
+            "sections": list(self.sections),
+            "reference": self.reference,
+            "table": self.table.to_dict("records"),
+            "confusion": {"/".join(key): counts.tolist() for key, counts in self.confusion.items()},
+            "by_section": {"/".join(key): column.tolist() for key, column in self.by_section.items()},  # type: ignore[arg-type]
+            "bootstrap": vars(self.options),
+        }
+
+
+def make_report(
+    outcomes: Sequence[Outcome],
+    classes: tuple[str, ...],
+    sections: tuple[str, ...],
+    *,
+    reference: str = "cnn3d",
+    options: BootstrapOptions | None = None,
+) -> TumorReport:
+    """Figures of some outcomes.
+
+    Sections are what is drawn again with replacement: pixels of one section are no independent observations. The
+    balanced accuracy of a resample is the mean over the classes of the share of correct pixels among all its pixels of
+    that class; all methods see the same resamples, so differences are paired.
+
+    Args:
+        outcomes: The methods, on the same pixels.
+        classes: Class names.
+        sections: Names by position.
+        reference: Method that the others of its selection are compared with.
+        options: Of the intervals.
+    """
+    options = BootstrapOptions() if options is None else options
+    sampled = {each.key: _balanced(each, len(sections), len(classes), options) for each in outcomes}
+    rows, confusion, roc, by_section = [], {}, {}, {}
+    for each in outcomes:
+        tested = np.unique(each.section)
+        counts = confusion_counts(each.label, each.probabilities.argmax(axis=1), len(classes))
+        confusion[each.key] = counts
+        total = np.maximum(counts.sum(axis=1), 1)
+        area = _area(each, len(sections), len(classes), options).estimate(options)
+        value = sampled[each.key].estimate(options)
+        against = sampled.get((each.selection, reference))
+        difference = (
+            Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+            if against is None or each.method == reference
+            else against.minus(sampled[each.key]).estimate(options)
+        )
+        rows.append(
+            {
+                "selection": each.selection,
+                "channels": each.n_channels,
+                "method": each.method,
+                "balanced_accuracy": value.value,
+                "low": value.low,
+                "high": value.high,
+                **{
+                    f"recall_{name}": counts[k, k] / total[k] if counts[k].any() else float("nan")
+                    for k, name in enumerate(classes)
+                },
+                "auc": area.value,
+                "auc_low": area.low,
+                "auc_high": area.high,
+                "difference": difference.value,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
+                "n_sections": len(tested),
+                "train_s": each.train_seconds,
+                "predict_s": each.predict_seconds,
+            }
+        )
+        for k, name in enumerate(classes):
+            roc[(*each.key, name)] = roc_curve(each.label == k, each.probabilities[:, k])
+        by_section[each.key] = [_one_section(each, i, len(classes)) for i in range(len(sections))]
+    return TumorReport(
+        classes,
+        sections,
+        pd.DataFrame(rows),
+        confusion,
+        roc,
+        pd.DataFrame(by_section, index=list(sections)),
+        options,
+        reference,
+    )
+
+
+def confusion_counts(
+    truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], n_classes: int
+) -> npt.NDArray[np.int64]:
+    """Counts (classes, classes), rows = truth, columns = found."""
+    return np.bincount(truth * n_classes + found, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def roc_curve(positive: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], points: int = 400) -> pd.DataFrame:
+    """False and true positive rates over at most ``points`` thresholds; empty where one kind is missing."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return pd.DataFrame({"false_positive": [], "true_positive": []})
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(positive[order])
+    ends = np.flatnonzero(np.concatenate([np.diff(score[order]) != 0, [True]]))  # equal scores are taken together
+    true = np.concatenate([[0.0], hits[ends] / n_positive])
+    false = np.concatenate([[0.0], (ends + 1 - hits[ends]) / n_negative])
+    kept = np.unique(np.linspace(0, len(true) - 1, min(points, len(true))).round().astype(int))
+    return pd.DataFrame({"false_positive": false[kept], "true_positive": true[kept]})
+
+
+def _balanced(outcome: Outcome, n_sections: int, n_classes: int, options: BootstrapOptions) -> Sampled:
+    right = outcome.probabilities.argmax(axis=1) == outcome.label
+    cell = outcome.section * n_classes + outcome.label
+    shape = (n_sections, n_classes)
+    total = np.bincount(cell, minlength=n_sections * n_classes).reshape(shape).astype(np.float64)
+    correct = np.bincount(cell, weights=right, minlength=n_sections * n_classes).reshape(shape)
+    tested = total.any(axis=1)
+    total, correct = total[tested], correct[tested]
+
+    def statistic(counts: Float64) -> Float64:
+        there = counts @ total
+        share = np.divide(counts @ correct, there, out=np.full_like(there, np.nan), where=there > 0)
+        # A resample without a class would be judged by the others alone.
+        result: Float64 = np.where((there > 0).all(axis=1), np.nansum(share, axis=1) / n_classes, np.nan)
+        return result
+
+    return resample(statistic, len(total), options, stream="sections")
+
+
+def _area(outcome: Outcome, n_sections: int, n_classes: int, options: BootstrapOptions) -> Sampled:
+    """Mean over sections of the mean over the classes that are there of the area under one-against-rest curves."""
+    found = []
+    for i in range(n_sections):
+        own = outcome.section == i
+        areas = [auc(outcome.label[own] == k, outcome.probabilities[own, k]) for k in range(n_classes) if own.any()]
+        defined = [area for area in areas if not np.isnan(area)]
+        if defined:
+            found.append(float(np.mean(defined)))
+    values = np.array(found)
+    return resample(lambda counts: counts @ values / counts.sum(axis=1), len(values), options, stream="auc")
+
+
+def _one_section(outcome: Outcome, section: int, n_classes: int) -> float:
+    own = outcome.section == section
+    label = outcome.label[own]
+    right = outcome.probabilities[own].argmax(axis=1) == label
+    recalls = [right[label == k].mean() for k in range(n_classes) if (label == k).any()]
+    return float(np.mean(recalls)) if len(recalls) > 1 else float("nan")

@@ -1,0 +1,203 @@
+"""Splits of a cohort by patient or section; whatever could leak is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ionmorphnet._files import read_json
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.tumor.cohort import labelled_shares
+from ionmorphnet.tumor.cubes import Cube
+
+PROTOCOLS = ("leave-one-out", "k-fold")
+BY = ("patient", "section")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the sections, by their positions.
+
+    Attributes:
+        name: For files and tables.
+        train: Sections to train on, without those of ``inner``.
+        inner: Sections to stop by (early stopping); empty: none.
+        test: Sections to judge on.
+    """
+
+    name: str
+    train: tuple[int, ...]
+    inner: tuple[int, ...]
+    test: tuple[int, ...]
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """All that is not tested: what methods without early stopping train on."""
+        return tuple(sorted((*self.train, *self.inner)))
+
+
+def make_folds(
+    cubes: Sequence[Cube],
+    classes: Sequence[str],
+    *,
+    protocol: str = "leave-one-out",
+    by: str = "patient",
+    k: int = 5,
+    inner: bool = True,
+    seed: int = 0,
+) -> list[Fold]:
+    """Folds of a cohort.
+
+    Args:
+        cubes: The sections; ``group`` is the patient.
+        classes: Class names, for messages.
+        protocol: ``leave-one-out`` (every patient or section is a fold) or ``k-fold``.
+        by: ``patient`` or ``section``. By section, other sections of a patient may be trained on: this answers another
+            question (a new section of a known patient).
+        k: Number of folds of ``k-fold``.
+        inner: Whether one more patient (or section) is held out of each training set for early stopping.
+        seed: Which groups meet in a fold, and which is held out.
+
+    Raises:
+        ArgumentError: Too few sections or groups, or a class is missing in a training set.
+    """
+    if protocol not in PROTOCOLS or by not in BY:
+        raise ArgumentError(f"protocol must be one of {', '.join(PROTOCOLS)} and by one of {', '.join(BY)}")
+    groups = [cube.group if by == "patient" else cube.name for cube in cubes]
+    names = list(dict.fromkeys(groups))
+    if len(cubes) < 2:
+        raise ArgumentError(
+            "there is one section only: nothing is left to judge on. Give more sections, or cut it into spatial blocks"
+        )
+    if len(names) < 2:
+        raise ArgumentError(f"all sections are of one {by} ({names[0]}): nothing is left to judge on (by section?)")
+    rng = np.random.default_rng([seed, 5])
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    if protocol == "k-fold":
+        if not 2 <= k <= len(names):
+            raise ArgumentError(f"k must be 2 to the number of {by}s ({len(names)}), not {k}")
+        tests = [tuple(shuffled[i::k]) for i in range(k)]
+    else:
+        tests = [(name,) for name in names]
+    folds = []
+    for i, test in enumerate(tests):
+        rest = [name for name in shuffled if name not in test]
+        name = test[0] if len(test) == 1 else f"fold{i + 1}"
+        folds.append(_fold(cubes, classes, groups, name, test, rest, inner, i))
+    return folds
+
+
+def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inner: bool = True) -> list[Fold]:
+    """Folds of a JSON file: ``[{"train": [names], "test": [names]}]``, by names of sections.
+
+    Raises:
+        FileError: The file is no such list, or names a section that is not there.
+        ArgumentError: A patient or pixel is on both sides, or a class is missing in a training set.
+    """
+    found = read_json(path)
+    if isinstance(found, dict):
+        found = found.get("folds")
+    if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
+        raise FileError(f'{path}: is no list of folds, [{{"train": [names], "test": [names]}}]')
+    names = {cube.name: i for i, cube in enumerate(cubes)}
+    folds = []
+    for i, each in enumerate(found):
+        parts = []
+        for part in ("train", "test"):
+            listed = each.get(part)
+            if not isinstance(listed, list) or not listed:
+                raise FileError(f"{path}: fold {i + 1}: '{part}' must list sections")
+            unknown = [name for name in listed if name not in names]
+            if unknown:
+                raise FileError(f"{path}: fold {i + 1}: there is no section '{unknown[0]}'")
+            parts.append(tuple(sorted(names[name] for name in listed)))
+        outer, test = parts
+        refuse_leak(cubes, outer, test, f"{path}: fold {i + 1}")
+        groups = [cube.group for cube in cubes]
+        rest = list(dict.fromkeys(groups[j] for j in outer))
+        chosen = _inner(cubes, groups, outer, rest, len(classes), i) if inner else ()
+        folds.append(Fold(f"fold{i + 1}", tuple(j for j in outer if j not in chosen), chosen, test))
+        _require_classes(cubes, classes, folds[-1])
+    return folds
+
+
+def refuse_leak(cubes: Sequence[Cube], train: Sequence[int], test: Sequence[int], where: str) -> None:
+    """Refuses a division in which the test sections are not new.
+
+    Raises:
+        ArgumentError: A section, a patient or a measured pixel of a file is on both sides.
+    """
+    for i in test:
+        for j in train:
+            a, b = cubes[i], cubes[j]
+            if i == j:
+                raise ArgumentError(f"{where}: section '{a.name}' is trained on and tested: the figures would leak")
+            if a.group == b.group:
+                raise ArgumentError(
+                    f"{where}: sections '{b.name}' (trained on) and '{a.name}' (tested) are of patient '{a.group}': "
+                    "the figures would leak"
+                )
+            _refuse_shared_pixels(a, b, where)
+
+
+def _refuse_shared_pixels(a: Cube, b: Cube, where: str) -> None:
+    if a.source == b.source and bool((a.measured & b.measured).any()):
+        raise ArgumentError(f"{where}: '{b.name}' and '{a.name}' share pixels of {a.source}: the figures would leak")
+
+
+def _fold(
+    cubes: Sequence[Cube],
+    classes: Sequence[str],
+    groups: list[str],
+    name: str,
+    test: tuple[str, ...],
+    rest: list[str],
+    inner: bool,
+    turn: int,
+) -> Fold:
+    tested = tuple(i for i, group in enumerate(groups) if group in test)
+    outer = tuple(i for i, group in enumerate(groups) if group not in test)
+    for i in tested:
+        for j in outer:
+            _refuse_shared_pixels(cubes[i], cubes[j], f"fold {name}")
+    chosen = _inner(cubes, groups, outer, rest, len(classes), turn) if inner else ()
+    fold = Fold(name, tuple(i for i in outer if i not in chosen), chosen, tested)
+    _require_classes(cubes, classes, fold)
+    return fold
+
+
+def _inner(
+    cubes: Sequence[Cube], groups: list[str], outer: tuple[int, ...], rest: list[str], n_classes: int, turn: int
+) -> tuple[int, ...]:
+    """The sections of one group that has all classes and whose absence leaves them to the others; none where no is."""
+    if len(rest) < 3:
+        return ()
+    for step in range(len(rest)):
+        group = rest[(turn + step) % len(rest)]
+        chosen = tuple(i for i in outer if groups[i] == group)
+        others = tuple(i for i in outer if groups[i] != group)
+        if all((_counts(cubes, part, n_classes) > 0).all() for part in (chosen, others)):
+            return chosen
+    return ()
+
+
+def _counts(cubes: Sequence[Cube], sections: Sequence[int], n_classes: int) -> np.typing.NDArray[np.int64]:
+    total = np.zeros(n_classes, np.int64)
+    for i in sections:
+        total += labelled_shares(cubes[i].labels, n_classes)
+    return total
+
+
+def _require_classes(cubes: Sequence[Cube], classes: Sequence[str], fold: Fold) -> None:
+    counts = _counts(cubes, fold.train, len(classes))
+    missing = [name for name, n in zip(classes, counts, strict=True) if n == 0]
+    if missing:
+        raise ArgumentError(
+            f"fold {fold.name}: no labelled pixel of class '{missing[0]}' in its training sections "
+            f"({', '.join(cubes[i].name for i in fold.train)})"
+        )
+    if not _counts(cubes, fold.test, len(classes)).any():
+        raise ArgumentError(f"fold {fold.name}: no labelled pixel in its test sections")

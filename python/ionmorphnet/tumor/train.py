@@ -1,0 +1,194 @@
+"""Train a patch classifier on a cohort and leave a model folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ionmorphnet.candidates import CandidateAxis
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.paths import PathLike
+from ionmorphnet.tumor.channels import ChannelsLike, make_channels
+from ionmorphnet.tumor.cohort import Cohort
+from ionmorphnet.tumor.cubes import Cube, open_cubes
+from ionmorphnet.tumor.model import TumorModel
+from ionmorphnet.tumor.patches import extract, labelled_pixels
+from ionmorphnet.tumor.protocol import inner_pixels
+from ionmorphnet.tumor.selection import section_scores, select
+from ionmorphnet.versions import versions
+
+_EXAMPLES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedTumorModel:
+    """A finished training.
+
+    Attributes:
+        model: The model folder.
+        steps: Optimiser steps done.
+        seconds: Wall time of the steps, over all sittings.
+        patches_per_s: Speed of the training.
+        stopped_early: Whether the validation ended it.
+        validation: Step, loss and balanced accuracy of the kept weights; None without validation.
+        validated_on: The patient that was held out for that.
+    """
+
+    model: TumorModel
+    steps: int
+    seconds: float
+    patches_per_s: float
+    stopped_early: bool
+    validation: dict[str, float] | None
+    validated_on: str | None
+
+
+def train_tumor(
+    out: PathLike,
+    cohort: Cohort,
+    *,
+    channels: ChannelsLike = None,
+    selection: str = "picked",
+    top: int = 40,
+    ppm: float | None = None,
+    tol: float | None = None,
+    normalisation: str = "tic",
+    size: int = 7,
+    steps: int = 200,
+    validate: bool = True,
+    recipe: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    memory_limit: int | str = "4GB",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> TrainedTumorModel:
+    """Train the 3D CNN on all sections, or go on with a training that was stopped.
+
+    Args:
+        out: Folder; receives ``training/`` (``last.pt`` to go on with, ``log.csv``, ``validation.csv``) and ``model/``.
+        cohort: The sections.
+        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: all of them are used. None: all
+            that are found, from which ``selection`` takes ``top``.
+        selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``.
+        top: Number of channels.
+        ppm: Half width of the windows of a given m/z list.
+        tol: The same in m/z units.
+        normalisation: ``none``, ``tic``, ``rms`` or ``median``.
+        size: Side of a patch in pixels, odd.
+        steps: Optimiser steps.
+        validate: Hold one patient out and keep the weights that fit it best; False: the last weights of all patients.
+        recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
+        seed: Of everything random; on a CPU the same seed, data and number of threads give the same weights.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``.
+        precision: ``f32``, ``bf16``, or ``auto``: mixed precision on a GPU.
+        threads: CPU threads; None: all.
+        memory_limit: Anonymous memory to plan with.
+        progress: Called with what is done now, and (done, in all).
+
+    Raises:
+        ArgumentError: An argument that cannot be meant, a class without labelled pixels, or ``out`` holds another
+            training.
+        FileError: A file cannot be read or written.
+        UnavailableError: torch or the device is not there.
+        Cancelled: Stopped after saving; the same call goes on.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UnavailableError("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
+    from ionmorphnet.training.model_folder import check_replaceable
+    from ionmorphnet.tumor.exporting import export_patches
+    from ionmorphnet.tumor.fit import read_patch_weights
+    from ionmorphnet.tumor.fitting import prepare_fit
+
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file, a folder is needed")
+    check_replaceable(out / "model")
+    tell = progress or (lambda *_: None)
+    axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
+    if channels is None:
+        kinds = [] if selection == "all" else [selection]
+        scores = section_scores(cohort, axis, kinds, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
+        axis = _some(axis, select(scores, selection, top, len(axis)), selection)
+    with open_cubes(
+        cohort,
+        axis,
+        normalisation=normalisation,
+        memory_limit=memory_limit,
+        progress=lambda done, total: tell("reading", done, total),
+    ) as cubes:
+        held_out = _held_out(cubes, len(cohort.classes)) if validate else None
+        training = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group != held_out])
+        counts = np.bincount(training.label, minlength=len(cohort.classes))
+        if (counts == 0).any():
+            raise ArgumentError(f"class '{cohort.classes[int(np.argmin(counts))]}' has no labelled pixel to train on")
+        inner = inner_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group == held_out], seed)
+        fit = prepare_fit(
+            "cnn3d",
+            cubes,
+            training,
+            inner,
+            np.arange(len(axis)),
+            classes=len(cohort.classes),
+            size=size,
+            steps=steps,
+            seed=seed,
+            device=device,
+            threads=threads,
+            precision=precision,
+            recipe=recipe,
+        )
+        done = fit.run(out / "training", lambda step, total: tell("training", step, total))
+        trained, network = read_patch_weights(out / "training")
+        examples = extract(cubes, training[:: max(1, len(training) // _EXAMPLES)][:_EXAMPLES], size, fit.data.scaling)
+        provenance = {
+            "sections": [{"name": cube.name, "patient": cube.group} for cube in cubes],
+            "validated_on": held_out,
+            "pixels": {name: int(n) for name, n in zip(cohort.classes, counts, strict=True)},
+            "validation": done["best"],
+            "steps": done["step"],
+            "device": fit.execution.device.type,
+            "versions": versions(),
+        }
+        model = export_patches(
+            out / "model",
+            network,
+            trained,
+            classes=cohort.classes,
+            axis=axis,
+            scaling=fit.data.scaling,
+            normalisation=normalisation,
+            examples=examples,
+            provenance=provenance,
+        )
+    return TrainedTumorModel(
+        model,
+        done["step"],
+        done["seconds"],
+        done["patches_per_s"],
+        done["stopped_early"],
+        done["best"],
+        held_out,
+    )
+
+
+def _some(axis: CandidateAxis, chosen: Any, selection: str) -> CandidateAxis:
+    """Some channels of an axis."""
+    mz, lo, hi, frequency = (getattr(axis, name)[chosen] for name in ("mz", "mz_lo", "mz_hi", "frequency"))
+    return CandidateAxis(mz, lo, hi, frequency, f"{selection} {len(chosen)} of {axis.method}")
+
+
+def _held_out(cubes: list[Cube], n_classes: int) -> str | None:
+    """The last patient with every class whose absence leaves every class to the others; None: there is none."""
+    for group in reversed(list(dict.fromkeys(cube.group for cube in cubes))):
+        own = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group == group])
+        rest = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group != group])
+        if all(len(np.unique(part.label)) == n_classes for part in (own, rest)):
+            return group
+    return None

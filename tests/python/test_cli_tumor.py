@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import Done
+from tumor_cohorts import write_cohort, write_section
+
+pytest.importorskip("torch", reason="needs the extra [tumor]")
+pytest.importorskip("sklearn", reason="needs the extra [tumor]")
+
+Cli = Callable[..., Done]
+MAP = ("--labels", "1=normal,2=tumour")
+SHORT = ("--size", 3, "--steps", 4, "--batch", 8, "--threads", 1, "--top", 5)
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("cohort"), patients=3)
+
+
+def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = cli("tumor", "train", listed, *MAP, "-o", run, "--channels", "moran", *SHORT)
+    assert done.code == 0, done
+    assert "5 channels, 3 x 3 pixels" in done.stdout
+    assert "held out" in done.stdout
+    assert cli("tumor", "train", listed, *MAP, "-o", run, "--no-resume", *SHORT).code == 2
+    new = tmp_path / "new.imzML"
+    write_section(new, np.random.default_rng(5))
+    done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "out", "--format", "npz,png,h5ad")
+    assert done.code == 0, done
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new.h5ad", "new.npz", "new.png"]
+    done = cli(
+        "tumor", "explain", run / "model", listed, *MAP, "-o", tmp_path / "i.csv", "--pixels", 20, "--plots", tmp_path
+    )
+    assert done.code == 0, done
+    assert len(pd.read_csv(tmp_path / "i.csv")) == 5
+    assert (tmp_path / "importance.png").stat().st_size > 5000
+    bad = tmp_path / "bad.imzML"
+    bad.write_text("no imzML")
+    done = cli("tumor", "predict", run / "model", bad, new, "-o", tmp_path / "two")
+    assert done.code == 1
+    assert "bad.imzML" in done.stderr
+    cli("tumor", "predict", run / "model", bad, "-o", tmp_path / "two").is_one_line_error("bad.imzML")
+    cli("tumor", "predict", run / "model", new, "-o", tmp_path, "--format", "tif").is_one_line_error("tif")
+    cli("tumor", "predict", listed.parent, new, "-o", tmp_path).is_one_line_error("no config.json")
+
+
+def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    methods = ("--method", "lda", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
+    done = cli("tumor", "evaluate", listed, *MAP, "-o", out, *methods, *SHORT, "--draws", 50, "--plots", tmp_path / "p")
+    assert done.code == 0, done
+    assert "moran: 5 channels, 3 sections" in done.stdout
+    assert "cnn3d less it" in done.stdout
+    assert {path.name for path in out.iterdir()} == {
+        "plan.json",
+        "scores.csv",
+        "folds",
+        "table.csv",
+        "by_section.csv",
+        "report.json",
+    }
+    assert len(pd.read_csv(out / "table.csv")) == 4
+    assert {"balanced_accuracy.png", "roc_moran.png", "confusion_moran.png"} <= {
+        path.name for path in (tmp_path / "p").iterdir()
+    }
+
+
+def test_wrong_use_is_one_line(cli: Cli, listed: Path, tmp_path: Path) -> None:
+    evaluate = ("tumor", "evaluate", listed, *MAP, "-o", tmp_path / "x")
+    cli(*evaluate, "--method", "magic").is_one_line_error("magic")
+    cli(*evaluate, "--mz", "200,300", "--picks", "p.csv").is_one_line_error("--mz or --picks")
+    cli(*evaluate, "--mz", "200,300").is_one_line_error("ppm")
+    cli("tumor", "evaluate", tmp_path / "gone.csv", "-o", tmp_path / "x").is_one_line_error("gone.csv")
+    cli("tumor", "train", listed, "--labels", "1=a", "-o", tmp_path / "x").is_one_line_error("two classes")
+    assert (
+        cli("tumor", "train", listed, *MAP, "-o", tmp_path / "x", "--mz", "200,300", "--ppm", 5, "--size", 4).code == 2
+    )
+
+
+def test_simulate(cli: Cli, tmp_path: Path) -> None:
+    done = cli(
+        "tumor", "simulate", tmp_path / "c", "--patients", 2, "--sections", 1, "--shape", 24, 26, "--channels", 20
+    )
+    assert done.code == 0, done
+    assert "2 sections, 20 channels" in done.stdout
+    assert (tmp_path / "c" / "cohort.csv").is_file()

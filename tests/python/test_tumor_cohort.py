@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.tumor.channels import consensus, make_channels, read_channels
+from ionmorphnet.tumor.cohort import open_section
+from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
+from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
+from ionmorphnet.tumor.selection import section_scores, select
+from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("cohort"), patients=3)
+
+
+@pytest.fixture(scope="module")
+def cohort(listed: Path) -> imn.tumor.Cohort:
+    return imn.tumor.read_cohort(listed, labels=LABELS)
+
+
+def _axis() -> imn.CandidateAxis:
+    return imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+
+
+def test_a_list_is_read(cohort: imn.tumor.Cohort, listed: Path) -> None:
+    assert repr(cohort) == "Cohort(3 sections of 3 patients, classes normal, tumour)"
+    assert [section.name for section in cohort.sections] == ["p0_0", "p1_0", "p2_0"]
+    assert imn.tumor.read_cohort(listed).classes == ("1", "2")
+    assert imn.tumor.read_cohort(listed, labels={"2": "t", "1": "n"}).classes == ("t", "n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no section"),
+        ("file,patient\na,b", "no column 'regions'"),
+        ("file,regions,patient\np0_0.imzML,gone.npy,a", "line 2: no such file: .*gone.npy"),
+        ("file,regions,patient\np0_0.imzML,p0_0.npy,", "line 2: 'patient' is empty"),
+        ("file,regions,patient\n" + "p0_0.imzML,p0_0.npy,a\n" * 2, "two sections are named 'p0_0'"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,x", "scale 'x' is no number"),
+    ],
+)
+def test_lists_that_cannot_be_meant(listed: Path, text: str, message: str) -> None:
+    path = listed.with_name("bad.csv")
+    path.write_text(text)
+    with pytest.raises(FileError, match=message):
+        imn.tumor.read_cohort(path, labels=LABELS)
+
+
+def test_one_class_is_no_cohort(listed: Path) -> None:
+    with pytest.raises(ArgumentError, match="two classes at least, found x"):
+        imn.tumor.read_cohort(listed, labels={"1": "x", "2": "x"})
+
+
+def test_a_mask_of_another_size_and_no_labels(listed: Path) -> None:
+    np.save(listed.with_name("large.npy"), np.ones((9, 9), int))
+    np.save(listed.with_name("none.npy"), np.zeros((14, 16), int))
+    path = listed.with_name("other.csv")
+    path.write_text("file,regions,patient\np0_0.imzML,large.npy,a\n")
+    with (
+        pytest.raises(FileError, match=r"large\.npy: the mask has shape \(9, 9\), the section \(14, 16\)"),
+        open_cubes(imn.tumor.read_cohort(path, labels=LABELS), _axis()),
+    ):
+        pass
+    path.write_text("file,regions,patient\np0_0.imzML,none.npy,a\n")
+    with (
+        pytest.raises(FileError, match="no measured pixel of any section has a label"),
+        open_cubes(imn.tumor.read_cohort(path, labels=LABELS), _axis()),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("limit", ["4GB", "60kB"])
+def test_cubes_hold_normalised_roots_in_memory_or_on_disk(cohort: imn.tumor.Cohort, limit: str, tmp_path: Path) -> None:
+    with open_cubes(cohort, _axis(), memory_limit=limit, folder=tmp_path) as cubes:
+        assert isinstance(cubes[2].values, np.memmap) == (limit == "60kB")
+        for cube, section in zip(cubes, cohort.sections, strict=True):
+            with open_section(section) as ds:
+                images = ds.ion_images(MZ, ppm=20)
+                expected = np.sqrt(np.nan_to_num(1e4 * images / ds.tic_image()))
+                np.testing.assert_allclose(cube.values, expected.transpose(1, 2, 0), rtol=1e-5)
+                np.testing.assert_array_equal(cube.measured, ds.mask)
+            assert cube.labels[0].max() == -1
+            assert (cube.labels[~cube.measured] == -1).all()
+            np.testing.assert_array_equal(cube.labels[5], regions()[5].astype(int) - 1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [
+        ("none", lambda x: 1.0),
+        ("rms", lambda x: 100 / np.sqrt(np.mean(x**2))),
+        ("median", lambda x: 100 / np.median(x)),
+    ],
+)
+def test_normalisations(cohort: imn.tumor.Cohort, kind: str, level: object) -> None:
+    with open_section(cohort.sections[0]) as ds:
+        factor = normalisation_factor(ds, kind)
+        x, y, _ = ds.coordinates[20] - 1
+        assert factor[y, x] == pytest.approx(level(ds.spectrum(20)[1]), rel=1e-5)  # type: ignore[operator]
+        with pytest.raises(ArgumentError, match="normalisation must be one of none, tic, rms, median, not 'sum'"):
+            normalisation_factor(ds, "sum")
+
+
+def test_patches_never_mix_sections(cohort: imn.tumor.Cohort) -> None:
+    with open_cubes(cohort, _axis()) as cubes:
+        pixels = labelled_pixels(cubes, [2, 0])
+        mixed = pixels[np.random.default_rng(0).permutation(len(pixels))]
+        scaling = Scaling.of(cubes, pixels, np.array([5, 3]))
+        values, mask = extract(cubes, mixed, 5, scaling)
+        for i in (0, 7, 100):
+            cube = cubes[mixed.section[i]]
+            y, x = divmod(int(mixed.pixel[i]), cube.measured.shape[1])
+            assert mixed.label[i] == cube.labels[y, x]
+            expected = (cube.values[y, x, [5, 3]] - scaling.centre) * scaling.scale
+            np.testing.assert_allclose(values[i, :, 2, 2], expected, rtol=1e-6)
+        assert mask[:, 2, 2].all()
+        means = spectra(cubes, mixed, scaling, side=5)
+        np.testing.assert_allclose(means[7], values[7].sum((1, 2)) / mask[7].sum(), rtol=1e-5)
+        # Standardised: sections count alike.
+        own = spectra(cubes, pixels, scaling)
+        assert abs(np.mean([own[pixels.section == s].mean() for s in (0, 2)])) < 1e-5
+
+
+def test_channels_that_are_no_numbers_are_named(cohort: imn.tumor.Cohort) -> None:
+    with open_cubes(cohort, _axis()) as cubes:
+        cubes[1].values[5, 3, 4] = np.nan
+        with pytest.raises(ArgumentError, match="p1_0: channel 4 holds NaN"):
+            Scaling.of(cubes, labelled_pixels(cubes, [0, 1]), np.arange(20))
+        cubes[0].values[..., 7] = 3.0
+        constant = Scaling.of(cubes, labelled_pixels(cubes, [0]), np.array([7, 8]))
+        assert constant.scale[0] == 0.0
+        assert constant.scale[1] > 0.0
+
+
+def test_thinning_is_even_and_seeded(cohort: imn.tumor.Cohort) -> None:
+    with open_cubes(cohort, _axis()) as cubes:
+        pixels = labelled_pixels(cubes, range(3))
+    few = thinned(pixels, 60, seed=1)
+    assert len(few) == 60
+    assert np.bincount(few.section * 2 + few.label).tolist() == [10] * 6
+    np.testing.assert_array_equal(few.pixel, thinned(pixels, 60, seed=1).pixel)
+    assert (few.pixel != thinned(pixels, 60, seed=2).pixel).any()
+    assert thinned(pixels, len(pixels), seed=0) is pixels
+
+
+def test_blocks_share_no_pixel(rng: np.random.Generator) -> None:
+    labels = np.zeros((20, 24), np.int16)
+    cube = Cube("s", "p", "s.imzML", np.zeros((20, 24, 1), np.float32), np.ones((20, 24), bool), labels)
+    blocks = split_blocks(cube, 2, 3, buffer=2)
+    assert [block.name for block in blocks] == [f"s[{r},{c}]" for r in range(2) for c in range(3)]
+    seen = np.sum([block.measured for block in blocks], axis=0)
+    assert (seen == 1).all()
+    # Centres of two blocks are more than 2 * buffer apart, so patches of 5 pixels do not meet.
+    places = [np.argwhere(block.labels == 0) for block in blocks]
+    for i in range(6):
+        for j in range(i):
+            distance = np.abs(places[i][:, None] - places[j][None]).max(axis=2).min()
+            assert distance > 4
+    with pytest.raises(ArgumentError, match="leave nothing"):
+        split_blocks(cube, 5, 3, buffer=2)
+
+
+def test_consensus_merges_neighbours() -> None:
+    a = imn.CandidateAxis.from_mz_list([100.0, 200.0, 300.0], ppm=10)
+    b = imn.CandidateAxis.from_mz_list([100.0005, 250.0, 300.001], ppm=10)
+    c = imn.CandidateAxis.from_mz_list([100.0002, 400.0], ppm=10)
+    all_ = consensus([a, b, c], ppm=10, min_share=0.0)
+    np.testing.assert_allclose(all_.mz, [100.0002, 200.0, 250.0, 300.0005, 400.0])
+    half = consensus([a, b, c], ppm=10, min_share=0.5)
+    np.testing.assert_allclose(half.mz, [100.0002, 300.0005])
+    np.testing.assert_allclose(half.frequency, [1.0, 2 / 3])
+    assert half.mz_lo[0] == a.mz_lo[0]
+    assert (all_.mz_hi[:-1] < all_.mz_lo[1:]).all()
+    near = consensus([imn.CandidateAxis.from_mz_list([100.0, 100.002], ppm=50)], ppm=10)
+    assert near.mz_hi[0] < near.mz_lo[1]
+    with pytest.raises(ArgumentError, match="no channel is in 100%"):
+        consensus([a, imn.CandidateAxis.from_mz_list([500.0], ppm=5)], min_share=1.0)
+
+
+def test_channels_are_given_in_many_ways(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    assert make_channels(None, cohort).mz == pytest.approx(MZ)
+    assert len(make_channels([300.0, 200.0], cohort, ppm=5)) == 2
+    peaks = imn.pick(cohort.sections[0].path, top=4, scorer="moran")
+    assert sorted(peaks.mz) == pytest.approx(make_channels(peaks, cohort).mz)
+    peaks.to_csv(tmp_path / "peaks.csv")
+    assert make_channels(tmp_path / "peaks.csv", cohort).mz_lo == pytest.approx(make_channels(peaks, cohort).mz_lo)
+    assert len(make_channels([tmp_path / "peaks.csv", peaks], cohort)) == 4
+    (tmp_path / "list.csv").write_text("mz\n300\n200\n")
+    assert read_channels(tmp_path / "list.csv", ppm=5).mz.tolist() == [200.0, 300.0]
+    with pytest.raises(ArgumentError, match="holds no windows"):
+        read_channels(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("name\nx\n")
+    with pytest.raises(FileError, match="no column 'mz'"):
+        read_channels(tmp_path / "list.csv", ppm=5)
+
+
+def test_rankings_see_no_label(cohort: imn.tumor.Cohort) -> None:
+    scores = section_scores(cohort, _axis(), ["moran", "intensity", "random", "all"], seed=3)
+    assert [list(frame) for frame in scores] == [["moran", "intensity", "random"]] * 3
+    assert select(scores, "moran", 1, 20).tolist() == [3]
+    assert select(scores, "all", 1, 20).tolist() == list(range(20))
+    assert len(select(scores, "random", 6, 20)) == 6
+    np.testing.assert_array_equal(scores[0]["random"], scores[2]["random"])
+    with open_section(cohort.sections[1]) as ds:
+        expected = np.nanmean(ds.ion_images(MZ, ppm=20), axis=(1, 2))
+    np.testing.assert_allclose(scores[1]["intensity"], expected, rtol=1e-5)
+    with pytest.raises(ArgumentError, match="not 'best'"):
+        section_scores(cohort, _axis(), ["best"])
+
+
+def test_a_section_of_two_planes_is_refused(two_planes: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.ones((16, 18), int))
+    (tmp_path / "c.csv").write_text(f"file,regions,patient\n{two_planes},m.npy,a\n")
+    with pytest.raises(FileError, match="holds 2 z planes"):
+        imn.tumor.read_cohort(tmp_path / "c.csv")
+
+
+def test_a_section_without_a_gap_is_measured_everywhere(tmp_path: Path, rng: np.random.Generator) -> None:
+    write_section(tmp_path / "s.imzML", rng, gap=False)
+    with imn.open(tmp_path / "s.imzML") as ds:
+        assert ds.mask.all()

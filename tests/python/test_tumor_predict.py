@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+
+from safetensors.torch import load_file  # noqa: E402
+
+import ionmorphnet as imn  # noqa: E402
+from ionmorphnet.errors import ArgumentError, FileError  # noqa: E402
+from ionmorphnet.imzml_writer import ImzMLWriter  # noqa: E402
+from ionmorphnet.tumor.exporting import torch_forward  # noqa: E402
+from ionmorphnet.tumor.outputs import COLOURS  # noqa: E402
+from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section  # noqa: E402
+
+RECIPE = {"batch": 32, "width": 4, "ema_decay": 0.9}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.Cohort:
+    return imn.tumor.read_cohort(write_cohort(tmp_path_factory.mktemp("cohort")), labels=LABELS)
+
+
+@pytest.fixture(scope="module")
+def trained(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TrainedTumorModel:
+    out = tmp_path_factory.mktemp("run")
+    return imn.tumor.train_tumor(
+        out, cohort, selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
+    )
+
+
+@pytest.fixture(scope="module")
+def model(trained: imn.tumor.TrainedTumorModel) -> imn.tumor.TumorModel:
+    return trained.model
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("new") / "new.imzML"
+    write_section(path, np.random.default_rng(99))
+    return path
+
+
+def test_a_model_folder(trained: imn.tumor.TrainedTumorModel, model: imn.tumor.TumorModel) -> None:
+    assert {path.name for path in model.folder.iterdir()} == {"config.json", "model.onnx", "model.safetensors"}
+    config = json.loads((model.folder / "config.json").read_text())
+    assert config["channels"]["mz"] == pytest.approx(model.axis.mz)
+    assert len(config["channels"]["half_width_ppm"]) == len(model.axis) == 8
+    assert MZ[3] == pytest.approx(model.axis.mz[np.argmin(np.abs(model.axis.mz - MZ[3]))])
+    assert config["cost"]["parameters"] > 0
+    assert config["provenance"]["validated_on"] == trained.validated_on == "patient3"
+    assert str(Path.cwd()) not in (model.folder / "config.json").read_text()
+    assert trained.validation is not None
+    assert trained.validation["balanced_accuracy"] > 0.85
+
+
+def test_training_goes_on_and_gives_the_same(
+    trained: imn.tumor.TrainedTumorModel, cohort: imn.tumor.Cohort, tmp_path: Path
+) -> None:
+    again = imn.tumor.train_tumor(
+        tmp_path, cohort, selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
+    )
+    one, other = (load_file(m.model.folder / "model.safetensors") for m in (trained, again))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(ArgumentError, match="another recipe"):
+        imn.tumor.train_tumor(
+            tmp_path, cohort, selection="moran", top=8, size=3, steps=41, recipe=RECIPE, device="cpu", threads=1
+        )
+
+
+def test_prediction(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    found = imn.tumor.predict(model.folder, section, progress=lambda *at: seen.append(at))
+    truth = regions()
+    measured = found.measured
+    assert found.probabilities.shape == (2, 14, 16)
+    assert seen[-1] == (measured.sum(), measured.sum())
+    np.testing.assert_allclose(found.probabilities[:, measured].sum(axis=0), 1.0, rtol=1e-5)
+    assert np.isnan(found.probabilities[:, ~measured]).all()
+    judged = (truth > 0) & measured
+    assert np.mean(found.labels[judged] == truth[judged].astype(int) - 1) > 0.85
+    with imn.open(section) as ds:
+        x, y, _ = ds.coordinates[50] - 1
+        np.testing.assert_array_equal(found.by_spectrum[50], found.probabilities[:, y, x])
+        opened = imn.tumor.predict(model, ds, memory_limit="20kB")
+    np.testing.assert_array_equal(opened.by_spectrum, found.by_spectrum)
+    assert "normal" in repr(found)
+    imn.tumor.write_npz(found, tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz") as loaded:
+        np.testing.assert_array_equal(loaded["by_spectrum"], found.by_spectrum)
+        assert loaded["classes"].tolist() == ["normal", "tumour"]
+        assert loaded["coordinates"].shape == (measured.sum(), 3)
+
+
+def test_torch_and_openvino_agree(model: imn.tumor.TumorModel, rng: np.random.Generator) -> None:
+    patches = rng.standard_normal((5, 8, 3, 3)).astype(np.float32)
+    mask = (rng.random((5, 3, 3)) < 0.8).astype(np.uint8)
+    expected = torch_forward(model, "cpu")(patches, mask)
+    np.testing.assert_allclose(model.forward("cpu", 1)(patches, mask), expected, atol=1e-4)
+
+
+def test_overlay(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> None:
+    found = imn.tumor.predict(model, section)
+    imn.tumor.write_overlay(found, tmp_path / "o.png", zoom=4)
+    picture = np.asarray(Image.open(tmp_path / "o.png").convert("RGB")).astype(int)
+    assert picture.shape[0] == 14 * 4 + 16 + 2 * 22
+    sure = np.unravel_index(np.nanargmax(found.probabilities[1]), (14, 16))
+    colour = picture[8 + sure[0] * 4, 8 + sure[1] * 4]
+    distance = [np.abs(colour - np.array(each)).sum() for each in COLOURS[:2]]
+    assert distance[1] < distance[0]
+    assert (picture[8 + 4, 8 + 2 * 4] == 255).all()  # not measured
+
+
+def test_anndata(model: imn.tumor.TumorModel, section: Path) -> None:
+    pytest.importorskip("anndata", reason="needs the extra [anndata]")
+    found = imn.tumor.predict(model, section)
+    table = imn.tumor.to_anndata(found)
+    assert table.shape == (found.measured.sum(), 8)
+    np.testing.assert_allclose(table.obs["p_tumour"], found.probabilities[1][found.measured])
+    peaks = imn.pick(section, top=3, scorer="moran").to_anndata()
+    imn.tumor.annotate(peaks, found)
+    pd.testing.assert_series_equal(peaks.obs["tissue_class"], table.obs["tissue_class"])
+    assert list(peaks.obs["tissue_class"].cat.categories) == ["normal", "tumour"]
+    peaks.obs_names = ["99_99", *peaks.obs_names[1:]]
+    with pytest.raises(ArgumentError, match="pixel 99_99"):
+        imn.tumor.annotate(peaks, found)
+
+
+def _shifted(path: Path, mz: np.ndarray, level: float = 1.0) -> Path:
+    rng = np.random.default_rng(1)
+    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+        for y, x in np.ndindex(6, 6):
+            writer.add(x + 1, y + 1, mz, level * rng.gamma(8.0, 10.0, len(mz)))
+    return path
+
+
+def test_files_that_do_not_fit_the_model(
+    model: imn.tumor.TumorModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ArgumentError, match=r"spans m/z 900.0000 to 950.0000 and does not reach 8 of the model's 8"):
+        imn.tumor.predict(model, _shifted(tmp_path / "far.imzML", np.linspace(900, 950, 5)), missing="mean")
+    half = _shifted(tmp_path / "half.imzML", MZ[:12])
+    missing = int((model.axis.mz > MZ[12] - 1).sum())
+    assert 0 < missing < 8
+    with pytest.raises(ArgumentError, match=rf"does not reach {missing} of .*; with missing 'mean' they count"):
+        imn.tumor.predict(model, half)
+    found = imn.tumor.predict(model, half, missing="mean")
+    assert len(found.missing) == missing
+    assert "they count as the training mean" in caplog.text
+    off = _shifted(tmp_path / "off.imzML", np.array([100.0, 500.0]))
+    with pytest.raises(ArgumentError, match="have no signal at all; the m/z calibration"):
+        imn.tumor.predict(model, off)
+    with pytest.raises(ArgumentError, match="missing must be one of"):
+        imn.tumor.predict(model, half, missing="zero")
+
+
+def test_a_missing_channel_counts_as_its_mean(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
+    """Whatever a file would hold beyond its range, the prediction is that of a channel at its training mean."""
+    mz = np.sort(model.axis.mz)[:-1]
+    path = _shifted(tmp_path / "less.imzML", mz)
+    found = imn.tumor.predict(model, path, missing="mean")
+    assert found.missing == (model.axis.mz.max(),)
+    assert np.isfinite(found.by_spectrum).all()
+
+
+def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
+    def changed(**values: Any) -> Path:
+        folder = tmp_path / "m"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(model.folder, folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **values}))
+        return folder
+
+    for values, message in (
+        ({"kind": "other"}, "is no model of patches"),
+        ({"format": 9}, "format 9, this version reads 1"),
+        ({"size": 4}, "out of range"),
+        ({"normalisation": "sum"}, "out of range"),
+        ({"channels": {}}, "not understood"),
+    ):
+        with pytest.raises(FileError, match=message):
+            imn.tumor.load_tumor_model(changed(**values))
+    (changed() / "model.onnx").unlink()
+    with pytest.raises(FileError, match=r"model\.onnx is missing"):
+        imn.tumor.load_tumor_model(tmp_path / "m")
+    with pytest.raises(FileError, match=r"no config\.json"):
+        imn.tumor.load_tumor_model(tmp_path)
+    broken = changed()
+    (broken / "model.onnx").write_bytes(b"broken")
+    with pytest.raises(FileError, match="cannot be loaded"):
+        imn.tumor.load_tumor_model(broken).forward()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "gradients"])
+def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort, method: str) -> None:
+    table = imn.tumor.explain(model, cohort, method=method, pixels=80)
+    assert list(table.columns) == [
+        "rank",
+        "mz",
+        "mz_lo",
+        "mz_hi",
+        "importance",
+        "for_normal",
+        "for_tumour",
+        "method",
+    ]
+    assert table["mz"].iloc[0] == pytest.approx(MZ[3])
+    assert table["importance"].is_monotonic_decreasing
+    assert set(table["method"]) == {method}
+    with pytest.raises(ArgumentError, match="the cohort has classes"):
+        imn.tumor.explain(model, imn.tumor.make_cohort(cohort.sections))
+
+
+def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random.Generator) -> None:
+    from ionmorphnet.tumor.explain import _gradients
+
+    patches = rng.standard_normal((4, 8, 3, 3)).astype(np.float32)
+    mask, label = np.ones((4, 3, 3), np.uint8), np.array([0, 1, 0, 1])
+    forward = model.forward()
+
+    def wanted(given: np.ndarray) -> np.ndarray:
+        logits = forward(given, mask)
+        return logits[np.arange(4), label] - logits.mean(axis=1)
+
+    found = _gradients(model, patches, mask, label, None).sum(axis=1)
+    np.testing.assert_allclose(found, wanted(patches) - wanted(0 * patches), atol=0.03)
+
+
+def test_one_patient_trains_without_validation(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    one = imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS)
+    done = imn.tumor.train_tumor(
+        tmp_path, one, channels=MZ[:5], ppm=20, size=1, steps=3, recipe=RECIPE, device="cpu", threads=1
+    )
+    assert done.validation is None
+    assert len(done.model.axis) == 5
+    assert done.model.size == 1

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ionmorphnet as imn
+from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
+from ionmorphnet.tumor.cubes import Cube
+from ionmorphnet.tumor.protocol import PIXEL_WISE
+from ionmorphnet.tumor.report import Outcome, confusion_counts, make_report, roc_curve
+from ionmorphnet.tumor.splits import make_folds, read_folds, refuse_leak
+from tumor_cohorts import LABELS, write_cohort
+
+pytest.importorskip("sklearn", reason="the baselines need the extra [tumor]")
+
+CLASSES = ("normal", "tumour")
+FAST = BootstrapOptions(draws=200)
+
+
+def _cube(name: str, group: str, labels: list[int], source: str | None = None) -> Cube:
+    values = np.zeros((1, len(labels), 1), np.float32)
+    return Cube(name, group, source or name, values, np.ones((1, len(labels)), bool), np.array([labels], np.int16))
+
+
+def _cohort(n: int = 4) -> list[Cube]:
+    return [_cube(f"{p}{s}", p, [0, 1, 1]) for p in "abcdefgh"[:n] for s in range(2)]
+
+
+@pytest.mark.parametrize("inner", [True, False])
+@pytest.mark.parametrize(
+    ("protocol", "by"), [("leave-one-out", "patient"), ("k-fold", "patient"), ("k-fold", "section")]
+)
+def test_groups_are_never_split(protocol: str, by: str, inner: bool) -> None:
+    cubes = _cohort()
+    folds = make_folds(cubes, CLASSES, protocol=protocol, by=by, k=3, inner=inner, seed=1)
+    assert sorted(i for fold in folds for i in fold.test) == list(range(8))
+    for fold in folds:
+        parts = [fold.train, fold.inner, fold.test]
+        assert sorted(i for part in parts for i in part) == list(range(8))
+        groups = [{cubes[i].group if by == "patient" else cubes[i].name for i in part} for part in parts]
+        assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]  # noqa: PT018
+        # Two groups to train on are too few to give one away.
+        assert bool(fold.inner) == (inner and len(groups[0] | groups[1]) > 2)
+        assert fold.outer == tuple(sorted(fold.train + fold.inner))
+    assert folds == make_folds(cubes, CLASSES, protocol=protocol, by=by, k=3, inner=inner, seed=1)
+
+
+def test_too_little_to_divide() -> None:
+    with pytest.raises(ArgumentError, match="one section only"):
+        make_folds(_cohort()[:1], CLASSES)
+    with pytest.raises(ArgumentError, match=r"all sections are of one patient \(a\)"):
+        make_folds(_cohort()[:2], CLASSES)
+    assert len(make_folds(_cohort()[:2], CLASSES, by="section")) == 2
+    with pytest.raises(ArgumentError, match=r"k must be 2 to the number of patients \(4\), not 9"):
+        make_folds(_cohort(), CLASSES, protocol="k-fold", k=9)
+    with pytest.raises(ArgumentError, match="protocol must be one of"):
+        make_folds(_cohort(), CLASSES, protocol="by pixel")
+
+
+def test_a_class_that_training_lacks() -> None:
+    cubes = [_cube("a", "a", [0, 0]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 0])]
+    with pytest.raises(ArgumentError, match=r"fold b: no labelled pixel of class 'tumour' in its training sections"):
+        make_folds(cubes, CLASSES)
+    cubes = [_cube("a", "a", [-1]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 1])]
+    with pytest.raises(ArgumentError, match="fold a: no labelled pixel in its test sections"):
+        make_folds(cubes, CLASSES)
+
+
+def test_leaks_are_refused(tmp_path: Path) -> None:
+    cubes = _cohort()
+    path = tmp_path / "folds.json"
+
+    def write(train: list[str], test: list[str]) -> None:
+        path.write_text(json.dumps({"folds": [{"train": train, "test": test}]}))
+
+    write(["b0", "b1", "c0", "d0"], ["a0", "a1"])
+    (fold,) = read_folds(path, cubes, CLASSES)
+    assert fold.test == (0, 1)
+    assert len(fold.inner) in (1, 2)
+    write(["a1", "b0"], ["a0"])
+    with pytest.raises(ArgumentError, match=r"'a1' \(trained on\) and 'a0' \(tested\) are of patient 'a'.*leak"):
+        read_folds(path, cubes, CLASSES)
+    write(["a0", "b0"], ["a0"])
+    with pytest.raises(ArgumentError, match="'a0' is trained on and tested"):
+        read_folds(path, cubes, CLASSES)
+    same = [_cube("x", "p", [0, 1], "f.imzML"), _cube("y", "q", [0, 1], "f.imzML"), _cube("z", "r", [0, 1])]
+    with pytest.raises(ArgumentError, match=r"'y' and 'x' share pixels of f\.imzML"):
+        refuse_leak(same, [1], [0], "fold 1")
+    with pytest.raises(ArgumentError, match=r"share pixels of f\.imzML"):
+        make_folds(same, CLASSES)
+    for text, message in (("{}", "no list of folds"), ('[{"train": ["q"], "test": ["a0"]}]', "no section 'q'")):
+        path.write_text(text)
+        with pytest.raises(FileError, match=message):
+            read_folds(path, cubes, CLASSES)
+
+
+def _outcome(method: str, wrong: float, rng: np.random.Generator) -> Outcome:
+    section = np.repeat(np.arange(5), 40)
+    label = np.tile(np.repeat([0, 1], [30, 10]), 5)
+    found = np.where(rng.random(200) < wrong, 1 - label, label)
+    probabilities = np.full((200, 2), 0.2)
+    probabilities[np.arange(200), found] = 0.8
+    return Outcome("picked", method, 7, section, label, probabilities, 1.0, 0.1)
+
+
+def test_figures(rng: np.random.Generator) -> None:
+    good, bad = _outcome("cnn3d", 0.1, rng), _outcome("lda", 0.4, rng)
+    report = make_report([good, bad], CLASSES, tuple("abcde"), options=FAST)
+    row = report.table.set_index("method").loc["lda"]
+    found = bad.probabilities.argmax(axis=1)
+    recalls = [np.mean(found[bad.label == k] == k) for k in (0, 1)]
+    assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert [row["recall_normal"], row["recall_tumour"]] == pytest.approx(recalls)
+    assert row["low"] < row["balanced_accuracy"] < row["high"]
+    best = report.table.set_index("method").loc["cnn3d"]
+    assert row["difference"] == pytest.approx(best["balanced_accuracy"] - row["balanced_accuracy"])
+    assert row["difference_low"] > 0
+    assert np.isnan(best["difference"])
+    np.testing.assert_array_equal(report.confusion[("picked", "lda")], pd.crosstab(bad.label, found).to_numpy())
+    assert report.by_section.shape == (5, 2)
+    json.dumps(report.to_dict()["confusion"])
+
+
+def test_intervals_are_over_sections(rng: np.random.Generator) -> None:
+    """All pixels of a section right or wrong: many pixels, but only five observations."""
+    outcome = _outcome("cnn3d", 0.0, rng)
+    wrong = outcome.section == 0
+    flipped = replace(outcome, probabilities=np.where(wrong[:, None], 1 - outcome.probabilities, outcome.probabilities))
+    row = make_report([flipped], CLASSES, tuple("abcde"), options=FAST).table.iloc[0]
+    assert row["balanced_accuracy"] == pytest.approx(0.8)
+    assert row["high"] - row["low"] > 0.3
+
+
+def test_roc_curve_meets_the_area(rng: np.random.Generator) -> None:
+    positive = rng.random(3000) < 0.3
+    score = rng.random(3000).round(2) + 0.4 * positive
+    curve = roc_curve(positive, score, points=10_000)
+    area = np.trapezoid(curve["true_positive"], curve["false_positive"])
+    assert area == pytest.approx(imn.evaluate.auc(positive, score))
+    assert len(roc_curve(positive, score, points=50)) <= 50
+    assert len(roc_curve(np.ones(3, bool), np.ones(3))) == 0
+    assert confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_every_baseline_learns_unbalanced_classes(name: str, rng: np.random.Generator) -> None:
+    label = (rng.random(600) < 0.15).astype(np.int64) + (rng.random(600) < 0.3)
+    values = rng.standard_normal((600, 6)).astype(np.float32)
+    values[:, 0] += 3.0 * label
+    values[:, 1] -= 3.0 * (label == 1)
+    first, again = (FittedBaseline(name, values[:400], label[:400], seed=1, threads=1) for _ in range(2))
+    found = first.probabilities(values[400:])
+    assert found.shape == (200, 3)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-5)
+    recalls = [np.mean(found.argmax(axis=1)[label[400:] == k] == k) for k in range(3)]
+    assert np.mean(recalls) > 0.8, recalls
+    np.testing.assert_array_equal(found, again.probabilities(values[400:]))
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.Cohort:
+    return imn.tumor.read_cohort(write_cohort(tmp_path_factory.mktemp("cohort"), patients=3), labels=LABELS)
+
+
+PLAN = imn.tumor.EvaluationPlan(
+    selections=("moran",),
+    ablation=("random", "all"),
+    methods=("lda", "logistic"),
+    ablation_methods=("lda",),
+    top=4,
+    threads=1,
+)
+
+
+def test_an_evaluation_goes_on_where_it_stopped(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    report = imn.tumor.evaluate_cohort(
+        tmp_path / "a", cohort, PLAN, options=FAST, progress=lambda text, *_: told.append(text)
+    )
+    assert list(zip(report.table["selection"], report.table["method"], report.table["channels"], strict=True)) == [
+        ("moran", "lda", 4),
+        ("moran", "logistic", 4),
+        ("random", "lda", 4),
+        ("all", "lda", 20),
+    ]
+    assert "moran / logistic" in told
+    assert report.table["balanced_accuracy"].iloc[0] > 0.85
+    whole = pd.read_csv(tmp_path / "a" / "table.csv")
+    # Half of it is lost; what is left is not computed again.
+    files = sorted((tmp_path / "a" / "folds").rglob("*.npz"))
+    assert len(files) == 12
+    for path in files[::2]:
+        path.unlink()
+    made: list[str] = []
+    real = FittedBaseline.__init__
+
+    def counted(self: Any, name: str, *given: Any, **more: Any) -> None:
+        made.append(name)
+        real(self, name, *given, **more)
+
+    monkeypatch.setattr(FittedBaseline, "__init__", counted)
+    imn.tumor.evaluate_cohort(tmp_path / "a", cohort, PLAN, options=FAST)
+    assert len(made) == 6
+    timed = ["train_s", "predict_s"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "a" / "table.csv").drop(columns=timed), whole.drop(columns=timed)
+    )
+    # More methods may join; another plan may not.
+    more = imn.tumor.evaluate_cohort(tmp_path / "a", cohort, replace(PLAN, methods=("lda", "svm")), options=FAST)
+    assert "svm" in set(more.table["method"])
+    with pytest.raises(ArgumentError, match="holds an evaluation with other plan"):
+        imn.tumor.evaluate_cohort(tmp_path / "a", cohort, replace(PLAN, top=5), options=FAST)
+    with pytest.raises(ArgumentError, match="holds an evaluation already"):
+        imn.tumor.evaluate_cohort(tmp_path / "a", cohort, PLAN, resume=False)
+    (tmp_path / "a" / "folds").joinpath("lda").iterdir().__next__().write_bytes(b"damaged")
+    with pytest.raises(FileError, match="damaged; remove it"):
+        imn.tumor.evaluate_cohort(tmp_path / "a", cohort, PLAN, options=FAST)
+
+
+def test_networks_and_blocks(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    plan = replace(
+        PLAN, ablation=(), methods=("lda", "cnn1d", "cnn3d"), size=3, steps=3, recipe={"batch": 8, "width": 2}
+    )
+    report = imn.tumor.evaluate_cohort(tmp_path / "a", cohort, plan, options=FAST, device="cpu")
+    again = imn.tumor.evaluate_cohort(tmp_path / "b", cohort, plan, options=FAST, device="cpu")
+    columns = ["method", "balanced_accuracy", "low", "high", "auc"]
+    pd.testing.assert_frame_equal(report.table[columns], again.table[columns])
+    one = imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS)
+    with pytest.raises(ArgumentError, match="spatial blocks"):
+        imn.tumor.evaluate_cohort(tmp_path / "c", one, plan, options=FAST)
+    blocks = replace(plan, methods=("lda",), blocks=(3, 1))
+    report = imn.tumor.evaluate_cohort(tmp_path / "d", one, blocks, options=FAST)
+    assert list(report.sections) == ["p0_0[0,0]", "p0_0[1,0]", "p0_0[2,0]"]
+    with pytest.raises(ArgumentError, match="a buffer of 0 pixels is less than a patch of 3 reaches"):
+        imn.tumor.evaluate_cohort(tmp_path / "e", one, replace(blocks, buffer=0), options=FAST)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"methods": ("magic",)}, {"selections": ("best",)}, {"methods": ()}, {"size": 2}, {"top": 0}],
+)
+def test_plans_that_cannot_be_meant(bad: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        replace(PLAN, **bad)
+    assert set(PIXEL_WISE) < set(imn.tumor.METHODS)
