@@ -17,7 +17,7 @@ from ionmorphnet._files import read_json
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.labels import CLASSES, STATISTICS
 
-DEFAULT_MODEL = "atto-sim-2"
+DEFAULT_MODEL = "atto-sim-3"
 SUPPORTED_FORMAT = 2
 # Grade of the clearest structure; the structure output is the expected grade as a share of it.
 HIGHEST_GRADE = 3.0
