@@ -3,5 +3,6 @@ option(IMN_WERROR "Treat compiler warnings as errors" OFF)
 set(IMN_SANITIZE "" CACHE STRING "Sanitizers for a developer build, for example 'address,undefined' or 'thread'")
 set(IMN_WITH_CUDA AUTO CACHE STRING "Build the CUDA files: AUTO (where nvcc is found), ON or OFF")
 set_property(CACHE IMN_WITH_CUDA PROPERTY STRINGS AUTO ON OFF)
-# Turing, Ampere, Ada, Hopper, Blackwell; the last one also as PTX, which later devices can translate.
-set(IMN_CUDA_ARCHITECTURES "75-real;80-real;89-real;90-real;120" CACHE STRING "Compute capabilities to compile for")
+# Turing, Ampere, Ada, Hopper, Blackwell. 90 and 120 also as PTX, which compute capability 10.x and 11.x (B200, Thor) and
+# later devices translate.
+set(IMN_CUDA_ARCHITECTURES "75-real;80-real;89-real;90;120" CACHE STRING "Compute capabilities to compile for")

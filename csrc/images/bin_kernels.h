@@ -47,11 +47,11 @@ IMN_HOST_DEVICE inline std::int32_t row_of(const PixelView& pixels, std::int32_t
   return row < pixels.row_first[pixel + 1] ? row : -1;
 }
 
-// The bins [from, from + kBinTile) of every row, 0 where there are none. A thread loads all its packs before it
-// stores the first one, so that several loads are under way; a warp takes 8 packs of 4 rows.
+// The bins [from, from + kBinTile) of every row, without those from `to` on; 0 where there are none. A thread loads all
+// its packs before it stores the first one, so that several loads are under way; a warp takes 8 packs of 4 rows.
 template <typename T, typename Block>
 IMN_DEVICE_CODE void load_bins(Block& block, const BinsView<T>& bins, const std::int32_t* rows, std::int32_t from,
-                               T* tile) {
+                               std::int32_t to, T* tile) {
   constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
   constexpr std::int32_t kEights = kBinTile / kPack / 8;  // of packs in a row of the tile
   constexpr std::int32_t kRows = kBinThreads / 8 / kEights;
@@ -64,11 +64,12 @@ IMN_DEVICE_CODE void load_bins(Block& block, const BinsView<T>& bins, const std:
     cuda::Pack<T> packs[kEach] = {};
     for (std::int32_t j = 0; j < kEach; ++j) {
       const std::int32_t row = rows[first + j * kRows];
-      if (row >= 0 && place < bins.stride) packs[j] = cuda::load_pack(bins.values + row * bins.stride + place);
+      // A pack that begins below `to` ends within its row; beyond it the memory may be another's.
+      if (row >= 0 && from + bin < to) packs[j] = cuda::load_pack(bins.values + row * bins.stride + place);
     }
     for (std::int32_t j = 0; j < kEach; ++j) {
-      T* const to = tile + (first + j * kRows) * kTileRow + bin;
-      for (std::int32_t k = 0; k < kPack; ++k) to[k] = packs[j].values[k];
+      T* const cells = tile + (first + j * kRows) * kTileRow + bin;
+      for (std::int32_t k = 0; k < kPack; ++k) cells[k] = packs[j].values[k];
     }
   });
 }
@@ -103,7 +104,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
     });
 
     for (std::int32_t t = from; t < to; t += kBinTile) {
-      load_bins(block, bins, rows, t, tile);
+      load_bins(block, bins, rows, t, to, tile);
       block.for_each(count * kLanes, [&](std::int32_t i) {
         const std::int32_t w = w0 + i / kLanes;
         const std::int32_t first = cuda::greater(plan.first[w], t);

@@ -77,8 +77,10 @@ class CudaBackend final : public DeviceBackend {
   }
   void finish() override {
     const cuda::DeviceScope scope(index_);
-    copy_->synchronize();
+    // Both are waited for, whatever the first one failed with.
+    const cudaError_t copied = cudaStreamSynchronize(copy_->get());
     compute_->synchronize();
+    cuda::check(copied, "cudaStreamSynchronize");
   }
 
   double seconds(const std::function<void()>& task) override {

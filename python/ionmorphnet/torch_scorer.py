@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ionmorphnet import _core
 from ionmorphnet.device_scorer import InputDtype
-from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.models import Model
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.derive import read_network
@@ -95,16 +96,23 @@ class TorchScorer:
         if batch < 1:
             raise ArgumentError(f"batch must be at least 1, not {batch}")
         self.device = torch.device(device)
-        self.precision = resolved_precision(precision, self.device.type)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise UnavailableError(
+                f"scorer 'torch': torch {torch.__version__} sees no GPU; install a build of torch for CUDA"
+            )
+        self.precision = resolved_precision(precision, self.device.type, _has_bf16(self.device))
         self.batch = batch
         self.input_dtype: InputDtype = "bf16" if self.precision == "bf16" else "f32"
         self.channels = int(_core.preprocess_channels(model.preprocessing))
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
-        self._network: Callable[[Tensor, Tensor | None], Tensor] = OneOutput(read_network(model), self.precision).to(
-            self.device
-        )
+        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(model)
+        # Two threads may share a scorer; its tensors and its graph are of one call at a time.
+        self._lock = threading.Lock()
         self._graph_wanted = graph and self.device.type == "cuda"
+        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
+        make_stream: Any = torch.cuda.Stream  # has no types
+        self._side = make_stream(self.device) if self._graph_wanted else None
         self._addresses: tuple[int, int, int] | None = None
         self._tensors: tuple[Tensor, Tensor | None, Tensor] | None = None
         self._graph: Any = None
@@ -121,7 +129,7 @@ class TorchScorer:
         """
         addresses = (image, statistics, outputs)
         try:
-            with torch.inference_mode(), self._on(stream):
+            with self._lock, torch.inference_mode(), _exact(self.precision), self._on(stream):
                 if addresses != self._addresses:
                     self._graph, self._addresses = None, None
                     self._tensors = self._at(*addresses)
@@ -145,25 +153,44 @@ class TorchScorer:
         self._run()
         graph = torch.cuda.CUDAGraph()
         # Only this thread's calls are captured: another one asks for events meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
             self._run()
         return graph
 
     def _compile(self) -> None:
         """Compiles for the batch; without a working compiler the network stays as it is."""
-        shape, dtype = (self.batch, self.channels, _SIZE, _SIZE), _DTYPES[self.input_dtype]
         fast = torch.compile(self._network, dynamic=False)
         try:
-            with torch.inference_mode(), warnings.catch_warnings():
+            with torch.inference_mode(), _exact(self.precision), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
-                # Made in here: tensors of another mode would be compiled for once more.
-                image = torch.zeros(shape, dtype=dtype, device=self.device)
-                statistics = torch.zeros((self.batch, self.n_statistics), device=self.device)
-                fast(image, statistics if self.n_statistics else None)
+                fast(*self._zeros())
         except Exception as error:  # the compiler's own classes, and those of the tools that it starts
             logger.warning("scorer 'torch' runs uncompiled, more slowly: torch.compile failed: %s", _first_line(error))
             return
         self._network = fast
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what this stream kept is of no use to the loop's, which plans with what is free
+
+    def _start(self, model: Model) -> OneOutput:
+        """The network on its device, after a batch on a GPU: what cannot work fails here, not in a pick."""
+        try:
+            network = OneOutput(read_network(model), self.precision).to(self.device)
+            if self.device.type == "cuda":
+                with torch.inference_mode(), torch.cuda.device(self.device):
+                    network(*self._zeros())
+                    torch.cuda.synchronize()
+        except (RuntimeError, AssertionError) as error:
+            raise UnavailableError(f"scorer 'torch' cannot use {self.device}: {_first_line(error)}") from error
+        return network
+
+    def _zeros(self) -> tuple[Tensor, Tensor | None]:
+        """An empty batch, made as the tensors over addresses are: others would make the network compile once more."""
+        shape = (self.batch, self.channels, _SIZE, _SIZE)
+        if self.input_dtype == "bf16":
+            image = torch.zeros(shape, dtype=torch.int16, device=self.device).view(torch.bfloat16)
+        else:
+            image = torch.zeros(shape, device=self.device)
+        return image, torch.zeros((self.batch, self.n_statistics), device=self.device) if self.n_statistics else None
 
     def _at(self, image: int, statistics: int, outputs: int) -> tuple[Tensor, Tensor | None, Tensor]:
         """Tensors over the addresses."""
@@ -210,13 +237,34 @@ def torch_callable(model: Model, *, precision: str, threads: int) -> Callable[..
     return call
 
 
-def resolved_precision(precision: str, device_type: str) -> str:
-    """What ``auto`` stands for: bf16 on a GPU, f32 on the CPU, where only few processors are faster in bf16."""
+def resolved_precision(precision: str, device_type: str, has_bf16: bool = True) -> str:
+    """What ``auto`` stands for: bf16 on a GPU that has it, f32 elsewhere; few processors are faster in bf16.
+
+    Raises:
+        ArgumentError: No such precision.
+        UnavailableError: bf16 on a GPU without it.
+    """
     if precision == "auto":
-        return "bf16" if device_type == "cuda" else "f32"
+        return "bf16" if device_type == "cuda" and has_bf16 else "f32"
     if precision not in _DTYPES:
         raise ArgumentError(f"scorer 'torch' computes in {' or '.join(_DTYPES)}, not {precision!r}")
+    if precision == "bf16" and device_type == "cuda" and not has_bf16:
+        raise UnavailableError("scorer 'torch': this GPU has no bf16 (compute capability 8.0 or newer); take f32")
     return precision
+
+
+def _has_bf16(device: torch.device) -> bool:
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@contextlib.contextmanager
+def _exact(precision: str) -> Iterator[None]:
+    """Float32 is float32: cuDNN's convolutions would take TF32 by default."""
+    if precision != "f32":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 @contextlib.contextmanager

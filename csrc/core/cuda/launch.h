@@ -20,7 +20,8 @@ inline std::size_t max_shared_bytes() {
 }
 
 // Enqueues kernel(arguments...). `name` is what an error names. More than 48 KiB of shared memory are asked for
-// explicitly, as CUDA wants it. An empty grid is no work.
+// explicitly, as CUDA wants it: always the most there is, so that launches of other threads with other needs do not
+// take it back. An empty grid is no work.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes,
             cudaStream_t stream, Arguments... arguments) {
@@ -28,7 +29,7 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int thre
   constexpr std::size_t kGranted = 48 * 1024;
   if (shared_bytes > kGranted) {
     const cudaError_t granted =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(max_shared_bytes()));
     if (granted != cudaSuccess) fail((std::string(name) + ": shared memory").c_str(), granted);
   }
   kernel<<<grid, static_cast<unsigned>(threads), shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);

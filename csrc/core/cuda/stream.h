@@ -48,7 +48,11 @@ class Event {
   // Waits on the host; throws what work before the event failed with.
   void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
   bool done() const {
+    // Another thread of the process may be capturing a graph in the mode that forbids this call everywhere.
+    cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+    check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
     const cudaError_t state = cudaEventQuery(event_);
+    check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
     if (state == cudaErrorNotReady) return false;
     check(state, "cudaEventQuery");
     return true;

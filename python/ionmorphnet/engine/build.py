@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
     """
     trt = flavour.module
     log = new_log(flavour)
-    builder = trt.Builder(log)
+    builder = started(flavour, log, lambda: trt.Builder(log))
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx):
@@ -139,6 +139,21 @@ def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
     if serialized is None:
         raise IonMorphNetError(f"{flavour} could not build the engine: {log.said()}")
     return bytes(serialized)
+
+
+def started(flavour: Flavour, log: Any, make: Callable[[], Any]) -> Any:
+    """What ``make`` makes of TensorRT.
+
+    Raises:
+        UnavailableError: It cannot be made, as with a driver that is too old: TensorRT's bindings then raise errors of
+            their own, some of them for a null pointer.
+    """
+    try:
+        return make()
+    except (TypeError, RuntimeError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        said = log.said() if log.errors else first
+        raise UnavailableError(f"{flavour} does not start: {said}") from error
 
 
 def new_log(flavour: Flavour) -> Any:
@@ -156,6 +171,7 @@ def new_log(flavour: Flavour) -> Any:
             logger.log(logging.DEBUG, "%s: %s", flavour.name, message)
 
         def said(self) -> str:
-            return self.errors[0] if self.errors else "it gives no reason"
+            """The last error: TensorRT may have reported, and survived, others before."""
+            return self.errors[-1] if self.errors else "it gives no reason"
 
     return Log()

@@ -6,9 +6,10 @@ buffers. The first call with a set runs as it is (TensorRT wants one run before 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 from ionmorphnet.engine.gpu import Driver
 from ionmorphnet.errors import IonMorphNetError
@@ -17,9 +18,31 @@ logger = logging.getLogger(__name__)
 
 # A double-buffered loop has two sets of buffers; more than this are changing ones, not worth a graph each.
 _MOST = 8
+_NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
 # Handles of the null stream and the two default streams of CUDA; nothing can be captured there.
 _DEFAULT_STREAMS = (0, 1, 2)
+
+
+class StreamOrder:
+    """Keeps the work of one context in order on the GPU when it is put on several streams."""
+
+    def __init__(self, driver: Driver) -> None:
+        """The event behind the latest work is made when a first stream comes."""
+        self._driver = driver
+        self._event = ctypes.c_void_p()
+        self._last: int | None = None
+
+    @contextlib.contextmanager
+    def on(self, stream: int) -> Iterator[None]:
+        """Work on ``stream``, after all that was put on another one before."""
+        if not self._event:
+            self._driver.call("cuEventCreate", ctypes.byref(self._event), _NO_TIMING)
+        if self._last not in (None, stream):
+            self._driver.call("cuStreamWaitEvent", ctypes.c_void_p(stream), self._event, 0)
+        yield
+        self._driver.call("cuEventRecord", self._event, ctypes.c_void_p(stream))
+        self._last = stream
 
 
 class Graphs:

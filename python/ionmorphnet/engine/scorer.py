@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 from ionmorphnet.device_scorer import DeviceScorer, InputDtype
-from ionmorphnet.engine.build import DEFAULT_BATCH, build_engine, checked_precision, new_log
+from ionmorphnet.engine.build import DEFAULT_BATCH, build_engine, checked_precision, new_log, started
 from ionmorphnet.engine.flavour import Flavour, find_flavour
 from ionmorphnet.engine.gpu import Driver, Gpu, find_gpu
-from ionmorphnet.engine.graphs import Graphs
+from ionmorphnet.engine.graphs import Graphs, StreamOrder
 from ionmorphnet.engine.key import EngineKey
 from ionmorphnet.engine.sidecar import EngineFile, check_fits, check_runnable, read_engine
 from ionmorphnet.errors import FileError, IonMorphNetError, UnavailableError
@@ -47,14 +48,17 @@ class TensorRTScorer:
         self.input_dtype: InputDtype = key.tensors()[0]["dtype"]
         driver.make_current(gpu)
         self._log = new_log(flavour)
-        self._runtime = flavour.module.Runtime(self._log)
-        self._engine = self._runtime.deserialize_cuda_engine(content)
+        self._runtime = started(flavour, self._log, lambda: flavour.module.Runtime(self._log))
+        self._engine = started(flavour, self._log, lambda: self._runtime.deserialize_cuda_engine(content))
         if self._engine is None:
             raise UnavailableError(f"{engine.path}: {flavour} refuses it on {gpu}: {self._log.said()}")
         self._names = _bind(self._engine, flavour, engine)
-        self._context = flavour.new_context(self._engine)
+        self._context = started(flavour, self._log, lambda: flavour.new_context(self._engine))
         if self._context is None:
             raise UnavailableError(f"{engine.path}: no room to run it on {gpu}: {self._log.said()}")
+        # One context has one set of addresses and of activations: one call at a time, in one order on the GPU.
+        self._lock = threading.Lock()
+        self._order = StreamOrder(driver)
         self._graphs: Graphs | None = None
         if not flavour.captures_graphs:
             self._graphs = Graphs(driver)
@@ -65,11 +69,12 @@ class TensorRTScorer:
         """See :meth:`ionmorphnet.device_scorer.DeviceScorer.enqueue`."""
         if not (image and outputs and (statistics or not self.n_statistics)):
             raise IonMorphNetError("a scorer on the GPU got a null address")  # the GPU would fail without a reason
-        if self._graphs is None:
-            self._run(image, statistics, outputs, stream)
-        else:
-            work = (image, statistics, outputs, stream)
-            self._graphs.launch(work, stream, lambda: self._run(*work))
+        with self._lock, self._order.on(stream):
+            if self._graphs is None:
+                self._run(image, statistics, outputs, stream)
+            else:
+                work = (image, statistics, outputs, stream)
+                self._graphs.launch(work, stream, lambda: self._run(*work))
 
     def _run(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         addresses = {"image": image, "statistics": statistics, "outputs": outputs}
