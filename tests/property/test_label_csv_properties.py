@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ionmorphnet as imn
@@ -28,6 +28,7 @@ def check_report(path: Path, n_labels: int, report: LabelReport) -> None:
     assert all(problem.text.startswith(f"{path}: ") for problem in report.problems)
 
 
+@settings(deadline=None)
 @given(HEADERS, ROWS)
 def test_any_file(header: str, rows: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

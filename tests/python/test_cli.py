@@ -135,7 +135,7 @@ def test_no_permission_is_one_clear_line(cli: Command, section: Path, command: s
         (["info", "absent.imzML"], "absent.imzML"),
         (["images", "absent.imzML", "--mz", "500", "--ppm", "5", "-o", "x.png"], "absent.imzML"),
         (["pick", "x.imzML", "-o", "out", "--device", "cuda:x"], "unknown device"),
-        (["pick", "x.imzML", "-o", "out", "--scorer", "tensorrt"], "not in this version"),
+        (["pick", "x.imzML", "-o", "out", "--scorer", "fourier"], "unknown scorer"),
         (["pick", "x.imzML", "-o", "out", "--model", "no-such"], "no-such"),
         (["pick", "x.imzML", "-o", "out", "--format", "xlsx"], "xlsx"),
     ],

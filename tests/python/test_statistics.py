@@ -69,7 +69,7 @@ def test_the_scorers_are_the_statistics(name: str, images: np.ndarray, section: 
 
 
 def test_coverage_does_not_rank() -> None:
-    with pytest.raises(imn.ArgumentError, match=r"nothing.*known: auto, openvino, moran, blur, chaos"):
+    with pytest.raises(imn.ArgumentError, match=r"nothing.*known: auto, openvino, tensorrt, torch, moran, blur, chaos"):
         imn.make_scorer(scorer="coverage")
 
 

@@ -171,7 +171,6 @@ def new_log(flavour: Flavour) -> Any:
             logger.log(logging.DEBUG, "%s: %s", flavour.name, message)
 
         def said(self) -> str:
-            """The last error: TensorRT may have reported, and survived, others before."""
-            return self.errors[-1] if self.errors else "it gives no reason"
+            return self.errors[0] if self.errors else "it gives no reason"
 
     return Log()

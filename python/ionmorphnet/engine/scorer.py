@@ -77,6 +77,7 @@ class TensorRTScorer:
                 self._graphs.launch(work, stream, lambda: self._run(*work))
 
     def _run(self, image: int, statistics: int, outputs: int, stream: int) -> None:
+        self._log.errors.clear()  # what was survived before is not what fails now
         addresses = {"image": image, "statistics": statistics, "outputs": outputs}
         for role, name in self._names.items():
             if not self._context.set_tensor_address(name, addresses[role]):
