@@ -37,7 +37,7 @@ def run(context: Context) -> list[Row]:
     work = Workload(scale=float(os.environ.get("IMN_DEVICE_SCALE", "1")))
     end = time.monotonic() + BUDGET_S
     found: list[Row] = []
-    for part in (_copies, _kernels, _scorers, _picks):
+    for part in (_copies, _kernels, _picks, _scorers):
         for row in _guarded(part, context, device, work, end, found):
             found.append(row)
             print(f"  {row.case}: {row.tool}: {row.note}", flush=True)

@@ -64,7 +64,7 @@ def _start(engine: str, model: Model, device: str, precision: str, batch: int, o
     return TorchScorer(model, device=device, precision=precision, batch=batch, **options)
 
 
-def seconds_of_a_batch(scorer: DeviceScorer, device: str) -> float:
+def seconds_of_a_batch(scorer: DeviceScorer, device: str, *, warm_up: int = WARM_UP, timed: int = TIMED) -> float:
     """Of the device's clock, over many batches on one stream; torch lends memory and events."""
     import torch
 
@@ -77,15 +77,15 @@ def seconds_of_a_batch(scorer: DeviceScorer, device: str) -> float:
         torch.cuda.synchronize()
         given = statistics.data_ptr() if scorer.n_statistics else 0
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        for turn in range(WARM_UP + TIMED):
-            if turn == WARM_UP:
+        for turn in range(warm_up + timed):
+            if turn == warm_up:
                 begin.record(stream)
             scorer.enqueue(image.data_ptr(), given, outputs.data_ptr(), stream.cuda_stream)
         end.record(stream)
         end.synchronize()
         if not bool(torch.isfinite(outputs).all()):
             raise imn.IonMorphNetError("outputs are not finite")
-        return float(begin.elapsed_time(end)) / 1000.0 / TIMED
+        return float(begin.elapsed_time(end)) / 1000.0 / timed
 
 
 def tiny_model(folder: Path) -> Model:

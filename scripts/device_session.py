@@ -43,6 +43,8 @@ class Step:
 def steps(out: Path, work: Path, architectures: str) -> list[Step]:
     python = sys.executable
     pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+    # All cores, where pytest-xdist is installed; the checkers run one process.
+    spread = ("-n", str(max(1, (os.cpu_count() or 1) - 2))) if importlib.util.find_spec("xdist") else ()
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
     install = (python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", *_target())
     defines = {"IMN_WITH_CUDA": "ON", "IMN_WITH_OPENVINO": openvino, "IMN_CUDA_ARCHITECTURES": architectures}
@@ -58,10 +60,21 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
     sanitizer = ("compute-sanitizer", "--error-exitcode", "86", "--target-processes", "all")
     checked = (*pytest, "-k", "cuda or gpu", *DEVICE_TESTS)
     return [
-        Step("facts", 60, (("nvidia-smi",), ("nvcc", "--version"), (python, "-m", "pip", "list"))),
+        Step("facts", 60, (("nvidia-smi",), ("nvcc", "--version"), ("df", "-h"), (python, "-m", "pip", "list"))),
         Step("build", 480, (build,)),
         Step("info", 60, ((python, "-m", "ionmorphnet", "info", "--system", "--json"),)),
-        Step("parity", 240, ((*pytest, "-k", "cuda or gpu", f"--junitxml={out}/parity.xml", "tests"),), "", required),
+        Step(
+            "parity",
+            240,
+            ((*pytest, *spread, "-k", "cuda or gpu", f"--junitxml={out}/parity.xml", "tests"),),
+            "",
+            required,
+        ),
+        Step(
+            "picks",
+            240,
+            ((python, "scripts/pick_parity.py", *sections(), "--simulate", f"{work}/picks", "--json", f"{out}/picks.json"),),
+        ),
         # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
         Step(
             "tensorrt",
@@ -80,7 +93,7 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
             "",
             (("IMN_DEVICE_BUDGET_S", "400"),),
         ),
-        Step("tests", 560, ((*pytest, f"--junitxml={out}/tests.xml"),), "", required),
+        Step("tests", 560, ((*pytest, *spread, f"--junitxml={out}/tests.xml"),), "", required),
         Step("memcheck", 240, ((*sanitizer, "--tool", "memcheck", *checked),), "compute-sanitizer", required),
         Step(
             "racecheck",
@@ -91,6 +104,12 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
         ),
         Step("cubins", 200, ((python, "scripts/cubin_report.py", "--json", f"{out}/cubins.json"),), "nvcc"),
     ]
+
+
+def sections() -> list[str]:
+    """Real sections among the test data that are there."""
+    data = Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    return [str(path) for name in ("bladder79", "barley101") for path in sorted((data / name).glob("*.imzML"))]
 
 
 def _target() -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import ionmorphnet as imn
 from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.fit import Execution, Progress, fit
 from ionmorphnet.training.model_folder import check_replaceable
 from ionmorphnet.training.recipe import Phase, Recipe
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("--augmentation", choices=("none", "turns", "mild"), default=default.augmentation)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--precision", choices=("bf16", "f32"), default=default.precision)
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-seconds", type=float, default=300.0)
@@ -90,7 +92,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     out = options.pop("out")
-    execution = Execution(**{name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")})
+    device = options.pop("device")
+    execution = {name: options.pop(name) for name in ("threads", "workers", "save_seconds", "log_steps")}
     export = options.pop("export")
     name, folder, images = (options.pop(key) for key in ("name", "folder", "export_images"))
     share = options.pop("statistics_share")
@@ -101,7 +104,7 @@ def main() -> int:
         if export:
             check_replaceable(folder)  # hours before it is needed
         phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"), options.pop("peak"))
-        fit(Recipe(phases=phases, **options), out, execution=execution, progress=_show)
+        fit(Recipe(phases=phases, **options), out, execution=Execution(choose_device(device), **execution), progress=_show)
         print(out / "weights.pt")
         if export:
             imn.export_model(out / "weights.pt", folder, name=name, images=images, statistics_share=share, bundled=True)
