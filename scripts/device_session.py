@@ -73,7 +73,17 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
         Step(
             "picks",
             240,
-            ((python, "scripts/pick_parity.py", *sections(), "--simulate", f"{work}/picks", "--json", f"{out}/picks.json"),),
+            (
+                (
+                    python,
+                    "scripts/pick_parity.py",
+                    *sections(),
+                    "--simulate",
+                    f"{work}/picks",
+                    "--json",
+                    f"{out}/picks.json",
+                ),
+            ),
         ),
         # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
         Step(

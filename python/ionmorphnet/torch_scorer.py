@@ -62,9 +62,9 @@ class OneOutput(nn.Module):
 class TorchScorer:
     """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.device_scorer`.
 
-    On a GPU it is compiled (where a compiler is there; else it runs uncompiled and the log says so) and the calls for
-    one set of addresses become a CUDA graph. On the CPU, ``device="cpu"``, it reads and writes the host's memory and
-    runs as it is.
+    On a GPU it runs on fused kernels (bf16, where Triton is there), else compiled (where a compiler is there; else it
+    runs uncompiled and the log says so), and the calls for one set of addresses become a CUDA graph. On the CPU,
+    ``device="cpu"``, it reads and writes the host's memory and runs as it is.
     """
 
     name = "torch"
@@ -76,17 +76,19 @@ class TorchScorer:
         device: str,
         precision: str = "auto",
         batch: int = GPU_BATCH,
+        fused: bool = True,
         compiled: bool = True,
         graph: bool = True,
     ) -> None:
-        """Loads the network and, on a GPU, compiles it, which takes up to a minute.
+        """Loads the network and makes it fast: fused kernels take seconds, compiling it up to a minute.
 
         Args:
             model: A loaded model folder with a network of this package.
             device: ``cuda:N`` or ``cpu``.
             precision: ``auto`` (bf16 on a GPU, f32 on the CPU), ``f32`` or ``bf16``.
             batch: Images of each call.
-            compiled: Whether to compile on a GPU.
+            fused: Whether to use the fused kernels on a GPU, in bf16.
+            compiled: Whether to compile on a GPU where the fused kernels do not run.
             graph: Whether to make a CUDA graph.
 
         Raises:
@@ -106,7 +108,9 @@ class TorchScorer:
         self.channels = int(_core.preprocess_channels(model.preprocessing))
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
-        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(model)
+        network = read_network(model)
+        fast = self._fused(network) if fused and self.device.type == "cuda" and self.precision == "bf16" else None
+        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
         # Two threads may share a scorer; its tensors and its graph are of one call at a time.
         self._lock = threading.Lock()
         self._graph_wanted = graph and self.device.type == "cuda"
@@ -116,7 +120,8 @@ class TorchScorer:
         self._addresses: tuple[int, int, int] | None = None
         self._tensors: tuple[Tensor, Tensor | None, Tensor] | None = None
         self._graph: Any = None
-        if self.device.type == "cuda" and compiled:
+        self.fused = fast is not None
+        if self.device.type == "cuda" and compiled and not self.fused:
             self._compile()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
@@ -171,17 +176,31 @@ class TorchScorer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what this stream kept is of no use to the loop's, which plans with what is free
 
-    def _start(self, model: Model) -> OneOutput:
+    def _fused(self, network: ConvNeXtV2) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+        """The network on fused kernels, after a batch; None, with a line in the log, where they do not run."""
+        try:
+            from ionmorphnet.torch_kernels import FusedOutput
+
+            fast = FusedOutput(network.to(self.device))
+            with torch.inference_mode(), torch.cuda.device(self.device):
+                fast(*self._zeros())
+                torch.cuda.synchronize()
+        except Exception as error:  # Triton's own classes, and those of the tools that it starts
+            logger.warning("scorer 'torch' runs without fused kernels, more slowly: %s", _first_line(error))
+            return None
+        return fast
+
+    def _start(self, network: ConvNeXtV2) -> OneOutput:
         """The network on its device, after a batch on a GPU: what cannot work fails here, not in a pick."""
         try:
-            network = OneOutput(read_network(model), self.precision).to(self.device)
+            plain = OneOutput(network, self.precision).to(self.device)
             if self.device.type == "cuda":
                 with torch.inference_mode(), torch.cuda.device(self.device):
-                    network(*self._zeros())
+                    plain(*self._zeros())
                     torch.cuda.synchronize()
         except (RuntimeError, AssertionError) as error:
             raise UnavailableError(f"scorer 'torch' cannot use {self.device}: {_first_line(error)}") from error
-        return network
+        return plain
 
     def _zeros(self) -> tuple[Tensor, Tensor | None]:
         """An empty batch, made as the tensors over addresses are: others would make the network compile once more."""

@@ -1,0 +1,525 @@
+"""Fused Triton kernels for the blocks of ConvNeXt V2 at inference, and the network that is made of them.
+
+A block is four launches instead of the eleven that a compiler makes of it: depthwise convolution and normalisation;
+expansion, GELU and the squares of global response normalisation (GRN); the norms; contraction, with GRN as a scale of
+what it reads, and the residual. GELU is computed once, and nothing is read or written only to be scaled. Affine parts
+are folded into the matrices that follow. Sums of squares go through partial sums in a fixed order: the same input
+gives the same output.
+
+Activations are (N, H, W, C) in bfloat16, sums float32. Imported only where Triton is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor, nn
+
+from ionmorphnet.training.convnextv2 import EPS, Block, ConvNeXtV2, Stage
+
+ROWS = 7  # of an output tile of the depthwise convolution: divides the sides 56, 28, 14 and 7
+
+
+@triton.jit
+def _depthwise_norm(
+    x, weight, bias, y, height, width, eps,
+    C: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """y = normalised (x * weight + bias): 7 rows x BLOCK_W columns of one image, all channels; weight (7, 7, C)."""
+    across = tl.cdiv(width, BLOCK_W)
+    pid = tl.program_id(0)
+    first_column = (pid % across) * BLOCK_W
+    band = pid // across
+    down = height // 7
+    image = (band // down).to(tl.int64)
+    first_row = (band % down) * 7
+    columns = first_column + tl.arange(0, BLOCK_W)
+    in_image = columns < width
+    sum0 = tl.zeros([BLOCK_W], tl.float32)
+    sum1 = sum0
+    sum2 = sum0
+    sum3 = sum0
+    sum4 = sum0
+    sum5 = sum0
+    sum6 = sum0
+    square0 = sum0
+    square1 = sum0
+    square2 = sum0
+    square3 = sum0
+    square4 = sum0
+    square5 = sum0
+    square6 = sum0
+    image_x = x + image * height * width * C
+    out = y + (image * height + first_row) * width * C
+    for c in range(0, C, BLOCK_C):
+        channels = c + tl.arange(0, BLOCK_C)
+        known = channels < C
+        start = tl.load(bias + channels, mask=known, other=0.0)[None, :] + tl.zeros([BLOCK_W, BLOCK_C], tl.float32)
+        a0 = start
+        a1 = start
+        a2 = start
+        a3 = start
+        a4 = start
+        a5 = start
+        a6 = start
+        for dx in range(7):
+            taps = weight + dx * C + channels
+            w0 = tl.load(taps, mask=known, other=0.0)[None, :]
+            w1 = tl.load(taps + 7 * C, mask=known, other=0.0)[None, :]
+            w2 = tl.load(taps + 14 * C, mask=known, other=0.0)[None, :]
+            w3 = tl.load(taps + 21 * C, mask=known, other=0.0)[None, :]
+            w4 = tl.load(taps + 28 * C, mask=known, other=0.0)[None, :]
+            w5 = tl.load(taps + 35 * C, mask=known, other=0.0)[None, :]
+            w6 = tl.load(taps + 42 * C, mask=known, other=0.0)[None, :]
+            from_columns = columns + dx - 3
+            inside = ((from_columns >= 0) & (from_columns < width))[:, None] & known[None, :]
+            row_x = image_x + (first_row - 3) * width * C + from_columns[:, None] * C + channels[None, :]
+            for i in tl.static_range(13):
+                row = first_row + (i - 3)
+                v = tl.load(row_x + i * width * C, mask=inside & (row >= 0) & (row < height), other=0.0).to(tl.float32)
+                # Output row r takes this input row with the weights of row i - r.
+                if i == 0:
+                    a0 += v * w0
+                if i == 1:
+                    a0 += v * w1
+                    a1 += v * w0
+                if i == 2:
+                    a0 += v * w2
+                    a1 += v * w1
+                    a2 += v * w0
+                if i == 3:
+                    a0 += v * w3
+                    a1 += v * w2
+                    a2 += v * w1
+                    a3 += v * w0
+                if i == 4:
+                    a0 += v * w4
+                    a1 += v * w3
+                    a2 += v * w2
+                    a3 += v * w1
+                    a4 += v * w0
+                if i == 5:
+                    a0 += v * w5
+                    a1 += v * w4
+                    a2 += v * w3
+                    a3 += v * w2
+                    a4 += v * w1
+                    a5 += v * w0
+                if i == 6:
+                    a0 += v * w6
+                    a1 += v * w5
+                    a2 += v * w4
+                    a3 += v * w3
+                    a4 += v * w2
+                    a5 += v * w1
+                    a6 += v * w0
+                if i == 7:
+                    a1 += v * w6
+                    a2 += v * w5
+                    a3 += v * w4
+                    a4 += v * w3
+                    a5 += v * w2
+                    a6 += v * w1
+                if i == 8:
+                    a2 += v * w6
+                    a3 += v * w5
+                    a4 += v * w4
+                    a5 += v * w3
+                    a6 += v * w2
+                if i == 9:
+                    a3 += v * w6
+                    a4 += v * w5
+                    a5 += v * w4
+                    a6 += v * w3
+                if i == 10:
+                    a4 += v * w6
+                    a5 += v * w5
+                    a6 += v * w4
+                if i == 11:
+                    a5 += v * w6
+                    a6 += v * w5
+                if i == 12:
+                    a6 += v * w6
+        sum0 += tl.sum(a0, 1)
+        sum1 += tl.sum(a1, 1)
+        sum2 += tl.sum(a2, 1)
+        sum3 += tl.sum(a3, 1)
+        sum4 += tl.sum(a4, 1)
+        sum5 += tl.sum(a5, 1)
+        sum6 += tl.sum(a6, 1)
+        square0 += tl.sum(a0 * a0, 1)
+        square1 += tl.sum(a1 * a1, 1)
+        square2 += tl.sum(a2 * a2, 1)
+        square3 += tl.sum(a3 * a3, 1)
+        square4 += tl.sum(a4 * a4, 1)
+        square5 += tl.sum(a5 * a5, 1)
+        square6 += tl.sum(a6 * a6, 1)
+        at = out + columns[:, None] * C + channels[None, :]
+        there = in_image[:, None] & known[None, :]
+        if C <= BLOCK_C:  # all channels are at hand
+            _store_normed(at, a0, sum0, square0, there, eps, C)
+            _store_normed(at + width * C, a1, sum1, square1, there, eps, C)
+            _store_normed(at + 2 * width * C, a2, sum2, square2, there, eps, C)
+            _store_normed(at + 3 * width * C, a3, sum3, square3, there, eps, C)
+            _store_normed(at + 4 * width * C, a4, sum4, square4, there, eps, C)
+            _store_normed(at + 5 * width * C, a5, sum5, square5, there, eps, C)
+            _store_normed(at + 6 * width * C, a6, sum6, square6, there, eps, C)
+        else:
+            tl.store(at, a0.to(y.dtype.element_ty), mask=there)
+            tl.store(at + width * C, a1.to(y.dtype.element_ty), mask=there)
+            tl.store(at + 2 * width * C, a2.to(y.dtype.element_ty), mask=there)
+            tl.store(at + 3 * width * C, a3.to(y.dtype.element_ty), mask=there)
+            tl.store(at + 4 * width * C, a4.to(y.dtype.element_ty), mask=there)
+            tl.store(at + 5 * width * C, a5.to(y.dtype.element_ty), mask=there)
+            tl.store(at + 6 * width * C, a6.to(y.dtype.element_ty), mask=there)
+    if C > BLOCK_C:
+        tl.debug_barrier()  # what other threads of the block wrote is read below
+        for c in range(0, C, BLOCK_C):
+            channels = c + tl.arange(0, BLOCK_C)
+            there = in_image[:, None] & (channels < C)[None, :]
+            at = out + columns[:, None] * C + channels[None, :]
+            _renorm(at, sum0, square0, there, eps, C)
+            _renorm(at + width * C, sum1, square1, there, eps, C)
+            _renorm(at + 2 * width * C, sum2, square2, there, eps, C)
+            _renorm(at + 3 * width * C, sum3, square3, there, eps, C)
+            _renorm(at + 4 * width * C, sum4, square4, there, eps, C)
+            _renorm(at + 5 * width * C, sum5, square5, there, eps, C)
+            _renorm(at + 6 * width * C, sum6, square6, there, eps, C)
+
+
+@triton.jit
+def _store_normed(at, value, total, squares, mask, eps, C: tl.constexpr):
+    mean = total / C
+    scale = tl.rsqrt(tl.maximum(squares / C - mean * mean, 0.0) + eps)
+    tl.store(at, ((value - mean[:, None]) * scale[:, None]).to(at.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _renorm(at, total, squares, mask, eps, C: tl.constexpr):
+    _store_normed(at, tl.load(at, mask=mask, other=0.0).to(tl.float32), total, squares, mask, eps, C)
+
+
+@triton.jit
+def _norm_rows(
+    x, scale, shift, y, rows, height, width, eps,
+    C: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr, PATCH: tl.constexpr,
+):  # fmt: skip
+    """Layer normalisation of each pixel; with PATCH the four pixels of a 2 x 2 patch end up side by side."""
+    row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
+    channels = tl.arange(0, BLOCK_C)
+    mask = (row < rows)[:, None] & (channels < C)[None, :]
+    v = tl.load(x + row[:, None] * C + channels[None, :], mask=mask, other=0.0).to(tl.float32)
+    mean = tl.sum(v, 1) / C
+    centred = tl.where(mask, v - mean[:, None], 0.0)
+    normed = centred * tl.rsqrt(tl.sum(centred * centred, 1) / C + eps)[:, None]
+    if PATCH:
+        column = row % width
+        line = (row // width) % height
+        image = row // (width * height)
+        patch = (image * (height // 2) + line // 2) * (width // 2) + column // 2
+        target = (patch * 4 + (line % 2) * 2 + column % 2) * C
+    else:
+        g = tl.load(scale + channels, mask=channels < C, other=0.0)
+        b = tl.load(shift + channels, mask=channels < C, other=0.0)
+        normed = normed * g[None, :] + b[None, :]
+        target = row * C
+    tl.store(y + target[:, None] + channels[None, :], normed.to(y.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _tile(pid, tiles_m, tiles_n, GROUP: tl.constexpr):
+    """Tiles in groups of GROUP rows, so that neighbours in time share what they read."""
+    group = pid // (GROUP * tiles_n)
+    first = group * GROUP
+    size = tl.minimum(tiles_m - first, GROUP)
+    within = pid % (GROUP * tiles_n)
+    return first + within % size, within // size
+
+
+@triton.jit
+def _expand(
+    x, weight, bias, y, partial, rows, pixels,
+    K: tl.constexpr, N: tl.constexpr, SPAN: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """y = GELU(x weight^T + bias); partial (tiles, SPAN, N): squares of y, summed over each image's rows of a tile."""
+    tile_m, tile_n = _tile(tl.program_id(0), tl.cdiv(rows, BLOCK_M), tl.cdiv(N, BLOCK_N), GROUP)
+    row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    in_rows = row < rows
+    at_x = x + row.to(tl.int64)[:, None] * K + k[None, :]
+    at_weight = weight + column[:, None] * K + k[None, :]
+    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    for begin in range(0, K, BLOCK_K):
+        if K % BLOCK_K == 0:
+            a = tl.load(at_x + begin, mask=in_rows[:, None], other=0.0)
+            b = tl.load(at_weight + begin, mask=(column < N)[:, None], other=0.0)
+        else:
+            left = k < K - begin
+            a = tl.load(at_x + begin, mask=in_rows[:, None] & left[None, :], other=0.0)
+            b = tl.load(at_weight + begin, mask=(column < N)[:, None] & left[None, :], other=0.0)
+        total = tl.dot(a, tl.trans(b), total)
+    total += tl.load(bias + column, mask=column < N, other=0.0)[None, :]
+    value = (total * 0.5 * (1.0 + tl.math.erf(total * 0.7071067811865476))).to(y.dtype.element_ty)
+    mask = in_rows[:, None] & (column < N)[None, :]
+    tl.store(y + row.to(tl.int64)[:, None] * N + column[None, :], value, mask=mask)
+    squares = tl.where(mask, value.to(tl.float32) * value.to(tl.float32), 0.0)
+    image = row // pixels
+    first = tile_m * BLOCK_M // pixels
+    for j in tl.static_range(SPAN):
+        of_image = tl.sum(tl.where((image == first + j)[:, None], squares, 0.0), 0)
+        tl.store(partial + (tile_m * SPAN + j) * N + column, of_image, mask=column < N)
+
+
+@triton.jit
+def _grn_scale(
+    partial, weight, scale, pixels, eps,
+    N: tl.constexpr, SPAN: tl.constexpr, TILES: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """scale = 1 + weight * g / mean(g) of one image, g the norms over its pixels."""
+    image = tl.program_id(0)
+    channels = tl.arange(0, BLOCK_N)
+    known = channels < N
+    squares = tl.zeros([BLOCK_N], tl.float32)
+    first = image * pixels // BLOCK_M
+    for i in range(TILES):
+        tile = first + i
+        slot = tile * SPAN + image - tile * BLOCK_M // pixels
+        has_rows = tile * BLOCK_M < (image + 1) * pixels
+        squares += tl.load(partial + slot * N + channels, mask=known & has_rows, other=0.0)
+    norm = tl.sqrt(squares)
+    share = norm / (tl.sum(norm, 0) / N + eps)
+    value = 1.0 + tl.load(weight + channels, mask=known, other=0.0) * share
+    tl.store(scale + image * N + channels, value.to(scale.dtype.element_ty), mask=known)
+
+
+@triton.jit
+def _contract(
+    x, scale, weight, bias, residual, y, rows, pixels,
+    K: tl.constexpr, N: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """y = residual + (x * scale of the row's image) weight^T + bias."""
+    tile_m, tile_n = _tile(tl.program_id(0), tl.cdiv(rows, BLOCK_M), tl.cdiv(N, BLOCK_N), GROUP)
+    row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    k = tl.arange(0, BLOCK_K)
+    in_rows = row < rows
+    at_x = x + row.to(tl.int64)[:, None] * K + k[None, :]
+    at_scale = scale + (row // pixels)[:, None] * K + k[None, :]
+    at_weight = weight + column[:, None] * K + k[None, :]
+    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    for begin in range(0, K, BLOCK_K):
+        if K % BLOCK_K == 0:
+            a = tl.load(at_x + begin, mask=in_rows[:, None], other=0.0)
+            s = tl.load(at_scale + begin, mask=in_rows[:, None], other=0.0)
+            b = tl.load(at_weight + begin, mask=(column < N)[:, None], other=0.0)
+        else:
+            left = k < K - begin
+            mask = in_rows[:, None] & left[None, :]
+            a = tl.load(at_x + begin, mask=mask, other=0.0)
+            s = tl.load(at_scale + begin, mask=mask, other=0.0)
+            b = tl.load(at_weight + begin, mask=(column < N)[:, None] & left[None, :], other=0.0)
+        total = tl.dot(a * s, tl.trans(b), total)
+    total += tl.load(bias + column, mask=column < N, other=0.0)[None, :]
+    mask = in_rows[:, None] & (column < N)[None, :]
+    at = row.to(tl.int64)[:, None] * N + column[None, :]
+    total += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)
+    tl.store(y + at, total.to(y.dtype.element_ty), mask=mask)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a kernel is cut up.
+
+    Attributes:
+        blocks: BLOCK_W and BLOCK_C of the depthwise convolution; BLOCK_M, BLOCK_N and BLOCK_K of a matrix product.
+        warps: Of a thread block.
+        stages: Of the software pipeline.
+    """
+
+    blocks: tuple[int, ...]
+    warps: int
+    stages: int = 3
+
+
+GROUP = 8  # rows of tiles that share the matrix in the cache
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles of a block of the network."""
+
+    depthwise: Tile
+    expand: Tile
+    contract: Tile
+
+
+def plan_of(dim: int, side: int) -> Plan:
+    """What was fastest on an H200 for blocks of ``dim`` channels and ``side`` x ``side`` pixels."""
+    columns = 8 if side in (7, 56, 28) else 16
+    channels = 32 if dim <= 64 else 64
+    return Plan(
+        Tile((columns, channels), 4, 1),
+        Tile((128, 128, 64 if dim > 64 else 32), 8, 3),
+        Tile((128, _power(min(dim, 128)), 64), 8, 3),
+    )
+
+
+def _power(n: int) -> int:
+    return int(triton.next_power_of_2(n))
+
+
+class FusedBlock:
+    """One block at inference, on weights that were folded once."""
+
+    def __init__(self, block: Block, side: int, dtype: torch.dtype = torch.bfloat16, plan: Plan | None = None) -> None:
+        """Fold the affine part of the normalisation into the expansion, and that of GRN into the contraction."""
+        self.dtype = dtype
+        convolution, norm, mlp = block.conv_dw, block.norm, block.mlp
+        expand, contract = (layer.weight.detach().float().flatten(1) for layer in (mlp.fc1, mlp.fc2))
+        self.dim, self.hidden, self.side = expand.shape[1], expand.shape[0], side
+        self.taps = convolution.weight.detach().float()[:, 0].permute(1, 2, 0).contiguous()  # (7, 7, C)
+        self.taps_bias = convolution.bias.detach().float()  # type: ignore[union-attr]
+        self.expand = (expand * norm.weight.detach().float()).to(dtype).contiguous()
+        self.expand_bias = mlp.fc1.bias.detach().float() + expand @ norm.bias.detach().float()
+        self.grn = mlp.grn.weight.detach().float()
+        self.contract = contract.to(dtype).contiguous()
+        self.contract_bias = mlp.fc2.bias.detach().float() + contract @ mlp.grn.bias.detach().float()
+        self.plan = plan_of(self.dim, side) if plan is None else plan
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, side, side, C) to the same, in place."""
+        y = self.depthwise(x)
+        h, partial = self.widen(y)
+        return self.narrow(h, self.scale(partial, len(x)), x)
+
+    def depthwise(self, x: Tensor) -> Tensor:
+        """Depthwise convolution and normalisation."""
+        y, tile = torch.empty_like(x), self.plan.depthwise
+        columns, channels = tile.blocks
+        grid = (len(x) * (self.side // ROWS) * triton.cdiv(self.side, columns),)
+        _depthwise_norm[grid](
+            x, self.taps, self.taps_bias, y, self.side, self.side, EPS,
+            C=self.dim, BLOCK_W=columns, BLOCK_C=channels, num_warps=tile.warps, num_stages=tile.stages,
+        )  # fmt: skip
+        return y
+
+    @property
+    def _span(self) -> int:
+        """Images that the rows of one tile of the expansion can belong to, at most."""
+        return -(-(self.plan.expand.blocks[0] - 1) // self.side**2) + 1
+
+    def widen(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """GELU of the expansion, (rows, 4 C), and its squares by tile, image of the tile and channel."""
+        rows, tile = y.numel() // self.dim, self.plan.expand
+        m, n, k = tile.blocks
+        h = torch.empty((rows, self.hidden), dtype=y.dtype, device=y.device)
+        partial = torch.empty((triton.cdiv(rows, m), self._span, self.hidden), dtype=torch.float32, device=y.device)
+        _expand[(triton.cdiv(rows, m) * triton.cdiv(self.hidden, n),)](
+            y, self.expand, self.expand_bias, h, partial, rows, self.side**2,
+            K=self.dim, N=self.hidden, SPAN=self._span, BLOCK_M=m, BLOCK_N=n, BLOCK_K=k, GROUP=GROUP,
+            num_warps=tile.warps, num_stages=tile.stages,
+        )  # fmt: skip
+        return h, partial
+
+    def scale(self, partial: Tensor, images: int) -> Tensor:
+        """GRN as a factor of each image and channel, (N, 4 C)."""
+        scale = torch.empty((images, self.hidden), dtype=self.dtype, device=partial.device)
+        m = self.plan.expand.blocks[0]
+        _grn_scale[(images,)](
+            partial, self.grn, scale, self.side**2, EPS,
+            N=self.hidden, SPAN=self._span, TILES=-(-(self.side**2 - 1) // m) + 1, BLOCK_M=m,
+            BLOCK_N=_power(self.hidden), num_warps=4,
+        )  # fmt: skip
+        return scale
+
+    def narrow(self, h: Tensor, scale: Tensor, x: Tensor) -> Tensor:
+        """The contraction, added to ``x`` in place."""
+        rows, tile = len(h), self.plan.contract
+        m, n, k = tile.blocks
+        _contract[(triton.cdiv(rows, m) * triton.cdiv(self.dim, n),)](
+            h, scale, self.contract, self.contract_bias, x, x, rows, self.side**2,
+            K=self.hidden, N=self.dim, BLOCK_M=m, BLOCK_N=n, BLOCK_K=k, GROUP=GROUP,
+            num_warps=tile.warps, num_stages=tile.stages,
+        )  # fmt: skip
+        return x
+
+
+class FusedFeatures:
+    """Stem and stages of a network at inference in bfloat16: (N, in_chans, 224, 224) to (N, 7, 7, C)."""
+
+    def __init__(self, network: ConvNeXtV2, dtype: torch.dtype = torch.bfloat16, size: int = 224) -> None:
+        """Fold the weights of a network in evaluation mode, which is left as it is; ``size`` is a multiple of 224."""
+        stem: Any = network.stem[0]
+        norm: Any = network.stem[1]
+        weight = stem.weight.detach().float()  # (C, in, 4, 4)
+        self.stem = weight.permute(2, 3, 1, 0).flatten(0, 2).to(dtype).contiguous()  # (4 * 4 * in, C)
+        self.stem_bias = stem.bias.detach().to(dtype)
+        self.norm = (norm.weight.detach().float(), norm.bias.detach().float())
+        side = size // 4
+        self.stages: list[tuple[tuple[Tensor, Tensor] | None, list[FusedBlock]]] = []
+        stages: Any = network.stages  # a Sequential's modules have no types
+        for stage in stages:
+            down = _folded_downsample(stage, dtype)
+            side //= 1 if down is None else 2
+            self.stages.append((down, [FusedBlock(block, side, dtype) for block in stage.blocks]))
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Features of bfloat16 images."""
+        n, channels, height, width = image.shape
+        patches = image.view(n, channels, height // 4, 4, width // 4, 4).permute(0, 2, 4, 3, 5, 1)
+        x = torch.addmm(self.stem_bias, patches.reshape(-1, 16 * channels), self.stem)
+        x = _normed(x.view(n, height // 4, width // 4, -1), self.norm)
+        for down, blocks in self.stages:
+            if down is not None:
+                weight, bias = down
+                _, height, width, dim = x.shape
+                x = torch.addmm(bias, _normed(x, None).view(-1, 4 * dim), weight).view(n, height // 2, width // 2, -1)
+            for block in blocks:
+                x = block(x)
+        return x
+
+
+class FusedOutput:
+    """All outputs of a network side by side, as ``torch_scorer.OneOutput`` gives them, through fused features."""
+
+    def __init__(self, network: ConvNeXtV2) -> None:
+        """Take over a network in evaluation mode that is on its GPU."""
+        self.features = FusedFeatures(network)
+        self.head = network.head.float().requires_grad_(False)
+
+    def __call__(self, image: Tensor, statistics: Tensor | None) -> Tensor:
+        """bfloat16 (N, C, 224, 224) and float32 (N, F), or None where the network takes none -> float32 (N, K)."""
+        outputs: dict[str, Tensor] = self.head(self.features(image).float().mean((1, 2)), statistics)
+        return torch.cat(list(outputs.values()), 1)
+
+
+def _folded_downsample(stage: Stage, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """Matrix (4 C, 2 C) and bias of the patches' normalised pixels."""
+    if isinstance(stage.downsample, nn.Identity):
+        return None
+    parts: Any = stage.downsample
+    norm, convolution = parts
+    weight = convolution.weight.detach().float()  # (out, in, 2, 2)
+    bias = convolution.bias.detach().float() + torch.einsum("oiyx,i->o", weight, norm.bias.detach().float())
+    scaled = weight * norm.weight.detach().float()[:, None, None]
+    return scaled.permute(2, 3, 1, 0).flatten(0, 2).to(dtype).contiguous(), bias.to(dtype)
+
+
+def _normed(x: Tensor, affine: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Layer normalisation; without an affine part in the order of 2 x 2 patches."""
+    n, height, width, dim = x.shape
+    y, rows = torch.empty_like(x), n * height * width
+    block = max(1, 4096 // _power(dim))
+    scale, shift = affine if affine is not None else (x, x)
+    _norm_rows[(triton.cdiv(rows, block),)](
+        x, scale, shift, y, rows, height, width, EPS,
+        C=dim, BLOCK_M=block, BLOCK_C=_power(dim), PATCH=affine is None, num_warps=4,
+    )  # fmt: skip
+    return y
