@@ -113,54 +113,59 @@ class TorchScorer:
         self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
         # Two threads may share a scorer; its tensors and its graph are of one call at a time.
         self._lock = threading.Lock()
-        self._graph_wanted = graph and self.device.type == "cuda"
-        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
-        make_stream: Any = torch.cuda.Stream  # has no types
-        self._side = make_stream(self.device) if self._graph_wanted else None
-        self._addresses: tuple[int, int, int] | None = None
-        self._tensors: tuple[Tensor, Tensor | None, Tensor] | None = None
         self._graph: Any = None
         self.fused = fast is not None
         if self.device.type == "cuda" and compiled and not self.fused:
             self._compile()
+        if self.device.type == "cuda" and graph:
+            self._capture()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """Put one batch on a stream; see :class:`ionmorphnet.device_scorer.DeviceScorer`.
 
-        The first call for a set of addresses makes the graph and waits for the device.
-
         Raises:
             IonMorphNetError: torch failed.
         """
-        addresses = (image, statistics, outputs)
         try:
             with self._lock, torch.inference_mode(), _exact(self.precision), self._on(stream):
-                if addresses != self._addresses:
-                    self._graph, self._addresses = None, None
-                    self._tensors = self._at(*addresses)
-                    if self._graph_wanted:
-                        self._graph = self._captured()
-                    self._addresses = addresses
-                if self._graph is not None:
-                    self._graph.replay()
-                else:
-                    self._run()
+                given, beside, out = self._at(image, statistics, outputs)
+                if self._graph is None:
+                    out.copy_(self._network(given, beside))
+                    return
+                # The graph has addresses of its own. Copying a batch there takes a hundredth of its time; a graph for
+                # every caller's addresses would take a pick's.
+                own, own_beside, own_out = self._own
+                own.copy_(given)
+                if own_beside is not None and beside is not None:
+                    own_beside.copy_(beside)
+                self._graph.replay()
+                out.copy_(own_out)
         except RuntimeError as error:
             raise IonMorphNetError(f"scorer 'torch': {_first_line(error)}") from error
 
-    def _run(self) -> None:
-        assert self._tensors is not None
-        image, statistics, outputs = self._tensors
-        outputs.copy_(self._network(image, statistics))
-
-    def _captured(self) -> Any:
-        """The work on the present tensors as a graph. What is lazy in torch was done by the first, plain run."""
-        self._run()
+    def _capture(self) -> None:
+        """The network on tensors of its own, as a graph; without one it runs as it is."""
+        image, statistics = self._zeros()
+        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
+        make_stream: Any = torch.cuda.Stream  # has no types
+        side = make_stream(self.device)
         graph = torch.cuda.CUDAGraph()
-        # Only this thread's calls are captured: another one asks for events meanwhile.
-        with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-            self._run()
-        return graph
+        try:
+            with torch.inference_mode(), _exact(self.precision), torch.cuda.device(self.device):
+                # What is lazy in torch and its libraries is done by a first, plain run on the stream of the capture.
+                side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(side):
+                    self._network(image, statistics)
+                side.synchronize()
+                # Only this thread's calls are captured: another one may ask for events meanwhile.
+                with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                    outputs = self._network(image, statistics)
+                torch.cuda.synchronize()
+        except RuntimeError as error:
+            logger.warning("scorer 'torch' runs without a CUDA graph, more slowly: %s", _first_line(error))
+            return
+        self._own = (image, statistics, outputs)
+        self._graph = graph
 
     def _compile(self) -> None:
         """Compiles for the batch; without a working compiler the network stays as it is."""

@@ -92,7 +92,7 @@ def test_on_a_gpu(cuda: str, inputs: tuple, by_openvino: np.ndarray, tmp_path: P
         assert (scorer.device, scorer.precision) == (cuda, precision)
         with imn.open(path) as ds:
             wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", top=7).all_scores.sort_values("mz")
-            for _ in range(2):  # the graph is made once more for other addresses
+            for _ in range(2):  # other addresses the second time
                 given = imn.pick(ds, scorer=scorer, top=7).all_scores.sort_values("mz")
                 np.testing.assert_allclose(given["score"], wanted["score"], atol=tolerance)
 
