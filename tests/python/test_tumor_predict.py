@@ -43,6 +43,14 @@ def model(trained: imn.tumor.TrainedTumorModel) -> imn.tumor.TumorModel:
 
 
 @pytest.fixture(scope="module")
+def unnormalised(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TumorModel:
+    out = tmp_path_factory.mktemp("unnormalised")
+    return imn.tumor.train_tumor(
+        out, cohort, channels=MZ, ppm=20, normalisation="none", size=3, steps=30, recipe=RECIPE, device="cpu", threads=1
+    ).model
+
+
+@pytest.fixture(scope="module")
 def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("new") / "new.imzML"
     write_section(path, np.random.default_rng(99))
@@ -144,17 +152,26 @@ def _shifted(path: Path, mz: np.ndarray, level: float = 1.0) -> Path:
 
 
 def test_files_that_do_not_fit_the_model(
-    model: imn.tumor.TumorModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: imn.tumor.TumorModel,
+    unnormalised: imn.tumor.TumorModel,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(ArgumentError, match=r"spans m/z 900.0000 to 950.0000 and does not reach 8 of the model's 8"):
+    with pytest.raises(ArgumentError, match=r"spans m/z 900.0000 to 950.0000 and does not reach 8 of the 8 channels"):
         imn.tumor.predict(model, _shifted(tmp_path / "far.imzML", np.linspace(900, 950, 5)), missing="mean")
     half = _shifted(tmp_path / "half.imzML", MZ[:12])
     missing = int((model.axis.mz > MZ[12] - 1).sum())
     assert 0 < missing < 8
-    with pytest.raises(ArgumentError, match=rf"does not reach {missing} of .*; with missing 'mean' they count"):
-        imn.tumor.predict(model, half)
-    found = imn.tumor.predict(model, half, missing="mean")
-    assert len(found.missing) == missing
+    # Its TIC would be that of 12 of 20 channels.
+    for choice in ("error", "mean"):
+        with pytest.raises(
+            ArgumentError, match=rf"does not reach {missing} of .* TIC is taken over m/z 200.0000 to 390"
+        ):
+            imn.tumor.predict(model, half, missing=choice)
+    with pytest.raises(ArgumentError, match=r"does not reach 8 of the 20 .*; with missing 'mean' they count"):
+        imn.tumor.predict(unnormalised, half)
+    found = imn.tumor.predict(unnormalised, half, missing="mean")
+    assert found.missing == pytest.approx(MZ[12:])
     assert "they count as the training mean" in caplog.text
     off = _shifted(tmp_path / "off.imzML", np.array([100.0, 500.0]))
     with pytest.raises(ArgumentError, match="have no signal at all; the m/z calibration"):
@@ -163,13 +180,49 @@ def test_files_that_do_not_fit_the_model(
         imn.tumor.predict(model, half, missing="zero")
 
 
-def test_a_missing_channel_counts_as_its_mean(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
-    """Whatever a file would hold beyond its range, the prediction is that of a channel at its training mean."""
-    mz = np.sort(model.axis.mz)[:-1]
-    path = _shifted(tmp_path / "less.imzML", mz)
-    found = imn.tumor.predict(model, path, missing="mean")
-    assert found.missing == (model.axis.mz.max(),)
-    assert np.isfinite(found.by_spectrum).all()
+def test_a_missing_channel_counts_as_its_mean(unnormalised: imn.tumor.TumorModel, tmp_path: Path) -> None:
+    """The prediction is that of a file which holds the training means where this one ends."""
+    rng = np.random.default_rng(1)
+    means = unnormalised.scaling.centre.astype(np.float64) ** 2  # a cube holds square roots
+    with (
+        ImzMLWriter(tmp_path / "less.imzML", mode="continuous", spectrum_type="centroid") as less,
+        ImzMLWriter(tmp_path / "whole.imzML", mode="continuous", spectrum_type="centroid") as whole,
+    ):
+        for y, x in np.ndindex(6, 6):
+            intensity = rng.gamma(8.0, 10.0, len(MZ))
+            less.add(x + 1, y + 1, MZ[:17], intensity[:17])
+            whole.add(x + 1, y + 1, MZ, np.concatenate([intensity[:17], means[17:]]))
+    found = imn.tumor.predict(unnormalised, tmp_path / "less.imzML", missing="mean")
+    assert found.missing == pytest.approx(MZ[17:])
+    expected = imn.tumor.predict(unnormalised, tmp_path / "whole.imzML")
+    assert not expected.missing
+    np.testing.assert_allclose(found.by_spectrum, expected.by_spectrum, atol=1e-4)
+
+
+def test_a_norm_does_not_depend_on_how_far_a_file_reaches(
+    model: imn.tumor.TumorModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert model.span == pytest.approx((MZ[0], MZ[-1]))
+    reach = model.axis.mz_lo.min(), model.axis.mz_hi.max()
+    channels = (reach[0] <= MZ) & (reach[1] >= MZ)
+    assert not channels.all()
+    written = {
+        "as the training": MZ,
+        "further": np.concatenate([[150.0], MZ, [500.0, 700.0]]),
+        "less": MZ[channels],
+    }
+    found = {}
+    for name, mz in written.items():
+        path = tmp_path / f"{name}.imzML"
+        rng = np.random.default_rng(2)
+        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+            for y, x in np.ndindex(6, 6):
+                intensity = dict(zip(MZ, rng.gamma(8.0, 10.0, len(MZ)), strict=True))
+                writer.add(x + 1, y + 1, mz, np.array([intensity.get(each, 5000.0) for each in mz]))
+        caplog.clear()
+        found[name] = imn.tumor.predict(model, path)
+        assert ("the TIC is taken over 200.0000 to 390.0000" in caplog.text) == (name == "less")
+    np.testing.assert_allclose(found["further"].by_spectrum, found["as the training"].by_spectrum, atol=1e-6)
 
 
 def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
@@ -187,6 +240,8 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
         ({"size": 4}, "out of range"),
         ({"normalisation": "sum"}, "out of range"),
         ({"channels": {}}, "not understood"),
+        ({"span": [3.0, 2.0]}, "span must be the smallest and largest m/z"),
+        ({"span": None}, "not understood"),
     ):
         with pytest.raises(FileError, match=message):
             imn.tumor.load_tumor_model(changed(**values))
@@ -219,6 +274,16 @@ def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.
     assert set(table["method"]) == {method}
     with pytest.raises(ArgumentError, match="the cohort has classes"):
         imn.tumor.explain(model, imn.tumor.make_cohort(cohort.sections))
+
+
+def test_an_explanation_needs_all_channels(
+    model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort, tmp_path: Path
+) -> None:
+    _shifted(tmp_path / "far.imzML", np.linspace(900, 950, 5))
+    np.save(tmp_path / "far.npy", np.ones((6, 6), int))
+    far = imn.tumor.SectionFile("far", tmp_path / "far.imzML", tmp_path / "far.npy", "p")
+    with pytest.raises(ArgumentError, match=r"section 'far'.* does not reach 8 of the 8 channels"):
+        imn.tumor.explain(model, imn.tumor.make_cohort([*cohort.sections, far], labels=LABELS), pixels=20)
 
 
 def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random.Generator) -> None:

@@ -56,7 +56,7 @@ def explain(
         ``for_<class>`` each (over pixels of that class), method.
 
     Raises:
-        ArgumentError: An unknown method, or the cohort has other classes.
+        ArgumentError: An unknown method, the cohort has other classes, or a section does not reach all channels.
         FileError: A section cannot be read.
         UnavailableError: torch is not installed.
     """
@@ -66,7 +66,9 @@ def explain(
         raise ArgumentError(f"the cohort has classes {', '.join(cohort.classes)}, the model {', '.join(model.classes)}")
     if method == "auto":
         method = "occlusion" if len(model.axis) <= _MOST_OCCLUDED else "gradients"
-    with open_cubes(cohort, model.axis, normalisation=model.normalisation, memory_limit=memory_limit) as cubes:
+    with open_cubes(
+        cohort, model.axis, normalisation=model.normalisation, span=model.span, memory_limit=memory_limit
+    ) as cubes:
         patches, mask, label = _chosen(model, cubes, pixels, seed)
     if method == "occlusion":
         found = _occlusion(model, patches, mask, label, device, progress)

@@ -35,6 +35,7 @@ def export_patches(
     axis: CandidateAxis,
     scaling: Scaling,
     normalisation: str,
+    span: tuple[float, float],
     examples: tuple[Float32, npt.NDArray[np.uint8]],
     provenance: Mapping[str, Any],
 ) -> TumorModel:
@@ -48,6 +49,7 @@ def export_patches(
         axis: The channels that it sees, in order.
         scaling: Their standardisation (``scaling.channels`` is not used).
         normalisation: Of the intensities.
+        span: m/z range of the norm.
         examples: Some patches and masks to compare on.
         provenance: From what it was trained.
 
@@ -65,6 +67,7 @@ def export_patches(
         "classes": list(classes),
         "size": recipe.size,
         "normalisation": normalisation,
+        "span": span,
         "transform": "square root, then (value - centre) * scale",
         "channels": {
             "method": axis.method,

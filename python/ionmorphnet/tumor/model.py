@@ -35,6 +35,7 @@ class TumorModel:
         axis: m/z channels and their windows.
         size: Side of a patch in pixels.
         normalisation: What the intensities are divided by.
+        span: Smallest and largest m/z over which that is taken: what all training sections span.
         scaling: Standardisation of the channels.
         config: The whole ``config.json``.
     """
@@ -44,6 +45,7 @@ class TumorModel:
     axis: CandidateAxis
     size: int
     normalisation: str
+    span: tuple[float, float]
     scaling: Scaling = field(repr=False)
     config: dict[str, Any] = field(repr=False)
 
@@ -96,13 +98,18 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
         centre, scale = (np.asarray(channels[name], np.float32) for name in ("centre", "scale"))
         classes = tuple(str(name) for name in config["classes"])
         size, normalisation = int(config["size"]), str(config["normalisation"])
+        low, high = (float(mz) for mz in config["span"])
     except (KeyError, TypeError, ValueError, ArgumentError) as error:
         raise FileError(f"{where}: not understood ({type(error).__name__}: {error})") from None
     if centre.shape != (n,) or scale.shape != (n,) or not np.isfinite(centre).all() or not np.isfinite(scale).all():
         raise FileError(f"{where}: centre and scale must be one finite number a channel")
     if len(classes) < 2 or size < 1 or size % 2 == 0 or normalisation not in NORMALISATIONS or not n:
         raise FileError(f"{where}: classes, size, normalisation or channels are out of range")
-    return TumorModel(folder, classes, axis, size, normalisation, Scaling(np.arange(n), centre, scale), config)
+    if not 0 <= low <= high < np.inf:
+        raise FileError(f"{where}: span must be the smallest and largest m/z of the norm")
+    return TumorModel(
+        folder, classes, axis, size, normalisation, (low, high), Scaling(np.arange(n), centre, scale), config
+    )
 
 
 def _openvino(path: Path, threads: int) -> Forward:

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet.candidates import CandidateAxis
 from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.paths import PathLike
-from ionmorphnet.tumor.channels import ChannelsLike, make_channels
-from ionmorphnet.tumor.cohort import Cohort
+from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
+from ionmorphnet.tumor.cohort import Cohort, survey
 from ionmorphnet.tumor.cubes import Cube, open_cubes
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels
 from ionmorphnet.tumor.protocol import inner_pixels
+from ionmorphnet.tumor.reach import shared_span
 from ionmorphnet.tumor.selection import section_scores, select
 from ionmorphnet.versions import versions
 
@@ -111,15 +111,20 @@ def train_tumor(
         raise FileError(f"{out}: is a file, a folder is needed")
     check_replaceable(out / "model")
     tell = progress or (lambda *_: None)
+    surveys = survey(cohort)
+    span = shared_span([known.span for known in surveys], [section.name for section in cohort.sections])
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
     if channels is None:
         kinds = [] if selection == "all" else [selection]
         scores = section_scores(cohort, axis, kinds, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
-        axis = _some(axis, select(scores, selection, top, len(axis)), selection)
+        chosen = select(scores, selection, top, len(axis))
+        axis = some_channels(axis, chosen, f"{selection} {len(chosen)} of {axis.method}")
     with open_cubes(
         cohort,
         axis,
         normalisation=normalisation,
+        span=span,
+        surveys=surveys,
         memory_limit=memory_limit,
         progress=lambda done, total: tell("reading", done, total),
     ) as cubes:
@@ -164,6 +169,7 @@ def train_tumor(
             axis=axis,
             scaling=fit.data.scaling,
             normalisation=normalisation,
+            span=span,
             examples=examples,
             provenance=provenance,
         )
@@ -176,12 +182,6 @@ def train_tumor(
         done["best"],
         held_out,
     )
-
-
-def _some(axis: CandidateAxis, chosen: Any, selection: str) -> CandidateAxis:
-    """Some channels of an axis."""
-    mz, lo, hi, frequency = (getattr(axis, name)[chosen] for name in ("mz", "mz_lo", "mz_hi", "frequency"))
-    return CandidateAxis(mz, lo, hi, frequency, f"{selection} {len(chosen)} of {axis.method}")
 
 
 def _held_out(cubes: list[Cube], n_classes: int) -> str | None:
