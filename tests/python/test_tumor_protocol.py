@@ -12,12 +12,13 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.protocol import PIXEL_WISE
 from ionmorphnet.tumor.report import Outcome, confusion_counts, make_report, roc_curve
 from ionmorphnet.tumor.splits import make_folds, read_folds, refuse_leak
-from tumor_cohorts import LABELS, write_cohort
+from tumor_cohorts import LABELS, MZ, write_cohort
 
 pytest.importorskip("sklearn", reason="the baselines need the extra [tumor]")
 
@@ -244,6 +245,81 @@ def test_networks_and_blocks(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
     assert list(report.sections) == ["p0_0[0,0]", "p0_0[1,0]", "p0_0[2,0]"]
     with pytest.raises(ArgumentError, match="a buffer of 0 pixels is less than a patch of 3 reaches"):
         imn.tumor.evaluate_cohort(tmp_path / "e", one, replace(blocks, buffer=0), options=FAST)
+
+
+@pytest.mark.parametrize("kind", ["intensity", "moran", "picked"])
+def test_channels_of_a_fold_do_not_depend_on_its_test_block(kind: str, tmp_path: Path) -> None:
+    """Two sections that differ in one block only: the fold that tests it chooses the same channels."""
+    chosen: dict[bool, dict[str, list[int]]] = {}
+    for hot in (False, True):
+        rng = np.random.default_rng(0)
+        intensity = rng.gamma(8.0, 10.0, (20, 24, len(MZ)))
+        if hot:
+            intensity[:, 12:, 4] += 5000 * (np.arange(12) / 12)
+        path = tmp_path / f"s{hot:d}.imzML"
+        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+            for y, x in np.ndindex(20, 24):
+                writer.add(x + 1, y + 1, MZ, intensity[y, x])
+        mask = np.ones((20, 24), np.uint8)
+        mask[10:] = 2
+        np.save(tmp_path / "m.npy", mask)
+        section = imn.tumor.SectionFile("s", path, tmp_path / "m.npy", "p")
+        plan = replace(PLAN, selections=(kind,), ablation=(), methods=("lda",), top=2, size=3, blocks=(1, 2))
+        out = tmp_path / f"out{hot:d}"
+        imn.tumor.evaluate_cohort(
+            out, imn.tumor.make_cohort([section], labels=LABELS), plan, channels=MZ, ppm=20, options=FAST, device="cpu"
+        )
+        chosen[hot] = {}
+        for file in (out / "folds" / "lda").iterdir():
+            with np.load(file) as loaded:
+                chosen[hot][file.name[:5]] = loaded["channels"].tolist()
+        assert len(pd.read_csv(out / "scores.csv")) == 2 * len(MZ)
+    left, right = "s_0_0", "s_0_1"
+    assert chosen[True][right] == chosen[False][right]
+    assert 4 in chosen[True][left]
+    assert 4 not in chosen[True][right]
+
+
+def test_a_block_is_ranked_as_the_section_that_it_would_be(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    from ionmorphnet.tumor.selection import section_scores
+
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    block = np.zeros((14, 16), bool)
+    block[3:12, 2:15] = True
+    kinds = ["moran", "intensity"]
+    (found,) = section_scores(
+        imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS), axis, kinds, blocks=[[block]], memory_limit="40kB"
+    )
+    with (
+        imn.open(cohort.sections[0].path) as ds,
+        ImzMLWriter(tmp_path / "b.imzML", mode="continuous", spectrum_type="centroid") as writer,
+    ):
+        for i, (x, y, _) in enumerate(ds.coordinates):
+            if block[y - 1, x - 1]:
+                writer.add(int(x) - 2, int(y) - 3, *ds.spectrum(i))
+    np.save(tmp_path / "b.npy", np.ones((9, 13), int))
+    section = imn.tumor.SectionFile("b", tmp_path / "b.imzML", tmp_path / "b.npy", "p")
+    (expected,) = section_scores(imn.tumor.make_cohort([section], labels=LABELS), axis, kinds)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-6)
+
+
+def test_the_picker_is_told_where_to_run(cohort: imn.tumor.Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ionmorphnet.tumor import selection
+
+    class Seen(Exception):  # noqa: N818
+        pass
+
+    given: dict[str, Any] = {}
+
+    def seen(**options: Any) -> None:
+        given.update(options)
+        raise Seen
+
+    monkeypatch.setattr(selection, "make_scorer", seen)
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    with pytest.raises(Seen):
+        selection.section_scores(cohort, axis, ["picked"], device="cuda:3", threads=5)
+    assert given == {"model": None, "device": "cuda:3", "precision": "f32", "threads": 5}
 
 
 @pytest.mark.parametrize(

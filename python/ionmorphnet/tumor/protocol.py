@@ -176,9 +176,24 @@ def evaluate_cohort(
                 cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, seed=plan.seed, **fold_options
             )
         _claim(out, _described(plan, axis, cubes, folds, cohort), resume)
-        kinds = list(dict.fromkeys([*plan.selections, *plan.ablation]))
-        scores = _scores(out, cohort, axis, kinds, plan.seed, tell)
-        run = _Run(out, plan, cubes, [scores[i] for i in origin], cohort.classes, len(axis), device)
+        blocks = None
+        if plan.blocks is not None:
+            blocks = [
+                [cube.measured for cube, i in zip(cubes, origin, strict=True) if i == s] for s in range(len(cohort))
+            ]
+        scores = _scores(
+            out,
+            cohort,
+            axis,
+            list(dict.fromkeys([*plan.selections, *plan.ablation])),
+            tell,
+            blocks=blocks,
+            seed=plan.seed,
+            device=device,
+            threads=plan.threads,
+            memory_limit=memory_limit,
+        )
+        run = _Run(out, plan, cubes, scores, cohort.classes, len(axis), device)
         tasks, outcomes, done = plan.tasks(), [], 0
         for selection, method in tasks:
             parts = []
@@ -297,19 +312,25 @@ class _Run:
 
 
 def _scores(
-    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], seed: int, tell: Progress
+    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], tell: Progress, **options: Any
 ) -> list[pd.DataFrame]:
-    """Channel scores of each section, by the kinds; what was computed before is read."""
+    """Channel scores of each section or block, by the kinds; what was computed before is read."""
     path = out / "scores.csv"
-    known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    try:
+        known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    except ValueError as error:
+        raise FileError(f"{path}: damaged; remove it to rank the channels again ({error})") from None
     missing = [kind for kind in kinds if kind not in known and kind != "all"]
     if missing:
-        found = section_scores(cohort, axis, missing, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
+        found = section_scores(cohort, axis, missing, progress=lambda d, n: tell("ranking channels", d, n), **options)
         known = pd.concat([known, pd.concat(found, ignore_index=True)], axis=1)
         with atomic_path(path) as temporary:
             known.to_csv(temporary, index=False)
-    n = len(axis)
-    return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * len(cohort), n)]
+    n, blocks = len(axis), options["blocks"]
+    parts = len(cohort) if blocks is None else sum(map(len, blocks))
+    if len(known.columns) and len(known) != n * parts:
+        raise FileError(f"{path}: damaged; remove it to rank the channels again")
+    return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * parts, n)]
 
 
 def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], list[int]]:
