@@ -204,4 +204,6 @@ def _section(list_path: Path, line: int, cells: dict[str, str]) -> SectionFile:
         scale = parse_number(cells.get("scale") or "1")
     except ValueError:
         raise FileError(f"{list_path}: line {line}: scale '{cells['scale']}' is no number") from None
+    if not (np.isfinite(scale) and scale > 0):
+        raise FileError(f"{list_path}: line {line}: scale must be positive, not {cells['scale']}")
     return SectionFile(cells.get("name") or paths[0].stem, paths[0], paths[1], cells["patient"], scale)
