@@ -61,11 +61,11 @@ class TumorModel:
             threads: CPU threads; 0: all.
 
         Raises:
-            FileError: The network cannot be loaded.
+            FileError: The network cannot be loaded, or is not that of ``config.json``.
             UnavailableError: torch or the device is not there.
         """
         if device in ("auto", "cpu"):
-            return _openvino(self.folder / "model.onnx", threads)
+            return _openvino(self, threads)
         try:
             from ionmorphnet.tumor.exporting import torch_forward
         except ImportError:
@@ -112,7 +112,8 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
     )
 
 
-def _openvino(path: Path, threads: int) -> Forward:
+def _openvino(model: TumorModel, threads: int) -> Forward:
+    path = model.folder / "model.onnx"
     try:
         import openvino
     except ImportError:
@@ -124,6 +125,21 @@ def _openvino(path: Path, threads: int) -> Forward:
         compiled = openvino.Core().compile_model(str(path), "CPU", hints)
     except RuntimeError as error:
         raise FileError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    try:
+        shapes = [
+            [side.get_length() if side.is_static else -1 for side in port.partial_shape] for port in compiled.inputs
+        ]
+        named = dict(zip((port.any_name for port in compiled.inputs), shapes, strict=True))
+        found = named["patches"][1:], [side.get_length() for side in list(compiled.output(0).partial_shape)[1:]]
+    except (KeyError, RuntimeError) as error:
+        raise FileError(f"{path}: is no network of patches ({error})") from None
+    wanted = [len(model.axis), model.size, model.size], [len(model.classes)]
+    if found != wanted:
+        raise FileError(
+            f"{path}: takes patches of (channels, y, x) {found[0]} and gives classes {found[1]}, config.json says "
+            f"{wanted[0]} and {wanted[1]}"
+        )
 
     def run(patches: Float32, mask: npt.NDArray[np.uint8]) -> Float32:
         return np.array(compiled({"patches": patches, "mask": mask.astype(np.float32)})[0])
