@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
 from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
 from ionmorphnet.tumor.reach import shared_span
-from ionmorphnet.tumor.selection import section_scores, select
+from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
 
@@ -47,6 +48,8 @@ def test_a_list_is_read(cohort: imn.tumor.Cohort, listed: Path) -> None:
         ("file,regions,patient\np0_0.imzML,p0_0.npy,", "line 2: 'patient' is empty"),
         ("file,regions,patient\n" + "p0_0.imzML,p0_0.npy,a\n" * 2, "two sections are named 'p0_0'"),
         ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,x", "scale 'x' is no number"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,0", r"bad\.csv: line 2: scale must be positive, not 0"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,nan", r"bad\.csv: line 2: scale must be positive, not nan"),
     ],
 )
 def test_lists_that_cannot_be_meant(listed: Path, text: str, message: str) -> None:
@@ -264,6 +267,46 @@ def test_rankings_see_no_label(cohort: imn.tumor.Cohort) -> None:
     np.testing.assert_allclose(scores[1]["intensity"], expected, rtol=1e-5)
     with pytest.raises(ArgumentError, match="not 'best'"):
         section_scores(cohort, _axis(), ["best"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "top", "given", "expected"),
+    [
+        ((), None, False, (("picked",), 40)),
+        ((), None, True, (("all",), 40)),
+        ((), 7, True, (("picked",), 7)),
+        (("moran",), None, True, (("moran",), 40)),
+        (("moran", "all"), 3, False, (("moran", "all"), 3)),
+    ],
+)
+def test_given_channels_are_used_unless_a_selection_is_asked_for(
+    kinds: tuple[str, ...], top: int | None, given: bool, expected: object
+) -> None:
+    assert wanted_selection(kinds, top, given) == expected
+    plan = imn.tumor.EvaluationPlan(selections=kinds, top=top).resolved(given=given)
+    assert (plan.selections, plan.top) == expected
+
+
+def test_selections_that_cannot_be_meant() -> None:
+    with pytest.raises(ArgumentError, match="not 'best'"):
+        wanted_selection(["best"], 3, True)
+    with pytest.raises(ArgumentError, match="at least 1, not 0"):
+        wanted_selection([], 0, False)
+    plan = imn.tumor.EvaluationPlan(ablation=("random",)).resolved(given=True)
+    assert plan.selections == ("picked",)
+
+
+def test_statistics_copy_the_chosen_channels_only(rng: np.random.Generator) -> None:
+    values = rng.random((30, 40, 2000), np.float32)
+    cube = Cube("s", "p", "s.imzML", values, np.ones((30, 40), bool), np.zeros((30, 40), np.int16))
+    pixels = labelled_pixels([cube], [0])
+    Scaling.of([cube], pixels, np.arange(2))
+    tracemalloc.start()
+    found = Scaling.of([cube], pixels, np.array([5, 1999]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.1 * values.nbytes
+    np.testing.assert_allclose(found.centre, values.reshape(-1, 2000)[:, [5, 1999]].mean(axis=0), rtol=1e-5)
 
 
 def test_a_section_of_two_planes_is_refused(two_planes: Path, tmp_path: Path) -> None:

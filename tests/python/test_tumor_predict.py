@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import ArgumentError, FileError  # noqa: E402
+from ionmorphnet.errors import ArgumentError, Cancelled, FileError  # noqa: E402
 from ionmorphnet.imzml_writer import ImzMLWriter  # noqa: E402
 from ionmorphnet.tumor.exporting import torch_forward  # noqa: E402
 from ionmorphnet.tumor.outputs import COLOURS  # noqa: E402
@@ -70,19 +74,38 @@ def test_a_model_folder(trained: imn.tumor.TrainedTumorModel, model: imn.tumor.T
     assert trained.validation["balanced_accuracy"] > 0.85
 
 
-def test_training_goes_on_and_gives_the_same(
+def test_a_stopped_training_goes_on_and_gives_the_same(
     trained: imn.tumor.TrainedTumorModel, cohort: imn.tumor.Cohort, tmp_path: Path
 ) -> None:
-    again = imn.tumor.train_tumor(
-        tmp_path, cohort, selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
-    )
+    def train(progress: Callable[[str, int, int], None] | None = None, steps: int = 40) -> imn.tumor.TrainedTumorModel:
+        return imn.tumor.train_tumor(
+            tmp_path,
+            cohort,
+            selection="moran",
+            top=8,
+            size=3,
+            steps=steps,
+            recipe=RECIPE,
+            device="cpu",
+            threads=1,
+            progress=progress,
+        )
+
+    def stop(text: str, done: int, _: int) -> None:
+        if (text, done) == ("training", 17):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Cancelled, match="stopped at step 17 of 40"):
+        train(stop)
+    assert not (tmp_path / "model").exists()
+    seen: list[int] = []
+    again = train(lambda text, done, _: seen.append(done) if text == "training" else None)
+    assert seen == list(range(18, 41))
     one, other = (load_file(m.model.folder / "model.safetensors") for m in (trained, again))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(ArgumentError, match="another recipe"):
-        imn.tumor.train_tumor(
-            tmp_path, cohort, selection="moran", top=8, size=3, steps=41, recipe=RECIPE, device="cpu", threads=1
-        )
+        train(steps=41)
 
 
 def test_prediction(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> None:
@@ -250,6 +273,17 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
         imn.tumor.load_tumor_model(tmp_path / "m")
     with pytest.raises(FileError, match=r"no config\.json"):
         imn.tumor.load_tumor_model(tmp_path)
+    channels = json.loads((model.folder / "config.json").read_text())["channels"]
+    fewer = {name: value[:-1] if isinstance(value, list) else value for name, value in channels.items()}
+    for values in ({"channels": fewer}, {"size": 5}, {"classes": ["a", "b", "c"]}):
+        damaged = imn.tumor.load_tumor_model(changed(**values))
+        with pytest.raises(FileError, match=r"model\.onnx: takes patches of \(channels, y, x\) \[8, 3, 3\] and gives"):
+            damaged.forward()
+        with pytest.raises(FileError, match="its recipe is of other channels, size or classes"):
+            torch_forward(damaged, "cpu")
+    for recipe in (None, {"colour": 1}, {**model.config["recipe"], "width": "wide"}):
+        with pytest.raises(FileError, match=r"config\.json: recipe not understood"):
+            torch_forward(imn.tumor.load_tumor_model(changed(recipe=recipe)), "cpu")
     broken = changed()
     (broken / "model.onnx").write_bytes(b"broken")
     with pytest.raises(FileError, match="cannot be loaded"):
@@ -274,6 +308,13 @@ def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.
     assert set(table["method"]) == {method}
     with pytest.raises(ArgumentError, match="the cohort has classes"):
         imn.tumor.explain(model, imn.tumor.make_cohort(cohort.sections))
+
+
+def test_classes_are_known_by_name(model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort) -> None:
+    turned = imn.tumor.make_cohort(cohort.sections, labels={"2": "tumour", "1": "normal"})
+    assert turned.classes == ("tumour", "normal")
+    expected, found = (imn.tumor.explain(model, each, pixels=40) for each in (cohort, turned))
+    pd.testing.assert_frame_equal(found, expected)
 
 
 def test_an_explanation_needs_all_channels(
@@ -301,11 +342,43 @@ def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random
     np.testing.assert_allclose(found, wanted(patches) - wanted(0 * patches), atol=0.03)
 
 
-def test_one_patient_trains_without_validation(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
-    one = imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS)
+@pytest.mark.parametrize("patients", [1, 2])
+def test_two_patients_train_without_validation(
+    cohort: imn.tumor.Cohort, tmp_path: Path, patients: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = imn.tumor.make_cohort(cohort.sections[:patients], labels=LABELS)
     done = imn.tumor.train_tumor(
         tmp_path, one, channels=MZ[:5], ppm=20, size=1, steps=3, recipe=RECIPE, device="cpu", threads=1
     )
     assert done.validation is None
+    assert done.validated_on is None
+    assert "no patient is held out" in caplog.text
     assert len(done.model.axis) == 5
     assert done.model.size == 1
+
+
+def test_one_rule_for_given_channels(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"ppm": 20, "size": 1, "steps": 1, "recipe": RECIPE, "device": "cpu", "threads": 1}
+    some = imn.tumor.train_tumor(tmp_path / "a", cohort, channels=MZ, selection="intensity", top=3, **options)
+    assert len(some.model.axis) == 3
+    assert some.model.axis.method.startswith("intensity 3 of")
+    for bad in ({"selection": "best"}, {"top": 0}):
+        with pytest.raises(ArgumentError):
+            imn.tumor.train_tumor(tmp_path / "b", cohort, channels=MZ, **options, **bad)
+
+
+def test_masks_are_read_before_channels_are_ranked(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ionmorphnet.tumor import train
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("channels were ranked")
+
+    monkeypatch.setattr(train, "section_scores", never)
+    np.save(tmp_path / "small.npy", np.ones((3, 3), int))
+    last = replace(cohort.sections[-1], regions=tmp_path / "small.npy")
+    with pytest.raises(FileError, match=r"small\.npy: the mask has shape"):
+        imn.tumor.train_tumor(tmp_path / "run", replace(cohort, sections=(*cohort.sections[:-1], last)))
+    with pytest.raises(ArgumentError, match="class 'other' has no labelled pixel"):
+        imn.tumor.train_tumor(tmp_path / "run", replace(cohort, classes=(*cohort.classes, "other")))

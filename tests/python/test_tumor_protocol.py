@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
@@ -97,10 +101,60 @@ def test_leaks_are_refused(tmp_path: Path) -> None:
         refuse_leak(same, [1], [0], "fold 1")
     with pytest.raises(ArgumentError, match=r"share pixels of f\.imzML"):
         make_folds(same, CLASSES)
-    for text, message in (("{}", "no list of folds"), ('[{"train": ["q"], "test": ["a0"]}]', "no section 'q'")):
-        path.write_text(text)
+    good = {"train": ["b0", "c0"], "test": ["a0"]}
+    for folds, message in (
+        ({}, "no list of folds"),
+        ([{"train": ["q"], "test": ["a0"]}], "no section 'q'"),
+        ([{"train": [["b0"]], "test": ["a0"]}], "fold 1: 'train' must list names"),
+        ([{"train": ["b0"], "test": [3]}], "fold 1: 'test' must list names"),
+        ([{"train": ["b0", "b0"], "test": ["a0"]}], "fold 1: 'train' lists 'b0' twice"),
+        ([{"train": ["b0"], "test": ["a0", "a0"]}], "fold 1: 'test' lists 'a0' twice"),
+        ([good, {"train": ["d0"], "test": ["a1", "a0"]}], "fold 2: 'a0' is tested in an earlier fold"),
+    ):
+        path.write_text(json.dumps(folds))
         with pytest.raises(FileError, match=message):
             read_folds(path, cubes, CLASSES)
+
+
+def test_a_patient_to_stop_by_shares_no_pixel_with_the_others(tmp_path: Path) -> None:
+    cubes = [_cube(name, name, [0, 1], "f.imzML" if name in "bc" else name) for name in "abcd"]
+    with pytest.raises(ArgumentError, match=r"share pixels of f\.imzML"):
+        make_folds(cubes, CLASSES)
+    # Both in one fold's training set: the leak is between the training and what it stops by.
+    fold = tmp_path / "folds.json"
+    fold.write_text(json.dumps([{"train": ["b", "c", "d"], "test": ["a"]}]))
+    with pytest.raises(ArgumentError, match=r"fold 1, early stopping: .*share pixels of f\.imzML"):
+        read_folds(fold, cubes, CLASSES)
+    assert read_folds(fold, cubes, CLASSES, inner=False)
+
+
+@pytest.mark.parametrize("how", ["other spelling", "link", "copy", "another name"])
+def test_one_file_by_two_names_leaks(how: str, tmp_path: Path) -> None:
+    write_cohort(tmp_path, patients=3)
+    (tmp_path / "sub").mkdir()
+    if how == "other spelling":
+        second = "sub/../p0_0.imzML"
+    elif how == "link":
+        (tmp_path / "l.imzML").symlink_to(tmp_path / "p0_0.imzML")
+        (tmp_path / "l.ibd").symlink_to(tmp_path / "p0_0.ibd")
+        second = "l.imzML"
+    else:
+        second = "sub/c.imzML" if how == "copy" else "c.imzML"
+        for ending in ("imzML", "ibd"):
+            shutil.copy(tmp_path / f"p0_0.{ending}", (tmp_path / second).with_suffix(f".{ending}"))
+    listed = tmp_path / "c.csv"
+    rows = ["p0_0.imzML,p0_0.npy,a,a", "p1_0.imzML,p1_0.npy,b,b", "p2_0.imzML,p2_0.npy,c,c", f"{second},p0_0.npy,d,d"]
+    listed.write_text("\n".join(["file,regions,patient,name", *rows]))
+    cohort = imn.tumor.read_cohort(listed, labels=LABELS)
+    with pytest.raises(ArgumentError, match=r"'d' and 'a' share pixels of .*p0_0\.imzML.*would leak"):
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, PLAN, channels=MZ, ppm=20, options=FAST)
+    if how == "other spelling":
+        pytest.importorskip("torch", reason="training needs the extra [train]")
+        # The last patient is held out.
+        with pytest.raises(ArgumentError, match="training, early stopping: 'a' and 'd' share pixels"):
+            imn.tumor.train_tumor(
+                tmp_path / "run", cohort, channels=MZ, ppm=20, size=1, steps=1, device="cpu", threads=1
+            )
 
 
 def _outcome(method: str, wrong: float, rng: np.random.Generator) -> Outcome:
@@ -322,9 +376,158 @@ def test_the_picker_is_told_where_to_run(cohort: imn.tumor.Cohort, monkeypatch: 
     assert given == {"model": None, "device": "cuda:3", "precision": "f32", "threads": 5}
 
 
+NETWORKS = replace(PLAN, ablation=(), methods=("lda", "cnn3d"), size=3, steps=6, recipe={"batch": 8, "width": 2})
+
+
+def test_an_evaluation_stopped_inside_a_fold_goes_on_to_the_same(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    from ionmorphnet.training.run_state import load_file
+    from ionmorphnet.tumor.fit import _Fit
+
+    whole = imn.tumor.evaluate_cohort(tmp_path / "whole", cohort, NETWORKS, options=FAST, device="cpu")
+    steps = 0
+    real = _Fit._step
+
+    def stopped(self: Any) -> None:
+        nonlocal steps
+        real(self)
+        steps += 1
+        if steps == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(_Fit, "_step", stopped)
+    with pytest.raises(Cancelled, match="stopped at step 4 of 6"):
+        imn.tumor.evaluate_cohort(tmp_path / "cut", cohort, NETWORKS, options=FAST, device="cpu")
+    (begun,) = (tmp_path / "cut" / "folds" / "cnn3d").glob("*/last.pt")
+    assert load_file(begun, "step")["step"] == 4
+    assert len(list((tmp_path / "cut" / "folds" / "cnn3d").glob("*.npz"))) == 1
+    again = imn.tumor.evaluate_cohort(tmp_path / "cut", cohort, NETWORKS, options=FAST, device="cpu")
+    assert steps == 3 * 6  # none twice
+    timed = ["train_s", "predict_s"]
+    pd.testing.assert_frame_equal(again.table.drop(columns=timed), whole.table.drop(columns=timed))
+    assert not list((tmp_path / "cut" / "folds" / "cnn3d").glob("*/last.pt"))
+
+
+def test_a_network_joins_baselines(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    four = imn.tumor.read_cohort(write_cohort(tmp_path / "four"), labels=LABELS)
+    baseline = replace(NETWORKS, methods=("lda",))
+    imn.tumor.evaluate_cohort(tmp_path / "out", four, baseline, options=FAST)
+    report = imn.tumor.evaluate_cohort(tmp_path / "out", four, replace(NETWORKS, steps=6), options=FAST, device="cpu")
+    assert set(report.table["method"]) == {"lda", "cnn3d"}
+    folds = json.loads((tmp_path / "out" / "plan.json").read_text())["folds"]
+    assert all(fold["inner"] for fold in folds)
+
+
+def test_a_network_without_early_stopping_is_told(
+    cohort: imn.tumor.Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    plan = replace(NETWORKS, methods=("cnn1d",), steps=1)
+    imn.tumor.evaluate_cohort(tmp_path / "a", cohort, plan, options=FAST, device="cpu")
+    assert "networks do not stop early in 3 of 3 folds" in caplog.text
+    caplog.clear()
+    imn.tumor.evaluate_cohort(tmp_path / "b", cohort, replace(plan, inner=False), options=FAST, device="cpu")
+    assert "stop early" not in caplog.text
+
+
+def test_results_of_other_data_are_not_mixed(tmp_path: Path) -> None:
+    cohort = imn.tumor.read_cohort(write_cohort(tmp_path, patients=3), labels=LABELS)
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    plan = replace(PLAN, selections=("moran",), ablation=(), methods=("lda",))
+
+    def evaluate(given: imn.CandidateAxis, plan: imn.tumor.EvaluationPlan = plan) -> None:
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, plan, channels=given, options=FAST)
+
+    evaluate(axis)
+    evaluate(axis, replace(plan, threads=2))
+    wide = imn.CandidateAxis(axis.mz, axis.mz_lo, axis.mz_hi + 5.0, axis.frequency, axis.method)
+    with pytest.raises(ArgumentError, match="holds an evaluation with other channels, data;"):
+        evaluate(imn.CandidateAxis(axis.mz, axis.mz_lo, axis.mz_hi + 12.0, axis.frequency, axis.method))
+    with pytest.raises(ArgumentError, match="holds an evaluation with other channels;"):
+        evaluate(wide)
+    for path in tmp_path.glob("p*"):
+        os.utime(path)
+    evaluate(axis)
+    write_cohort(tmp_path, patients=3, seed=5)
+    with pytest.raises(ArgumentError, match="holds an evaluation with other data;"):
+        evaluate(axis)
+
+
+def test_what_networks_need_is_asked_first(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArgumentError, match="unknown entries of a recipe: widht"):
+        replace(NETWORKS, recipe={"widht": 3})
+    with pytest.raises(ArgumentError, match="the recipe cannot set size, steps"):
+        replace(NETWORKS, recipe={"size": 3, "steps": 3})
+    replace(NETWORKS, methods=("lda",), recipe={"widht": 3})  # nobody reads it
+    monkeypatch.delitem(sys.modules, "ionmorphnet.training.arrange", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UnavailableError, match="cnn1d and cnn3d need torch"):
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, NETWORKS, options=FAST)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("device", "error"), [("gpu", ArgumentError), ("cuda:99", UnavailableError)])
+def test_the_device_is_asked_first(
+    cohort: imn.tumor.Cohort, tmp_path: Path, device: str, error: type[Exception]
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    with pytest.raises(error, match=device):
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, NETWORKS, options=FAST, device=device)
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_pixels_are_predicted_in_pieces(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ionmorphnet.tumor import patches
+
+    plan = replace(PLAN, ablation=(), methods=("lda",))
+    whole = imn.tumor.evaluate_cohort(tmp_path / "a", cohort, plan, options=FAST)
+    monkeypatch.setattr(patches, "_PATCH_VALUES", 4 * 50)
+    seen: list[int] = []
+    real = FittedBaseline.probabilities
+
+    def counted(self: Any, values: Any) -> Any:
+        seen.append(len(values))
+        return real(self, values)
+
+    monkeypatch.setattr(FittedBaseline, "probabilities", counted)
+    found = imn.tumor.evaluate_cohort(tmp_path / "b", cohort, plan, options=FAST)
+    assert max(seen) == 50
+    assert found.table["auc"].iloc[0] == pytest.approx(whole.table["auc"].iloc[0])
+
+
+def test_a_split_names_its_own_folds(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps([{"train": ["p0_0", "p1_0"], "test": ["p2_0"]}]))
+    plan = replace(PLAN, ablation=(), methods=("lda",))
+    for other in ({"protocol": "k-fold"}, {"by": "section"}, {"k": 3}):
+        with pytest.raises(ArgumentError, match="a split names its own folds"):
+            imn.tumor.evaluate_cohort(tmp_path / "x", cohort, replace(plan, **other), split=tmp_path / "s.json")
+    report = imn.tumor.evaluate_cohort(tmp_path / "x", cohort, plan, split=tmp_path / "s.json", options=FAST)
+    assert report.table["n_sections"].tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "bad",
-    [{"methods": ("magic",)}, {"selections": ("best",)}, {"methods": ()}, {"size": 2}, {"top": 0}],
+    [
+        {"methods": ("magic",)},
+        {"selections": ("best",)},
+        {"methods": ()},
+        {"size": 2},
+        {"top": 0},
+        {"protocol": "x"},
+        {"by": "pixel"},
+        {"k": 1},
+        {"normalisation": "sum"},
+        {"blocks": (0, 1)},
+        {"blocks": (2, 2), "buffer": 1},
+        {"seed": -1},
+    ],
 )
 def test_plans_that_cannot_be_meant(bad: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ import pandas as pd
 
 from ionmorphnet._files import atomic_path, read_json
 from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.paths import PathLike
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklearn
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
-from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
-from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, spectra, thinned
+from ionmorphnet.tumor.cubes import NORMALISATIONS, Cube, open_cubes, split_blocks
+from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, pieces, spectra, thinned
+from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.selection import SELECTIONS, section_scores, select
-from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
+from ionmorphnet.tumor.selection import DEFAULT_TOP, SELECTIONS, section_scores, select, wanted_selection
+from ionmorphnet.tumor.splits import BY, PROTOCOLS, Fold, make_folds, read_folds
 from ionmorphnet.versions import versions
+
+logger = logging.getLogger("ionmorphnet")
 
 NETWORK_METHODS = ("cnn1d", "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
@@ -45,11 +49,12 @@ class EvaluationPlan:
     """What is evaluated; plain values, written as ``plan.json``.
 
     Attributes:
-        selections: Channel selections on which all ``methods`` are judged.
+        selections: Channel selections on which all ``methods`` are judged. None named: ``picked``; where channels are
+            given and neither ``ablation`` nor ``top`` asks for a selection, ``all`` of them.
         ablation: Further selections, of the same number of channels (``all``: of all), with ``ablation_methods`` only.
         methods: Names of ``METHODS``.
         ablation_methods: Those of the ablation.
-        top: Number of channels of a selection.
+        top: Number of channels of a selection; None: 40.
         normalisation: See :func:`~ionmorphnet.tumor.cubes.open_cubes`.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps of a network.
@@ -64,11 +69,11 @@ class EvaluationPlan:
         threads: CPU threads.
     """
 
-    selections: tuple[str, ...] = ("picked",)
+    selections: tuple[str, ...] = ()
     ablation: tuple[str, ...] = ()
     methods: tuple[str, ...] = METHODS
     ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
-    top: int = 40
+    top: int | None = None
     normalisation: str = "tic"
     size: int = 7
     steps: int = 200
@@ -95,18 +100,48 @@ class EvaluationPlan:
             unknown = [name for name in given if name not in known]
             if unknown:
                 raise ArgumentError(f"{what} must be of {', '.join(known)}, not '{unknown[0]}'")
-        if not self.methods or not self.selections:
-            raise ArgumentError("there is no method or no channel selection to evaluate")
+        if not self.methods:
+            raise ArgumentError("there is no method to evaluate")
+        for name, known in (("protocol", PROTOCOLS), ("by", BY), ("normalisation", NORMALISATIONS)):
+            if getattr(self, name) not in known:
+                raise ArgumentError(f"{name} must be one of {', '.join(known)}, not '{getattr(self, name)}'")
         if self.size < 1 or self.size % 2 == 0:
             raise ArgumentError(f"the side of a patch must be odd and positive, not {self.size}")
-        if self.top < 1 or self.steps < 1 or self.threads < 1:
+        if self.steps < 1 or self.threads < 1 or (self.top is not None and self.top < 1):
             raise ArgumentError("top, steps and threads must be at least 1")
+        if self.k < 2:
+            raise ArgumentError(f"k must be 2 at least, not {self.k}")
+        if self.blocks is not None and (len(self.blocks) != 2 or min(self.blocks) < 1):
+            raise ArgumentError(f"blocks are rows and columns, both from 1, not {self.blocks}")
+        if self.blocks is not None and self.buffer is not None and self.buffer < self.size // 2:
+            raise ArgumentError(f"a buffer of {self.buffer} pixels is less than a patch of {self.size} reaches")
+        if not 0 <= self.seed < 1 << 31:
+            raise ArgumentError(f"seed must lie from 0 to {(1 << 31) - 1}, not {self.seed}")
+        for method in self.networks():
+            # Channels and classes are not known yet; everything else is checked.
+            size = 1 if method == "cnn1d" else self.size
+            entries = {"network": method, "channels": 1, "classes": 2, "size": size, "steps": self.steps}
+            taken = sorted({"channels", "classes", "data", "network", "seed", "size", "steps"} & set(self.recipe))
+            if taken:
+                raise ArgumentError(f"the recipe cannot set {', '.join(taken)}: the plan or the cohort does")
+            PatchRecipe.from_dict({**entries, **self.recipe})
 
     def tasks(self) -> list[tuple[str, str]]:
         """Every (selection, method) once, in order."""
         first = [(selection, method) for selection in self.selections for method in self.methods]
         more = [(selection, method) for selection in self.ablation for method in self.ablation_methods]
         return list(dict.fromkeys([*first, *more]))
+
+    def networks(self) -> list[str]:
+        """The networks among the methods."""
+        asked = [*self.methods, *(self.ablation_methods if self.ablation else ())]
+        return [method for method in NETWORK_METHODS if method in asked]
+
+    def resolved(self, *, given: bool) -> EvaluationPlan:
+        """The plan with its selections and number of channels, by whether the user gives channels."""
+        asked = self.selections or (("picked",) if self.ablation else ())
+        selections, top = wanted_selection(asked, self.top, given)
+        return replace(self, selections=selections, top=top)
 
 
 def evaluate_cohort(
@@ -134,11 +169,12 @@ def evaluate_cohort(
             and ``report.json``. What is there already is not computed again.
         cohort: The sections.
         plan: What to do.
-        channels: Channels to select from, see :func:`~ionmorphnet.tumor.channels.make_channels`; None: all.
+        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: used as they are unless the
+            plan names a selection, an ablation or ``top``. None: all that are found, to select from.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
-        split: JSON file of folds, instead of the plan's protocol.
-        device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks.
+        split: JSON file of folds, instead of the plan's protocol, which must be the default one.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks and the picker.
         memory_limit: Anonymous memory to plan with.
         options: Of the intervals.
         resume: Go on in ``out``; False refuses a folder with an evaluation.
@@ -154,9 +190,15 @@ def evaluate_cohort(
         UnavailableError: scikit-learn, torch or the device is not there.
         Cancelled: Stopped; the same call goes on.
     """
-    plan = EvaluationPlan() if plan is None else plan
+    plan = (EvaluationPlan() if plan is None else plan).resolved(given=channels is not None)
+    if split is not None and any(
+        getattr(plan, name) != getattr(EvaluationPlan, name) for name in ("protocol", "by", "k")
+    ):
+        raise ArgumentError("a split names its own folds; leave protocol, by and k out")
     if any(method in BASELINES for _, method in plan.tasks()):
         require_sklearn()
+    if plan.networks():
+        _require_device(device)
     out = Path(out)
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
     tell = progress or (lambda *_: None)
@@ -168,14 +210,16 @@ def evaluate_cohort(
         progress=lambda done, total: tell("reading", done, total),
     ) as sections:
         cubes, origin = _blocks(sections, plan)
-        fold_options: dict[str, Any] = {"inner": plan.inner and any(m in NETWORK_METHODS for _, m in plan.tasks())}
+        # Held out also where no network is among the methods: one may join later.
         if split is not None:
-            folds = read_folds(Path(split), cubes, cohort.classes, **fold_options)
+            folds = read_folds(Path(split), cubes, cohort.classes, inner=plan.inner)
         else:
             folds = make_folds(
-                cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, seed=plan.seed, **fold_options
+                cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, inner=plan.inner, seed=plan.seed
             )
-        _claim(out, _described(plan, axis, cubes, folds, cohort), resume)
+        if plan.networks() and plan.inner:
+            _tell_without_stopping(folds)
+        _claim(out, _described(plan, axis, sections, cubes, folds, cohort), resume)
         blocks = None
         if plan.blocks is not None:
             blocks = [
@@ -247,7 +291,8 @@ class _Run:
 
     def fold(self, selection: str, method: str, fold: Fold) -> dict[str, npt.NDArray[Any]]:
         """The predictions of a method on a fold, computed or read."""
-        chosen = select([self.scores[i] for i in fold.outer], selection, self.plan.top, self.n_channels)
+        top = DEFAULT_TOP if self.plan.top is None else self.plan.top
+        chosen = select([self.scores[i] for i in fold.outer], selection, top, self.n_channels)
         # By the channels, not by the selection: where two selections agree, one computation serves both.
         name = f"{_file_name(fold.name)}_{len(chosen)}-{zlib.crc32(chosen.tobytes()):08x}.npz"
         path = self.out / "folds" / method / name
@@ -282,7 +327,13 @@ class _Run:
         values = spectra(self.cubes, training, scaling, side=baseline.side)
         fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads)
         between = time.perf_counter()
-        found = fitted.probabilities(spectra(self.cubes, test, scaling, side=baseline.side))
+        # Test sections are as large as they are: a piece of them at a time.
+        found = np.concatenate(
+            [
+                fitted.probabilities(spectra(self.cubes, test[part], scaling, side=baseline.side))
+                for part in pieces(len(test), len(chosen))
+            ]
+        )
         return found, (between - started, time.perf_counter() - between)
 
     def _network(
@@ -309,6 +360,34 @@ class _Run:
         started = time.perf_counter()
         found = fit.predict(folder, test)
         return found, (done["seconds"], time.perf_counter() - started)
+
+
+def _require_device(device: str) -> None:
+    """Says before any work is done that the networks cannot be trained.
+
+    Raises:
+        ArgumentError: No name of a device.
+        UnavailableError: torch or the device is not there.
+    """
+    try:
+        from ionmorphnet.training.arrange import choose_device
+    except ImportError:
+        raise UnavailableError(
+            f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
+        ) from None
+    choose_device(device)
+
+
+def _tell_without_stopping(folds: Sequence[Fold]) -> None:
+    without = [fold.name for fold in folds if not fold.inner]
+    if without:
+        logger.warning(
+            "networks do not stop early in %d of %d folds (%s): no training patient can be spared, which takes three "
+            "and one with all classes whose absence leaves them to the others",
+            len(without),
+            len(folds),
+            ", ".join(without[:5]) + (", ..." if len(without) > 5 else ""),
+        )
 
 
 def _scores(
@@ -345,16 +424,26 @@ def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], lis
 
 
 def _described(
-    plan: EvaluationPlan, axis: CandidateAxis, cubes: Sequence[Cube], folds: Sequence[Fold], cohort: Cohort
+    plan: EvaluationPlan,
+    axis: CandidateAxis,
+    sections: Sequence[Cube],
+    cubes: Sequence[Cube],
+    folds: Sequence[Fold],
+    cohort: Cohort,
 ) -> dict[str, Any]:
-    """All that the figures depend on."""
+    """All that the figures depend on; another host or number of threads may go on."""
     names = [cube.name for cube in cubes]
+    left_out = ("selections", "ablation", "methods", "ablation_methods", "threads")
     return {
-        "plan": {
-            k: v for k, v in vars(plan).items() if k not in ("selections", "ablation", "methods", "ablation_methods")
-        },
+        "plan": {k: v for k, v in vars(plan).items() if k not in left_out},
         "classes": cohort.classes,
-        "channels": {"n": len(axis), "method": axis.method, "crc": zlib.crc32(axis.mz.tobytes())},
+        "channels": {
+            "n": len(axis),
+            "method": axis.method,
+            "crc": zlib.crc32(np.stack([axis.mz, axis.mz_lo, axis.mz_hi]).tobytes()),
+        },
+        # What was read, whatever the files are called or dated.
+        "data": {cube.name: zlib.crc32(np.ascontiguousarray(cube.values).data) for cube in sections},
         "sections": [
             {
                 "name": cube.name,

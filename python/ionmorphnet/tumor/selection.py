@@ -96,6 +96,29 @@ def section_scores(
     return frames
 
 
+def wanted_selection(kinds: Sequence[str], top: int | None, given: bool) -> tuple[tuple[str, ...], int]:
+    """How channels are selected: given ones are used as they are unless a selection is asked for.
+
+    Args:
+        kinds: Names of ``SELECTIONS`` that the user asks for; empty: none.
+        top: Number of channels that the user asks for; None: none.
+        given: Whether the user gives channels.
+
+    Returns:
+        The names, and the number of channels.
+
+    Raises:
+        ArgumentError: An unknown name, or a number below 1.
+    """
+    unknown = [kind for kind in kinds if kind not in SELECTIONS]
+    if unknown:
+        raise ArgumentError(f"channels must be of {', '.join(SELECTIONS)}, not '{unknown[0]}'")
+    if top is not None and top < 1:
+        raise ArgumentError(f"the number of channels must be at least 1, not {top}")
+    chosen = tuple(kinds) or (("all",) if given and top is None else ("picked",))
+    return chosen, DEFAULT_TOP if top is None else top
+
+
 def select(scores: Sequence[pd.DataFrame], kind: str, top: int, n_channels: int) -> npt.NDArray[np.int64]:
     """The best channels by their mean rank over some sections.
 
