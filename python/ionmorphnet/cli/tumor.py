@@ -79,7 +79,7 @@ def _run_options(command: Command) -> Command:
     return _with(
         command,
         [
-            click.option("--size", type=click.IntRange(1), default=7, show_default=True, help="Side of a patch, odd."),
+            click.option("--size", type=click.IntRange(1), default=9, show_default=True, help="Side of a patch, odd."),
             click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of a network."),
             click.option("--batch", type=click.IntRange(2), metavar="N", help="Patches a step."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True),

@@ -48,7 +48,7 @@ class EvaluationPlan:
     ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
     top: int | None = None
     normalisation: str = "tic"
-    size: int = 7
+    size: int = 9
     steps: int = 200
     recipe: dict[str, Any] = field(default_factory=dict)
     protocol: str = "leave-one-out"

@@ -45,7 +45,7 @@ class PatchRecipe:
     network: str
     channels: int
     classes: int
-    size: int = 7
+    size: int = 9
     width: int = 8
     dropout: float = 0.3
     steps: int = 200

@@ -62,7 +62,7 @@ def train_tumor(
     ppm: float | None = None,
     tol: float | None = None,
     normalisation: str = "tic",
-    size: int = 7,
+    size: int = 9,
     steps: int = 200,
     validate: bool = True,
     recipe: Mapping[str, Any] | None = None,
