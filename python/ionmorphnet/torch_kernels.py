@@ -229,7 +229,7 @@ def _stem(
     x, weight, bias, scale, shift, y, rows, height, width, eps,
     CHANNELS: tl.constexpr, C: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """4 x 4 patches of (N, CHANNELS, 4 height, 4 width) by weight (16 CHANNELS, C), normalised (N, height, width, C)."""
+    """4 x 4 patches of (N, CHANNELS, 4 height, 4 width) by weight (16 CHANNELS, C), normed: (N, height, width, C)."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     in_rows = row < rows
     column = row % width
