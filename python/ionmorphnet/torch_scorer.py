@@ -184,7 +184,7 @@ class TorchScorer:
     def _fused(self, network: ConvNeXtV2) -> Callable[[Tensor, Tensor | None], Tensor] | None:
         """The network on fused kernels, after a batch; None, with a line in the log, where they do not run."""
         try:
-            from ionmorphnet.torch_kernels import FusedOutput
+            from ionmorphnet.torch_fused import FusedOutput
 
             fast = FusedOutput(network.to(self.device))
             with torch.inference_mode(), torch.cuda.device(self.device):

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("triton", reason="comes with torch for CUDA")
-kernels = pytest.importorskip("ionmorphnet.torch_kernels")
+fused_network = pytest.importorskip("ionmorphnet.torch_fused")
 Block, ConvNeXtV2, Layout = (
     getattr(pytest.importorskip("ionmorphnet.training.convnextv2"), name) for name in ("Block", "ConvNeXtV2", "Layout")
 )
@@ -33,7 +33,7 @@ def distance(given, wanted) -> float:
 def test_block(dim: int, side: int, images: int) -> None:
     """Tiles that end within an image, and tiles with rows of several images."""
     block = random_weights(Block(dim, 0.0, Layout(), conv_weights=True))
-    fused = kernels.FusedBlock(block, side, DTYPE)
+    fused = fused_network.FusedBlock(block, side, DTYPE)
     x = torch.randn((images, side, side, dim), device=DEVICE).to(DTYPE)
     norm, mlp = block.norm, block.mlp
     normed = norm(block.conv_dw(x.float()))
@@ -52,7 +52,7 @@ def test_block(dim: int, side: int, images: int) -> None:
 
 def test_the_same_input_gives_the_same_bits() -> None:
     block = random_weights(Block(24, 0.0, Layout(), conv_weights=True))
-    fused = kernels.FusedBlock(block, 14, DTYPE)
+    fused = fused_network.FusedBlock(block, 14, DTYPE)
     x = torch.randn((3, 14, 14, 24), device=DEVICE).to(DTYPE)
     assert torch.equal(fused(x.clone()), fused(x.clone()))
 
@@ -65,7 +65,7 @@ def test_whole_network() -> None:
     image = torch.rand((1, 2, 224, 224), device=DEVICE).to(DTYPE)
     statistics = torch.rand((1, 4), device=DEVICE)
     wanted = torch.cat(list(network.forward_all(image.float(), statistics).values()), 1)
-    features = kernels.FusedFeatures(network, DTYPE)
+    features = fused_network.FusedFeatures(network, DTYPE)
     given = torch.cat(list(network.head(features(image).float().mean((1, 2)), statistics).values()), 1)
     assert given.shape == (1, 7)
     assert distance(given, wanted) < TOLERANCE
