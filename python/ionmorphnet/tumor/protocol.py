@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet._files import atomic_path, read_json
+from ionmorphnet._torch import require_torch
 from ionmorphnet.candidates import CandidateAxis
 from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
@@ -265,12 +266,12 @@ def _require_device(device: str) -> None:
         ArgumentError: No name of a device.
         UnavailableError: torch or the device is not there.
     """
+    missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
     try:
+        require_torch(missing)
         from ionmorphnet.training.arrange import choose_device
     except ImportError:
-        raise UnavailableError(
-            f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
-        ) from None
+        raise UnavailableError(missing) from None
     choose_device(device)
 
 

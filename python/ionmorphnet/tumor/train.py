@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet._torch import require_torch
+from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.paths import PathLike
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
 from ionmorphnet.tumor.cohort import Cohort, labelled_shares, survey
@@ -105,8 +105,7 @@ def train_tumor(
         UnavailableError: torch or the device is not there.
         Cancelled: Stopped after saving; the same call goes on.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise UnavailableError("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
+    require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
     from ionmorphnet.training.model_folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
     from ionmorphnet.tumor.fit import read_patch_weights
