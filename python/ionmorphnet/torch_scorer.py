@@ -135,11 +135,13 @@ class TorchScorer:
                 # The graph has addresses of its own. Copying a batch there takes a hundredth of its time; a graph for
                 # every caller's addresses would take a pick's.
                 own, own_beside, own_out = self._own
+                self._done.wait()  # the batch before may be under way on another stream
                 own.copy_(given)
                 if own_beside is not None and beside is not None:
                     own_beside.copy_(beside)
                 self._graph.replay()
                 out.copy_(own_out)
+                self._done.record()
         except RuntimeError as error:
             raise IonMorphNetError(f"scorer 'torch': {_first_line(error)}") from error
 
@@ -165,6 +167,8 @@ class TorchScorer:
             logger.warning("scorer 'torch' runs without a CUDA graph, more slowly: %s", _first_line(error))
             return
         self._own = (image, statistics, outputs)
+        make_event: Any = torch.cuda.Event  # has no types
+        self._done = make_event()
         self._graph = graph
 
     def _compile(self) -> None:

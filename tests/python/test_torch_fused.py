@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
@@ -11,7 +13,8 @@ Block, ConvNeXtV2, Layout = (
     getattr(pytest.importorskip("ionmorphnet.training.convnextv2"), name) for name in ("Block", "ConvNeXtV2", "Layout")
 )
 
-ON_GPU = torch.cuda.is_available()
+# With IMN_REQUIRE_GPU=1 a machine without GPU fails instead of interpreting.
+ON_GPU = torch.cuda.is_available() or os.environ.get("IMN_REQUIRE_GPU") == "1"
 DEVICE = "cuda" if ON_GPU else "cpu"
 # The interpreter has no bfloat16 products; on a GPU float32 products would be TF32's.
 DTYPE, TOLERANCE = (torch.bfloat16, 2e-2) if ON_GPU else (torch.float32, 2e-5)
