@@ -46,9 +46,7 @@ def _row(case: str, tool: str, probes: list[dict[str, float]], work: Workload) -
     assert 0.99 * least <= size <= 1.1 * least, "the chunks hold another number of values than the file"
     first = statistics.median(probe["first_chunk_s"] for probe in probes)
     rate = size / 1e9 / seconds
-    note = (
-        f"{rate:.3g} GB/s of {size / 1e9:.3g} GB in {probes[0]['chunks']:.0f} chunks, first after {first * 1e3:.2g} ms"
-    )
+    note = f"{rate:.3g} GB/s of {size / 1e9:.3g} GB, {probes[0]['chunks']:.0f} chunks, first after {first * 1e3:.2g} ms"
     best = min(probe["seconds"] for probe in probes)
     values = {"bytes": size, "GB/s": rate, "first_chunk_s": first, "best_s": best}
     return Row(case, tool, seconds, None, note, values)
