@@ -197,19 +197,32 @@ bool stream_array(std::span<const std::byte> ibd, const ArrayRef& array, std::in
 template bool stream_array<float>(std::span<const std::byte>, const ArrayRef&, std::int64_t, std::int64_t, float*);
 template bool stream_array<double>(std::span<const std::byte>, const ArrayRef&, std::int64_t, std::int64_t, double*);
 
-bool mz_ascend(std::span<const std::byte> ibd, const ArrayRef& array) {
+std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t from, double value) {
+  constexpr std::int64_t kBlock = 64;
   const std::byte* data = ibd.data() + array.offset;
-  const std::int64_t n = array.length;
-  if (n == 0) return true;
-  // As in check_mz.
-  return with_type(array.type, [&](auto tag) {
+  return with_type(array.type, [&](auto tag) -> std::int64_t {
     using T = decltype(tag);
-    unsigned bad = 0;
-    for (std::int64_t i = 0; i + 1 < n; ++i) {
-      bad |= static_cast<unsigned>(!(value_at<T>(data, i) <= value_at<T>(data, i + 1)));
+    const auto at = [data](std::int64_t i) { return static_cast<double>(value_at<T>(data, i)); };
+    std::int64_t i = from;
+    if (i == 0) {
+      if (array.length == 0) return 0;
+      if (!(at(0) >= 0.0)) return -1;
+      if (at(0) > value) return 0;
+      i = 1;
     }
-    return bad == 0 && static_cast<double>(value_at<T>(data, 0)) >= 0.0 &&
-           static_cast<double>(value_at<T>(data, n - 1)) <= std::numeric_limits<double>::max();
+    // Branch-free blocks, as in check_mz, as long as they end before what is looked for.
+    for (; i + kBlock <= array.length && at(i + kBlock - 1) <= value; i += kBlock) {
+      unsigned bad = 0;
+      for (std::int64_t k = i; k < i + kBlock; ++k) {
+        bad |= static_cast<unsigned>(!(value_at<T>(data, k - 1) <= value_at<T>(data, k)));
+      }
+      if (bad != 0) return -1;
+    }
+    for (; i < array.length; ++i) {
+      if (!(at(i - 1) <= at(i))) return -1;
+      if (at(i) > value) return i;
+    }
+    return i;
   });
 }
 

@@ -27,8 +27,9 @@ void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int6
 template <typename T>
 bool stream_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last, T* out);
 
-// Uncompressed arrays: whether check_mz would accept the values.
-bool mz_ascend(std::span<const std::byte> ibd, const ArrayRef& array);
+// Uncompressed m/z values, of which those before `from` are known to ascend: the first one from there on that is
+// greater than `value`, or length; -1 where check_mz would refuse one before that.
+std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t from, double value);
 
 // Uncompressed ascending arrays: first element in [first, length) that is >= value (or > value), by bisection.
 std::int64_t lower_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value);

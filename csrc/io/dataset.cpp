@@ -100,9 +100,11 @@ class SectionView final : public Dataset {
   }
 
   bool streams() const override { return section_->streams(); }
-  std::pair<std::int64_t, std::int64_t> find_peaks(std::int64_t i, double mz_lo, double mz_hi,
-                                                   std::pair<std::int64_t, std::int64_t> near) const override {
-    return section_->find_peaks(member(i), mz_lo, mz_hi, near);
+  PeakRange find_peaks(std::int64_t i, double mz_lo, double mz_hi, PeakRange before) const override {
+    return section_->find_peaks(member(i), mz_lo, mz_hi, before);
+  }
+  void check_further_peaks(std::int64_t i, PeakRange before) const override {
+    section_->check_further_peaks(member(i), before);
   }
   void stream(std::int64_t i, Values values, std::int64_t first, std::int64_t last, float* out) const override {
     section_->stream(member(i), values, first, last, out);

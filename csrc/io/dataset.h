@@ -30,6 +30,13 @@ struct Spectrum {
   std::vector<double> intensity;
 };
 
+// Values [first, last) of a spectrum.
+struct PeakRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t size() const { return last - first; }
+};
+
 // The two arrays of a spectrum.
 enum class Values { mz, intensity };
 
@@ -99,10 +106,11 @@ class Dataset {
   // Reading for a device: parts of arrays straight from the file to memory that the device reads next. Same values,
   // same errors, same warnings. Whether it is possible: nothing is compressed or to be repaired.
   virtual bool streams() const = 0;
-  // Processed: [first, last) of the peaks with mz_lo <= mz <= mz_hi. The search starts at `near`, any range that may be
-  // close; a spectrum's first search checks that its m/z values ascend.
-  virtual std::pair<std::int64_t, std::int64_t> find_peaks(std::int64_t i, double mz_lo, double mz_hi,
-                                                           std::pair<std::int64_t, std::int64_t> near) const = 0;
+  // Processed: the peaks with mz_lo <= mz <= mz_hi. `before`: what the last call for this spectrum gave, where the
+  // search begins, or nothing. m/z values are checked to ascend as far as they have been looked at; check_further_peaks
+  // checks the rest, and must have been called before the peaks of any range are trusted.
+  virtual PeakRange find_peaks(std::int64_t i, double mz_lo, double mz_hi, PeakRange before) const = 0;
+  virtual void check_further_peaks(std::int64_t i, PeakRange before) const = 0;
   // Values [first, last) of spectrum i: intensities of either mode, m/z values of a processed file that find_peaks has
   // seen. float: only where float_intensities(), float_mz(). Another thread may read them after finish_streams()
   // (core/stream_copy.h).

@@ -33,8 +33,8 @@ class Section {
   void read(std::int64_t s, double lo, double hi, Spectrum& out) const;
   void read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
   bool streams() const { return streams_; }
-  std::pair<std::int64_t, std::int64_t> find_peaks(std::int64_t s, double lo, double hi,
-                                                   std::pair<std::int64_t, std::int64_t> near) const;
+  PeakRange find_peaks(std::int64_t s, double lo, double hi, PeakRange before) const;
+  void check_further_peaks(std::int64_t s, PeakRange before) const;
   template <typename T>
   void stream(std::int64_t s, Values values, std::int64_t first, std::int64_t last, T* out) const;
   void prefetch(std::int64_t s, Values values, std::int64_t first, std::int64_t last) const;
@@ -65,6 +65,7 @@ class Section {
   void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
   void count_zeroed(std::int64_t s) const;
   void apply_repair(Spectrum& out) const;
+  [[noreturn]] void refuse_mz(std::int64_t s) const;
   [[noreturn]] void fail(std::int64_t s, const std::string& cause) const;
   template <typename Body>
   void named(std::int64_t s, Body&& body) const;

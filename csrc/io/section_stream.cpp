@@ -1,6 +1,7 @@
 // Section's reading for a device.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "core/stream_copy.h"
@@ -8,21 +9,29 @@
 
 namespace imn::io {
 
-std::pair<std::int64_t, std::int64_t> Section::find_peaks(std::int64_t s, double lo, double hi,
-                                                          std::pair<std::int64_t, std::int64_t> near) const {
-  const ArrayRef mz = layout_.mz[s];
+PeakRange Section::find_peaks(std::int64_t s, double lo, double hi, PeakRange before) const {
+  ArrayRef mz = layout_.mz[s];
   if (mz.length == 0 || !(lo <= hi)) return {0, 0};
-  auto& ascending = ascending_[static_cast<std::size_t>(s)];
-  if (ascending.load(std::memory_order_relaxed) == 0) {
-    if (mz_ascend(ibd_.bytes(), mz)) {
-      ascending.store(1, std::memory_order_relaxed);
-    } else {
-      std::vector<double> all;
-      read_all_mz(s, all);  // says what is wrong
-    }
+  if (ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
+    mz.length = ascending_until(ibd_.bytes(), mz, before.last, hi);
+    if (mz.length < 0) refuse_mz(s);
   }
-  const std::int64_t first = lower_bound_near(ibd_.bytes(), mz, near.first, lo);
-  return {first, upper_bound_near(ibd_.bytes(), mz, first + (near.second - near.first), hi)};
+  const std::int64_t first = lower_bound_near(ibd_.bytes(), mz, before.last, lo);
+  return {first, upper_bound_near(ibd_.bytes(), mz, first + (before.last - before.first), hi)};
+}
+
+void Section::check_further_peaks(std::int64_t s, PeakRange before) const {
+  auto& ascending = ascending_[static_cast<std::size_t>(s)];
+  if (ascending.load(std::memory_order_relaxed) != 0) return;
+  const ArrayRef mz = layout_.mz[s];
+  if (ascending_until(ibd_.bytes(), mz, before.last, std::numeric_limits<double>::max()) != mz.length) refuse_mz(s);
+  ascending.store(1, std::memory_order_relaxed);
+}
+
+void Section::refuse_mz(std::int64_t s) const {
+  std::vector<double> all;
+  read_all_mz(s, all);
+  fail(s, "its m/z values changed while they were read");
 }
 
 template <typename T>

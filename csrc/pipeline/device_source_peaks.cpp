@@ -1,24 +1,18 @@
 // Peaks of a processed file.
 #include <algorithm>
 
-#include "core/stream_copy.h"
-#include "core/workers.h"
+#include "core/parallel_for.h"
 #include "pipeline/device_source.h"
 
 namespace imn::pipeline {
 namespace {
 
-// Pixels that are read ahead of being copied: how many fit into a chunk is known once they are read. Where the file
-// streams, only the ranges of their peaks are found ahead.
+// Pixels that are read ahead of being copied: how many fit into a chunk is known once they are read.
 constexpr std::int64_t kReadAhead = 2048;
-constexpr std::int64_t kFindAhead = 8192;
 
 class PeaksSource final : public ChunkSource {
  public:
-  PeaksSource(const FileToRead& file, const SourceOptions& options)
-      : file_(file), options_(options), workers_(options.threads), streams_(file.dataset.streams()) {
-    if (streams_) found_.resize(static_cast<std::size_t>(file.pixels.rows()));
-  }
+  PeaksSource(const FileToRead& file, const SourceOptions& options) : file_(file), options_(options) {}
 
   bool fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& stop) override {
     if (load_ == file_.loads.size() || file_.pixels.n() == 0) return false;
@@ -59,53 +53,22 @@ class PeaksSource final : public ChunkSource {
   }
 
   void read_ahead(const std::atomic<bool>& stop) {
-    read_end_ = std::min<std::int64_t>(first_ + (streams_ ? kFindAhead : kReadAhead), file_.pixels.n());
+    read_end_ = std::min<std::int64_t>(first_ + kReadAhead, file_.pixels.n());
     read_row_ = row_of(first_);
     const std::int64_t rows = row_of(read_end_) - read_row_;
-    if (static_cast<std::size_t>(rows) > count_.size()) count_.resize(static_cast<std::size_t>(rows));
-    if (!streams_) spectra_.resize(count_.size());
+    if (place(read_row_ + rows) > spectra_.size()) spectra_.resize(static_cast<std::size_t>(rows));
+    count_.resize(spectra_.size());
     const auto [lo, hi] = images::strip_mz(file_.plan, file_.loads[load_]);
-    const auto body = [&, lo = lo, hi = hi](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t k = begin; k < end; ++k) {
-        if (streams_ && k + 1 < end) prefetch_near(read_row_ + k + 1);
-        const auto at = static_cast<std::size_t>(k);
-        count_[at] = streams_ ? find(read_row_ + k, lo, hi)
-                              : images::read_peaks(file_.dataset, spectrum_of(read_row_ + k), lo, hi, spectra_[at]);
-      }
-    };
-    workers_.run(rows, 16, body, &stop);
-  }
-
-  std::int64_t spectrum_of(std::int64_t row) const { return file_.pixels.spectrum[static_cast<std::size_t>(row)]; }
-
-  // Where the peaks of a load begin, about: loads ascend, so where those of the one before ended.
-  std::pair<std::int64_t, std::int64_t> near(std::int64_t row) const {
-    const auto [first, last] = found_[static_cast<std::size_t>(row)];
-    return {last, last + (last - first)};
-  }
-
-  void prefetch_near(std::int64_t row) const {
-    const auto [first, last] = near(row);
-    file_.dataset.prefetch(spectrum_of(row), io::Values::mz, first, last);
-  }
-
-  std::int64_t find(std::int64_t row, double lo, double hi) {
-    auto& found = found_[static_cast<std::size_t>(row)];
-    found = file_.dataset.find_peaks(spectrum_of(row), lo, hi, near(row));
-    return found.second - found.first;
-  }
-
-  void prefetch(std::int64_t row) const {
-    const auto [first, last] = found_[static_cast<std::size_t>(row)];
-    file_.dataset.prefetch(spectrum_of(row), io::Values::mz, first, last);
-    file_.dataset.prefetch(spectrum_of(row), io::Values::intensity, first, last);
-  }
-
-  template <typename M, typename T>
-  void stream(std::int64_t row, M* mz, T* intensity) const {
-    const auto [first, last] = found_[static_cast<std::size_t>(row)];
-    file_.dataset.stream(spectrum_of(row), io::Values::mz, first, last, mz);
-    file_.dataset.stream(spectrum_of(row), io::Values::intensity, first, last, intensity);
+    parallel_for(
+        rows, 16, options_.threads,
+        [&](std::int64_t begin, std::int64_t end, int) {
+          for (std::int64_t k = begin; k < end; ++k) {
+            const auto spectrum = file_.pixels.spectrum[static_cast<std::size_t>(read_row_ + k)];
+            const auto at = static_cast<std::size_t>(k);
+            count_[at] = images::read_peaks(file_.dataset, spectrum, lo, hi, spectra_[at]);
+          }
+        },
+        &stop);
   }
 
   void write(std::byte* to, const Chunk& chunk, const std::atomic<bool>& stop) {
@@ -116,18 +79,14 @@ class PeaksSource final : public ChunkSource {
     const std::int64_t row = row_of(chunk.first);
     for (std::int64_t r = 0; r < chunk.rows; ++r) start[r + 1] = start[r] + count_[place(row + r)];
     const auto store = [&](auto* mz, auto* intensity) {
-      const auto body = [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t r = begin; r < end; ++r) {
-          if (streams_) {
-            if (r + 1 < end) prefetch(row + r + 1);
-            stream(row + r, mz + start[r], intensity + start[r]);
-          } else {
-            images::store_peaks(spectra_[place(row + r)], mz + start[r], intensity + start[r]);
-          }
-        }
-        finish_streams();
-      };
-      workers_.run(chunk.rows, 32, body, &stop);
+      parallel_for(
+          chunk.rows, 64, options_.threads,
+          [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t r = begin; r < end; ++r) {
+              images::store_peaks(spectra_[place(row + r)], mz + start[r], intensity + start[r]);
+            }
+          },
+          &stop);
     };
     const auto with_mz = [&](auto* mz) {
       if (chunk.types.wide_intensity) {
@@ -145,11 +104,8 @@ class PeaksSource final : public ChunkSource {
 
   const FileToRead& file_;
   SourceOptions options_;
-  Workers workers_;
-  bool streams_;
-  std::vector<std::pair<std::int64_t, std::int64_t>> found_;  // the peaks of every row's latest load, where it streams
-  std::vector<images::StageScratch> spectra_;                 // of the rows from read_row_ on, where it does not
-  std::vector<std::int64_t> count_;                           // their peaks
+  std::vector<images::StageScratch> spectra_;  // of the rows from read_row_ on
+  std::vector<std::int64_t> count_;            // their peaks
   std::int64_t read_row_ = 0;
   std::int64_t read_end_ = 0;  // pixels before this one are read
   std::size_t load_ = 0;
@@ -159,6 +115,7 @@ class PeaksSource final : public ChunkSource {
 }  // namespace
 
 std::unique_ptr<ChunkSource> make_peaks_source(const FileToRead& file, const SourceOptions& options) {
+  if (file.dataset.streams()) return make_streamed_peaks_source(file, options);
   return std::make_unique<PeaksSource>(file, options);
 }
 
