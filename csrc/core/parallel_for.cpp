@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <thread>
+#include <vector>
 
-#include "core/workers.h"
+#include "core/shared_job.h"
 
 namespace imn {
 
@@ -24,10 +25,19 @@ int thread_count(int requested) {
 void parallel_for(std::int64_t n, std::int64_t grain, int threads,
                   const std::function<void(std::int64_t, std::int64_t, int)>& body, const std::atomic<bool>* cancel) {
   if (n <= 0) return;
-  grain = std::max<std::int64_t>(1, grain);
-  const std::int64_t chunks = (n + grain - 1) / grain;
-  Workers workers(static_cast<int>(std::min<std::int64_t>(thread_count(threads), chunks)));
-  workers.run(n, grain, body, cancel);
+  SharedJob job(n, grain, body, cancel);
+  const int workers = static_cast<int>(std::min<std::int64_t>(thread_count(threads), job.chunks()));
+
+  std::vector<std::thread> pool;
+  pool.reserve(static_cast<std::size_t>(workers - 1));
+  // The caller works too; if a thread cannot be started, those that run finish the work.
+  try {
+    for (int w = 1; w < workers; ++w) pool.emplace_back([&job, w] { job.work(w); });
+  } catch (...) {
+  }
+  job.work(0);
+  for (auto& thread : pool) thread.join();
+  job.rethrow();
 }
 
 }  // namespace imn

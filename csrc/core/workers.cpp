@@ -1,49 +1,9 @@
 #include "core/workers.h"
 
-#include <algorithm>
-#include <exception>
-
-#include "core/error.h"
 #include "core/parallel_for.h"
+#include "core/shared_job.h"
 
 namespace imn {
-
-// One run: its chunks are handed out one after the other.
-class Workers::Job {
- public:
-  Job(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel)
-      : n_(n), grain_(std::max<std::int64_t>(1, grain)), body_(body), cancel_(cancel) {}
-
-  bool single() const { return n_ <= grain_; }
-
-  void work(int worker) {
-    try {
-      while (!stop_.load(std::memory_order_relaxed)) {
-        if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Cancelled();
-        const std::int64_t begin = next_.fetch_add(grain_);
-        if (begin >= n_) return;
-        body_(begin, std::min(n_, begin + grain_), worker);
-      }
-    } catch (...) {
-      stop_ = true;
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-    }
-  }
-
-  void rethrow() const {
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  std::int64_t n_, grain_;
-  const Body& body_;
-  const std::atomic<bool>* cancel_;
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<bool> stop_{false};
-  std::mutex mutex_;
-  std::exception_ptr error_;
-};
 
 Workers::Workers(int threads) : size_(thread_count(threads)) {}
 
@@ -73,7 +33,7 @@ void Workers::serve(int worker) {
     begun_.wait(lock, [&] { return stop_ || (job_ != nullptr && turn_ != seen); });
     if (stop_) return;
     seen = turn_;
-    Job& job = *job_;
+    SharedJob& job = *job_;
     ++inside_;
     lock.unlock();
     job.work(worker);
@@ -84,8 +44,8 @@ void Workers::serve(int worker) {
 
 void Workers::run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel) {
   if (n <= 0) return;
-  Job job(n, grain, body, cancel);
-  if (job.single()) {
+  SharedJob job(n, grain, body, cancel);
+  if (job.chunks() == 1) {
     job.work(0);
     return job.rethrow();
   }

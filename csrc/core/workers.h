@@ -11,6 +11,8 @@
 
 namespace imn {
 
+class SharedJob;
+
 class Workers {
  public:
   using Body = std::function<void(std::int64_t, std::int64_t, int)>;
@@ -27,8 +29,6 @@ class Workers {
   void run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel = nullptr);
 
  private:
-  class Job;
-
   void start();
   void serve(int worker);
 
@@ -36,9 +36,9 @@ class Workers {
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable begun_, left_;
-  Job* job_ = nullptr;      // guarded by mutex_, as are those below; null: nothing to join
-  std::uint64_t turn_ = 0;  // of the job
-  int inside_ = 0;          // threads that have joined it
+  SharedJob* job_ = nullptr;  // guarded by mutex_, as are those below; null: nothing to join
+  std::uint64_t turn_ = 0;    // of the job
+  int inside_ = 0;            // threads that have joined it
   bool stop_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/stream_copy.h"
 
 namespace imn::images {
 
@@ -72,6 +73,7 @@ void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t
     }
     for (std::int64_t k = 0; k < to - from; ++k) place[k] = static_cast<T>(values[k]);
   }
+  if (streams) finish_streams();
 }
 
 void prefetch_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,

@@ -37,7 +37,7 @@ struct StageScratch {
 
 // Continuous files: the values [first, last) on the compact axis of one spectrum. T: float (only where
 // dataset.float_intensities()) or double. A compressed spectrum is inflated up to the last bin whatever the range: give
-// such files one strip. Another thread may read `out` after finish_streams() (core/stream_copy.h).
+// such files one strip.
 template <typename T>
 void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
                 std::int32_t last, StageScratch& scratch, T* out);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/stream_copy.h"
 #include "core/workers.h"
 #include "pipeline/device_source.h"
 
@@ -67,7 +66,6 @@ class BinsSource final : public ChunkSource {
         images::stage_bins(file_.dataset, file_.plan, spectrum[r], chunk.first_bin, chunk.last_bin,
                            scratch_[static_cast<std::size_t>(worker)], values + r * chunk.stride());
       }
-      finish_streams();
     };
     const std::int64_t row_bytes = std::max<std::int64_t>(1, chunk.stride() * chunk.intensity_size());
     workers_.run(chunk.rows, std::clamp<std::int64_t>(kPieceBytes / row_bytes, 1, 1024), body, &stop);
