@@ -84,14 +84,15 @@ class DeviceBlock {
     if (lane() == 31) scratch[warp()] = before;
     before -= own;
     __syncthreads();
-    if (threadIdx.x == 0) {
-      T total = 0;
-      for (int w = 0; w < threads() / 32; ++w) {
-        const T value = scratch[w];
-        scratch[w] = total;
-        total += value;
+    if (warp() == 0) {
+      const T value = lane() < threads() / 32 ? scratch[lane()] : T{0};
+      T upto = value;
+      for (int offset = 1; offset < 32; offset *= 2) {
+        const T other = __shfl_up_sync(~0u, upto, static_cast<unsigned>(offset));
+        if (lane() >= offset) upto += other;
       }
-      scratch[32] = total;
+      scratch[lane()] = upto - value;
+      if (lane() == 31) scratch[32] = upto;
     }
     __syncthreads();
     before += scratch[warp()];
@@ -138,6 +139,9 @@ class DeviceBlock {
     static_assert(std::is_unsigned_v<T>);
     if constexpr (sizeof(T) == 2) {
       return atomicCAS(to, expected, desired);  // has no form for one block
+    } else if constexpr (sizeof(T) == 8) {
+      return atomicCAS_block(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(expected),
+                             static_cast<unsigned long long>(desired));
     } else {
       return atomicCAS_block(to, expected, desired);
     }
