@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/cuda/block.h"
 #include "core/cuda/pack.h"
@@ -17,193 +18,329 @@ namespace imn::score {
 // Note [objects on a device]: the objects of all levels are counted as score/chaos.h says: the sum of the pixels of the
 // closed image less the weight of a maximum spanning forest. Every pixel first hangs on one neighbour that is at least
 // as high (equal ones only to the left and above, so that no circle closes); those edges belong to a forest of greatest
-// weight. The edges left between trees are joined level by level from the highest, all of a level at once. Which edge
-// of a level joins two trees depends on the order of the threads; how many do, does not: that is the number of trees
-// before less that after. So the count is exact and the same on every run.
+// weight. The trees are numbered, and the edges between them put into the forest in whatever order the threads come.
 //
-// Within a phase threads then do read what others write, by load(), store() and compare_and_swap(): a label is always
-// some ancestor in the same tree, whichever value is seen.
+// Of the forest a tree a knows one link, to a tree of a lower number, and its weight. Following links of at least w
+// ends at the same tree for two that hang together by such links: one tree in each part has no such link, as each has
+// one. An edge (a, b, w) follows them from both ends. Where it ends at one tree, it adds nothing. Else it becomes the
+// link of the higher number, whose old link, if any, was lighter: that one is then put in anew, from b, which hangs
+// together with a. So links and the edges still to be put in connect what all edges so far do, at every weight; and in
+// the end as many links of at least w are there as any forest has. Which links they are depends on the order of the
+// threads; their weights together do not. So the count is exact and the same on every run.
+//
+// Within a phase threads then do read what others write, by load(), store() and compare_and_swap(): what is seen once
+// hangs together does so from then on. A link is read and exchanged in one piece, and never comes back: its weight
+// grows, or its end gets a lower number.
 struct ChaosMemory {  // shared; the planes follow where they fit
   std::int64_t sum_scratch[cuda::kScratch];
-  std::int32_t scratch[cuda::kScratch];
-  std::int32_t first[kChaosLevels + 1];  // of the edges of a weight in the list
-  std::int32_t next[kChaosLevels];
+  std::int32_t trees;
 };
 inline constexpr std::size_t kChaosMemoryBytes = (sizeof(ChaosMemory) + 15) / 16 * 16;
 
-// A border of one pixel on each side, never measured.
+// Rows of whole words of four pixels, the last of which is never measured, as a row above and one below: so every pixel
+// has neighbours. A word more on both sides.
 struct ChaosPlane {
   int height, width;
 
-  IMN_HOST_DEVICE int stride() const { return width + 2; }
-  IMN_HOST_DEVICE int cells() const { return (height + 2) * stride(); }
-  IMN_HOST_DEVICE std::size_t level_bytes() const { return (static_cast<std::size_t>(cells()) + 15) / 16 * 16; }
+  IMN_HOST_DEVICE int row_words() const { return width / 4 + 1; }
+  IMN_HOST_DEVICE int stride() const { return 4 * row_words(); }
+  IMN_HOST_DEVICE int words() const { return (height + 2) * row_words(); }
+  IMN_HOST_DEVICE int cells() const { return 4 * words(); }
+  // Trees are no neighbours of each other.
+  IMN_HOST_DEVICE int most_trees() const { return cells() / 2; }
+  IMN_HOST_DEVICE std::size_t level_bytes() const { return (static_cast<std::size_t>(cells()) + 2 * 4 + 15) / 16 * 16; }
 };
 
 template <typename Label>
 struct ChaosPlanes {
-  std::uint8_t* levels;
-  Label* labels;         // first the dilated levels, as bytes
-  std::uint32_t* edges;  // cell * 2 + (0: to the right, 1: downwards)
+  // parent * 256 + weight
+  using Link = std::conditional_t<sizeof(Label) == 2, std::uint32_t, std::uint64_t>;
+
+  std::uint32_t* levels;  // of words; levels[-1] is there
+  Label* labels;          // first the dilated levels, as words
+  Link* links;            // in shared memory, for so many trees
+  int n_links;
+  Link* more_links;  // for those that have more
 };
 
-inline constexpr int kNotInside = 0x80;  // level of what is not measured: 0, and a mark
+// Four levels at a time, below 128.
+inline constexpr std::uint32_t kHighBits = 0x80808080U;
+inline constexpr int kNotInside = 0x80;            // level of what is not measured: 0, and a mark
+inline constexpr std::uint32_t kPassedOver = 127;  // dilated level of what is not measured
+
+// The high bits of the levels where a >= b.
+IMN_HOST_DEVICE inline std::uint32_t at_least(std::uint32_t a, std::uint32_t b) {
+  return ((a | kHighBits) - b) & kHighBits;
+}
+// All bits of a level where its high bit is set.
+IMN_HOST_DEVICE inline std::uint32_t spread(std::uint32_t high) { return high | (high - (high >> 7U)); }
+IMN_HOST_DEVICE inline std::uint32_t higher(std::uint32_t a, std::uint32_t b) {
+  const std::uint32_t first = spread(at_least(a, b));
+  return (a & first) | (b & ~first);
+}
+IMN_HOST_DEVICE inline std::uint32_t lower(std::uint32_t a, std::uint32_t b) {
+  const std::uint32_t first = spread(at_least(a, b));
+  return (b & first) | (a & ~first);
+}
+// The neighbours to the left, the word before given, and to the right.
+IMN_HOST_DEVICE inline std::uint32_t to_left(std::uint32_t before, std::uint32_t word) {
+  return (word << 8U) | (before >> 24U);
+}
+IMN_HOST_DEVICE inline std::uint32_t to_right(std::uint32_t word, std::uint32_t after) {
+  return (word >> 8U) | (after << 24U);
+}
+IMN_HOST_DEVICE inline int level_of(const std::uint32_t* levels, int cell) {
+  return reinterpret_cast<const std::uint8_t*>(levels)[cell];
+}
 
 // The closed image of levels, in planes.levels; 0 where not measured.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE void close_levels(Block& block, const preprocess::GlobalImage& pixels, float by,
                                   const ChaosPlane& plane, const ChaosPlanes<Label>& planes) {
-  constexpr std::uint8_t kPassedOver = 255;
-  const int stride = plane.stride();
-  const int cells = plane.cells();
-  std::uint8_t* levels = planes.levels;
-  auto* dilated = reinterpret_cast<std::uint8_t*>(planes.labels);
-  block.for_each(cells, [&](int i) {
-    const int row = i / stride;
-    const int column = i - row * stride;
-    const bool inside = row > 0 && row <= plane.height && column > 0 && column <= plane.width;
-    const float pixel = inside ? pixels.at((row - 1) * plane.width + column - 1) : preprocess::kNotMeasured;
-    levels[i] = static_cast<std::uint8_t>(pixel == pixel ? chaos_level(preprocess::normalise(pixel, by)) : kNotInside);
-  });
-  block.for_each(cells, [&](int i) {
-    std::uint8_t highest = kPassedOver;
-    if (levels[i] != kNotInside) {
-      const auto level = [&](int at) { return levels[at] & (kNotInside - 1); };
-      int most = level(i);
-      most = cuda::greater<int>(most, cuda::greater<int>(level(i - 1), level(i + 1)));
-      most = cuda::greater<int>(most, cuda::greater<int>(level(i - stride), level(i + stride)));
-      highest = static_cast<std::uint8_t>(most);
-    }
-    dilated[i] = highest;
-  });
-  block.for_each(cells, [&](int i) {
-    int lowest = 0;
-    if (dilated[i] != kPassedOver) {
-      lowest = kPassedOver;
-      for (int row = i - stride; row <= i + stride; row += stride) {
-        for (int at = row - 1; at <= row + 1; ++at) lowest = cuda::lesser<int>(lowest, dilated[at]);
+  constexpr int kAhead = 3;
+  const int across = plane.row_words();
+  const int words = plane.words();
+  std::uint32_t* levels = planes.levels;
+  auto* dilated = reinterpret_cast<std::uint32_t*>(planes.labels) + 1;
+  const int part = (words + 2 + kAhead - 1) / kAhead;
+  block.for_each(part, [&](int i) {
+    float pixel[kAhead][4];
+    for (int k = 0; k < kAhead; ++k) {
+      const int word = i + k * part - 1;
+      const int row = word < 0 ? 0 : word / across;
+      const int column = 4 * (word - row * across);
+      const bool inside = row > 0 && row <= plane.height;
+      for (int c = 0; c < 4; ++c) {
+        pixel[k][c] = inside && column + c < plane.width ? pixels.at((row - 1) * plane.width + column + c)
+                                                         : preprocess::kNotMeasured;
       }
     }
-    levels[i] = static_cast<std::uint8_t>(lowest);
+    for (int k = 0; k < kAhead; ++k) {
+      std::uint32_t four = 0;
+      for (int c = 0; c < 4; ++c) {
+        const float x = pixel[k][c];
+        const int level = x == x ? chaos_level(preprocess::normalise(x, by)) : kNotInside;
+        four |= static_cast<std::uint32_t>(level) << (8 * c);
+      }
+      if (i + k * part < words + 2) levels[i + k * part - 1] = four;
+    }
   });
-}
-
-// The end of the way from a label upwards; shortens it for those who come after.
-template <typename Block, typename Label>
-IMN_DEVICE_CODE Label find_root(Block& block, Label* labels, Label at) {
-  Label up = block.load(&labels[at]);
-  while (up != at) {
-    const Label further = block.load(&labels[up]);
-    if (further != up) block.store(&labels[at], further);
-    at = up;
-    up = further;
-  }
-  return at;
-}
-
-// 1 where two trees became one.
-template <typename Block, typename Label>
-IMN_DEVICE_CODE int join_trees(Block& block, Label* labels, Label a, Label b) {
-  while (true) {
-    a = find_root(block, labels, a);
-    b = find_root(block, labels, b);
-    if (a == b) return 0;
-    const Label high = a > b ? a : b;
-    const Label low = a > b ? b : a;
-    const Label found = block.compare_and_swap(&labels[high], high, low);
-    if (found == high) return 1;
-    a = found;  // no root any more
-    b = low;
-  }
+  block.for_each(words + 2, [&](int i) {
+    const int w = i - 1;
+    std::uint32_t most = ~kHighBits;
+    if (w >= across && w < words - across) {
+      const std::uint32_t marked = levels[w];
+      const std::uint32_t here = marked & ~kHighBits;
+      const std::uint32_t sides =
+          higher(to_left(levels[w - 1] & ~kHighBits, here), to_right(here, levels[w + 1] & ~kHighBits));
+      const std::uint32_t ends = higher(levels[w - across] & ~kHighBits, levels[w + across] & ~kHighBits);
+      most = higher(here, higher(sides, ends)) | (spread(marked & kHighBits) & ~kHighBits);
+    }
+    dilated[w] = most;
+  });
+  block.for_each(words, [&](int w) {
+    std::uint32_t least = 0;
+    if (w >= across && w < words - across) {
+      const auto of_row = [&](int at) {
+        const std::uint32_t here = dilated[at];
+        return lower(here, lower(to_left(dilated[at - 1], here), to_right(here, dilated[at + 1])));
+      };
+      least = lower(of_row(w), lower(of_row(w - across), of_row(w + across)));
+      // Levels are below 64, what is passed over is not.
+      least &= ~spread((dilated[w] << 1U) & kHighBits);
+    }
+    levels[w] = least;
+  });
+  block.for_each(2, [&](int i) { levels[i == 0 ? -1 : words] = 0; });
 }
 
 // Hangs every pixel on a neighbour that is at least as high; returns the sum of those that hang nowhere. Then every
-// label is the root of its tree.
+// label is the number of its tree.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE std::int64_t hang_pixels(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
                                          ChaosMemory& memory) {
-  const std::uint8_t* v = planes.levels;
+  std::uint32_t* levels = planes.levels;
   Label* labels = planes.labels;
+  const int across = plane.row_words();
   const int stride = plane.stride();
+  const int inner = plane.words() - 2 * across;
+  block.once([&] { memory.trees = 0; });
   const std::int64_t sum = block.sum(
-      plane.cells(),
+      inner,
       [&](int i) {
-        const int here = v[i];
-        int to = i;
-        if (here > 0) {
-          to = v[i - 1] >= here        ? i - 1
-               : v[i - stride] >= here ? i - stride
-               : v[i + 1] > here       ? i + 1
-               : v[i + stride] > here  ? i + stride
-                                       : i;
+        const int w = across + i;
+        const std::uint32_t here = levels[w];
+        const std::uint32_t some = (here + ~kHighBits) & kHighBits;
+        const std::uint32_t left = at_least(to_left(levels[w - 1], here), here);
+        const std::uint32_t up = at_least(levels[w - across], here);
+        const std::uint32_t right = ~at_least(here, to_right(here, levels[w + 1]));
+        const std::uint32_t down = ~at_least(here, levels[w + across]);
+        int to = 4 * w - 1;
+        int ends = 0;
+        for (int k = 0; k < 4; ++k) {
+          const std::uint32_t bit = 0x80U << (8 * k);
+          const int at = 4 * w + k;
+          const bool stays = (some & bit) == 0;
+          if (stays || (left & bit) == 0) {
+            to = stays                ? at
+                 : (up & bit) != 0    ? at - stride
+                 : (right & bit) != 0 ? at + 1
+                 : (down & bit) != 0  ? at + stride
+                                      : at;
+            if (to == at) ends += static_cast<int>((here >> (8 * k)) & 0xFFU);
+          }
+          labels[at] = static_cast<Label>(to);
         }
-        labels[i] = static_cast<Label>(to);
-        return static_cast<std::int64_t>(to == i ? here : 0);
+        return static_cast<std::int64_t>(ends);
       },
       memory.sum_scratch);
-  int moved = 1;
-  while (moved > 0) {
-    moved = block.sum(
-        plane.cells(),
-        [&](int i) {
-          const Label up = block.load(&labels[i]);
-          const Label further = block.load(&labels[up]);
-          if (further == up) return 0;
-          block.store(&labels[i], further);
-          return 1;
-        },
-        memory.scratch);
-  }
-  return sum;
-}
-
-// Calls take(edge, weight) for every edge between two trees.
-template <typename Block, typename Label, typename Take>
-IMN_DEVICE_CODE void for_each_edge(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
-                                   Take&& take) {
-  const std::uint8_t* v = planes.levels;
-  const Label* labels = planes.labels;
-  block.for_each(plane.cells() - plane.stride(), [&](int i) {
-    if (v[i] == 0) return;
-    for (int k = 0; k < 2; ++k) {
-      const int to = k == 0 ? i + 1 : i + plane.stride();
-      const int weight = cuda::lesser<int>(v[i], v[to]);
-      if (weight > 0 && labels[i] != labels[to]) {
-        take(static_cast<std::uint32_t>(i) * 2U + static_cast<std::uint32_t>(k), weight);
+  block.for_each(inner * 4, [&](int i) {
+    const int at = 4 * across + i;
+    Label up = block.load(&labels[at]);
+    while (true) {
+      const Label further = block.load(&labels[up]);
+      if (further == up) break;
+      block.store(&labels[at], further);  // shortens the way of those that come through here
+      up = further;
+    }
+  });
+  // Numbers the trees, and marks where they end.
+  block.for_each(inner, [&](int i) {
+    const int w = across + i;
+    std::uint32_t marks = 0;
+    for (int k = 0; k < 4; ++k) {
+      const int at = 4 * w + k;
+      if (labels[at] == at && level_of(levels, at) != 0) {
+        labels[at] = static_cast<Label>(block.add(&memory.trees, std::int32_t{1}));
+        marks |= 0x80U << (8 * k);
+      }
+    }
+    levels[w] |= marks;
+  });
+  block.for_each(inner, [&](int i) {
+    const int w = across + i;
+    const std::uint32_t here = levels[w];
+    for (int k = 0; k < 4; ++k) {
+      const std::uint32_t level = (here >> (8 * k)) & 0xFFU;
+      if (level != 0 && level < 0x80U) {
+        const int at = 4 * w + k;
+        // Those that are marked do not change, but others might.
+        labels[at] = block.load(&labels[labels[at]]);
       }
     }
   });
+  block.for_each(inner, [&](int i) { levels[across + i] &= ~kHighBits; });
+  return sum;
 }
 
+// Where links of at least `weight` lead; shortens the way for those who come after.
+template <typename Block, typename Link>
+IMN_DEVICE_CODE Link follow_links(Block& block, Link* links, Link at, Link weight) {
+  while (true) {
+    const Link link = block.load(&links[at]);
+    if (link % 256 < weight) return at;
+    const Link up = link / 256;
+    const Link further = block.load(&links[up]);
+    if (further % 256 < weight) return up;
+    if (further % 256 >= link % 256) block.compare_and_swap(&links[at], link, further / 256 * 256 + link % 256);
+    at = further / 256;
+  }
+}
+
+template <typename Block, typename Link>
+IMN_DEVICE_CODE void put_edge(Block& block, Link* links, Link a, Link b, Link weight) {
+  while (true) {
+    a = follow_links(block, links, a, weight);
+    b = follow_links(block, links, b, weight);
+    if (a == b) return;
+    const Link from = a > b ? a : b;
+    const Link to = a > b ? b : a;
+    a = from;
+    b = to;
+    const Link old = block.load(&links[from]);
+    if (old % 256 >= weight) continue;
+    if (block.compare_and_swap(&links[from], old, to * 256 + weight) != old) continue;
+    if (old % 256 == 0) return;
+    a = old / 256;
+    weight = old % 256;
+  }
+}
+
+// Puts the edges between trees into the forest and returns its weight. Of a row of edges between the same two trees
+// only those matter that are heavier than the one before.
+template <typename Block, typename Label, typename Link>
+IMN_DEVICE_CODE std::int64_t join_trees(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
+                                        Link* links, int trees, ChaosMemory& memory) {
+  const std::uint32_t* levels = planes.levels;
+  const Label* labels = planes.labels;
+  const int across = plane.row_words();
+  const int stride = plane.stride();
+  block.for_each(trees, [&](int i) { links[i] = 0; });
+  block.for_each(plane.words() - 2 * across, [&](int i) {
+    const int w = across + i;
+    const std::uint32_t here = levels[w];
+    if (here == 0) return;
+    struct alignas(4 * sizeof(Label)) Four {
+      Label at[4];
+    };
+    const auto four = [&](int word) { return *reinterpret_cast<const Four*>(labels + 4 * word); };
+    const std::uint32_t above = levels[w - across];
+    const std::uint32_t below = levels[w + across];
+    const std::uint32_t before = to_left(levels[w - 1], here);
+    const std::uint32_t right = lower(here, to_right(here, levels[w + 1]));
+    const std::uint32_t down = lower(here, below);
+    // Where the edge before it is no lighter.
+    const std::uint32_t right_known = at_least(lower(above, to_right(above, levels[w - across + 1])), right);
+    const std::uint32_t down_known = at_least(lower(before, to_left(levels[w + across - 1], below)), down);
+    const std::uint32_t right_some = (right + ~kHighBits) & kHighBits;
+    const std::uint32_t down_some = (down + ~kHighBits) & kHighBits;
+    const Four own = four(w);
+    const Four upper = four(w - across);
+    const Four under = four(w + across);
+    const Label own_left = labels[4 * w - 1];
+    const Label own_right = labels[4 * w + 4];
+    const Label upper_right = labels[4 * w + 4 - stride];
+    const Label under_left = labels[4 * w - 1 + stride];
+    unsigned todo = 0;
+    for (int k = 0; k < 4; ++k) {
+      const std::uint32_t bit = 0x80U << (8 * k);
+      const Label next = k < 3 ? own.at[k < 3 ? k + 1 : 3] : own_right;
+      const Label upper_next = k < 3 ? upper.at[k < 3 ? k + 1 : 3] : upper_right;
+      const Label last = k > 0 ? own.at[k > 0 ? k - 1 : 0] : own_left;
+      const Label under_last = k > 0 ? under.at[k > 0 ? k - 1 : 0] : under_left;
+      const bool right_same = (right_known & bit) != 0 && upper.at[k] == own.at[k] && upper_next == next;
+      const bool down_same = (down_known & bit) != 0 && last == own.at[k] && under_last == under.at[k];
+      if ((right_some & bit) != 0 && own.at[k] != next && !right_same) todo |= 1U << k;
+      if ((down_some & bit) != 0 && own.at[k] != under.at[k] && !down_same) todo |= 16U << k;
+    }
+    while (todo != 0) {
+      const unsigned lowest = todo & (0U - todo);
+      todo ^= lowest;
+      const bool is_down = lowest >= 16U;
+      const unsigned mark = is_down ? lowest / 16U : lowest;
+      const int k = mark == 1U ? 0 : (mark == 2U ? 1 : (mark == 4U ? 2 : 3));
+      const int a = 4 * w + k;
+      const std::uint32_t weight = ((is_down ? down : right) >> (8 * k)) & 0xFFU;
+      put_edge(block, links, static_cast<Link>(labels[a]), static_cast<Link>(labels[is_down ? a + stride : a + 1]),
+               static_cast<Link>(weight));
+    }
+  });
+  return block.sum(trees, [&](int i) { return static_cast<std::int64_t>(links[i] % 256); }, memory.sum_scratch);
+}
+
+// What lies beside the image is no measured pixel, but its labels are read.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE std::int64_t count_objects(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
                                            ChaosMemory& memory) {
-  std::int64_t objects = hang_pixels(block, plane, planes, memory);
-  block.for_each(kChaosLevels, [&](int w) { memory.first[w] = 0; });
-  for_each_edge(block, plane, planes,
-                [&](std::uint32_t, int weight) { block.add(&memory.first[weight], std::int32_t{1}); });
-  const std::int32_t edges = block.exclusive_scan(memory.first, kChaosLevels, memory.scratch);
-  block.for_each(kChaosLevels, [&](int w) { memory.next[w] = memory.first[w]; });
-  block.once([&] { memory.first[kChaosLevels] = edges; });
-  for_each_edge(block, plane, planes, [&](std::uint32_t edge, int weight) {
-    planes.edges[block.add(&memory.next[weight], std::int32_t{1})] = edge;
+  const int border = plane.stride();
+  block.for_each(2 * border, [&](int i) {
+    const int at = i < border ? i : plane.cells() - 2 * border + i;
+    planes.labels[at] = static_cast<Label>(at);
   });
-  for (int weight = kChaosLevels - 1; weight > 0; --weight) {
-    const int begin = memory.first[weight];
-    const int n = memory.first[weight + 1] - begin;
-    if (n == 0) continue;
-    const int joined = block.sum(
-        n,
-        [&](int i) {
-          const std::uint32_t edge = planes.edges[begin + i];
-          const int a = static_cast<int>(edge / 2U);
-          const int b = edge % 2U == 0 ? a + 1 : a + plane.stride();
-          return join_trees(block, planes.labels, static_cast<Label>(a), static_cast<Label>(b));
-        },
-        memory.scratch);
-    objects -= std::int64_t{weight} * joined;
-  }
-  return objects;
+  const std::int64_t ends = hang_pixels(block, plane, planes, memory);
+  const int trees = memory.trees;
+  if (trees <= planes.n_links) return ends - join_trees(block, plane, planes, planes.links, trees, memory);
+  return ends - join_trees(block, plane, planes, planes.more_links, trees, memory);
 }
 
 // Block = worker: takes every grid_x-th image. objects: one count an image, written but for blank ones.

@@ -19,7 +19,7 @@ namespace imn::score {
 // more.
 struct SectionKernel {
   static constexpr int kMostThreads = kTileThreads;
-  static constexpr int kLeastBlocks = 4;
+  static constexpr int kLeastBlocks = 3;
   const std::uint8_t* mask;
   TileGrid grid;
   BlurWeights weights;
@@ -35,18 +35,18 @@ struct CountSectionKernel {
   static constexpr int kMostThreads = 1024;
   static constexpr int kLeastBlocks = 1;
   const std::uint8_t* mask;
-  int n;
+  TileGrid grid;
   Section* section;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
-    count_section_block(block, mask, n, section, static_cast<std::int32_t*>(shared));
+    count_section_block(block, mask, grid, section, static_cast<std::int64_t*>(shared));
   }
 };
 
 struct TileKernel {
   static constexpr int kMostThreads = kTileThreads;
-  static constexpr int kLeastBlocks = 4;
+  static constexpr int kLeastBlocks = 3;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   const Section* section;
@@ -59,34 +59,40 @@ struct TileKernel {
   }
 };
 
-// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as the list of edges always is.
+// Label: 16 bits, planes in shared memory, with as many links as there is room for; or 32 bits, planes in `memory`, as
+// the links of many trees always are.
 template <typename Label>
 struct ChaosKernel {
   static constexpr int kMostThreads = 1024;
   static constexpr int kLeastBlocks = 1;
   static constexpr bool kInShared = sizeof(Label) == 2;
+  using Link = typename ChaosPlanes<Label>::Link;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   std::int64_t* objects;
   unsigned char* memory;
   std::size_t worker_bytes;
+  int shared_links;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
     const ChaosPlane plane{images.height, images.width};
     unsigned char* own = memory + static_cast<std::size_t>(block.x()) * worker_bytes;
     unsigned char* kept = static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
-    auto* edges = reinterpret_cast<std::uint32_t*>(own);
-    if constexpr (!kInShared) kept = own + edge_bytes(plane);
-    const ChaosPlanes<Label> planes{kept, reinterpret_cast<Label*>(kept + plane.level_bytes()), edges};
+    auto* more_links = reinterpret_cast<Link*>(own);
+    if constexpr (!kInShared) kept = own + link_bytes(plane);
+    const ChaosPlanes<Label> planes{reinterpret_cast<std::uint32_t*>(kept) + 1,
+                                    reinterpret_cast<Label*>(kept + plane.level_bytes()),
+                                    reinterpret_cast<Link*>(kept + plane_bytes(plane)), shared_links, more_links};
     chaos_block(block, images, facts, planes, objects, *static_cast<ChaosMemory*>(shared));
   }
 
-  IMN_HOST_DEVICE static std::size_t edge_bytes(const ChaosPlane& plane) {
-    return (2 * sizeof(std::uint32_t) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+  IMN_HOST_DEVICE static std::size_t link_bytes(const ChaosPlane& plane) {
+    return (sizeof(Link) * static_cast<std::size_t>(plane.most_trees()) + 15) / 16 * 16;
   }
   IMN_HOST_DEVICE static std::size_t plane_bytes(const ChaosPlane& plane) {
-    return (plane.level_bytes() + sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+    // Twice the levels where labels are narrow: both of their planes have a word more on each side.
+    return plane.level_bytes() + (sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 8 + 15) / 16 * 16;
   }
 };
 
@@ -96,6 +102,7 @@ struct FinishKernel {
   static constexpr int kLeastBlocks = 1;
   int tiles;
   const preprocess::ImageFacts* facts;
+  const Section* section;
   const TileSums* sums;
   const std::int64_t* objects;
   float* out;
@@ -115,9 +122,10 @@ struct FinishKernel {
         tiles, TileSums{}, [&](int i) { return sums[image * tiles + i]; },
         [](const TileSums& a, const TileSums& b) { return a + b; }, static_cast<TileSums*>(shared));
     block.once([&] {
-      const double moran = measured / static_cast<double>(all.links) * all.products / all.squares;
+      const std::int64_t links = fact.measured == section->measured ? section->links : all.links;
+      const double moran = measured / static_cast<double>(links) * all.products / all.squares;
       const double left = all.blurred_squares - all.blurred * all.blurred / measured;
-      to[0] = all.links == 0 ? 0.0F : static_cast<float>(moran);
+      to[0] = links == 0 ? 0.0F : static_cast<float>(moran);
       to[1] = static_cast<float>((left > 0.0 ? left : 0.0) / all.squares);
       to[2] = chaos_measure(objects[image], fact.positive);
       to[3] = coverage;
@@ -136,6 +144,7 @@ struct StatisticsPlan {
   int tiles;
   bool chaos_in_shared;
   int chaos_threads;
+  int chaos_links;  // in shared memory
   std::size_t chaos_shared_bytes;
   int workers;  // blocks that count objects
   std::size_t worker_bytes;
@@ -159,13 +168,22 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::plane_bytes(plane);
   plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
   plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;
-  plan.chaos_shared_bytes = plan.chaos_in_shared ? shared : kChaosMemoryBytes;
+  plan.chaos_shared_bytes = kChaosMemoryBytes;
+  if (plan.chaos_in_shared) {
+    // Few images have a tree for every eight pixels.
+    constexpr std::size_t kLink = sizeof(ChaosKernel<std::uint16_t>::Link);
+    const std::size_t room = (limits.shared_per_block - shared) / kLink;
+    plan.chaos_links = static_cast<int>(std::min(room, static_cast<std::size_t>(plane.cells()) / 8));
+    plan.chaos_shared_bytes = shared + static_cast<std::size_t>(plan.chaos_links) * kLink;
+  }
   constexpr std::size_t kReserved = 1024;  // by the system, for each block
   const std::size_t blocks =
       std::clamp<std::size_t>(limits.shared_per_multiprocessor / (plan.chaos_shared_bytes + kReserved), 1,
                               2048 / static_cast<std::size_t>(plan.chaos_threads));
-  plan.worker_bytes = aligned(ChaosKernel<std::uint32_t>::edge_bytes(plane) +
-                              (plan.chaos_in_shared ? 0 : ChaosKernel<std::uint32_t>::plane_bytes(plane)));
+  plan.worker_bytes =
+      plan.chaos_in_shared
+          ? aligned(ChaosKernel<std::uint16_t>::link_bytes(plane))
+          : aligned(ChaosKernel<std::uint32_t>::link_bytes(plane) + ChaosKernel<std::uint32_t>::plane_bytes(plane));
   const std::size_t most = std::max<std::size_t>(1, kMostWorkerMemory / plan.worker_bytes);
   plan.workers = static_cast<int>(std::min<std::int64_t>(
       n, static_cast<std::int64_t>(std::min(most, blocks * static_cast<std::size_t>(limits.multiprocessors)))));
@@ -183,7 +201,7 @@ void run_section(const std::uint8_t* mask, std::int32_t height, std::int32_t wid
   const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks
   auto* to = static_cast<Section*>(section);
   auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(section) + Section::header());
-  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int32_t), CountSectionKernel{mask, height * width, to});
+  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountSectionKernel{mask, {height, width}, to});
   run("prepare_section", plan.tiles, kTileThreads, sizeof(TileMemory),
       SectionKernel{mask, {height, width}, gaussian(), quotient});
 }
@@ -203,12 +221,12 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
   };
   unsigned char* memory = scratch + plan.memory;
   if (plan.chaos_in_shared) {
-    count(ChaosKernel<std::uint16_t>{images, call.facts, objects, memory, plan.worker_bytes});
+    count(ChaosKernel<std::uint16_t>{images, call.facts, objects, memory, plan.worker_bytes, plan.chaos_links});
   } else {
-    count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes});
+    count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes, plan.chaos_links});
   }
   run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
-      FinishKernel{plan.tiles, call.facts, sums, objects, call.out});
+      FinishKernel{plan.tiles, call.facts, static_cast<const Section*>(call.section), sums, objects, call.out});
 }
 
 // The call that finds the facts where none were given, into the scratch memory.
