@@ -18,17 +18,21 @@ TIMED = 30
 # The most telling first: what comes after the end of the time is left out.
 CASES = (
     ("atto", "torch", "bf16", 256, {}),
-    ("atto", "tensorrt", "bf16", 256, {}),
     ("tiny", "torch", "bf16", 256, {}),
+    ("atto", "tensorrt", "bf16", 256, {}),
     ("tiny", "tensorrt", "bf16", 256, {}),
     ("atto", "torch", "bf16", 64, {}),
+    ("atto", "torch", "bf16", 512, {}),
+    ("tiny", "torch", "bf16", 64, {}),
+    ("tiny", "torch", "bf16", 512, {}),
+    ("atto", "torch", "bf16", 256, {"fused": False}),
+    ("tiny", "torch", "bf16", 256, {"fused": False}),
+    ("atto", "torch", "bf16", 256, {"fused": False, "compiled": False}),
+    ("tiny", "torch", "bf16", 256, {"fused": False, "compiled": False}),
+    ("atto", "torch", "f32", 256, {}),
     ("atto", "tensorrt", "bf16", 64, {}),
     ("atto", "tensorrt", "fp16", 256, {}),
-    ("atto", "torch", "bf16", 256, {"compiled": False}),
-    ("atto", "torch", "f32", 256, {}),
-    ("tiny", "torch", "bf16", 64, {}),
     ("tiny", "tensorrt", "fp16", 256, {}),
-    ("tiny", "torch", "bf16", 256, {"compiled": False}),
 )
 
 
@@ -37,7 +41,8 @@ def scorer_rows(work: Path, device: str, end: float) -> Iterator[Row]:
     models: dict[str, Model] = {"atto": imn.load_model()}
     for network, engine, precision, batch, options in CASES:
         case = f"scorer, {network}, batch {batch}"
-        tool = f"{engine} {precision}" + ("" if options.get("compiled", True) else ", uncompiled")
+        way = "" if options.get("fused", True) else ", compiled" if options.get("compiled", True) else ", as it is"
+        tool = f"{engine} {precision}{way}"
         if time.monotonic() > end:
             yield Row(case, f"{tool}: skipped", 0.0, None, "out of time")
             continue

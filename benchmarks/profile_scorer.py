@@ -33,7 +33,11 @@ def profiled(network: str, precision: str, batch: int, device: str) -> dict:
             seconds_of_a_batch(scorer, device, warm_up=1, timed=BATCHES)
         graphed = seconds_of_a_batch(TorchScorer(model, device=device, precision=precision, batch=batch), device)
     kernels = [
-        {"kernel": event.key, "us_per_image": event.self_device_time_total / (BATCHES + 1) / batch, "calls": event.count}
+        {
+            "kernel": event.key,
+            "us_per_image": event.self_device_time_total / (BATCHES + 1) / batch,
+            "calls": event.count,
+        }
         for event in record.key_averages()
         if event.self_device_time_total > 0
     ]
@@ -63,7 +67,10 @@ def main() -> int:
         one = profiled(network, given.precision, given.batch, given.device)
         found.append(one)
         total = sum(entry["us_per_image"] for entry in one["kernels"])
-        print(f"{network} {given.precision} batch {given.batch}: {one['us_per_image']:.2f} us an image as a graph, ", end="")
+        print(
+            f"{network} {given.precision} batch {given.batch}: {one['us_per_image']:.2f} us an image as a graph, ",
+            end="",
+        )
         print(f"{one['us_per_image_without_graph']:.2f} without, kernels {total:.2f}")
         for entry in one["kernels"][: given.kernels]:
             name = entry["kernel"][:100]

@@ -38,6 +38,7 @@ from ionmorphnet.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.evaluate import EvaluationSet, auc, spearman
 from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.labels import CLASSES
+from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.bundle import class_weights, scores
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import NetworkInputs, batches
@@ -145,7 +146,7 @@ def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures
             return {
                 name: {k: math.nan if v is None else v for k, v in of.items()} for name, of in done["figures"].items()
             }
-    execution = Execution(workers=options.workers, threads=options.threads)
+    execution = Execution(choose_device(options.device), workers=options.workers, threads=options.threads)
     trained = fit(recipe, folder, execution=execution)
     figures = judge(folder / "weights.pt", options.size, options.sets, options.data, options.held_out, options.workers)
     write_json(path, {"asked": asked, "seconds": trained["seconds"], "figures": figures})
@@ -182,6 +183,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (or IMN_SHARED_DATA)")
     parser.add_argument("--held-out", type=int, default=1000, help="simulated images to judge on")
     parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16", help="of the training")
+    parser.add_argument("--device", default="cpu", help="of the training: cpu (default), cuda, cuda:N or auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()

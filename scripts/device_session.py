@@ -1,6 +1,6 @@
 """One session on a machine with a GPU: builds, tests, checks, measures, and writes everything down.
 
-python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--architectures 90-real]
+python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--architectures 90-real] [--define N=V]
 
 Each step has its own time limit; a step that fails or runs late does not stop the next one. Run the
 steps that belong together in one call: `build info parity`, then `tensorrt benchmarks`, then the rest.
@@ -40,7 +40,7 @@ class Step:
     environment: tuple[tuple[str, str], ...] = ()
 
 
-def steps(out: Path, work: Path, architectures: str) -> list[Step]:
+def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ()) -> list[Step]:
     python = sys.executable
     pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
     # All cores, where pytest-xdist is installed; the checkers run one process.
@@ -48,6 +48,7 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
     install = (python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", *_target())
     defines = {"IMN_WITH_CUDA": "ON", "IMN_WITH_OPENVINO": openvino, "IMN_CUDA_ARCHITECTURES": architectures}
+    defines |= dict(item.split("=", 1) for item in more)
     build = (
         *install,
         "--upgrade",
@@ -73,7 +74,17 @@ def steps(out: Path, work: Path, architectures: str) -> list[Step]:
         Step(
             "picks",
             240,
-            ((python, "scripts/pick_parity.py", *sections(), "--simulate", f"{work}/picks", "--json", f"{out}/picks.json"),),
+            (
+                (
+                    python,
+                    "scripts/pick_parity.py",
+                    *sections(),
+                    "--simulate",
+                    f"{work}/picks",
+                    "--json",
+                    f"{out}/picks.json",
+                ),
+            ),
         ),
         # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
         Step(
@@ -127,7 +138,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--budget", type=float, default=3600, help="seconds for all steps together (default 3600)")
     parser.add_argument("--architectures", default="90-real", help="of the build (default 90-real)")
+    parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE", help="for CMake; repeatable")
     arguments = parser.parse_args()
+    if wrong := [item for item in arguments.define if "=" not in item]:
+        parser.error(f"--define {wrong[0]}: NAME=VALUE is needed")
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     known = [step.name for step in steps(out, out, "")]
@@ -137,7 +151,7 @@ def main() -> int:
     record: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        for step in steps(out, work, arguments.architectures):
+        for step in steps(out, work, arguments.architectures, tuple(arguments.define)):
             if arguments.names and step.name not in arguments.names:
                 continue
             entry = run(step, work, end)

@@ -49,10 +49,10 @@ GROUPS: dict[str, list[str]] = {
 }
 # Registries have these as source only; they hold Python code alone.
 FROM_SOURCE = {"tensorrt-rtx": ["tensorrt-rtx", "tensorrt-rtx-cu13"]}
-# Of a package, what no test or benchmark needs: OpenVINO's other devices and formats are two thirds of it.
-LEFT_OUT = {
-    "openvino": r"intel_(npu|gpu)_plugin|libs/cache\.json|(paddle|tensorflow|tensorflow_lite|gguf|jax|pytorch)_frontend"
-}
+# Of a package, what no test or benchmark needs: OpenVINO's other devices and formats are two thirds of it. Libraries of
+# the formats stay as empty files, because its CMake package looks whether they are there.
+LEFT_OUT = {"openvino": r"intel_(npu|gpu)_plugin|libs/cache\.json"}
+EMPTIED = {"openvino": r"(paddle|tensorflow|tensorflow_lite|gguf|jax|pytorch)_frontend"}
 # Files under licences that ask for nothing but their notice; data that must be looked for elsewhere stay out.
 DATA = ["README.md", "imzml_small", "bladder79", "ion_images/bladder79.npz", "ion_images/bladder79_labels.csv"]
 HEADER_PACKAGES = ["libexpat1-dev", "zlib1g-dev", "libexpat1", "zlib1g"]
@@ -124,20 +124,21 @@ def wheels(group: str, packages: list[str], python: str, work: Path) -> list[dic
         if name in ("numpy", "torch"):
             continue
         if path.stat().st_size > LARGE or name in LEFT_OUT:
-            path = smaller(path, LEFT_OUT.get(name), work)
+            path = smaller(path, LEFT_OUT.get(name), EMPTIED.get(name), work)
         entries.append({"kind": "wheel", "name": path.name, "package": name, "version": version, "from": str(path)})
     return entries
 
 
-def smaller(wheel: Path, left_out: str | None, work: Path) -> Path:
-    """The same wheel packed with LZMA, which pip unpacks as well, without the files whose names match."""
+def smaller(wheel: Path, left_out: str | None, emptied: str | None, work: Path) -> Path:
+    """The same wheel packed with LZMA, which pip unpacks as well; without or with emptied files whose names match."""
     folder = work / "smaller"
     folder.mkdir(exist_ok=True)
     target = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as new:
         for info in old.infolist():
             if left_out is None or not re.search(left_out, info.filename):
-                new.writestr(info.filename, old.read(info))
+                empty = emptied is not None and re.search(emptied, info.filename)
+                new.writestr(info.filename, b"" if empty else old.read(info))
     return target
 
 

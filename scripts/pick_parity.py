@@ -37,13 +37,13 @@ def simulated(folder: Path) -> list[Path]:
     return paths
 
 
-def compared(path: Path, device: str) -> list[dict]:
+def compared(path: Path, device: str, precisions: list[str]) -> list[dict]:
     """One entry a precision."""
     started = time.perf_counter()
     cpu = imn.pick(path, device="cpu", scorer="openvino" if _core.has_openvino else "torch", precision="f32")
     seconds = time.perf_counter() - started
     found = []
-    for precision, tolerance in TOLERANCE.items():
+    for precision in precisions:
         scorer = imn.make_scorer(scorer="torch", device=device, precision=precision)
         started = time.perf_counter()
         gpu = imn.pick(path, scorer=scorer)
@@ -55,7 +55,7 @@ def compared(path: Path, device: str) -> list[dict]:
             "cpu_s": round(seconds, 3),
             "gpu_s": round(time.perf_counter() - started, 3),
         }
-        found.append(entry | agreement(cpu, gpu, tolerance))
+        found.append(entry | agreement(cpu, gpu, TOLERANCE[precision]))
     return found
 
 
@@ -88,13 +88,15 @@ def main() -> int:
     parser.add_argument("sections", type=Path, nargs="*")
     parser.add_argument("--simulate", type=Path, metavar="FOLDER", help="two simulated sections, made where missing")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--precision", choices=list(TOLERANCE), action="append", help="repeatable; default: all")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    precisions = given.precision or list(TOLERANCE)
     paths = [*given.sections, *(simulated(given.simulate) if given.simulate else [])]
     entries = []
     for path in paths:
-        entries += compared(path, given.device)
-        for entry in entries[-len(TOLERANCE) :]:
+        entries += compared(path, given.device, precisions)
+        for entry in entries[-len(precisions) :]:
             print(json.dumps(entry), flush=True)
     if given.json:
         given.json.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -104,7 +104,12 @@ def main() -> int:
         if export:
             check_replaceable(folder)  # hours before it is needed
         phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"), options.pop("peak"))
-        fit(Recipe(phases=phases, **options), out, execution=Execution(choose_device(device), **execution), progress=_show)
+        fit(
+            Recipe(phases=phases, **options),
+            out,
+            execution=Execution(choose_device(device), **execution),
+            progress=_show,
+        )
         print(out / "weights.pt")
         if export:
             imn.export_model(out / "weights.pt", folder, name=name, images=images, statistics_share=share, bundled=True)

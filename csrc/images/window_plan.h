@@ -16,7 +16,7 @@ namespace imn::images {
 
 // Windows that one thread block looks after.
 inline constexpr std::int32_t kWindowGroup = 64;
-// Bins of the compact axis that a thread block holds at a time; strips are cut at multiples of it.
+// Strips of the compact axis are cut at multiples of it.
 inline constexpr std::int32_t kBinTile = 64;
 
 // Which cell of a table an m/z value falls into: the leading bits of the double, which ascend with the value and are

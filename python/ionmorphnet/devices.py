@@ -13,7 +13,7 @@ from ionmorphnet.errors import ArgumentError
 __all__ = ["build_info", "resolve_device"]
 
 _log = logging.getLogger("ionmorphnet")
-_LIBRARIES = ("numpy", "pandas", "onnx", "torch", "tensorrt", "tensorrt-rtx")
+_LIBRARIES = ("numpy", "pandas", "onnx", "torch", "triton", "tensorrt", "tensorrt-rtx")
 _told: set[str] = set()
 
 

@@ -62,9 +62,9 @@ class OneOutput(nn.Module):
 class TorchScorer:
     """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.device_scorer`.
 
-    On a GPU it is compiled (where a compiler is there; else it runs uncompiled and the log says so) and the calls for
-    one set of addresses become a CUDA graph. On the CPU, ``device="cpu"``, it reads and writes the host's memory and
-    runs as it is.
+    On a GPU it runs on fused kernels (bf16, where Triton is there), else compiled (where a compiler is there; else it
+    runs uncompiled and the log says so), and the calls for one set of addresses become a CUDA graph. On the CPU,
+    ``device="cpu"``, it reads and writes the host's memory and runs as it is.
     """
 
     name = "torch"
@@ -76,17 +76,19 @@ class TorchScorer:
         device: str,
         precision: str = "auto",
         batch: int = GPU_BATCH,
+        fused: bool = True,
         compiled: bool = True,
         graph: bool = True,
     ) -> None:
-        """Loads the network and, on a GPU, compiles it, which takes up to a minute.
+        """Loads the network and makes it fast: fused kernels take seconds, compiling it up to a minute.
 
         Args:
             model: A loaded model folder with a network of this package.
             device: ``cuda:N`` or ``cpu``.
             precision: ``auto`` (bf16 on a GPU, f32 on the CPU), ``f32`` or ``bf16``.
             batch: Images of each call.
-            compiled: Whether to compile on a GPU.
+            fused: Whether to use the fused kernels on a GPU, in bf16.
+            compiled: Whether to compile on a GPU where the fused kernels do not run.
             graph: Whether to make a CUDA graph.
 
         Raises:
@@ -106,56 +108,68 @@ class TorchScorer:
         self.channels = int(_core.preprocess_channels(model.preprocessing))
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
-        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(model)
+        network = read_network(model)
+        fast = self._fused(network) if fused and self.device.type == "cuda" and self.precision == "bf16" else None
+        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
         # Two threads may share a scorer; its tensors and its graph are of one call at a time.
         self._lock = threading.Lock()
-        self._graph_wanted = graph and self.device.type == "cuda"
-        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
-        make_stream: Any = torch.cuda.Stream  # has no types
-        self._side = make_stream(self.device) if self._graph_wanted else None
-        self._addresses: tuple[int, int, int] | None = None
-        self._tensors: tuple[Tensor, Tensor | None, Tensor] | None = None
         self._graph: Any = None
-        if self.device.type == "cuda" and compiled:
+        self.fused = fast is not None
+        if self.device.type == "cuda" and compiled and not self.fused:
             self._compile()
+        if self.device.type == "cuda" and graph:
+            self._capture()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """Put one batch on a stream; see :class:`ionmorphnet.device_scorer.DeviceScorer`.
 
-        The first call for a set of addresses makes the graph and waits for the device.
-
         Raises:
             IonMorphNetError: torch failed.
         """
-        addresses = (image, statistics, outputs)
         try:
             with self._lock, torch.inference_mode(), _exact(self.precision), self._on(stream):
-                if addresses != self._addresses:
-                    self._graph, self._addresses = None, None
-                    self._tensors = self._at(*addresses)
-                    if self._graph_wanted:
-                        self._graph = self._captured()
-                    self._addresses = addresses
-                if self._graph is not None:
-                    self._graph.replay()
-                else:
-                    self._run()
+                given, beside, out = self._at(image, statistics, outputs)
+                if self._graph is None:
+                    out.copy_(self._network(given, beside))
+                    return
+                # The graph has addresses of its own. Copying a batch there takes a hundredth of its time; a graph for
+                # every caller's addresses would take a pick's.
+                own, own_beside, own_out = self._own
+                self._done.wait()  # the batch before may be under way on another stream
+                own.copy_(given)
+                if own_beside is not None and beside is not None:
+                    own_beside.copy_(beside)
+                self._graph.replay()
+                out.copy_(own_out)
+                self._done.record()
         except RuntimeError as error:
             raise IonMorphNetError(f"scorer 'torch': {_first_line(error)}") from error
 
-    def _run(self) -> None:
-        assert self._tensors is not None
-        image, statistics, outputs = self._tensors
-        outputs.copy_(self._network(image, statistics))
-
-    def _captured(self) -> Any:
-        """The work on the present tensors as a graph. What is lazy in torch was done by the first, plain run."""
-        self._run()
+    def _capture(self) -> None:
+        """The network on tensors of its own, as a graph; without one it runs as it is."""
+        image, statistics = self._zeros()
+        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
+        make_stream: Any = torch.cuda.Stream  # has no types
+        side = make_stream(self.device)
         graph = torch.cuda.CUDAGraph()
-        # Only this thread's calls are captured: another one asks for events meanwhile.
-        with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-            self._run()
-        return graph
+        try:
+            with torch.inference_mode(), _exact(self.precision), torch.cuda.device(self.device):
+                # What is lazy in torch and its libraries is done by a first, plain run on the stream of the capture.
+                side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(side):
+                    self._network(image, statistics)
+                side.synchronize()
+                # Only this thread's calls are captured: another one may ask for events meanwhile.
+                with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                    outputs = self._network(image, statistics)
+                torch.cuda.synchronize()
+        except RuntimeError as error:
+            logger.warning("scorer 'torch' runs without a CUDA graph, more slowly: %s", _first_line(error))
+            return
+        self._own = (image, statistics, outputs)
+        make_event: Any = torch.cuda.Event  # has no types
+        self._done = make_event()
+        self._graph = graph
 
     def _compile(self) -> None:
         """Compiles for the batch; without a working compiler the network stays as it is."""
@@ -171,17 +185,31 @@ class TorchScorer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()  # what this stream kept is of no use to the loop's, which plans with what is free
 
-    def _start(self, model: Model) -> OneOutput:
+    def _fused(self, network: ConvNeXtV2) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+        """The network on fused kernels, after a batch; None, with a line in the log, where they do not run."""
+        try:
+            from ionmorphnet.torch_fused import FusedOutput
+
+            fast = FusedOutput(network.to(self.device))
+            with torch.inference_mode(), torch.cuda.device(self.device):
+                fast(*self._zeros())
+                torch.cuda.synchronize()
+        except Exception as error:  # Triton's own classes, and those of the tools that it starts
+            logger.warning("scorer 'torch' runs without fused kernels, more slowly: %s", _first_line(error))
+            return None
+        return fast
+
+    def _start(self, network: ConvNeXtV2) -> OneOutput:
         """The network on its device, after a batch on a GPU: what cannot work fails here, not in a pick."""
         try:
-            network = OneOutput(read_network(model), self.precision).to(self.device)
+            plain = OneOutput(network, self.precision).to(self.device)
             if self.device.type == "cuda":
                 with torch.inference_mode(), torch.cuda.device(self.device):
-                    network(*self._zeros())
+                    plain(*self._zeros())
                     torch.cuda.synchronize()
         except (RuntimeError, AssertionError) as error:
             raise UnavailableError(f"scorer 'torch' cannot use {self.device}: {_first_line(error)}") from error
-        return network
+        return plain
 
     def _zeros(self) -> tuple[Tensor, Tensor | None]:
         """An empty batch, made as the tensors over addresses are: others would make the network compile once more."""

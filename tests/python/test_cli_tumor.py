@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from conftest import Done
-from tumor_cohorts import write_cohort, write_section
+from tumor_cohorts import MZ, write_cohort, write_section
 
 pytest.importorskip("torch", reason="needs the extra [tumor]")
 pytest.importorskip("sklearn", reason="needs the extra [tumor]")
@@ -49,6 +49,20 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     cli("tumor", "predict", run / "model", bad, "-o", tmp_path / "two").is_one_line_error("bad.imzML")
     cli("tumor", "predict", run / "model", new, "-o", tmp_path, "--format", "tif").is_one_line_error("tif")
     cli("tumor", "predict", listed.parent, new, "-o", tmp_path).is_one_line_error("no config.json")
+
+
+def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: Path) -> None:
+    given = ("--mz", ",".join(map(str, MZ)), "--ppm", 20)
+    short = SHORT[:-2]
+    for name, asked, channels in (("a", (), 20), ("b", ("--top", 4, "--channels", "moran"), 4)):
+        done = cli("tumor", "train", listed, *MAP, "-o", tmp_path / name, *given, *asked, *short)
+        assert done.code == 0, done
+        assert f"{channels} channels, 3 x 3 pixels" in done.stdout
+        kind = "moran" if asked else "all"
+        evaluate = ("tumor", "evaluate", listed, *MAP, "-o", tmp_path / f"{name}e", "--method", "lda", "--draws", 20)
+        done = cli(*evaluate, *given, *asked, *short)
+        assert done.code == 0, done
+        assert f"{kind}: {channels} channels, 3 sections" in done.stdout
 
 
 def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_session_goes_on_after_failures(session: ModuleType, tmp_path: Path, m
         session.Step("needy", 60, (say("x"),), "no-such-program"),
         session.Step("good", 60, ((sys.executable, "-c", "import os; print(os.environ['A'])"),), "", (("A", "b"),)),
     ]
-    monkeypatch.setattr(session, "steps", lambda out, work, architectures: listed)
+    monkeypatch.setattr(session, "steps", lambda out, work, architectures, more=(): listed)
     monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path)])
     started = time.monotonic()
     assert session.main() == 1
@@ -100,6 +100,19 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (out / "manifest.json").write_text(json.dumps({"files": entries}))
     (out / "install.py").write_text((SCRIPTS / "device_bundle" / "install.py").read_text())
     return out
+
+
+def test_a_wheel_packed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = load("make_device_bundle", SCRIPTS / "make_device_bundle.py", monkeypatch)
+    wheel = tmp_path / "x-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        for name in ("x/kept.so", "x/gpu_plugin.so", "x/paddle_frontend.so"):
+            file.writestr(name, b"0" * 1000)
+    with zipfile.ZipFile(maker.smaller(wheel, "gpu_plugin", "paddle_frontend", tmp_path)) as file:
+        assert {info.filename: info.file_size for info in file.infolist()} == {
+            "x/kept.so": 1000,
+            "x/paddle_frontend.so": 0,
+        }
 
 
 def install(bundle: Path, into: Path) -> subprocess.CompletedProcess[str]:

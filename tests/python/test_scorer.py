@@ -280,7 +280,7 @@ def test_statistics_that_do_not_fit(tmp_path: Path, model: tuple, rng: np.random
 
 def test_build_without_openvino_says_so(tmp_path: Path) -> None:
     if _core.has_openvino:
-        pytest.skip("built with OpenVINO")
+        pytest.skip("built with OpenVINO: this is for builds without it, as on GPU machines that lack it")
     assert not _core.cpu_has_bf16()
     with pytest.raises(UnavailableError, match="IMN_WITH_OPENVINO"):
         _core.openvino_scorer(str(tmp_path / "model.onnx"))

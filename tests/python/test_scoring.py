@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -247,7 +246,6 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_network_after_a_fork_is_an_error_instead_of_a_hang() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, check=False)
     assert done.returncode == 0

@@ -92,9 +92,56 @@ def test_on_a_gpu(cuda: str, inputs: tuple, by_openvino: np.ndarray, tmp_path: P
         assert (scorer.device, scorer.precision) == (cuda, precision)
         with imn.open(path) as ds:
             wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", top=7).all_scores.sort_values("mz")
-            for _ in range(2):  # the graph is made once more for other addresses
+            for _ in range(2):  # other addresses the second time
                 given = imn.pick(ds, scorer=scorer, top=7).all_scores.sort_values("mz")
                 np.testing.assert_allclose(given["score"], wanted["score"], atol=tolerance)
+
+
+def test_a_graph_serves_one_stream_after_the_other(inputs: tuple) -> None:
+    """Its tensors are the scorer's: a batch waits for the one before, whatever stream that is on."""
+    scorer = TorchScorer(imn.load_model(), device="cpu", batch=5)
+    own = (torch.zeros(5, 2, 224, 224), torch.zeros(5, 4), torch.zeros(5, 7))
+    done: list[str] = []
+
+    class Event:
+        def wait(self) -> None:
+            assert not own[0].any() or done[-1] == "record"
+            done.append("wait")
+
+        def record(self) -> None:
+            done.append("record")
+
+    class Graph:
+        def replay(self) -> None:
+            done.append("replay")
+            own[2][:] = own[0].mean((1, 2, 3))[:, None] + own[1].mean(1, keepdim=True)
+
+    scorer._own, scorer._done, scorer._graph = own, Event(), Graph()
+    for factor in (1.0, 2.0):
+        image, statistics = (np.ascontiguousarray(part * np.float32(factor)) for part in inputs)
+        outputs = np.full((5, 7), np.nan, np.float32)
+        scorer.enqueue(image.ctypes.data, statistics.ctypes.data, outputs.ctypes.data, 0)
+        wanted = image.mean((1, 2, 3)) + statistics.mean(1)
+        np.testing.assert_allclose(outputs, np.repeat(wanted[:, None], 7, 1), rtol=1e-4)
+    assert done == ["wait", "replay", "record"] * 2
+
+
+def test_streams_of_a_gpu_share_a_scorer(cuda: str, inputs: tuple) -> None:
+    scorer = TorchScorer(imn.load_model(), device=cuda, batch=64)
+    generator = torch.Generator(cuda).manual_seed(1)
+    images = [torch.rand((64, 2, 224, 224), generator=generator, device=cuda).bfloat16() for _ in range(2)]
+    beside = torch.rand((64, 4), generator=generator, device=cuda)
+    alone = [torch.zeros((64, 7), device=cuda) for _ in images]
+    together = [torch.zeros((64, 7), device=cuda) for _ in range(20)]
+    streams = [torch.cuda.Stream(cuda) for _ in images]
+    torch.cuda.synchronize()
+    for k, outputs in enumerate(alone):
+        scorer.enqueue(images[k].data_ptr(), beside.data_ptr(), outputs.data_ptr(), streams[0].cuda_stream)
+        torch.cuda.synchronize()
+    for k, outputs in enumerate(together):
+        scorer.enqueue(images[k % 2].data_ptr(), beside.data_ptr(), outputs.data_ptr(), streams[k % 2].cuda_stream)
+    torch.cuda.synchronize()
+    assert all(torch.equal(outputs, alone[k % 2]) for k, outputs in enumerate(together))
 
 
 def test_arguments() -> None:

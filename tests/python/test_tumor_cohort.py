@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.channels import consensus, make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
 from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
-from ionmorphnet.tumor.selection import section_scores, select
+from ionmorphnet.tumor.reach import shared_span
+from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
 
@@ -45,6 +48,8 @@ def test_a_list_is_read(cohort: imn.tumor.Cohort, listed: Path) -> None:
         ("file,regions,patient\np0_0.imzML,p0_0.npy,", "line 2: 'patient' is empty"),
         ("file,regions,patient\n" + "p0_0.imzML,p0_0.npy,a\n" * 2, "two sections are named 'p0_0'"),
         ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,x", "scale 'x' is no number"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,0", r"bad\.csv: line 2: scale must be positive, not 0"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,nan", r"bad\.csv: line 2: scale must be positive, not nan"),
     ],
 )
 def test_lists_that_cannot_be_meant(listed: Path, text: str, message: str) -> None:
@@ -108,6 +113,53 @@ def test_normalisations(cohort: imn.tumor.Cohort, kind: str, level: object) -> N
         assert factor[y, x] == pytest.approx(level(ds.spectrum(20)[1]), rel=1e-5)  # type: ignore[operator]
         with pytest.raises(ArgumentError, match="normalisation must be one of none, tic, rms, median, not 'sum'"):
             normalisation_factor(ds, "sum")
+
+
+@pytest.mark.parametrize("kind", ["tic", "rms", "median"])
+def test_a_norm_is_taken_over_what_all_sections_span(kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    further = np.concatenate([MZ, [600.0, 800.0]])
+    for name, mz in (("a", MZ), ("b", further)):
+        with ImzMLWriter(tmp_path / f"{name}.imzML", mode="continuous", spectrum_type="centroid") as writer:
+            draw = np.random.default_rng(7)
+            for y, x in np.ndindex(14, 16):
+                intensity = np.concatenate([draw.gamma(8.0, 10.0, len(MZ)), rng.gamma(8.0, 900.0, len(mz) - len(MZ))])
+                writer.add(x + 1, y + 1, mz, intensity)
+        np.save(tmp_path / f"{name}.npy", regions())
+    (tmp_path / "c.csv").write_text("file,regions,patient\na.imzML,a.npy,a\nb.imzML,b.npy,b\n")
+    both = imn.tumor.read_cohort(tmp_path / "c.csv", labels=LABELS)
+    with open_cubes(both, _axis(), normalisation=kind) as (a, b):
+        np.testing.assert_allclose(a.values, b.values, rtol=1e-6)
+        assert a.values.max() > 0
+    # Channels that not all sections reach are no channels by default, and refused where they are given.
+    assert make_channels(None, both).mz.max() < 400
+    with (
+        pytest.raises(
+            ArgumentError, match=r"section 'a', .*a\.imzML: spans m/z 200.0000 to 390.0000 and does not reach 2"
+        ),
+        open_cubes(both, imn.CandidateAxis.from_mz_list(further, ppm=20)),
+    ):
+        pass
+    with pytest.raises(ArgumentError, match=r"'y'.* and 'x' .*share no m/z range"):
+        shared_span([(100.0, 200.0), (300.0, 400.0)], ["x", "y"])
+
+
+def test_what_the_reader_and_the_channels_miss_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listed = write_cohort(tmp_path, patients=2)
+    other = imn.tumor.read_cohort(listed, labels=LABELS)
+    with open_section(other.sections[1]) as ds:
+        stored = np.asarray(ds.spectrum(60)[1], np.float32)
+    data = bytearray((tmp_path / "p1_0.ibd").read_bytes())
+    at = data.index(stored.tobytes())
+    data[at + 12 : at + 20] = np.array([np.nan, np.inf], np.float32).tobytes()
+    (tmp_path / "p1_0.ibd").write_bytes(data)
+    axis = imn.CandidateAxis.from_mz_list([*MZ[:-1], 385.0, MZ[-1]], ppm=20)
+    with open_cubes(other, axis) as cubes:
+        assert np.isfinite(cubes[1].values).all()
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("NaN or infinite intensities" in line for line in lines) == 1
+    assert any("p1_0.imzML: NaN or infinite intensities in" in line for line in lines)
+    assert sum("1 of 21 channels are constant" in line for line in lines) == 2
 
 
 def test_patches_never_mix_sections(cohort: imn.tumor.Cohort) -> None:
@@ -215,6 +267,46 @@ def test_rankings_see_no_label(cohort: imn.tumor.Cohort) -> None:
     np.testing.assert_allclose(scores[1]["intensity"], expected, rtol=1e-5)
     with pytest.raises(ArgumentError, match="not 'best'"):
         section_scores(cohort, _axis(), ["best"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "top", "given", "expected"),
+    [
+        ((), None, False, (("picked",), 40)),
+        ((), None, True, (("all",), 40)),
+        ((), 7, True, (("picked",), 7)),
+        (("moran",), None, True, (("moran",), 40)),
+        (("moran", "all"), 3, False, (("moran", "all"), 3)),
+    ],
+)
+def test_given_channels_are_used_unless_a_selection_is_asked_for(
+    kinds: tuple[str, ...], top: int | None, given: bool, expected: object
+) -> None:
+    assert wanted_selection(kinds, top, given) == expected
+    plan = imn.tumor.EvaluationPlan(selections=kinds, top=top).resolved(given=given)
+    assert (plan.selections, plan.top) == expected
+
+
+def test_selections_that_cannot_be_meant() -> None:
+    with pytest.raises(ArgumentError, match="not 'best'"):
+        wanted_selection(["best"], 3, True)
+    with pytest.raises(ArgumentError, match="at least 1, not 0"):
+        wanted_selection([], 0, False)
+    plan = imn.tumor.EvaluationPlan(ablation=("random",)).resolved(given=True)
+    assert plan.selections == ("picked",)
+
+
+def test_statistics_copy_the_chosen_channels_only(rng: np.random.Generator) -> None:
+    values = rng.random((30, 40, 2000), np.float32)
+    cube = Cube("s", "p", "s.imzML", values, np.ones((30, 40), bool), np.zeros((30, 40), np.int16))
+    pixels = labelled_pixels([cube], [0])
+    Scaling.of([cube], pixels, np.arange(2))
+    tracemalloc.start()
+    found = Scaling.of([cube], pixels, np.array([5, 1999]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.1 * values.nbytes
+    np.testing.assert_allclose(found.centre, values.reshape(-1, 2000)[:, [5, 1999]].mean(axis=0), rtol=1e-5)
 
 
 def test_a_section_of_two_planes_is_refused(two_planes: Path, tmp_path: Path) -> None:

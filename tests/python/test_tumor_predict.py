@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import ArgumentError, FileError  # noqa: E402
+from ionmorphnet.errors import ArgumentError, Cancelled, FileError  # noqa: E402
 from ionmorphnet.imzml_writer import ImzMLWriter  # noqa: E402
 from ionmorphnet.tumor.exporting import torch_forward  # noqa: E402
 from ionmorphnet.tumor.outputs import COLOURS  # noqa: E402
@@ -43,6 +47,14 @@ def model(trained: imn.tumor.TrainedTumorModel) -> imn.tumor.TumorModel:
 
 
 @pytest.fixture(scope="module")
+def unnormalised(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TumorModel:
+    out = tmp_path_factory.mktemp("unnormalised")
+    return imn.tumor.train_tumor(
+        out, cohort, channels=MZ, ppm=20, normalisation="none", size=3, steps=30, recipe=RECIPE, device="cpu", threads=1
+    ).model
+
+
+@pytest.fixture(scope="module")
 def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("new") / "new.imzML"
     write_section(path, np.random.default_rng(99))
@@ -62,19 +74,38 @@ def test_a_model_folder(trained: imn.tumor.TrainedTumorModel, model: imn.tumor.T
     assert trained.validation["balanced_accuracy"] > 0.85
 
 
-def test_training_goes_on_and_gives_the_same(
+def test_a_stopped_training_goes_on_and_gives_the_same(
     trained: imn.tumor.TrainedTumorModel, cohort: imn.tumor.Cohort, tmp_path: Path
 ) -> None:
-    again = imn.tumor.train_tumor(
-        tmp_path, cohort, selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
-    )
+    def train(progress: Callable[[str, int, int], None] | None = None, steps: int = 40) -> imn.tumor.TrainedTumorModel:
+        return imn.tumor.train_tumor(
+            tmp_path,
+            cohort,
+            selection="moran",
+            top=8,
+            size=3,
+            steps=steps,
+            recipe=RECIPE,
+            device="cpu",
+            threads=1,
+            progress=progress,
+        )
+
+    def stop(text: str, done: int, _: int) -> None:
+        if (text, done) == ("training", 17):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Cancelled, match="stopped at step 17 of 40"):
+        train(stop)
+    assert not (tmp_path / "model").exists()
+    seen: list[int] = []
+    again = train(lambda text, done, _: seen.append(done) if text == "training" else None)
+    assert seen == list(range(18, 41))
     one, other = (load_file(m.model.folder / "model.safetensors") for m in (trained, again))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(ArgumentError, match="another recipe"):
-        imn.tumor.train_tumor(
-            tmp_path, cohort, selection="moran", top=8, size=3, steps=41, recipe=RECIPE, device="cpu", threads=1
-        )
+        train(steps=41)
 
 
 def test_prediction(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> None:
@@ -144,17 +175,26 @@ def _shifted(path: Path, mz: np.ndarray, level: float = 1.0) -> Path:
 
 
 def test_files_that_do_not_fit_the_model(
-    model: imn.tumor.TumorModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: imn.tumor.TumorModel,
+    unnormalised: imn.tumor.TumorModel,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(ArgumentError, match=r"spans m/z 900.0000 to 950.0000 and does not reach 8 of the model's 8"):
+    with pytest.raises(ArgumentError, match=r"spans m/z 900.0000 to 950.0000 and does not reach 8 of the 8 channels"):
         imn.tumor.predict(model, _shifted(tmp_path / "far.imzML", np.linspace(900, 950, 5)), missing="mean")
     half = _shifted(tmp_path / "half.imzML", MZ[:12])
     missing = int((model.axis.mz > MZ[12] - 1).sum())
     assert 0 < missing < 8
-    with pytest.raises(ArgumentError, match=rf"does not reach {missing} of .*; with missing 'mean' they count"):
-        imn.tumor.predict(model, half)
-    found = imn.tumor.predict(model, half, missing="mean")
-    assert len(found.missing) == missing
+    # Its TIC would be that of 12 of 20 channels.
+    for choice in ("error", "mean"):
+        with pytest.raises(
+            ArgumentError, match=rf"does not reach {missing} of .* TIC is taken over m/z 200.0000 to 390"
+        ):
+            imn.tumor.predict(model, half, missing=choice)
+    with pytest.raises(ArgumentError, match=r"does not reach 8 of the 20 .*; with missing 'mean' they count"):
+        imn.tumor.predict(unnormalised, half)
+    found = imn.tumor.predict(unnormalised, half, missing="mean")
+    assert found.missing == pytest.approx(MZ[12:])
     assert "they count as the training mean" in caplog.text
     off = _shifted(tmp_path / "off.imzML", np.array([100.0, 500.0]))
     with pytest.raises(ArgumentError, match="have no signal at all; the m/z calibration"):
@@ -163,13 +203,49 @@ def test_files_that_do_not_fit_the_model(
         imn.tumor.predict(model, half, missing="zero")
 
 
-def test_a_missing_channel_counts_as_its_mean(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
-    """Whatever a file would hold beyond its range, the prediction is that of a channel at its training mean."""
-    mz = np.sort(model.axis.mz)[:-1]
-    path = _shifted(tmp_path / "less.imzML", mz)
-    found = imn.tumor.predict(model, path, missing="mean")
-    assert found.missing == (model.axis.mz.max(),)
-    assert np.isfinite(found.by_spectrum).all()
+def test_a_missing_channel_counts_as_its_mean(unnormalised: imn.tumor.TumorModel, tmp_path: Path) -> None:
+    """The prediction is that of a file which holds the training means where this one ends."""
+    rng = np.random.default_rng(1)
+    means = unnormalised.scaling.centre.astype(np.float64) ** 2  # a cube holds square roots
+    with (
+        ImzMLWriter(tmp_path / "less.imzML", mode="continuous", spectrum_type="centroid") as less,
+        ImzMLWriter(tmp_path / "whole.imzML", mode="continuous", spectrum_type="centroid") as whole,
+    ):
+        for y, x in np.ndindex(6, 6):
+            intensity = rng.gamma(8.0, 10.0, len(MZ))
+            less.add(x + 1, y + 1, MZ[:17], intensity[:17])
+            whole.add(x + 1, y + 1, MZ, np.concatenate([intensity[:17], means[17:]]))
+    found = imn.tumor.predict(unnormalised, tmp_path / "less.imzML", missing="mean")
+    assert found.missing == pytest.approx(MZ[17:])
+    expected = imn.tumor.predict(unnormalised, tmp_path / "whole.imzML")
+    assert not expected.missing
+    np.testing.assert_allclose(found.by_spectrum, expected.by_spectrum, atol=1e-4)
+
+
+def test_a_norm_does_not_depend_on_how_far_a_file_reaches(
+    model: imn.tumor.TumorModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert model.span == pytest.approx((MZ[0], MZ[-1]))
+    reach = model.axis.mz_lo.min(), model.axis.mz_hi.max()
+    channels = (reach[0] <= MZ) & (reach[1] >= MZ)
+    assert not channels.all()
+    written = {
+        "as the training": MZ,
+        "further": np.concatenate([[150.0], MZ, [500.0, 700.0]]),
+        "less": MZ[channels],
+    }
+    found = {}
+    for name, mz in written.items():
+        path = tmp_path / f"{name}.imzML"
+        rng = np.random.default_rng(2)
+        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+            for y, x in np.ndindex(6, 6):
+                intensity = dict(zip(MZ, rng.gamma(8.0, 10.0, len(MZ)), strict=True))
+                writer.add(x + 1, y + 1, mz, np.array([intensity.get(each, 5000.0) for each in mz]))
+        caplog.clear()
+        found[name] = imn.tumor.predict(model, path)
+        assert ("the TIC is taken over 200.0000 to 390.0000" in caplog.text) == (name == "less")
+    np.testing.assert_allclose(found["further"].by_spectrum, found["as the training"].by_spectrum, atol=1e-6)
 
 
 def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
@@ -187,6 +263,8 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
         ({"size": 4}, "out of range"),
         ({"normalisation": "sum"}, "out of range"),
         ({"channels": {}}, "not understood"),
+        ({"span": [3.0, 2.0]}, "span must be the smallest and largest m/z"),
+        ({"span": None}, "not understood"),
     ):
         with pytest.raises(FileError, match=message):
             imn.tumor.load_tumor_model(changed(**values))
@@ -195,6 +273,17 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
         imn.tumor.load_tumor_model(tmp_path / "m")
     with pytest.raises(FileError, match=r"no config\.json"):
         imn.tumor.load_tumor_model(tmp_path)
+    channels = json.loads((model.folder / "config.json").read_text())["channels"]
+    fewer = {name: value[:-1] if isinstance(value, list) else value for name, value in channels.items()}
+    for values in ({"channels": fewer}, {"size": 5}, {"classes": ["a", "b", "c"]}):
+        damaged = imn.tumor.load_tumor_model(changed(**values))
+        with pytest.raises(FileError, match=r"model\.onnx: takes patches of \(channels, y, x\) \[8, 3, 3\] and gives"):
+            damaged.forward()
+        with pytest.raises(FileError, match="its recipe is of other channels, size or classes"):
+            torch_forward(damaged, "cpu")
+    for recipe in (None, {"colour": 1}, {**model.config["recipe"], "width": "wide"}):
+        with pytest.raises(FileError, match=r"config\.json: recipe not understood"):
+            torch_forward(imn.tumor.load_tumor_model(changed(recipe=recipe)), "cpu")
     broken = changed()
     (broken / "model.onnx").write_bytes(b"broken")
     with pytest.raises(FileError, match="cannot be loaded"):
@@ -221,6 +310,23 @@ def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.
         imn.tumor.explain(model, imn.tumor.make_cohort(cohort.sections))
 
 
+def test_classes_are_known_by_name(model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort) -> None:
+    turned = imn.tumor.make_cohort(cohort.sections, labels={"2": "tumour", "1": "normal"})
+    assert turned.classes == ("tumour", "normal")
+    expected, found = (imn.tumor.explain(model, each, pixels=40) for each in (cohort, turned))
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_an_explanation_needs_all_channels(
+    model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort, tmp_path: Path
+) -> None:
+    _shifted(tmp_path / "far.imzML", np.linspace(900, 950, 5))
+    np.save(tmp_path / "far.npy", np.ones((6, 6), int))
+    far = imn.tumor.SectionFile("far", tmp_path / "far.imzML", tmp_path / "far.npy", "p")
+    with pytest.raises(ArgumentError, match=r"section 'far'.* does not reach 8 of the 8 channels"):
+        imn.tumor.explain(model, imn.tumor.make_cohort([*cohort.sections, far], labels=LABELS), pixels=20)
+
+
 def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random.Generator) -> None:
     from ionmorphnet.tumor.explain import _gradients
 
@@ -236,11 +342,43 @@ def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random
     np.testing.assert_allclose(found, wanted(patches) - wanted(0 * patches), atol=0.03)
 
 
-def test_one_patient_trains_without_validation(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
-    one = imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS)
+@pytest.mark.parametrize("patients", [1, 2])
+def test_two_patients_train_without_validation(
+    cohort: imn.tumor.Cohort, tmp_path: Path, patients: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = imn.tumor.make_cohort(cohort.sections[:patients], labels=LABELS)
     done = imn.tumor.train_tumor(
         tmp_path, one, channels=MZ[:5], ppm=20, size=1, steps=3, recipe=RECIPE, device="cpu", threads=1
     )
     assert done.validation is None
+    assert done.validated_on is None
+    assert "no patient is held out" in caplog.text
     assert len(done.model.axis) == 5
     assert done.model.size == 1
+
+
+def test_one_rule_for_given_channels(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"ppm": 20, "size": 1, "steps": 1, "recipe": RECIPE, "device": "cpu", "threads": 1}
+    some = imn.tumor.train_tumor(tmp_path / "a", cohort, channels=MZ, selection="intensity", top=3, **options)
+    assert len(some.model.axis) == 3
+    assert some.model.axis.method.startswith("intensity 3 of")
+    for bad in ({"selection": "best"}, {"top": 0}):
+        with pytest.raises(ArgumentError):
+            imn.tumor.train_tumor(tmp_path / "b", cohort, channels=MZ, **options, **bad)
+
+
+def test_masks_are_read_before_channels_are_ranked(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ionmorphnet.tumor import train
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("channels were ranked")
+
+    monkeypatch.setattr(train, "section_scores", never)
+    np.save(tmp_path / "small.npy", np.ones((3, 3), int))
+    last = replace(cohort.sections[-1], regions=tmp_path / "small.npy")
+    with pytest.raises(FileError, match=r"small\.npy: the mask has shape"):
+        imn.tumor.train_tumor(tmp_path / "run", replace(cohort, sections=(*cohort.sections[:-1], last)))
+    with pytest.raises(ArgumentError, match="class 'other' has no labelled pixel"):
+        imn.tumor.train_tumor(tmp_path / "run", replace(cohort, classes=(*cohort.classes, "other")))

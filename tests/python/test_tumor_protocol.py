@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,96 +14,18 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
-from ionmorphnet.tumor.cubes import Cube
-from ionmorphnet.tumor.protocol import PIXEL_WISE
+from ionmorphnet.tumor.plan import PIXEL_WISE
 from ionmorphnet.tumor.report import Outcome, confusion_counts, make_report, roc_curve
-from ionmorphnet.tumor.splits import make_folds, read_folds, refuse_leak
-from tumor_cohorts import LABELS, write_cohort
+from tumor_cohorts import LABELS, MZ, write_cohort
 
 pytest.importorskip("sklearn", reason="the baselines need the extra [tumor]")
 
 CLASSES = ("normal", "tumour")
 FAST = BootstrapOptions(draws=200)
-
-
-def _cube(name: str, group: str, labels: list[int], source: str | None = None) -> Cube:
-    values = np.zeros((1, len(labels), 1), np.float32)
-    return Cube(name, group, source or name, values, np.ones((1, len(labels)), bool), np.array([labels], np.int16))
-
-
-def _cohort(n: int = 4) -> list[Cube]:
-    return [_cube(f"{p}{s}", p, [0, 1, 1]) for p in "abcdefgh"[:n] for s in range(2)]
-
-
-@pytest.mark.parametrize("inner", [True, False])
-@pytest.mark.parametrize(
-    ("protocol", "by"), [("leave-one-out", "patient"), ("k-fold", "patient"), ("k-fold", "section")]
-)
-def test_groups_are_never_split(protocol: str, by: str, inner: bool) -> None:
-    cubes = _cohort()
-    folds = make_folds(cubes, CLASSES, protocol=protocol, by=by, k=3, inner=inner, seed=1)
-    assert sorted(i for fold in folds for i in fold.test) == list(range(8))
-    for fold in folds:
-        parts = [fold.train, fold.inner, fold.test]
-        assert sorted(i for part in parts for i in part) == list(range(8))
-        groups = [{cubes[i].group if by == "patient" else cubes[i].name for i in part} for part in parts]
-        assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]  # noqa: PT018
-        # Two groups to train on are too few to give one away.
-        assert bool(fold.inner) == (inner and len(groups[0] | groups[1]) > 2)
-        assert fold.outer == tuple(sorted(fold.train + fold.inner))
-    assert folds == make_folds(cubes, CLASSES, protocol=protocol, by=by, k=3, inner=inner, seed=1)
-
-
-def test_too_little_to_divide() -> None:
-    with pytest.raises(ArgumentError, match="one section only"):
-        make_folds(_cohort()[:1], CLASSES)
-    with pytest.raises(ArgumentError, match=r"all sections are of one patient \(a\)"):
-        make_folds(_cohort()[:2], CLASSES)
-    assert len(make_folds(_cohort()[:2], CLASSES, by="section")) == 2
-    with pytest.raises(ArgumentError, match=r"k must be 2 to the number of patients \(4\), not 9"):
-        make_folds(_cohort(), CLASSES, protocol="k-fold", k=9)
-    with pytest.raises(ArgumentError, match="protocol must be one of"):
-        make_folds(_cohort(), CLASSES, protocol="by pixel")
-
-
-def test_a_class_that_training_lacks() -> None:
-    cubes = [_cube("a", "a", [0, 0]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 0])]
-    with pytest.raises(ArgumentError, match=r"fold b: no labelled pixel of class 'tumour' in its training sections"):
-        make_folds(cubes, CLASSES)
-    cubes = [_cube("a", "a", [-1]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 1])]
-    with pytest.raises(ArgumentError, match="fold a: no labelled pixel in its test sections"):
-        make_folds(cubes, CLASSES)
-
-
-def test_leaks_are_refused(tmp_path: Path) -> None:
-    cubes = _cohort()
-    path = tmp_path / "folds.json"
-
-    def write(train: list[str], test: list[str]) -> None:
-        path.write_text(json.dumps({"folds": [{"train": train, "test": test}]}))
-
-    write(["b0", "b1", "c0", "d0"], ["a0", "a1"])
-    (fold,) = read_folds(path, cubes, CLASSES)
-    assert fold.test == (0, 1)
-    assert len(fold.inner) in (1, 2)
-    write(["a1", "b0"], ["a0"])
-    with pytest.raises(ArgumentError, match=r"'a1' \(trained on\) and 'a0' \(tested\) are of patient 'a'.*leak"):
-        read_folds(path, cubes, CLASSES)
-    write(["a0", "b0"], ["a0"])
-    with pytest.raises(ArgumentError, match="'a0' is trained on and tested"):
-        read_folds(path, cubes, CLASSES)
-    same = [_cube("x", "p", [0, 1], "f.imzML"), _cube("y", "q", [0, 1], "f.imzML"), _cube("z", "r", [0, 1])]
-    with pytest.raises(ArgumentError, match=r"'y' and 'x' share pixels of f\.imzML"):
-        refuse_leak(same, [1], [0], "fold 1")
-    with pytest.raises(ArgumentError, match=r"share pixels of f\.imzML"):
-        make_folds(same, CLASSES)
-    for text, message in (("{}", "no list of folds"), ('[{"train": ["q"], "test": ["a0"]}]', "no section 'q'")):
-        path.write_text(text)
-        with pytest.raises(FileError, match=message):
-            read_folds(path, cubes, CLASSES)
 
 
 def _outcome(method: str, wrong: float, rng: np.random.Generator) -> Outcome:
@@ -246,9 +172,241 @@ def test_networks_and_blocks(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
         imn.tumor.evaluate_cohort(tmp_path / "e", one, replace(blocks, buffer=0), options=FAST)
 
 
+@pytest.mark.parametrize("kind", ["intensity", "moran", "picked"])
+def test_channels_of_a_fold_do_not_depend_on_its_test_block(kind: str, tmp_path: Path) -> None:
+    """Two sections that differ in one block only: the fold that tests it chooses the same channels."""
+    chosen: dict[bool, dict[str, list[int]]] = {}
+    for hot in (False, True):
+        rng = np.random.default_rng(0)
+        intensity = rng.gamma(8.0, 10.0, (20, 24, len(MZ)))
+        if hot:
+            intensity[:, 12:, 4] += 5000 * (np.arange(12) / 12)
+        path = tmp_path / f"s{hot:d}.imzML"
+        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:
+            for y, x in np.ndindex(20, 24):
+                writer.add(x + 1, y + 1, MZ, intensity[y, x])
+        mask = np.ones((20, 24), np.uint8)
+        mask[10:] = 2
+        np.save(tmp_path / "m.npy", mask)
+        section = imn.tumor.SectionFile("s", path, tmp_path / "m.npy", "p")
+        plan = replace(PLAN, selections=(kind,), ablation=(), methods=("lda",), top=2, size=3, blocks=(1, 2))
+        out = tmp_path / f"out{hot:d}"
+        imn.tumor.evaluate_cohort(
+            out, imn.tumor.make_cohort([section], labels=LABELS), plan, channels=MZ, ppm=20, options=FAST, device="cpu"
+        )
+        chosen[hot] = {}
+        for file in (out / "folds" / "lda").iterdir():
+            with np.load(file) as loaded:
+                chosen[hot][file.name[:5]] = loaded["channels"].tolist()
+        assert len(pd.read_csv(out / "scores.csv")) == 2 * len(MZ)
+    left, right = "s_0_0", "s_0_1"
+    assert chosen[True][right] == chosen[False][right]
+    assert 4 in chosen[True][left]
+    assert 4 not in chosen[True][right]
+
+
+def test_a_block_is_ranked_as_the_section_that_it_would_be(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    from ionmorphnet.tumor.selection import section_scores
+
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    block = np.zeros((14, 16), bool)
+    block[3:12, 2:15] = True
+    kinds = ["moran", "intensity"]
+    (found,) = section_scores(
+        imn.tumor.make_cohort(cohort.sections[:1], labels=LABELS), axis, kinds, blocks=[[block]], memory_limit="40kB"
+    )
+    with (
+        imn.open(cohort.sections[0].path) as ds,
+        ImzMLWriter(tmp_path / "b.imzML", mode="continuous", spectrum_type="centroid") as writer,
+    ):
+        for i, (x, y, _) in enumerate(ds.coordinates):
+            if block[y - 1, x - 1]:
+                writer.add(int(x) - 2, int(y) - 3, *ds.spectrum(i))
+    np.save(tmp_path / "b.npy", np.ones((9, 13), int))
+    section = imn.tumor.SectionFile("b", tmp_path / "b.imzML", tmp_path / "b.npy", "p")
+    (expected,) = section_scores(imn.tumor.make_cohort([section], labels=LABELS), axis, kinds)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-6)
+
+
+def test_the_picker_is_told_where_to_run(cohort: imn.tumor.Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ionmorphnet.tumor import selection
+
+    class Seen(Exception):  # noqa: N818
+        pass
+
+    given: dict[str, Any] = {}
+
+    def seen(**options: Any) -> None:
+        given.update(options)
+        raise Seen
+
+    monkeypatch.setattr(selection, "make_scorer", seen)
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    with pytest.raises(Seen):
+        selection.section_scores(cohort, axis, ["picked"], device="cuda:3", threads=5)
+    assert given == {"model": None, "device": "cuda:3", "precision": "f32", "threads": 5}
+
+
+NETWORKS = replace(PLAN, ablation=(), methods=("lda", "cnn3d"), size=3, steps=6, recipe={"batch": 8, "width": 2})
+
+
+def test_an_evaluation_stopped_inside_a_fold_goes_on_to_the_same(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    from ionmorphnet.training.run_state import load_file
+    from ionmorphnet.tumor.fit import _Fit
+
+    whole = imn.tumor.evaluate_cohort(tmp_path / "whole", cohort, NETWORKS, options=FAST, device="cpu")
+    steps = 0
+    real = _Fit._step
+
+    def stopped(self: Any) -> None:
+        nonlocal steps
+        real(self)
+        steps += 1
+        if steps == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(_Fit, "_step", stopped)
+    with pytest.raises(Cancelled, match="stopped at step 4 of 6"):
+        imn.tumor.evaluate_cohort(tmp_path / "cut", cohort, NETWORKS, options=FAST, device="cpu")
+    (begun,) = (tmp_path / "cut" / "folds" / "cnn3d").glob("*/last.pt")
+    assert load_file(begun, "step")["step"] == 4
+    assert len(list((tmp_path / "cut" / "folds" / "cnn3d").glob("*.npz"))) == 1
+    again = imn.tumor.evaluate_cohort(tmp_path / "cut", cohort, NETWORKS, options=FAST, device="cpu")
+    assert steps == 3 * 6  # none twice
+    timed = ["train_s", "predict_s"]
+    pd.testing.assert_frame_equal(again.table.drop(columns=timed), whole.table.drop(columns=timed))
+    assert not list((tmp_path / "cut" / "folds" / "cnn3d").glob("*/last.pt"))
+
+
+def test_a_network_joins_baselines(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    four = imn.tumor.read_cohort(write_cohort(tmp_path / "four"), labels=LABELS)
+    baseline = replace(NETWORKS, methods=("lda",))
+    imn.tumor.evaluate_cohort(tmp_path / "out", four, baseline, options=FAST)
+    report = imn.tumor.evaluate_cohort(tmp_path / "out", four, replace(NETWORKS, steps=6), options=FAST, device="cpu")
+    assert set(report.table["method"]) == {"lda", "cnn3d"}
+    folds = json.loads((tmp_path / "out" / "plan.json").read_text())["folds"]
+    assert all(fold["inner"] for fold in folds)
+
+
+def test_a_network_without_early_stopping_is_told(
+    cohort: imn.tumor.Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    plan = replace(NETWORKS, methods=("cnn1d",), steps=1)
+    imn.tumor.evaluate_cohort(tmp_path / "a", cohort, plan, options=FAST, device="cpu")
+    assert "networks do not stop early in 3 of 3 folds" in caplog.text
+    caplog.clear()
+    imn.tumor.evaluate_cohort(tmp_path / "b", cohort, replace(plan, inner=False), options=FAST, device="cpu")
+    assert "stop early" not in caplog.text
+
+
+def test_results_of_other_data_are_not_mixed(tmp_path: Path) -> None:
+    cohort = imn.tumor.read_cohort(write_cohort(tmp_path, patients=3), labels=LABELS)
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    plan = replace(PLAN, selections=("moran",), ablation=(), methods=("lda",))
+
+    def evaluate(given: imn.CandidateAxis, plan: imn.tumor.EvaluationPlan = plan) -> None:
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, plan, channels=given, options=FAST)
+
+    evaluate(axis)
+    evaluate(axis, replace(plan, threads=2))
+    wide = imn.CandidateAxis(axis.mz, axis.mz_lo, axis.mz_hi + 5.0, axis.frequency, axis.method)
+    with pytest.raises(ArgumentError, match="holds an evaluation with other channels, data;"):
+        evaluate(imn.CandidateAxis(axis.mz, axis.mz_lo, axis.mz_hi + 12.0, axis.frequency, axis.method))
+    with pytest.raises(ArgumentError, match="holds an evaluation with other channels;"):
+        evaluate(wide)
+    for path in tmp_path.glob("p*"):
+        os.utime(path)
+    evaluate(axis)
+    write_cohort(tmp_path, patients=3, seed=5)
+    with pytest.raises(ArgumentError, match="holds an evaluation with other data;"):
+        evaluate(axis)
+
+
+def test_what_networks_need_is_asked_first(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ArgumentError, match="unknown entries of a recipe: widht"):
+        replace(NETWORKS, recipe={"widht": 3})
+    with pytest.raises(ArgumentError, match="the recipe cannot set size, steps"):
+        replace(NETWORKS, recipe={"size": 3, "steps": 3})
+    replace(NETWORKS, methods=("lda",), recipe={"widht": 3})  # nobody reads it
+    monkeypatch.delitem(sys.modules, "ionmorphnet.training.arrange", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UnavailableError, match="cnn1d and cnn3d need torch"):
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, NETWORKS, options=FAST)
+    assert not (tmp_path / "out").exists()
+
+
+def test_plans_and_commands_need_no_torch() -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None; import ionmorphnet.cli; import ionmorphnet; "
+        "ionmorphnet.tumor.EvaluationPlan()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(("device", "error"), [("gpu", ArgumentError), ("cuda:99", UnavailableError)])
+def test_the_device_is_asked_first(
+    cohort: imn.tumor.Cohort, tmp_path: Path, device: str, error: type[Exception]
+) -> None:
+    pytest.importorskip("torch", reason="networks need the extra [train]")
+    with pytest.raises(error, match=device):
+        imn.tumor.evaluate_cohort(tmp_path / "out", cohort, NETWORKS, options=FAST, device=device)
+    assert not (tmp_path / "out").exists()
+
+
+def test_test_pixels_are_predicted_in_pieces(
+    cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ionmorphnet.tumor import patches
+
+    plan = replace(PLAN, ablation=(), methods=("lda",))
+    whole = imn.tumor.evaluate_cohort(tmp_path / "a", cohort, plan, options=FAST)
+    monkeypatch.setattr(patches, "_PATCH_VALUES", 4 * 50)
+    seen: list[int] = []
+    real = FittedBaseline.probabilities
+
+    def counted(self: Any, values: Any) -> Any:
+        seen.append(len(values))
+        return real(self, values)
+
+    monkeypatch.setattr(FittedBaseline, "probabilities", counted)
+    found = imn.tumor.evaluate_cohort(tmp_path / "b", cohort, plan, options=FAST)
+    assert max(seen) == 50
+    assert found.table["auc"].iloc[0] == pytest.approx(whole.table["auc"].iloc[0])
+
+
+def test_a_split_names_its_own_folds(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps([{"train": ["p0_0", "p1_0"], "test": ["p2_0"]}]))
+    plan = replace(PLAN, ablation=(), methods=("lda",))
+    for other in ({"protocol": "k-fold"}, {"by": "section"}, {"k": 3}):
+        with pytest.raises(ArgumentError, match="a split names its own folds"):
+            imn.tumor.evaluate_cohort(tmp_path / "x", cohort, replace(plan, **other), split=tmp_path / "s.json")
+    report = imn.tumor.evaluate_cohort(tmp_path / "x", cohort, plan, split=tmp_path / "s.json", options=FAST)
+    assert report.table["n_sections"].tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "bad",
-    [{"methods": ("magic",)}, {"selections": ("best",)}, {"methods": ()}, {"size": 2}, {"top": 0}],
+    [
+        {"methods": ("magic",)},
+        {"selections": ("best",)},
+        {"methods": ()},
+        {"size": 2},
+        {"top": 0},
+        {"protocol": "x"},
+        {"by": "pixel"},
+        {"k": 1},
+        {"normalisation": "sum"},
+        {"blocks": (0, 1)},
+        {"blocks": (2, 2), "buffer": 1},
+        {"seed": -1},
+    ],
 )
 def test_plans_that_cannot_be_meant(bad: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):

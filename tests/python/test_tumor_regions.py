@@ -116,6 +116,18 @@ def test_polygons_that_are_none(tmp_path: Path, feature: dict, message: str) -> 
         read_regions(path, (5, 7))
 
 
+def test_polygons_that_hold_no_pixel(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "r.geojson"
+    micrometres = [[x * 50, y * 50] for x, y in SQUARE]
+    far = [[x + 2000, y] for x, y in micrometres]
+    path.write_text(json.dumps([_feature([SQUARE]), _feature([far])]))
+    with pytest.raises(FileError, match=r"feature 1 lies outside the section: x 2000 to 2200.* is the scale right\?"):
+        read_regions(path, (5, 7))
+    path.write_text(json.dumps([_feature([SQUARE]), _feature([[[4.6, 4.6], [4.9, 4.6], [4.9, 4.9]]])]))
+    assert (read_regions(path, (5, 7)).ids > 0).sum() == 16
+    assert "feature 1 holds the centre of no pixel" in caplog.text
+
+
 def test_label_maps(tmp_path: Path) -> None:
     assert parse_label_map(" 1=normal, 2 = tumour,3=normal") == {"1": "normal", "2": "tumour", "3": "normal"}
     (tmp_path / "l.json").write_text('{"1": "a"}')

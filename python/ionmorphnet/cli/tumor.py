@@ -60,7 +60,11 @@ def _channel_options(command: Command) -> Command:
             ),
             click.option("--ppm", type=click.FloatRange(0, min_open=True), help="Half width of the windows, ppm."),
             click.option("--tol", type=click.FloatRange(0, min_open=True), help="Half width of the windows, m/z."),
-            click.option("--top", type=click.IntRange(1), default=40, show_default=True, help="Channels to select."),
+            click.option(
+                "--top",
+                type=click.IntRange(1),
+                help="Channels to select. [40; all of --mz or --picks, unless this or --channels is given]",
+            ),
             click.option(
                 "--normalisation",
                 type=click.Choice(["none", "tic", "rms", "median"]),
@@ -75,7 +79,7 @@ def _run_options(command: Command) -> Command:
     return _with(
         command,
         [
-            click.option("--size", type=click.IntRange(1), default=7, show_default=True, help="Side of a patch, odd."),
+            click.option("--size", type=click.IntRange(1), default=9, show_default=True, help="Side of a patch, odd."),
             click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of a network."),
             click.option("--batch", type=click.IntRange(2), metavar="N", help="Patches a step."),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
@@ -100,7 +104,7 @@ def tumor() -> None:
 @_cohort_options
 @click.option("-o", "--out", required=True, type=_FILE, metavar="OUT", help="Receives training/ and model/.")
 @_channel_options
-@click.option("--channels", "selection", type=_SELECTIONS, default="picked", show_default=True)
+@click.option("--channels", "selection", type=_SELECTIONS, help="How they are selected. [picked]")
 @click.option("--validation/--no-validation", "validate", default=True, show_default=True, help="Hold a patient out.")
 @click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True)
 @_run_options
@@ -145,7 +149,11 @@ def train(
 @click.option("-o", "--out", required=True, type=_FILE, metavar="OUT", help="Receives all figures.")
 @_channel_options
 @click.option(
-    "--channels", "selections", multiple=True, type=_SELECTIONS, help="Judge all methods on these; repeatable. [picked]"
+    "--channels",
+    "selections",
+    multiple=True,
+    type=_SELECTIONS,
+    help="Judge all methods on these selections; repeatable. [picked]",
 )
 @click.option(
     "--ablation", multiple=True, type=_SELECTIONS, help="Judge two methods on these too, as many channels; repeatable."
@@ -237,7 +245,7 @@ def evaluate(
     type=click.Choice(["error", "mean"]),
     default="error",
     show_default=True,
-    help="Channels that a file does not reach: refuse it, or take the training mean.",
+    help="Channels that a file does not reach: refuse it, or take the training mean (models without normalisation).",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]")
 @click.option("--threads", type=click.IntRange(0), default=0, metavar="N", help="CPU threads; 0: all.")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet._torch import require_torch
+from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.models import bundled_models, load_model
 from ionmorphnet.paths import PathLike
 
@@ -132,7 +130,7 @@ def train(
         UnavailableError: torch (or timm, tensorboard, the device) is not there.
         Cancelled: Stopped by Ctrl-C or SIGTERM after saving; the same call goes on.
     """
-    _require_torch()
+    require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[train]'")
     from ionmorphnet.training.arrange import Wishes, run
 
     if images is not None and epochs is not None:
@@ -200,11 +198,3 @@ def _listed(source: Any) -> list[Any]:
     if not listed:
         raise ArgumentError("no source of training images is given")
     return listed
-
-
-def _require_torch() -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise UnavailableError("training needs torch, which is not installed: pip install 'ionmorphnet[train]'")
-    if "torch" not in sys.modules:
-        # Threads that wait for each other then sleep instead of spinning, which takes the cores from the simulator.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -14,8 +14,9 @@ from ionmorphnet.tumor.cohort import Cohort, SectionFile, make_cohort, read_coho
 from ionmorphnet.tumor.explain import explain
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.outputs import annotate, overlay, to_anndata, write_npz, write_overlay
+from ionmorphnet.tumor.plan import METHODS, EvaluationPlan
 from ionmorphnet.tumor.predict import Prediction, predict
-from ionmorphnet.tumor.protocol import METHODS, EvaluationPlan, evaluate_cohort
+from ionmorphnet.tumor.protocol import evaluate_cohort
 from ionmorphnet.tumor.regions import parse_label_map, read_regions
 from ionmorphnet.tumor.report import TumorReport
 from ionmorphnet.tumor.selection import SELECTIONS

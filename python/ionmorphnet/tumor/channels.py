@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.paths import PathLike
 from ionmorphnet.peak_list import PeakList
 from ionmorphnet.tumor.cohort import Cohort, open_section
+from ionmorphnet.tumor.reach import shared_span, unreached
+
+logger = logging.getLogger("ionmorphnet")
 
 MERGE_PPM = 15.0
 
@@ -28,8 +32,9 @@ def make_channels(
     """The channels that a user means.
 
     Args:
-        given: None: those of all sections (candidate axes, merged); a CandidateAxis or PeakList; the CSV of one, or any
-            CSV with a column ``mz``; a list of m/z; or a list of several of these: their consensus.
+        given: None: those of all sections (candidate axes, merged) that every section reaches; a CandidateAxis or
+            PeakList; the CSV of one, or any CSV with a column ``mz``; a list of m/z; or a list of several of these:
+            their consensus.
         cohort: The sections.
         ppm: Half width of the windows around a given m/z list, and largest distance of merged m/z (default 15).
         tol: Half width of the windows in m/z units.
@@ -43,11 +48,16 @@ def make_channels(
         FileError: A file cannot be read.
     """
     if given is None:
-        axes = []
+        axes, spans = [], []
         for section in cohort.sections:
             with open_section(section) as ds:
                 axes.append(candidate_axis(ds))
-        return consensus(axes, ppm=MERGE_PPM if ppm is None else ppm, min_share=0.0)
+                spans.append(ds.mz_range)
+        merged = consensus(axes, ppm=MERGE_PPM if ppm is None else ppm, min_share=0.0)
+        missing = unreached(merged, shared_span(spans, [section.name for section in cohort.sections]))
+        if missing.any():
+            logger.warning("%d of %d channels are left out: not every section reaches them", missing.sum(), len(merged))
+        return some_channels(merged, ~missing, merged.method)
     if isinstance(given, CandidateAxis | PeakList | str | Path):
         return _one(given, ppm, tol)
     if isinstance(given, Sequence) and given and isinstance(given[0], CandidateAxis | PeakList | str | Path):
@@ -93,6 +103,18 @@ def consensus(axes: Sequence[CandidateAxis], *, ppm: float = MERGE_PPM, min_shar
     share = kept["owners"].to_numpy() / len(axes)
     method = f"consensus of {len(axes)} lists, {ppm:g} ppm, in at least {min_share:.0%}"
     return CandidateAxis(centre, np.minimum(lower, centre), np.maximum(upper, centre), share, method)
+
+
+def some_channels(axis: CandidateAxis, chosen: npt.NDArray[np.generic], method: str) -> CandidateAxis:
+    """The channels of an axis at some positions, or where a mask is true.
+
+    Raises:
+        ArgumentError: None is left.
+    """
+    mz, lo, hi, frequency = (getattr(axis, name)[chosen] for name in ("mz", "mz_lo", "mz_hi", "frequency"))
+    if not len(mz):
+        raise ArgumentError("no channel is left")
+    return CandidateAxis(mz, lo, hi, frequency, method)
 
 
 def _one(given: CandidateAxis | PeakList | PathLike, ppm: float | None, tol: float | None) -> CandidateAxis:

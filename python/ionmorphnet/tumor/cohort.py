@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,43 @@ class Cohort:
             FileError: The regions cannot be read or do not fit the section.
         """
         return as_labels(read_regions(section.regions, shape, scale=section.scale), self.label_map, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is known of a section before its intensities are read.
+
+    Attributes:
+        measured: bool (H, W).
+        labels: int16 (H, W), -1 = no label; labelled pixels are measured.
+        span: Smallest and largest m/z.
+        identity: UUID and size of its data, by which a copy is known; empty where the file has no UUID.
+    """
+
+    measured: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.int16]
+    span: tuple[float, float]
+    identity: str
+
+
+def survey(cohort: Cohort) -> list[Survey]:
+    """Reads the masks and heads of all sections, so that what cannot be used is known early.
+
+    Raises:
+        FileError: A section or its regions cannot be used, or no pixel of the cohort has a label.
+    """
+    found = []
+    for section in cohort.sections:
+        with open_section(section) as ds:
+            measured = ds.mask
+            labels = np.where(measured, cohort.labels(section, ds.shape), np.int16(UNLABELLED))
+            uuid = ds.declared.get("uuid", "").strip("{}").replace("-", "").lower()
+            identity = f"{uuid}-{os.path.getsize(ds.ibd_path)}" if uuid.strip("0") else ""
+            found.append(Survey(measured, labels, ds.mz_range, identity))
+    if not any((each.labels != UNLABELLED).any() for each in found):
+        regions = cohort.sections[0].regions
+        raise FileError(f"{regions}: no measured pixel of any section has a label (classes: {cohort.classes})")
+    return found
 
 
 def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> Cohort:
@@ -166,4 +204,6 @@ def _section(list_path: Path, line: int, cells: dict[str, str]) -> SectionFile:
         scale = parse_number(cells.get("scale") or "1")
     except ValueError:
         raise FileError(f"{list_path}: line {line}: scale '{cells['scale']}' is no number") from None
+    if not (np.isfinite(scale) and scale > 0):
+        raise FileError(f"{list_path}: line {line}: scale must be positive, not {cells['scale']}")
     return SectionFile(cells.get("name") or paths[0].stem, paths[0], paths[1], cells["patient"], scale)

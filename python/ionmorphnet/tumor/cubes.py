@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,9 +18,12 @@ from ionmorphnet._units import parse_bytes
 from ionmorphnet.candidates import CandidateAxis
 from ionmorphnet.dataset import Dataset
 from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.images import tic_image, window_images
-from ionmorphnet.tumor.cohort import Cohort, labelled_shares, open_section
+from ionmorphnet.images import window_images
+from ionmorphnet.tumor.cohort import Cohort, Survey, open_section, survey
+from ionmorphnet.tumor.reach import Span, constant, covers, describe_unreached, shared_span, tell_warnings, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
+
+logger = logging.getLogger("ionmorphnet")
 
 Normalisation = Literal["none", "tic", "rms", "median"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
@@ -33,10 +38,11 @@ class Cube:
     Attributes:
         name: Name of the section.
         group: Patient (or block): never split between training and test.
-        source: The file, for the check that no pixel is on both sides.
+        source: The file, links resolved, for the check that no pixel is on both sides.
         values: float32 (H, W, C), square roots of normalised intensities; in memory or mapped from disk.
         measured: bool (H, W).
         labels: int16 (H, W), -1 = no label; labelled pixels are measured.
+        identity: By which a copy of the file is known, see :class:`~ionmorphnet.tumor.cohort.Survey`.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Cube:
     values: npt.NDArray[np.float32]
     measured: npt.NDArray[np.bool_]
     labels: npt.NDArray[np.int16]
+    identity: str = ""
 
     @property
     def n_channels(self) -> int:
@@ -87,15 +94,26 @@ class CubeStore:
         except OSError as error:
             raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
-    def fill(self, ds: Dataset, axis: CandidateAxis, normalisation: str) -> npt.NDArray[np.float32]:
+    def fill(
+        self, ds: Dataset, axis: CandidateAxis, normalisation: str, span: Span | None = None
+    ) -> npt.NDArray[np.float32]:
         """The cube of a section, float32 (H, W, C); 0 where nothing was measured.
+
+        Logs what the reader says of the intensities.
+
+        Args:
+            ds: The section.
+            axis: The channels.
+            normalisation: See :func:`normalisation_factor`, as is ``span``.
+            span: m/z range of the norm.
 
         Raises:
             ArgumentError: An unknown normalisation.
             FileError: The section cannot be read.
         """
         height, width = ds.shape
-        factor = normalisation_factor(ds, normalisation)
+        told = len(ds.warnings)
+        factor = normalisation_factor(ds, normalisation, span)
         values = self.allocate((height, width, len(axis)))
         # The images, a scaled copy and the transposed piece are alive at once.
         step = max(1, self.limit // 4 // (16 * height * width))
@@ -107,6 +125,7 @@ class CubeStore:
             images *= factor
             np.sqrt(images, out=images)
             values[:, :, part] = images.transpose(1, 2, 0)
+        tell_warnings(ds, told)
         return values
 
     def close(self) -> None:
@@ -122,6 +141,8 @@ def open_cubes(
     axis: CandidateAxis,
     *,
     normalisation: str = "tic",
+    span: Span | None = None,
+    surveys: Sequence[Survey] | None = None,
     memory_limit: int | str = "4GB",
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -130,9 +151,12 @@ def open_cubes(
 
     Args:
         cohort: The sections.
-        axis: The channels.
-        normalisation: ``none``, ``tic`` (sum of the whole spectrum), ``rms`` or ``median`` (of its non-zero values).
+        axis: The channels; every section must reach all of them.
+        normalisation: ``none``, ``tic`` (sum of the spectrum), ``rms`` or ``median`` (of its non-zero values).
             Square roots are taken afterwards, which makes counting noise even.
+        span: m/z range over which the norm is taken, so that it does not depend on how far a file reaches; None: the
+            range that all sections of the cohort span.
+        surveys: Of the cohort, where they are known already.
         memory_limit: Anonymous memory to plan with; half of it for cubes, the others are mapped from files.
         folder: Where these files go.
         progress: Called after every section with (done, sections).
@@ -141,54 +165,89 @@ def open_cubes(
         One cube a section.
 
     Raises:
-        ArgumentError: An unknown normalisation, or no channel.
+        ArgumentError: An unknown normalisation, no channel, a section that does not reach one, or sections that share
+            no m/z range.
         FileError: A section or its regions cannot be used, or no pixel of the cohort has a label.
     """
     if not len(axis):
         raise ArgumentError("there is no channel")
+    _check_normalisation(normalisation)
+    surveys = survey(cohort) if surveys is None else surveys
+    for section, known in zip(cohort.sections, surveys, strict=True):
+        missing = unreached(axis, known.span)
+        if missing.any():
+            told = describe_unreached(axis, missing, known.span)
+            raise ArgumentError(f"section '{section.name}', {section.path}: {told}")
+    if span is None:
+        span = shared_span([known.span for known in surveys], [section.name for section in cohort.sections])
     store = CubeStore(memory_limit, folder)
     try:
         cubes = []
-        for section in cohort.sections:
+        for section, known in zip(cohort.sections, surveys, strict=True):
+            if normalisation != "none" and not covers(known.span, span):
+                logger.warning("%s: %s", section.path, describe_uncovered(known.span, span, normalisation))
             with open_section(section) as ds:
-                measured = ds.mask
-                labels = np.where(measured, cohort.labels(section, ds.shape), np.int16(UNLABELLED))
-                values = store.fill(ds, axis, normalisation)
-            cubes.append(Cube(section.name, section.patient, str(section.path), values, measured, labels))
+                values = store.fill(ds, axis, normalisation, span)
+            flat = constant(values, known.measured)
+            if flat.any():
+                logger.warning(
+                    "%s: %d of %d channels are constant, most often without any signal",
+                    section.path,
+                    flat.sum(),
+                    len(axis),
+                )
+            source = os.path.realpath(section.path)
+            cubes.append(
+                Cube(section.name, section.patient, source, values, known.measured, known.labels, known.identity)
+            )
             if progress is not None:
                 progress(len(cubes), len(cohort))
-        counts = sum(labelled_shares(cube.labels, len(cohort.classes)) for cube in cubes)
-        if not np.any(counts):
-            regions = cohort.sections[0].regions
-            raise FileError(f"{regions}: no measured pixel of any section has a label (classes: {cohort.classes})")
         yield cubes
     finally:
         store.close()
 
 
-def normalisation_factor(ds: Dataset, kind: str) -> npt.NDArray[np.float32]:
+def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> npt.NDArray[np.float32]:
     """What each pixel's intensities are multiplied by, float32 (H, W); 0 for pixels without signal.
+
+    Args:
+        ds: The section.
+        kind: ``none``, ``tic``, ``rms`` or ``median``.
+        span: Smallest and largest m/z of the values that count; None: all.
 
     Raises:
         ArgumentError: An unknown kind.
         FileError: A spectrum cannot be read.
     """
-    if kind not in NORMALISATIONS:
-        raise ArgumentError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, not '{kind}'")
+    _check_normalisation(kind)
     if kind == "none":
         return np.ones(ds.shape, np.float32)
+    low, high = ds.mz_range if span is None else span
     if kind == "tic":
-        level = np.nan_to_num(tic_image(ds).astype(np.float64))
+        level = np.nan_to_num(window_images(ds, [low], [high])[0].astype(np.float64))
     else:
         level = np.zeros(ds.shape[0] * ds.shape[1])
         for pixel, spectrum in ds._native.pixels:
-            intensity = ds.spectrum(int(spectrum))[1]
-            present = intensity[intensity > 0]
+            mz, intensity = ds.spectrum(int(spectrum))
+            present = intensity[(intensity > 0) & (mz >= low) & (mz <= high)]
             if present.size:
                 level[pixel] = np.sqrt(np.mean(present**2)) if kind == "rms" else np.median(present)
         level = level.reshape(ds.shape)
-    factor = np.divide(_LEVELS[kind], level, out=np.zeros_like(level), where=level > 0)
+    factor: npt.NDArray[np.float64] = np.divide(_LEVELS[kind], level, out=np.zeros_like(level), where=level > 0)
     return factor.astype(np.float32)
+
+
+def describe_uncovered(span: Span, wanted: Span, normalisation: str) -> str:
+    """Says that a file's norm is not that of the training sections, for logs and errors."""
+    return (
+        f"spans m/z {span[0]:.4f} to {span[1]:.4f}, but the {normalisation.upper()} is taken over {wanted[0]:.4f} to "
+        f"{wanted[1]:.4f}: normalised intensities come out larger than in sections that span all of it"
+    )
+
+
+def _check_normalisation(kind: str) -> None:
+    if kind not in NORMALISATIONS:
+        raise ArgumentError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, not '{kind}'")
 
 
 def split_blocks(cube: Cube, rows: int, columns: int, *, buffer: int) -> list[Cube]:
@@ -228,5 +287,5 @@ def split_blocks(cube: Cube, rows: int, columns: int, *, buffer: int) -> list[Cu
             labels = np.where(inner, cube.labels, np.int16(UNLABELLED))
             if (labels != UNLABELLED).any():
                 name = f"{cube.name}[{r},{c}]"
-                blocks.append(Cube(name, name, cube.source, cube.values, cube.measured & own, labels))
+                blocks.append(replace(cube, name=name, group=name, measured=cube.measured & own, labels=labels))
     return blocks

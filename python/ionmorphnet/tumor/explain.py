@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ def explain(
 
     Args:
         model: The model.
-        cohort: Sections with labels of the model's classes; those it was not trained on tell more.
+        cohort: Sections with labels of the model's classes, in any order; those it was not trained on tell more.
         method: ``occlusion``, ``gradients`` (needs torch), or ``auto``: occlusion up to 300 channels.
         pixels: Labelled pixels to look at, evenly from each class of each section.
         seed: Seed of their choice.
@@ -56,17 +57,21 @@ def explain(
         ``for_<class>`` each (over pixels of that class), method.
 
     Raises:
-        ArgumentError: An unknown method, or the cohort has other classes.
+        ArgumentError: An unknown method, the cohort has a class that the model lacks, or a section does not reach all
+            channels.
         FileError: A section cannot be read.
         UnavailableError: torch is not installed.
     """
     if method not in METHODS:
         raise ArgumentError(f"method must be one of {', '.join(METHODS)}, not '{method}'")
-    if tuple(cohort.classes) != model.classes:
+    if not set(cohort.classes) <= set(model.classes):
         raise ArgumentError(f"the cohort has classes {', '.join(cohort.classes)}, the model {', '.join(model.classes)}")
+    cohort = replace(cohort, classes=model.classes)  # labels are positions, the model's order counts
     if method == "auto":
         method = "occlusion" if len(model.axis) <= _MOST_OCCLUDED else "gradients"
-    with open_cubes(cohort, model.axis, normalisation=model.normalisation, memory_limit=memory_limit) as cubes:
+    with open_cubes(
+        cohort, model.axis, normalisation=model.normalisation, span=model.span, memory_limit=memory_limit
+    ) as cubes:
         patches, mask, label = _chosen(model, cubes, pixels, seed)
     if method == "occlusion":
         found = _occlusion(model, patches, mask, label, device, progress)

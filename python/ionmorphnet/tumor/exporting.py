@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import FileError, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.evaluate.output import plain
 from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.model_folder import new_model_folder, write_config, write_safetensors
@@ -35,6 +35,7 @@ def export_patches(
     axis: CandidateAxis,
     scaling: Scaling,
     normalisation: str,
+    span: tuple[float, float],
     examples: tuple[Float32, npt.NDArray[np.uint8]],
     provenance: Mapping[str, Any],
 ) -> TumorModel:
@@ -48,6 +49,7 @@ def export_patches(
         axis: The channels that it sees, in order.
         scaling: Their standardisation (``scaling.channels`` is not used).
         normalisation: Of the intensities.
+        span: m/z range of the norm.
         examples: Some patches and masks to compare on.
         provenance: From what it was trained.
 
@@ -65,6 +67,7 @@ def export_patches(
         "classes": list(classes),
         "size": recipe.size,
         "normalisation": normalisation,
+        "span": span,
         "transform": "square root, then (value - centre) * scale",
         "channels": {
             "method": axis.method,
@@ -110,10 +113,18 @@ def load_network(model: TumorModel) -> PatchNet:
     """The network of a model folder, in evaluation mode on the CPU.
 
     Raises:
-        FileError: The weights cannot be read.
+        FileError: The weights or their recipe cannot be read, or are those of another model.
     """
     path = model.folder / "model.safetensors"
-    network = make_patch_network(PatchRecipe.from_dict(model.config["recipe"]))
+    try:
+        recipe = PatchRecipe.from_dict(model.config["recipe"])
+    except (KeyError, TypeError, ValueError, ArgumentError) as error:
+        raise FileError(
+            f"{model.folder / 'config.json'}: recipe not understood ({type(error).__name__}: {error})"
+        ) from None
+    if (recipe.channels, recipe.size, recipe.classes) != (len(model.axis), model.size, len(model.classes)):
+        raise FileError(f"{model.folder / 'config.json'}: its recipe is of other channels, size or classes")
+    network = make_patch_network(recipe)
     try:
         state = load_file(path)
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}

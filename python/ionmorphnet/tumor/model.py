@@ -35,6 +35,7 @@ class TumorModel:
         axis: m/z channels and their windows.
         size: Side of a patch in pixels.
         normalisation: What the intensities are divided by.
+        span: Smallest and largest m/z over which that is taken: what all training sections span.
         scaling: Standardisation of the channels.
         config: The whole ``config.json``.
     """
@@ -44,6 +45,7 @@ class TumorModel:
     axis: CandidateAxis
     size: int
     normalisation: str
+    span: tuple[float, float]
     scaling: Scaling = field(repr=False)
     config: dict[str, Any] = field(repr=False)
 
@@ -59,11 +61,11 @@ class TumorModel:
             threads: CPU threads; 0: all.
 
         Raises:
-            FileError: The network cannot be loaded.
+            FileError: The network cannot be loaded, or is not that of ``config.json``.
             UnavailableError: torch or the device is not there.
         """
         if device in ("auto", "cpu"):
-            return _openvino(self.folder / "model.onnx", threads)
+            return _openvino(self, threads)
         try:
             from ionmorphnet.tumor.exporting import torch_forward
         except ImportError:
@@ -96,16 +98,22 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
         centre, scale = (np.asarray(channels[name], np.float32) for name in ("centre", "scale"))
         classes = tuple(str(name) for name in config["classes"])
         size, normalisation = int(config["size"]), str(config["normalisation"])
+        low, high = (float(mz) for mz in config["span"])
     except (KeyError, TypeError, ValueError, ArgumentError) as error:
         raise FileError(f"{where}: not understood ({type(error).__name__}: {error})") from None
     if centre.shape != (n,) or scale.shape != (n,) or not np.isfinite(centre).all() or not np.isfinite(scale).all():
         raise FileError(f"{where}: centre and scale must be one finite number a channel")
     if len(classes) < 2 or size < 1 or size % 2 == 0 or normalisation not in NORMALISATIONS or not n:
         raise FileError(f"{where}: classes, size, normalisation or channels are out of range")
-    return TumorModel(folder, classes, axis, size, normalisation, Scaling(np.arange(n), centre, scale), config)
+    if not 0 <= low <= high < np.inf:
+        raise FileError(f"{where}: span must be the smallest and largest m/z of the norm")
+    return TumorModel(
+        folder, classes, axis, size, normalisation, (low, high), Scaling(np.arange(n), centre, scale), config
+    )
 
 
-def _openvino(path: Path, threads: int) -> Forward:
+def _openvino(model: TumorModel, threads: int) -> Forward:
+    path = model.folder / "model.onnx"
     try:
         import openvino
     except ImportError:
@@ -117,6 +125,21 @@ def _openvino(path: Path, threads: int) -> Forward:
         compiled = openvino.Core().compile_model(str(path), "CPU", hints)
     except RuntimeError as error:
         raise FileError(f"{path}: cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    try:
+        shapes = [
+            [side.get_length() if side.is_static else -1 for side in port.partial_shape] for port in compiled.inputs
+        ]
+        named = dict(zip((port.any_name for port in compiled.inputs), shapes, strict=True))
+        found = named["patches"][1:], [side.get_length() for side in list(compiled.output(0).partial_shape)[1:]]
+    except (KeyError, RuntimeError) as error:
+        raise FileError(f"{path}: is no network of patches ({error})") from None
+    wanted = [len(model.axis), model.size, model.size], [len(model.classes)]
+    if found != wanted:
+        raise FileError(
+            f"{path}: takes patches of (channels, y, x) {found[0]} and gives classes {found[1]}, config.json says "
+            f"{wanted[0]} and {wanted[1]}"
+        )
 
     def run(patches: Float32, mask: npt.NDArray[np.uint8]) -> Float32:
         return np.array(compiled({"patches": patches, "mask": mask.astype(np.float32)})[0])

@@ -99,7 +99,8 @@ class Scaling:
             flat = cubes[section].values.reshape(-1, cubes[section].n_channels)
             total, total_square = np.zeros(len(channels)), np.zeros(len(channels))
             for first in range(0, len(own), step):
-                values = flat[own[first : first + step]][:, channels].astype(np.float64)
+                # Only the chosen channels: a row of an axis may hold thousands.
+                values = flat[own[first : first + step, None], channels].astype(np.float64)
                 total += values.sum(axis=0)
                 total_square += (values**2).sum(axis=0)
             if not np.isfinite(total_square).all():
@@ -111,6 +112,13 @@ class Scaling:
         tiny = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
         scale = np.where(tiny, 0.0, 1.0 / np.where(tiny, 1.0, deviation))
         return cls(channels, mean.astype(np.float32), scale.astype(np.float32))
+
+
+def pieces(n: int, values: int) -> Iterator[slice]:
+    """Cuts ``n`` pixels of so many values each into parts of about 32 MB."""
+    step = max(1, _PATCH_VALUES // max(1, values))
+    for first in range(0, n, step):
+        yield slice(first, min(first + step, n))
 
 
 def extract(

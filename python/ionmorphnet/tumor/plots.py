@@ -19,7 +19,7 @@ from ionmorphnet.evaluate.figures import (
     tidy,
 )
 from ionmorphnet.paths import PathLike
-from ionmorphnet.tumor.protocol import NETWORK_METHODS
+from ionmorphnet.tumor.plan import NETWORK_METHODS
 from ionmorphnet.tumor.report import TumorReport
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,10 @@ from ionmorphnet.errors import ArgumentError
 from ionmorphnet.images import tic_image
 from ionmorphnet.models import softmax
 from ionmorphnet.paths import PathLike
-from ionmorphnet.tumor.cubes import Cube, CubeStore
+from ionmorphnet.tumor.cubes import Cube, CubeStore, describe_uncovered
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.patches import Pixels, Scaling, in_batches
+from ionmorphnet.tumor.reach import covers, describe_unreached, silent, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
 
 logger = logging.getLogger("ionmorphnet")
@@ -89,7 +89,9 @@ def predict(
         model: Model folder, or a loaded one.
         section: imzML file or open dataset, one z plane.
         missing: What to do where the file does not reach some of the model's channels: ``error``, or ``mean``: they
-            count as the mean of the training sections, which says nothing; the prediction lists them.
+            count as the mean of the training sections, which says nothing; the prediction lists them. A norm (TIC, RMS,
+            median) cannot be taken over m/z that the file lacks, so ``mean`` needs a model of normalisation ``none``,
+            unless the file spans the training sections' m/z range but for a hundredth.
         device: ``auto`` or ``cpu`` (OpenVINO), ``cuda[:N]`` (torch).
         threads: CPU threads; 0: all.
         memory_limit: Anonymous memory to plan with.
@@ -97,8 +99,9 @@ def predict(
 
     Raises:
         FileError: The model or the section cannot be used.
-        ArgumentError: Missing channels with ``missing="error"``, no channel reached, or more than half of them without
-            any signal: another m/z range, calibration or preparation than the model was trained on.
+        ArgumentError: Missing channels with ``missing="error"`` or whose norm cannot be taken, no channel reached, or
+            more than half of them without any signal: another m/z range, calibration or preparation than the model
+            was trained on.
         UnavailableError: The device is not there.
     """
     if missing not in MISSING:
@@ -121,22 +124,22 @@ def _predict(
 ) -> Prediction:
     if len(ds.z_planes) > 1:
         raise ArgumentError(f"{ds.path}: holds {len(ds.z_planes)} z planes; predict each ds.plane(z) on its own")
-    unreached = _unreached(model, ds, missing)
+    lacking = _lacking(model, ds, missing)
     forward = model.forward(device, threads)
     store = CubeStore(memory_limit)
     try:
-        values = store.fill(ds, model.axis, model.normalisation)
+        values = store.fill(ds, model.axis, model.normalisation, model.span)
         measured = ds.mask
-        silent = ~unreached & _silent(values)
-        if silent.sum() > _MOST_SILENT * (~unreached).sum():
+        mute = ~lacking & silent(values)
+        if mute.sum() > _MOST_SILENT * (~lacking).sum():
             raise ArgumentError(
-                f"{ds.path}: {silent.sum()} of the model's {len(silent)} channels have no signal at all; "
+                f"{ds.path}: {mute.sum()} of the model's {len(mute)} channels have no signal at all; "
                 "the m/z calibration, windows or preparation differ from those of the training sections"
             )
-        if silent.any():
-            logger.warning("%s: %d of the model's %d channels have no signal", ds.path, silent.sum(), len(silent))
+        if mute.any():
+            logger.warning("%s: %d of the model's %d channels have no signal", ds.path, mute.sum(), len(mute))
         scaling = Scaling(
-            model.scaling.channels, model.scaling.centre, np.where(unreached, np.float32(0), model.scaling.scale)
+            model.scaling.channels, model.scaling.centre, np.where(lacking, np.float32(0), model.scaling.scale)
         )
         cube = Cube(ds.path, "", ds.path, values, measured, np.full(measured.shape, UNLABELLED, np.int16))
         pixels = np.flatnonzero(measured.ravel())
@@ -157,35 +160,34 @@ def _predict(
         flat[:, at].T.copy(),
         coordinates,
         tic_image(ds).astype(np.float32),
-        tuple(model.axis.mz[unreached].tolist()),
-        tuple(model.axis.mz[silent].tolist()),
+        tuple(model.axis.mz[lacking].tolist()),
+        tuple(model.axis.mz[mute].tolist()),
         model,
     )
 
 
-def _unreached(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.bool_]:
-    lowest, highest = ds.mz_range
-    axis = model.axis
-    unreached: npt.NDArray[np.bool_] = (axis.mz_hi < lowest) | (axis.mz_lo > highest)
-    if not unreached.any():
-        return unreached
-    listed = ", ".join(f"{mz:.4f}" for mz in axis.mz[unreached][:5]) + (", ..." if unreached.sum() > 5 else "")
-    told = (
-        f"{ds.path}: spans m/z {lowest:.4f} to {highest:.4f} and does not reach {unreached.sum()} of the model's "
-        f"{len(axis)} channels ({listed})"
-    )
-    if unreached.all() or missing == "error":
-        advice = "" if unreached.all() else "; with missing 'mean' they count as the training mean"
-        raise ArgumentError(told + advice)
+def _lacking(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.bool_]:
+    """The model's channels that a file does not reach, bool (C,), or the reason why it cannot be predicted."""
+    span = ds.mz_range
+    lacking = unreached(model.axis, span)
+    comparable = model.normalisation == "none" or covers(span, model.span)
+    if not lacking.any():
+        if not comparable:
+            logger.warning("%s: %s", ds.path, describe_uncovered(span, model.span, model.normalisation))
+        return lacking
+    told = f"{ds.path}: {describe_unreached(model.axis, lacking, span)} of the model"
+    if lacking.all():
+        raise ArgumentError(told)
+    if not comparable:
+        # Note: over what the file has, the norm would be smaller, and all channels that it does reach brighter than
+        # anything in the training. How much smaller, nothing in the file tells.
+        raise ArgumentError(
+            f"{told}; the model's {model.normalisation.upper()} is taken over m/z {model.span[0]:.4f} to "
+            f"{model.span[1]:.4f}, which the file lacks in part, so its other channels cannot be normalised alike and "
+            "missing 'mean' is no way out: train on channels and sections cut to the file's range, or without "
+            "normalisation"
+        )
+    if missing == "error":
+        raise ArgumentError(f"{told}; with missing 'mean' they count as the training mean")
     logger.warning("%s; they count as the training mean", told)
-    return unreached
-
-
-def _silent(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Channels without signal, bool (C,), a row of pixels at a time."""
-    signal = np.zeros(values.shape[2], bool)
-    for row in values:
-        signal |= (row > 0).any(axis=0)
-        if signal.all():
-            break
-    return ~signal
+    return lacking

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet._files import atomic_path, read_json
+from ionmorphnet._torch import require_torch
 from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.paths import PathLike
@@ -26,87 +27,18 @@ from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklea
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
-from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, spectra, thinned
+from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, pieces, spectra, thinned
+from ionmorphnet.tumor.plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.selection import SELECTIONS, section_scores, select
+from ionmorphnet.tumor.selection import DEFAULT_TOP, section_scores, select
 from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
 from ionmorphnet.versions import versions
 
-NETWORK_METHODS = ("cnn1d", "cnn3d")
-METHODS = (*BASELINES, *NETWORK_METHODS)
-PIXEL_WISE = ("lda", "logistic", "svm", "forest", "boosting", "cnn1d")
+logger = logging.getLogger("ionmorphnet")
+
 VALIDATION_PIXELS = 1000
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """What is evaluated; plain values, written as ``plan.json``.
-
-    Attributes:
-        selections: Channel selections on which all ``methods`` are judged.
-        ablation: Further selections, of the same number of channels (``all``: of all), with ``ablation_methods`` only.
-        methods: Names of ``METHODS``.
-        ablation_methods: Those of the ablation.
-        top: Number of channels of a selection.
-        normalisation: See :func:`~ionmorphnet.tumor.cubes.open_cubes`.
-        size: Side of a patch in pixels, odd.
-        steps: Optimiser steps of a network.
-        recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
-        protocol: ``leave-one-out`` or ``k-fold``.
-        by: ``patient`` or ``section``.
-        k: Folds of ``k-fold``.
-        inner: Whether networks stop early by a patient held out of the training set.
-        blocks: Cut each section into this many (rows, columns), which then count as patients; None: no.
-        buffer: Pixels along inner borders of blocks without labels; None: as many as a patch reaches.
-        seed: Of folds, draws, networks and the random selection.
-        threads: CPU threads.
-    """
-
-    selections: tuple[str, ...] = ("picked",)
-    ablation: tuple[str, ...] = ()
-    methods: tuple[str, ...] = METHODS
-    ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
-    top: int = 40
-    normalisation: str = "tic"
-    size: int = 7
-    steps: int = 200
-    recipe: dict[str, Any] = field(default_factory=dict)
-    protocol: str = "leave-one-out"
-    by: str = "patient"
-    k: int = 5
-    inner: bool = True
-    blocks: tuple[int, int] | None = None
-    buffer: int | None = None
-    seed: int = 0
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
-
-        Raises:
-            ArgumentError: An unknown name, or a number out of range.
-        """
-        for what, known, given in (
-            ("methods", METHODS, (*self.methods, *self.ablation_methods)),
-            ("channels", SELECTIONS, (*self.selections, *self.ablation)),
-        ):
-            unknown = [name for name in given if name not in known]
-            if unknown:
-                raise ArgumentError(f"{what} must be of {', '.join(known)}, not '{unknown[0]}'")
-        if not self.methods or not self.selections:
-            raise ArgumentError("there is no method or no channel selection to evaluate")
-        if self.size < 1 or self.size % 2 == 0:
-            raise ArgumentError(f"the side of a patch must be odd and positive, not {self.size}")
-        if self.top < 1 or self.steps < 1 or self.threads < 1:
-            raise ArgumentError("top, steps and threads must be at least 1")
-
-    def tasks(self) -> list[tuple[str, str]]:
-        """Every (selection, method) once, in order."""
-        first = [(selection, method) for selection in self.selections for method in self.methods]
-        more = [(selection, method) for selection in self.ablation for method in self.ablation_methods]
-        return list(dict.fromkeys([*first, *more]))
 
 
 def evaluate_cohort(
@@ -134,11 +66,12 @@ def evaluate_cohort(
             and ``report.json``. What is there already is not computed again.
         cohort: The sections.
         plan: What to do.
-        channels: Channels to select from, see :func:`~ionmorphnet.tumor.channels.make_channels`; None: all.
+        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: used as they are unless the
+            plan names a selection, an ablation or ``top``. None: all that are found, to select from.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
-        split: JSON file of folds, instead of the plan's protocol.
-        device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks.
+        split: JSON file of folds, instead of the plan's protocol, which must be the default one.
+        device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks and the picker.
         memory_limit: Anonymous memory to plan with.
         options: Of the intervals.
         resume: Go on in ``out``; False refuses a folder with an evaluation.
@@ -154,9 +87,15 @@ def evaluate_cohort(
         UnavailableError: scikit-learn, torch or the device is not there.
         Cancelled: Stopped; the same call goes on.
     """
-    plan = EvaluationPlan() if plan is None else plan
+    plan = (EvaluationPlan() if plan is None else plan).resolved(given=channels is not None)
+    if split is not None and any(
+        getattr(plan, name) != getattr(EvaluationPlan, name) for name in ("protocol", "by", "k")
+    ):
+        raise ArgumentError("a split names its own folds; leave protocol, by and k out")
     if any(method in BASELINES for _, method in plan.tasks()):
         require_sklearn()
+    if plan.networks():
+        _require_device(device)
     out = Path(out)
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
     tell = progress or (lambda *_: None)
@@ -168,17 +107,34 @@ def evaluate_cohort(
         progress=lambda done, total: tell("reading", done, total),
     ) as sections:
         cubes, origin = _blocks(sections, plan)
-        fold_options: dict[str, Any] = {"inner": plan.inner and any(m in NETWORK_METHODS for _, m in plan.tasks())}
+        # Held out also where no network is among the methods: one may join later.
         if split is not None:
-            folds = read_folds(Path(split), cubes, cohort.classes, **fold_options)
+            folds = read_folds(Path(split), cubes, cohort.classes, inner=plan.inner)
         else:
             folds = make_folds(
-                cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, seed=plan.seed, **fold_options
+                cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, inner=plan.inner, seed=plan.seed
             )
-        _claim(out, _described(plan, axis, cubes, folds, cohort), resume)
-        kinds = list(dict.fromkeys([*plan.selections, *plan.ablation]))
-        scores = _scores(out, cohort, axis, kinds, plan.seed, tell)
-        run = _Run(out, plan, cubes, [scores[i] for i in origin], cohort.classes, len(axis), device)
+        if plan.networks() and plan.inner:
+            _tell_without_stopping(folds)
+        _claim(out, _described(plan, axis, sections, cubes, folds, cohort), resume)
+        blocks = None
+        if plan.blocks is not None:
+            blocks = [
+                [cube.measured for cube, i in zip(cubes, origin, strict=True) if i == s] for s in range(len(cohort))
+            ]
+        scores = _scores(
+            out,
+            cohort,
+            axis,
+            list(dict.fromkeys([*plan.selections, *plan.ablation])),
+            tell,
+            blocks=blocks,
+            seed=plan.seed,
+            device=device,
+            threads=plan.threads,
+            memory_limit=memory_limit,
+        )
+        run = _Run(out, plan, cubes, scores, cohort.classes, len(axis), device)
         tasks, outcomes, done = plan.tasks(), [], 0
         for selection, method in tasks:
             parts = []
@@ -232,7 +188,8 @@ class _Run:
 
     def fold(self, selection: str, method: str, fold: Fold) -> dict[str, npt.NDArray[Any]]:
         """The predictions of a method on a fold, computed or read."""
-        chosen = select([self.scores[i] for i in fold.outer], selection, self.plan.top, self.n_channels)
+        top = DEFAULT_TOP if self.plan.top is None else self.plan.top
+        chosen = select([self.scores[i] for i in fold.outer], selection, top, self.n_channels)
         # By the channels, not by the selection: where two selections agree, one computation serves both.
         name = f"{_file_name(fold.name)}_{len(chosen)}-{zlib.crc32(chosen.tobytes()):08x}.npz"
         path = self.out / "folds" / method / name
@@ -267,7 +224,13 @@ class _Run:
         values = spectra(self.cubes, training, scaling, side=baseline.side)
         fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads)
         between = time.perf_counter()
-        found = fitted.probabilities(spectra(self.cubes, test, scaling, side=baseline.side))
+        # Test sections are as large as they are: a piece of them at a time.
+        found = np.concatenate(
+            [
+                fitted.probabilities(spectra(self.cubes, test[part], scaling, side=baseline.side))
+                for part in pieces(len(test), len(chosen))
+            ]
+        )
         return found, (between - started, time.perf_counter() - between)
 
     def _network(
@@ -296,20 +259,54 @@ class _Run:
         return found, (done["seconds"], time.perf_counter() - started)
 
 
+def _require_device(device: str) -> None:
+    """Says before any work is done that the networks cannot be trained.
+
+    Raises:
+        ArgumentError: No name of a device.
+        UnavailableError: torch or the device is not there.
+    """
+    missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
+    try:
+        require_torch(missing)
+        from ionmorphnet.training.arrange import choose_device
+    except ImportError:
+        raise UnavailableError(missing) from None
+    choose_device(device)
+
+
+def _tell_without_stopping(folds: Sequence[Fold]) -> None:
+    without = [fold.name for fold in folds if not fold.inner]
+    if without:
+        logger.warning(
+            "networks do not stop early in %d of %d folds (%s): no training patient can be spared, which takes three "
+            "and one with all classes whose absence leaves them to the others",
+            len(without),
+            len(folds),
+            ", ".join(without[:5]) + (", ..." if len(without) > 5 else ""),
+        )
+
+
 def _scores(
-    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], seed: int, tell: Progress
+    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], tell: Progress, **options: Any
 ) -> list[pd.DataFrame]:
-    """Channel scores of each section, by the kinds; what was computed before is read."""
+    """Channel scores of each section or block, by the kinds; what was computed before is read."""
     path = out / "scores.csv"
-    known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    try:
+        known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    except ValueError as error:
+        raise FileError(f"{path}: damaged; remove it to rank the channels again ({error})") from None
     missing = [kind for kind in kinds if kind not in known and kind != "all"]
     if missing:
-        found = section_scores(cohort, axis, missing, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
+        found = section_scores(cohort, axis, missing, progress=lambda d, n: tell("ranking channels", d, n), **options)
         known = pd.concat([known, pd.concat(found, ignore_index=True)], axis=1)
         with atomic_path(path) as temporary:
             known.to_csv(temporary, index=False)
-    n = len(axis)
-    return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * len(cohort), n)]
+    n, blocks = len(axis), options["blocks"]
+    parts = len(cohort) if blocks is None else sum(map(len, blocks))
+    if len(known.columns) and len(known) != n * parts:
+        raise FileError(f"{path}: damaged; remove it to rank the channels again")
+    return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * parts, n)]
 
 
 def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], list[int]]:
@@ -324,16 +321,26 @@ def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], lis
 
 
 def _described(
-    plan: EvaluationPlan, axis: CandidateAxis, cubes: Sequence[Cube], folds: Sequence[Fold], cohort: Cohort
+    plan: EvaluationPlan,
+    axis: CandidateAxis,
+    sections: Sequence[Cube],
+    cubes: Sequence[Cube],
+    folds: Sequence[Fold],
+    cohort: Cohort,
 ) -> dict[str, Any]:
-    """All that the figures depend on."""
+    """All that the figures depend on; another host or number of threads may go on."""
     names = [cube.name for cube in cubes]
+    left_out = ("selections", "ablation", "methods", "ablation_methods", "threads")
     return {
-        "plan": {
-            k: v for k, v in vars(plan).items() if k not in ("selections", "ablation", "methods", "ablation_methods")
-        },
+        "plan": {k: v for k, v in vars(plan).items() if k not in left_out},
         "classes": cohort.classes,
-        "channels": {"n": len(axis), "method": axis.method, "crc": zlib.crc32(axis.mz.tobytes())},
+        "channels": {
+            "n": len(axis),
+            "method": axis.method,
+            "crc": zlib.crc32(np.stack([axis.mz, axis.mz_lo, axis.mz_hi]).tobytes()),
+        },
+        # What was read, whatever the files are called or dated.
+        "data": {cube.name: zlib.crc32(np.ascontiguousarray(cube.values).data) for cube in sections},
         "sections": [
             {
                 "name": cube.name,

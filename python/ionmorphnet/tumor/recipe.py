@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from ionmorphnet.errors import ArgumentError
-from ionmorphnet.training.recipe import warm_cosine
 
 NETWORKS = ("cnn3d", "cnn1d")
 
@@ -46,7 +45,7 @@ class PatchRecipe:
     network: str
     channels: int
     classes: int
-    size: int = 7
+    size: int = 9
     width: int = 8
     dropout: float = 0.3
     steps: int = 200
@@ -98,6 +97,8 @@ class PatchRecipe:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
+        from ionmorphnet.training.recipe import warm_cosine  # imports torch; a plan is checked without it
+
         return self.learning_rate * warm_cosine(step, self.steps, self.warmup, start=0.0, end=self.min_learning_rate)
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from PIL import Image
 
 from ionmorphnet._files import read_json
 from ionmorphnet.errors import ArgumentError, FileError
+
+logger = logging.getLogger("ionmorphnet")
 
 UNLABELLED = -1
 
@@ -48,7 +51,9 @@ def read_regions(path: Path, shape: tuple[int, int], *, scale: float = 1.0) -> R
             left corner of pixel (0, 0); a pixel belongs to a polygon that holds its centre, to the last one of several.
 
     Raises:
-        FileError: Not readable, not whole numbers from 0, or of another size than the section.
+        FileError: Not readable, not whole numbers from 0, of another size than the section, or a polygon that lies
+            wholly outside.
+        ArgumentError: ``scale`` is not positive.
     """
     suffix = path.suffix.lower()
     if suffix in _POLYGONS:
@@ -135,7 +140,7 @@ def _picture(path: Path) -> npt.NDArray[Any]:
 
 def _polygons(path: Path, shape: tuple[int, int], scale: float) -> Regions:
     if not (np.isfinite(scale) and scale > 0):
-        raise ArgumentError(f"scale must be positive, not {scale}")
+        raise ArgumentError(f"{path}: scale must be positive, not {scale}")
     ids = np.zeros(shape, np.int32)
     numbers: dict[str, int] = {}
     for position, feature in enumerate(_features(path)):
@@ -158,8 +163,22 @@ def _polygons(path: Path, shape: tuple[int, int], scale: float) -> Regions:
                 raise FileError(f"{where}: its coordinates are no polygon") from None
             if any(len(ring) < 3 or not np.isfinite(ring).all() for ring in points):
                 raise FileError(f"{where}: a ring needs three points that are numbers")
-            ids[inside(points, shape)] = value
+            held = inside(points, shape)
+            if not held.any():
+                _tell_empty(where, points[0], shape)
+            ids[held] = value
     return Regions(ids, {value: name for name, value in numbers.items() if (ids == value).any()})
+
+
+def _tell_empty(where: str, outline: npt.NDArray[np.float64], shape: tuple[int, int]) -> None:
+    """Refuses a polygon outside the section: a wrong scale would leave the section without labels. Else logs it."""
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    if (high <= 0).any() or (low >= shape[::-1]).any():
+        raise FileError(
+            f"{where} lies outside the section: x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g} pixels on a "
+            f"grid of {shape[1]} x {shape[0]}; is the scale right?"
+        )
+    logger.warning("%s holds the centre of no pixel", where)
 
 
 def _features(path: Path) -> Iterator[dict[str, Any]]:

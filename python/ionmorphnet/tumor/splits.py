@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ionmorphnet._files import read_json
 from ionmorphnet.errors import ArgumentError, FileError
@@ -94,7 +95,7 @@ def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inn
     """Folds of a JSON file: ``[{"train": [names], "test": [names]}]``, by names of sections.
 
     Raises:
-        FileError: The file is no such list, or names a section that is not there.
+        FileError: The file is no such list, names a section that is not there, or one twice where it must not.
         ArgumentError: A patient or pixel is on both sides, or a class is missing in a training set.
     """
     found = read_json(path)
@@ -103,22 +104,31 @@ def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inn
     if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
         raise FileError(f'{path}: is no list of folds, [{{"train": [names], "test": [names]}}]')
     names = {cube.name: i for i, cube in enumerate(cubes)}
-    folds = []
+    folds: list[Fold] = []
+    tested: set[int] = set()
     for i, each in enumerate(found):
         parts = []
         for part in ("train", "test"):
             listed = each.get(part)
-            if not isinstance(listed, list) or not listed:
-                raise FileError(f"{path}: fold {i + 1}: '{part}' must list sections")
+            if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
+                raise FileError(f"{path}: fold {i + 1}: '{part}' must list names of sections")
             unknown = [name for name in listed if name not in names]
             if unknown:
                 raise FileError(f"{path}: fold {i + 1}: there is no section '{unknown[0]}'")
+            twice = [name for name in listed if listed.count(name) > 1]
+            if twice:
+                raise FileError(f"{path}: fold {i + 1}: '{part}' lists '{twice[0]}' twice")
             parts.append(tuple(sorted(names[name] for name in listed)))
         outer, test = parts
+        again = sorted(set(test) & tested)
+        if again:
+            # Its pixels would count twice in all figures.
+            raise FileError(f"{path}: fold {i + 1}: '{cubes[again[0]].name}' is tested in an earlier fold already")
+        tested.update(test)
         refuse_leak(cubes, outer, test, f"{path}: fold {i + 1}")
         groups = [cube.group for cube in cubes]
         rest = list(dict.fromkeys(groups[j] for j in outer))
-        chosen = _inner(cubes, groups, outer, rest, len(classes), i) if inner else ()
+        chosen = held_out(cubes, groups, outer, rest, len(classes), i, f"{path}: fold {i + 1}") if inner else ()
         folds.append(Fold(f"fold{i + 1}", tuple(j for j in outer if j not in chosen), chosen, test))
         _require_classes(cubes, classes, folds[-1])
     return folds
@@ -140,12 +150,31 @@ def refuse_leak(cubes: Sequence[Cube], train: Sequence[int], test: Sequence[int]
                     f"{where}: sections '{b.name}' (trained on) and '{a.name}' (tested) are of patient '{a.group}': "
                     "the figures would leak"
                 )
-            _refuse_shared_pixels(a, b, where)
+    refuse_shared_pixels(cubes, test, train, where)
 
 
-def _refuse_shared_pixels(a: Cube, b: Cube, where: str) -> None:
-    if a.source == b.source and bool((a.measured & b.measured).any()):
-        raise ArgumentError(f"{where}: '{b.name}' and '{a.name}' share pixels of {a.source}: the figures would leak")
+def refuse_shared_pixels(cubes: Sequence[Cube], one: Sequence[int], other: Sequence[int], where: str) -> None:
+    """Refuses that a pixel of a file, or of a copy of it, is on both sides.
+
+    Raises:
+        ArgumentError: There is one.
+    """
+    for a in (cubes[i] for i in one):
+        for b in (cubes[j] for j in other):
+            shared = a.measured & b.measured if a.measured.shape == b.measured.shape else np.zeros(1, bool)
+            if shared.any() and (a.source == b.source or _copied(a, b, shared)):
+                files = a.source if a.source == b.source else f"{a.source}, of which {b.source} is a copy"
+                raise ArgumentError(
+                    f"{where}: '{b.name}' and '{a.name}' share pixels of {files}: the figures would leak"
+                )
+
+
+def _copied(a: Cube, b: Cube, shared: npt.NDArray[np.bool_]) -> bool:
+    """Whether one file is a copy of the other; some programs write one UUID into all files, so the values count too."""
+    if not a.identity or a.identity != b.identity:
+        return False
+    rows = np.flatnonzero(shared.any(axis=1))
+    return all(np.array_equal(a.values[row][shared[row]], b.values[row][shared[row]]) for row in rows)
 
 
 def _fold(
@@ -160,19 +189,39 @@ def _fold(
 ) -> Fold:
     tested = tuple(i for i, group in enumerate(groups) if group in test)
     outer = tuple(i for i, group in enumerate(groups) if group not in test)
-    for i in tested:
-        for j in outer:
-            _refuse_shared_pixels(cubes[i], cubes[j], f"fold {name}")
-    chosen = _inner(cubes, groups, outer, rest, len(classes), turn) if inner else ()
+    refuse_shared_pixels(cubes, tested, outer, f"fold {name}")
+    chosen = held_out(cubes, groups, outer, rest, len(classes), turn, f"fold {name}") if inner else ()
     fold = Fold(name, tuple(i for i in outer if i not in chosen), chosen, tested)
     _require_classes(cubes, classes, fold)
     return fold
 
 
-def _inner(
-    cubes: Sequence[Cube], groups: list[str], outer: tuple[int, ...], rest: list[str], n_classes: int, turn: int
+def held_out(
+    cubes: Sequence[Cube],
+    groups: Sequence[str],
+    outer: Sequence[int],
+    rest: Sequence[str],
+    n_classes: int,
+    turn: int,
+    where: str,
 ) -> tuple[int, ...]:
-    """The sections of one group that has all classes and whose absence leaves them to the others; none where no is."""
+    """Sections to stop a training by: of one group that has all classes and whose absence leaves them to the others.
+
+    Args:
+        cubes: The sections.
+        groups: Patient (or section) of each.
+        outer: Positions of those that may be trained on.
+        rest: Their groups, in the order in which they are tried.
+        n_classes: Number of classes.
+        turn: Position of the group that is tried first.
+        where: What errors name.
+
+    Returns:
+        Positions; none where there are fewer than three groups, or none of them can be spared.
+
+    Raises:
+        ArgumentError: The chosen group shares pixels with the others.
+    """
     if len(rest) < 3:
         return ()
     for step in range(len(rest)):
@@ -180,11 +229,12 @@ def _inner(
         chosen = tuple(i for i in outer if groups[i] == group)
         others = tuple(i for i in outer if groups[i] != group)
         if all((_counts(cubes, part, n_classes) > 0).all() for part in (chosen, others)):
+            refuse_shared_pixels(cubes, chosen, others, f"{where}, early stopping")
             return chosen
     return ()
 
 
-def _counts(cubes: Sequence[Cube], sections: Sequence[int], n_classes: int) -> np.typing.NDArray[np.int64]:
+def _counts(cubes: Sequence[Cube], sections: Sequence[int], n_classes: int) -> npt.NDArray[np.int64]:
     total = np.zeros(n_classes, np.int64)
     for i in sections:
         total += labelled_shares(cubes[i].labels, n_classes)

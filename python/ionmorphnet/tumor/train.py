@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet._torch import require_torch
+from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.paths import PathLike
-from ionmorphnet.tumor.channels import ChannelsLike, make_channels
-from ionmorphnet.tumor.cohort import Cohort
-from ionmorphnet.tumor.cubes import Cube, open_cubes
+from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
+from ionmorphnet.tumor.cohort import Cohort, labelled_shares, survey
+from ionmorphnet.tumor.cubes import open_cubes
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels
 from ionmorphnet.tumor.protocol import inner_pixels
-from ionmorphnet.tumor.selection import section_scores, select
+from ionmorphnet.tumor.reach import shared_span
+from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
+from ionmorphnet.tumor.splits import held_out
 from ionmorphnet.versions import versions
+
+logger = logging.getLogger("ionmorphnet")
 
 _EXAMPLES = 64
 
@@ -53,12 +57,12 @@ def train_tumor(
     cohort: Cohort,
     *,
     channels: ChannelsLike = None,
-    selection: str = "picked",
-    top: int = 40,
+    selection: str | None = None,
+    top: int | None = None,
     ppm: float | None = None,
     tol: float | None = None,
     normalisation: str = "tic",
-    size: int = 7,
+    size: int = 9,
     steps: int = 200,
     validate: bool = True,
     recipe: Mapping[str, Any] | None = None,
@@ -74,16 +78,18 @@ def train_tumor(
     Args:
         out: Folder; receives ``training/`` (``last.pt`` to go on with, ``log.csv``, ``validation.csv``) and ``model/``.
         cohort: The sections.
-        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: all of them are used. None: all
-            that are found, from which ``selection`` takes ``top``.
-        selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``.
-        top: Number of channels.
+        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: all of them are used unless
+            ``selection`` or ``top`` is given. None: all that are found, to select from.
+        selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``; None: ``picked``, or given channels as
+            they are.
+        top: Number of channels; None: 40.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
         normalisation: ``none``, ``tic``, ``rms`` or ``median``.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps.
-        validate: Hold one patient out and keep the weights that fit it best; False: the last weights of all patients.
+        validate: Hold one patient of three or more out and keep the weights that fit it best; False: the last weights
+            of all patients.
         recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
         seed: Of everything random; on a CPU the same seed, data and number of threads give the same weights.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
@@ -93,14 +99,13 @@ def train_tumor(
         progress: Called with what is done now, and (done, in all).
 
     Raises:
-        ArgumentError: An argument that cannot be meant, a class without labelled pixels, or ``out`` holds another
-            training.
+        ArgumentError: An argument that cannot be meant, a class without labelled pixels, pixels of a file both held out
+            and trained on, or ``out`` holds another training.
         FileError: A file cannot be read or written.
         UnavailableError: torch or the device is not there.
         Cancelled: Stopped after saving; the same call goes on.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise UnavailableError("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
+    require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
     from ionmorphnet.training.model_folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
     from ionmorphnet.tumor.fit import read_patch_weights
@@ -111,24 +116,49 @@ def train_tumor(
         raise FileError(f"{out}: is a file, a folder is needed")
     check_replaceable(out / "model")
     tell = progress or (lambda *_: None)
+    (selection,), top = wanted_selection(() if selection is None else (selection,), top, channels is not None)
+    # Masks first: ranking the channels of a cohort takes minutes.
+    surveys = survey(cohort)
+    labelled = np.sum([labelled_shares(known.labels, len(cohort.classes)) for known in surveys], axis=0)
+    if (labelled == 0).any():
+        raise ArgumentError(f"class '{cohort.classes[int(np.argmin(labelled))]}' has no labelled pixel to train on")
+    span = shared_span([known.span for known in surveys], [section.name for section in cohort.sections])
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
-    if channels is None:
-        kinds = [] if selection == "all" else [selection]
-        scores = section_scores(cohort, axis, kinds, seed=seed, progress=lambda d, n: tell("ranking channels", d, n))
-        axis = _some(axis, select(scores, selection, top, len(axis)), selection)
+    if selection != "all":
+        scores = section_scores(
+            cohort,
+            axis,
+            [selection],
+            seed=seed,
+            device=device,
+            threads=threads or 0,
+            memory_limit=memory_limit,
+            progress=lambda d, n: tell("ranking channels", d, n),
+        )
+        chosen = select(scores, selection, top, len(axis))
+        axis = some_channels(axis, chosen, f"{selection} {len(chosen)} of {axis.method}")
     with open_cubes(
         cohort,
         axis,
         normalisation=normalisation,
+        span=span,
+        surveys=surveys,
         memory_limit=memory_limit,
         progress=lambda done, total: tell("reading", done, total),
     ) as cubes:
-        held_out = _held_out(cubes, len(cohort.classes)) if validate else None
-        training = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group != held_out])
+        patients = [cube.group for cube in cubes]
+        everything = range(len(cubes))
+        # The last patient that can be spared.
+        names = list(dict.fromkeys(reversed(patients)))
+        spared = held_out(cubes, patients, everything, names, len(cohort.classes), 0, "training") if validate else ()
+        if validate and not spared:
+            logger.warning(
+                "no patient is held out, the last weights are kept: it takes three patients, and one with all classes "
+                "whose absence leaves them to the others"
+            )
+        training = labelled_pixels(cubes, [i for i in everything if i not in spared])
         counts = np.bincount(training.label, minlength=len(cohort.classes))
-        if (counts == 0).any():
-            raise ArgumentError(f"class '{cohort.classes[int(np.argmin(counts))]}' has no labelled pixel to train on")
-        inner = inner_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group == held_out], seed)
+        inner = inner_pixels(cubes, spared, seed)
         fit = prepare_fit(
             "cnn3d",
             cubes,
@@ -149,7 +179,7 @@ def train_tumor(
         examples = extract(cubes, training[:: max(1, len(training) // _EXAMPLES)][:_EXAMPLES], size, fit.data.scaling)
         provenance = {
             "sections": [{"name": cube.name, "patient": cube.group} for cube in cubes],
-            "validated_on": held_out,
+            "validated_on": patients[spared[0]] if spared else None,
             "pixels": {name: int(n) for name, n in zip(cohort.classes, counts, strict=True)},
             "validation": done["best"],
             "steps": done["step"],
@@ -164,6 +194,7 @@ def train_tumor(
             axis=axis,
             scaling=fit.data.scaling,
             normalisation=normalisation,
+            span=span,
             examples=examples,
             provenance=provenance,
         )
@@ -174,21 +205,5 @@ def train_tumor(
         done["patches_per_s"],
         done["stopped_early"],
         done["best"],
-        held_out,
+        provenance["validated_on"],
     )
-
-
-def _some(axis: CandidateAxis, chosen: Any, selection: str) -> CandidateAxis:
-    """Some channels of an axis."""
-    mz, lo, hi, frequency = (getattr(axis, name)[chosen] for name in ("mz", "mz_lo", "mz_hi", "frequency"))
-    return CandidateAxis(mz, lo, hi, frequency, f"{selection} {len(chosen)} of {axis.method}")
-
-
-def _held_out(cubes: list[Cube], n_classes: int) -> str | None:
-    """The last patient with every class whose absence leaves every class to the others; None: there is none."""
-    for group in reversed(list(dict.fromkeys(cube.group for cube in cubes))):
-        own = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group == group])
-        rest = labelled_pixels(cubes, [i for i, cube in enumerate(cubes) if cube.group != group])
-        if all(len(np.unique(part.label)) == n_classes for part in (own, rest)):
-            return group
-    return None

@@ -1,0 +1,88 @@
+"""What a file tells of some channels: which it reaches, which say nothing, and whether its norm is comparable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.candidates import CandidateAxis
+from ionmorphnet.dataset import Dataset
+from ionmorphnet.errors import ArgumentError
+
+logger = logging.getLogger("ionmorphnet")
+
+Span = tuple[float, float]
+Bools = npt.NDArray[np.bool_]
+
+# Files end at their last peak, not where the instrument stopped: this share of a span may be without a value.
+_UNCOVERED = 0.01
+
+
+def unreached(axis: CandidateAxis, span: Span) -> Bools:
+    """Channels that lie wholly outside an m/z range, bool (C,)."""
+    found: Bools = (axis.mz_hi < span[0]) | (axis.mz_lo > span[1])
+    return found
+
+
+def describe_unreached(axis: CandidateAxis, missing: Bools, span: Span) -> str:
+    """Says which channels a file of this m/z range does not reach, for errors."""
+    listed = ", ".join(f"{mz:.4f}" for mz in axis.mz[missing][:5]) + (", ..." if missing.sum() > 5 else "")
+    return (
+        f"spans m/z {span[0]:.4f} to {span[1]:.4f} and does not reach {missing.sum()} of the {len(axis)} channels "
+        f"({listed})"
+    )
+
+
+def shared_span(spans: Sequence[Span], names: Sequence[str]) -> Span:
+    """The m/z range that all of some sections span.
+
+    Raises:
+        ArgumentError: There is none.
+    """
+    low, high = np.array(spans).T
+    first, last = int(low.argmax()), int(high.argmin())
+    if low[first] > high[last]:
+        raise ArgumentError(
+            f"sections '{names[first]}' (m/z {low[first]:.4f} to {high[first]:.4f}) and '{names[last]}' "
+            f"({low[last]:.4f} to {high[last]:.4f}) share no m/z range"
+        )
+    return float(low[first]), float(high[last])
+
+
+def covers(span: Span, wanted: Span) -> bool:
+    """Whether a file of the m/z range ``span`` has all that a norm over ``wanted`` is made of, but for a hundredth."""
+    lacking = max(0.0, span[0] - wanted[0]) + max(0.0, wanted[1] - span[1])
+    return lacking <= _UNCOVERED * (wanted[1] - wanted[0])
+
+
+def silent(values: npt.NDArray[np.float32]) -> Bools:
+    """Channels without signal, bool (C,), a row of pixels at a time."""
+    signal = np.zeros(values.shape[2], bool)
+    for row in values:
+        signal |= (row > 0).any(axis=0)
+        if signal.all():
+            break
+    return ~signal
+
+
+def constant(values: npt.NDArray[np.float32], measured: Bools) -> Bools:
+    """Channels that have one value in all measured pixels, bool (C,), a row at a time."""
+    varies = np.zeros(values.shape[2], bool)
+    first = None
+    for row, there in zip(values, measured, strict=True):
+        if not there.any():
+            continue
+        first = row[there][0] if first is None else first
+        varies |= (row[there] != first).any(axis=0)
+        if varies.all():
+            break
+    return ~varies
+
+
+def tell_warnings(ds: Dataset, told: int) -> None:
+    """Logs what was met while spectra were read: the warnings of a dataset beyond the first ``told``."""
+    for line in ds.warnings[told:]:
+        logger.warning("%s: %s", ds.path, line)
