@@ -46,7 +46,7 @@ struct CountSectionKernel {
 
 struct TileKernel {
   static constexpr int kMostThreads = kTileThreads;
-  static constexpr int kLeastBlocks = 3;
+  static constexpr int kLeastBlocks = 4;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   const Section* section;
@@ -59,40 +59,57 @@ struct TileKernel {
   }
 };
 
-// Label: 16 bits, planes in shared memory, with as many links as there is room for; or 32 bits, planes in `memory`, as
-// the links of many trees always are.
+// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as edges always are.
 template <typename Label>
 struct ChaosKernel {
   static constexpr int kMostThreads = 1024;
   static constexpr int kLeastBlocks = 1;
   static constexpr bool kInShared = sizeof(Label) == 2;
-  using Link = typename ChaosPlanes<Label>::Link;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   std::int64_t* objects;
   unsigned char* memory;
   std::size_t worker_bytes;
-  int shared_links;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
     const ChaosPlane plane{images.height, images.width};
-    unsigned char* own = memory + static_cast<std::size_t>(block.x()) * worker_bytes;
-    unsigned char* kept = static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
-    auto* more_links = reinterpret_cast<Link*>(own);
-    if constexpr (!kInShared) kept = own + link_bytes(plane);
-    const ChaosPlanes<Label> planes{reinterpret_cast<std::uint32_t*>(kept) + 1,
-                                    reinterpret_cast<Label*>(kept + plane.level_bytes()),
-                                    reinterpret_cast<Link*>(kept + plane_bytes(plane)), shared_links, more_links};
-    chaos_block(block, images, facts, planes, objects, *static_cast<ChaosMemory*>(shared));
+    chaos_block(block, images, facts, planes(block, plane, shared), forest(block, plane, shared), objects,
+                *static_cast<ChaosMemory*>(shared));
   }
 
-  IMN_HOST_DEVICE static std::size_t link_bytes(const ChaosPlane& plane) {
-    return (sizeof(Link) * static_cast<std::size_t>(plane.most_trees()) + 15) / 16 * 16;
+  template <typename Block>
+  IMN_DEVICE_CODE ChaosPlanes<Label> planes(const Block& block, const ChaosPlane& plane, void* shared) const {
+    unsigned char* at = kept(block, plane, shared);
+    return {reinterpret_cast<std::uint32_t*>(at) + 1, reinterpret_cast<Label*>(at + plane.level_bytes())};
   }
-  IMN_HOST_DEVICE static std::size_t plane_bytes(const ChaosPlane& plane) {
+  template <typename Block>
+  IMN_DEVICE_CODE ChaosForest<Label> forest(const Block& block, const ChaosPlane& plane, void* shared) const {
+    return {reinterpret_cast<Edge*>(own(block)), kept(block, plane, shared), kept_bytes(plane)};
+  }
+
+  IMN_HOST_DEVICE static std::size_t edge_bytes(const ChaosPlane& plane, int threads) {
+    const auto words = static_cast<std::size_t>(plane.inner_words());
+    const auto many = static_cast<std::size_t>(threads);
+    return 8 * sizeof(Edge) * ((words + many - 1) / many * many);
+  }
+  // Of the planes, and after them of the forest.
+  IMN_HOST_DEVICE static std::size_t kept_bytes(const ChaosPlane& plane) {
     // Twice the levels where labels are narrow: both of their planes have a word more on each side.
-    return plane.level_bytes() + (sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 8 + 15) / 16 * 16;
+    const std::size_t planes =
+        plane.level_bytes() + (sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 8 + 15) / 16 * 16;
+    return cuda::greater(planes, (ChaosForest<Label>::tree_bytes(plane.most_trees()) + 15) / 16 * 16);
+  }
+
+ private:
+  template <typename Block>
+  IMN_DEVICE_CODE unsigned char* own(const Block& block) const {
+    return memory + static_cast<std::size_t>(block.x()) * worker_bytes;
+  }
+  template <typename Block>
+  IMN_DEVICE_CODE unsigned char* kept(const Block& block, const ChaosPlane& plane, void* shared) const {
+    if constexpr (kInShared) return static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
+    return own(block) + edge_bytes(plane, block.threads());
   }
 };
 
@@ -144,7 +161,6 @@ struct StatisticsPlan {
   int tiles;
   bool chaos_in_shared;
   int chaos_threads;
-  int chaos_links;  // in shared memory
   std::size_t chaos_shared_bytes;
   int workers;  // blocks that count objects
   std::size_t worker_bytes;
@@ -165,25 +181,16 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   StatisticsPlan plan{};
   plan.tiles = TileGrid{height, width}.count();
   if (n * plan.tiles > kMostTiles) throw ArgumentError("too many images of this size at once: pass fewer");
-  const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::plane_bytes(plane);
+  const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::kept_bytes(plane);
   plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
   plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;
-  plan.chaos_shared_bytes = kChaosMemoryBytes;
-  if (plan.chaos_in_shared) {
-    // Few images have a tree for every eight pixels.
-    constexpr std::size_t kLink = sizeof(ChaosKernel<std::uint16_t>::Link);
-    const std::size_t room = (limits.shared_per_block - shared) / kLink;
-    plan.chaos_links = static_cast<int>(std::min(room, static_cast<std::size_t>(plane.cells()) / 8));
-    plan.chaos_shared_bytes = shared + static_cast<std::size_t>(plan.chaos_links) * kLink;
-  }
+  plan.chaos_shared_bytes = plan.chaos_in_shared ? shared : kChaosMemoryBytes;
   constexpr std::size_t kReserved = 1024;  // by the system, for each block
   const std::size_t blocks =
       std::clamp<std::size_t>(limits.shared_per_multiprocessor / (plan.chaos_shared_bytes + kReserved), 1,
                               2048 / static_cast<std::size_t>(plan.chaos_threads));
-  plan.worker_bytes =
-      plan.chaos_in_shared
-          ? aligned(ChaosKernel<std::uint16_t>::link_bytes(plane))
-          : aligned(ChaosKernel<std::uint32_t>::link_bytes(plane) + ChaosKernel<std::uint32_t>::plane_bytes(plane));
+  const std::size_t edges = ChaosKernel<std::uint16_t>::edge_bytes(plane, plan.chaos_threads);
+  plan.worker_bytes = aligned(plan.chaos_in_shared ? edges : edges + ChaosKernel<std::uint32_t>::kept_bytes(plane));
   const std::size_t most = std::max<std::size_t>(1, kMostWorkerMemory / plan.worker_bytes);
   plan.workers = static_cast<int>(std::min<std::int64_t>(
       n, static_cast<std::int64_t>(std::min(most, blocks * static_cast<std::size_t>(limits.multiprocessors)))));
@@ -221,9 +228,9 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
   };
   unsigned char* memory = scratch + plan.memory;
   if (plan.chaos_in_shared) {
-    count(ChaosKernel<std::uint16_t>{images, call.facts, objects, memory, plan.worker_bytes, plan.chaos_links});
+    count(ChaosKernel<std::uint16_t>{images, call.facts, objects, memory, plan.worker_bytes});
   } else {
-    count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes, plan.chaos_links});
+    count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes});
   }
   run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
       FinishKernel{plan.tiles, call.facts, static_cast<const Section*>(call.section), sums, objects, call.out});
