@@ -32,6 +32,14 @@ class GlobalImage {
 
   IMN_HOST_DEVICE float at(int i) const { return mask_ == nullptr || mask_[i] != 0 ? pixels_[i] : kNotMeasured; }
 
+  // Pixels 4 * q to 4 * q + 3 of the image, wherever it begins; NaN beyond its end.
+  IMN_HOST_DEVICE Quad four(int q) const {
+    if (shift_ == 0 && mask_ == nullptr && 4 * q + 4 <= n_) return whole(q);
+    Quad quad;
+    for (int k = 0; k < 4; ++k) quad.x[k] = 4 * q + k < n_ ? at(4 * q + k) : kNotMeasured;
+    return quad;
+  }
+
   // block.reduce() of item(q, quad) over all quads. Several loads are under way before the first value is needed.
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
@@ -88,10 +96,29 @@ class GlobalImage {
 class SharedImage {
  public:
   IMN_HOST_DEVICE SharedImage(Quad* quads, const GlobalImage& from)
-      : quads_(quads), n_quads_(from.quads()), pixels_(quads->x + from.shift()) {}
+      : quads_(quads),
+        n_quads_(from.quads()),
+        n_(from.size()),
+        shift_(from.shift()),
+        pixels_(quads->x + from.shift()) {}
 
   IMN_HOST_DEVICE float at(int i) const { return pixels_[i]; }
-  IMN_HOST_DEVICE void put(int i, float x) const { pixels_[i] = x; }
+  // As of GlobalImage; and written.
+  IMN_HOST_DEVICE Quad four(int q) const {
+    if (shift_ == 0) return quads_[q];
+    Quad quad;
+    for (int k = 0; k < 4; ++k) quad.x[k] = 4 * q + k < n_ ? at(4 * q + k) : kNotMeasured;
+    return quad;
+  }
+  IMN_HOST_DEVICE void put_four(int q, const Quad& quad) const {
+    if (shift_ == 0) {
+      quads_[q] = quad;
+      return;
+    }
+    for (int k = 0; k < 4; ++k) {
+      if (4 * q + k < n_) pixels_[4 * q + k] = quad.x[k];
+    }
+  }
   IMN_HOST_DEVICE void put_quad(int q, const Quad& quad) const { quads_[q] = quad; }
 
   template <typename Block, typename T, typename Item, typename Op>
@@ -102,6 +129,8 @@ class SharedImage {
  private:
   Quad* quads_;
   int n_quads_;
+  int n_;
+  int shift_;
   float* pixels_;
 };
 

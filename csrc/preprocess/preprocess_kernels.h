@@ -9,6 +9,7 @@
 #include "core/cuda/block.h"
 #include "core/error.h"
 #include "preprocess/image_quads.h"
+#include "preprocess/normaliser.h"
 #include "preprocess/preprocess_cuda.h"
 #include "preprocess/quantile.h"
 #include "preprocess/radix_select.h"
@@ -110,12 +111,13 @@ IMN_HOST_DEVICE ResizedPair resize_along_x(Pixel&& x, int row_at, const Tap& lef
   return pair;
 }
 
-// x(i): the normalised pixel i, NaN where not measured. Writes the channels of one image from index `at` on. An item
-// takes two columns from a row on downwards: a line of the image is resized along x once and serves all rows that read
-// it. Items of one row of items are a multiple of a warp's, so that a warp takes the same rows.
+// x(i): the normalised pixel i, NaN where not measured; whole: all are measured. Writes the channels of one image from
+// index `at` on. An item takes two columns from a row on downwards: a line of the image is resized along x once and
+// serves all rows that read it. Items of one row of items are a multiple of a warp's, so that a warp takes the same
+// rows.
 template <typename Block, typename Pixel>
 IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixel&& x, Tap (&taps)[kInputSize],
-                                  std::int64_t at) {
+                                  bool whole, std::int64_t at) {
   constexpr int kHalf = kInputSize / 2;
   constexpr int kAcross = 128;
   constexpr int kRows = kInputSize / 8;
@@ -147,7 +149,9 @@ IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixe
       }
       write_pair(call.out, call.type, to, mix(above.value[0], below.value[0], y.weight),
                  mix(above.value[1], below.value[1], y.weight));
-      if (with_mask) {
+      if (with_mask && whole) {
+        write_pair(call.out, call.type, to + kPlane, 1.0F, 1.0F);
+      } else if (with_mask) {
         write_pair(call.out, call.type, to + kPlane, mix(above.measured[0], below.measured[0], y.weight),
                    mix(above.measured[1], below.measured[1], y.weight));
       }
@@ -155,20 +159,26 @@ IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixe
   });
 }
 
-// Divides, clips, and gathers what is known of x.
-template <typename Block, typename Pixel, typename Keep>
-IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, float by, Pixel&& pixel, Keep&& keep, Stretched* scratch) {
-  const auto of_pixel = [&](int i) {
-    const float raw = pixel(i);
-    if (raw != raw) return Stretched{};
-    const float x = normalise(raw, by);
-    keep(i, x);
-    return Stretched{static_cast<double>(x), x > 0.0F ? 1 : 0, 0};
+// Divides, clips, and gathers what is known of x, four pixels at a time.
+template <typename Block, typename Image, typename Keep>
+IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& normaliser, const Image& image,
+                                        Keep&& keep, Stretched* scratch) {
+  const auto of_four = [&](int q) {
+    Quad quad = image.four(q);
+    Stretched found{};
+    for (float& x : quad.x) {
+      if (x != x) continue;
+      x = normaliser.at(x);
+      found.sum += static_cast<double>(x);
+      found.positive += x > 0.0F ? 1 : 0;
+    }
+    keep(q, quad);
+    return found;
   };
   const auto join = [](const Stretched& a, const Stretched& b) {
     return Stretched{a.sum + b.sum, a.positive + b.positive, 0};
   };
-  return block.reduce(n, Stretched{}, of_pixel, join, scratch);
+  return block.reduce((n + 3) / 4, Stretched{}, of_four, join, scratch);
 }
 
 // `shared`: plan.shared_bytes, at a multiple of 16.
@@ -210,7 +220,8 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
     const QuantileRank rank = quantile_rank(counted);
     const auto from_top = static_cast<std::int32_t>(counted - rank.below);
     const auto select = [&](const auto& pixels) {
-      return select_by_sample(block, pixels, measured, from_top, counted - measured, list, capacity, memory.select);
+      return select_by_sample(block, pixels, {measured, from_top, counted - measured, loaded.highest}, list, capacity,
+                              memory.select);
     };
     Neighbours pair;
     if constexpr (kInShared) {
@@ -223,12 +234,13 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
     by = divisor(0.0F);
   }
 
+  const Normaliser normaliser(by);
   Stretched all;
   if constexpr (kInShared) {
     all = stretch_image(
-        block, n, by, [&](int i) { return kept.at(i); }, [&](int i, float x) { kept.put(i, x); }, memory.scratch);
+        block, n, normaliser, kept, [&](int q, const Quad& quad) { kept.put_four(q, quad); }, memory.scratch);
   } else {
-    all = stretch_image(block, n, by, [&](int i) { return global.at(i); }, [](int, float) {}, memory.scratch);
+    all = stretch_image(block, n, normaliser, global, [](int, const Quad&) {}, memory.scratch);
   }
   // Equal after normalising, which keeps the order.
   const bool blank = measured == 0 || normalise(loaded.lowest, by) == normalise(loaded.highest, by);
@@ -238,15 +250,15 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
   if (call.out == nullptr) return;
   const std::int64_t at = image * (with_mask ? 2 : 1) * kInputSize * kInputSize;
   if constexpr (kInShared) {
-    resize_image(block, call, [&](int i) { return kept.at(i); }, memory.taps, at);
+    resize_image(block, call, [&](int i) { return kept.at(i); }, memory.taps, measured == n, at);
   } else {
     resize_image(
         block, call,
         [&](int i) {
           const float raw = global.at(i);
-          return raw == raw ? normalise(raw, by) : raw;
+          return raw == raw ? normaliser.at(raw) : raw;
         },
-        memory.taps, at);
+        memory.taps, measured == n, at);
   }
 }
 

@@ -16,6 +16,7 @@ namespace imn::preprocess {
 // digit; only pixels that have the digits found so far count in the next histogram. Counts are integers and the order
 // in which they are made does not show, so the value is exact and the same on every run.
 inline constexpr int kBins = 2048;
+inline constexpr int kFew = 128;
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct SelectMemory {  // shared
@@ -24,6 +25,9 @@ struct SelectMemory {  // shared
   std::int32_t bin;
   std::int32_t before;
   std::int32_t listed;  // pixels of the list, see Note [the few at the top]
+  std::int32_t n_few;   // of one bin of the list
+  std::uint32_t few[kFew];
+  std::uint32_t value, above;  // keys of the result
 };
 
 // The digits of `key` from the top down to bit `low` are its prefix.
@@ -129,10 +133,11 @@ IMN_DEVICE_CODE Neighbours select_from_top(Block& block, const Image& image, std
 }
 
 // Note [the few at the top]: the quantile lies among the largest hundredth of the pixels. A sample of the image,
-// counted while it is read, tells above which value they lie, with room to spare; one pass lists the pixels above it,
-// and the selection runs on that list. Where the list is too short or too long all pixels are selected from: the result
-// is exact either way, whatever the sample was. Most pixels of sparse images are 0: then the list has the positive
-// ones, and the zeros are counted.
+// counted while it is read, tells above which value they lie, with room to spare; one pass lists the pixels above it
+// and counts them in bins that divide the keys up to the highest evenly. The pixels of one bin are few: they are
+// compared with each other. Where they are not, the selection runs on the list; where the list is too short or too
+// long, on all pixels: the result is exact either way, whatever the sample was. Most pixels of sparse images are 0:
+// then the list has the positive ones, and the zeros are counted.
 inline constexpr int kSampleStep = 4;  // quads; one pixel of each
 
 template <typename Block>
@@ -169,45 +174,111 @@ IMN_DEVICE_CODE void count_first_digits(Block& block, const Image& image, Select
       [](int a, int b) { return a + b; }, memory.scan);
 }
 
+// Keys from `lowest` to `highest` in bins, the highest first.
+class EvenBins {
+ public:
+  IMN_HOST_DEVICE EvenBins(std::uint32_t lowest, std::uint32_t highest) : highest_(highest) {
+    constexpr int kBits = 11;
+    static_assert(kBins == 1 << kBits);
+    const std::uint32_t span = highest > lowest ? highest - lowest : 0;
+    const int width = static_cast<int>(float_bits(static_cast<float>(span)) >> 23U) - 126;  // in bits, or one more
+    shift_ = width > kBits ? width - kBits : 0;
+  }
+  IMN_HOST_DEVICE int of(std::uint32_t key) const { return static_cast<int>((highest_ - key) >> shift_); }
+
+ private:
+  std::uint32_t highest_;
+  int shift_;
+};
+
+// What is wanted of an image: the count-th largest of its measured pixels and `zeros` times 0.
+struct Wanted {
+  std::int32_t measured;
+  std::int32_t count;
+  std::int32_t zeros;
+  float highest;
+};
+
+// The count-th largest of a list of n pixels that memory.bins has counted, and the next larger one; false: too many are
+// in the same bin.
+template <typename Block>
+IMN_DEVICE_CODE bool select_from_bins(Block& block, const float* listed, int n, std::int32_t count,
+                                      const EvenBins& bins, Neighbours& result, SelectMemory& memory) {
+  find_bin(block, kBins, count, memory);
+  const int bin = memory.bin;
+  const std::int32_t wanted = count - memory.before;
+  const std::uint32_t above = block.reduce(
+      n, ~0U,
+      [&](int i) {
+        const std::uint32_t key = order_key(listed[i]);
+        const int own = bins.of(key);
+        if (own == bin) {
+          const std::int32_t at = block.add(&memory.n_few, std::int32_t{1});
+          if (at < kFew) memory.few[at] = key;
+        }
+        return own < bin ? key : ~0U;
+      },
+      [](std::uint32_t a, std::uint32_t b) { return a < b ? a : b; }, reinterpret_cast<std::uint32_t*>(memory.scan));
+  const int few = memory.n_few;
+  if (few > kFew) return false;
+  block.for_each(few, [&](int i) {
+    const std::uint32_t key = memory.few[i];
+    int rank = 1;
+    for (int k = 0; k < few; ++k) rank += memory.few[k] > key || (memory.few[k] == key && k < i) ? 1 : 0;
+    if (rank == wanted) memory.value = key;
+    if (rank == wanted - 1) memory.above = key;
+  });
+  result.value = key_value(memory.value);
+  result.above = wanted > 1 ? key_value(memory.above) : (count == 1 ? result.value : key_value(above));
+  return true;
+}
+
 // As select_from_top(), with the sample in memory.bins; list: of list_capacity() pixels.
 template <typename Block, typename Image>
-IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, std::int32_t measured, std::int32_t count,
-                                            std::int32_t zeros, Quad* list, int capacity, SelectMemory& memory) {
+IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, const Wanted& of, Quad* list,
+                                            int capacity, SelectMemory& memory) {
   constexpr float kSpare = 4.0F;  // standard deviations, and pixels
   const std::uint32_t zero = order_key(0.0F);
-  const std::int32_t sampled = (measured + 4 * kSampleStep - 1) / (4 * kSampleStep);
-  const float expected = static_cast<float>(sampled) * (static_cast<float>(count) / static_cast<float>(measured));
+  const std::int32_t count = of.count;
+  const std::int32_t sampled = (of.measured + 4 * kSampleStep - 1) / (4 * kSampleStep);
+  const float expected = static_cast<float>(sampled) * (static_cast<float>(count) / static_cast<float>(of.measured));
   const auto wanted = static_cast<std::int32_t>(expected + kSpare * sqrtf(expected) + kSpare);
   block.once([&] {
     memory.bin = kBins;
     memory.listed = 0;
+    memory.n_few = 0;
   });
   find_bin(block, kBins, wanted, memory);
   const int bin = memory.bin;
   const int zero_bin = bin_of(zero, digit_of_pass(0));
-  // The sums in the bins are not needed any more, the bin is.
   if (bin <= zero_bin) {
     const bool at_zero = bin == zero_bin;
     const std::uint32_t edge = at_zero ? zero + 1U : static_cast<std::uint32_t>(kBins - 1 - bin) << 21U;
     const float from = key_value(edge);
+    const EvenBins bins(edge, order_key(of.highest));
     auto* listed = reinterpret_cast<float*>(list);
-    const std::int32_t equal = zeros + image.reduce_quads(
-                                           block, std::int32_t{0},
-                                           [&](int, const Quad& quad) {
-                                             std::int32_t found = 0;
-                                             for (const float x : quad.x) {
-                                               if (at_zero && x == 0.0F) ++found;
-                                               if (x >= from) {
-                                                 const std::int32_t at = block.add(&memory.listed, std::int32_t{1});
-                                                 if (at < capacity) listed[at] = x;
-                                               }
-                                             }
-                                             return found;
-                                           },
-                                           [](std::int32_t a, std::int32_t b) { return a + b; }, memory.scan);
+    // The sums in the bins are not needed any more, the bin is.
+    clear_bins(block, memory);
+    const auto of_quad = [&](int, const Quad& quad) {
+      std::int32_t found = 0;
+      for (const float x : quad.x) {
+        if (at_zero && x == 0.0F) ++found;
+        if (x >= from) {
+          const std::int32_t at = block.add(&memory.listed, std::int32_t{1});
+          if (at < capacity) listed[at] = x;
+          block.add(&memory.bins[bins.of(order_key(x))], std::int32_t{1});
+        }
+      }
+      return found;
+    };
+    const std::int32_t equal = of.zeros + image.reduce_quads(
+                                              block, std::int32_t{0}, of_quad,
+                                              [](std::int32_t a, std::int32_t b) { return a + b; }, memory.scan);
     const std::int32_t n = memory.listed;
     if (n <= capacity) {
       const PixelList pixels(list, n);
+      Neighbours result{};
+      if (count <= n && select_from_bins(block, listed, n, count, bins, result, memory)) return result;
       block.for_each(3, [&](int k) {
         if (n % 4 != 0 && n % 4 + k < 4) listed[n + k] = kNotMeasured;
       });
@@ -231,7 +302,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, st
   }
   block.sync();  // all have read what is counted now
   count_first_digits(block, image, memory);
-  return select_from_top(block, image, count, zeros, memory);
+  return select_from_top(block, image, count, of.zeros, memory);
 }
 
 }  // namespace imn::preprocess

@@ -39,6 +39,15 @@ IMN_HOST_DEVICE inline TileSums operator+(const TileSums& a, const TileSums& b) 
           a.links + b.links};
 }
 
+// The parts of it that are gathered together: few registers hold them.
+struct MoranSums {
+  double products, squares;
+  std::int32_t links, unused;
+};
+struct BlurSums {
+  double blurred, blurred_squares;
+};
+
 struct alignas(16) Four {
   float x[4];
 };
@@ -48,7 +57,10 @@ struct alignas(16) TileMemory {            // shared
   float lines[kPlaneRows * kLineStride];   // blurred along x
   float quotient[kTileHeight * kTileWidth];
   std::uint8_t measured[kPlaneRows * kPlaneColumns];
-  TileSums scratch[cuda::kScratch];
+  union {
+    MoranSums moran[cuda::kScratch];
+    BlurSums blur[cuda::kScratch];
+  };
 };
 
 // Where an image's tiles lie.
@@ -241,9 +253,8 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     blur_measured(block, weights, memory,
                   [&](int row, int column, float value) { memory.quotient[row * kTileWidth + column] = value; });
   }
-  const auto add = [](const TileSums& a, const TileSums& b) { return a + b; };
   const auto of_row = [&](int i) {
-    TileSums sum{};
+    MoranSums sum{};
     const int row = row_item_row(i);
     const int column = row_item_column(i);
     const float* from = memory.plane + row * kPlaneStride + column;
@@ -268,9 +279,14 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     }
     return sum;
   };
-  const TileSums moran = block.reduce(kRowItems, TileSums{}, of_row, add, memory.scratch);
+  const MoranSums moran = block.reduce(
+      kRowItems, MoranSums{}, of_row,
+      [](const MoranSums& a, const MoranSums& b) {
+        return MoranSums{a.products + b.products, a.squares + b.squares, a.links + b.links, 0};
+      },
+      memory.moran);
   const auto of_column = [&](int i) {
-    TileSums sum{};
+    BlurSums sum{};
     float blurred[kRun];
     const int column = item_column(i);
     const int x = origin.x + column;
@@ -287,8 +303,14 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     }
     return sum;
   };
-  const TileSums blur = block.reduce(kColumnItems, TileSums{}, of_column, add, memory.scratch);
-  block.once([&] { sums[block.x()] = moran + blur; });
+  const BlurSums blur = block.reduce(
+      kColumnItems, BlurSums{}, of_column,
+      [](const BlurSums& a, const BlurSums& b) {
+        return BlurSums{a.blurred + b.blurred, a.blurred_squares + b.blurred_squares};
+      },
+      memory.blur);
+  block.once(
+      [&] { sums[block.x()] = {moran.products, moran.squares, blur.blurred, blur.blurred_squares, moran.links}; });
 }
 
 }  // namespace imn::score
