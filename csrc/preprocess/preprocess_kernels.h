@@ -28,6 +28,7 @@ struct PreprocessPlan {
 // What the first pass finds.
 struct Loaded {
   std::int32_t measured;
+  std::int32_t zeros;  // of those
   float lowest, highest;
 };
 
@@ -196,20 +197,22 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
 
   clear_bins(block, memory.select);
   const Loaded loaded = global.reduce_quads(
-      block, Loaded{0, kInfinity, -kInfinity},
+      block, Loaded{0, 0, kInfinity, -kInfinity},
       [&](int q, const Quad& quad) {
         if constexpr (kInShared) kept.put_quad(q, quad);
         count_sample(block, q, quad, memory.select);
-        Loaded found{0, kInfinity, -kInfinity};
+        Loaded found{0, 0, kInfinity, -kInfinity};
         for (const float x : quad.x) {
           found.measured += x == x ? 1 : 0;
+          found.zeros += x == 0.0F ? 1 : 0;
           found.lowest = fminf(found.lowest, x);  // passes over NaN
           found.highest = fmaxf(found.highest, x);
         }
         return found;
       },
       [](const Loaded& a, const Loaded& b) {
-        return Loaded{a.measured + b.measured, fminf(a.lowest, b.lowest), fmaxf(a.highest, b.highest)};
+        return Loaded{a.measured + b.measured, a.zeros + b.zeros, fminf(a.lowest, b.lowest),
+                      fmaxf(a.highest, b.highest)};
       },
       memory.loaded);
   const std::int32_t measured = loaded.measured;
@@ -220,8 +223,8 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
     const QuantileRank rank = quantile_rank(counted);
     const auto from_top = static_cast<std::int32_t>(counted - rank.below);
     const auto select = [&](const auto& pixels) {
-      return select_by_sample(block, pixels, {measured, from_top, counted - measured, loaded.highest}, list, capacity,
-                              memory.select);
+      return select_by_sample(block, pixels, {measured, from_top, counted - measured, loaded.zeros, loaded.highest},
+                              list, capacity, memory.select);
     };
     Neighbours pair;
     if constexpr (kInShared) {

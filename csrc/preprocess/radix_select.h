@@ -196,6 +196,7 @@ struct Wanted {
   std::int32_t measured;
   std::int32_t count;
   std::int32_t zeros;
+  std::int32_t measured_zeros;
   float highest;
 };
 
@@ -260,20 +261,16 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
     // The sums in the bins are not needed any more, the bin is.
     clear_bins(block, memory);
     const auto of_quad = [&](int, const Quad& quad) {
-      std::int32_t found = 0;
       for (const float x : quad.x) {
-        if (at_zero && x == 0.0F) ++found;
         if (x >= from) {
           const std::int32_t at = block.add(&memory.listed, std::int32_t{1});
           if (at < capacity) listed[at] = x;
           block.add(&memory.bins[bins.of(order_key(x))], std::int32_t{1});
         }
       }
-      return found;
+      return 0;
     };
-    const std::int32_t equal = of.zeros + image.reduce_quads(
-                                              block, std::int32_t{0}, of_quad,
-                                              [](std::int32_t a, std::int32_t b) { return a + b; }, memory.scan);
+    image.reduce_quads(block, 0, of_quad, [](int, int) { return 0; }, memory.scan);
     const std::int32_t n = memory.listed;
     if (n <= capacity) {
       const PixelList pixels(list, n);
@@ -286,7 +283,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
         count_first_digits(block, pixels, memory);
         return select_from_top(block, pixels, count, 0, memory);
       }
-      if (at_zero && count <= n + equal) {
+      if (at_zero && count <= n + of.zeros + of.measured_zeros) {
         if (count != n + 1 || n == 0) return {0.0F, 0.0F};
         const float above = pixels.reduce_quads(
             block, kInfinity,

@@ -105,10 +105,10 @@ IMN_HOST_DEVICE inline int row_item_column(int i) { return i / kPlaneRows * kRun
 inline constexpr int kWindow = kRun + 2 * kBlurRadius;
 
 IMN_HOST_DEVICE inline void blur_window(const float (&window)[kWindow], const BlurWeights& weights, float* to) {
-  float blurred[kRun];
-  for (int k = 0; k < kRun; ++k) blurred[k] = blur_at(window + kBlurRadius + k, weights);
   for (int k = 0; k < kRun; k += 4) {
-    *reinterpret_cast<Four*>(to + k) = {blurred[k], blurred[k + 1], blurred[k + 2], blurred[k + 3]};
+    Four four;
+    for (int j = 0; j < 4; ++j) four.x[j] = blur_at(window + kBlurRadius + k + j, weights);
+    *reinterpret_cast<Four*>(to + k) = four;
   }
 }
 
@@ -263,15 +263,16 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     blur_window(window, weights, memory.lines + row * kLineStride + column);
     const int inner = row - kBlurRadius;
     if (inner < 0 || inner >= kTileHeight || origin.y + inner >= grid.height) return sum;
-    float below[kRun];
-    load_fours(from + kPlaneStride + kBlurRadius, below);
     // Of pixels outside the image d is 0.
     auto here = static_cast<double>(window[kBlurRadius]);
-    for (int k = 0; k < kRun; ++k) {
-      const auto next = static_cast<double>(window[kBlurRadius + k + 1]);
-      sum.squares = fma(here, here, sum.squares);
-      sum.products = fma(here, next + static_cast<double>(below[k]), sum.products);
-      here = next;
+    for (int first = 0; first < kRun; first += 4) {
+      const Four below = *reinterpret_cast<const Four*>(from + kPlaneStride + kBlurRadius + first);
+      for (int k = 0; k < 4; ++k) {
+        const auto next = static_cast<double>(window[kBlurRadius + first + k + 1]);
+        sum.squares = fma(here, here, sum.squares);
+        sum.products = fma(here, next + static_cast<double>(below.x[k]), sum.products);
+        here = next;
+      }
     }
     if (!as_section) {
       const std::uint8_t* m = memory.measured + row * kPlaneColumns + column + kBlurRadius;
@@ -285,16 +286,22 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
         return MoranSums{a.products + b.products, a.squares + b.squares, a.links + b.links, 0};
       },
       memory.moran);
+  TileSums& to = sums[block.x()];
+  block.for_each_unsynced(1, [&](int) {
+    to.products = moran.products;
+    to.squares = moran.squares;
+    to.links = moran.links;
+  });
   const auto of_column = [&](int i) {
     BlurSums sum{};
     float blurred[kRun];
     const int column = item_column(i);
     const int x = origin.x + column;
     const int y = origin.y + item_row(i);
-    if (x >= grid.width || y >= grid.height) return sum;
+    const int rows = x < grid.width ? grid.height - y : 0;
     blur_along_y(memory.lines, i, weights, blurred);
     for (int k = 0; k < kRun; ++k) {
-      if (y + k >= grid.height) break;
+      if (k >= rows) break;
       const float quotient = as_section ? section->quotient()[(y + k) * grid.width + x]
                                         : memory.quotient[(item_row(i) + k) * kTileWidth + column];
       const double value = static_cast<double>(blurred[k]) * static_cast<double>(quotient);
