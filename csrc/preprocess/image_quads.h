@@ -40,6 +40,14 @@ class GlobalImage {
     return quad;
   }
 
+  // block.for_each() of f(quad) over all quads.
+  template <typename Block, typename F>
+  IMN_DEVICE_CODE void for_each_quad(Block& block, F&& f) const {
+    const int begin = shift_ > 0 ? 1 : 0;
+    const int end = (n_ + shift_) / 4;
+    block.for_each(quads(), [&](int q) { f(q >= begin && q < end ? masked(q, whole(q)) : partial(q)); });
+  }
+
   // block.reduce() of item(q, quad) over all quads. Several loads are under way before the first value is needed.
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
@@ -121,6 +129,10 @@ class SharedImage {
   }
   IMN_HOST_DEVICE void put_quad(int q, const Quad& quad) const { quads_[q] = quad; }
 
+  template <typename Block, typename F>
+  IMN_DEVICE_CODE void for_each_quad(Block& block, F&& f) const {
+    block.for_each(n_quads_, [&](int q) { f(quads_[q]); });
+  }
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
     return block.reduce(n_quads_, identity, [&](int q) { return item(q, quads_[q]); }, op, scratch);

@@ -260,7 +260,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
     auto* listed = reinterpret_cast<float*>(list);
     // The sums in the bins are not needed any more, the bin is.
     clear_bins(block, memory);
-    const auto of_quad = [&](int, const Quad& quad) {
+    image.for_each_quad(block, [&](const Quad& quad) {
       for (const float x : quad.x) {
         if (x >= from) {
           const std::int32_t at = block.add(&memory.listed, std::int32_t{1});
@@ -268,9 +268,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
           block.add(&memory.bins[bins.of(order_key(x))], std::int32_t{1});
         }
       }
-      return 0;
-    };
-    image.reduce_quads(block, 0, of_quad, [](int, int) { return 0; }, memory.scan);
+    });
     const std::int32_t n = memory.listed;
     if (n <= capacity) {
       const PixelList pixels(list, n);
