@@ -8,7 +8,7 @@
 #include "core/cuda/block.h"
 #include "core/host_device.h"
 #include "preprocess/image_quads.h"
-#include "preprocess/quantile.h"
+#include "preprocess/normaliser.h"
 #include "score/blur_weights.h"
 #include "score/statistics_cuda.h"
 
@@ -176,13 +176,25 @@ IMN_DEVICE_CODE void blur_measured(Block& block, const BlurWeights& weights, Til
   });
 }
 
-// x - mean, rounded to float: all but always the float that is nearest. The mean is high + low.
-IMN_HOST_DEVICE inline float deviation(float x, float high, float low) {
-  const float first = x - high;
-  const float part = first - x;
-  const float error = (x - (first - part)) - (high + part);
-  return first + (error - low);
-}
+// A mean in three parts, the largest first.
+struct Mean {
+  float high, low, rest;
+
+  IMN_HOST_DEVICE explicit Mean(double mean) : high(static_cast<float>(mean)) {
+    const double left = mean - static_cast<double>(high);
+    low = static_cast<float>(left);
+    rest = static_cast<float>(left - static_cast<double>(low));
+  }
+
+  // x - mean, rounded to float: all but always the float that is nearest.
+  IMN_HOST_DEVICE float deviation(float x) const {
+    const float first = x - high;
+    const float part = first - x;
+    const float second = (x - (first - part)) - (high + part) - low;
+    const float sum = first + second;
+    return sum + ((second - (sum - first)) - rest);
+  }
+};
 
 // Block = tile. mask may be null.
 template <typename Block>
@@ -237,16 +249,13 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
   if (fact.blank != 0) return;  // its statistics are 0, whatever the sums are
   const TileOrigin origin = tile_origin(grid, block.x() - image * grid.count());
   const preprocess::GlobalImage pixels(images.image(image), images.mask, grid.height * grid.width);
-  const double mean = fact.sum / static_cast<double>(fact.measured);
-  const auto high = static_cast<float>(mean);
-  const auto low = static_cast<float>(mean - static_cast<double>(high));
-  const float by = fact.divisor;
+  const Mean mean(fact.sum / static_cast<double>(fact.measured));
+  const preprocess::Normaliser normaliser(fact.divisor);
   // The section's pixels include the image's, so that as many are the same.
   const bool as_section = fact.measured == section->measured;
   load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
     const bool measured = pixel == pixel;
-    memory.plane[row * kPlaneStride + column] =
-        measured ? deviation(preprocess::normalise(pixel, by), high, low) : 0.0F;
+    memory.plane[row * kPlaneStride + column] = measured ? mean.deviation(normaliser.at(pixel)) : 0.0F;
     if (!as_section) memory.measured[row * kPlaneColumns + column] = measured ? 1 : 0;
   });
   if (!as_section) {

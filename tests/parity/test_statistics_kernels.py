@@ -61,6 +61,14 @@ def test_objects_of_larger_images(run: Kernel, shape: tuple[int, int], rng: np.r
     close_to_cpu(run(images, ellipse), _core.image_statistics(images, ellipse))
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (33, 32)])
+@backends("statistics")
+def test_images_that_are_all_but_constant(run: Kernel, shape: tuple[int, int], rng: np.random.Generator) -> None:
+    """Deviations of a ten-millionth of the mean: the mean has to be known that much better."""
+    images = (1e4 + 1e-3 * rng.exponential(size=(300, *shape))).astype(np.float32)
+    close_to_cpu(run(images), _core.image_statistics(images))
+
+
 @backends("statistics")
 def test_what_a_mask_says_and_what_a_gap_says_is_the_same(run: Kernel, rng: np.random.Generator) -> None:
     """The first is blurred once for the section, the second once for each image."""
