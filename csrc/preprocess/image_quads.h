@@ -32,6 +32,22 @@ class GlobalImage {
 
   IMN_HOST_DEVICE float at(int i) const { return mask_ == nullptr || mask_[i] != 0 ? pixels_[i] : kNotMeasured; }
 
+  // Pixels 4 * q to 4 * q + 3 of the image, wherever it begins; NaN beyond its end.
+  IMN_HOST_DEVICE Quad four(int q) const {
+    if (shift_ == 0 && mask_ == nullptr && 4 * q + 4 <= n_) return whole(q);
+    Quad quad;
+    for (int k = 0; k < 4; ++k) quad.x[k] = 4 * q + k < n_ ? at(4 * q + k) : kNotMeasured;
+    return quad;
+  }
+
+  // block.for_each() of f(quad) over all quads.
+  template <typename Block, typename F>
+  IMN_DEVICE_CODE void for_each_quad(Block& block, F&& f) const {
+    const int begin = shift_ > 0 ? 1 : 0;
+    const int end = (n_ + shift_) / 4;
+    block.for_each(quads(), [&](int q) { f(q >= begin && q < end ? masked(q, whole(q)) : partial(q)); });
+  }
+
   // block.reduce() of item(q, quad) over all quads. Several loads are under way before the first value is needed.
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
@@ -88,12 +104,35 @@ class GlobalImage {
 class SharedImage {
  public:
   IMN_HOST_DEVICE SharedImage(Quad* quads, const GlobalImage& from)
-      : quads_(quads), n_quads_(from.quads()), pixels_(quads->x + from.shift()) {}
+      : quads_(quads),
+        n_quads_(from.quads()),
+        n_(from.size()),
+        shift_(from.shift()),
+        pixels_(quads->x + from.shift()) {}
 
   IMN_HOST_DEVICE float at(int i) const { return pixels_[i]; }
-  IMN_HOST_DEVICE void put(int i, float x) const { pixels_[i] = x; }
+  // As of GlobalImage; and written.
+  IMN_HOST_DEVICE Quad four(int q) const {
+    if (shift_ == 0) return quads_[q];
+    Quad quad;
+    for (int k = 0; k < 4; ++k) quad.x[k] = 4 * q + k < n_ ? at(4 * q + k) : kNotMeasured;
+    return quad;
+  }
+  IMN_HOST_DEVICE void put_four(int q, const Quad& quad) const {
+    if (shift_ == 0) {
+      quads_[q] = quad;
+      return;
+    }
+    for (int k = 0; k < 4; ++k) {
+      if (4 * q + k < n_) pixels_[4 * q + k] = quad.x[k];
+    }
+  }
   IMN_HOST_DEVICE void put_quad(int q, const Quad& quad) const { quads_[q] = quad; }
 
+  template <typename Block, typename F>
+  IMN_DEVICE_CODE void for_each_quad(Block& block, F&& f) const {
+    block.for_each(n_quads_, [&](int q) { f(quads_[q]); });
+  }
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
     return block.reduce(n_quads_, identity, [&](int q) { return item(q, quads_[q]); }, op, scratch);
@@ -102,6 +141,8 @@ class SharedImage {
  private:
   Quad* quads_;
   int n_quads_;
+  int n_;
+  int shift_;
   float* pixels_;
 };
 

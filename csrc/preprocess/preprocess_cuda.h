@@ -33,8 +33,8 @@ struct PreprocessCall {
 };
 
 // Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, needs no scratch memory, may be captured in a
-// graph. One thread block an image. Reads each image once where it fits the shared memory of a block (about 55,000
-// pixels on compute capability 9.0, 39,000 on 8.0, 23,000 on 8.9 and 12.0), else four to six times.
+// graph. One thread block an image. Reads each image once where it fits the shared memory of a block (about 51,000
+// pixels on compute capability 9.0, 36,000 on 8.0, 21,000 on 8.9 and 12.0), else four to seven times.
 void preprocess_cuda(const PreprocessCall& call, void* stream);
 
 }  // namespace imn::preprocess

@@ -1,6 +1,7 @@
 // The kernel of preprocess_cuda(): one thread block makes the network's input of one image. See core/cuda/block.h.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -8,6 +9,7 @@
 #include "core/cuda/block.h"
 #include "core/error.h"
 #include "preprocess/image_quads.h"
+#include "preprocess/normaliser.h"
 #include "preprocess/preprocess_cuda.h"
 #include "preprocess/quantile.h"
 #include "preprocess/radix_select.h"
@@ -15,39 +17,48 @@
 
 namespace imn::preprocess {
 
-inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
 // How the kernel is launched: one block an image.
 struct PreprocessPlan {
   bool in_shared;  // the image is kept in shared memory
   int threads;
+  int list_capacity;
   std::size_t shared_bytes;
+};
+
+// What the first pass finds.
+struct Loaded {
+  std::int32_t measured;
+  std::int32_t zeros;  // of those
+  float lowest, highest;
 };
 
 // Sums of doubles over the pixels; the order of the joins is that of Block::reduce().
 struct Stretched {
   double sum;
-  float lowest;
-  float highest;
   std::int32_t positive;
   std::int32_t unused;
 };
 
-struct PreprocessMemory {  // shared; the image's quads follow where they fit
+struct PreprocessMemory {  // shared; the list of SelectMemory follows, and the image's quads where they fit
   union {
     SelectMemory select;
-    Tap taps[2][kInputSize];  // along x and y, once the quantile is known
+    Tap taps[kInputSize];  // along y, once the quantile is known
   };
-  Stretched scratch[cuda::kScratch];
+  union {
+    Stretched scratch[cuda::kScratch];
+    Loaded loaded[cuda::kScratch];
+  };
 };
 inline constexpr std::size_t kMemoryBytes = (sizeof(PreprocessMemory) + 15) / 16 * 16;
 
 inline PreprocessPlan plan_preprocess(std::int64_t pixels, std::size_t most_shared_bytes) {
+  const int listed = list_capacity(pixels);
+  const std::size_t least = kMemoryBytes + static_cast<std::size_t>(listed) * sizeof(float);
   const auto quads = static_cast<std::size_t>((pixels + 6) / 4);  // wherever the image begins within one
-  const std::size_t bytes = kMemoryBytes + quads * sizeof(Quad);
+  const std::size_t bytes = least + quads * sizeof(Quad);
   const bool fits = bytes <= most_shared_bytes;
   // The same threads either way: they decide the order of the sums.
-  return {fits, pixels < 16384 ? 512 : 1024, fits ? bytes : kMemoryBytes};
+  return {fits, pixels < 16384 ? 512 : 1024, listed, fits ? bytes : least};
 }
 
 inline void check_call(const PreprocessCall& call) {
@@ -77,86 +88,143 @@ IMN_HOST_DEVICE inline float mix(float first, float second, float weight) {
   return first * (1.0F - weight) + second * weight;
 }
 
-// x(i): the normalised pixel i, NaN where not measured. Writes the channels of one image from index `at` on.
-template <typename Block, typename Pixel>
-IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixel&& x, Tap (&taps)[2][kInputSize],
-                                  std::int64_t at) {
-  constexpr int kHalf = kInputSize / 2;
-  constexpr int kPlane = kInputSize * kInputSize;
-  block.for_each(2 * kInputSize, [&](int i) {
-    const bool along_y = i >= kInputSize;
-    const int to = along_y ? i - kInputSize : i;
-    taps[along_y ? 1 : 0][to] = bilinear_tap(to, along_y ? call.images.height : call.images.width, kInputSize);
-  });
-  const bool with_mask = call.id == PreprocessId::p99_stretch_224_mask;
-  block.for_each(kInputSize * kHalf, [&](int i) {
-    const int row = i / kHalf;
-    const int column = 2 * (i - row * kHalf);
-    const Tap y = taps[1][row];
-    const int top = y.first * call.images.width;
-    const int bottom = y.second * call.images.width;
-    float value[2];
-    float measured[2];
-    for (int k = 0; k < 2; ++k) {
-      const Tap tap = taps[0][column + k];
-      const float a = x(top + tap.first);
-      const float b = x(top + tap.second);
-      const float c = x(bottom + tap.first);
-      const float d = x(bottom + tap.second);
-      const auto clean = [](float pixel) { return pixel == pixel ? pixel : 0.0F; };
-      const auto one = [](float pixel) { return pixel == pixel ? 1.0F : 0.0F; };
-      value[k] = mix(mix(clean(a), clean(b), tap.weight), mix(clean(c), clean(d), tap.weight), y.weight);
-      measured[k] = mix(mix(one(a), one(b), tap.weight), mix(one(c), one(d), tap.weight), y.weight);
+// A line of two neighbouring columns, resized along x; measured: 1, less towards pixels that are not.
+struct ResizedPair {
+  float value[2];
+  float measured[2];
+};
+
+template <typename Pixel>
+IMN_HOST_DEVICE ResizedPair resize_along_x(Pixel&& x, int row_at, const Tap& left, const Tap& right) {
+  const auto column = [&](const Tap& tap, float& value, float& measured) {
+    const float a = x(row_at + tap.first);
+    const float b = x(row_at + tap.second);
+    value = mix(a, b, tap.weight);
+    measured = 1.0F;  // mix(1, 1, weight) is exactly 1
+    if (value != value) {
+      value = mix(a == a ? a : 0.0F, b == b ? b : 0.0F, tap.weight);
+      measured = mix(a == a ? 1.0F : 0.0F, b == b ? 1.0F : 0.0F, tap.weight);
     }
-    write_pair(call.out, call.type, at + 2 * i, value[0], value[1]);
-    if (with_mask) write_pair(call.out, call.type, at + kPlane + 2 * i, measured[0], measured[1]);
+  };
+  ResizedPair pair;
+  column(left, pair.value[0], pair.measured[0]);
+  column(right, pair.value[1], pair.measured[1]);
+  return pair;
+}
+
+// x(i): the normalised pixel i, NaN where not measured; whole: all are measured. Writes the channels of one image from
+// index `at` on. An item takes two columns from a row on downwards: a line of the image is resized along x once and
+// serves all rows that read it. Items of one row of items are a multiple of a warp's, so that a warp takes the same
+// rows.
+template <typename Block, typename Pixel>
+IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixel&& x, Tap (&taps)[kInputSize],
+                                  bool whole, std::int64_t at) {
+  constexpr int kHalf = kInputSize / 2;
+  constexpr int kAcross = 128;
+  constexpr int kRows = kInputSize / 8;
+  constexpr int kPlane = kInputSize * kInputSize;
+  static_assert(kHalf <= kAcross && kInputSize % kRows == 0);
+  const int width = call.images.width;
+  block.for_each(kInputSize, [&](int i) { taps[i] = bilinear_tap(i, call.images.height, kInputSize); });
+  const bool with_mask = call.id == PreprocessId::p99_stretch_224_mask;
+  block.for_each(kInputSize / kRows * kAcross, [&](int i) {
+    const int pair = i % kAcross;
+    if (pair >= kHalf) return;
+    const Tap left = bilinear_tap(2 * pair, width, kInputSize);
+    const Tap right = bilinear_tap(2 * pair + 1, width, kInputSize);
+    const int first_row = i / kAcross * kRows;
+    ResizedPair above{};
+    ResizedPair below{};
+    int above_row = -1;
+    int below_row = -1;
+    std::int64_t to = at + first_row * kInputSize + 2 * pair;
+    for (int row = first_row; row < first_row + kRows; ++row, to += kInputSize) {
+      const Tap y = taps[row];
+      if (y.first != above_row) {
+        above = y.first == below_row ? below : resize_along_x(x, y.first * width, left, right);
+        above_row = y.first;
+      }
+      if (y.second != below_row) {
+        below = y.second == above_row ? above : resize_along_x(x, y.second * width, left, right);
+        below_row = y.second;
+      }
+      write_pair(call.out, call.type, to, mix(above.value[0], below.value[0], y.weight),
+                 mix(above.value[1], below.value[1], y.weight));
+      if (with_mask && whole) {
+        write_pair(call.out, call.type, to + kPlane, 1.0F, 1.0F);
+      } else if (with_mask) {
+        write_pair(call.out, call.type, to + kPlane, mix(above.measured[0], below.measured[0], y.weight),
+                   mix(above.measured[1], below.measured[1], y.weight));
+      }
+    }
   });
 }
 
-// Divides, clips, and gathers what is known of x.
-template <typename Block, typename Pixel, typename Keep>
-IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, float by, Pixel&& pixel, Keep&& keep, Stretched* scratch) {
-  const auto of_pixel = [&](int i) {
-    const float raw = pixel(i);
-    if (raw != raw) return Stretched{0.0, kInfinity, -kInfinity, 0, 0};
-    const float x = normalise(raw, by);
-    keep(i, x);
-    return Stretched{static_cast<double>(x), x, x, x > 0.0F ? 1 : 0, 0};
+// Divides, clips, and gathers what is known of x, four pixels at a time.
+template <typename Block, typename Image, typename Keep>
+IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& normaliser, const Image& image,
+                                        Keep&& keep, Stretched* scratch) {
+  const auto of_four = [&](int q) {
+    Quad quad = image.four(q);
+    Stretched found{};
+    for (float& x : quad.x) {
+      if (x != x) continue;
+      x = normaliser.at(x);
+      found.sum += static_cast<double>(x);
+      found.positive += x > 0.0F ? 1 : 0;
+    }
+    keep(q, quad);
+    return found;
   };
   const auto join = [](const Stretched& a, const Stretched& b) {
-    return Stretched{a.sum + b.sum, a.lowest < b.lowest ? a.lowest : b.lowest,
-                     a.highest > b.highest ? a.highest : b.highest, a.positive + b.positive, 0};
+    return Stretched{a.sum + b.sum, a.positive + b.positive, 0};
   };
-  return block.reduce(n, Stretched{0.0, kInfinity, -kInfinity, 0, 0}, of_pixel, join, scratch);
+  return block.reduce((n + 3) / 4, Stretched{}, of_four, join, scratch);
 }
 
 // `shared`: plan.shared_bytes, at a multiple of 16.
 template <bool kInShared, typename Block>
 IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, void* shared) {
   auto& memory = *static_cast<PreprocessMemory*>(shared);
-  auto* quads = reinterpret_cast<Quad*>(static_cast<unsigned char*>(shared) + kMemoryBytes);
   const int n = call.images.height * call.images.width;
+  const int capacity = list_capacity(n);
+  auto* list = reinterpret_cast<Quad*>(static_cast<unsigned char*>(shared) + kMemoryBytes);
+  Quad* quads = list + capacity / 4;
   const std::int64_t image = block.x();
   const GlobalImage global(call.images.image(image), call.images.mask, n);
   const SharedImage kept(quads, global);
   const bool with_mask = call.id == PreprocessId::p99_stretch_224_mask;
 
   clear_bins(block, memory.select);
-  const std::int32_t measured = global.reduce_quads(
-      block, 0,
+  const Loaded loaded = global.reduce_quads(
+      block, Loaded{0, 0, kInfinity, -kInfinity},
       [&](int q, const Quad& quad) {
         if constexpr (kInShared) kept.put_quad(q, quad);
-        return count_quad(block, quad, 0, digit_of_pass(0), memory.select);
+        count_sample(block, q, quad, memory.select);
+        Loaded found{0, 0, kInfinity, -kInfinity};
+        for (const float x : quad.x) {
+          found.measured += x == x ? 1 : 0;
+          found.zeros += x == 0.0F ? 1 : 0;
+          found.lowest = fminf(found.lowest, x);  // passes over NaN
+          found.highest = fmaxf(found.highest, x);
+        }
+        return found;
       },
-      [](int a, int b) { return a + b; }, memory.select.scan);
+      [](const Loaded& a, const Loaded& b) {
+        return Loaded{a.measured + b.measured, a.zeros + b.zeros, fminf(a.lowest, b.lowest),
+                      fmaxf(a.highest, b.highest)};
+      },
+      memory.loaded);
+  const std::int32_t measured = loaded.measured;
 
   const std::int32_t counted = with_mask ? measured : n;
   float by = 1.0F;
-  if (counted > 0) {
+  if (measured > 0) {
     const QuantileRank rank = quantile_rank(counted);
     const auto from_top = static_cast<std::int32_t>(counted - rank.below);
     const auto select = [&](const auto& pixels) {
-      return select_from_top(block, pixels, from_top, counted - measured, memory.select);
+      return select_by_sample(block, pixels, {measured, from_top, counted - measured, loaded.zeros, loaded.highest},
+                              list, capacity, memory.select);
     };
     Neighbours pair;
     if constexpr (kInShared) {
@@ -165,32 +233,35 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
       pair = select(global);
     }
     by = divisor(quantile_between(pair.value, pair.above, rank.weight));
+  } else if (counted > 0) {
+    by = divisor(0.0F);
   }
 
+  const Normaliser normaliser(by);
   Stretched all;
   if constexpr (kInShared) {
     all = stretch_image(
-        block, n, by, [&](int i) { return kept.at(i); }, [&](int i, float x) { kept.put(i, x); }, memory.scratch);
+        block, n, normaliser, kept, [&](int q, const Quad& quad) { kept.put_four(q, quad); }, memory.scratch);
   } else {
-    all = stretch_image(block, n, by, [&](int i) { return global.at(i); }, [](int, float) {}, memory.scratch);
+    all = stretch_image(block, n, normaliser, global, [](int, const Quad&) {}, memory.scratch);
   }
+  // Equal after normalising, which keeps the order.
+  const bool blank = measured == 0 || normalise(loaded.lowest, by) == normalise(loaded.highest, by);
   if (call.facts != nullptr) {
-    block.once([&] {
-      call.facts[image] = {all.sum, by, measured, all.positive, measured == 0 || all.lowest == all.highest ? 1 : 0};
-    });
+    block.once([&] { call.facts[image] = {all.sum, by, measured, all.positive, blank ? 1 : 0}; });
   }
   if (call.out == nullptr) return;
   const std::int64_t at = image * (with_mask ? 2 : 1) * kInputSize * kInputSize;
   if constexpr (kInShared) {
-    resize_image(block, call, [&](int i) { return kept.at(i); }, memory.taps, at);
+    resize_image(block, call, [&](int i) { return kept.at(i); }, memory.taps, measured == n, at);
   } else {
     resize_image(
         block, call,
         [&](int i) {
           const float raw = global.at(i);
-          return raw == raw ? normalise(raw, by) : raw;
+          return raw == raw ? normaliser.at(raw) : raw;
         },
-        memory.taps, at);
+        memory.taps, measured == n, at);
   }
 }
 

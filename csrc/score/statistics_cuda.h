@@ -31,9 +31,9 @@ struct StatisticsCall {
   float* out = nullptr;           // (images.n, kStatistics)
 };
 
-// Scratch for up to n images a call on the device that is current: 40 bytes for each tile of 32 x 64 pixels of each
-// image; and for each thread block that counts objects (at most a few per multiprocessor, at most 256 MiB in all) 8
-// bytes a pixel, or 13 where images do not fit the block's shared memory: more than 64,000 pixels on compute
+// Scratch for up to n images a call on the device that is current: 40 bytes for each tile of 40 x 64 pixels of each
+// image; and for each thread block that counts objects (at most a few per multiprocessor, at most 256 MiB in all) 16
+// bytes a pixel, or 22 where images do not fit the block's shared memory: more than 64,000 pixels on compute
 // capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0.
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width);
 

@@ -19,7 +19,7 @@ namespace imn::score {
 // more.
 struct SectionKernel {
   static constexpr int kMostThreads = kTileThreads;
-  static constexpr int kLeastBlocks = 4;
+  static constexpr int kLeastBlocks = 3;
   const std::uint8_t* mask;
   TileGrid grid;
   BlurWeights weights;
@@ -35,12 +35,12 @@ struct CountSectionKernel {
   static constexpr int kMostThreads = 1024;
   static constexpr int kLeastBlocks = 1;
   const std::uint8_t* mask;
-  int n;
+  TileGrid grid;
   Section* section;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
-    count_section_block(block, mask, n, section, static_cast<std::int32_t*>(shared));
+    count_section_block(block, mask, grid, section, static_cast<std::int64_t*>(shared));
   }
 };
 
@@ -59,7 +59,7 @@ struct TileKernel {
   }
 };
 
-// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as the list of edges always is.
+// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as edges always are.
 template <typename Label>
 struct ChaosKernel {
   static constexpr int kMostThreads = 1024;
@@ -74,19 +74,42 @@ struct ChaosKernel {
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
     const ChaosPlane plane{images.height, images.width};
-    unsigned char* own = memory + static_cast<std::size_t>(block.x()) * worker_bytes;
-    unsigned char* kept = static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
-    auto* edges = reinterpret_cast<std::uint32_t*>(own);
-    if constexpr (!kInShared) kept = own + edge_bytes(plane);
-    const ChaosPlanes<Label> planes{kept, reinterpret_cast<Label*>(kept + plane.level_bytes()), edges};
-    chaos_block(block, images, facts, planes, objects, *static_cast<ChaosMemory*>(shared));
+    chaos_block(block, images, facts, planes(block, plane, shared), forest(block, plane, shared), objects,
+                *static_cast<ChaosMemory*>(shared));
   }
 
-  IMN_HOST_DEVICE static std::size_t edge_bytes(const ChaosPlane& plane) {
-    return (2 * sizeof(std::uint32_t) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+  template <typename Block>
+  IMN_DEVICE_CODE ChaosPlanes<Label> planes(const Block& block, const ChaosPlane& plane, void* shared) const {
+    unsigned char* at = kept(block, plane, shared);
+    return {reinterpret_cast<std::uint32_t*>(at) + 1, reinterpret_cast<Label*>(at + plane.level_bytes())};
   }
-  IMN_HOST_DEVICE static std::size_t plane_bytes(const ChaosPlane& plane) {
-    return (plane.level_bytes() + sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 15) / 16 * 16;
+  template <typename Block>
+  IMN_DEVICE_CODE ChaosForest<Label> forest(const Block& block, const ChaosPlane& plane, void* shared) const {
+    return {reinterpret_cast<Edge*>(own(block)), kept(block, plane, shared), kept_bytes(plane)};
+  }
+
+  IMN_HOST_DEVICE static std::size_t edge_bytes(const ChaosPlane& plane, int threads) {
+    const auto words = static_cast<std::size_t>(plane.inner_words());
+    const auto many = static_cast<std::size_t>(threads);
+    return 8 * sizeof(Edge) * ((words + many - 1) / many * many);
+  }
+  // Of the planes, and after them of the forest.
+  IMN_HOST_DEVICE static std::size_t kept_bytes(const ChaosPlane& plane) {
+    // Twice the levels where labels are narrow: both of their planes have a word more on each side.
+    const std::size_t planes =
+        plane.level_bytes() + (sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 8 + 15) / 16 * 16;
+    return cuda::greater(planes, (ChaosForest<Label>::tree_bytes(plane.most_trees()) + 15) / 16 * 16);
+  }
+
+ private:
+  template <typename Block>
+  IMN_DEVICE_CODE unsigned char* own(const Block& block) const {
+    return memory + static_cast<std::size_t>(block.x()) * worker_bytes;
+  }
+  template <typename Block>
+  IMN_DEVICE_CODE unsigned char* kept(const Block& block, const ChaosPlane& plane, void* shared) const {
+    if constexpr (kInShared) return static_cast<unsigned char*>(shared) + kChaosMemoryBytes;
+    return own(block) + edge_bytes(plane, block.threads());
   }
 };
 
@@ -96,6 +119,7 @@ struct FinishKernel {
   static constexpr int kLeastBlocks = 1;
   int tiles;
   const preprocess::ImageFacts* facts;
+  const Section* section;
   const TileSums* sums;
   const std::int64_t* objects;
   float* out;
@@ -115,9 +139,10 @@ struct FinishKernel {
         tiles, TileSums{}, [&](int i) { return sums[image * tiles + i]; },
         [](const TileSums& a, const TileSums& b) { return a + b; }, static_cast<TileSums*>(shared));
     block.once([&] {
-      const double moran = measured / static_cast<double>(all.links) * all.products / all.squares;
+      const std::int64_t links = fact.measured == section->measured ? section->links : all.links;
+      const double moran = measured / static_cast<double>(links) * all.products / all.squares;
       const double left = all.blurred_squares - all.blurred * all.blurred / measured;
-      to[0] = all.links == 0 ? 0.0F : static_cast<float>(moran);
+      to[0] = links == 0 ? 0.0F : static_cast<float>(moran);
       to[1] = static_cast<float>((left > 0.0 ? left : 0.0) / all.squares);
       to[2] = chaos_measure(objects[image], fact.positive);
       to[3] = coverage;
@@ -156,7 +181,7 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   StatisticsPlan plan{};
   plan.tiles = TileGrid{height, width}.count();
   if (n * plan.tiles > kMostTiles) throw ArgumentError("too many images of this size at once: pass fewer");
-  const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::plane_bytes(plane);
+  const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::kept_bytes(plane);
   plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
   plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;
   plan.chaos_shared_bytes = plan.chaos_in_shared ? shared : kChaosMemoryBytes;
@@ -164,8 +189,8 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   const std::size_t blocks =
       std::clamp<std::size_t>(limits.shared_per_multiprocessor / (plan.chaos_shared_bytes + kReserved), 1,
                               2048 / static_cast<std::size_t>(plan.chaos_threads));
-  plan.worker_bytes = aligned(ChaosKernel<std::uint32_t>::edge_bytes(plane) +
-                              (plan.chaos_in_shared ? 0 : ChaosKernel<std::uint32_t>::plane_bytes(plane)));
+  const std::size_t edges = ChaosKernel<std::uint16_t>::edge_bytes(plane, plan.chaos_threads);
+  plan.worker_bytes = aligned(plan.chaos_in_shared ? edges : edges + ChaosKernel<std::uint32_t>::kept_bytes(plane));
   const std::size_t most = std::max<std::size_t>(1, kMostWorkerMemory / plan.worker_bytes);
   plan.workers = static_cast<int>(std::min<std::int64_t>(
       n, static_cast<std::int64_t>(std::min(most, blocks * static_cast<std::size_t>(limits.multiprocessors)))));
@@ -183,7 +208,7 @@ void run_section(const std::uint8_t* mask, std::int32_t height, std::int32_t wid
   const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks
   auto* to = static_cast<Section*>(section);
   auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(section) + Section::header());
-  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int32_t), CountSectionKernel{mask, height * width, to});
+  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountSectionKernel{mask, {height, width}, to});
   run("prepare_section", plan.tiles, kTileThreads, sizeof(TileMemory),
       SectionKernel{mask, {height, width}, gaussian(), quotient});
 }
@@ -208,7 +233,7 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
     count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes});
   }
   run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
-      FinishKernel{plan.tiles, call.facts, sums, objects, call.out});
+      FinishKernel{plan.tiles, call.facts, static_cast<const Section*>(call.section), sums, objects, call.out});
 }
 
 // The call that finds the facts where none were given, into the scratch memory.

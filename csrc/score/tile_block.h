@@ -1,27 +1,29 @@
 // The kernels of Moran's I and the blur: one thread block takes one tile of one image. See core/cuda/block.h.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "core/cuda/block.h"
 #include "core/host_device.h"
 #include "preprocess/image_quads.h"
-#include "preprocess/quantile.h"
+#include "preprocess/normaliser.h"
 #include "score/blur_weights.h"
 #include "score/statistics_cuda.h"
 
 namespace imn::score {
 
-inline constexpr int kTileHeight = 32;
+inline constexpr int kTileHeight = 40;
 inline constexpr int kTileWidth = 64;
-inline constexpr int kTileThreads = 256;
+inline constexpr int kTileThreads = 320;
 inline constexpr int kRun = 8;  // neighbours that one thread blurs together
 inline constexpr int kPlaneRows = kTileHeight + 2 * kBlurRadius;
 inline constexpr int kPlaneColumns = kTileWidth + 2 * kBlurRadius;
-// Odd, so that a column does not fall into one bank of shared memory.
-inline constexpr int kPlaneStride = kPlaneColumns + 1;
-inline constexpr int kLineStride = kTileWidth + 1;
+// Odd numbers of 16 bytes, so that threads that read 16 bytes of rows below each other meet in no bank of shared
+// memory.
+inline constexpr int kPlaneStride = kPlaneColumns + 4;
+inline constexpr int kLineStride = kTileWidth + 4;
 
 // What a tile adds to the sums of its image, d = deviations from the mean.
 struct TileSums {
@@ -37,12 +39,28 @@ IMN_HOST_DEVICE inline TileSums operator+(const TileSums& a, const TileSums& b) 
           a.links + b.links};
 }
 
-struct TileMemory {                        // shared
+// The parts of it that are gathered together: few registers hold them.
+struct MoranSums {
+  double products, squares;
+  std::int32_t links, unused;
+};
+struct BlurSums {
+  double blurred, blurred_squares;
+};
+
+struct alignas(16) Four {
+  float x[4];
+};
+
+struct alignas(16) TileMemory {            // shared
   float plane[kPlaneRows * kPlaneStride];  // d, with what the blur reaches around the tile; 0 where not measured
   float lines[kPlaneRows * kLineStride];   // blurred along x
   float quotient[kTileHeight * kTileWidth];
   std::uint8_t measured[kPlaneRows * kPlaneColumns];
-  TileSums scratch[cuda::kScratch];
+  union {
+    MoranSums moran[cuda::kScratch];
+    BlurSums blur[cuda::kScratch];
+  };
 };
 
 // Where an image's tiles lie.
@@ -66,6 +84,7 @@ IMN_HOST_DEVICE inline TileOrigin tile_origin(const TileGrid& grid, int tile) {
 // What the measured pixels of a section alone decide; see section_bytes().
 struct Section {
   std::int64_t measured;
+  std::int64_t links;
   IMN_HOST_DEVICE static std::size_t header() { return 256; }
   IMN_HOST_DEVICE const float* quotient() const {
     return reinterpret_cast<const float*>(reinterpret_cast<const unsigned char*>(this) + header());
@@ -79,17 +98,26 @@ IMN_HOST_DEVICE inline float blur_at(const float* centre, const BlurWeights& wei
   return sum;
 }
 
-// value(row, column) of the plane, blurred along x into memory.lines.
-template <typename Block, typename Value>
-IMN_DEVICE_CODE void blur_along_x(Block& block, const BlurWeights& weights, Value&& value, float* lines) {
-  block.for_each(kPlaneRows * (kTileWidth / kRun), [&](int i) {
-    const int first = i / kPlaneRows;
-    const int row = i - first * kPlaneRows;
-    const int column = first * kRun;
-    float window[kRun + 2 * kBlurRadius];
-    for (int k = 0; k < kRun + 2 * kBlurRadius; ++k) window[k] = value(row, column + k);
-    for (int k = 0; k < kRun; ++k) lines[row * kLineStride + column + k] = blur_at(window + kBlurRadius + k, weights);
-  });
+// Item i of the blur along x takes kRun neighbours of a row.
+inline constexpr int kRowItems = kPlaneRows * (kTileWidth / kRun);
+IMN_HOST_DEVICE inline int row_item_row(int i) { return i % kPlaneRows; }
+IMN_HOST_DEVICE inline int row_item_column(int i) { return i / kPlaneRows * kRun; }
+inline constexpr int kWindow = kRun + 2 * kBlurRadius;
+
+IMN_HOST_DEVICE inline void blur_window(const float (&window)[kWindow], const BlurWeights& weights, float* to) {
+  for (int k = 0; k < kRun; k += 4) {
+    Four four;
+    for (int j = 0; j < 4; ++j) four.x[j] = blur_at(window + kBlurRadius + k + j, weights);
+    *reinterpret_cast<Four*>(to + k) = four;
+  }
+}
+
+template <int kCount>
+IMN_HOST_DEVICE void load_fours(const float* from, float (&to)[kCount]) {
+  for (int k = 0; k < kCount; k += 4) {
+    const Four four = *reinterpret_cast<const Four*>(from + k);
+    for (int j = 0; j < 4; ++j) to[k + j] = four.x[j];
+  }
 }
 
 // The blurred values of item i, which are below each other: out[k] belongs to (first_row(i) + k, column(i)) of the
@@ -105,29 +133,38 @@ IMN_HOST_DEVICE inline void blur_along_y(const float* lines, int i, const BlurWe
   for (int k = 0; k < kRun; ++k) out[k] = blur_at(window + kBlurRadius + k, weights);
 }
 
-// Fills memory.measured and, by `put(place, pixel or NaN)`, what belongs to it; NaN outside the image.
+// put(row, column, pixel or NaN) of the plane; NaN outside the image. Several loads are under way before the first
+// value is needed.
 template <typename Block, typename Put>
 IMN_DEVICE_CODE void load_tile(Block& block, const preprocess::GlobalImage& image, const TileGrid& grid,
-                               TileOrigin origin, TileMemory& memory, Put&& put) {
-  block.for_each(kPlaneRows * kPlaneColumns, [&](int i) {
+                               TileOrigin origin, Put&& put) {
+  constexpr int kAhead = 4;
+  constexpr int kPart = kPlaneRows / kAhead;
+  static_assert(kPart * kAhead == kPlaneRows);
+  block.for_each(kPart * kPlaneColumns, [&](int i) {
     const int row = i / kPlaneColumns;
     const int column = i - row * kPlaneColumns;
-    const int y = origin.y + row - kBlurRadius;
     const int x = origin.x + column - kBlurRadius;
-    const bool inside = y >= 0 && y < grid.height && x >= 0 && x < grid.width;
-    const float pixel = inside ? image.at(y * grid.width + x) : preprocess::kNotMeasured;
-    memory.measured[i] = pixel == pixel ? 1 : 0;
-    put(row * kPlaneStride + column, pixel);
+    const int top = origin.y + row - kBlurRadius;
+    float pixel[kAhead];
+    for (int k = 0; k < kAhead; ++k) {
+      const int y = top + k * kPart;
+      const bool inside = y >= 0 && y < grid.height && x >= 0 && x < grid.width;
+      pixel[k] = inside ? image.at(y * grid.width + x) : preprocess::kNotMeasured;
+    }
+    for (int k = 0; k < kAhead; ++k) put(row + k * kPart, column, pixel[k]);
   });
 }
 
 // 1 / blur(measured) of the tile; take(row, column of the tile, value), 0 where not measured.
 template <typename Block, typename Take>
 IMN_DEVICE_CODE void blur_measured(Block& block, const BlurWeights& weights, TileMemory& memory, Take&& take) {
-  blur_along_x(
-      block, weights,
-      [&](int row, int column) { return memory.measured[row * kPlaneColumns + column] != 0 ? 1.0F : 0.0F; },
-      memory.lines);
+  block.for_each(kRowItems, [&](int i) {
+    const std::uint8_t* from = memory.measured + row_item_row(i) * kPlaneColumns + row_item_column(i);
+    float window[kWindow];
+    for (int k = 0; k < kWindow; ++k) window[k] = from[k] != 0 ? 1.0F : 0.0F;
+    blur_window(window, weights, memory.lines + row_item_row(i) * kLineStride + row_item_column(i));
+  });
   block.for_each(kColumnItems, [&](int i) {
     float blurred[kRun];
     blur_along_y(memory.lines, i, weights, blurred);
@@ -138,6 +175,26 @@ IMN_DEVICE_CODE void blur_measured(Block& block, const BlurWeights& weights, Til
     }
   });
 }
+
+// A mean in three parts, the largest first.
+struct Mean {
+  float high, low, rest;
+
+  IMN_HOST_DEVICE explicit Mean(double mean) : high(static_cast<float>(mean)) {
+    const double left = mean - static_cast<double>(high);
+    low = static_cast<float>(left);
+    rest = static_cast<float>(left - static_cast<double>(low));
+  }
+
+  // x - mean, rounded to float: all but always the float that is nearest.
+  IMN_HOST_DEVICE float deviation(float x) const {
+    const float first = x - high;
+    const float part = first - x;
+    const float second = (x - (first - part)) - (high + part) - low;
+    const float sum = first + second;
+    return sum + ((second - (sum - first)) - rest);
+  }
+};
 
 // Block = tile. mask may be null.
 template <typename Block>
@@ -158,16 +215,30 @@ IMN_DEVICE_CODE void section_block(Block& block, const std::uint8_t* mask, const
   });
 }
 
-// One block: counts the measured pixels.
+// One block: counts the measured pixels, and the pairs of neighbours among them.
 template <typename Block>
-IMN_DEVICE_CODE void count_section_block(Block& block, const std::uint8_t* mask, int n, Section* section,
-                                         std::int32_t* scratch) {
-  const std::int32_t measured =
-      mask == nullptr ? n : block.sum(n, [&](int i) { return mask[i] != 0 ? 1 : 0; }, scratch);
-  block.once([&] { section->measured = measured; });
+IMN_DEVICE_CODE void count_section_block(Block& block, const std::uint8_t* mask, const TileGrid& grid, Section* section,
+                                         std::int64_t* scratch) {
+  const int width = grid.width;
+  const int n = grid.height * width;
+  const auto is = [&](int i) { return mask == nullptr || mask[i] != 0; };
+  const std::int64_t measured = block.sum(n, [&](int i) { return std::int64_t{is(i) ? 1 : 0}; }, scratch);
+  const std::int64_t links = block.sum(
+      n,
+      [&](int i) {
+        if (!is(i)) return std::int64_t{0};
+        const bool right = (i + 1) % width != 0 && is(i + 1);
+        const bool below = i < n - width && is(i + width);
+        return std::int64_t{(right ? 1 : 0) + (below ? 1 : 0)};
+      },
+      scratch);
+  block.once([&] {
+    section->measured = measured;
+    section->links = links;
+  });
 }
 
-// Block = image * tiles + tile; sums has one entry a block.
+// Block = image * tiles + tile; sums has one entry a block. Links are counted where the section's do not count.
 template <typename Block>
 IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const preprocess::ImageFacts* facts,
                                 const Section* section, const BlurWeights& weights, TileSums* sums,
@@ -178,46 +249,84 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
   if (fact.blank != 0) return;  // its statistics are 0, whatever the sums are
   const TileOrigin origin = tile_origin(grid, block.x() - image * grid.count());
   const preprocess::GlobalImage pixels(images.image(image), images.mask, grid.height * grid.width);
-  const double mean = fact.sum / static_cast<double>(fact.measured);
-  load_tile(block, pixels, grid, origin, memory, [&](int at, float pixel) {
-    const double x = static_cast<double>(preprocess::normalise(pixel, fact.divisor));
-    memory.plane[at] = pixel == pixel ? static_cast<float>(x - mean) : 0.0F;
-  });
+  const Mean mean(fact.sum / static_cast<double>(fact.measured));
+  const preprocess::Normaliser normaliser(fact.divisor);
   // The section's pixels include the image's, so that as many are the same.
   const bool as_section = fact.measured == section->measured;
+  load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
+    const bool measured = pixel == pixel;
+    memory.plane[row * kPlaneStride + column] = measured ? mean.deviation(normaliser.at(pixel)) : 0.0F;
+    if (!as_section) memory.measured[row * kPlaneColumns + column] = measured ? 1 : 0;
+  });
   if (!as_section) {
     blur_measured(block, weights, memory,
                   [&](int row, int column, float value) { memory.quotient[row * kTileWidth + column] = value; });
   }
-  blur_along_x(
-      block, weights, [&](int row, int column) { return memory.plane[row * kPlaneStride + column]; }, memory.lines);
-  const auto of_item = [&](int i) {
-    TileSums sum{};
-    float blurred[kRun];
-    blur_along_y(memory.lines, i, weights, blurred);
-    const int column = item_column(i);
-    for (int k = 0; k < kRun; ++k) {
-      const int row = item_row(i) + k;
-      const int y = origin.y + row;
-      const int x = origin.x + column;
-      if (y >= grid.height || x >= grid.width) continue;
-      const float* d = memory.plane + (row + kBlurRadius) * kPlaneStride + column + kBlurRadius;
-      const std::uint8_t* m = memory.measured + (row + kBlurRadius) * kPlaneColumns + column + kBlurRadius;
-      const auto here = static_cast<double>(d[0]);
-      sum.squares += here * here;
-      sum.products += here * static_cast<double>(d[1]) + here * static_cast<double>(d[kPlaneStride]);
-      sum.links += (m[0] & m[1]) + (m[0] & m[kPlaneColumns]);
-      const float by =
-          as_section ? section->quotient()[y * grid.width + x] : memory.quotient[row * kTileWidth + column];
-      const double value = static_cast<double>(blurred[k]) * static_cast<double>(by);
-      sum.blurred += value;
-      sum.blurred_squares += value * value;
+  const auto of_row = [&](int i) {
+    MoranSums sum{};
+    const int row = row_item_row(i);
+    const int column = row_item_column(i);
+    const float* from = memory.plane + row * kPlaneStride + column;
+    float window[kWindow];
+    load_fours(from, window);
+    blur_window(window, weights, memory.lines + row * kLineStride + column);
+    const int inner = row - kBlurRadius;
+    if (inner < 0 || inner >= kTileHeight || origin.y + inner >= grid.height) return sum;
+    // Of pixels outside the image d is 0.
+    auto here = static_cast<double>(window[kBlurRadius]);
+    for (int first = 0; first < kRun; first += 4) {
+      const Four below = *reinterpret_cast<const Four*>(from + kPlaneStride + kBlurRadius + first);
+      for (int k = 0; k < 4; ++k) {
+        const auto next = static_cast<double>(window[kBlurRadius + first + k + 1]);
+        sum.squares = fma(here, here, sum.squares);
+        sum.products = fma(here, next + static_cast<double>(below.x[k]), sum.products);
+        here = next;
+      }
+    }
+    if (!as_section) {
+      const std::uint8_t* m = memory.measured + row * kPlaneColumns + column + kBlurRadius;
+      for (int k = 0; k < kRun; ++k) sum.links += (m[k] & m[k + 1]) + (m[k] & m[k + kPlaneColumns]);
     }
     return sum;
   };
-  const TileSums all = block.reduce(
-      kColumnItems, TileSums{}, of_item, [](const TileSums& a, const TileSums& b) { return a + b; }, memory.scratch);
-  block.once([&] { sums[block.x()] = all; });
+  const MoranSums moran = block.reduce(
+      kRowItems, MoranSums{}, of_row,
+      [](const MoranSums& a, const MoranSums& b) {
+        return MoranSums{a.products + b.products, a.squares + b.squares, a.links + b.links, 0};
+      },
+      memory.moran);
+  TileSums& to = sums[block.x()];
+  block.for_each_unsynced(1, [&](int) {
+    to.products = moran.products;
+    to.squares = moran.squares;
+    to.links = moran.links;
+  });
+  const auto of_column = [&](int i) {
+    BlurSums sum{};
+    float blurred[kRun];
+    const int column = item_column(i);
+    const int x = origin.x + column;
+    const int y = origin.y + item_row(i);
+    const int rows = x < grid.width ? grid.height - y : 0;
+    blur_along_y(memory.lines, i, weights, blurred);
+    for (int k = 0; k < kRun; ++k) {
+      if (k >= rows) break;
+      const float quotient = as_section ? section->quotient()[(y + k) * grid.width + x]
+                                        : memory.quotient[(item_row(i) + k) * kTileWidth + column];
+      const double value = static_cast<double>(blurred[k]) * static_cast<double>(quotient);
+      sum.blurred += value;
+      sum.blurred_squares = fma(value, value, sum.blurred_squares);
+    }
+    return sum;
+  };
+  const BlurSums blur = block.reduce(
+      kColumnItems, BlurSums{}, of_column,
+      [](const BlurSums& a, const BlurSums& b) {
+        return BlurSums{a.blurred + b.blurred, a.blurred_squares + b.blurred_squares};
+      },
+      memory.blur);
+  block.once(
+      [&] { sums[block.x()] = {moran.products, moran.squares, blur.blurred, blur.blurred_squares, moran.links}; });
 }
 
 }  // namespace imn::score

@@ -20,7 +20,7 @@ def close_to_cpu(got: np.ndarray, cpu: np.ndarray) -> None:
 
 
 def mazes(shape: tuple[int, int]) -> np.ndarray:
-    """Shapes whose parts hang together by long ways, or not at all: combs, stripes, steps, ramps, a spiral."""
+    """Shapes whose parts hang together by long ways, by equally heavy edges, or not at all."""
     y, x = np.indices(shape)
     comb = ((x % 4 < 2) | (y < 3)).astype(np.float32)
     stripes = (y % 6 < 3) * (1.0 + x % 7)
@@ -29,7 +29,12 @@ def mazes(shape: tuple[int, int]) -> np.ndarray:
     radius, angle = np.hypot(y - shape[0] / 2, x - shape[1] / 2), np.arctan2(y - shape[0] / 2, x - shape[1] / 2)
     spiral = ((radius + 4 * angle / np.pi) % 8 < 4) * (5 + radius)
     blocks = (x // 5 % 2) * (y // 5 % 2) * (1 + (x // 10 + y // 10) % 29)
-    return np.stack([comb, stripes, steps, -steps, ridges, spiral, blocks, x + 0 * y, y - x]).astype(np.float32)
+    board = (x // 3 + y // 3) % 2
+    cells = (x // 4 * 7 + y // 4 * 11) % 30
+    whole = (x * y) % 30  # 29 levels, each exactly reached
+    return np.stack(
+        [comb, stripes, steps, -steps, ridges, spiral, blocks, x + 0 * y, y - x, board, (x + y) % 2, cells, whole]
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -54,6 +59,14 @@ def test_objects_of_larger_images(run: Kernel, shape: tuple[int, int], rng: np.r
     y, x = np.indices(shape)
     ellipse = ((y / shape[0] - 0.5) ** 2 + (x / shape[1] - 0.5) ** 2) < 0.24
     close_to_cpu(run(images, ellipse), _core.image_statistics(images, ellipse))
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (33, 32)])
+@backends("statistics")
+def test_images_that_are_all_but_constant(run: Kernel, shape: tuple[int, int], rng: np.random.Generator) -> None:
+    """Deviations of a ten-millionth of the mean: the mean has to be known that much better."""
+    images = (1e4 + 1e-3 * rng.exponential(size=(300, *shape))).astype(np.float32)
+    close_to_cpu(run(images), _core.image_statistics(images))
 
 
 @backends("statistics")

@@ -33,6 +33,24 @@ class DeviceBlock {
     for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) f(i);
   }
 
+  // For each i in [0, n) take(i, own, last, group): own = item(i), group = i / 32 * 32, and last the largest own.last
+  // of the items from group to i - 1, -1 where there are none; own.last is at least -1. Ends with a barrier.
+  template <typename Item, typename Take>
+  __device__ void for_each_with_last(int n, Item&& item, Take&& take) const {
+    for (int group = 32 * warp(); group < n; group += threads()) {
+      const int i = group + lane();
+      const auto own = item(i < n ? i : n - 1);
+      int last = own.last;
+      for (int offset = 1; offset < 32; offset *= 2) {
+        const int other = __shfl_up_sync(~0u, last, static_cast<unsigned>(offset));
+        if (lane() >= offset && other > last) last = other;
+      }
+      last = __shfl_up_sync(~0u, last, 1);
+      if (i < n) take(i, own, lane() == 0 ? -1 : last, group);
+    }
+    __syncthreads();
+  }
+
   // f() in one thread. Ends with a barrier.
   template <typename F>
   __device__ void once(F&& f) const {
@@ -84,14 +102,15 @@ class DeviceBlock {
     if (lane() == 31) scratch[warp()] = before;
     before -= own;
     __syncthreads();
-    if (threadIdx.x == 0) {
-      T total = 0;
-      for (int w = 0; w < threads() / 32; ++w) {
-        const T value = scratch[w];
-        scratch[w] = total;
-        total += value;
+    if (warp() == 0) {
+      const T value = lane() < threads() / 32 ? scratch[lane()] : T{0};
+      T upto = value;
+      for (int offset = 1; offset < 32; offset *= 2) {
+        const T other = __shfl_up_sync(~0u, upto, static_cast<unsigned>(offset));
+        if (lane() >= offset) upto += other;
       }
-      scratch[32] = total;
+      scratch[lane()] = upto - value;
+      if (lane() == 31) scratch[32] = upto;
     }
     __syncthreads();
     before += scratch[warp()];
@@ -120,7 +139,11 @@ class DeviceBlock {
   template <typename T>
   __device__ T maximum(T* to, T value) const {
     static_assert(std::is_integral_v<T>);
-    return atomicMax_block(to, value);
+    if constexpr (sizeof(T) == 8 && std::is_unsigned_v<T>) {
+      return atomicMax_block(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+    } else {
+      return atomicMax_block(to, value);
+    }
   }
 
   // For values that other threads change within the same phase: read and written anew each time.
@@ -138,6 +161,9 @@ class DeviceBlock {
     static_assert(std::is_unsigned_v<T>);
     if constexpr (sizeof(T) == 2) {
       return atomicCAS(to, expected, desired);  // has no form for one block
+    } else if constexpr (sizeof(T) == 8) {
+      return atomicCAS_block(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(expected),
+                             static_cast<unsigned long long>(desired));
     } else {
       return atomicCAS_block(to, expected, desired);
     }

@@ -46,6 +46,21 @@ class HostBlock {
     });
   }
 
+  template <typename Item, typename Take>
+  void for_each_with_last(int n, Item&& item, Take&& take) {
+    each_thread([&](int t) {
+      if (t % 32 != 0) return;
+      for (int group = t; group < n; group += threads()) {
+        int last = -1;
+        for (int i = group; i < std::min(n, group + 32); ++i) {
+          const auto own = item(i);
+          take(i, own, last, group);
+          last = std::max(last, own.last);
+        }
+      }
+    });
+  }
+
   template <typename F>
   void once(F&& f) {
     f();
