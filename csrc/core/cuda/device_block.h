@@ -33,6 +33,24 @@ class DeviceBlock {
     for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) f(i);
   }
 
+  // Copies 16 bytes, both addresses aligned to that, into shared memory, in the background: nobody may touch `to` until
+  // await_fetched(), which all threads call, and which ends with a barrier.
+  __device__ void fetch(void* to, const void* from) const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                 "l"(from)
+                 : "memory");
+#else
+    *static_cast<uint4*>(to) = *static_cast<const uint4*>(from);
+#endif
+  }
+  __device__ void await_fetched() const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+    __syncthreads();
+  }
+
   // f() in one thread. Ends with a barrier.
   template <typename F>
   __device__ void once(F&& f) const {
