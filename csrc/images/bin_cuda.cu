@@ -7,20 +7,19 @@
 namespace imn::images {
 namespace {
 
-// Four blocks an SM: without that wish the compiler aims at five and spills.
 template <typename T>
-__global__ void __launch_bounds__(kBinThreads, 4)
+__global__ void __launch_bounds__(ContinuousShape::kThreads, ContinuousShape::kBlocks)
     bin_continuous_kernel(PlanView plan, WindowStrip strip, PixelView pixels, BinsView<T> bins, double* carry,
                           ImagesView images) {
   cuda::DeviceBlock block;
-  bin_continuous_block(block, plan, strip, pixels, bins, carry, images, cuda::dynamic_shared());
+  bin_continuous_block<ContinuousShape>(block, plan, strip, pixels, bins, carry, images, cuda::dynamic_shared());
 }
 
-template <typename M, typename T>
-__global__ void __launch_bounds__(kBinThreads)
+template <typename Sum, typename M, typename T>
+__global__ void __launch_bounds__(ProcessedShape::kThreads, ProcessedShape::kBlocks)
     bin_processed_kernel(PlanView plan, WindowStrip strip, PixelView pixels, PeaksView<M, T> peaks, ImagesView images) {
   cuda::DeviceBlock block;
-  bin_processed_block(block, plan, strip, pixels, peaks, images, cuda::dynamic_shared());
+  bin_processed_block<ProcessedShape, Sum>(block, plan, strip, pixels, peaks, images, cuda::dynamic_shared());
 }
 
 dim3 grid(std::int32_t x, std::int32_t y) { return {static_cast<unsigned>(x), static_cast<unsigned>(y)}; }
@@ -29,17 +28,26 @@ template <typename T>
 void continuous(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<T>& bins,
                 double* carry, const ImagesView& images, cudaStream_t stream) {
   check_bins(strip, pixels, bins);
-  cuda::launch("bin_continuous_kernel", bin_continuous_kernel<T>, grid(pixel_blocks(pixels), window_blocks(strip)),
-               kBinThreads, continuous_shared_bytes<T>(pixels.layers), stream, plan, strip, pixels, bins, carry,
-               images);
+  cuda::launch("bin_continuous_kernel", bin_continuous_kernel<T>,
+               grid(pixel_blocks<ContinuousShape>(pixels), continuous_window_blocks<ContinuousShape>(strip)),
+               ContinuousShape::kThreads, continuous_shared_bytes<ContinuousShape>(pixels.layers), stream, plan, strip,
+               pixels, bins, carry, images);
 }
 
 template <typename M, typename T>
 void processed(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const PeaksView<M, T>& peaks,
                const ImagesView& images, cudaStream_t stream) {
   check_strip(strip, pixels);
-  cuda::launch("bin_processed_kernel", bin_processed_kernel<M, T>, grid(pixel_blocks(pixels), group_blocks(strip)),
-               kBinThreads, processed_shared_bytes(), stream, plan, strip, pixels, peaks, images);
+  const dim3 blocks = grid(pixel_blocks<ProcessedShape>(pixels), processed_window_blocks<ProcessedShape>(strip));
+  const auto launch = [&](auto* kernel, std::size_t shared_bytes) {
+    cuda::launch("bin_processed_kernel", kernel, blocks, ProcessedShape::kThreads, shared_bytes, stream, plan, strip,
+                 pixels, peaks, images);
+  };
+  if (pixels.layers > 1) {
+    launch(bin_processed_kernel<double, M, T>, processed_shared_bytes<ProcessedShape, double>());
+  } else {
+    launch(bin_processed_kernel<float, M, T>, processed_shared_bytes<ProcessedShape, float>());
+  }
 }
 
 }  // namespace

@@ -6,8 +6,7 @@
 
 #include "core/error.h"
 #include "images/bin.h"
-#include "images/bin_check.h"
-#include "images/bin_kernels.h"
+#include "images/bin_emulate.h"
 #include "images/stage.h"
 
 namespace imn::images {
@@ -50,12 +49,7 @@ struct Run {
                    values + r * bins.stride);
       }
       bins.values = values;
-      const PixelView view = view_of(pixels);
-      check_bins(strip, view, bins);
-      cuda::emulate_grid(pixel_blocks(view), window_blocks(strip), kBinThreads, continuous_shared_bytes<T>(view.layers),
-                         emulation.seed, [&](cuda::HostBlock& block, void* shared) {
-                           bin_continuous_block(block, view_of(plan), strip, view, bins, carry.data(), images, shared);
-                         });
+      emulate_continuous(view_of(plan), strip, view_of(pixels), bins, carry.data(), images, emulation.seed);
       first = last;
     } while (first < end);
   }
@@ -75,12 +69,7 @@ struct Run {
       row_start.push_back(static_cast<std::int64_t>(mz.size()));
     }
     const PeaksView<M, T> peaks{mz.data(), intensity.data(), row_start.data()};
-    const PixelView view = view_of(pixels);
-    check_strip(strip, view);
-    cuda::emulate_grid(pixel_blocks(view), group_blocks(strip), kBinThreads, processed_shared_bytes(), emulation.seed,
-                       [&](cuda::HostBlock& block, void* shared) {
-                         bin_processed_block(block, view_of(plan), strip, view, peaks, images, shared);
-                       });
+    emulate_processed(view_of(plan), strip, view_of(pixels), peaks, images, emulation.seed);
   }
 
   void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {

@@ -7,8 +7,7 @@
 
 #include "core/error.h"
 #include "core/stopwatch.h"
-#include "images/bin_check.h"
-#include "images/bin_kernels.h"
+#include "images/bin_emulate.h"
 #include "pipeline/device_backend.h"
 #include "pipeline/device_views.h"
 #include "pipeline/emulated_queue.h"
@@ -109,21 +108,9 @@ class EmulatedBackend final : public DeviceBackend {
       const images::PixelView shown = pixel_view(chunk, data);
       const images::ImagesView out{images, pixels};
       const auto bins = [&](const auto& values) {
-        using T = std::remove_cvref_t<decltype(*values.values)>;
-        images::check_bins(strip, shown, values);
-        cuda::emulate_grid(images::pixel_blocks(shown), images::window_blocks(strip), images::kBinThreads,
-                           images::continuous_shared_bytes<T>(shown.layers), seed_,
-                           [&](cuda::HostBlock& block, void* shared) {
-                             images::bin_continuous_block(block, view, strip, shown, values, nullptr, out, shared);
-                           });
+        images::emulate_continuous(view, strip, shown, values, nullptr, out, seed_);
       };
-      const auto peaks = [&](const auto& values) {
-        images::check_strip(strip, shown);
-        cuda::emulate_grid(images::pixel_blocks(shown), images::group_blocks(strip), images::kBinThreads,
-                           images::processed_shared_bytes(), seed_, [&](cuda::HostBlock& block, void* shared) {
-                             images::bin_processed_block(block, view, strip, shown, values, out, shared);
-                           });
-      };
+      const auto peaks = [&](const auto& values) { images::emulate_processed(view, strip, shown, values, out, seed_); };
       with_view(chunk, data, plan, strip, bins, peaks);
     });
   }
