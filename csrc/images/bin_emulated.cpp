@@ -49,7 +49,8 @@ struct Run {
                    values + r * bins.stride);
       }
       bins.values = values;
-      emulate_continuous(view_of(plan), strip, view_of(pixels), bins, carry.data(), images, emulation.seed);
+      const Piece<BinsView<T>> piece{view_of(pixels), bins};
+      emulate_continuous<T>(view_of(plan), strip, {&piece, 1}, carry.data(), images, emulation.seed);
       first = last;
     } while (first < end);
   }
@@ -68,8 +69,8 @@ struct Run {
       store_peaks(scratch, mz.data() + start, intensity.data() + start);
       row_start.push_back(static_cast<std::int64_t>(mz.size()));
     }
-    const PeaksView<M, T> peaks{mz.data(), intensity.data(), row_start.data()};
-    emulate_processed(view_of(plan), strip, view_of(pixels), peaks, images, emulation.seed);
+    const Piece<PeaksView<M, T>> piece{view_of(pixels), {mz.data(), intensity.data(), row_start.data()}};
+    emulate_processed<M, T>(view_of(plan), strip, {&piece, 1}, images, emulation.seed);
   }
 
   void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {

@@ -48,6 +48,13 @@ struct PeaksView {
   const std::int64_t* row_start = nullptr;  // rows + 1
 };
 
+// Some pixels with their bins or peaks (BinsView, PeaksView).
+template <typename Data>
+struct Piece {
+  PixelView pixels;
+  Data data;
+};
+
 // Image of window w of a strip: data + (w - strip.first) * stride, in pixels [y * width + x].
 struct ImagesView {
   float* data = nullptr;

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <deque>
 #include <new>
+#include <span>
+#include <vector>
 
 #include "core/error.h"
 #include "core/stopwatch.h"
@@ -98,20 +100,22 @@ class EmulatedBackend final : public DeviceBackend {
 
   void set_windows(const images::WindowPlan& windows) override { windows_ = &windows; }
 
-  void bin(const Chunk& chunk, const std::byte* data, images::WindowStrip strip, float* images,
+  void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
     const images::WindowPlan& plan = *windows_;
-    work(Queue::compute, [=, this, &plan] {
+    work(Queue::compute, [=, this, &plan, own = std::vector(chunks.begin(), chunks.end())] {
       const images::PlanView view{
           plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
           plan.first.data(),      plan.last.data()};
-      const images::PixelView shown = pixel_view(chunk, data);
       const images::ImagesView out{images, pixels};
-      const auto bins = [&](const auto& values) {
-        images::emulate_continuous(view, strip, shown, values, nullptr, out, seed_);
+      const auto bins = [&]<typename T>(const std::vector<images::Piece<images::BinsView<T>>>& pieces) {
+        images::emulate_continuous<T>(view, strip, pieces, nullptr, out, seed_);
       };
-      const auto peaks = [&](const auto& values) { images::emulate_processed(view, strip, shown, values, out, seed_); };
-      with_view(chunk, data, plan, strip, bins, peaks);
+      const auto peaks =
+          [&]<typename M, typename T>(const std::vector<images::Piece<images::PeaksView<M, T>>>& pieces) {
+            images::emulate_processed<M, T>(view, strip, pieces, out, seed_);
+          };
+      with_pieces(own, plan, strip, bins, peaks);
     });
   }
 
