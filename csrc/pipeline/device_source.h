@@ -49,6 +49,10 @@ std::unique_ptr<ChunkSource> make_bins_source(const FileToRead& file, const Sour
 std::unique_ptr<ChunkSource> make_peaks_source(const FileToRead& file, const SourceOptions& options);
 std::unique_ptr<ChunkSource> make_stack_source(const ImageStack& stack, const SourceOptions& options);
 
+// Where a file's chunks are cut: at multiples of so many pixels, unless fewer fit. Thread blocks take as many, and
+// images are then written in whole runs.
+inline constexpr std::int64_t kChunkPixels = 32;
+
 // The pixels' tables of a chunk, as both kinds of files have them.
 void write_pixels(const images::StagedPixels& pixels, const Chunk& chunk, std::byte* to);
 // Pixels [chunk.first, chunk.first + n): sets n, rows and layers.
