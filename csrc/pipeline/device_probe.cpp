@@ -56,6 +56,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
     backend.finish();
     chunks.push_back({chunk, data});
     probe.chunk_bytes += bytes;
+    probe.chunk_pixels.push_back(chunk.n);
   }
   const std::int64_t image_bytes = pixels * static_cast<std::int64_t>(sizeof(float));
   auto* images = static_cast<float*>(backend.allocate(blocks.plan().images_per_block * image_bytes));
