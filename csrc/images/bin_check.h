@@ -20,10 +20,20 @@ inline void check_pixels(const PixelView& pixels) {
   }
 }
 
+inline void check_aligned(const void* address) {
+  if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) {
+    throw ArgumentError("binning: bins and peaks must be aligned to 16 bytes");
+  }
+}
+
 template <typename M, typename T>
 void check_pieces(WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> pieces) {
   check_strip(strip);
-  for (const auto& piece : pieces) check_pixels(piece.pixels);
+  for (const auto& [pixels, peaks] : pieces) {
+    check_pixels(pixels);
+    check_aligned(peaks.mz);
+    check_aligned(peaks.intensity);
+  }
 }
 
 template <typename T>
@@ -36,8 +46,8 @@ void check_pieces(WindowStrip strip, std::span<const Piece<BinsView<T>>> pieces,
     if (bins.first < 0 || bins.first % kBinTile != 0 || size < 0 || bins.stride < size) {
       throw ArgumentError("binning: bins must begin at a multiple of the tile and fit their stride");
     }
-    if (reinterpret_cast<std::uintptr_t>(bins.values) % 16 != 0 ||
-        bins.stride * static_cast<std::int64_t>(sizeof(T)) % 16 != 0) {
+    check_aligned(bins.values);
+    if (bins.stride * static_cast<std::int64_t>(sizeof(T)) % 16 != 0) {
       throw ArgumentError("binning: rows of bins must be aligned to 16 bytes");
     }
   }

@@ -1,5 +1,7 @@
 #include "images/bin_cuda.h"
 
+#include <algorithm>
+
 #include "core/cuda/launch.h"
 #include "images/bin_check.h"
 #include "images/bin_continuous_kernel.h"
@@ -16,12 +18,12 @@ __global__ void __launch_bounds__(ContinuousShape::kThreads, ContinuousShape::kB
   bin_continuous_block<ContinuousShape>(block, plan, strip, pieces, carry, images, cuda::dynamic_shared());
 }
 
-template <typename Sum, typename M, typename T>
+template <bool Several, typename M, typename T>
 __global__ void __launch_bounds__(ProcessedShape::kThreads, ProcessedShape::kBlocks)
-    bin_processed_kernel(PlanView plan, WindowStrip strip, const __grid_constant__ Pieces<PeaksView<M, T>> pieces,
-                         ImagesView images) {
+    bin_processed_kernel(PlanView plan, WindowStrip strip, std::int32_t groups,
+                         const __grid_constant__ Pieces<PeaksView<M, T>> pieces, ImagesView images) {
   cuda::DeviceBlock block;
-  bin_processed_block<ProcessedShape, Sum>(block, plan, strip, pieces, images, cuda::dynamic_shared());
+  bin_processed_block<ProcessedShape, Several>(block, plan, strip, groups, pieces, images, cuda::dynamic_shared_once());
 }
 
 dim3 grid(std::int32_t blocks) { return {static_cast<unsigned>(blocks)}; }
@@ -43,18 +45,16 @@ void processed(const PlanView& plan, WindowStrip strip, std::span<const Piece<Pe
                const ImagesView& images, cudaStream_t stream) {
   using Shape = ProcessedShape;
   check_pieces(strip, given);
-  each_launch<Shape>(given, processed_window_blocks<Shape>(strip),
-                     [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t layers) {
-                       const auto launch = [&](auto* kernel, std::size_t shared_bytes) {
-                         cuda::launch("bin_processed_kernel", kernel, grid(blocks), Shape::kThreads, shared_bytes,
-                                      stream, plan, strip, pieces, images);
-                       };
-                       if (layers > 1) {
-                         launch(bin_processed_kernel<double, M, T>, processed_shared_bytes<Shape, double>());
-                       } else {
-                         launch(bin_processed_kernel<float, M, T>, processed_shared_bytes<Shape, float>());
-                       }
-                     });
+  const bool several =
+      std::any_of(given.begin(), given.end(), [](const auto& piece) { return piece.pixels.layers > 1; });
+  const std::int32_t groups = groups_of_block<Shape>(strip, several);
+  each_launch<Shape>(
+      given, blocks_for(groups_of(strip), groups),
+      [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t) {
+        auto* const kernel = several ? bin_processed_kernel<true, M, T> : bin_processed_kernel<false, M, T>;
+        cuda::launch("bin_processed_kernel", kernel, grid(blocks), Shape::kThreads,
+                     processed_shared_bytes<Shape, M, T>(several), stream, plan, strip, groups, pieces, images);
+      });
 }
 
 }  // namespace

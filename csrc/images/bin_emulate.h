@@ -1,6 +1,7 @@
 // The binning kernels on emulated thread blocks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -25,28 +26,25 @@ void emulate_continuous(const PlanView& plan, WindowStrip strip, std::span<const
                      });
 }
 
-template <typename Sum, typename M, typename T>
-void emulate_processed_with(const PlanView& plan, WindowStrip strip, const Pieces<PeaksView<M, T>>& pieces,
-                            std::int32_t blocks, const ImagesView& images, std::uint64_t seed) {
-  using Shape = ProcessedShape;
-  cuda::emulate_grid(blocks, 1, Shape::kThreads, processed_shared_bytes<Shape, Sum>(), seed,
-                     [&](cuda::HostBlock& block, void* shared) {
-                       bin_processed_block<Shape, Sum>(block, plan, strip, pieces, images, shared);
-                     });
-}
-
 template <typename M, typename T>
 void emulate_processed(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> given,
                        const ImagesView& images, std::uint64_t seed) {
   using Shape = ProcessedShape;
   check_pieces(strip, given);
-  each_launch<Shape>(given, processed_window_blocks<Shape>(strip),
-                     [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t layers) {
-                       if (layers > 1) {
-                         emulate_processed_with<double>(plan, strip, pieces, blocks, images, seed);
-                       } else {
-                         emulate_processed_with<float>(plan, strip, pieces, blocks, images, seed);
-                       }
+  const bool several =
+      std::any_of(given.begin(), given.end(), [](const auto& piece) { return piece.pixels.layers > 1; });
+  const std::int32_t groups = groups_of_block<Shape>(strip, several);
+  each_launch<Shape>(given, blocks_for(groups_of(strip), groups),
+                     [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t) {
+                       const auto body = [&](cuda::HostBlock& block, void* shared) {
+                         if (several) {
+                           bin_processed_block<Shape, true>(block, plan, strip, groups, pieces, images, shared);
+                         } else {
+                           bin_processed_block<Shape, false>(block, plan, strip, groups, pieces, images, shared);
+                         }
+                       };
+                       cuda::emulate_grid(blocks, 1, Shape::kThreads, processed_shared_bytes<Shape, M, T>(several),
+                                          seed, body);
                      });
 }
 

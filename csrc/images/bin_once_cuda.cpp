@@ -107,7 +107,7 @@ class Once {
     // m/z first, then intensities: both parts begin aligned.
     const auto n = static_cast<std::size_t>(row_start.back());
     const std::size_t intensities_at = (n * sizeof(M) + 15) / 16 * 16;
-    const std::size_t bytes = intensities_at + n * sizeof(T);
+    const std::size_t bytes = intensities_at + (n * sizeof(T) + 15) / 16 * 16;
     pinned_.reserve(bytes);
     each_row(staged, [&](std::int64_t r, StageScratch&) {
       const auto k = static_cast<std::size_t>(r);

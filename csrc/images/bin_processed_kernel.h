@@ -1,7 +1,11 @@
 // Body of the kernel that bins processed files; Note [Kernels without a device] in core/cuda/block.h says how it is
-// written. Neighbouring threads take neighbouring pixels where images are written, so that those are written in runs of
-// whole sectors, and each sum belongs to one thread, which adds from low to high m/z in float64 and rounds once: the
-// bits of bin_images.
+// written.
+//
+// A thread block walks along the windows, group by group, with some pixels. The next peaks of each of their spectra
+// wait in shared memory, in a ring, which is filled behind the walk in whole sectors; peaks in no window are skipped
+// there. A thread takes one pixel and a run of the group's windows, and goes along both: each sum belongs to one
+// thread, which adds from low to high m/z in float64 and rounds once, the bits of bin_images, and neighbouring threads
+// write neighbouring pixels. Where a ring does not hold all peaks of a window, the group is binned from global memory.
 #pragma once
 
 #include <cstddef>
@@ -14,161 +18,257 @@
 
 namespace imn::images {
 
-// How the kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels and windows of a
-// block. The body takes any.
-//
-// Sharers: neighbouring threads that go through a spectrum together. Windows: whole groups, where `reach` starts
-// afresh.
-template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Windows, std::int32_t Sharers>
+// How the kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels of a block, peaks
+// of a ring. Groups: of windows that a block walks along at most; more means fewer searches, and fewer blocks. The body
+// takes any.
+template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Peaks, std::int32_t Groups>
 struct ProcessedCut {
   static constexpr std::int32_t kThreads = Threads;
   static constexpr std::int32_t kBlocks = Blocks;
   static constexpr std::int32_t kPixels = Pixels;
-  static constexpr std::int32_t kWindows = Windows;
-  static constexpr std::int32_t kSharers = Sharers;
-  static constexpr std::int32_t kPitch = Pixels + 1;  // of sums: threads that share a spectrum write to many windows
-  static_assert(Windows % kWindowGroup == 0 && Threads % Pixels == 0);
+  static constexpr std::int32_t kPeaks = Peaks;
+  static constexpr std::int32_t kGroups = Groups;
+  // Rings begin and end at multiples of so many peaks: whole sectors of 32 bytes.
+  static constexpr std::int32_t kUnit = 8;
+  static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && Threads % Pixels == 0);
 };
 
-using ProcessedShape = ProcessedCut<256, 6, 32, 128, 16>;
+using ProcessedShape = ProcessedCut<128, 8, 32, 64, 5>;
 
-// Blocks begin at multiples of kWindows of the plan.
+// Groups of the plan that a strip touches, and those of a block. Pixels with several spectra: one group, whose sums
+// wait for the next spectrum.
+IMN_HOST_DEVICE inline std::int32_t groups_of(WindowStrip strip) {
+  return strip.size() == 0 ? 0 : (strip.last - 1) / kWindowGroup - strip.first / kWindowGroup + 1;
+}
 template <typename Shape>
-IMN_HOST_DEVICE std::int32_t processed_window_blocks(WindowStrip strip) {
-  return strip.size() == 0 ? 0 : (strip.last - 1) / Shape::kWindows - strip.first / Shape::kWindows + 1;
+std::int32_t groups_of_block(WindowStrip strip, bool several) {
+  const std::int32_t groups = groups_of(strip);
+  if (several || groups == 0) return 1;
+  return blocks_for(groups, blocks_for(groups, Shape::kGroups));
 }
 
-// A window as a block holds it; `below`: how far the block's windows before it reach, perhaps more.
-struct BlockWindow {
-  double lo;
-  double hi;
-  double below;
+// Shared memory of a block.
+template <typename Shape, typename M, typename T>
+struct ProcessedShared {
+  // Rows are one pack longer: threads that read the same place of several rows meet other banks.
+  static constexpr std::int32_t kMzPitch = Shape::kPeaks + cuda::Pack<M>::kSize;
+  static constexpr std::int32_t kPitch = Shape::kPeaks + cuda::Pack<T>::kSize;
+  struct alignas(16) Bounds {
+    double lo, hi;
+  };
+  cuda::Pack<M> mz[Shape::kPixels * kMzPitch / cuda::Pack<M>::kSize];
+  cuda::Pack<T> intensity[Shape::kPixels * kPitch / cuda::Pack<T>::kSize];
+  Bounds window[kWindowGroup];
+  double reach[kWindowGroup];
+  std::int64_t base[Shape::kPixels];   // peaks of a spectrum are counted from here, a multiple of kUnit
+  std::int64_t image[Shape::kPixels];  // the pixel's place in an image
+  std::int32_t end[Shape::kPixels];    // of the peaks that the block may need; -1: no spectrum
+  std::int32_t at[2][Shape::kPixels];  // first peak that the windows to come may hold: now, and a turn ago or ahead
+  std::int32_t fit;                    // windows of which the rings hold all peaks
 };
 
-// Sum: what is held of a window and a pixel. double; float will do where pixels have one spectrum each.
-template <typename Shape, typename Sum>
-std::size_t processed_shared_bytes() {
-  return (Shape::kWindows + std::size_t{1}) * sizeof(BlockWindow) + Shape::kPixels * sizeof(std::int64_t) +
-         std::size_t{Shape::kWindows} * Shape::kPitch * sizeof(Sum);
+template <typename Shape, typename M, typename T>
+std::size_t processed_shared_bytes(bool several) {
+  const std::size_t totals = several ? sizeof(double) * kWindowGroup * Shape::kPixels : 0;
+  return sizeof(ProcessedShared<Shape, M, T>) + totals;
 }
 
-// First of the ascending values [begin, end) that is not below `bound`. A round reads seven values at once: a third of
-// the rounds that one at a time would take, and rounds are what a device waits for.
-template <typename M>
-IMN_DEVICE_CODE std::int64_t bisect_mz(const M* mz, std::int64_t begin, std::int64_t end, double bound) {
-  constexpr int kProbes = 7;
-  const auto below = [&](std::int64_t at) { return static_cast<double>(mz[at]) < bound; };
+inline constexpr double kBelowAll = -std::numeric_limits<double>::infinity();
+inline constexpr double kAboveAll = std::numeric_limits<double>::infinity();
+
+// First index in [begin, end) that `before` is not true of; it is true of those below.
+template <typename Index, typename Before>
+IMN_DEVICE_CODE Index first_not(Index begin, Index end, Before&& before) {
+  while (begin < end) {
+    const Index middle = begin + (end - begin) / 2;
+    if (before(middle)) {
+      begin = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return begin;
+}
+
+// The same with three loads a round, which are under way together: half the rounds.
+template <typename Before>
+IMN_DEVICE_CODE std::int64_t first_not_in_memory(std::int64_t begin, std::int64_t end, Before&& before) {
+  constexpr int kProbes = 3;
   while (end - begin > kProbes) {
     const std::int64_t step = (end - begin) / (kProbes + 1);
     int passed = 0;
-    for (int k = 1; k <= kProbes; ++k) passed += below(begin + k * step) ? 1 : 0;
+    for (int k = 1; k <= kProbes; ++k) passed += before(begin + k * step) ? 1 : 0;
     if (passed < kProbes) end = begin + (passed + 1) * step;
     if (passed > 0) begin += passed * step + 1;
   }
   int passed = 0;
-  for (int k = 0; k < kProbes; ++k) passed += begin + k < end && below(begin + k) ? 1 : 0;
+  for (int k = 0; k < kProbes; ++k) passed += begin + k < end && before(begin + k) ? 1 : 0;
   return begin + passed;
 }
 
-inline constexpr double kBelowAll = -std::numeric_limits<double>::infinity();
-
-template <typename Shape, typename Sum, typename M, typename T, typename Block>
-IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, WindowStrip strip,
+// Several: whether pixels may have several spectra. groups: groups_of_block().
+template <typename Shape, bool Several, typename M, typename T, typename Block>
+IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, WindowStrip strip, std::int32_t groups,
                                          const Pieces<PeaksView<M, T>>& pieces, const ImagesView& images,
                                          void* shared) {
-  const BlockPlace place = place_of<Shape>(pieces, block.x(), processed_window_blocks<Shape>(strip));
+  using Shared = ProcessedShared<Shape, M, T>;
+  constexpr std::int32_t kPixels = Shape::kPixels;
+  constexpr std::int32_t kPeaks = Shape::kPeaks;
+  constexpr std::int32_t kUnit = Shape::kUnit;
+  constexpr std::int32_t kMzPack = cuda::Pack<M>::kSize;
+  constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
+  const BlockPlace place = place_of<Shape>(pieces, block.x(), blocks_for(groups_of(strip), groups));
   const PixelView& pixels = pieces.pixels[place.piece];
   const PeaksView<M, T>& peaks = pieces.data[place.piece];
-  const std::int32_t first = (strip.first / Shape::kWindows + place.windows) * Shape::kWindows;
-  const std::int32_t w0 = cuda::greater(first, strip.first);
-  const std::int32_t w1 = cuda::lesser(first + Shape::kWindows, strip.last);
+  const std::int32_t first_group = strip.first / kWindowGroup + place.windows * groups;
+  const std::int32_t w0 = cuda::greater(first_group * kWindowGroup, strip.first);
+  const std::int32_t w1 = cuda::lesser((first_group + groups) * kWindowGroup, strip.last);
   const std::int32_t p0 = place.pixel;
-  auto* const windows = static_cast<BlockWindow*>(shared);  // windows[0] is before all, windows[1 + w - w0] is w
-  auto* const begin = reinterpret_cast<std::int64_t*>(windows + Shape::kWindows + 1);
-  auto* const sums = reinterpret_cast<Sum*>(begin + Shape::kPixels);  // [window][pixel]
+  Shared& own = *static_cast<Shared*>(shared);
+  auto* const totals = reinterpret_cast<double*>(&own + 1);  // [window][pixel], of the spectra before; Several
 
   double reach = kBelowAll;
   for (std::int32_t w = w1; w > w0; w = (w - 1) / kWindowGroup * kWindowGroup) {
     reach = cuda::greater(reach, plan.reach[w - 1]);
   }
-  block.for_each_unsynced(w1 - w0 + 1, [&](std::int32_t i) {
-    BlockWindow window{kBelowAll, kBelowAll, kBelowAll};
-    if (i > 0) {
-      window.lo = plan.lo[w0 + i - 1];
-      window.hi = plan.hi[w0 + i - 1];
-      for (std::int32_t w = w0 + i - 1; w > w0; w = (w - 1) / kWindowGroup * kWindowGroup) {
-        window.below = cuda::greater(window.below, plan.reach[w - 1]);
-      }
-    }
-    windows[i] = window;
-  });
-  block.for_each_unsynced((w1 - w0) * Shape::kPitch, [&](std::int32_t i) { sums[i] = Sum{0}; });
-
-  for (std::int32_t layer = 0; layer < pixels.layers; ++layer) {
-    block.for_each(Shape::kPixels, [&](std::int32_t p) {
+  const std::int32_t layers = Several ? pixels.layers : 1;
+  for (std::int32_t layer = 0; layer < layers; ++layer) {
+    block.for_each(2 * kPixels, [&](std::int32_t i) {
+      const std::int32_t p = i % kPixels;
+      const bool ends = i >= kPixels;
       const std::int32_t row = row_of(pixels, p0 + p, layer);
-      begin[p] = row < 0 ? 0 : bisect_mz(peaks.mz, peaks.row_start[row], peaks.row_start[row + 1], plan.lo[w0]);
+      if (row < 0) {
+        (ends ? own.end : own.at[0])[p] = ends ? -1 : 0;
+        return;
+      }
+      const std::int64_t begin = peaks.row_start[row];
+      const std::int64_t base = begin / kUnit * kUnit;
+      const double bound = ends ? reach : plan.lo[w0];
+      const auto found = static_cast<std::int32_t>(first_not_in_memory(begin, peaks.row_start[row + 1],
+                                                                       [&](std::int64_t k) {
+                                                                         const auto mz =
+                                                                             static_cast<double>(peaks.mz[k]);
+                                                                         return mz < bound || (ends && mz == bound);
+                                                                       }) -
+                                                   base);
+      (ends ? own.end : own.at[0])[p] = found;
+      if (ends) return;
+      own.base[p] = base;
+      own.image[p] = pixels.index[p0 + p];
     });
 
-    // A peak looks for the windows whose first peak it is, and adds up those: so one thread alone writes to a window of
-    // a pixel, whatever overlaps.
-    block.for_each(Shape::kPixels * Shape::kSharers, [&](std::int32_t i) {
-      const std::int32_t p = i / Shape::kSharers;
-      const std::int32_t row = row_of(pixels, p0 + p, layer);
-      if (row < 0) return;
-      const M* const mz = peaks.mz + begin[p];
-      const T* const intensity = peaks.intensity + begin[p];
-      const auto n = static_cast<std::int32_t>(peaks.row_start[row + 1] - begin[p]);
-      std::int32_t k = i % Shape::kSharers;
-      // Of the peak that comes next: its loads are under way while this one looks for its windows.
-      M next_mz{};
-      T next_intensity{};
-      if (k < n) {
-        next_mz = mz[k];
-        next_intensity = intensity[k];
-      }
-      while (k < n) {
-        const auto own_mz = static_cast<double>(next_mz);
-        const auto own_intensity = static_cast<double>(next_intensity);
-        if (!(own_mz <= reach)) break;
-        const std::int32_t next = k + Shape::kSharers;
-        if (next < n) {
-          next_mz = mz[next];
-          next_intensity = intensity[next];
+    std::int32_t g0 = w0;
+    for (std::int32_t turn = 0; g0 < w1; ++turn) {
+      const std::int32_t left = cuda::lesser((g0 / kWindowGroup + 1) * kWindowGroup, w1) - g0;
+      const std::int32_t* const now = own.at[turn % 2];
+      std::int32_t* const other = own.at[(turn + 1) % 2];
+      const auto ring_end = [&](std::int32_t at) { return at / kUnit * kUnit + kPeaks; };
+
+      block.for_each_unsynced(kPixels * (kPeaks / kPack), [&](std::int32_t i) {
+        constexpr std::int32_t kFetches = kPeaks / kPack;  // of the intensities of a ring
+        const std::int32_t p = i / kFetches;
+        const std::int32_t to = cuda::lesser(own.end[p], ring_end(now[p]));
+        const std::int32_t begin = now[p] / kUnit * kUnit;
+        const std::int32_t from = turn == 0 ? begin : cuda::greater(begin, ring_end(other[p]));
+        const std::int64_t base = own.base[p];
+        const std::int32_t k = from + i % kFetches * kPack;
+        if (k < to) block.fetch(own.intensity + (p * Shared::kPitch + k % kPeaks) / kPack, peaks.intensity + base + k);
+        // In rounds of neighbours.
+        for (std::int32_t m = from + i % kFetches * kMzPack; m < to; m += kFetches * kMzPack) {
+          block.fetch(own.mz + (p * Shared::kMzPitch + m % kPeaks) / kMzPack, peaks.mz + base + m);
         }
-        const double before = k > 0 ? static_cast<double>(mz[k - 1]) : kBelowAll;
-        std::int32_t w = cuda::lesser(plan.lut[plan.cells.of(cuda::bits_of(own_mz))], w1) - w0;
-        do {
-          const BlockWindow window = windows[w];
-          if (window.lo > own_mz) continue;
-          if (own_mz <= window.hi && before < window.lo) {
+      });
+      block.for_each_unsynced(left, [&](std::int32_t i) {
+        own.window[i] = {plan.lo[g0 + i], plan.hi[g0 + i]};
+        own.reach[i] = plan.reach[g0 + i];
+        if (i == 0) own.fit = left;
+      });
+      block.await_fetched();
+
+      // Windows that end before the last peak of a ring.
+      block.for_each(kPixels, [&](std::int32_t p) {
+        const std::int32_t to = ring_end(now[p]);
+        if (to >= own.end[p]) return;
+        const auto last = static_cast<double>(own.mz[0].values[p * Shared::kMzPitch + (to - 1) % kPeaks]);
+        if (own.reach[left - 1] < last) return;
+        block.minimum(&own.fit, first_not(std::int32_t{0}, left, [&](std::int32_t g) { return own.reach[g] < last; }));
+      });
+      const std::int32_t fit = own.fit;
+      const std::int32_t n = fit > 0 ? fit : left;
+      const std::int32_t each = blocks_for(n, Shape::kThreads / kPixels);
+
+      block.for_each(Shape::kThreads, [&](std::int32_t i) {
+        const std::int32_t p = i % kPixels;
+        const std::int32_t g1 = i / kPixels * each;
+        const std::int32_t g2 = cuda::lesser(g1 + each, n);
+        const std::int32_t end = own.end[p];
+        if (end < 0 || g1 >= g2) return;
+        std::int32_t start = now[p];
+        float* image = images.data + (g0 - strip.first + g1) * images.stride + own.image[p];
+        const auto put = [&](std::int32_t g, double sum) {
+          bool complete = true;
+          if constexpr (Several) {
+            double& total = totals[(g0 - w0 + g) * kPixels + p];
+            if (layer > 0) sum = total + sum;
+            total = sum;
+            complete = row_of(pixels, p0 + p, layer + 1) < 0;
+          }
+          if (complete) *image = static_cast<float>(sum);
+          image += images.stride;
+        };
+        if (fit > 0) {
+          const std::int32_t to = cuda::lesser(end, ring_end(start));
+          const M* const ring_mz = own.mz[0].values + p * Shared::kMzPitch;
+          const T* const ring = own.intensity[0].values + p * Shared::kPitch;
+          constexpr std::int32_t kMask = kPeaks - 1;
+          const auto mz_at = [&](std::int32_t k) {
+            return k < to ? static_cast<double>(ring_mz[k & kMask]) : kAboveAll;
+          };
+          double lo = own.window[g1].lo;
+          if (g1 > 0) {
+            start = first_not(start, to, [&](std::int32_t k) { return static_cast<double>(ring_mz[k & kMask]) < lo; });
+          }
+          std::int32_t k = start;
+          double mz = mz_at(k);
+          for (std::int32_t g = g1;;) {
+            const double hi = own.window[g].hi;
             double sum = 0.0;
-            sum += own_intensity;
-            for (std::int32_t j = k + 1; j < n && static_cast<double>(mz[j]) <= window.hi; ++j) {
-              sum += static_cast<double>(intensity[j]);
+            while (mz <= hi) {
+              const bool below = mz < lo;
+              const T value = below ? T{0} : ring[k & kMask];  // adding 0 changes no bit
+              ++k;
+              start = below ? k : start;
+              sum += static_cast<double>(value);
+              mz = mz_at(k);
             }
-            Sum& total = sums[(w - 1) * Shape::kPitch + p];
-            if constexpr (sizeof(Sum) < sizeof(double)) {
-              total = static_cast<Sum>(sum);
-            } else {
-              total += sum;
+            put(g, sum);
+            if (++g == g2) break;
+            lo = own.window[g].lo;
+            if (lo > hi) {
+              start = k;
+            } else {  // some of the peaks again
+              k = start;
+              mz = mz_at(k);
             }
           }
-          if (window.below < own_mz) break;
-        } while (--w >= 0);
-        k = next;
-      }
-    });
-  }
-
-  block.for_each(Shape::kThreads, [&](std::int32_t i) {
-    const std::int32_t p = i % Shape::kPixels;
-    if (p0 + p >= pixels.n) return;
-    float* const image = images.data + (w0 - strip.first) * images.stride + pixels.index[p0 + p];
-    for (std::int32_t g = i / Shape::kPixels; g < w1 - w0; g += Shape::kThreads / Shape::kPixels) {
-      image[g * images.stride] = static_cast<float>(sums[g * Shape::kPitch + p]);
+        } else {
+          const M* const all_mz = peaks.mz + own.base[p];
+          const T* const all = peaks.intensity + own.base[p];
+          for (std::int32_t g = g1; g < g2; ++g) {
+            const auto [lo, hi] = own.window[g];
+            start = first_not(start, end, [&](std::int32_t k) { return static_cast<double>(all_mz[k]) < lo; });
+            double sum = 0.0;
+            for (std::int32_t k = start; k < end && static_cast<double>(all_mz[k]) <= hi; ++k) {
+              sum += static_cast<double>(all[k]);
+            }
+            put(g, sum);
+          }
+        }
+        if (g2 == n) other[p] = start;
+      });
+      g0 += n;
     }
-  });
+  }
 }
 
 }  // namespace imn::images

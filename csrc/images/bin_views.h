@@ -40,7 +40,8 @@ struct BinsView {
 };
 
 // Processed: the peaks of row r are [row_start[r], row_start[r + 1]), ascending in m/z. They need to hold those that
-// strip_mz names; further ones do no harm.
+// strip_mz names; further ones do no harm. Both arrays are aligned to 16 bytes, and their last 16 bytes may be read as
+// a whole.
 template <typename M, typename T>
 struct PeaksView {
   const M* mz = nullptr;

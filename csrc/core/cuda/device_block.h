@@ -190,4 +190,12 @@ __device__ inline void* dynamic_shared() {
   return imn_dynamic_shared;
 }
 
+// The same, hidden from the compiler, which else computes the address anew wherever it is used.
+__device__ inline void* dynamic_shared_once() {
+  void* shared = dynamic_shared();
+  asm("" : "+l"(shared));
+  __builtin_assume(__isShared(shared));
+  return shared;
+}
+
 }  // namespace imn::cuda
