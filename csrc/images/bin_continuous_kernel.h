@@ -27,7 +27,7 @@ struct ContinuousCut {
   // One longer, so that threads that read the same pack of 8 rows meet every bank once.
   static constexpr std::int32_t kPitch = RowPacks + 1;
   static constexpr std::int32_t kSums = Windows * Pixels;
-  static_assert(RowPacks % 2 == 0 && Threads % Pixels == 0);
+  static_assert(RowPacks % 2 == 0 && Threads % Pixels == 0 && Threads % RowPacks == 0);
 };
 
 using ContinuousShape = ContinuousCut<256, 4, 32, 64, 64>;
@@ -96,13 +96,16 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
     // At least once, for windows without bins.
     std::int32_t t = from;
     do {
-      block.for_each_unsynced(Shape::kPixels * Shape::kRowPacks, [&](std::int32_t i) {
+      // Neighbouring threads take neighbouring packs, each of several rows: what the rows have in common is worked out
+      // once.
+      block.for_each_unsynced(Shape::kThreads, [&](std::int32_t i) {
         const std::int32_t pack = i % Shape::kRowPacks;
-        const std::int32_t row = rows[i / Shape::kRowPacks];
         // A pack that begins below `to` ends within its row; beyond it the memory may be another's.
-        if (row < 0 || t + pack * Pack::kSize >= to) return;
-        block.fetch(tile + i / Shape::kRowPacks * Shape::kPitch + pack,
-                    bins.values + row * bins.stride + (t - bins.first + pack * Pack::kSize));
+        if (t + pack * Pack::kSize >= to) return;
+        const T* const values = bins.values + (t - bins.first + pack * Pack::kSize);
+        for (std::int32_t p = i / Shape::kRowPacks; p < Shape::kPixels; p += Shape::kThreads / Shape::kRowPacks) {
+          if (rows[p] >= 0) block.fetch(tile + p * Shape::kPitch + pack, values + rows[p] * bins.stride);
+        }
       });
       block.await_fetched();
 
@@ -112,8 +115,9 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
         if (row < 0) return;
         const Pack* const own = tile + p * Shape::kPitch;
         const bool last_row = row + 1 == pixels.row_first[p0 + p + 1];
-        float* const image = images.data + (w0 - strip.first) * images.stride + pixels.index[p0 + p];
-        for (std::int32_t g = i / Shape::kPixels; g < count; g += Shape::kThreads / Shape::kPixels) {
+        float* image = images.data + (w0 - strip.first + i / Shape::kPixels) * images.stride + pixels.index[p0 + p];
+        for (std::int32_t g = i / Shape::kPixels; g < count;
+             g += Shape::kThreads / Shape::kPixels, image += Shape::kThreads / Shape::kPixels * images.stride) {
           const std::int32_t first = firsts[g];
           const std::int32_t last = lasts[g];
           if (first < last) {
@@ -137,13 +141,13 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
             }
             const double total = layer == 0 ? sum : totals[g * Shape::kPixels + p] + sum;
             if (last_row) {
-              image[g * images.stride] = static_cast<float>(total);
+              *image = static_cast<float>(total);
             } else {
               totals[g * Shape::kPixels + p] = total;
             }
           } else if (t == from) {
             if (last_row) {
-              image[g * images.stride] = 0.0f;
+              *image = 0.0f;
             } else {
               totals[g * Shape::kPixels + p] = 0.0;
             }
