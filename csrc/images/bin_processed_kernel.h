@@ -30,7 +30,7 @@ struct ProcessedCut {
   static constexpr std::int32_t kGroups = Groups;
   // Rings begin and end at multiples of so many peaks: whole sectors of 32 bytes.
   static constexpr std::int32_t kUnit = 8;
-  static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && Threads % Pixels == 0);
+  static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && (kUnit & (kUnit - 1)) == 0 && Threads % Pixels == 0);
 };
 
 using ProcessedShape = ProcessedCut<128, 8, 32, 64, 5>;
@@ -114,6 +114,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
   using Shared = ProcessedShared<Shape, M, T>;
   constexpr std::int32_t kPixels = Shape::kPixels;
   constexpr std::int32_t kPeaks = Shape::kPeaks;
+  constexpr std::int32_t kMask = kPeaks - 1;
   constexpr std::int32_t kUnit = Shape::kUnit;
   constexpr std::int32_t kMzPack = cuda::Pack<M>::kSize;
   constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
@@ -142,7 +143,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
         return;
       }
       const std::int64_t begin = peaks.row_start[row];
-      const std::int64_t base = begin / kUnit * kUnit;
+      const std::int64_t base = begin & -std::int64_t{kUnit};
       const double bound = ends ? reach : plan.lo[w0];
       const auto found = static_cast<std::int32_t>(first_not_in_memory(begin, peaks.row_start[row + 1],
                                                                        [&](std::int64_t k) {
@@ -162,20 +163,26 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
       const std::int32_t left = cuda::lesser((g0 / kWindowGroup + 1) * kWindowGroup, w1) - g0;
       const std::int32_t* const now = own.at[turn % 2];
       std::int32_t* const other = own.at[(turn + 1) % 2];
-      const auto ring_end = [&](std::int32_t at) { return at / kUnit * kUnit + kPeaks; };
+      const auto ring_end = [](std::int32_t at) { return (at & -kUnit) + kPeaks; };
 
-      block.for_each_unsynced(kPixels * (kPeaks / kPack), [&](std::int32_t i) {
+      // Neighbouring threads take neighbouring packs.
+      block.for_each_unsynced(Shape::kThreads, [&](std::int32_t i) {
         constexpr std::int32_t kFetches = kPeaks / kPack;  // of the intensities of a ring
-        const std::int32_t p = i / kFetches;
-        const std::int32_t to = cuda::lesser(own.end[p], ring_end(now[p]));
-        const std::int32_t begin = now[p] / kUnit * kUnit;
-        const std::int32_t from = turn == 0 ? begin : cuda::greater(begin, ring_end(other[p]));
-        const std::int64_t base = own.base[p];
-        const std::int32_t k = from + i % kFetches * kPack;
-        if (k < to) block.fetch(own.intensity + (p * Shared::kPitch + k % kPeaks) / kPack, peaks.intensity + base + k);
-        // In rounds of neighbours.
-        for (std::int32_t m = from + i % kFetches * kMzPack; m < to; m += kFetches * kMzPack) {
-          block.fetch(own.mz + (p * Shared::kMzPitch + m % kPeaks) / kMzPack, peaks.mz + base + m);
+        constexpr std::int32_t kRounds = blocks_for(kPeaks / kMzPack, kFetches);
+        static_assert(Shape::kThreads % kFetches == 0);
+        const std::int32_t pack = i % kFetches;
+        for (std::int32_t p = i / kFetches; p < kPixels; p += Shape::kThreads / kFetches) {
+          const std::int32_t to = cuda::lesser(own.end[p], ring_end(now[p]));
+          const std::int32_t begin = now[p] & -kUnit;
+          const std::int32_t from = turn == 0 ? begin : cuda::greater(begin, ring_end(other[p]));
+          const std::int32_t k = from + pack * kPack;
+          const T* const values = peaks.intensity + own.base[p];
+          if (k < to) block.fetch(own.intensity + p * (Shared::kPitch / kPack) + (k & kMask) / kPack, values + k);
+          const M* const mz = peaks.mz + own.base[p];
+          for (std::int32_t r = 0; r < kRounds; ++r) {
+            const std::int32_t m = from + (pack + r * kFetches) * kMzPack;
+            if (m < to) block.fetch(own.mz + p * (Shared::kMzPitch / kMzPack) + (m & kMask) / kMzPack, mz + m);
+          }
         }
       });
       block.for_each_unsynced(left, [&](std::int32_t i) {
@@ -189,7 +196,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
       block.for_each(kPixels, [&](std::int32_t p) {
         const std::int32_t to = ring_end(now[p]);
         if (to >= own.end[p]) return;
-        const auto last = static_cast<double>(own.mz[0].values[p * Shared::kMzPitch + (to - 1) % kPeaks]);
+        const auto last = static_cast<double>(own.mz[0].values[p * Shared::kMzPitch + ((to - 1) & kMask)]);
         if (own.reach[left - 1] < last) return;
         block.minimum(&own.fit, first_not(std::int32_t{0}, left, [&](std::int32_t g) { return own.reach[g] < last; }));
       });
@@ -220,7 +227,6 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
           const std::int32_t to = cuda::lesser(end, ring_end(start));
           const M* const ring_mz = own.mz[0].values + p * Shared::kMzPitch;
           const T* const ring = own.intensity[0].values + p * Shared::kPitch;
-          constexpr std::int32_t kMask = kPeaks - 1;
           const auto mz_at = [&](std::int32_t k) {
             return k < to ? static_cast<double>(ring_mz[k & kMask]) : kAboveAll;
           };
