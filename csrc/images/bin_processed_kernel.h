@@ -140,6 +140,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
       const std::int32_t row = row_of(pixels, p0 + p, layer);
       if (row < 0) {
         (ends ? own.end : own.at[0])[p] = ends ? -1 : 0;
+        if (!ends) own.base[p] = 0;
         return;
       }
       const std::int64_t begin = peaks.row_start[row];
