@@ -25,6 +25,7 @@ NAMES = (
     "memory",
     "patches",
     "device",
+    "device_read",
 )
 
 

@@ -6,9 +6,10 @@ Variants: full; without the mask of measured pixels (one channel); without the s
 structure to expect given the class probabilities); without the ranking loss; without the statistics. Each is judged at
 the size of its training, with torch, on labelled real images and on simulated ones of a seed that no training uses.
 
-RUNS receives a folder for each variant and seed, and ablation.json. It may be stopped at any time; the same command
-goes on, and what is finished is not done again. barley101 is kept closed during development: it is judged only where
---sets names it.
+All variants of a seed see the same images, which are simulated once and kept in --inputs (float16; 55 KB an image of
+96 x 96). RUNS receives a folder for each variant and seed, and ablation.json. It may be stopped at any time; the same
+command goes on, and what is finished is not done again. barley101 is kept closed during development: it is judged only
+where --sets names it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import argparse
 import json
 import logging
 import math
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from ablation_inputs import KeptSource
 from evaluate_model import CLOSED, DATA, SETS, load_real, markdown
 from numpy.typing import NDArray
 
@@ -41,12 +45,12 @@ from ionmorphnet.labels import CLASSES
 from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.bundle import class_weights, scores
 from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.data import NetworkInputs, batches
+from ionmorphnet.training.data import batches, network_inputs
 from ionmorphnet.training.export import n_statistics
-from ionmorphnet.training.fit import Execution, fit
+from ionmorphnet.training.fit import LEVELS, Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
 from ionmorphnet.training.presets import FEWEST_TO_COMPILE
-from ionmorphnet.training.recipe import Phase, Recipe
+from ionmorphnet.training.recipe import Phase, Recipe, images_seen
 from ionmorphnet.training.sources import Sample, SimulatedSource
 from ionmorphnet.training.weights import read_weights
 
@@ -65,10 +69,23 @@ Float64 = NDArray[np.float64]
 Figures = dict[str, dict[str, float]]
 
 
-def recipe_of(variant: str, images: int, size: int, seed: int, precision: str) -> Recipe:
+def recipe_of(variant: str, images: int, seed: int, options: argparse.Namespace) -> Recipe:
     """The default recipe without one of its parts; every variant of a seed sees the same images."""
-    recipe = replace(Recipe(), phases=(Phase(size, images, BATCH),), seed=seed, precision=precision)
-    return replace(recipe, compile=images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
+    recipe = replace(Recipe(), phases=(Phase(options.size, images, BATCH),), seed=seed, precision=options.precision)
+    return replace(recipe, compile=options.compile and images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
+
+
+def training_source(seed: int, options: argparse.Namespace) -> KeptSource:
+    """The images of one seed, as :func:`fit` would simulate them."""
+    recipe = recipe_of("full", options.images, seed, options)
+    simulated = SimulatedSource(images_seen(recipe, recipe.steps), seed, levels=LEVELS)
+    return KeptSource(simulated, options.size, options.inputs / f"seed-{seed}", workers=options.workers)
+
+
+def held_out_source(options: argparse.Namespace) -> KeptSource:
+    """Simulated images that no training sees."""
+    simulated = SimulatedSource(options.held_out, HELD_OUT_SEED, sides=(20, 260))
+    return KeptSource(simulated, options.size, options.inputs / "held-out", workers=options.workers)
 
 
 class RealImages:
@@ -88,25 +105,26 @@ class RealImages:
 
 @torch.no_grad()
 def outputs_of(
-    network: ConvNeXtV2, source: SimulatedSource | RealImages, size: int, workers: int
+    network: ConvNeXtV2, source: KeptSource | RealImages, size: int, device: torch.device
 ) -> tuple[Float64, Float64, Float64]:
     """Outputs (n, 6 or 7), class probabilities of the truth (n, 6) and grades (n,) of all images."""
-    inputs = NetworkInputs(source, size, network.in_chans, statistics=n_statistics(network) > 0)
+    with_statistics = n_statistics(network) > 0
+    inputs = network_inputs(source, size, network.in_chans, statistics=with_statistics)
     parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
     outputs, probabilities, structure = [], [], []
-    for batch in batches(inputs, parts, workers):
-        found = network.forward_all(batch.images, batch.statistics if inputs.statistics else None)
-        outputs.append(torch.cat(list(found.values()), dim=1).double().numpy())
+    for batch in batches(inputs, parts, 0):
+        statistics = batch.statistics.to(device) if with_statistics else None
+        found = network.forward_all(batch.images.to(device), statistics)
+        outputs.append(torch.cat(list(found.values()), dim=1).double().cpu().numpy())
         probabilities.append(batch.probabilities.double().numpy())
         structure.append(batch.structure.double().numpy())
     return np.concatenate(outputs), np.concatenate(probabilities), np.concatenate(structure)
 
 
-def judge(weights: Path, size: int, sets: list[str], data: Path, held_out: int, workers: int) -> Figures:
-    """AUC, Spearman and class accuracy on each set, and the last two on ``held_out`` simulated images."""
-    network = read_weights(weights).model
-    simulated = SimulatedSource(held_out, HELD_OUT_SEED, sides=(20, 260))
-    outputs, labels, structure = outputs_of(network, simulated, size, workers)
+def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> Figures:
+    """AUC, Spearman and class accuracy on each set, and the last two on simulated images."""
+    network = read_weights(weights).model.to(device)
+    outputs, labels, structure = outputs_of(network, held_out_source(options), options.size, device)
     score = {"kind": "structure"}
     if outputs.shape[1] == len(CLASSES):
         score = {"kind": "weighted_probabilities", "weights": class_weights(labels, structure)}
@@ -117,9 +135,9 @@ def judge(weights: Path, size: int, sets: list[str], data: Path, held_out: int, 
             "accuracy": float((predicted == labels.argmax(axis=1)).mean()),
         }
     }
-    for name in sets:
-        (real,) = load_real(data, name)
-        outputs, _, structure = outputs_of(network, RealImages(real), size, workers)
+    for name in options.sets:
+        (real,) = load_real(options.data, name)
+        outputs, _, structure = outputs_of(network, RealImages(real), options.size, device)
         graded = np.isfinite(structure)
         ranked, truth = scores(outputs, score)[graded], structure[graded]
         labellings = real.labels.T
@@ -136,7 +154,7 @@ def judge(weights: Path, size: int, sets: list[str], data: Path, held_out: int, 
 def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures:
     """Train and judge, or read what was judged before."""
     folder = options.out / f"{variant.replace(' ', '-')}-{seed}"
-    recipe = recipe_of(variant, options.images, options.size, seed, options.precision)
+    recipe = recipe_of(variant, options.images, seed, options)
     asked = {"recipe": recipe.to_dict(), "sets": options.sets, "held_out": options.held_out}
     path = folder / "figures.json"
     if path.is_file():
@@ -146,12 +164,32 @@ def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures
             return {
                 name: {k: math.nan if v is None else v for k, v in of.items()} for name, of in done["figures"].items()
             }
-    execution = Execution(choose_device(options.device), workers=options.workers, threads=options.threads)
-    trained = fit(recipe, folder, execution=execution)
-    figures = judge(folder / "weights.pt", options.size, options.sets, options.data, options.held_out, options.workers)
+    torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    execution = Execution(device, workers=0, threads=options.threads)
+    trained = fit(recipe, folder, source=training_source(seed, options), execution=execution)
+    figures = judge(folder / "weights.pt", options, device)
     write_json(path, {"asked": asked, "seconds": trained["seconds"], "figures": figures})
     print(f"{variant}, seed {seed}: {trained['seconds']:.0f} s", flush=True)
     return figures
+
+
+def run_all(options: argparse.Namespace) -> dict[str, list[Figures]]:
+    """Figures of every variant, a list by seed."""
+    for name in options.sets:  # before hours of training
+        load_real(options.data, name)
+    seeds = [Recipe().seed + k for k in range(options.seeds)]
+    for seed in seeds:
+        training_source(seed, options)
+    held_out_source(options)
+    tasks = [(variant, seed) for seed in seeds for variant in options.variants]
+    if options.parallel > 1:
+        with ProcessPoolExecutor(options.parallel, mp_context=multiprocessing.get_context("spawn")) as pool:
+            figures = list(pool.map(run_variant, *zip(*tasks, strict=True), [options] * len(tasks)))
+    else:
+        figures = [run_variant(*task, options) for task in tasks]
+    found = dict(zip(tasks, figures, strict=True))
+    return {variant: [found[variant, seed] for seed in seeds] for variant in options.variants}
 
 
 def table_of(found: dict[str, list[Figures]]) -> pd.DataFrame:
@@ -184,18 +222,19 @@ def main() -> int:
     parser.add_argument("--held-out", type=int, default=1000, help="simulated images to judge on")
     parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16", help="of the training")
     parser.add_argument("--device", default="cpu", help="of the training: cpu (default), cuda, cuda:N or auto")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="the network")
+    parser.add_argument("--threads", type=int, default=2, help="of each training")
+    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings at once")
+    parser.add_argument("--inputs", type=Path, help="folder of the simulated images; default: OUT/inputs")
     options = parser.parse_args()
+    options.inputs = options.out / "inputs" if options.inputs is None else options.inputs
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(options.threads)
     try:
         if min(options.seeds, options.held_out) < 1:
             raise ArgumentError("--seeds and --held-out must be at least 1")
-        for name in options.sets:  # before hours of training
-            load_real(options.data, name)
-        seeds = [Recipe().seed + k for k in range(options.seeds)]
-        found = {variant: [run_variant(variant, seed, options) for seed in seeds] for variant in options.variants}
+        found = run_all(options)
         settings = {name: getattr(options, name) for name in ("images", "size", "seeds", "sets", "held_out")}
         write_json(options.out / "ablation.json", {**settings, "variants": found})
     except (IonMorphNetError, ValueError) as error:

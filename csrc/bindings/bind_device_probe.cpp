@@ -46,6 +46,24 @@ py::dict bin_images(const DatasetHandle& handle, const DoubleArray& lo, const Do
   return result;
 }
 
+py::dict read_chunks(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, std::int64_t batch,
+                     std::int64_t device_memory, std::int64_t pinned_memory, int threads) {
+  const std::vector<images::MzWindow> windows = as_windows(lo, hi);
+  const auto dataset = handle.dataset;
+  pipeline::ReadProbe probe;
+  {
+    // Plain memory, held by this frame.
+    const py::gil_scoped_release release;
+    probe = pipeline::read_chunks(*dataset, windows, batch, {device_memory, pinned_memory}, threads);
+  }
+  py::dict result;
+  result["seconds"] = probe.seconds;
+  result["first_chunk_s"] = probe.first_chunk_s;
+  result["chunks"] = probe.chunks;
+  result["bytes"] = probe.bytes;
+  return result;
+}
+
 py::dict prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const std::string& preprocess_id,
                  const std::string& type, const std::vector<std::string>& statistics, const std::string& device,
                  int repeat, std::uint64_t seed) {
@@ -107,6 +125,9 @@ void register_device_probe(py::module_& m) {
         py::arg("pinned_memory") = kPinned, py::arg("seed") = 0,
         "images (n, H, W) float32 as the device bins them, 0 where not measured; seconds of a repetition there; pixels "
         "of each chunk.");
+  m.def("probe_read", &read_chunks, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
+        py::arg("batch") = 64, py::arg("device_memory") = std::int64_t{64} << 30, py::arg("pinned_memory") = kPinned,
+        py::arg("threads") = 0, "The device loop's reading alone: seconds, first_chunk_s, chunks, bytes.");
   m.def("probe_prepare", &prepare, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
         py::arg("preprocess_id"), py::arg("type") = "f32", py::arg("statistics") = std::vector<std::string>{},
         py::arg("device"), py::arg("repeat") = 0, py::arg("seed") = 0,

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
+#include "core/stream_copy.h"
 
 namespace imn::images {
 
@@ -26,17 +28,29 @@ StagedPixels stage_pixels(const io::Dataset& dataset, const ExtraSpectra& extra,
   return staged;
 }
 
-template <typename T>
-void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
-                std::int32_t last, StageScratch& scratch, T* out) {
-  // The first run that reaches beyond `first`.
+namespace {
+
+using Runs = std::pair<std::vector<BinRun>::const_iterator, std::vector<BinRun>::const_iterator>;
+
+// Those that reach into [first, last).
+Runs runs_within(const WindowPlan& plan, std::int32_t first, std::int32_t last) {
   const auto ends_before = [](std::int32_t position, const BinRun& run) {
     return position < run.position + (run.last - run.first);
   };
   const auto begin = std::upper_bound(plan.runs.begin(), plan.runs.end(), first, ends_before);
   const auto end = std::find_if(begin, plan.runs.end(), [last](const BinRun& run) { return run.position >= last; });
+  return {begin, end};
+}
+
+}  // namespace
+
+template <typename T>
+void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+                std::int32_t last, StageScratch& scratch, T* out) {
+  const auto [begin, end] = runs_within(plan, first, last);
   if (begin == end) return;
-  const bool whole = dataset.compressed();
+  const bool streams = dataset.streams();
+  const bool whole = !streams && dataset.compressed();
   if (whole) {  // inflated once
     scratch.bins.resize(static_cast<std::size_t>((end - 1)->last - begin->first));
     dataset.read_bins(spectrum, begin->first, (end - 1)->last, scratch.bins.data());
@@ -44,6 +58,11 @@ void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t
   for (auto run = begin; run != end; ++run) {
     const std::int64_t from = run->first + std::max(0, first - run->position);
     const std::int64_t to = std::min(run->last, run->first + (last - run->position));
+    T* place = out + (run->position + (from - run->first) - first);
+    if (streams) {
+      dataset.stream(spectrum, io::Values::intensity, from, to, place);
+      continue;
+    }
     const double* values = nullptr;
     if (whole) {
       values = scratch.bins.data() + (from - begin->first);
@@ -52,9 +71,19 @@ void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t
       dataset.read_bins(spectrum, from, to, scratch.bins.data());
       values = scratch.bins.data();
     }
-    T* place = out + (run->position + (from - run->first) - first);
     for (std::int64_t k = 0; k < to - from; ++k) place[k] = static_cast<T>(values[k]);
   }
+  if (streams) finish_streams();
+}
+
+void prefetch_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+                   std::int32_t last) {
+  if (!dataset.streams()) return;
+  const auto [begin, end] = runs_within(plan, first, last);
+  if (begin == end) return;
+  // Gaps between runs are short or else their own concern: the first run is what the wait would be for.
+  const std::int64_t from = begin->first + std::max(0, first - begin->position);
+  dataset.prefetch(spectrum, io::Values::intensity, from, std::min(begin->last, from + (last - first)));
 }
 
 template void stage_bins<float>(const io::Dataset&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,

@@ -42,8 +42,12 @@ template <typename T>
 void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
                 std::int32_t last, StageScratch& scratch, T* out);
 
-// Processed files: reads the peaks of one spectrum with lo <= m/z <= hi into scratch.spectrum and returns their number,
-// at most dataset.spectrum_length(spectrum).
+// Asks for what stage_bins is to read soon; does nothing where the dataset does not stream.
+void prefetch_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+                   std::int32_t last);
+
+// Processed files that do not stream: reads the peaks of one spectrum with lo <= m/z <= hi into scratch.spectrum and
+// returns their number, at most dataset.spectrum_length(spectrum).
 std::int64_t read_peaks(const io::Dataset& dataset, std::int64_t spectrum, double lo, double hi, StageScratch& scratch);
 
 // Converts what read_peaks read. M: float (only where dataset.float_mz()) or double; T as above.

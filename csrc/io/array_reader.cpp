@@ -10,6 +10,9 @@
 #include <limits>
 #include <numeric>
 #include <string>
+#include <type_traits>
+
+#include "core/stream_copy.h"
 
 namespace imn::io {
 
@@ -98,24 +101,65 @@ void read_compressed(const std::byte* data, const ArrayRef& array, std::int64_t 
   if (inflater.read(&more, 1) != 0) throw ArrayError("the zlib data hold more values than announced");
 }
 
-// First element of [first, length) for which `before` does not hold.
+// Element i of an array of T.
+template <typename T>
+T value_at(const std::byte* data, std::int64_t i) {
+  T value;
+  std::memcpy(&value, data + i * std::int64_t{sizeof(T)}, sizeof(T));
+  return value;
+}
+
+// First element of [low, high) for which `before` does not hold.
+template <typename T, typename Before>
+std::int64_t bisect(const std::byte* data, std::int64_t low, std::int64_t high, Before before) {
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (before(static_cast<double>(value_at<T>(data, middle)))) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 template <typename Before>
 std::int64_t bisect(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, Before before) {
   const std::byte* data = ibd.data() + array.offset;
+  return with_type(array.type, [&](auto tag) { return bisect<decltype(tag)>(data, first, array.length, before); });
+}
+
+// Steps away from `near`, each twice as long as the one before, until the element lies between two of them.
+template <typename Before>
+std::int64_t bisect_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, Before before) {
+  const std::byte* data = ibd.data() + array.offset;
   return with_type(array.type, [&](auto tag) {
     using T = decltype(tag);
-    std::int64_t low = first, high = array.length;
-    while (low < high) {
-      const std::int64_t middle = low + (high - low) / 2;
-      T value;
-      std::memcpy(&value, data + static_cast<std::size_t>(middle) * sizeof(T), sizeof(T));
-      if (before(static_cast<double>(value))) {
-        low = middle + 1;
-      } else {
-        high = middle;
+    const auto holds = [&](std::int64_t i) { return before(static_cast<double>(value_at<T>(data, i))); };
+    std::int64_t low = 0, high = array.length;
+    near = std::clamp(near, low, high);
+    if (near < high && holds(near)) {
+      low = near + 1;
+      for (std::int64_t step = 1; low < high; step *= 2) {
+        const std::int64_t at = std::min(low + step, high) - 1;
+        if (!holds(at)) {
+          high = at;
+          break;
+        }
+        low = at + 1;
+      }
+    } else {
+      high = near;
+      for (std::int64_t step = 1; low < high; step *= 2) {
+        const std::int64_t at = std::max(low, high - step);
+        if (holds(at)) {
+          low = at + 1;
+          break;
+        }
+        high = at;
       }
     }
-    return low;
+    return bisect<T>(data, low, high, before);
   });
 }
 
@@ -129,12 +173,73 @@ void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int6
   convert(array.type, data + first * size_of(array.type), last - first, out);
 }
 
+template <typename T>
+bool stream_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last,
+                  T* out) {
+  if (first >= last) return true;
+  const std::byte* data = ibd.data() + array.offset + first * size_of(array.type);
+  return with_type(array.type, [&](auto tag) {
+    using Stored = decltype(tag);
+    if constexpr (std::is_same_v<Stored, T>) {
+      return stream_copy(data, last - first, out);
+    } else {
+      unsigned bad = 0;
+      for (std::int64_t i = 0; i < last - first; ++i) {
+        const T value = static_cast<T>(value_at<Stored>(data, i));
+        bad |= static_cast<unsigned>(!(std::fabs(value) <= std::numeric_limits<T>::max()));
+        out[i] = value;
+      }
+      return bad == 0;
+    }
+  });
+}
+
+template bool stream_array<float>(std::span<const std::byte>, const ArrayRef&, std::int64_t, std::int64_t, float*);
+template bool stream_array<double>(std::span<const std::byte>, const ArrayRef&, std::int64_t, std::int64_t, double*);
+
+std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t from, double value) {
+  constexpr std::int64_t kBlock = 64;
+  const std::byte* data = ibd.data() + array.offset;
+  return with_type(array.type, [&](auto tag) -> std::int64_t {
+    using T = decltype(tag);
+    const auto at = [data](std::int64_t i) { return static_cast<double>(value_at<T>(data, i)); };
+    std::int64_t i = from;
+    if (i == 0) {
+      if (array.length == 0) return 0;
+      if (!(at(0) >= 0.0)) return -1;
+      if (at(0) > value) return 0;
+      i = 1;
+    }
+    // Branch-free blocks, as in check_mz, as long as they end before what is looked for.
+    for (; i + kBlock <= array.length && at(i + kBlock - 1) <= value; i += kBlock) {
+      unsigned bad = 0;
+      for (std::int64_t k = i; k < i + kBlock; ++k) {
+        bad |= static_cast<unsigned>(!(value_at<T>(data, k - 1) <= value_at<T>(data, k)));
+      }
+      if (bad != 0) return -1;
+    }
+    for (; i < array.length; ++i) {
+      if (!(at(i - 1) <= at(i))) return -1;
+      if (at(i) > value) return i;
+    }
+    return i;
+  });
+}
+
 std::int64_t lower_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value) {
   return bisect(ibd, array, first, [value](double v) { return v < value; });
 }
 
 std::int64_t upper_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value) {
   return bisect(ibd, array, first, [value](double v) { return v <= value; });
+}
+
+std::int64_t lower_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value) {
+  return bisect_near(ibd, array, near, [value](double v) { return v < value; });
+}
+
+std::int64_t upper_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value) {
+  return bisect_near(ibd, array, near, [value](double v) { return v <= value; });
 }
 
 void check_mz(std::span<const double> mz) {

@@ -22,9 +22,21 @@ class ArrayError : public Error {
 void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last,
                 double* out);
 
+// The same for uncompressed arrays, into memory that a device reads next (core/stream_copy.h). T: double, or float
+// where that holds every value of the type. False where one of the values is NaN or infinite.
+template <typename T>
+bool stream_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last, T* out);
+
+// Uncompressed m/z values, of which those before `from` are known to ascend: the first one from there on that is
+// greater than `value`, or length; -1 where check_mz would refuse one before that.
+std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t from, double value);
+
 // Uncompressed ascending arrays: first element in [first, length) that is >= value (or > value), by bisection.
 std::int64_t lower_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value);
 std::int64_t upper_bound(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, double value);
+// The same two for all of an array, fast where `near` is close to what they return.
+std::int64_t lower_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value);
+std::int64_t upper_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value);
 
 // Throws ArrayError unless the values are ascending (equal neighbours allowed), finite and not negative.
 void check_mz(std::span<const double> mz);

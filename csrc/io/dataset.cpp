@@ -99,6 +99,23 @@ class SectionView final : public Dataset {
     section_->read_bins(member(i), first, last, out);
   }
 
+  bool streams() const override { return section_->streams(); }
+  PeakRange find_peaks(std::int64_t i, double mz_lo, double mz_hi, PeakRange before) const override {
+    return section_->find_peaks(member(i), mz_lo, mz_hi, before);
+  }
+  void check_further_peaks(std::int64_t i, PeakRange before) const override {
+    section_->check_further_peaks(member(i), before);
+  }
+  void stream(std::int64_t i, Values values, std::int64_t first, std::int64_t last, float* out) const override {
+    section_->stream(member(i), values, first, last, out);
+  }
+  void stream(std::int64_t i, Values values, std::int64_t first, std::int64_t last, double* out) const override {
+    section_->stream(member(i), values, first, last, out);
+  }
+  void prefetch(std::int64_t i, Values values, std::int64_t first, std::int64_t last) const override {
+    section_->prefetch(member(i), values, first, last);
+  }
+
  private:
   std::int64_t member(std::int64_t i) const {
     if (i < 0 || i >= n_spectra()) {

@@ -30,6 +30,16 @@ struct Spectrum {
   std::vector<double> intensity;
 };
 
+// Values [first, last) of a spectrum.
+struct PeakRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t size() const { return last - first; }
+};
+
+// The two arrays of a spectrum.
+enum class Values { mz, intensity };
+
 // A measured pixel: linear index y*width + x, and the spectrum shown there.
 struct Pixel {
   std::int64_t index;
@@ -92,6 +102,22 @@ class Dataset {
   virtual void read_spectrum(std::int64_t i, double mz_lo, double mz_hi, Spectrum& out) const = 0;
   // Continuous files only: intensities of bins [first, last) of the shared axis, float64.
   virtual void read_bins(std::int64_t i, std::int64_t first, std::int64_t last, double* out) const = 0;
+
+  // Reading for a device: parts of arrays straight from the file to memory that the device reads next. Same values,
+  // same errors, same warnings. Whether it is possible: nothing is compressed or to be repaired.
+  virtual bool streams() const = 0;
+  // Processed: the peaks with mz_lo <= mz <= mz_hi. `before`: what the last call for this spectrum gave, where the
+  // search begins, or nothing. m/z values are checked to ascend as far as they have been looked at; check_further_peaks
+  // checks the rest, and must have been called before the peaks of any range are trusted.
+  virtual PeakRange find_peaks(std::int64_t i, double mz_lo, double mz_hi, PeakRange before) const = 0;
+  virtual void check_further_peaks(std::int64_t i, PeakRange before) const = 0;
+  // Values [first, last) of spectrum i: intensities of either mode, m/z values of a processed file that find_peaks has
+  // seen. float: only where float_intensities(), float_mz(). Another thread may read them after finish_streams()
+  // (core/stream_copy.h).
+  virtual void stream(std::int64_t i, Values values, std::int64_t first, std::int64_t last, float* out) const = 0;
+  virtual void stream(std::int64_t i, Values values, std::int64_t first, std::int64_t last, double* out) const = 0;
+  // These are asked for soon. A hint; no range is wrong.
+  virtual void prefetch(std::int64_t i, Values values, std::int64_t first, std::int64_t last) const = 0;
 };
 
 }  // namespace imn::io

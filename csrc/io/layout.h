@@ -29,6 +29,13 @@ class ArrayTable {
     return true;
   }
 
+  bool any_compressed(std::int64_t n) const {
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (length(i) > 0 && (*this)[i].zlib) return true;
+    }
+    return false;
+  }
+
  private:
   friend class LayoutResolver;
   ArrayColumn column_;  // format: DType, with the top bit for zlib

@@ -56,6 +56,8 @@ Section::Section(const std::string& path, const OpenOptions& options, const std:
                                 std::to_string(header.n_spectra()));
   }
   take_coordinates(header);
+  streams_ = !options_.repair && !layout_.intensity.any_compressed(n_spectra()) &&
+             (layout_.mode == Mode::continuous || !layout_.mz.any_compressed(n_spectra()));
   declared_ = describe(header);
   pixel_size_ = io::pixel_size_um(header.text);
   check_uuid(header.text.uuid);

@@ -32,6 +32,12 @@ class Section {
   void read(std::int64_t s, Spectrum& out) const;
   void read(std::int64_t s, double lo, double hi, Spectrum& out) const;
   void read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
+  bool streams() const { return streams_; }
+  PeakRange find_peaks(std::int64_t s, double lo, double hi, PeakRange before) const;
+  void check_further_peaks(std::int64_t s, PeakRange before) const;
+  template <typename T>
+  void stream(std::int64_t s, Values values, std::int64_t first, std::int64_t last, T* out) const;
+  void prefetch(std::int64_t s, Values values, std::int64_t first, std::int64_t last) const;
   // The ends of the m/z array; false: it is empty.
   bool ends(std::int64_t s, double& lo, double& hi) const;
 
@@ -57,7 +63,9 @@ class Section {
   void load_axis() const;
   void read_all_mz(std::int64_t s, std::vector<double>& out) const;
   void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
+  void count_zeroed(std::int64_t s) const;
   void apply_repair(Spectrum& out) const;
+  [[noreturn]] void refuse_mz(std::int64_t s) const;
   [[noreturn]] void fail(std::int64_t s, const std::string& cause) const;
   template <typename Body>
   void named(std::int64_t s, Body&& body) const;
@@ -69,6 +77,7 @@ class Section {
   Grid grid_;
   std::vector<std::int64_t> raw_;
   Declared declared_;
+  bool streams_ = false;
   SpectrumType type_ = SpectrumType::centroid;
   std::optional<std::pair<double, double>> pixel_size_;
   std::vector<std::string> opening_warnings_;

@@ -82,10 +82,12 @@ void Section::read_all_mz(std::int64_t s, std::vector<double>& out) const {
 void Section::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
   if (first >= last) return;
   named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });
-  if (zero_non_finite({out, static_cast<std::size_t>(last - first)}) &&
-      zeroed_[static_cast<std::size_t>(s)].exchange(1, std::memory_order_relaxed) == 0) {
-    n_zeroed_.fetch_add(1, std::memory_order_relaxed);
-  }
+  if (zero_non_finite({out, static_cast<std::size_t>(last - first)})) count_zeroed(s);
+}
+
+void Section::count_zeroed(std::int64_t s) const {
+  if (zeroed_[static_cast<std::size_t>(s)].exchange(1, std::memory_order_relaxed) != 0) return;
+  n_zeroed_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Section::read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {

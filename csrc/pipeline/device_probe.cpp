@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
+#include <new>
+#include <vector>
 
 #include "core/error.h"
 #include "core/stopwatch.h"
@@ -73,6 +76,30 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
     }
   }
   backend.finish();
+  return probe;
+}
+
+ReadProbe read_chunks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
+                      const DeviceLimits& limits, int threads) {
+  const DeviceBlocks blocks(dataset, windows, batch, 0, limits);
+  constexpr std::align_val_t kAlignment{ChunkLayout::kAlignment};
+  const auto release = [](std::byte* data) { ::operator delete(data, kAlignment); };
+  std::vector<std::unique_ptr<std::byte, decltype(release)>> slots;
+  for (std::int64_t s = 0; s < kChunkSlots; ++s) {
+    const auto size = static_cast<std::size_t>(blocks.plan().chunk_bytes);
+    slots.emplace_back(static_cast<std::byte*>(::operator new(size, kAlignment)), release);
+    std::fill_n(slots.back().get(), size, std::byte{0xFF});  // pinned memory has its pages too
+  }
+  ReadProbe probe;
+  const std::atomic<bool> stop{false};
+  const Stopwatch watch;
+  const auto source = blocks.make_source(threads);
+  const auto slot = [&] { return slots[static_cast<std::size_t>(probe.chunks % kChunkSlots)].get(); };
+  for (Chunk chunk; source->fill(slot(), chunk, stop);) {
+    if (probe.chunks++ == 0) probe.first_chunk_s = watch.seconds();
+    probe.bytes += layout_of(chunk).bytes;
+  }
+  probe.seconds = watch.seconds();
   return probe;
 }
 

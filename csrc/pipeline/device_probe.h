@@ -26,6 +26,18 @@ struct BinProbe {
 BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
                        const DeviceLimits& limits, int threads, int repeat, std::span<float> out);
 
+struct ReadProbe {
+  double seconds = 0;
+  double first_chunk_s = 0;
+  std::int64_t chunks = 0;
+  std::int64_t bytes = 0;
+};
+
+// Fills every chunk of the device loop, into ordinary memory: reading alone, without a device. `batch`: of the scorer
+// that the blocks would be cut for.
+ReadProbe read_chunks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
+                      const DeviceLimits& limits, int threads);
+
 struct PrepareProbe {
   double seconds = 0;
   std::vector<std::byte> input;               // (n, channels, 224, 224) of the section's type

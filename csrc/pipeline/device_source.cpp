@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/parallel_for.h"
+#include "core/stream_copy.h"
+#include "core/workers.h"
 
 namespace imn::pipeline {
 namespace {
@@ -35,7 +36,7 @@ class StackSource final : public ChunkSource {
  public:
   StackSource(const ImageStack& stack, const SourceOptions& options)
       : stack_(stack),
-        threads_(options.threads),
+        workers_(options.threads),
         per_chunk_(std::max<std::int64_t>(1, options.chunk_bytes / (stack.pixels() * 4))) {}
 
   bool fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& stop) override {
@@ -48,16 +49,18 @@ class StackSource final : public ChunkSource {
     chunk.ends_block = next_ == stack_.n;
     const float* from = stack_.image(chunk.first);
     auto* out = reinterpret_cast<float*>(to);
-    constexpr std::int64_t kPiece = std::int64_t{1} << 18;
-    parallel_for(
-        chunk.n * chunk.pixels, kPiece, threads_,
-        [&](std::int64_t begin, std::int64_t end, int) { std::copy(from + begin, from + end, out + begin); }, &stop);
+    constexpr std::int64_t kPiece = std::int64_t{1} << 16;
+    const auto body = [&](std::int64_t begin, std::int64_t end, int) {
+      stream_copy(reinterpret_cast<const std::byte*>(from + begin), end - begin, out + begin);
+      finish_streams();
+    };
+    workers_.run(chunk.n * chunk.pixels, kPiece, body, &stop);
     return true;
   }
 
  private:
   ImageStack stack_;
-  int threads_;
+  Workers workers_;
   std::int64_t per_chunk_;
   std::int64_t next_ = 0;
 };

@@ -2,16 +2,22 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/parallel_for.h"
+#include "core/workers.h"
 #include "pipeline/device_source.h"
 
 namespace imn::pipeline {
 namespace {
 
+// What a thread takes at a time.
+constexpr std::int64_t kPieceBytes = std::int64_t{1} << 18;
+
 class BinsSource final : public ChunkSource {
  public:
   BinsSource(const FileToRead& file, const SourceOptions& options)
-      : file_(file), options_(options), scratch_(static_cast<std::size_t>(thread_count(options.threads))) {}
+      : file_(file),
+        options_(options),
+        workers_(options.threads),
+        scratch_(static_cast<std::size_t>(workers_.size())) {}
 
   bool fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& stop) override {
     if (load_ == file_.loads.size() || file_.pixels.n() == 0) return false;
@@ -56,15 +62,20 @@ class BinsSource final : public ChunkSource {
         file_.pixels.spectrum.data() + file_.pixels.row_first[static_cast<std::size_t>(chunk.first)];
     const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
       for (std::int64_t r = begin; r < end; ++r) {
+        if (r + 1 < end) {
+          images::prefetch_bins(file_.dataset, file_.plan, spectrum[r + 1], chunk.first_bin, chunk.last_bin);
+        }
         images::stage_bins(file_.dataset, file_.plan, spectrum[r], chunk.first_bin, chunk.last_bin,
                            scratch_[static_cast<std::size_t>(worker)], values + r * chunk.stride());
       }
     };
-    parallel_for(chunk.rows, 16, options_.threads, body, &stop);
+    const std::int64_t row_bytes = std::max<std::int64_t>(1, chunk.stride() * chunk.intensity_size());
+    workers_.run(chunk.rows, std::clamp<std::int64_t>(kPieceBytes / row_bytes, 1, 1024), body, &stop);
   }
 
   const FileToRead& file_;
   SourceOptions options_;
+  Workers workers_;
   std::vector<images::StageScratch> scratch_;
   std::size_t load_ = 0;
   std::int64_t first_ = 0;

@@ -127,6 +127,7 @@ class PeaksSource final : public ChunkSource {
 }  // namespace
 
 std::unique_ptr<ChunkSource> make_peaks_source(const FileToRead& file, const SourceOptions& options) {
+  if (file.dataset.streams()) return make_streamed_peaks_source(file, options);
   return std::make_unique<PeaksSource>(file, options);
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,55 +9,23 @@ import triton
 from torch import Tensor, nn
 
 from ionmorphnet import torch_kernels as kernels
+from ionmorphnet.torch_tiles import Plan, plan_of
 from ionmorphnet.training.convnextv2 import EPS, Block, ConvNeXtV2, Stage
-
-
-@dataclass(frozen=True)
-class Tile:
-    """How a kernel is cut up.
-
-    Attributes:
-        blocks: BLOCK_W and BLOCK_C of the depthwise convolution; BLOCK_M, BLOCK_N and BLOCK_K of a matrix product.
-        warps: Of a thread block.
-        stages: Of the software pipeline.
-    """
-
-    blocks: tuple[int, ...]
-    warps: int
-    stages: int = 3
-
 
 GROUP = 8  # rows of tiles that share the matrix in the cache
 STEM_ROWS = 64
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Tiles of a block of the network."""
-
-    depthwise: Tile
-    expand: Tile
-    contract: Tile
-
-
-def plan_of(dim: int, side: int) -> Plan:
-    """The fastest of ten tiles each on an H200, for blocks of ``dim`` channels and ``side`` x ``side`` pixels."""
-    wide = _power(dim)
-    if side >= 56:
-        depthwise = Tile((8, 64 if dim <= 64 else 32), 4 if dim <= 64 else 2, 1)
-        expand = Tile((64, 64, 64), 4, 4) if dim <= 64 else Tile((64, 128, 32), 4, 3)
-    else:
-        columns = 16 if 8 < side <= 28 and dim > 128 else 8
-        channels = 16 if dim <= 128 else 64 if side > 14 else 32 if dim <= 192 else 128
-        depthwise = Tile((columns if channels < 128 else 8, channels), {16: 2, 32: 4, 64: 4, 128: 8}[channels], 1)
-        expand = Tile((128, 64, 64), 4, 3)
-    if wide <= 64:
-        return Plan(depthwise, expand, Tile((128, 64, 64), 8, 3))
-    return Plan(depthwise, expand, Tile((64, min(wide, 256), 64), 4 if wide <= 128 else 8, 3))
-
-
 def _power(n: int) -> int:
     return int(triton.next_power_of_2(n))
+
+
+def _shared_bytes(device: torch.device) -> int:
+    """What a thread block may have; without a GPU Triton interprets the kernels, in any amount."""
+    if device.type != "cuda":
+        return 1 << 30
+    properties: Any = torch.cuda.get_device_properties(device)  # torch's types lack the field
+    return int(properties.shared_memory_per_block_optin)
 
 
 class FusedBlock:
@@ -78,7 +45,7 @@ class FusedBlock:
         self.grn = mlp.grn.weight.detach().float()
         self.contract = contract.to(dtype).contiguous()
         self.contract_bias = mlp.fc2.bias.detach().float() + contract @ mlp.grn.bias.detach().float()
-        self.plan = plan_of(self.dim, side) if plan is None else plan
+        self.plan = plan_of(self.dim, side, _shared_bytes(self.contract.device)) if plan is None else plan
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, side, side, C) to the same, in place."""
@@ -130,9 +97,9 @@ class FusedBlock:
         """The contraction, added to ``x`` in place."""
         rows, tile = len(h), self.plan.contract
         m, n, k = tile.blocks
-        kernels.contract[(triton.cdiv(rows, m) * triton.cdiv(self.dim, n),)](
+        kernels.contract[(triton.cdiv(rows, m) * triton.cdiv(self.dim, n + tile.rest),)](
             h, scale, self.contract, self.contract_bias, x, x, rows, self.side**2,
-            K=self.hidden, N=self.dim, BLOCK_M=m, BLOCK_N=n, BLOCK_K=k, GROUP=GROUP,
+            K=self.hidden, N=self.dim, REST=tile.rest, BLOCK_M=m, BLOCK_N=n, BLOCK_K=k, GROUP=GROUP,
             num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
         return x

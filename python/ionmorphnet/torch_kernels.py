@@ -275,7 +275,10 @@ def expand(
     K: tl.constexpr, N: tl.constexpr, SPAN: tl.constexpr, FAST: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """y = GELU(x weight^T + bias); partial (tiles, SPAN, N): squares of y, summed over each image's rows of a tile."""
+    """y = GELU(x weight^T + bias); partial (tiles, SPAN, N): squares, summed over each image's rows of a tile.
+
+    The product is made the other way round, channels by rows: then most of the sum over rows stays within a thread.
+    """
     tile_m, tile_n = _tile(tl.program_id(0), tl.cdiv(rows, BLOCK_M), tl.cdiv(N, BLOCK_N), GROUP)
     row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -283,7 +286,7 @@ def expand(
     in_rows = row < rows
     at_x = x + row.to(tl.int64)[:, None] * K + k[None, :]
     at_weight = weight + column[:, None] * K + k[None, :]
-    total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
+    total = tl.zeros([BLOCK_N, BLOCK_M], tl.float32)
     for begin in range(0, K, BLOCK_K):
         if K % BLOCK_K == 0:
             a = tl.load(at_x + begin, mask=in_rows[:, None], other=0.0)
@@ -292,21 +295,21 @@ def expand(
             left = k < K - begin
             a = tl.load(at_x + begin, mask=in_rows[:, None] & left[None, :], other=0.0)
             b = tl.load(at_weight + begin, mask=(column < N)[:, None] & left[None, :], other=0.0)
-        total = tl.dot(a, tl.trans(b), total)
-    total += tl.load(bias + column, mask=column < N, other=0.0)[None, :]
-    value = _gelu(total, FAST).to(y.dtype.element_ty)
-    mask = in_rows[:, None] & (column < N)[None, :]
-    tl.store(y + row.to(tl.int64)[:, None] * N + column[None, :], value, mask=mask)
-    squares = value.to(tl.float32) * value.to(tl.float32)
+        total = tl.dot(b, tl.trans(a), total)
+    value = _gelu(total + tl.load(bias + column, mask=column < N, other=0.0)[:, None], FAST)
+    squares = value * value
     first = tile_m * BLOCK_M // pixels
     at_partial = partial + tile_m * SPAN * N + column
     if ((tile_m + 1) * BLOCK_M - 1) // pixels == first and (tile_m + 1) * BLOCK_M <= rows:  # one image's rows
-        tl.store(at_partial, tl.sum(squares, 0), mask=column < N)
+        tl.store(at_partial, tl.sum(squares, 1), mask=column < N)
     else:
         image = tl.where(in_rows, row // pixels, -1)
         for j in tl.static_range(SPAN):
-            of_image = tl.sum(tl.where((image == first + j)[:, None], squares, 0.0), 0)
+            of_image = tl.sum(tl.where((image == first + j)[None, :], squares, 0.0), 1)
             tl.store(at_partial + j * N, of_image, mask=column < N)
+    mask = in_rows[:, None] & (column < N)[None, :]
+    at = y + row.to(tl.int64)[:, None] * N + column[None, :]
+    tl.store(at, tl.trans(value.to(y.dtype.element_ty)), mask=mask)
 
 
 @triton.jit
@@ -332,50 +335,73 @@ def grn_scale(
 
 
 @triton.jit
-def contract(
-    x, scale, weight, bias, residual, y, rows, pixels,
-    K: tl.constexpr, N: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+def _scaled_product(
+    at_x, at_scale, scaled_rows, at_weight, at_rest, in_rows, known, k,
+    K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, REST: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """y = residual + (x * scale of the row's image) weight^T + bias."""
-    tile_m, tile_n = _tile(tl.program_id(0), tl.cdiv(rows, BLOCK_M), tl.cdiv(N, BLOCK_N), GROUP)
-    row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    k = tl.arange(0, BLOCK_K)
-    in_rows = row < rows
-    at_x = x + row.to(tl.int64)[:, None] * K + k[None, :]
-    at_weight = weight + column[:, None] * K + k[None, :]
+    """(x * scale) weight^T for the columns of a tile and, where REST > 0, for as many further ones."""
     total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
-    first = tile_m * BLOCK_M // pixels
-    if (tl.minimum((tile_m + 1) * BLOCK_M, rows) - 1) // pixels == first:  # one image's rows: one scale for all
-        at_image = scale + first * K + k
-        for begin in range(0, K, BLOCK_K):
-            if K % BLOCK_K == 0:
-                a = tl.load(at_x + begin, mask=in_rows[:, None], other=0.0)
-                s = tl.load(at_image + begin)
-                b = tl.load(at_weight + begin, mask=(column < N)[:, None], other=0.0)
-            else:
-                left = k < K - begin
-                a = tl.load(at_x + begin, mask=in_rows[:, None] & left[None, :], other=0.0)
-                s = tl.load(at_image + begin, mask=left, other=0.0)
-                b = tl.load(at_weight + begin, mask=(column < N)[:, None] & left[None, :], other=0.0)
-            total = tl.dot(a * s[None, :], tl.trans(b), total)
-    else:
-        at_scale = scale + (row // pixels)[:, None] * K + k[None, :]
-        for begin in range(0, K, BLOCK_K):
-            if K % BLOCK_K == 0:
-                a = tl.load(at_x + begin, mask=in_rows[:, None], other=0.0)
-                s = tl.load(at_scale + begin, mask=in_rows[:, None], other=0.0)
-                b = tl.load(at_weight + begin, mask=(column < N)[:, None], other=0.0)
-            else:
-                left = k < K - begin
-                mask = in_rows[:, None] & left[None, :]
-                a = tl.load(at_x + begin, mask=mask, other=0.0)
-                s = tl.load(at_scale + begin, mask=mask, other=0.0)
-                b = tl.load(at_weight + begin, mask=(column < N)[:, None] & left[None, :], other=0.0)
-            total = tl.dot(a * s, tl.trans(b), total)
-    total += tl.load(bias + column, mask=column < N, other=0.0)[None, :]
-    mask = in_rows[:, None] & (column < N)[None, :]
+    rest = tl.zeros([BLOCK_M, REST if REST > 0 else 1], tl.float32)
+    for begin in range(0, K, BLOCK_K):
+        if K % BLOCK_K == 0:
+            a = tl.load(at_x + begin, mask=in_rows, other=0.0)
+            s = tl.load(at_scale + begin, mask=scaled_rows, other=0.0)
+            b = tl.load(at_weight + begin, mask=known, other=0.0)
+        else:
+            left = (k < K - begin)[None, :]
+            a = tl.load(at_x + begin, mask=in_rows & left, other=0.0)
+            s = tl.load(at_scale + begin, mask=scaled_rows & left, other=0.0)
+            b = tl.load(at_weight + begin, mask=known & left, other=0.0)
+        a = a * s
+        total = tl.dot(a, tl.trans(b), total)
+        if REST > 0:
+            rest = tl.dot(a, tl.trans(tl.load(at_rest + begin)), rest)
+    return total, rest
+
+
+@triton.jit
+def _add_to_residual(total, bias, residual, y, row, column, in_rows, N: tl.constexpr):
+    known = column < N
+    total += tl.load(bias + column, mask=known, other=0.0)[None, :]
     at = row.to(tl.int64)[:, None] * N + column[None, :]
+    mask = in_rows & known[None, :]
     total += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)
     tl.store(y + at, total.to(y.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def contract(
+    x, scale, weight, bias, residual, y, rows, pixels,
+    K: tl.constexpr, N: tl.constexpr, REST: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """y = residual + (x * scale of the row's image) weight^T + bias.
+
+    REST > 0: a program makes BLOCK_N + REST = N columns, so that x is read and scaled once; K divides by BLOCK_K.
+    """
+    tl.static_assert(REST == 0 or (BLOCK_N + REST == N and K % BLOCK_K == 0))
+    tiles_n: tl.constexpr = 1 if REST > 0 else (N + BLOCK_N - 1) // BLOCK_N
+    tile_m, tile_n = _tile(tl.program_id(0), tl.cdiv(rows, BLOCK_M), tiles_n, GROUP)
+    row = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
+    column = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
+    further = BLOCK_N + tl.arange(0, REST if REST > 0 else 1)
+    k = tl.arange(0, BLOCK_K)
+    in_rows = (row < rows)[:, None]
+    known = (column < N)[:, None]
+    at_x = x + row.to(tl.int64)[:, None] * K + k[None, :]
+    at_weight = weight + column[:, None] * K + k[None, :]
+    at_rest = weight + further[:, None] * K + k[None, :]
+    first = tile_m * BLOCK_M // pixels
+    if (tl.minimum((tile_m + 1) * BLOCK_M, rows) - 1) // pixels == first:  # one image's rows: one scale for all
+        at_image = scale + first * K + k[None, :]
+        total, rest = _scaled_product(
+            at_x, at_image, True, at_weight, at_rest, in_rows, known, k, K, BLOCK_M, BLOCK_N, REST, BLOCK_K
+        )
+    else:
+        at_scale = scale + (row // pixels)[:, None] * K + k[None, :]
+        total, rest = _scaled_product(
+            at_x, at_scale, in_rows, at_weight, at_rest, in_rows, known, k, K, BLOCK_M, BLOCK_N, REST, BLOCK_K
+        )
+    _add_to_residual(total, bias, residual, y, row, column, in_rows, N)
+    if REST > 0:
+        _add_to_residual(rest, bias, residual, y, row, further, in_rows, N)

@@ -223,13 +223,21 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         run(ds, HostScorer(4, 2, 0))
 
 
-@pytest.mark.parametrize("dtype", ["f8", "u4", "i2"])
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u4", "i2"])
 @pytest.mark.parametrize("mz_dtype", ["f4", "f8"])
 @pytest.mark.parametrize("shared_axis", [True, False])
-def test_types_of_a_file(tmp_path: Path, dtype: str, mz_dtype: str, shared_axis: bool) -> None:
+def test_types_of_a_file(tmp_path: Path, dtype: str, mz_dtype: str, shared_axis: bool, gap: int) -> None:
+    """At addresses of any kind, with values that count as 0."""
     rng = np.random.default_rng(9)
     mz = np.sort(rng.uniform(200, 900, 300)).astype(mz_dtype)
     spectra = [Spec(k % 9 + 1, k // 9 + 1, mz, rng.exponential(size=300) * 12345.678) for k in range(81)]
+    if dtype[0] == "f":
+        for k in (0, 7, 80):
+            spectra[k].intensity[rng.choice(300, 30)] = rng.choice([np.nan, np.inf, -np.inf], 30)
+    if not shared_axis:
+        spectra[3] = Spec(4, 1, [], [])
+        spectra[5] = Spec(6, 1, mz[100:101], [1e6])
     path = write_imzml(
         tmp_path / "x.imzML",
         spectra,
@@ -237,13 +245,69 @@ def test_types_of_a_file(tmp_path: Path, dtype: str, mz_dtype: str, shared_axis:
         spectrum_type="centroid",
         intensity_dtype=dtype,
         mz_dtype=mz_dtype,
+        ibd_gap=gap,
     )
     scorer = HostScorer(8, 2, 0)
     with imn.open(path) as ds:
         wanted, blank = on_cpu(ds, scorer, MASKED, [])
-        outputs, found, _ = run(ds, scorer, seed=4)
+        warnings = ds.warnings
+        assert len(warnings) == (dtype[0] == "f")
+    with imn.open(path) as ds:
+        outputs, found, timings = run(ds, scorer, seed=4)
+        assert ds.warnings == warnings
+    assert timings["blocks"] > 3
     np.testing.assert_array_equal(found, blank)
     np.testing.assert_array_equal(outputs, wanted)
+
+
+@pytest.mark.parametrize("mz_dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, np.nan), (0, -1), (0, 850), (70, 201), (70, np.nan), (151, 850), (299, 300), (299, np.nan), (299, np.inf)],
+)
+def test_m_z_values_outside_of_all_windows_are_checked(tmp_path: Path, at: int, value: float, mz_dtype: str) -> None:
+    """With the message of the CPU's loop."""
+    rng = np.random.default_rng(7)
+    mz = np.sort(rng.uniform(200, 900, 300))
+    bad = mz.copy()
+    bad[at] = value
+    spectra = [Spec(k % 20 + 1, k // 20 + 1, bad if k == 333 else mz, rng.random(300)) for k in range(400)]
+    path = write_imzml(tmp_path / "bad.imzML", spectra, shared_axis=False, spectrum_type="centroid", mz_dtype=mz_dtype)
+    lo = np.linspace(500, 600, 40)
+    with imn.open(path) as ds, pytest.raises(imn.FileError, match="spectrum 333") as on_host:
+        _core.bin_images(ds._native, lo, lo + 4)
+    with imn.open(path) as ds:
+        for _ in range(2):
+            with pytest.raises(imn.FileError) as error:
+                _core.score_windows_on_device(
+                    ds._native, lo, lo + 4, scorer=HostScorer(4, 2, 0), preprocess_id=MASKED, device="emulated"
+                )
+            assert str(error.value) == str(on_host.value)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_chunks_are_full(tmp_path: Path, shared_axis: bool, threads: int) -> None:
+    """Whatever the number of threads: nothing is read twice, and few chunks hold it all."""
+    rng = np.random.default_rng(12)
+    axis = np.sort(rng.uniform(200, 900, 200))
+    spectra = []
+    for k in range(150 * 100):
+        mz = axis if shared_axis else axis[:: 1 + k % 3]
+        spectra.append(Spec(k % 150 + 1, k // 150 + 1, mz, rng.random(len(mz), dtype=np.float32)))
+    path = write_imzml(tmp_path / "x.imzML", spectra, shared_axis=shared_axis)
+    size = 4 * sum(len(spec.mz) for spec in spectra) * (1 if shared_axis else 3)
+    lo = (axis[:-1] + axis[1:])[:160:4] / 2
+    with imn.open(path) as ds:
+        hi = np.append(lo[1:], 1000) - 1e-6
+        lo[0] = 0
+        for chunk in (1 << 18, 1 << 20):
+            probe = _core.probe_read(ds._native, lo, hi, batch=10, pinned_memory=3 * chunk, threads=threads)
+            tables = 4 * 15_000 * (12 if shared_axis else 20)
+            # The bins of a block begin at a whole tile.
+            assert 0.99 * size < probe["bytes"] < (1.8 if shared_axis else 1.05) * (size + tables)
+            assert probe["chunks"] <= probe["bytes"] / chunk * 1.03 + 4
+            assert 0 < probe["first_chunk_s"] <= probe["seconds"]
 
 
 @pytest.mark.parametrize("masked", [True, False])

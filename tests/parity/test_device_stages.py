@@ -54,7 +54,8 @@ def test_bin_many_chunks(tmp_path: Path, device: str, shared_axis: bool, twice: 
             mz = axis if shared_axis else np.sort(rng.choice(axis, 20, replace=False))
             place = (int(k) % 61 + 1, int(k) // 61 + 1)
             spectra.append(Spec(*place, mz, rng.exponential(size=len(mz)).astype(np.float32)))
-    path = write_imzml(tmp_path / "x.imzML", spectra, shared_axis=shared_axis, spectrum_type="centroid")
+    # Compressed and plain peaks have a source of chunks each.
+    path = write_imzml(tmp_path / "x.imzML", spectra, shared_axis=shared_axis, spectrum_type="centroid", compress=twice)
     centre = rng.uniform(90, 910, 70)
     half = centre * 10.0 ** rng.uniform(-4, -1.5, 70)
     # Chunks of 32 pixels fit, and a few pixels more; bins: if each had as many spectra as any.

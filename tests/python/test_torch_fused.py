@@ -32,9 +32,9 @@ def distance(given, wanted) -> float:
     return float((given.float().reshape(wanted.shape) - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize(("dim", "side", "images"), [(40, 28, 1), (24, 14, 3), (36, 7, 5), (80, 7, 2)])
+@pytest.mark.parametrize(("dim", "side", "images"), [(40, 28, 1), (24, 14, 3), (36, 7, 5), (80, 7, 2), (192, 7, 2)])
 def test_block(dim: int, side: int, images: int) -> None:
-    """Tiles that end within an image, and tiles with rows of several images."""
+    """Tiles that end within an image, tiles with rows of several images, and columns in two parts."""
     block = random_weights(Block(dim, 0.0, Layout(), conv_weights=True))
     fused = fused_network.FusedBlock(block, side, DTYPE)
     x = torch.randn((images, side, side, dim), device=DEVICE).to(DTYPE)

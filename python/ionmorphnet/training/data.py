@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -103,6 +104,12 @@ class NetworkInputs(Dataset[Item]):
         return x, statistics, sample.probabilities, sample.structure, sample.scene if sample.scene >= 0 else -1 - k
 
 
+def network_inputs(source: Source, size: int, channels: int, *, statistics: bool = True) -> Dataset[Item]:
+    """What :class:`NetworkInputs` gives; a source with a ``network_inputs`` of its own (same arguments) makes it."""
+    make: Callable[..., Dataset[Item]] = getattr(source, "network_inputs", partial(NetworkInputs, source))
+    return make(size, channels, statistics=statistics)
+
+
 def _collate(items: list[Item]) -> Batch:
     images, statistics, probabilities, structure, scene = zip(*items, strict=True)
     return Batch(
@@ -121,7 +128,7 @@ def _start_worker(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def batches(inputs: NetworkInputs, parts: Sequence[range], workers: int, *, pin: bool = False) -> DataLoader[Batch]:
+def batches(inputs: Dataset[Item], parts: Sequence[range], workers: int, *, pin: bool = False) -> DataLoader[Batch]:
     """Batches in order, made by worker processes.
 
     Args:

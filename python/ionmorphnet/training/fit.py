@@ -16,7 +16,7 @@ from torch import Tensor
 from ionmorphnet.errors import ArgumentError, Cancelled
 from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
-from ionmorphnet.training.data import Batch, NetworkInputs, batches
+from ionmorphnet.training.data import Batch, batches, network_inputs
 from ionmorphnet.training.log import COLUMNS, Board, CsvLog
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network
@@ -211,7 +211,7 @@ class _Training:
             done, image = done + phase.steps, starts.stop
             if begin == phase.steps:
                 continue
-            inputs = NetworkInputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
+            inputs = network_inputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
             parts = [self.group.part(range(first, first + phase.batch), LEVELS) for first in starts[begin:]]
             pin = self.execution.device.type == "cuda"
             for batch in batches(inputs, parts, self.execution.workers, pin=pin):

@@ -1,0 +1,69 @@
+#include "core/workers.h"
+
+#include "core/parallel_for.h"
+#include "core/shared_job.h"
+
+namespace imn {
+
+Workers::Workers(int threads) : size_(thread_count(threads)) {}
+
+Workers::~Workers() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  begun_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void Workers::start() {
+  if (!threads_.empty()) return;
+  threads_.reserve(static_cast<std::size_t>(size_ - 1));
+  // The caller works too; if a thread cannot be started, those that run do the work.
+  try {
+    for (int w = 1; w < size_; ++w) threads_.emplace_back([this, w] { serve(w); });
+  } catch (...) {
+  }
+}
+
+void Workers::serve(int worker) {
+  std::uint64_t seen = 0;
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    begun_.wait(lock, [&] { return stop_ || (job_ != nullptr && turn_ != seen); });
+    if (stop_) return;
+    seen = turn_;
+    SharedJob& job = *job_;
+    ++inside_;
+    lock.unlock();
+    job.work(worker);
+    lock.lock();
+    if (--inside_ == 0) left_.notify_one();
+  }
+}
+
+void Workers::run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel) {
+  if (n <= 0) return;
+  SharedJob job(n, grain, body, cancel);
+  if (job.chunks() == 1) {
+    job.work(0);
+    return job.rethrow();
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    job_ = &job;
+    ++turn_;
+  }
+  begun_.notify_all();
+  start();
+  job.work(0);
+  {
+    // Whoever has not joined by now finds no job.
+    std::unique_lock<std::mutex> lock(mutex_);
+    job_ = nullptr;
+    left_.wait(lock, [this] { return inside_ == 0; });
+  }
+  job.rethrow();
+}
+
+}  // namespace imn

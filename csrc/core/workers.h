@@ -1,0 +1,45 @@
+// Workers: parallel_for for callers that call it every few milliseconds, with threads that last.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace imn {
+
+class SharedJob;
+
+class Workers {
+ public:
+  using Body = std::function<void(std::int64_t, std::int64_t, int)>;
+
+  // 0: as many as parallel_for takes. They start with the first run().
+  explicit Workers(int threads);
+  ~Workers();
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  int size() const { return size_; }
+
+  // As parallel_for, from one thread at a time.
+  void run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel = nullptr);
+
+ private:
+  void start();
+  void serve(int worker);
+
+  int size_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable begun_, left_;
+  SharedJob* job_ = nullptr;  // guarded by mutex_, as are those below; null: nothing to join
+  std::uint64_t turn_ = 0;    // of the job
+  int inside_ = 0;            // threads that have joined it
+  bool stop_ = false;
+};
+
+}  // namespace imn

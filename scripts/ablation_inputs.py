@@ -1,0 +1,130 @@
+"""Simulated images of one seed as network inputs, made once for all variants of an ablation and kept in a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import multiprocessing
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from ionmorphnet.errors import ArgumentError
+from ionmorphnet.evaluate.output import write_json
+from ionmorphnet.labels import CLASSES, STATISTICS
+from ionmorphnet.training.data import Item, NetworkInputs, prepare
+from ionmorphnet.training.sources import Sample, SimulatedSource
+
+logger = logging.getLogger(__name__)
+
+DONE = "inputs.json"
+# Columns beside the images: class probabilities, structure, scene, statistics.
+COLUMNS = len(CLASSES) + 2 + len(STATISTICS)
+SCENES = 64  # made by a process in one go
+
+
+class KeptInputs(Dataset[Item]):
+    """Items of :class:`NetworkInputs` from arrays."""
+
+    def __init__(
+        self, images: NDArray[np.float16], rows: NDArray[np.float64], channels: int, *, statistics: bool
+    ) -> None:
+        """``images`` (n, 3, S, S): image and mask of the two-channel input, and the one-channel input."""
+        self.images, self.rows, self.statistics = images, rows, statistics
+        self.planes = slice(0, 2) if channels == 2 else slice(2, 3)
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def __getitem__(self, k: int) -> Item:
+        """Input, statistics, class probabilities, structure and scene number of an image."""
+        row = self.rows[k].astype(np.float32)
+        values = row[len(CLASSES) + 2 :] if self.statistics else np.zeros(len(STATISTICS), np.float32)
+        structure, scene = row[len(CLASSES)], self.rows[k, len(CLASSES) + 1]
+        return self.images[k, self.planes].astype(np.float32), values, row[: len(CLASSES)], float(structure), int(scene)
+
+
+class KeptSource:
+    """A simulated source whose network inputs of one size lie in a folder, as float16."""
+
+    def __init__(self, source: SimulatedSource, size: int, folder: Path, *, workers: int) -> None:
+        """Simulate all images, unless the folder holds them from before."""
+        self.source, self.size, self.folder = source, size, folder
+        asked = {**source.describe(), "sides": list(source.sides), "size": size}
+        done = folder / DONE
+        if not (done.is_file() and json.loads(done.read_text(encoding="utf-8")) == asked):
+            _simulate(source, size, folder, workers)
+            write_json(done, asked)
+
+    @property
+    def dataset_ids(self) -> tuple[str, ...]:
+        """Of the source."""
+        return self.source.dataset_ids
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The image itself, simulated anew."""
+        return self.source[index]
+
+    def targets(self) -> NDArray[np.float32] | None:
+        """Soft labels of all images."""
+        rows: NDArray[np.float64] = np.load(self.folder / "rows.npy")
+        return rows[:, : len(CLASSES)].astype(np.float32)
+
+    def select(self, datasets: Iterable[str]) -> SimulatedSource:
+        """Of the source."""
+        return self.source.select(datasets)
+
+    def describe(self) -> dict[str, Any]:
+        """Of the source."""
+        return self.source.describe()
+
+    def network_inputs(self, size: int, channels: int, *, statistics: bool = True) -> KeptInputs:
+        """The kept inputs."""
+        if size != self.size:
+            raise ArgumentError(f"inputs of {self.size} pixels are kept, {size} were asked for")
+        images = np.load(self.folder / "images.npy", mmap_mode="r")
+        return KeptInputs(images, np.load(self.folder / "rows.npy"), channels, statistics=statistics)
+
+
+def _simulate(source: SimulatedSource, size: int, folder: Path, workers: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
+    for name, shape, kind in (("images", (len(source), 3, size, size), "f2"), ("rows", (len(source), COLUMNS), "f8")):
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
+    began = time.monotonic()
+    each = SCENES * source.levels
+    parts = [(source, size, folder, range(k, min(k + each, len(source)))) for k in range(0, len(source), each)]
+    if workers < 2:
+        for part in parts:
+            _simulate_part(part)
+    else:
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in pool.map(_simulate_part, parts):
+                pass
+    seconds = time.monotonic() - began
+    logger.info("%s: %d images in %.0f s, %.0f a second", folder, len(source), seconds, len(source) / seconds)
+
+
+def _simulate_part(part: tuple[SimulatedSource, int, Path, range]) -> None:
+    source, size, folder, numbers = part
+    images = np.load(folder / "images.npy", mmap_mode="r+")
+    rows = np.load(folder / "rows.npy", mmap_mode="r+")
+    inputs = NetworkInputs(source, size, 2)
+    for k in numbers:
+        x, statistics, probabilities, structure, scene = inputs[k]
+        if not (math.isfinite(structure) and np.isfinite(statistics).all()):
+            raise ArgumentError(f"image {k} has no truth or no statistics")
+        images[k, :2], images[k, 2:] = x, prepare(source[k].image, size, 1)
+        rows[k] = np.concatenate([probabilities, [structure, scene], statistics])

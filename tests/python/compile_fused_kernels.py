@@ -1,0 +1,49 @@
+"""Compile the matrix products of the fused kernels for GPUs that are not here, and print what they need.
+
+python compile_fused_kernels.py CAPABILITY SHARED_BYTES DIM:SIDE ...   # -> dim, kernel, bytes, counted bytes
+"""
+
+import sys
+from typing import Any
+
+from triton import compile as compile_kernel
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from ionmorphnet import torch_kernels as kernels
+from ionmorphnet.torch_tiles import Tile, plan_of
+
+POINTERS = ("x", "weight", "bias", "y", "partial", "scale", "residual")
+FLOATS = ("bias", "partial")
+
+
+def shared_bytes(kernel: Any, constants: dict[str, Any], tile: Tile, capability: int) -> int:
+    names = kernel.arg_names
+    types = {name: "*fp32" if name in FLOATS else "*bf16" if name in POINTERS else "i32" for name in names}
+    source = ASTSource(
+        fn=kernel,
+        signature={name: "constexpr" if name in constants else types[name] for name in names},
+        constexprs={(names.index(name),): value for name, value in constants.items()},
+        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in POINTERS},
+    )
+    options = {"num_warps": tile.warps, "num_stages": tile.stages}
+    return int(compile_kernel(source, target=GPUTarget("cuda", capability, 32), options=options).metadata.shared)
+
+
+def main() -> None:
+    capability, limit = int(sys.argv[1]), int(sys.argv[2])
+    for dim, side in (map(int, text.split(":")) for text in sys.argv[3:]):
+        plan = plan_of(dim, side, limit)
+        for name, tile in (("expand", plan.expand), ("contract", plan.contract)):
+            m, n, k = tile.blocks
+            constants: dict[str, Any] = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k, "GROUP": 8}
+            if name == "expand":
+                span = -(-(m - 1) // side**2) + 1
+                constants |= {"K": dim, "N": 4 * dim, "SPAN": span, "FAST": True}
+            else:
+                constants |= {"K": 4 * dim, "N": dim, "REST": tile.rest}
+            print(dim, name, shared_bytes(getattr(kernels, name), constants, tile, capability), tile.product_bytes)
+
+
+if __name__ == "__main__":
+    main()
