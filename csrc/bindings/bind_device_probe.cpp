@@ -23,7 +23,8 @@ namespace {
 constexpr std::int64_t kPinned = std::int64_t{192} << 20;
 
 py::dict bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
-                    const std::string& device, int threads, int repeat, bool keep_images, std::uint64_t seed) {
+                    const std::string& device, int threads, int repeat, bool keep_images, std::int64_t pinned_memory,
+                    std::uint64_t seed) {
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
   const auto n = keep_images ? static_cast<py::ssize_t>(windows.size()) : py::ssize_t{0};
@@ -34,13 +35,14 @@ py::dict bin_images(const DatasetHandle& handle, const DoubleArray& lo, const Do
     // Plain memory, held by this frame.
     const py::gil_scoped_release release;
     const auto backend = make_backend(device, seed);
-    probe = pipeline::bin_on_device(*dataset, windows, *backend, {default_device_bytes(*backend), kPinned}, threads,
-                                    repeat, images);
+    probe = pipeline::bin_on_device(*dataset, windows, *backend, {default_device_bytes(*backend), pinned_memory},
+                                    threads, repeat, images);
   }
   py::dict result;
   result["images"] = out;
   result["seconds"] = probe.seconds;
   result["chunk_bytes"] = probe.chunk_bytes;
+  result["chunk_pixels"] = probe.chunk_pixels;
   return result;
 }
 
@@ -119,8 +121,10 @@ py::dict copy(std::int64_t bytes, const std::string& device, int repeat) {
 
 void register_device_probe(py::module_& m) {
   m.def("probe_bin", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(), py::arg("device"),
-        py::arg("threads") = 0, py::arg("repeat") = 0, py::arg("keep_images") = true, py::arg("seed") = 0,
-        "images (n, H, W) float32 as the device bins them, 0 where not measured; seconds of a repetition there.");
+        py::arg("threads") = 0, py::arg("repeat") = 0, py::arg("keep_images") = true,
+        py::arg("pinned_memory") = kPinned, py::arg("seed") = 0,
+        "images (n, H, W) float32 as the device bins them, 0 where not measured; seconds of a repetition there; pixels "
+        "of each chunk.");
   m.def("probe_read", &read_chunks, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
         py::arg("batch") = 64, py::arg("device_memory") = std::int64_t{64} << 30, py::arg("pinned_memory") = kPinned,
         py::arg("threads") = 0, "The device loop's reading alone: seconds, first_chunk_s, chunks, bytes.");

@@ -2,33 +2,54 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/error.h"
 #include "images/bin_views.h"
 
 namespace imn::images {
 
-inline void check_strip(WindowStrip strip, const PixelView& pixels) {
-  // Blocks of windows lie along the grid's y, which ends at 65535.
-  constexpr std::int32_t kMostWindows = 65534 * kWindowGroup;
+inline void check_strip(WindowStrip strip) {
   if (strip.first < 0 || strip.size() < 0)
     throw ArgumentError("binning: a strip of windows must not end before it begins");
-  if (strip.size() > kMostWindows) throw ArgumentError("binning: a strip takes at most 4194176 windows");
+}
+
+inline void check_pixels(const PixelView& pixels) {
   if (pixels.n > pixels.rows || (pixels.n > 0) != (pixels.layers > 0)) {
     throw ArgumentError("binning: every pixel of a block must have a spectrum");
   }
 }
 
-template <typename T>
-void check_bins(WindowStrip strip, const PixelView& pixels, const BinsView<T>& bins) {
-  check_strip(strip, pixels);
-  const std::int64_t size = std::int64_t{bins.last} - bins.first;
-  if (bins.first < 0 || bins.first % kBinTile != 0 || size < 0 || bins.stride < size) {
-    throw ArgumentError("binning: bins must begin at a multiple of the tile and fit their stride");
+inline void check_aligned(const void* address) {
+  if (reinterpret_cast<std::uintptr_t>(address) % 16 != 0) {
+    throw ArgumentError("binning: bins and peaks must be aligned to 16 bytes");
   }
-  if (reinterpret_cast<std::uintptr_t>(bins.values) % 16 != 0 ||
-      bins.stride * static_cast<std::int64_t>(sizeof(T)) % 16 != 0) {
-    throw ArgumentError("binning: rows of bins must be aligned to 16 bytes");
+}
+
+template <typename M, typename T>
+void check_pieces(WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> pieces) {
+  check_strip(strip);
+  for (const auto& [pixels, peaks] : pieces) {
+    check_pixels(pixels);
+    check_aligned(peaks.mz);
+    check_aligned(peaks.intensity);
+  }
+}
+
+template <typename T>
+void check_pieces(WindowStrip strip, std::span<const Piece<BinsView<T>>> pieces, const double* carry) {
+  check_strip(strip);
+  if (carry != nullptr && pieces.size() > 1) throw ArgumentError("binning: sums are carried for one block of pixels");
+  for (const auto& [pixels, bins] : pieces) {
+    check_pixels(pixels);
+    const std::int64_t size = std::int64_t{bins.last} - bins.first;
+    if (bins.first < 0 || bins.first % kBinTile != 0 || size < 0 || bins.stride < size) {
+      throw ArgumentError("binning: bins must begin at a multiple of the tile and fit their stride");
+    }
+    check_aligned(bins.values);
+    if (bins.stride * static_cast<std::int64_t>(sizeof(T)) % 16 != 0) {
+      throw ArgumentError("binning: rows of bins must be aligned to 16 bytes");
+    }
   }
 }
 

@@ -1,45 +1,60 @@
 #include "images/bin_cuda.h"
 
+#include <algorithm>
+
 #include "core/cuda/launch.h"
 #include "images/bin_check.h"
-#include "images/bin_kernels.h"
+#include "images/bin_continuous_kernel.h"
+#include "images/bin_processed_kernel.h"
 
 namespace imn::images {
 namespace {
 
-// Four blocks an SM: without that wish the compiler aims at five and spills.
 template <typename T>
-__global__ void __launch_bounds__(kBinThreads, 4)
-    bin_continuous_kernel(PlanView plan, WindowStrip strip, PixelView pixels, BinsView<T> bins, double* carry,
-                          ImagesView images) {
+__global__ void __launch_bounds__(ContinuousShape::kThreads, ContinuousShape::kBlocks)
+    bin_continuous_kernel(PlanView plan, WindowStrip strip, const __grid_constant__ Pieces<BinsView<T>> pieces,
+                          double* carry, ImagesView images) {
   cuda::DeviceBlock block;
-  bin_continuous_block(block, plan, strip, pixels, bins, carry, images, cuda::dynamic_shared());
+  bin_continuous_block<ContinuousShape>(block, plan, strip, pieces, carry, images, cuda::dynamic_shared());
+}
+
+template <bool Several, typename M, typename T>
+__global__ void __launch_bounds__(ProcessedShape::kThreads, ProcessedShape::kBlocks)
+    bin_processed_kernel(PlanView plan, WindowStrip strip, std::int32_t groups,
+                         const __grid_constant__ Pieces<PeaksView<M, T>> pieces, ImagesView images) {
+  cuda::DeviceBlock block;
+  bin_processed_block<ProcessedShape, Several>(block, plan, strip, groups, pieces, images, cuda::dynamic_shared_once());
+}
+
+dim3 grid(std::int32_t blocks) { return {static_cast<unsigned>(blocks)}; }
+
+template <typename T>
+void continuous(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<T>>> given, double* carry,
+                const ImagesView& images, cudaStream_t stream) {
+  using Shape = ContinuousShape;
+  check_pieces(strip, given, carry);
+  each_launch<Shape>(given, continuous_window_blocks<Shape>(strip),
+                     [&](const Pieces<BinsView<T>>& pieces, std::int32_t blocks, std::int32_t layers) {
+                       cuda::launch("bin_continuous_kernel", bin_continuous_kernel<T>, grid(blocks), Shape::kThreads,
+                                    continuous_shared_bytes<Shape>(layers), stream, plan, strip, pieces, carry, images);
+                     });
 }
 
 template <typename M, typename T>
-__global__ void __launch_bounds__(kBinThreads)
-    bin_processed_kernel(PlanView plan, WindowStrip strip, PixelView pixels, PeaksView<M, T> peaks, ImagesView images) {
-  cuda::DeviceBlock block;
-  bin_processed_block(block, plan, strip, pixels, peaks, images, cuda::dynamic_shared());
-}
-
-dim3 grid(std::int32_t x, std::int32_t y) { return {static_cast<unsigned>(x), static_cast<unsigned>(y)}; }
-
-template <typename T>
-void continuous(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<T>& bins,
-                double* carry, const ImagesView& images, cudaStream_t stream) {
-  check_bins(strip, pixels, bins);
-  cuda::launch("bin_continuous_kernel", bin_continuous_kernel<T>, grid(pixel_blocks(pixels), window_blocks(strip)),
-               kBinThreads, continuous_shared_bytes<T>(pixels.layers), stream, plan, strip, pixels, bins, carry,
-               images);
-}
-
-template <typename M, typename T>
-void processed(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const PeaksView<M, T>& peaks,
+void processed(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> given,
                const ImagesView& images, cudaStream_t stream) {
-  check_strip(strip, pixels);
-  cuda::launch("bin_processed_kernel", bin_processed_kernel<M, T>, grid(pixel_blocks(pixels), group_blocks(strip)),
-               kBinThreads, processed_shared_bytes(), stream, plan, strip, pixels, peaks, images);
+  using Shape = ProcessedShape;
+  check_pieces(strip, given);
+  const bool several =
+      std::any_of(given.begin(), given.end(), [](const auto& piece) { return piece.pixels.layers > 1; });
+  const std::int32_t groups = groups_of_block<Shape>(strip, several);
+  each_launch<Shape>(
+      given, blocks_for(groups_of(strip), groups),
+      [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t) {
+        auto* const kernel = several ? bin_processed_kernel<true, M, T> : bin_processed_kernel<false, M, T>;
+        cuda::launch("bin_processed_kernel", kernel, grid(blocks), Shape::kThreads,
+                     processed_shared_bytes<Shape, M, T>(several), stream, plan, strip, groups, pieces, images);
+      });
 }
 
 }  // namespace
@@ -53,30 +68,33 @@ DeviceWindowPlan::DeviceWindowPlan(const WindowPlan& plan, cudaStream_t stream)
       last_(cuda::upload(std::span(plan.last), stream)),
       view_{lo_.data(), hi_.data(), reach_.data(), lut_.data(), plan.cells, first_.data(), last_.data()} {}
 
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<float>& bins,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<float>>> pieces,
                          double* carry, const ImagesView& images, cudaStream_t stream) {
-  continuous(plan, strip, pixels, bins, carry, images, stream);
+  continuous(plan, strip, pieces, carry, images, stream);
 }
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<double>& bins,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<double>>> pieces,
                          double* carry, const ImagesView& images, cudaStream_t stream) {
-  continuous(plan, strip, pixels, bins, carry, images, stream);
+  continuous(plan, strip, pieces, carry, images, stream);
 }
 
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<float, float>& peaks, const ImagesView& images, cudaStream_t stream) {
-  processed(plan, strip, pixels, peaks, images, stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<float, float>>> pieces,
+                        const ImagesView& images, cudaStream_t stream) {
+  processed(plan, strip, pieces, images, stream);
 }
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<float, double>& peaks, const ImagesView& images, cudaStream_t stream) {
-  processed(plan, strip, pixels, peaks, images, stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<float, double>>> pieces, const ImagesView& images,
+                        cudaStream_t stream) {
+  processed(plan, strip, pieces, images, stream);
 }
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<double, float>& peaks, const ImagesView& images, cudaStream_t stream) {
-  processed(plan, strip, pixels, peaks, images, stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<double, float>>> pieces, const ImagesView& images,
+                        cudaStream_t stream) {
+  processed(plan, strip, pieces, images, stream);
 }
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<double, double>& peaks, const ImagesView& images, cudaStream_t stream) {
-  processed(plan, strip, pixels, peaks, images, stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<double, double>>> pieces, const ImagesView& images,
+                        cudaStream_t stream) {
+  processed(plan, strip, pieces, images, stream);
 }
 
 }  // namespace imn::images

@@ -14,6 +14,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <span>
+
 #include "core/cuda/buffer.h"
 #include "images/bin_views.h"
 #include "images/window_plan.h"
@@ -33,25 +35,28 @@ class DeviceWindowPlan {
   PlanView view_;
 };
 
-// Both enqueue one kernel on `stream` and return; every address is the device's. `images` must have room for the
-// strip's windows and is written at the block's pixels only. Throws CudaError (launch) and ArgumentError (views that
-// contradict each other).
+// Both enqueue one kernel, or one for every kMostPieces pieces, on `stream` and return; every address is the device's,
+// and a pixel lies in one piece. `images` must have room for the strip's windows and is written at the pieces' pixels
+// only. Throws CudaError (launch) and ArgumentError (views that contradict each other).
 //
-// A strip's bins (strip_bins) may be given in several pieces, cut at multiples of kBinTile and given in ascending order
-// on one stream: then `carry` holds the unfinished sums of windows across a cut, strip.size() * pixels.rows doubles,
-// not initialised, the same for all pieces of one block. nullptr: the strip is given in one piece.
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<float>& bins,
+// A strip's bins (strip_bins) may be given in several parts, cut at multiples of kBinTile and given in ascending order
+// on one stream, one piece at a time: then `carry` holds the unfinished sums of windows across a cut, strip.size() *
+// pixels.rows doubles, not initialised, the same for all parts of one piece. nullptr: the bins are given in one part.
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<float>>> pieces,
                          double* carry, const ImagesView& images, cudaStream_t stream);
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels, const BinsView<double>& bins,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<double>>> pieces,
                          double* carry, const ImagesView& images, cudaStream_t stream);
 
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<float, float>& peaks, const ImagesView& images, cudaStream_t stream);
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<float, double>& peaks, const ImagesView& images, cudaStream_t stream);
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<double, float>& peaks, const ImagesView& images, cudaStream_t stream);
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, const PixelView& pixels,
-                        const PeaksView<double, double>& peaks, const ImagesView& images, cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<float, float>>> pieces,
+                        const ImagesView& images, cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<float, double>>> pieces, const ImagesView& images,
+                        cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<double, float>>> pieces, const ImagesView& images,
+                        cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const Piece<PeaksView<double, double>>> pieces, const ImagesView& images,
+                        cudaStream_t stream);
 
 }  // namespace imn::images

@@ -6,8 +6,7 @@
 
 #include "core/error.h"
 #include "images/bin.h"
-#include "images/bin_check.h"
-#include "images/bin_kernels.h"
+#include "images/bin_emulate.h"
 #include "images/stage.h"
 
 namespace imn::images {
@@ -21,6 +20,21 @@ PlanView view_of(const WindowPlan& plan) {
 PixelView view_of(const StagedPixels& pixels) {
   return {pixels.index.data(), pixels.row_first.data(), pixels.n(), pixels.rows(), pixels.layers};
 }
+
+// Values in whole packs.
+template <typename T>
+class Packed {
+ public:
+  // All values, of which there are n at least.
+  T* room(std::size_t n) {
+    constexpr std::size_t kPack = cuda::Pack<T>::kSize;
+    packs_.resize(std::max(packs_.size(), n / kPack + 1));
+    return packs_.front().values;
+  }
+
+ private:
+  std::vector<cuda::Pack<T>> packs_;
+};
 
 struct Run {
   const io::Dataset& dataset;
@@ -50,12 +64,8 @@ struct Run {
                    values + r * bins.stride);
       }
       bins.values = values;
-      const PixelView view = view_of(pixels);
-      check_bins(strip, view, bins);
-      cuda::emulate_grid(pixel_blocks(view), window_blocks(strip), kBinThreads, continuous_shared_bytes<T>(view.layers),
-                         emulation.seed, [&](cuda::HostBlock& block, void* shared) {
-                           bin_continuous_block(block, view_of(plan), strip, view, bins, carry.data(), images, shared);
-                         });
+      const Piece<BinsView<T>> piece{view_of(pixels), bins};
+      emulate_continuous<T>(view_of(plan), strip, {&piece, 1}, carry.data(), images, emulation.seed);
       first = last;
     } while (first < end);
   }
@@ -63,24 +73,17 @@ struct Run {
   template <typename M, typename T>
   void processed(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
     const auto [lo, hi] = strip_mz(plan, strip);
-    std::vector<M> mz;
-    std::vector<T> intensity;
+    Packed<M> mz;
+    Packed<T> intensity;
     std::vector<std::int64_t> row_start{0};
     for (const std::int64_t spectrum : pixels.spectrum) {
       const auto n = static_cast<std::size_t>(read_peaks(dataset, spectrum, lo, hi, scratch));
-      const std::size_t start = mz.size();
-      mz.resize(start + n);
-      intensity.resize(start + n);
-      store_peaks(scratch, mz.data() + start, intensity.data() + start);
-      row_start.push_back(static_cast<std::int64_t>(mz.size()));
+      const auto start = static_cast<std::size_t>(row_start.back());
+      store_peaks(scratch, mz.room(start + n) + start, intensity.room(start + n) + start);
+      row_start.push_back(row_start.back() + static_cast<std::int64_t>(n));
     }
-    const PeaksView<M, T> peaks{mz.data(), intensity.data(), row_start.data()};
-    const PixelView view = view_of(pixels);
-    check_strip(strip, view);
-    cuda::emulate_grid(pixel_blocks(view), group_blocks(strip), kBinThreads, processed_shared_bytes(), emulation.seed,
-                       [&](cuda::HostBlock& block, void* shared) {
-                         bin_processed_block(block, view_of(plan), strip, view, peaks, images, shared);
-                       });
+    const Piece<PeaksView<M, T>> piece{view_of(pixels), {mz.room(0), intensity.room(0), row_start.data()}};
+    emulate_processed<M, T>(view_of(plan), strip, {&piece, 1}, images, emulation.seed);
   }
 
   void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {

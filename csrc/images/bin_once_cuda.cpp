@@ -2,6 +2,7 @@
 // does not come through here: there images stay on the device, and reading overlaps with everything else.
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -88,7 +89,9 @@ class Once {
     cuda::copy_async(values_.data(), pinned_.data(), static_cast<std::size_t>(row_bytes * staged.rows()),
                      stream_.get());
     bins.values = reinterpret_cast<const T*>(values_.data());
-    bin_continuous_cuda(on_device_.view(), strip, view, bins, nullptr, {images_.data(), pixels_}, stream_.get());
+    const Piece<BinsView<T>> piece{view, bins};
+    bin_continuous_cuda(on_device_.view(), strip, std::span(&piece, 1), nullptr, {images_.data(), pixels_},
+                        stream_.get());
   }
 
   template <typename M, typename T>
@@ -104,7 +107,7 @@ class Once {
     // m/z first, then intensities: both parts begin aligned.
     const auto n = static_cast<std::size_t>(row_start.back());
     const std::size_t intensities_at = (n * sizeof(M) + 15) / 16 * 16;
-    const std::size_t bytes = intensities_at + n * sizeof(T);
+    const std::size_t bytes = intensities_at + (n * sizeof(T) + 15) / 16 * 16;
     pinned_.reserve(bytes);
     each_row(staged, [&](std::int64_t r, StageScratch&) {
       const auto k = static_cast<std::size_t>(r);
@@ -114,9 +117,10 @@ class Once {
     values_.reserve(bytes);
     cuda::copy_async(values_.data(), pinned_.data(), bytes, stream_.get());
     const auto starts = cuda::upload(std::span(row_start), stream_.get());
-    const PeaksView<M, T> peaks{reinterpret_cast<const M*>(values_.data()),
-                                reinterpret_cast<const T*>(values_.data() + intensities_at), starts.data()};
-    bin_processed_cuda(on_device_.view(), strip, view, peaks, {images_.data(), pixels_}, stream_.get());
+    const Piece<PeaksView<M, T>> piece{view,
+                                       {reinterpret_cast<const M*>(values_.data()),
+                                        reinterpret_cast<const T*>(values_.data() + intensities_at), starts.data()}};
+    bin_processed_cuda(on_device_.view(), strip, std::span(&piece, 1), {images_.data(), pixels_}, stream_.get());
     stream_.synchronize();  // before `starts` goes
   }
 

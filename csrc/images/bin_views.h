@@ -40,12 +40,20 @@ struct BinsView {
 };
 
 // Processed: the peaks of row r are [row_start[r], row_start[r + 1]), ascending in m/z. They need to hold those that
-// strip_mz names; further ones do no harm.
+// strip_mz names; further ones do no harm. Both arrays are aligned to 16 bytes, and their last 16 bytes may be read as
+// a whole.
 template <typename M, typename T>
 struct PeaksView {
   const M* mz = nullptr;
   const T* intensity = nullptr;
   const std::int64_t* row_start = nullptr;  // rows + 1
+};
+
+// Some pixels with their bins or peaks (BinsView, PeaksView).
+template <typename Data>
+struct Piece {
+  PixelView pixels;
+  Data data;
 };
 
 // Image of window w of a strip: data + (w - strip.first) * stride, in pixels [y * width + x].

@@ -14,9 +14,9 @@
 
 namespace imn::images {
 
-// Windows that one thread block looks after.
+// Windows after which `reach` starts afresh; thread blocks of processed files take whole groups.
 inline constexpr std::int32_t kWindowGroup = 64;
-// Strips of the compact axis are cut at multiples of it.
+// The compact axis is cut into pieces at multiples of so many bins, whose rows are then aligned.
 inline constexpr std::int32_t kBinTile = 64;
 
 // Which cell of a table an m/z value falls into: the leading bits of the double, which ascend with the value and are

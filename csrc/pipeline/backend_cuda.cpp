@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -109,18 +110,16 @@ class CudaBackend final : public DeviceBackend {
     on_device_.emplace(windows, compute_->get());
   }
 
-  void bin(const Chunk& chunk, const std::byte* data, images::WindowStrip strip, float* images,
+  void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
     const cuda::DeviceScope scope(index_);
-    const images::PixelView shown = pixel_view(chunk, data);
+    const images::PlanView& plan = on_device_->view();
     const images::ImagesView out{images, pixels};
     cudaStream_t stream = compute_->get();
-    with_view(
-        chunk, data, *windows_, strip,
-        [&](const auto& bins) {
-          images::bin_continuous_cuda(on_device_->view(), strip, shown, bins, nullptr, out, stream);
-        },
-        [&](const auto& peaks) { images::bin_processed_cuda(on_device_->view(), strip, shown, peaks, out, stream); });
+    with_pieces(
+        chunks, *windows_, strip,
+        [&](const auto& pieces) { images::bin_continuous_cuda(plan, strip, std::span(pieces), nullptr, out, stream); },
+        [&](const auto& pieces) { images::bin_processed_cuda(plan, strip, std::span(pieces), out, stream); });
   }
 
   std::int64_t section_bytes(const DeviceSection& section) const override {

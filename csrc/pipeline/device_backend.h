@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ struct DeviceSection {
   preprocess::ElementType type = preprocess::ElementType::f32;
   std::int64_t most = 1;                     // images of a call at most
   std::vector<score::Statistic> statistics;  // wanted, in this order
+};
+
+struct ChunkOnDevice {
+  Chunk chunk;
+  const std::byte* data = nullptr;
 };
 
 // One thread calls it, except for reached(). What a kernel or a copy does wrong is thrown by a later call, at the
@@ -60,10 +66,11 @@ class DeviceBackend {
   virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
   virtual void zero(void* to, std::int64_t bytes) = 0;
 
-  // Binning. The plan must outlive the backend. Writes the chunk's pixels in the images of the strip's windows, of
-  // `pixels` pixels each. A chunk may hold more than the strip needs.
+  // Binning. The plan must outlive the backend. Writes the chunks' pixels in the images of the strip's windows, of
+  // `pixels` pixels each. All chunks are of one file; they may hold more than the strip needs. Many small launches take
+  // longer than one: give all chunks at once where they are there.
   virtual void set_windows(const images::WindowPlan& windows) = 0;
-  virtual void bin(const Chunk& chunk, const std::byte* data, images::WindowStrip strip, float* images,
+  virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;
 
   // Scoring. section_bytes(): device memory that set_section() takes.

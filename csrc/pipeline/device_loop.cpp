@@ -5,7 +5,6 @@
 #include <numeric>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -97,12 +96,13 @@ class Loop {
     if (blocks_ == nullptr) {
       batches_.add(reinterpret_cast<const float*>(on_device), chunk.n);
     } else if (plan_.resident) {
-      resident_.emplace_back(chunk, on_device);
+      resident_.push_back({chunk, on_device});
       if (chunk.ends_block) score_resident();
       return;
     } else {
       if (chunk.first == 0) clear(chunk.block);
-      backend_.bin(chunk, on_device, blocks_->strip(chunk.block), images_, shape_.pixels());
+      const ChunkOnDevice piece{chunk, on_device};
+      backend_.bin({&piece, 1}, blocks_->strip(chunk.block), images_, shape_.pixels());
       if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
     }
     backend_.record(consumed_[slot], Queue::compute);
@@ -111,9 +111,7 @@ class Loop {
   void score_resident() {
     for (std::int64_t block = 0; block < blocks_->size(); ++block) {
       clear(block);
-      for (const auto& [chunk, data] : resident_) {
-        backend_.bin(chunk, data, blocks_->strip(block), images_, shape_.pixels());
-      }
+      backend_.bin(resident_, blocks_->strip(block), images_, shape_.pixels());
       batches_.add(images_, blocks_->strip(block).size());
       tick();
     }
@@ -149,7 +147,7 @@ class Loop {
   DeviceBatches batches_;
   std::vector<std::byte*> pinned_, device_;
   std::vector<DeviceBackend::Event> uploaded_, consumed_;
-  std::vector<std::pair<Chunk, const std::byte*>> resident_;
+  std::vector<ChunkOnDevice> resident_;
   float* images_ = nullptr;  // one block
   std::int64_t told_ = 0;
   DeviceTimings timings_;

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <memory>
 #include <new>
-#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -50,7 +49,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(threads);
   auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(blocks.plan().chunk_bytes));
-  std::vector<std::pair<Chunk, const std::byte*>> chunks;
+  std::vector<ChunkOnDevice> chunks;
   BinProbe probe;
   const std::atomic<bool> stop{false};
   for (Chunk chunk; source->fill(pinned, chunk, stop);) {
@@ -58,8 +57,9 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
     auto* data = static_cast<std::byte*>(backend.allocate(bytes));
     backend.upload(data, pinned, bytes);
     backend.finish();
-    chunks.emplace_back(chunk, data);
+    chunks.push_back({chunk, data});
     probe.chunk_bytes += bytes;
+    probe.chunk_pixels.push_back(chunk.n);
   }
   const std::int64_t image_bytes = pixels * static_cast<std::int64_t>(sizeof(float));
   auto* images = static_cast<float*>(backend.allocate(blocks.plan().images_per_block * image_bytes));
@@ -67,9 +67,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
   for (std::int64_t block = 0; block < blocks.size(); ++block) {
     const images::WindowStrip strip = blocks.strip(block);
     backend.zero(images, strip.size() * image_bytes);
-    probe.seconds += measured(backend, repeat, [&] {
-      for (const auto& [chunk, data] : chunks) backend.bin(chunk, data, strip, images, pixels);
-    });
+    probe.seconds += measured(backend, repeat, [&] { backend.bin(chunks, strip, images, pixels); });
     if (out.empty()) continue;
     download_all(backend, block_images.data(), images, strip.size() * image_bytes);
     for (std::int32_t i = 0; i < strip.size(); ++i) {

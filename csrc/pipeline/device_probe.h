@@ -18,6 +18,7 @@ namespace imn::pipeline {
 struct BinProbe {
   double seconds = 0;
   std::int64_t chunk_bytes = 0;  // of the file, as it lies on the device
+  std::vector<std::int64_t> chunk_pixels;
 };
 
 // All images of the windows, in their order: (n, height, width), pixels without a spectrum 0. The file must fit into

@@ -35,7 +35,9 @@ class BinsSource final : public ChunkSource {
     for (take_pixels(file_.pixels, n, chunk); n > 1 && layout_of(chunk).bytes > options_.chunk_bytes;) {
       take_pixels(file_.pixels, --n, chunk);
     }
-    if (n < 1) take_pixels(file_.pixels, 1, chunk);
+    if (n < 1) n = 1;
+    if (n < left && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
+    take_pixels(file_.pixels, n, chunk);
     chunk.ends_block = chunk.n == left;
     write(to, chunk, stop);
     first_ = chunk.ends_block ? 0 : first_ + chunk.n;

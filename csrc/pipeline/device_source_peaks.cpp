@@ -1,5 +1,6 @@
 // Peaks of a processed file.
 #include <algorithm>
+#include <utility>
 
 #include "core/parallel_for.h"
 #include "pipeline/device_source.h"
@@ -7,7 +8,7 @@
 namespace imn::pipeline {
 namespace {
 
-// Pixels that are read ahead of being copied: how many fit into a chunk is known once they are read.
+// Pixels that are read at a time, ahead of being copied: how many fit into a chunk is known once they are read.
 constexpr std::int64_t kReadAhead = 2048;
 
 class PeaksSource final : public ChunkSource {
@@ -16,24 +17,29 @@ class PeaksSource final : public ChunkSource {
 
   bool fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& stop) override {
     if (load_ == file_.loads.size() || file_.pixels.n() == 0) return false;
-    if (first_ == read_end_) read_ahead(stop);
     chunk = {};
     chunk.kind = ChunkKind::peaks;
     chunk.types = file_.types;
     chunk.block = static_cast<std::int64_t>(load_);
     chunk.first = first_;
-    while (first_ + chunk.n < read_end_) {
+    Chunk whole = chunk;  // the last one that ends at a multiple of kChunkPixels
+    while (first_ + chunk.n < file_.pixels.n()) {
+      if (first_ + chunk.n == read_end_) read_further(stop);
       Chunk larger = chunk;
       take_pixels_further(larger);
-      if (chunk.n > 0 && layout_of(larger).bytes > options_.chunk_bytes) break;
+      if (chunk.n > 0 && layout_of(larger).bytes > options_.chunk_bytes) {
+        if (whole.n > 0) chunk = whole;
+        break;
+      }
       chunk = larger;
+      if (chunk.n % kChunkPixels == 0) whole = chunk;
     }
     chunk.ends_block = first_ + chunk.n == file_.pixels.n();
     write(to, chunk, stop);
     first_ = chunk.ends_block ? 0 : first_ + chunk.n;
     if (chunk.ends_block) {
       ++load_;
-      read_end_ = 0;
+      read_row_ = read_end_ = 0;
     }
     return true;
   }
@@ -52,17 +58,23 @@ class PeaksSource final : public ChunkSource {
     for (std::int64_t r = begin; r < end; ++r) chunk.peaks += count_[place(r)];
   }
 
-  void read_ahead(const std::atomic<bool>& stop) {
-    read_end_ = std::min<std::int64_t>(first_ + kReadAhead, file_.pixels.n());
+  // Forgets the pixels that are copied, and reads some more.
+  void read_further(const std::atomic<bool>& stop) {
+    const std::int64_t kept = row_of(read_end_) - row_of(first_);
+    for (std::int64_t k = 0, from = row_of(first_) - read_row_; from > 0 && k < kept; ++k) {
+      std::swap(spectra_[static_cast<std::size_t>(k)], spectra_[static_cast<std::size_t>(from + k)]);
+      count_[static_cast<std::size_t>(k)] = count_[static_cast<std::size_t>(from + k)];
+    }
     read_row_ = row_of(first_);
+    read_end_ = std::min<std::int64_t>(read_end_ + kReadAhead, file_.pixels.n());
     const std::int64_t rows = row_of(read_end_) - read_row_;
     if (place(read_row_ + rows) > spectra_.size()) spectra_.resize(static_cast<std::size_t>(rows));
     count_.resize(spectra_.size());
     const auto [lo, hi] = images::strip_mz(file_.plan, file_.loads[load_]);
     parallel_for(
-        rows, 16, options_.threads,
+        rows - kept, 16, options_.threads,
         [&](std::int64_t begin, std::int64_t end, int) {
-          for (std::int64_t k = begin; k < end; ++k) {
+          for (std::int64_t k = kept + begin; k < kept + end; ++k) {
             const auto spectrum = file_.pixels.spectrum[static_cast<std::size_t>(read_row_ + k)];
             const auto at = static_cast<std::size_t>(k);
             count_[at] = images::read_peaks(file_.dataset, spectrum, lo, hi, spectra_[at]);

@@ -4,11 +4,12 @@
 #include <cstring>
 #include <deque>
 #include <new>
+#include <span>
+#include <vector>
 
 #include "core/error.h"
 #include "core/stopwatch.h"
-#include "images/bin_check.h"
-#include "images/bin_kernels.h"
+#include "images/bin_emulate.h"
 #include "pipeline/device_backend.h"
 #include "pipeline/device_views.h"
 #include "pipeline/emulated_queue.h"
@@ -99,32 +100,22 @@ class EmulatedBackend final : public DeviceBackend {
 
   void set_windows(const images::WindowPlan& windows) override { windows_ = &windows; }
 
-  void bin(const Chunk& chunk, const std::byte* data, images::WindowStrip strip, float* images,
+  void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
     const images::WindowPlan& plan = *windows_;
-    work(Queue::compute, [=, this, &plan] {
+    work(Queue::compute, [=, this, &plan, own = std::vector(chunks.begin(), chunks.end())] {
       const images::PlanView view{
           plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
           plan.first.data(),      plan.last.data()};
-      const images::PixelView shown = pixel_view(chunk, data);
       const images::ImagesView out{images, pixels};
-      const auto bins = [&](const auto& values) {
-        using T = std::remove_cvref_t<decltype(*values.values)>;
-        images::check_bins(strip, shown, values);
-        cuda::emulate_grid(images::pixel_blocks(shown), images::window_blocks(strip), images::kBinThreads,
-                           images::continuous_shared_bytes<T>(shown.layers), seed_,
-                           [&](cuda::HostBlock& block, void* shared) {
-                             images::bin_continuous_block(block, view, strip, shown, values, nullptr, out, shared);
-                           });
+      const auto bins = [&]<typename T>(const std::vector<images::Piece<images::BinsView<T>>>& pieces) {
+        images::emulate_continuous<T>(view, strip, pieces, nullptr, out, seed_);
       };
-      const auto peaks = [&](const auto& values) {
-        images::check_strip(strip, shown);
-        cuda::emulate_grid(images::pixel_blocks(shown), images::group_blocks(strip), images::kBinThreads,
-                           images::processed_shared_bytes(), seed_, [&](cuda::HostBlock& block, void* shared) {
-                             images::bin_processed_block(block, view, strip, shown, values, out, shared);
-                           });
-      };
-      with_view(chunk, data, plan, strip, bins, peaks);
+      const auto peaks =
+          [&]<typename M, typename T>(const std::vector<images::Piece<images::PeaksView<M, T>>>& pieces) {
+            images::emulate_processed<M, T>(view, strip, pieces, out, seed_);
+          };
+      with_pieces(own, plan, strip, bins, peaks);
     });
   }
 

@@ -42,6 +42,36 @@ def test_bin(tmp_path: Path, device: str, shared_axis: bool) -> None:
     assert probe["chunk_bytes"] > 0
 
 
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_bin_many_chunks(tmp_path: Path, device: str, shared_axis: bool, twice: bool) -> None:
+    """More chunks than one launch takes, and more pixels than are read ahead; `twice`: some pixels have two spectra."""
+    rng = np.random.default_rng(6)
+    axis = np.sort(rng.uniform(100, 900, 40))
+    spectra = []
+    for k in rng.permutation(61 * 43):
+        for _ in range(1 + int(twice and k % 50 == 0)):
+            mz = axis if shared_axis else np.sort(rng.choice(axis, 20, replace=False))
+            place = (int(k) % 61 + 1, int(k) // 61 + 1)
+            spectra.append(Spec(*place, mz, rng.exponential(size=len(mz)).astype(np.float32)))
+    # Compressed and plain peaks have a source of chunks each.
+    path = write_imzml(tmp_path / "x.imzML", spectra, shared_axis=shared_axis, spectrum_type="centroid", compress=twice)
+    centre = rng.uniform(90, 910, 70)
+    half = centre * 10.0 ** rng.uniform(-4, -1.5, 70)
+    # Chunks of 32 pixels fit, and a few pixels more; bins: if each had as many spectra as any.
+    of_pixel = 12 + (40 * 4 * (1 + twice) if shared_axis else 8 + 20 * 12)
+    with imn.open(path, duplicates="sum") as ds:
+        wanted = _core.bin_images(ds._native, centre - half, centre + half)
+        probe = _core.probe_bin(
+            ds._native, centre - half, centre + half, device=device, seed=1, pinned_memory=3 * (1300 + 39 * of_pixel)
+        )
+    np.testing.assert_array_equal(probe["images"], wanted)
+    *whole, last = probe["chunk_pixels"]
+    assert sum(whole) + last == 61 * 43 > 2048
+    assert len(whole) > 64
+    assert set(whole) == {32}
+
+
 @pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
 @pytest.mark.parametrize("kind", ["f32", "bf16", "f16"])
 @pytest.mark.parametrize("masked", [True, False])

@@ -51,6 +51,24 @@ class DeviceBlock {
     __syncthreads();
   }
 
+  // Copies 16 bytes, both addresses aligned to that, into shared memory, in the background: nobody may touch `to` until
+  // await_fetched(), which all threads call, and which ends with a barrier.
+  __device__ void fetch(void* to, const void* from) const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+                 "l"(from)
+                 : "memory");
+#else
+    *static_cast<uint4*>(to) = *static_cast<const uint4*>(from);
+#endif
+  }
+  __device__ void await_fetched() const {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+    __syncthreads();
+  }
+
   // f() in one thread. Ends with a barrier.
   template <typename F>
   __device__ void once(F&& f) const {
@@ -196,6 +214,14 @@ class DeviceBlock {
 __device__ inline void* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char imn_dynamic_shared[];
   return imn_dynamic_shared;
+}
+
+// The same, hidden from the compiler, which else computes the address anew wherever it is used.
+__device__ inline void* dynamic_shared_once() {
+  void* shared = dynamic_shared();
+  asm("" : "+l"(shared));
+  __builtin_assume(__isShared(shared));
+  return shared;
 }
 
 }  // namespace imn::cuda

@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -59,6 +60,13 @@ class HostBlock {
         }
       }
     });
+  }
+
+  // As late as may be: who reads too early, reads what was there before.
+  void fetch(void* to, const void* from) { fetches_.emplace_back(to, from); }
+  void await_fetched() {
+    for (const auto& [to, from] : fetches_) std::memcpy(to, from, 16);
+    fetches_.clear();
   }
 
   template <typename F>
@@ -156,6 +164,7 @@ class HostBlock {
   bool seeded_;
   std::mt19937_64 random_;
   std::vector<int> order_;
+  std::vector<std::pair<void*, const void*>> fetches_;
 };
 
 // Runs body(block, shared) for every block of a grid, one after the other, in an order drawn from the seed (0: as they

@@ -1,0 +1,162 @@
+// Body of the kernel that bins continuous files; Note [Kernels without a device] in core/cuda/block.h says how it is
+// written. Neighbouring threads take neighbouring pixels where images are written, so that those are written in runs of
+// whole sectors, and each sum belongs to one thread, which adds from low to high m/z in float64 and rounds once: the
+// bits of bin_images.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cuda/block.h"
+#include "core/cuda/pack.h"
+#include "images/bin_pieces.h"
+
+namespace imn::images {
+
+// How the kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels and windows of a
+// block. The body takes any.
+//
+// RowPacks: packs of 16 bytes that are held of a spectrum at a time.
+template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Windows, std::int32_t RowPacks>
+struct ContinuousCut {
+  static constexpr std::int32_t kThreads = Threads;
+  static constexpr std::int32_t kBlocks = Blocks;
+  static constexpr std::int32_t kPixels = Pixels;
+  static constexpr std::int32_t kWindows = Windows;
+  static constexpr std::int32_t kRowPacks = RowPacks;
+  // One longer, so that threads that read the same pack of 8 rows meet every bank once.
+  static constexpr std::int32_t kPitch = RowPacks + 1;
+  static constexpr std::int32_t kSums = Windows * Pixels;
+  static_assert(RowPacks % 2 == 0 && Threads % Pixels == 0 && Threads % RowPacks == 0);
+};
+
+using ContinuousShape = ContinuousCut<256, 4, 32, 64, 64>;
+
+template <typename Shape>
+IMN_HOST_DEVICE std::int32_t continuous_window_blocks(WindowStrip strip) {
+  return blocks_for(strip.size(), Shape::kWindows);
+}
+
+template <typename Shape>
+std::size_t continuous_shared_bytes(std::int32_t layers) {
+  const std::size_t sums = std::size_t{Shape::kSums} * sizeof(double) * (layers > 1 ? 2 : 1);
+  const std::size_t tile = std::size_t{Shape::kPixels} * Shape::kPitch * 16;
+  return sums + tile + (2 * Shape::kWindows + Shape::kPixels + std::size_t{cuda::kScratch}) * sizeof(std::int32_t);
+}
+
+// sum + the values [a, b) of a row of packs, from low to high.
+template <typename T>
+IMN_DEVICE_CODE double add_bins(double sum, const cuda::Pack<T>* row, std::int32_t a, std::int32_t b) {
+  constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
+  for (std::int32_t q = a / kPack; q * kPack < b; ++q) {
+    const cuda::Pack<T> pack = row[q];
+    const bool whole = q * kPack >= a && q * kPack + kPack <= b;
+    for (std::int32_t k = 0; k < kPack; ++k) {
+      if (whole || (q * kPack + k >= a && q * kPack + k < b)) sum += static_cast<double>(pack.values[k]);
+    }
+  }
+  return sum;
+}
+
+template <typename Shape, typename T, typename Block>
+IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, WindowStrip strip,
+                                          const Pieces<BinsView<T>>& pieces, double* carry, const ImagesView& images,
+                                          void* shared) {
+  using Pack = cuda::Pack<T>;
+  constexpr std::int32_t kBins = Shape::kRowPacks * Pack::kSize;
+  const BlockPlace place = place_of<Shape>(pieces, block.x(), continuous_window_blocks<Shape>(strip));
+  const PixelView& pixels = pieces.pixels[place.piece];
+  const BinsView<T>& bins = pieces.data[place.piece];
+  const std::int32_t w0 = strip.first + place.windows * Shape::kWindows;
+  const std::int32_t count = cuda::lesser(Shape::kWindows, strip.last - w0);
+  const std::int32_t p0 = place.pixel;
+  auto* const tile = static_cast<Pack*>(shared);                                        // [pixel][pack]
+  auto* const sums = reinterpret_cast<double*>(tile + Shape::kPixels * Shape::kPitch);  // [window][pixel], unfinished
+  auto* const totals = sums + Shape::kSums;  // of the spectra before; only where pixels have several
+  auto* const firsts = reinterpret_cast<std::int32_t*>(pixels.layers > 1 ? totals + Shape::kSums : totals);
+  auto* const lasts = firsts + Shape::kWindows;
+  auto* const rows = lasts + Shape::kWindows;
+  auto* const scratch = rows + Shape::kPixels;
+
+  const std::int32_t reach = block.reduce(
+      cuda::greater(Shape::kPixels, count), 0,
+      [&](std::int32_t i) {
+        if (i < Shape::kPixels) rows[i] = row_of(pixels, p0 + i, 0);
+        if (i >= count) return 0;
+        firsts[i] = plan.first[w0 + i];
+        return lasts[i] = plan.last[w0 + i];
+      },
+      [](std::int32_t a, std::int32_t b) { return cuda::greater(a, b); }, scratch);
+  const std::int32_t to = cuda::lesser(reach, bins.last);
+  const std::int32_t from = bins.first + cuda::greater(firsts[0] - bins.first, 0) / Pack::kSize * Pack::kSize;
+
+  for (std::int32_t layer = 0; layer < pixels.layers; ++layer) {
+    if (layer > 0) block.for_each(Shape::kPixels, [&](std::int32_t p) { rows[p] = row_of(pixels, p0 + p, layer); });
+
+    // At least once, for windows without bins.
+    std::int32_t t = from;
+    do {
+      // Neighbouring threads take neighbouring packs, each of several rows: what the rows have in common is worked out
+      // once.
+      block.for_each_unsynced(Shape::kThreads, [&](std::int32_t i) {
+        const std::int32_t pack = i % Shape::kRowPacks;
+        // A pack that begins below `to` ends within its row; beyond it the memory may be another's.
+        if (t + pack * Pack::kSize >= to) return;
+        const T* const values = bins.values + (t - bins.first + pack * Pack::kSize);
+        for (std::int32_t p = i / Shape::kRowPacks; p < Shape::kPixels; p += Shape::kThreads / Shape::kRowPacks) {
+          if (rows[p] >= 0) block.fetch(tile + p * Shape::kPitch + pack, values + rows[p] * bins.stride);
+        }
+      });
+      block.await_fetched();
+
+      block.for_each(Shape::kThreads, [&](std::int32_t i) {
+        const std::int32_t p = i % Shape::kPixels;
+        const std::int32_t row = rows[p];
+        if (row < 0) return;
+        const Pack* const own = tile + p * Shape::kPitch;
+        const bool last_row = row + 1 == pixels.row_first[p0 + p + 1];
+        float* image = images.data + (w0 - strip.first + i / Shape::kPixels) * images.stride + pixels.index[p0 + p];
+        for (std::int32_t g = i / Shape::kPixels; g < count;
+             g += Shape::kThreads / Shape::kPixels, image += Shape::kThreads / Shape::kPixels * images.stride) {
+          const std::int32_t first = firsts[g];
+          const std::int32_t last = lasts[g];
+          if (first < last) {
+            const std::int32_t end = cuda::lesser(t + kBins, to);
+            const bool was_written = last <= t;
+            if (was_written || first >= end) continue;
+            double sum = 0.0;
+            if (first < t && t > from) {
+              sum = sums[g * Shape::kPixels + p];
+            } else if (first < bins.first) {
+              sum = carry[std::int64_t{w0 - strip.first + g} * pixels.rows + row];
+            }
+            sum = add_bins(sum, own, cuda::greater(first, t) - t, cuda::lesser(last, end) - t);
+            if (last > end) {  // ends in a later tile, or a later piece
+              if (end < to) {
+                sums[g * Shape::kPixels + p] = sum;
+              } else {
+                carry[std::int64_t{w0 - strip.first + g} * pixels.rows + row] = sum;
+              }
+              continue;
+            }
+            const double total = layer == 0 ? sum : totals[g * Shape::kPixels + p] + sum;
+            if (last_row) {
+              *image = static_cast<float>(total);
+            } else {
+              totals[g * Shape::kPixels + p] = total;
+            }
+          } else if (t == from) {
+            if (last_row) {
+              *image = 0.0f;
+            } else {
+              totals[g * Shape::kPixels + p] = 0.0;
+            }
+          }
+        }
+      });
+      t += kBins;
+    } while (t < to);
+  }
+}
+
+}  // namespace imn::images
