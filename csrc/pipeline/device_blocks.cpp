@@ -32,6 +32,7 @@ DeviceBlocks::DeviceBlocks(const io::Dataset& dataset, std::span<const images::M
   work.largest_item = largest_item(file_, work.whole_reads);
   work.all_bytes = work.whole_reads ? all_bytes(file_) : 0;
   plan_ = plan_device_loop(work, limits);
+  first_images_ = work.whole_reads ? work.n : batch;
   // One window and one pixel always fit: that is the largest item.
   while (!cut()) plan_.images_per_block = (plan_.images_per_block + 1) / 2;
 }
@@ -40,10 +41,12 @@ bool DeviceBlocks::cut() {
   strips_.clear();
   file_.loads.clear();
   const std::int32_t n = windows_.size();
+  std::int64_t images = std::min(first_images_, plan_.images_per_block);
   for (std::int32_t first = 0; first < n;) {
-    const auto last = static_cast<std::int32_t>(std::min<std::int64_t>(first + plan_.images_per_block, n));
+    const auto last = static_cast<std::int32_t>(std::min<std::int64_t>(first + images, n));
     strips_.push_back({first, last});
     first = last;
+    images = std::min(2 * images, plan_.images_per_block);
   }
   if (plan_.resident) {
     file_.loads.push_back({0, n});

@@ -46,6 +46,9 @@ class DeviceBlocks {
   images::StagedPixels pixels_;
   FileToRead file_;
   DevicePlan plan_;
+  // Of the first block; each is twice the one before until plan_.images_per_block. A small one is read soon, so that
+  // scoring starts early.
+  std::int64_t first_images_ = 1;
   std::vector<images::WindowStrip> strips_;
 };
 

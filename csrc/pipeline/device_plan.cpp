@@ -13,6 +13,9 @@ namespace {
 constexpr std::int64_t kMostChunkBytes = std::int64_t{64} << 20;
 // Enough blocks that reading, copying and scoring overlap from early on.
 constexpr std::int64_t kBlocks = 8;
+// Where the data are on the device, there is nothing to overlap with: binning is faster the more windows it makes at
+// once, up to here.
+constexpr std::int64_t kMostBlockBytes = std::int64_t{2} << 30;
 
 std::string bytes(std::int64_t n) { return std::to_string(n) + " bytes"; }
 
@@ -51,6 +54,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   std::int64_t images = std::max((work.n + kBlocks - 1) / kBlocks, work.batch);
   // Every block is a pass over the file: as few as there is memory for.
   if (work.whole_reads && !plan.resident) images = work.n;
+  if (plan.resident) images = std::max(images, std::min(work.n, kMostBlockBytes / image_bytes));
   images = (images + work.batch - 1) / work.batch * work.batch;
   images = std::min(images, fit);
   if (images > work.batch) images = images / work.batch * work.batch;

@@ -132,7 +132,7 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert done.count(done[-1]) == 1
     assert timings["resident"] == file.parent.name.startswith("zlib")
     assert timings["chunks"] > 3
-    assert (timings["blocks"] > 3) == (batch < 100)
+    assert (timings["blocks"] > 3) == (batch < 100 and not timings["resident"])
 
 
 @pytest.mark.parametrize("names", [list(STATISTICS), ["coverage"], ["chaos", "moran"]])
@@ -154,6 +154,23 @@ def test_statistics(file: Path, names: list[str], preprocess_id: str) -> None:
     np.testing.assert_array_equal(found, blank)
     # Moran's I and the blur add up in another order.
     np.testing.assert_allclose(outputs, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_of_data_that_stay_on_the_device(file: Path) -> None:
+    """The more memory, the larger the blocks."""
+    scorer = HostScorer(4, 2, 0)
+    found = set()
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, _, _ = run(ds, scorer)
+        with pytest.raises(imn.ArgumentError, match="at least") as error:
+            run(ds, scorer, device_memory=1000)
+        least = int(str(error.value).split("at least ")[1].split()[0])
+        for more in range(SMALL // 2, 2 * SMALL, SMALL // 48):
+            outputs, _, timings = run(ds, scorer, device_memory=least + more)
+            np.testing.assert_array_equal(outputs, wanted)
+            if timings["resident"]:
+                found.add(timings["blocks"])
+    assert not file.parent.name.startswith("zlib") or len(found) > 2, found
 
 
 def run(ds: imn.Dataset, scorer: object, **options: object) -> tuple[np.ndarray, np.ndarray, dict]:
