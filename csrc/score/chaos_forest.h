@@ -110,7 +110,7 @@ IMN_DEVICE_CODE int find_heaviest(Block& block, const Edge* from, Edge* to, int 
   const auto raise = [&](Label tree, Best key) {
     if (block.load(&best[tree]) < key) block.maximum(&best[tree], key);
   };
-  constexpr int kAhead = sizeof(Label) == 2 ? 4 : 1;  // with wide labels more would spill registers
+  [[maybe_unused]] constexpr int kAhead = sizeof(Label) == 2 ? 4 : 1;  // with wide labels more would spill registers
   IMN_UNROLL(kAhead)
   for (int k = 0; k < n; ++k, from += threads) {
     const Edge edge = *from;
