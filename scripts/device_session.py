@@ -43,6 +43,8 @@ class Step:
 def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ()) -> list[Step]:
     python = sys.executable
     pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+    # A run that is cut off must have said which tests failed.
+    named = (*pytest[:-1], "-v")
     # All cores, where pytest-xdist is installed; the checkers run one process.
     spread = ("-n", str(max(1, (os.cpu_count() or 1) - 2))) if importlib.util.find_spec("xdist") else ()
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
@@ -104,7 +106,7 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
             "",
             (("IMN_DEVICE_BUDGET_S", "400"),),
         ),
-        Step("tests", 560, ((*pytest, *spread, f"--junitxml={out}/tests.xml"),), "", required),
+        Step("tests", 560, ((*named, *spread, f"--junitxml={out}/tests.xml"),), "", required),
         Step("memcheck", 240, ((*sanitizer, "--tool", "memcheck", *checked),), "compute-sanitizer", required),
         Step(
             "racecheck",
