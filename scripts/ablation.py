@@ -230,7 +230,6 @@ def main() -> int:
     options = parser.parse_args()
     options.inputs = options.out / "inputs" if options.inputs is None else options.inputs
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
     try:
         if min(options.seeds, options.held_out) < 1:
             raise ArgumentError("--seeds and --held-out must be at least 1")

@@ -7,10 +7,8 @@ import logging
 import math
 import multiprocessing
 import time
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.labels import CLASSES, STATISTICS
 from ionmorphnet.training.data import Item, NetworkInputs, prepare
-from ionmorphnet.training.sources import Sample, SimulatedSource
+from ionmorphnet.training.sources import SimulatedSource
 
 logger = logging.getLogger(__name__)
 
@@ -52,43 +50,18 @@ class KeptInputs(Dataset[Item]):
         return self.images[k, self.planes].astype(np.float32), values, row[: len(CLASSES)], float(structure), int(scene)
 
 
-class KeptSource:
+class KeptSource(SimulatedSource):
     """A simulated source whose network inputs of one size lie in a folder, as float16."""
 
     def __init__(self, source: SimulatedSource, size: int, folder: Path, *, workers: int) -> None:
         """Simulate all images, unless the folder holds them from before."""
-        self.source, self.size, self.folder = source, size, folder
+        super().__init__(len(source), source.seed, levels=source.levels, sides=source.sides, dataset=source.dataset)
+        self.size, self.folder = size, folder
         asked = {**source.describe(), "sides": list(source.sides), "size": size}
         done = folder / DONE
         if not (done.is_file() and json.loads(done.read_text(encoding="utf-8")) == asked):
             _simulate(source, size, folder, workers)
             write_json(done, asked)
-
-    @property
-    def dataset_ids(self) -> tuple[str, ...]:
-        """Of the source."""
-        return self.source.dataset_ids
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Sample:
-        """The image itself, simulated anew."""
-        return self.source[index]
-
-    def targets(self) -> NDArray[np.float32] | None:
-        """Soft labels of all images."""
-        rows: NDArray[np.float64] = np.load(self.folder / "rows.npy")
-        return rows[:, : len(CLASSES)].astype(np.float32)
-
-    def select(self, datasets: Iterable[str]) -> SimulatedSource:
-        """Of the source."""
-        return self.source.select(datasets)
-
-    def describe(self) -> dict[str, Any]:
-        """Of the source."""
-        return self.source.describe()
 
     def network_inputs(self, size: int, channels: int, *, statistics: bool = True) -> KeptInputs:
         """The kept inputs."""

@@ -42,9 +42,9 @@ class Step:
 
 def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ()) -> list[Step]:
     python = sys.executable
-    pytest = (python, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+    plain = (python, "-m", "pytest", "-p", "no:cacheprovider")
     # A run that is cut off must have said which tests failed.
-    named = (*pytest[:-1], "-v")
+    pytest, named = (*plain, "-q"), (*plain, "-v")
     # All cores, where pytest-xdist is installed; the checkers run one process.
     spread = ("-n", str(max(1, (os.cpu_count() or 1) - 2))) if importlib.util.find_spec("xdist") else ()
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"

@@ -13,21 +13,15 @@
 
 namespace imn::images {
 
-// How the kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels and windows of a
-// block. The body takes any.
-//
-// RowPacks: packs of 16 bytes that are held of a spectrum at a time.
+// Windows: of a block. RowPacks: packs of 16 bytes that are held of a spectrum at a time.
 template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Windows, std::int32_t RowPacks>
-struct ContinuousCut {
-  static constexpr std::int32_t kThreads = Threads;
-  static constexpr std::int32_t kBlocks = Blocks;
-  static constexpr std::int32_t kPixels = Pixels;
+struct ContinuousCut : Cut<Threads, Blocks, Pixels> {
   static constexpr std::int32_t kWindows = Windows;
   static constexpr std::int32_t kRowPacks = RowPacks;
   // One longer, so that threads that read the same pack of 8 rows meet every bank once.
   static constexpr std::int32_t kPitch = RowPacks + 1;
   static constexpr std::int32_t kSums = Windows * Pixels;
-  static_assert(RowPacks % 2 == 0 && Threads % Pixels == 0 && Threads % RowPacks == 0);
+  static_assert(RowPacks % 2 == 0 && Threads % RowPacks == 0);
 };
 
 // The fastest of eight on an H200.

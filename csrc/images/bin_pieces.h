@@ -25,6 +25,16 @@ struct Pieces {
   Data data[kMostPieces];
 };
 
+// How a kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels of a block. The
+// bodies take any.
+template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels>
+struct Cut {
+  static constexpr std::int32_t kThreads = Threads;
+  static constexpr std::int32_t kBlocks = Blocks;
+  static constexpr std::int32_t kPixels = Pixels;
+  static_assert(Threads % Pixels == 0);
+};
+
 IMN_HOST_DEVICE constexpr std::int32_t blocks_for(std::int32_t n, std::int32_t each) {
   return n / each + (n % each != 0 ? 1 : 0);
 }

@@ -18,19 +18,14 @@
 
 namespace imn::images {
 
-// How the kernel is cut: threads of a block, blocks that a multiprocessor shall hold at once, pixels of a block, peaks
-// of a ring. Groups: of windows that a block walks along at most; more means fewer searches, and fewer blocks. The body
-// takes any.
+// Peaks: of a ring. Groups: of windows that a block walks along at most; more means fewer searches, and fewer blocks.
 template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Peaks, std::int32_t Groups>
-struct ProcessedCut {
-  static constexpr std::int32_t kThreads = Threads;
-  static constexpr std::int32_t kBlocks = Blocks;
-  static constexpr std::int32_t kPixels = Pixels;
+struct ProcessedCut : Cut<Threads, Blocks, Pixels> {
   static constexpr std::int32_t kPeaks = Peaks;
   static constexpr std::int32_t kGroups = Groups;
   // Rings begin and end at multiples of so many peaks: whole sectors of 32 bytes.
   static constexpr std::int32_t kUnit = 8;
-  static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && (kUnit & (kUnit - 1)) == 0 && Threads % Pixels == 0);
+  static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && (kUnit & (kUnit - 1)) == 0);
 };
 
 // The fastest of ten on an H200.

@@ -47,8 +47,6 @@ std::int64_t all_bytes(const FileToRead& file);
 // The file must outlive the source.
 std::unique_ptr<ChunkSource> make_bins_source(const FileToRead& file, const SourceOptions& options);
 std::unique_ptr<ChunkSource> make_peaks_source(const FileToRead& file, const SourceOptions& options);
-// The same for files that stream, without a copy in between.
-std::unique_ptr<ChunkSource> make_streamed_peaks_source(const FileToRead& file, const SourceOptions& options);
 std::unique_ptr<ChunkSource> make_stack_source(const ImageStack& stack, const SourceOptions& options);
 
 // Where a file's chunks are cut: at multiples of so many pixels, unless fewer fit. Thread blocks take as many, and

@@ -132,7 +132,17 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert done.count(done[-1]) == 1
     assert timings["resident"] == file.parent.name.startswith("zlib")
     assert timings["chunks"] > 3
+    assert timings["blocks"] == (1 if timings["resident"] else n_blocks(len(outputs), batch, timings))
     assert (timings["blocks"] > 3) == (batch < 100 and not timings["resident"])
+
+
+def n_blocks(n: int, batch: int, timings: dict) -> int:
+    """The first block is one batch, so that scoring starts early; each is at most twice the one before."""
+    found, images = 0, batch
+    while n > 0:
+        images = min(images, timings["images_per_block"])
+        n, images, found = n - images, 2 * images, found + 1
+    return found
 
 
 @pytest.mark.parametrize("names", [list(STATISTICS), ["coverage"], ["chaos", "moran"]])

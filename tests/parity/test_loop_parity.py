@@ -70,7 +70,6 @@ def test_callback(
     assert (timings["statistics_s"] > 0) == bool(names)
 
 
-@pytest.mark.skipif(not _core.has_openvino, reason="built without OpenVINO")
 @pytest.mark.parametrize("names", SUBSETS)
 def test_openvino(tmp_path: Path, images: np.ndarray, rng: np.random.Generator, names: tuple[str, ...]) -> None:
     network = write_model(tmp_path / "m", structure=True, statistics=names, preprocessing=MASKED)

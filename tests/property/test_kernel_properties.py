@@ -51,7 +51,8 @@ def test_selection_is_exact_for_any_share_of_ties_and_unmeasured(
 ) -> None:
     """Values of all magnitudes and both signs: every digit of the radix decides now and then."""
     rng = np.random.default_rng(seed)
-    image = rng.integers(-levels, levels, (1, 1, n)).astype(np.float32) * np.float32(2) ** rng.integers(-40, 40)
+    image = rng.integers(-levels, levels, (1, 1, n)).astype(np.float32) * np.float32(2.0 ** int(rng.integers(-40, 40)))
+    assert image.dtype == np.float32  # the reference computes in the type it is given
     image[0, 0, : n // 2] *= rng.choice([1, 1 + 2**-23, 1 + 2**-12, 2], n // 2).astype(np.float32)
     mask = rng.random((1, n)) < measured_share
     for preprocess_id, channels in reference.CHANNELS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
+from ionmorphnet.errors import ArgumentError  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -75,3 +77,40 @@ def test_missing_images_are_told_before_the_training(
     assert "brain96" in errors
     assert len(errors.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_kept_inputs_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Up to float16, with and without mask and statistics; another seed or size is made anew."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    from ablation_inputs import KeptSource
+
+    from ionmorphnet.training.data import NetworkInputs, network_inputs
+    from ionmorphnet.training.sources import SimulatedSource
+
+    for seed in (9, 10):
+        source = SimulatedSource(6, seed, levels=2, sides=(20, 50))
+        kept = KeptSource(source, 32, tmp_path, workers=1)
+        assert len(kept) == 6
+        assert kept.describe() == source.describe()
+        for channels, statistics in ((2, True), (1, False)):
+            wanted = NetworkInputs(source, 32, channels, statistics=statistics)
+            given = network_inputs(kept, 32, channels, statistics=statistics)
+            for k in range(6):
+                for ours, theirs in zip(given[k], wanted[k], strict=True):
+                    np.testing.assert_allclose(ours, theirs, atol=5e-4)
+    with pytest.raises(ArgumentError, match="32 pixels are kept, 64 were asked for"):
+        kept.network_inputs(64, 2)
+
+
+def test_trainings_at_once(tmp_path: Path) -> None:
+    """In processes of their own: the figures are those of one after the other."""
+    variants = ["--variants", "full", "no ranking loss", "--sets"]
+    found = []
+    for parallel in ("1", "2"):
+        out = tmp_path / parallel
+        command = [sys.executable, str(SCRIPTS / "ablation.py"), "--out", str(out), *TINY, *variants]
+        done = subprocess.run([*command, "--parallel", parallel], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads((out / "ablation.json").read_text())["variants"])
+    assert found[0] == found[1]
+    assert found[0]["full"] != found[0]["no ranking loss"]

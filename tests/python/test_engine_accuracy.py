@@ -93,8 +93,7 @@ def test_an_overflow_is_found(model: imn.Model, tmp_path: Path) -> None:
 def test_bf16_convolutions_of_openvino(model: imn.Model, simulated: tuple[Prepared, np.ndarray]) -> None:
     """Where the CPU has bf16, OpenVINO runs the typed graph with real bf16 convolutions and float32 reductions."""
     core = openvino.Core()
-    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("this CPU has no bf16")
+    has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     prepared, reference = simulated
     read = openvino.preprocess.PrePostProcessor(core.read_model(typed_onnx(model, "bf16", len(prepared))))
     read.input("image").tensor().set_element_type(openvino.Type.f32)
@@ -103,11 +102,12 @@ def test_bf16_convolutions_of_openvino(model: imn.Model, simulated: tuple[Prepar
     for node in network.get_runtime_model().get_ordered_ops():
         info = node.get_rt_info()
         kinds.setdefault(info["layerType"].astype(str), set()).add(info["runtimePrecision"].astype(str))
-    assert kinds["Convolution"] == {"bf16"}
+    assert kinds["Convolution"] == {"bf16" if has_bf16 else "f32"}
     assert kinds["Reduce"] == {"f32"}
     outputs = np.array(network({"image": prepared.images, "statistics": prepared.statistics})[0])
     found = agreement(model, outputs, reference)
-    assert 1e-5 < found.max_difference < TOLERANCE["bf16"][0]
+    assert found.max_difference < TOLERANCE["bf16"][0]
+    assert found.max_difference > 1e-5 or not has_bf16
     assert found.spearman >= TOLERANCE["bf16"][1]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core, gpu_scorers, scorers
+from ionmorphnet import gpu_scorers, scorers
 
 
 class Engine:
@@ -63,7 +63,6 @@ def test_then_torch(gpu: dict[str, str], caplog: pytest.LogCaptureFixture) -> No
     assert caplog.text.count("tensorrt is not installed") == 1
 
 
-@pytest.mark.skipif(not _core.has_openvino, reason="built without OpenVINO")
 def test_then_the_cpu(gpu: dict[str, str], caplog: pytest.LogCaptureFixture, section: Path) -> None:
     gpu |= {"tensorrt": "no TensorRT", "torch": "no torch"}
     with caplog.at_level(logging.WARNING, "ionmorphnet"):
@@ -85,8 +84,7 @@ def test_a_named_engine_that_refuses_is_an_error(gpu: dict[str, str]) -> None:
 def test_what_runs_on_the_cpu_only(gpu: dict[str, str], scorer: object) -> None:
     with pytest.raises(imn.UnavailableError, match=r"device 'cuda:0': .* on the CPU only"):
         imn.make_scorer(scorer=scorer, device="cuda:0")
-    if scorer != "openvino" or _core.has_openvino:
-        assert imn.make_scorer(scorer=scorer).device == "cpu"  # whatever auto would take
+    assert imn.make_scorer(scorer=scorer).device == "cpu"  # whatever auto would take
 
 
 def test_torch_on_a_gpu_has_no_fp16() -> None:

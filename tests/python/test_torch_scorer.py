@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core
 from ionmorphnet.scorers import Scorer
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
@@ -27,8 +26,6 @@ def inputs() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def by_openvino(inputs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    if not _core.has_openvino:
-        pytest.skip("built without OpenVINO")
     return imn.make_scorer(scorer="openvino", precision="f32", device="cpu").native.score(*inputs)
 
 
