@@ -47,8 +47,8 @@ GROUPS: dict[str, list[str]] = {
     "openvino": ["openvino"],
     "tensorrt-rtx": ["tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"],
 }
-# Registries have these as source only; they hold Python code alone.
-FROM_SOURCE = {"tensorrt-rtx": ["tensorrt-rtx", "tensorrt-rtx-cu13"]}
+# Python code alone, without what else they ask for: registries have it as source only, or its writer alone needs it.
+FROM_SOURCE = {"build and test": ["pyimzML"], "tensorrt-rtx": ["tensorrt-rtx", "tensorrt-rtx-cu13"]}
 # Of a package, what no test or benchmark needs: OpenVINO's other devices and formats are two thirds of it. Libraries of
 # the formats stay as empty files, because its CMake package looks whether they are there.
 LEFT_OUT = {"openvino": r"intel_(npu|gpu)_plugin|libs/cache\.json"}

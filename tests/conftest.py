@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Before torch is loaded: threads that wait for each other sleep instead of spinning, which on a busy machine makes
@@ -31,6 +32,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"third-party test data not found at {folder} (set IMN_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture
+def third_party(shared_data: Path) -> Callable[..., list[Path]]:
+    """Paths in that folder; the test skips where one is absent, as on a machine that was given a part of it."""
+
+    def find(*names: str) -> list[Path]:
+        for name in names:
+            if not (shared_data / name).exists():
+                pytest.skip(f"third-party test data not found: {name} in {shared_data}")
+        return [shared_data / name for name in names]
+
+    return find
 
 
 @pytest.fixture(scope="session")

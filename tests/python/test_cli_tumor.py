@@ -24,6 +24,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("anndata", reason="needs the extra [anndata]")
     run = tmp_path / "run"
     done = cli("tumor", "train", listed, *MAP, "-o", run, "--channels", "moran", *SHORT)
     assert done.code == 0, done

@@ -202,7 +202,7 @@ def test_importing_starts_nothing_on_a_device() -> None:
     code = "import ionmorphnet as imn; i = imn.build_info(); print(i['auto'], i['cuda']['built'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"CUDA_VISIBLE_DEVICES": "", "PATH": ""},
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PATH": ""},
         capture_output=True,
         text=True,
         check=True,
