@@ -1,4 +1,4 @@
-// The device loop's backend on a CUDA device: two streams, events, and the stages' kernels.
+// The device loop's backend on a CUDA device: three streams, events, and the stages' kernels.
 #include <cuda_runtime_api.h>
 
 #include <optional>
@@ -23,13 +23,14 @@ class CudaBackend final : public DeviceBackend {
   explicit CudaBackend(int index) : index_(index) {
     const cuda::DeviceScope scope(index_);
     copy_.emplace();
-    compute_.emplace();
+    // Its blocks go first: they are few, and uploads wait for them, while the network is behind by batches.
+    prepare_.emplace(cuda::Stream::urgent());
+    score_.emplace();
   }
 
   ~CudaBackend() override {
     // Nothing may be freed that a kernel still writes to; what failed was told, or nobody is left to be told.
-    (void)cudaStreamSynchronize(copy_->get());
-    (void)cudaStreamSynchronize(compute_->get());
+    for (const auto* stream : {&copy_, &prepare_, &score_}) (void)cudaStreamSynchronize((*stream)->get());
   }
 
   std::string device() const override { return "cuda:" + std::to_string(index_); }
@@ -46,8 +47,8 @@ class CudaBackend final : public DeviceBackend {
     const cuda::DeviceScope scope(index_);
     cuda::DeviceBuffer<std::byte> buffer(static_cast<std::size_t>(bytes));
     if (bytes > 0) {
-      cuda::check(cudaMemsetAsync(buffer.data(), 0, buffer.bytes(), compute_->get()), "cudaMemsetAsync");
-      compute_->synchronize();
+      cuda::check(cudaMemsetAsync(buffer.data(), 0, buffer.bytes(), prepare_->get()), "cudaMemsetAsync");
+      prepare_->synchronize();
     }
     memory_.push_back(std::move(buffer));
     return memory_.back().data();
@@ -78,10 +79,13 @@ class CudaBackend final : public DeviceBackend {
   }
   void finish() override {
     const cuda::DeviceScope scope(index_);
-    // Both are waited for, whatever the first one failed with.
-    const cudaError_t copied = cudaStreamSynchronize(copy_->get());
-    compute_->synchronize();
-    cuda::check(copied, "cudaStreamSynchronize");
+    // All are waited for, whatever the first one failed with.
+    cudaError_t state = cudaSuccess;
+    for (const auto* stream : {&copy_, &prepare_, &score_}) {
+      const cudaError_t found = cudaStreamSynchronize((*stream)->get());
+      if (state == cudaSuccess) state = found;
+    }
+    cuda::check(state, "cudaStreamSynchronize");
   }
 
   double seconds(const std::function<void()>& task) override {
@@ -89,25 +93,29 @@ class CudaBackend final : public DeviceBackend {
     finish();
     cuda::Event begin = cuda::Event::timed();
     cuda::Event end = cuda::Event::timed();
-    begin.record(compute_->get());
+    cuda::Event prepared;
+    begin.record(score_->get());
+    prepare_->wait_for(begin);
     task();
-    end.record(compute_->get());
+    prepared.record(prepare_->get());
+    score_->wait_for(prepared);
+    end.record(score_->get());
     end.wait();
     return static_cast<double>(cuda::Event::elapsed_ms(begin, end)) / 1000.0;
   }
 
   void upload(void* to, const void* from, std::int64_t bytes) override { copy_in(*copy_, to, from, bytes); }
-  void download(void* to, const void* from, std::int64_t bytes) override { copy_in(*compute_, to, from, bytes); }
-  void copy(void* to, const void* from, std::int64_t bytes) override { copy_in(*compute_, to, from, bytes); }
+  void download(void* to, const void* from, std::int64_t bytes) override { copy_in(*score_, to, from, bytes); }
+  void copy(void* to, const void* from, std::int64_t bytes) override { copy_in(*prepare_, to, from, bytes); }
   void zero(void* to, std::int64_t bytes) override {
     const cuda::DeviceScope scope(index_);
-    cuda::check(cudaMemsetAsync(to, 0, static_cast<std::size_t>(bytes), compute_->get()), "cudaMemsetAsync");
+    cuda::check(cudaMemsetAsync(to, 0, static_cast<std::size_t>(bytes), prepare_->get()), "cudaMemsetAsync");
   }
 
   void set_windows(const images::WindowPlan& windows) override {
     const cuda::DeviceScope scope(index_);
     windows_ = &windows;
-    on_device_.emplace(windows, compute_->get());
+    on_device_.emplace(windows, prepare_->get());
   }
 
   void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
@@ -115,7 +123,7 @@ class CudaBackend final : public DeviceBackend {
     const cuda::DeviceScope scope(index_);
     const images::PlanView& plan = on_device_->view();
     const images::ImagesView out{images, pixels};
-    cudaStream_t stream = compute_->get();
+    cudaStream_t stream = prepare_->get();
     with_pieces(
         chunks, *windows_, strip,
         [&](const auto& pieces) { images::bin_continuous_cuda(plan, strip, std::span(pieces), nullptr, out, stream); },
@@ -135,14 +143,14 @@ class CudaBackend final : public DeviceBackend {
     scratch_ = allocate(scratch_bytes(section));
     all_statistics_ = static_cast<float*>(allocate(all_bytes(section)));
     const cuda::DeviceScope scope(index_);
-    score::prepare_section_cuda(section.mask, section.height, section.width, of_mask_, compute_->get());
+    score::prepare_section_cuda(section.mask, section.height, section.width, of_mask_, prepare_->get());
   }
 
   void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                float* statistics) override {
     const cuda::DeviceScope scope(index_);
     const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
-    preprocess::preprocess_cuda({stack, section_.id, section_.type, input, facts}, compute_->get());
+    preprocess::preprocess_cuda({stack, section_.id, section_.type, input, facts}, prepare_->get());
     if (statistics == nullptr) return;
     const bool same_quantile = section_.id == preprocess::PreprocessId::p99_stretch_224_mask;
     score::StatisticsCall call;
@@ -151,21 +159,21 @@ class CudaBackend final : public DeviceBackend {
     call.section = of_mask_;
     call.scratch = scratch_;
     call.out = all_statistics_;
-    score::statistics_cuda(call, compute_->get());
+    score::statistics_cuda(call, prepare_->get());
     // Columns, in the order of the network: a few thousand bytes.
     const std::size_t width = section_.statistics.size() * sizeof(float);
     for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
       cuda::check(
           cudaMemcpy2DAsync(statistics + k, width, all_statistics_ + static_cast<std::size_t>(section_.statistics[k]),
                             score::kStatistics * sizeof(float), sizeof(float), static_cast<std::size_t>(n),
-                            cudaMemcpyDeviceToDevice, compute_->get()),
+                            cudaMemcpyDeviceToDevice, prepare_->get()),
           "cudaMemcpy2DAsync");
     }
   }
 
   void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
     const cuda::DeviceScope scope(index_);
-    scorer.enqueue(input, statistics, outputs, compute_->get());
+    scorer.enqueue(input, statistics, outputs, score_->get());
   }
 
  private:
@@ -180,7 +188,9 @@ class CudaBackend final : public DeviceBackend {
     return aligned(section.most * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));
   }
 
-  cuda::Stream& of(Queue queue) { return queue == Queue::copy ? *copy_ : *compute_; }
+  cuda::Stream& of(Queue queue) {
+    return queue == Queue::copy ? *copy_ : queue == Queue::prepare ? *prepare_ : *score_;
+  }
   void copy_in(const cuda::Stream& stream, void* to, const void* from, std::int64_t bytes) const {
     const cuda::DeviceScope scope(index_);
     cuda::copy_async(static_cast<std::byte*>(to), static_cast<const std::byte*>(from), static_cast<std::size_t>(bytes),
@@ -188,7 +198,7 @@ class CudaBackend final : public DeviceBackend {
   }
 
   int index_;
-  std::optional<cuda::Stream> copy_, compute_;  // made with the device current
+  std::optional<cuda::Stream> copy_, prepare_, score_;  // made with the device current
   std::vector<cuda::DeviceBuffer<std::byte>> memory_;
   std::vector<cuda::PinnedBuffer<std::byte>> pinned_;
   std::vector<cuda::Event> events_;

@@ -20,7 +20,7 @@
 namespace imn::pipeline {
 
 // Work in a queue runs in order; two queues are ordered by events only.
-enum class Queue { copy, compute };
+enum class Queue { copy, prepare, score };
 
 // What all images of a run have in common.
 struct DeviceSection {
@@ -55,14 +55,16 @@ class DeviceBackend {
   virtual void wait(Queue queue, Event event) = 0;  // later work of the queue comes after what was recorded last
   virtual bool reached(Event event) const = 0;
   virtual void finish() = 0;  // waits for all queues
-  // Runs `work`, which enqueues in queue `compute`, waits for it and tells how long it took there.
+  // Runs `work`, which enqueues in `prepare` and `score`, waits for it and tells how long it took there.
   virtual double seconds(const std::function<void()>& work) = 0;
 
-  // In queue `copy`; `from` is pinned. Between addresses on the device: copy().
+  // In queue `copy`; `from` is pinned.
   virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;
 
-  // The rest is in queue `compute`; `to` is pinned.
+  // In queue `score`; `to` is pinned.
   virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
+
+  // In queue `prepare`, as is all that follows but score(). Between addresses on the device.
   virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
   virtual void zero(void* to, std::int64_t bytes) = 0;
 
@@ -73,14 +75,14 @@ class DeviceBackend {
   virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;
 
-  // Scoring. section_bytes(): device memory that set_section() takes.
+  // The network's input. section_bytes(): device memory that set_section() takes.
   virtual std::int64_t section_bytes(const DeviceSection& section) const = 0;
   virtual void set_section(const DeviceSection& section) = 0;
   // n images in a row, of the section. input (n, channels, 224, 224) of the section's type; facts (n); statistics
   // (n, as many as wanted) float32, null where none are.
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
-  // A full batch.
+  // A full batch, in queue `score`.
   virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
 };
 

@@ -51,12 +51,17 @@ void check_device_model(const DeviceModel& model) {
 std::int64_t DeviceBatches::device_bytes(const DeviceBackend& backend, const DeviceModel& model,
                                          const ImageStack& shape) {
   const Sizes size = sizes(model, shape.n);
-  return aligned(size.input) + aligned(size.statistics) + aligned(size.outputs) + aligned(size.facts) +
+  return batch_bytes(model) + aligned(size.outputs) + aligned(size.facts) +
          backend.section_bytes(section_of(model, shape));
 }
 
+std::int64_t DeviceBatches::batch_bytes(const DeviceModel& model) {
+  const Sizes size = sizes(model, 0);
+  return aligned(size.input) + aligned(size.statistics);
+}
+
 DeviceBatches::DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape,
-                             std::function<void()> idle)
+                             std::int64_t ahead, std::function<void()> idle)
     : backend_(backend),
       model_(model),
       n_(shape.n),
@@ -64,8 +69,14 @@ DeviceBatches::DeviceBatches(DeviceBackend& backend, const DeviceModel& model, c
       idle_(std::move(idle)),
       image_bytes_(preprocessed_bytes(model)) {
   const Sizes size = sizes(model, n_);
-  input_ = static_cast<std::byte*>(backend.allocate(size.input));
-  if (size.statistics > 0) statistics_ = static_cast<float*>(backend.allocate(size.statistics));
+  for (std::int64_t i = 0; i < ahead; ++i) {
+    Batch batch;
+    batch.input = static_cast<std::byte*>(backend.allocate(size.input));
+    if (size.statistics > 0) batch.statistics = static_cast<float*>(backend.allocate(size.statistics));
+    batch.prepared = backend.make_event();
+    batch.scored = backend.make_event();
+    batches_.push_back(batch);
+  }
   outputs_ = static_cast<float*>(backend.allocate(size.outputs));
   facts_ = static_cast<preprocess::ImageFacts*>(backend.allocate(size.facts));
   all_outputs_ = static_cast<float*>(
@@ -79,8 +90,10 @@ void DeviceBatches::add(const float* images, std::int64_t n) {
   const std::int64_t batch = model_.scorer.info.batch;
   for (std::int64_t done = 0; done < n;) {
     const std::int64_t part = std::min(n - done, batch - filled_);
-    float* beside = statistics_ == nullptr ? nullptr : statistics_ + filled_ * model_.scorer.info.n_statistics;
-    backend_.prepare(images + done * pixels_, part, input_ + filled_ * image_bytes_, facts_ + taken_, beside);
+    const Batch& to = batches_[next_];
+    if (filled_ == 0) backend_.wait(Queue::prepare, to.scored);
+    float* beside = to.statistics == nullptr ? nullptr : to.statistics + filled_ * model_.scorer.info.n_statistics;
+    backend_.prepare(images + done * pixels_, part, to.input + filled_ * image_bytes_, facts_ + taken_, beside);
     done += part;
     taken_ += part;
     filled_ += part;
@@ -93,12 +106,17 @@ void DeviceBatches::submit() {
     if (arrived(); free_events_.empty()) idle_();
   }
   const std::int64_t width = model_.scorer.info.n_outputs;
-  backend_.score(model_.scorer, input_, statistics_, outputs_);
+  const Batch& batch = batches_[next_];
+  next_ = (next_ + 1) % batches_.size();
+  backend_.record(batch.prepared, Queue::prepare);
+  backend_.wait(Queue::score, batch.prepared);
+  backend_.score(model_.scorer, batch.input, batch.statistics, outputs_);
+  backend_.record(batch.scored, Queue::score);
   backend_.download(all_outputs_ + submitted_ * width, outputs_,
                     filled_ * width * static_cast<std::int64_t>(sizeof(float)));
   const DeviceBackend::Event event = free_events_.back();
   free_events_.pop_back();
-  backend_.record(event, Queue::compute);
+  backend_.record(event, Queue::score);
   under_way_.push_back({event, filled_});
   submitted_ += std::exchange(filled_, 0);
 }

@@ -30,14 +30,16 @@ void check_device_model(const DeviceModel& model);
 // results are then set to 0, as the CPU's loop does that keeps them from it.
 class DeviceBatches {
  public:
-  // `shape`: n of all images that will come, their size and mask, which is on the device. `idle` is called while it
-  // waits for the device.
-  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape, std::function<void()> idle);
+  // `shape`: n of all images that will come, their size and mask, which is on the device. `ahead`: batches that can be
+  // prepared before the first of them is scored, at least 1. `idle` is called while it waits for the device.
+  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape, std::int64_t ahead,
+                std::function<void()> idle);
 
-  // Device memory that the constructor takes.
+  // Device memory that the constructor takes where one batch is prepared ahead, and that each further one adds.
   static std::int64_t device_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape);
+  static std::int64_t batch_bytes(const DeviceModel& model);
 
-  // n images in a row in device memory, which may be overwritten by later work of queue `compute`.
+  // n images in a row in device memory, which may be overwritten by later work of queue `prepare`.
   void add(const float* images, std::int64_t n);
   // Scores what is left, waits for all results and writes them: those of the k-th image of all to row order[k].
   void finish(const Results& results, std::span<const std::size_t> order);
@@ -59,9 +61,17 @@ class DeviceBatches {
   std::function<void()> idle_;
   std::int64_t image_bytes_;  // of one preprocessed image
 
-  // On the device. One batch: all work on it is in one queue, so the next one is not written before it is scored.
-  std::byte* input_;
-  float* statistics_ = nullptr;
+  // What the network reads, on the device: written in queue `prepare` once it was scored.
+  struct Batch {
+    std::byte* input = nullptr;
+    float* statistics = nullptr;  // null where the network takes none
+    DeviceBackend::Event prepared = 0;
+    DeviceBackend::Event scored = 0;
+  };
+  std::vector<Batch> batches_;  // taken in turn
+  std::size_t next_ = 0;        // the one that is filled
+
+  // On the device, of queue `score` alone.
   float* outputs_;
   preprocess::ImageFacts* facts_;  // (n)
 

@@ -43,11 +43,13 @@ class Loop {
         plan_(plan),
         shape_(shape),
         blocks_(blocks),
-        batches_(backend, model, shape, [this] { idle(); }) {
+        batches_(backend, model, shape, plan.batches_ahead, [this] { idle(); }) {
     for (std::int64_t s = 0; s < kChunkSlots; ++s) {
       pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
-      if (!plan.resident) device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
       uploaded_.push_back(backend.make_event());
+    }
+    for (std::int64_t s = 0; !plan.resident && s < plan.device_chunks; ++s) {
+      device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
       consumed_.push_back(backend.make_event());
     }
     if (blocks != nullptr) {
@@ -83,12 +85,12 @@ class Loop {
   void take(const ChunkReader::Filled& filled, ChunkReader& reader) {
     const Chunk& chunk = filled.chunk;
     const std::int64_t bytes = layout_of(chunk).bytes;
-    const auto slot = static_cast<std::size_t>(timings_.chunks % kChunkSlots);
+    const auto slot = static_cast<std::size_t>(timings_.chunks % plan_.device_chunks);
     std::byte* on_device = plan_.resident ? static_cast<std::byte*>(backend_.allocate(bytes)) : device_[slot];
     if (!plan_.resident) backend_.wait(Queue::copy, consumed_[slot]);
     backend_.upload(on_device, pinned_[filled.slot], bytes);
     backend_.record(uploaded_[filled.slot], Queue::copy);
-    backend_.wait(Queue::compute, uploaded_[filled.slot]);
+    backend_.wait(Queue::prepare, uploaded_[filled.slot]);
     reader.release(filled.slot);
     ++timings_.chunks;
     timings_.uploaded_bytes += bytes;
@@ -105,7 +107,7 @@ class Loop {
       backend_.bin({&piece, 1}, blocks_->strip(chunk.block), images_, shape_.pixels());
       if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
     }
-    backend_.record(consumed_[slot], Queue::compute);
+    backend_.record(consumed_[slot], Queue::prepare);
   }
 
   void score_resident() {
@@ -175,8 +177,9 @@ const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, 
   return static_cast<const std::uint8_t*>(data);
 }
 
-std::int64_t fixed_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
-  return DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels());
+ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
+  return {model.scorer.info.batch, DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()),
+          DeviceBatches::batch_bytes(model)};
 }
 
 }  // namespace
@@ -197,8 +200,7 @@ DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<cons
     for (const io::Pixel& pixel : dataset.pixels()) mask[static_cast<std::size_t>(pixel.index)] = 1;
     shape.mask = to_device(backend, mask.data(), shape.pixels());
   }
-  const DeviceBlocks blocks(dataset, windows, model.scorer.info.batch, fixed_bytes(backend, model, shape),
-                            options.limits);
+  const DeviceBlocks blocks(dataset, windows, needs_of(backend, model, shape), options.limits);
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(options.threads);
   Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
@@ -217,8 +219,10 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   DeviceWork work;
   work.n = shape.n;
   work.pixels = shape.pixels();
-  work.batch = model.scorer.info.batch;
-  work.fixed_bytes = fixed_bytes(backend, model, shape);
+  const ScoringNeeds needs = needs_of(backend, model, shape);
+  work.batch = needs.batch;
+  work.fixed_bytes = needs.fixed_bytes;
+  work.batch_bytes = needs.batch_bytes;
   work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
   work.images_in_chunks = true;
   const DevicePlan plan = plan_device_loop(work, options.limits);

@@ -39,10 +39,11 @@ struct DeviceTimings {
 };
 
 // Note [device loop]: a thread reads chunks (a range of pixels, a block of m/z) into pinned memory; queue `copy` takes
-// them to the device, queue `compute` bins them. Once a block of images is complete, it is preprocessed and scored in
-// the same queue, while the next block is read and copied: scoring starts after the first block, whatever the size of
-// the file. Buffers are used again when an event says that their reader is done: a pinned one after its copy, one on
-// the device after its binning. One block of images and one batch are enough, because `compute` works in order.
+// them to the device, queue `prepare` bins them. Once a block of images is complete, it is preprocessed in the same
+// queue, batch by batch, and each batch is scored in queue `score`, while the next block is read, copied and binned:
+// scoring starts after the first block, whatever the size of the file. Buffers are used again when an event says that
+// their reader is done: a pinned one after its copy, a chunk on the device after its binning, a batch after its
+// scoring. One block of images is enough, because `prepare` works in order.
 
 // As score_windows() of the CPU: one image per window, results in the order of the windows.
 DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,

@@ -11,6 +11,10 @@ namespace {
 
 // Larger copies are no faster, and the first one delays the start.
 constexpr std::int64_t kMostChunkBytes = std::int64_t{64} << 20;
+// Chunks on the device: what is read while a block of a few batches is preprocessed.
+constexpr std::int64_t kMostDeviceChunks = 8;
+// Batches prepared ahead: those of a usual block and one that is scored.
+constexpr std::int64_t kMostAhead = 4;
 // Enough blocks that reading, copying and scoring overlap from early on.
 constexpr std::int64_t kBlocks = 8;
 // Where the data are on the device, there is nothing to overlap with: binning is faster the more windows it makes at
@@ -48,6 +52,17 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_block <= left) {
     plan.resident = true;
     left -= resident_bytes;
+  }
+
+  // Room to run ahead where there is plenty: a quarter each of what is left. Where a chunk takes inflating, or is the
+  // file's only copy, the device is never behind.
+  if (work.batch_bytes > 0) {
+    plan.batches_ahead = std::clamp<std::int64_t>(1 + left / 4 / work.batch_bytes, 1, kMostAhead);
+    left -= (plan.batches_ahead - 1) * work.batch_bytes;
+  }
+  if (!work.whole_reads) {
+    plan.device_chunks = std::clamp(kChunkSlots + left / 4 / plan.chunk_bytes, kChunkSlots, kMostDeviceChunks);
+    left -= (plan.device_chunks - kChunkSlots) * plan.chunk_bytes;
   }
 
   const std::int64_t fit = work.images_in_chunks ? work.n : left / image_bytes;

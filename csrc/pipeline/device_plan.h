@@ -5,7 +5,8 @@
 
 namespace imn::pipeline {
 
-// Chunks under way: one is filled, one is copied, one is binned.
+// Chunks under way: one is filled, one is copied, one is binned. In pinned memory there are no more of them; on the
+// device as many as DevicePlan says.
 inline constexpr std::int64_t kChunkSlots = 3;
 
 struct DeviceLimits {
@@ -18,7 +19,8 @@ struct DeviceWork {
   std::int64_t n = 0;             // images
   std::int64_t pixels = 0;        // of one image
   std::int64_t batch = 1;         // of the scorer
-  std::int64_t fixed_bytes = 0;   // device memory for batches, masks, tables and results
+  std::int64_t fixed_bytes = 0;   // device memory for one batch, masks, tables and results
+  std::int64_t batch_bytes = 0;   // device memory for each further batch that is prepared ahead
   std::int64_t largest_item = 0;  // bytes that one chunk must hold at least
   bool images_in_chunks = false;  // images are uploaded: no block of images is needed besides
   bool whole_reads = false;       // reading a part of a spectrum costs as much as all of it
@@ -28,6 +30,8 @@ struct DeviceWork {
 struct DevicePlan {
   std::int64_t images_per_block = 0;
   std::int64_t chunk_bytes = 0;
+  std::int64_t device_chunks = kChunkSlots;  // on the device; where resident, of no meaning
+  std::int64_t batches_ahead = 1;            // batches prepared before the first of them is scored
   bool resident = false;  // everything is uploaded once and stays; blocks are then binned from it
 };
 

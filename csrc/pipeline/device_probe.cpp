@@ -24,6 +24,7 @@ void* upload_all(DeviceBackend& backend, const void* from, std::int64_t bytes) {
 
 void download_all(DeviceBackend& backend, void* to, const void* from, std::int64_t bytes) {
   void* pinned = backend.allocate_pinned(bytes);
+  backend.finish();  // what it was made by is in another queue
   backend.download(pinned, from, bytes);
   backend.finish();
   std::copy_n(static_cast<const std::byte*>(pinned), bytes, static_cast<std::byte*>(to));
@@ -44,7 +45,7 @@ double measured(DeviceBackend& backend, int repeat, Work&& work) {
 BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
                        const DeviceLimits& limits, int threads, int repeat, std::span<float> out) {
   const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
-  const DeviceBlocks blocks(dataset, windows, 1, 0, limits, true);
+  const DeviceBlocks blocks(dataset, windows, {}, limits, true);
   if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(threads);
@@ -81,7 +82,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
 
 ReadProbe read_chunks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
                       const DeviceLimits& limits, int threads) {
-  const DeviceBlocks blocks(dataset, windows, batch, 0, limits);
+  const DeviceBlocks blocks(dataset, windows, {.batch = batch}, limits);
   constexpr std::align_val_t kAlignment{ChunkLayout::kAlignment};
   const auto release = [](std::byte* data) { ::operator delete(data, kAlignment); };
   std::vector<std::unique_ptr<std::byte, decltype(release)>> slots;

@@ -43,7 +43,8 @@ class Memory {
 
 class EmulatedBackend final : public DeviceBackend {
  public:
-  explicit EmulatedBackend(std::uint64_t seed) : seed_(seed), copy_(seed), compute_(seed == 0 ? 0 : seed + 1) {}
+  explicit EmulatedBackend(std::uint64_t seed)
+      : seed_(seed), copy_(seed), prepare_(seed == 0 ? 0 : seed + 1), score_(seed == 0 ? 0 : seed + 2) {}
 
   std::string device() const override { return "emulated"; }
   std::int64_t free_bytes() const override { return kFreeBytes; }
@@ -73,10 +74,8 @@ class EmulatedBackend final : public DeviceBackend {
     return mark.reached == mark.recorded;
   }
   void finish() override {
-    copy_.finish();
-    compute_.finish();
-    copy_.throw_if_failed();
-    compute_.throw_if_failed();
+    for (EmulatedQueue* queue : {&copy_, &prepare_, &score_}) queue->finish();
+    throw_if_failed();
   }
 
   double seconds(const std::function<void()>& task) override {
@@ -91,11 +90,13 @@ class EmulatedBackend final : public DeviceBackend {
     work(Queue::copy, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
   }
   void download(void* to, const void* from, std::int64_t bytes) override {
-    work(Queue::compute, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
+    work(Queue::score, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
   }
-  void copy(void* to, const void* from, std::int64_t bytes) override { download(to, from, bytes); }
+  void copy(void* to, const void* from, std::int64_t bytes) override {
+    work(Queue::prepare, [=] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
+  }
   void zero(void* to, std::int64_t bytes) override {
-    work(Queue::compute, [=] { std::memset(to, 0, static_cast<std::size_t>(bytes)); });
+    work(Queue::prepare, [=] { std::memset(to, 0, static_cast<std::size_t>(bytes)); });
   }
 
   void set_windows(const images::WindowPlan& windows) override { windows_ = &windows; }
@@ -103,7 +104,7 @@ class EmulatedBackend final : public DeviceBackend {
   void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
     const images::WindowPlan& plan = *windows_;
-    work(Queue::compute, [=, this, &plan, own = std::vector(chunks.begin(), chunks.end())] {
+    work(Queue::prepare, [=, this, &plan, own = std::vector(chunks.begin(), chunks.end())] {
       const images::PlanView view{
           plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
           plan.first.data(),      plan.last.data()};
@@ -124,7 +125,7 @@ class EmulatedBackend final : public DeviceBackend {
 
   void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                float* statistics) override {
-    work(Queue::compute, [=, this] {
+    work(Queue::prepare, [=, this] {
       const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
       preprocess::preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
       if (statistics == nullptr) return;
@@ -141,8 +142,8 @@ class EmulatedBackend final : public DeviceBackend {
 
   // A device's scorer only enqueues; here the queue is emptied first, and the scorer works at once.
   void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
-    compute_.finish();
-    compute_.throw_if_failed();
+    score_.finish();
+    throw_if_failed();
     scorer.enqueue(input, statistics, outputs, nullptr);
   }
 
@@ -152,11 +153,15 @@ class EmulatedBackend final : public DeviceBackend {
     std::atomic<std::uint64_t> reached{0};
   };
 
-  EmulatedQueue& of(Queue queue) { return queue == Queue::copy ? copy_ : compute_; }
+  EmulatedQueue& of(Queue queue) {
+    return queue == Queue::copy ? copy_ : queue == Queue::prepare ? prepare_ : score_;
+  }
+  void throw_if_failed() const {
+    for (const EmulatedQueue* queue : {&copy_, &prepare_, &score_}) queue->throw_if_failed();
+  }
   template <typename Task>
   void work(Queue queue, Task task) {
-    copy_.throw_if_failed();
-    compute_.throw_if_failed();
+    throw_if_failed();
     of(queue).work(std::move(task));
   }
 
@@ -165,7 +170,7 @@ class EmulatedBackend final : public DeviceBackend {
   DeviceSection section_;
   std::deque<Memory> memory_;  // outlives the queues, which are declared later
   std::deque<Mark> events_;
-  EmulatedQueue copy_, compute_;
+  EmulatedQueue copy_, prepare_, score_;
 };
 
 }  // namespace

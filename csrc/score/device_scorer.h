@@ -21,8 +21,8 @@ struct DeviceScorerInfo {
 
 // `enqueue` puts the work for one full batch into `stream` (a cudaStream_t) and returns without waiting for it:
 // image (batch, channels, 224, 224) of image_type, statistics (batch, n_statistics) float32 or null, outputs
-// (batch, n_outputs) float32, all contiguous in device memory, the same addresses in every call of one loop. A part
-// of a batch is padded by the caller. What it throws ends the loop.
+// (batch, n_outputs) float32, all contiguous in device memory; the calls of one loop take a few sets of addresses in
+// turn. A part of a batch is padded by the caller. What it throws ends the loop.
 struct DeviceScorer {
   DeviceScorerInfo info;
   std::function<void(const void* image, const float* statistics, float* outputs, void* stream)> enqueue;

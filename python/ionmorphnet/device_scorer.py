@@ -34,6 +34,8 @@ class DeviceScorer(Protocol):
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """Put one batch on a stream and return without waiting for it.
 
+        The calls of one loop take a few sets of addresses in turn.
+
         Args:
             image: Device address of (batch, channels, 224, 224), C order, in ``input_dtype``.
             statistics: Device address of float32 (batch, n_statistics), C order; 0 where the network takes none.

@@ -127,7 +127,7 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert 0 < blank.sum() < 40
     np.testing.assert_array_equal(outputs, wanted)
     assert scorer.calls == -(-len(outputs) // batch)
-    assert len(scorer.addresses) == 1
+    assert 1 <= len(scorer.addresses) <= min(4, scorer.calls)
     assert done[-1] == (len(outputs), len(outputs))
     assert done.count(done[-1]) == 1
     assert timings["resident"] == file.parent.name.startswith("zlib")

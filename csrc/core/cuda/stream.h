@@ -74,6 +74,16 @@ class Stream {
  public:
   // Does not wait for the legacy default stream.
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
+  // Thread blocks of its kernels are started before those of other streams that wait.
+  static Stream urgent() {
+    int least = 0;
+    int greatest = 0;
+    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cudaDeviceGetStreamPriorityRange");
+    Stream stream{nullptr};
+    check(cudaStreamCreateWithPriority(&stream.stream_, cudaStreamNonBlocking, greatest),
+          "cudaStreamCreateWithPriority");
+    return stream;
+  }
   ~Stream() {
     if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
   }
@@ -90,6 +100,7 @@ class Stream {
   cudaStream_t get() const { return stream_; }
 
  private:
+  explicit Stream(std::nullptr_t) {}
   cudaStream_t stream_ = nullptr;
 };
 
