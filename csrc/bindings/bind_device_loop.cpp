@@ -63,8 +63,10 @@ py::dict to_dict(const pipeline::DeviceTimings& t) {
   out["total_s"] = t.total_s;
   out["blocks"] = t.blocks;
   out["images_per_block"] = t.images_per_block;
+  out["batches_ahead"] = t.batches_ahead;
   out["chunks"] = t.chunks;
   out["chunk_bytes"] = t.chunk_bytes;
+  out["device_chunks"] = t.device_chunks;
   out["uploaded_bytes"] = t.uploaded_bytes;
   out["resident"] = t.resident;
   return out;

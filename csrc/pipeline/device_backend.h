@@ -82,7 +82,7 @@ class DeviceBackend {
   // (n, as many as wanted) float32, null where none are.
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
-  // A full batch, in queue `score`.
+  // A full batch, in queue `score`. The scorer must outlive the work.
   virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
 };
 

@@ -59,6 +59,8 @@ class Loop {
     timings_.images_per_block = blocks != nullptr ? plan.images_per_block : 0;
     timings_.blocks = blocks != nullptr ? blocks->size() : 0;
     timings_.chunk_bytes = plan.chunk_bytes;
+    timings_.batches_ahead = plan.batches_ahead;
+    timings_.device_chunks = static_cast<std::int64_t>(device_.size());
     timings_.resident = plan.resident;
   }
 

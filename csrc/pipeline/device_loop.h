@@ -32,8 +32,10 @@ struct DeviceTimings {
   double total_s = 0;
   std::int64_t blocks = 0;  // m/z blocks; 0 where the images came from the host
   std::int64_t images_per_block = 0;
+  std::int64_t batches_ahead = 0;  // prepared before the first of them was scored, at most
   std::int64_t chunks = 0;
   std::int64_t chunk_bytes = 0;
+  std::int64_t device_chunks = 0;  // on the device at the same time; 0 where resident
   std::int64_t uploaded_bytes = 0;
   bool resident = false;  // the file was copied once, and all blocks were binned from the copy
 };

@@ -140,11 +140,9 @@ class EmulatedBackend final : public DeviceBackend {
     });
   }
 
-  // A device's scorer only enqueues; here the queue is emptied first, and the scorer works at once.
+  // A device's scorer only enqueues; this one works, when its turn comes.
   void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
-    score_.finish();
-    throw_if_failed();
-    scorer.enqueue(input, statistics, outputs, nullptr);
+    work(Queue::score, [&scorer, input, statistics, outputs] { scorer.enqueue(input, statistics, outputs, nullptr); });
   }
 
  private:

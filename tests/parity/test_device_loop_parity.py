@@ -127,7 +127,7 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert 0 < blank.sum() < 40
     np.testing.assert_array_equal(outputs, wanted)
     assert scorer.calls == -(-len(outputs) // batch)
-    assert 1 <= len(scorer.addresses) <= min(4, scorer.calls)
+    assert len(scorer.addresses) == min(timings["batches_ahead"], scorer.calls)
     assert done[-1] == (len(outputs), len(outputs))
     assert done.count(done[-1]) == 1
     assert timings["resident"] == file.parent.name.startswith("zlib")
@@ -199,12 +199,26 @@ def test_limits(file: Path) -> None:
         least = int(str(error.value).split("at least ")[1].split()[0])
         outputs, _, timings = run(ds, scorer, device_memory=least)
         np.testing.assert_array_equal(outputs, wanted)
-        assert timings["images_per_block"] == 1
+        assert (timings["images_per_block"], timings["batches_ahead"], timings["device_chunks"]) == (1, 1, 3)
         assert not timings["resident"]
         with pytest.raises(imn.ArgumentError, match="pinned memory limit of 100 bytes is too small: at least") as error:
             run(ds, scorer, pinned_memory=100)
         least = int(str(error.value).split("at least ")[1].split()[0])
         np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
+
+
+def test_with_more_memory_it_runs_further_ahead(file: Path) -> None:
+    scorer = HostScorer(4, 2, 0)
+    found = []
+    with imn.open(file, duplicates="sum") as ds:
+        wanted, _, most = run(ds, scorer, device_memory=400 * SMALL)
+        for megabytes in (6, 8, 12, 20, 40):
+            outputs, _, timings = run(ds, scorer, device_memory=megabytes * SMALL, seed=megabytes)
+            np.testing.assert_array_equal(outputs, wanted)
+            found.append(timings["batches_ahead"])
+    assert (most["batches_ahead"], most["device_chunks"]) == (4, 0 if most["resident"] else 8)
+    assert found == sorted(found)
+    assert found[0] < 3
 
 
 class StopError(Exception):
