@@ -6,12 +6,14 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/backend_choice.h"
 #include "bindings/dataset_handle.h"
 #include "bindings/register.h"
+#include "core/stream_copy.h"
 #include "pipeline/device_probe.h"
 
 namespace py = pybind11;
@@ -44,6 +46,18 @@ py::dict bin_images(const DatasetHandle& handle, const DoubleArray& lo, const Do
   result["chunk_bytes"] = probe.chunk_bytes;
   result["chunk_pixels"] = probe.chunk_pixels;
   return result;
+}
+
+// Values at any place of `data` into a writable array, which may begin at any value of a line.
+template <typename T>
+bool copy_values(const py::bytes& data, std::size_t at, py::array_t<T, py::array::c_style>& out, int bits) {
+  const auto bytes = static_cast<std::string_view>(data);
+  const auto size = static_cast<std::size_t>(out.size()) * sizeof(T);
+  if (at > bytes.size() || size > bytes.size() - at) throw ArgumentError("there are fewer values");
+  const bool finite = stream_copy(reinterpret_cast<const std::byte*>(bytes.data()) + at,
+                                  static_cast<std::int64_t>(out.size()), out.mutable_data(), bits);
+  finish_streams();
+  return finite;
 }
 
 py::dict read_chunks(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, std::int64_t batch,
@@ -128,6 +142,11 @@ void register_device_probe(py::module_& m) {
   m.def("probe_read", &read_chunks, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
         py::arg("batch") = 64, py::arg("device_memory") = std::int64_t{64} << 30, py::arg("pinned_memory") = kPinned,
         py::arg("threads") = 0, "The device loop's reading alone: seconds, first_chunk_s, chunks, bytes.");
+  m.def("probe_stream_copy", &copy_values<float>, py::arg("data"), py::arg("at"), py::arg("out").noconvert(),
+        py::arg("bits") = 0, "Copies to `out`, as chunks are filled; False where a value is not finite.");
+  m.def("probe_stream_copy", &copy_values<double>, py::arg("data"), py::arg("at"), py::arg("out").noconvert(),
+        py::arg("bits") = 0);
+  m.def("stream_widths", &stream_widths, "Bits of the stores that this processor has for it.");
   m.def("probe_prepare", &prepare, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
         py::arg("preprocess_id"), py::arg("type") = "f32", py::arg("statistics") = std::vector<std::string>{},
         py::arg("device"), py::arg("repeat") = 0, py::arg("seed") = 0,

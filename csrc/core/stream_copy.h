@@ -4,13 +4,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace imn {
 
 // n values of T (float, double), `from` at any address. False where one of them is NaN or infinite. Another thread may
-// read `to` once this one has called finish_streams().
+// read `to` once this one has called finish_streams(). `bits`: of a store, one of stream_widths(); 0: the widest.
 template <typename T>
-bool stream_copy(const std::byte* from, std::int64_t n, T* to);
+bool stream_copy(const std::byte* from, std::int64_t n, T* to, int bits = 0);
+
+// What this processor has, ascending; empty where values are copied one by one.
+std::vector<int> stream_widths();
 
 void finish_streams();
 

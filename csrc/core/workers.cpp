@@ -1,9 +1,22 @@
 #include "core/workers.h"
 
+#include <chrono>
+
 #include "core/parallel_for.h"
 #include "core/shared_job.h"
 
 namespace imn {
+namespace {
+
+// Looks until `ready` or until a sleep is the cheaper choice. On a busy machine others run meanwhile.
+template <typename Ready>
+void look(const Ready& ready) {
+  constexpr std::chrono::microseconds kPatience{50};
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!ready() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
+}  // namespace
 
 Workers::Workers(int threads) : size_(thread_count(threads)) {}
 
@@ -30,6 +43,9 @@ void Workers::serve(int worker) {
   std::uint64_t seen = 0;
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
+    lock.unlock();
+    look([&] { return turn_ != seen; });
+    lock.lock();
     begun_.wait(lock, [&] { return stop_ || (job_ != nullptr && turn_ != seen); });
     if (stop_) return;
     seen = turn_;
@@ -57,6 +73,7 @@ void Workers::run(std::int64_t n, std::int64_t grain, const Body& body, const st
   begun_.notify_all();
   start();
   job.work(0);
+  look([this] { return inside_ == 0; });
   {
     // Whoever has not joined by now finds no job.
     std::unique_lock<std::mutex> lock(mutex_);

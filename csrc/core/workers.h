@@ -1,4 +1,5 @@
-// Workers: parallel_for for callers that call it every few milliseconds, with threads that last.
+// Workers: parallel_for for callers that call it every few milliseconds, with threads that last. Between runs and at
+// the end of one, threads look for a moment before they sleep: waking many of them takes as long as a short run.
 #pragma once
 
 #include <atomic>
@@ -37,9 +38,10 @@ class Workers {
   std::mutex mutex_;
   std::condition_variable begun_, left_;
   SharedJob* job_ = nullptr;  // guarded by mutex_, as are those below; null: nothing to join
-  std::uint64_t turn_ = 0;    // of the job
-  int inside_ = 0;            // threads that have joined it
   bool stop_ = false;
+  // Written under mutex_, looked at without.
+  std::atomic<std::uint64_t> turn_{0};  // of the job
+  std::atomic<int> inside_{0};          // threads that have joined it
 };
 
 }  // namespace imn

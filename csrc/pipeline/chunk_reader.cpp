@@ -23,8 +23,8 @@ bool ChunkReader::wait_for_slot(std::size_t slot) {
     // Timed, because stop_ is set without the lock by the destructor.
     while (released_[slot] == 0 && !stop_) changed_.wait_for(lock, std::chrono::milliseconds(20));
   }
-  // A copy takes a few milliseconds at most; the device does not call back when it is done.
-  while (!stop_ && !may_fill_(slot)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  // A copy takes a millisecond or so; the device does not call back when it is done.
+  while (!stop_ && !may_fill_(slot)) std::this_thread::sleep_for(std::chrono::microseconds(20));
   return !stop_;
 }
 

@@ -32,7 +32,7 @@ struct DevicePlan {
   std::int64_t chunk_bytes = 0;
   std::int64_t device_chunks = kChunkSlots;  // on the device; where resident, of no meaning
   std::int64_t batches_ahead = 1;            // batches prepared before the first of them is scored
-  bool resident = false;  // everything is uploaded once and stays; blocks are then binned from it
+  bool resident = false;                     // everything is uploaded once and stays; blocks are then binned from it
 };
 
 // Blocks are whole batches where they can be. Throws ArgumentError naming the limit that is too small and what is

@@ -14,21 +14,18 @@ class ConvertedPeaksSource final : public PeaksSource {
  private:
   // Their spectra are held.
   std::int64_t find_ahead() const override { return 2048; }
-  std::int64_t count(std::int64_t row) const override { return count_[place(row)]; }
 
-  void find(std::int64_t kept, std::int64_t begin, std::int64_t end, const std::atomic<bool>& stop) override {
+  void find(std::int64_t kept, std::int64_t begin, std::int64_t end, std::int64_t* counts,
+            const std::atomic<bool>& stop) override {
     for (std::int64_t row = kept; row < begin && kept > held_; ++row) {
-      const auto to = static_cast<std::size_t>(row - kept);
-      std::swap(spectra_[to], spectra_[place(row)]);
-      count_[to] = count_[place(row)];
+      std::swap(spectra_[static_cast<std::size_t>(row - kept)], spectra_[place(row)]);
     }
     held_ = kept;
     if (place(end) > spectra_.size()) spectra_.resize(place(end));
-    count_.resize(spectra_.size());
     const auto [lo, hi] = mz_range();
     const auto body = [&, lo = lo, hi = hi](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t row = begin + from; row < begin + to; ++row) {
-        count_[place(row)] = images::read_peaks(file_.dataset, spectrum_of(row), lo, hi, spectra_[place(row)]);
+        counts[row - begin] = images::read_peaks(file_.dataset, spectrum_of(row), lo, hi, spectra_[place(row)]);
       }
     };
     workers_.run(end - begin, 16, body, &stop);
@@ -62,7 +59,6 @@ class ConvertedPeaksSource final : public PeaksSource {
   std::size_t place(std::int64_t row) const { return static_cast<std::size_t>(row - held_); }
 
   std::vector<images::StageScratch> spectra_;  // of the rows from held_ on
-  std::vector<std::int64_t> count_;            // their peaks
   std::int64_t held_ = 0;
 };
 

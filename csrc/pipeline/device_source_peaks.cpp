@@ -5,7 +5,10 @@
 namespace imn::pipeline {
 
 PeaksSource::PeaksSource(const FileToRead& file, const SourceOptions& options)
-    : file_(file), workers_(options.threads), options_(options) {}
+    : file_(file),
+      workers_(options.threads),
+      options_(options),
+      before_(static_cast<std::size_t>(file.pixels.rows()) + 1, 0) {}
 
 bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& stop) {
   if (load_ == file_.loads.size() || file_.pixels.n() == 0) return false;
@@ -14,21 +17,16 @@ bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& sto
   chunk.types = file_.types;
   chunk.block = static_cast<std::int64_t>(load_);
   chunk.first = first_;
-  Chunk whole = chunk;  // the last one that ends at a multiple of kChunkPixels
-  while (first_ + chunk.n < file_.pixels.n()) {
-    if (first_ + chunk.n == found_end_) find_further(stop);
-    Chunk larger = chunk;
-    take_pixel(larger);
-    if (chunk.n > 0 && !fits(larger)) {
-      if (whole.n > 0) chunk = whole;
-      break;
-    }
-    chunk = larger;
-    if (chunk.n % kChunkPixels == 0) whole = chunk;
-  }
-  chunk.ends_block = first_ + chunk.n == file_.pixels.n();
+  std::int64_t n = 0;
+  do {
+    if (first_ + n == found_end_) find_further(stop);
+    n = largest(chunk);
+  } while (first_ + n == found_end_ && found_end_ < file_.pixels.n());
+  chunk.ends_block = first_ + n == file_.pixels.n();
+  if (!chunk.ends_block && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
+  take(n, chunk);
   write(to, chunk, stop);
-  first_ = chunk.ends_block ? 0 : first_ + chunk.n;
+  first_ = chunk.ends_block ? 0 : first_ + n;
   if (chunk.ends_block) {
     ++load_;
     found_end_ = 0;
@@ -36,35 +34,49 @@ bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& sto
   return true;
 }
 
-void PeaksSource::take_pixel(Chunk& chunk) const {
-  const std::int64_t pixel = chunk.first + chunk.n++;
-  const std::int64_t begin = row_of(pixel);
-  const std::int64_t end = row_of(pixel + 1);
-  chunk.rows += end - begin;
-  chunk.layers = std::max(chunk.layers, static_cast<std::int32_t>(end - begin));
-  for (std::int64_t r = begin; r < end; ++r) chunk.peaks += count(r);
+void PeaksSource::take(std::int64_t n, Chunk& chunk) const {
+  take_pixels(file_.pixels, n, chunk);
+  const auto row = static_cast<std::size_t>(row_of(chunk.first));
+  chunk.peaks = before_[row + static_cast<std::size_t>(chunk.rows)] - before_[row];
 }
 
-// Asked once a pixel: a chunk that is far from full is not laid out.
-bool PeaksSource::fits(const Chunk& chunk) const {
-  const std::int64_t least = chunk.peaks * (chunk.mz_size() + chunk.intensity_size()) + chunk.rows * 8 + chunk.n * 12;
-  constexpr std::int64_t kPadding = 8 * ChunkLayout::kAlignment;
-  return least + kPadding <= options_.chunk_bytes || layout_of(chunk).bytes <= options_.chunk_bytes;
+std::int64_t PeaksSource::largest(Chunk chunk) const {
+  const std::int64_t row = row_of(first_);
+  const auto fits = [&](std::int64_t n) {
+    const std::int64_t end = row_of(first_ + n);
+    chunk.n = n;
+    chunk.rows = end - row;
+    chunk.peaks = before_[static_cast<std::size_t>(end)] - before_[static_cast<std::size_t>(row)];
+    return layout_of(chunk).bytes <= options_.chunk_bytes;
+  };
+  std::int64_t least = 1;  // fits, or there is no other way
+  std::int64_t most = found_end_ - first_;
+  while (least < most) {
+    const std::int64_t middle = least + (most - least + 1) / 2;
+    if (fits(middle)) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  return least;
 }
 
 void PeaksSource::find_further(const std::atomic<bool>& stop) {
-  const std::int64_t begin = found_end_;
+  const std::int64_t begin = row_of(found_end_);
   found_end_ = std::min<std::int64_t>(found_end_ + find_ahead(), file_.pixels.n());
-  find(row_of(first_), row_of(begin), row_of(found_end_), stop);
+  const std::int64_t end = row_of(found_end_);
+  std::int64_t* counts = before_.data() + begin + 1;
+  find(row_of(first_), begin, end, counts, stop);
+  for (std::int64_t k = 0; k < end - begin; ++k) counts[k] += counts[k - 1];
 }
 
 void PeaksSource::write(std::byte* to, const Chunk& chunk, const std::atomic<bool>& stop) {
   write_pixels(file_.pixels, chunk, to);
   const ChunkLayout at = layout_of(chunk);
   auto* start = reinterpret_cast<std::int64_t*>(to + at.row_start);
-  start[0] = 0;
-  const std::int64_t row = row_of(chunk.first);
-  for (std::int64_t r = 0; r < chunk.rows; ++r) start[r + 1] = start[r] + count(row + r);
+  const std::int64_t* before = before_.data() + row_of(chunk.first);
+  for (std::int64_t r = 0; r <= chunk.rows; ++r) start[r] = before[r] - before[0];
   store(chunk, start, to + at.mz, to + at.values, stop);
 }
 

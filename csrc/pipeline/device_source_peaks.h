@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/workers.h"
 #include "pipeline/device_source.h"
@@ -21,11 +22,10 @@ class PeaksSource : public ChunkSource {
 
   // How many pixels are found at a time.
   virtual std::int64_t find_ahead() const = 0;
-  // Finds the peaks of rows [begin, end) of this load; those from `kept` to begin are known and not yet in a chunk.
-  // A load begins with kept = begin = 0.
-  virtual void find(std::int64_t kept, std::int64_t begin, std::int64_t end, const std::atomic<bool>& stop) = 0;
-  // Of a row that was found.
-  virtual std::int64_t count(std::int64_t row) const = 0;
+  // Finds the peaks of rows [begin, end) of this load and writes their number to counts[row - begin]; those from `kept`
+  // to begin are known and not yet in a chunk. A load begins with kept = begin = 0.
+  virtual void find(std::int64_t kept, std::int64_t begin, std::int64_t end, std::int64_t* counts,
+                    const std::atomic<bool>& stop) = 0;
   // Writes m/z and values of the chunk's rows, of which row r begins at start[r].
   virtual void store(const Chunk& chunk, const std::int64_t* start, std::byte* mz, std::byte* values,
                      const std::atomic<bool>& stop) = 0;
@@ -39,15 +39,18 @@ class PeaksSource : public ChunkSource {
   Workers workers_;
 
  private:
-  void take_pixel(Chunk& chunk) const;
-  bool fits(const Chunk& chunk) const;
+  // The next n pixels.
+  void take(std::int64_t n, Chunk& chunk) const;
+  // As many of those that are found as fit.
+  std::int64_t largest(Chunk chunk) const;
   void find_further(const std::atomic<bool>& stop);
   void write(std::byte* to, const Chunk& chunk, const std::atomic<bool>& stop);
 
   SourceOptions options_;
   std::size_t load_ = 0;
-  std::int64_t first_ = 0;      // pixels before this one are in chunks
-  std::int64_t found_end_ = 0;  // those before this one are found
+  std::int64_t first_ = 0;            // pixels before this one are in chunks
+  std::int64_t found_end_ = 0;        // those before this one are found
+  std::vector<std::int64_t> before_;  // of this load: peaks of all rows before each; one more than rows are found
 };
 
 // Reads into scratch and converts: any file.

@@ -14,16 +14,17 @@ class StreamedPeaksSource final : public PeaksSource {
 
  private:
   std::int64_t find_ahead() const override { return 8192; }
-  std::int64_t count(std::int64_t row) const override { return found(row).size(); }
   const io::PeakRange& found(std::int64_t row) const { return found_[static_cast<std::size_t>(row)]; }
 
-  void find(std::int64_t, std::int64_t begin, std::int64_t end, const std::atomic<bool>& stop) override {
+  void find(std::int64_t, std::int64_t begin, std::int64_t end, std::int64_t* counts,
+            const std::atomic<bool>& stop) override {
     const auto [lo, hi] = mz_range();
     const auto body = [&, lo = lo, hi = hi](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t row = begin + from; row < begin + to; ++row) {
-        if (row + 1 < begin + to) prefetch_next_load(row + 1);
+        if (row + 1 < begin + to) prefetch_next_load(row + 1);  // the one after it is another thread's
         io::PeakRange& range = found_[static_cast<std::size_t>(row)];
         range = file_.dataset.find_peaks(spectrum_of(row), lo, hi, range);
+        counts[row - begin] = range.size();
         if (is_last_load()) file_.dataset.check_further_peaks(spectrum_of(row), range);
       }
     };

@@ -151,9 +151,7 @@ class EmulatedBackend final : public DeviceBackend {
     std::atomic<std::uint64_t> reached{0};
   };
 
-  EmulatedQueue& of(Queue queue) {
-    return queue == Queue::copy ? copy_ : queue == Queue::prepare ? prepare_ : score_;
-  }
+  EmulatedQueue& of(Queue queue) { return queue == Queue::copy ? copy_ : queue == Queue::prepare ? prepare_ : score_; }
   void throw_if_failed() const {
     for (const EmulatedQueue* queue : {&copy_, &prepare_, &score_}) queue->throw_if_failed();
   }
