@@ -25,24 +25,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Folder with third-party sections (not part of the repository); tests that need it skip where it is absent."""
+def shared_data() -> Callable[[str], Path]:
+    """Where a file or folder of the third-party sections is, which are not part of the repository.
+
+    The test skips where there are none, or where IMN_SHARED_DATA names a folder that has a part of them.
+    """
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("IMN_SHARED_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"third-party test data not found at {folder} (set IMN_SHARED_DATA)")
-    return folder
 
-
-@pytest.fixture
-def third_party(shared_data: Path) -> Callable[..., list[Path]]:
-    """Paths in that folder; the test skips where one is absent, as on a machine that was given a part of it."""
-
-    def find(*names: str) -> list[Path]:
-        for name in names:
-            if not (shared_data / name).exists():
-                pytest.skip(f"third-party test data not found: {name} in {shared_data}")
-        return [shared_data / name for name in names]
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists() and (folder != default or not folder.is_dir()):
+            pytest.skip(f"third-party test data not found at {path} (set IMN_SHARED_DATA)")
+        return path
 
     return find
 

@@ -40,12 +40,9 @@ void Workers::start() {
 }
 
 void Workers::serve(int worker) {
-  std::uint64_t seen = 0;
-  std::unique_lock<std::mutex> lock(mutex_);
-  for (;;) {
-    lock.unlock();
+  for (std::uint64_t seen = 0;;) {
     look([&] { return turn_ != seen; });
-    lock.lock();
+    std::unique_lock<std::mutex> lock(mutex_);
     begun_.wait(lock, [&] { return stop_ || (job_ != nullptr && turn_ != seen); });
     if (stop_) return;
     seen = turn_;

@@ -30,7 +30,7 @@ class CudaBackend final : public DeviceBackend {
 
   ~CudaBackend() override {
     // Nothing may be freed that a kernel still writes to; what failed was told, or nobody is left to be told.
-    for (const auto* stream : {&copy_, &prepare_, &score_}) (void)cudaStreamSynchronize((*stream)->get());
+    (void)wait_for_all();
   }
 
   std::string device() const override { return "cuda:" + std::to_string(index_); }
@@ -79,13 +79,7 @@ class CudaBackend final : public DeviceBackend {
   }
   void finish() override {
     const cuda::DeviceScope scope(index_);
-    // All are waited for, whatever the first one failed with.
-    cudaError_t state = cudaSuccess;
-    for (const auto* stream : {&copy_, &prepare_, &score_}) {
-      const cudaError_t found = cudaStreamSynchronize((*stream)->get());
-      if (state == cudaSuccess) state = found;
-    }
-    cuda::check(state, "cudaStreamSynchronize");
+    cuda::check(wait_for_all(), "cudaStreamSynchronize");
   }
 
   double seconds(const std::function<void()>& task) override {
@@ -188,6 +182,15 @@ class CudaBackend final : public DeviceBackend {
     return aligned(section.most * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));
   }
 
+  // What the first stream failed with, once all have ended.
+  cudaError_t wait_for_all() const {
+    cudaError_t state = cudaSuccess;
+    for (const auto* stream : {&copy_, &prepare_, &score_}) {
+      const cudaError_t found = cudaStreamSynchronize((*stream)->get());
+      if (state == cudaSuccess) state = found;
+    }
+    return state;
+  }
   cuda::Stream& of(Queue queue) {
     return queue == Queue::copy ? *copy_ : queue == Queue::prepare ? *prepare_ : *score_;
   }

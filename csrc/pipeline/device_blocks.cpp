@@ -19,21 +19,21 @@ constexpr std::int64_t kWindowBytes = 64;
 }  // namespace
 
 DeviceBlocks::DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
-                           const ScoringNeeds& needs, const DeviceLimits& limits, bool keep)
+                           const ScoringNeeds& scoring, const DeviceLimits& limits, bool keep)
     : windows_(images::make_window_plan(dataset, windows)),
       pixels_(all_pixels(dataset)),
       file_{dataset, windows_, pixels_, {}, {!dataset.float_mz(), !dataset.float_intensities()}} {
   DeviceWork work;
+  work.scoring = scoring;
+  work.scoring.fixed_bytes +=
+      static_cast<std::int64_t>(windows.size()) * kWindowBytes + static_cast<std::int64_t>(windows_.lut.size()) * 4;
   work.n = static_cast<std::int64_t>(windows.size());
   work.pixels = std::int64_t{dataset.width()} * dataset.height();
-  work.batch = needs.batch;
-  work.batch_bytes = needs.batch_bytes;
-  work.fixed_bytes = needs.fixed_bytes + work.n * kWindowBytes + static_cast<std::int64_t>(windows_.lut.size()) * 4;
   work.whole_reads = keep || dataset.compressed();
   work.largest_item = largest_item(file_, work.whole_reads);
   work.all_bytes = work.whole_reads ? all_bytes(file_) : 0;
   plan_ = plan_device_loop(work, limits);
-  first_images_ = work.whole_reads ? work.n : needs.batch;
+  first_images_ = work.whole_reads ? work.n : scoring.batch;
   // One window and one pixel always fit: that is the largest item.
   while (!cut()) plan_.images_per_block = (plan_.images_per_block + 1) / 2;
 }

@@ -14,18 +14,11 @@
 
 namespace imn::pipeline {
 
-// Of the scoring end of the loop.
-struct ScoringNeeds {
-  std::int64_t batch = 1;
-  std::int64_t fixed_bytes = 0;  // as in DeviceWork
-  std::int64_t batch_bytes = 0;
-};
-
 class DeviceBlocks {
  public:
-  // `keep`: the file shall stay on the device where it fits, also
-  // if it is cheap to read in parts. Throws ArgumentError where the limits are too small or a window makes no sense.
-  DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, const ScoringNeeds& needs,
+  // `keep`: the file shall stay on the device where it fits, also if it is cheap to read in parts. Throws ArgumentError
+  // where the limits are too small or a window makes no sense.
+  DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, const ScoringNeeds& scoring,
                const DeviceLimits& limits, bool keep = false);
   DeviceBlocks(const DeviceBlocks&) = delete;
   DeviceBlocks& operator=(const DeviceBlocks&) = delete;

@@ -219,12 +219,9 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
   if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
   DeviceWork work;
+  work.scoring = needs_of(backend, model, shape);
   work.n = shape.n;
   work.pixels = shape.pixels();
-  const ScoringNeeds needs = needs_of(backend, model, shape);
-  work.batch = needs.batch;
-  work.fixed_bytes = needs.fixed_bytes;
-  work.batch_bytes = needs.batch_bytes;
   work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
   work.images_in_chunks = true;
   const DevicePlan plan = plan_device_loop(work, options.limits);

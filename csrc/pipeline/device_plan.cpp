@@ -29,7 +29,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   const std::int64_t image_bytes = work.pixels * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t least_chunk = aligned(std::max<std::int64_t>(work.largest_item, ChunkLayout::kAlignment));
   const std::int64_t least_block = work.images_in_chunks ? 0 : image_bytes;
-  const std::int64_t least_device = work.fixed_bytes + kChunkSlots * least_chunk + least_block;
+  const std::int64_t least_device = work.scoring.fixed_bytes + kChunkSlots * least_chunk + least_block;
   if (limits.device_bytes < least_device) {
     throw ArgumentError("device memory limit of " + bytes(limits.device_bytes) + " is too small: at least " +
                         bytes(least_device) + " are needed");
@@ -46,7 +46,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   const std::int64_t wanted = std::min({by_device, limits.pinned_bytes / kChunkSlots, kMostChunkBytes});
   plan.chunk_bytes = std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
 
-  std::int64_t left = limits.device_bytes - work.fixed_bytes - kChunkSlots * plan.chunk_bytes;
+  std::int64_t left = limits.device_bytes - work.scoring.fixed_bytes - kChunkSlots * plan.chunk_bytes;
   // A chunk is rarely filled to the last byte: half as much again.
   const std::int64_t resident_bytes = work.all_bytes + work.all_bytes / 2 + plan.chunk_bytes;
   if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_block <= left) {
@@ -56,9 +56,9 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
 
   // Room to run ahead where there is plenty: a quarter each of what is left. Where a chunk takes inflating, or is the
   // file's only copy, the device is never behind.
-  if (work.batch_bytes > 0) {
-    plan.batches_ahead = std::clamp<std::int64_t>(1 + left / 4 / work.batch_bytes, 1, kMostAhead);
-    left -= (plan.batches_ahead - 1) * work.batch_bytes;
+  if (work.scoring.batch_bytes > 0) {
+    plan.batches_ahead = std::clamp<std::int64_t>(1 + left / 4 / work.scoring.batch_bytes, 1, kMostAhead);
+    left -= (plan.batches_ahead - 1) * work.scoring.batch_bytes;
   }
   if (!work.whole_reads) {
     plan.device_chunks = std::clamp(kChunkSlots + left / 4 / plan.chunk_bytes, kChunkSlots, kMostDeviceChunks);
@@ -66,13 +66,13 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   }
 
   const std::int64_t fit = work.images_in_chunks ? work.n : left / image_bytes;
-  std::int64_t images = std::max((work.n + kBlocks - 1) / kBlocks, work.batch);
+  std::int64_t images = std::max((work.n + kBlocks - 1) / kBlocks, work.scoring.batch);
   // Every block is a pass over the file: as few as there is memory for.
   if (work.whole_reads && !plan.resident) images = work.n;
   if (plan.resident) images = std::max(images, std::min(work.n, kMostBlockBytes / image_bytes));
-  images = (images + work.batch - 1) / work.batch * work.batch;
+  images = (images + work.scoring.batch - 1) / work.scoring.batch * work.scoring.batch;
   images = std::min(images, fit);
-  if (images > work.batch) images = images / work.batch * work.batch;
+  if (images > work.scoring.batch) images = images / work.scoring.batch * work.scoring.batch;
   plan.images_per_block = std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, work.n));
   return plan;
 }

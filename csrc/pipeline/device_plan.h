@@ -14,13 +14,18 @@ struct DeviceLimits {
   std::int64_t pinned_bytes = 0;  // pinned memory of the loop's chunks; results and tables are small and come on top
 };
 
+// What is scored, with what. The device memory is besides that of chunks and blocks of images.
+struct ScoringNeeds {
+  std::int64_t batch = 1;        // of the scorer
+  std::int64_t fixed_bytes = 0;  // for one batch, masks, tables and results
+  std::int64_t batch_bytes = 0;  // for each further batch that is prepared ahead
+};
+
 // What one run is about.
 struct DeviceWork {
+  ScoringNeeds scoring;
   std::int64_t n = 0;             // images
   std::int64_t pixels = 0;        // of one image
-  std::int64_t batch = 1;         // of the scorer
-  std::int64_t fixed_bytes = 0;   // device memory for one batch, masks, tables and results
-  std::int64_t batch_bytes = 0;   // device memory for each further batch that is prepared ahead
   std::int64_t largest_item = 0;  // bytes that one chunk must hold at least
   bool images_in_chunks = false;  // images are uploaded: no block of images is needed besides
   bool whole_reads = false;       // reading a part of a spectrum costs as much as all of it

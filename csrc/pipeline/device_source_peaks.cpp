@@ -1,6 +1,7 @@
 #include "pipeline/device_source_peaks.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace imn::pipeline {
 
@@ -24,7 +25,8 @@ bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& sto
   } while (first_ + n == found_end_ && found_end_ < file_.pixels.n());
   chunk.ends_block = first_ + n == file_.pixels.n();
   if (!chunk.ends_block && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
-  take(n, chunk);
+  take_pixels(file_.pixels, n, chunk);
+  chunk.peaks = peaks(n);
   write(to, chunk, stop);
   first_ = chunk.ends_block ? 0 : first_ + n;
   if (chunk.ends_block) {
@@ -34,32 +36,19 @@ bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& sto
   return true;
 }
 
-void PeaksSource::take(std::int64_t n, Chunk& chunk) const {
-  take_pixels(file_.pixels, n, chunk);
-  const auto row = static_cast<std::size_t>(row_of(chunk.first));
-  chunk.peaks = before_[row + static_cast<std::size_t>(chunk.rows)] - before_[row];
+std::int64_t PeaksSource::peaks(std::int64_t n) const {
+  return before_[static_cast<std::size_t>(row_of(first_ + n))] - before_[static_cast<std::size_t>(row_of(first_))];
 }
 
 std::int64_t PeaksSource::largest(Chunk chunk) const {
-  const std::int64_t row = row_of(first_);
   const auto fits = [&](std::int64_t n) {
-    const std::int64_t end = row_of(first_ + n);
     chunk.n = n;
-    chunk.rows = end - row;
-    chunk.peaks = before_[static_cast<std::size_t>(end)] - before_[static_cast<std::size_t>(row)];
+    chunk.rows = row_of(first_ + n) - row_of(first_);
+    chunk.peaks = peaks(n);
     return layout_of(chunk).bytes <= options_.chunk_bytes;
   };
-  std::int64_t least = 1;  // fits, or there is no other way
-  std::int64_t most = found_end_ - first_;
-  while (least < most) {
-    const std::int64_t middle = least + (most - least + 1) / 2;
-    if (fits(middle)) {
-      least = middle;
-    } else {
-      most = middle - 1;
-    }
-  }
-  return least;
+  const auto more = std::views::iota(std::int64_t{2}, found_end_ - first_ + 1);
+  return 1 + (std::ranges::partition_point(more, fits) - more.begin());
 }
 
 void PeaksSource::find_further(const std::atomic<bool>& stop) {

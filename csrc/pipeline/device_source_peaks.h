@@ -39,9 +39,9 @@ class PeaksSource : public ChunkSource {
   Workers workers_;
 
  private:
-  // The next n pixels.
-  void take(std::int64_t n, Chunk& chunk) const;
-  // As many of those that are found as fit.
+  // Of the next n pixels, which are found.
+  std::int64_t peaks(std::int64_t n) const;
+  // How many of those that are found fit; one that does not has no other place.
   std::int64_t largest(Chunk chunk) const;
   void find_further(const std::atomic<bool>& stop);
   void write(std::byte* to, const Chunk& chunk, const std::atomic<bool>& stop);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,12 @@ def test_simulated_classes_are_told_apart() -> None:
     assert np.mean([CLASSES[each.label] == label for each, label in zip(simulated, labels, strict=True)]) > 0.7
 
 
-def test_structure_of_a_real_section_is_ranked(shared_data: Path) -> None:
+def test_structure_of_a_real_section_is_ranked(shared_data: Callable[[str], Path]) -> None:
     """Nothing of this section was seen in training."""
-    folder = shared_data / "ion_images"
-    with np.load(folder / "bladder150.npz") as arrays:
+    with np.load(shared_data("ion_images/bladder150.npz")) as arrays:
         stack = arrays["images"].astype(np.float32)
         stack[:, ~arrays["mask"].astype(bool)] = np.nan
-    labels = pd.read_csv(folder / "bladder150_labels.csv").set_index("index")
+    labels = pd.read_csv(shared_data("ion_images/bladder150_labels.csv")).set_index("index")
     structured = labels.loc[np.arange(len(stack)), "structure"].to_numpy() >= 1.5
     score = imn.score_images(stack, precision="f32")["score"].to_numpy()
     assert auc(structured, score) >= 0.8

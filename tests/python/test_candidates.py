@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ def axis_of(path: Path, **options: Any) -> CandidateAxis:
     return axis
 
 
-def test_bladder_has_its_79_channels(shared_data: Path) -> None:
-    truth = np.load(shared_data / "ion_images" / "bladder79.npz")["mz"]
-    axis = axis_of(shared_data / "bladder79" / "bladder79_processed.imzML")
+def test_bladder_has_its_79_channels(shared_data: Callable[[str], Path]) -> None:
+    truth = np.load(shared_data("ion_images/bladder79.npz"))["mz"]
+    axis = axis_of(shared_data("bladder79/bladder79_processed.imzML"))
     assert len(axis) == 79
     assert (np.abs(axis.mz / truth - 1) * 1e6 < 2).all()
 
@@ -213,8 +214,8 @@ def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
         ("spatial_DGMM_input", 10, 10),
     ],
 )
-def test_small_files(shared_data: Path, name: str, fewest: int, most: int) -> None:
-    axis = axis_of(shared_data / "imzml_small" / f"{name}.imzML")
+def test_small_files(shared_data: Callable[[str], Path], name: str, fewest: int, most: int) -> None:
+    axis = axis_of(shared_data(f"imzml_small/{name}.imzML"))
     assert fewest <= len(axis) <= most
 
 
@@ -255,9 +256,9 @@ def test_an_axis_is_validated(mz: Any, lo: Any, hi: Any, frequency: Any, message
         ({"kind": "x"}, "kind"),
     ],
 )
-def test_bad_options(shared_data: Path, options: dict[str, Any], message: str) -> None:
+def test_bad_options(shared_data: Callable[[str], Path], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        axis_of(shared_data / "imzml_small" / "picked.imzML", **options)
+        axis_of(shared_data("imzml_small/picked.imzML"), **options)
 
 
 def test_drift_does_not_part_the_regions_of_a_channel(tmp_path: Path) -> None:

@@ -187,8 +187,8 @@ def test_reading_from_many_threads(tmp_path, rng):
 def test_spectra_equal_an_independent_reader(shared_data):
     parser = pytest.importorskip("pyimzml.ImzMLParser", reason="pyimzML serves as oracle only")
     files = [
-        *sorted((shared_data / "imzml_small").glob("*.imzML")),
-        shared_data / "barley101" / "barley101_continuous.imzML",
+        *sorted(shared_data("imzml_small").glob("*.imzML")),
+        shared_data("barley101/barley101_continuous.imzML"),
     ]
     assert len(files) > 5
     for path in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def test_simulated_images(precision: str, model: imn.Model, simulated: tuple[Pre
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_real_images(precision: str, model: imn.Model, shared_data: Path) -> None:
-    with np.load(shared_data / "ion_images" / "bladder150.npz") as arrays:
+def test_real_images(precision: str, model: imn.Model, shared_data: Callable[[str], Path]) -> None:
+    with np.load(shared_data("ion_images/bladder150.npz")) as arrays:
         stack = arrays["images"][::19].astype(np.float32)
         stack[:, ~arrays["mask"].astype(bool)] = np.nan
     prepared = Prepared.of(model, list(stack))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -311,8 +312,8 @@ def test_needs_neither_torch_nor_matplotlib() -> None:
     assert "ionmorphnet[plots]" in done.stdout
 
 
-def test_real_images_are_ranked_by_the_statistics(shared_data: Path) -> None:
-    (each,) = ev.load_sets(shared_data / "ion_images" / "bladder150.npz")
+def test_real_images_are_ranked_by_the_statistics(shared_data: Callable[[str], Path]) -> None:
+    (each,) = ev.load_sets(shared_data("ion_images/bladder150.npz"))
     report = ev.ranking_report([ev.score_set(each, ev.make_methods(()))], options=FAST)
     # Another implementation measured .881 / .997 (Moran) and .888 / .997 (blur).
     assert report.estimate("bladder150", "moran", "spearman").value == pytest.approx(0.88, abs=0.01)

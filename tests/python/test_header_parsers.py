@@ -129,8 +129,8 @@ def test_damaged_files_are_never_read_differently(tmp_path):
 
 def test_real_files(shared_data):
     files = [
-        *sorted((shared_data / "imzml_small").glob("*.imzML")),
-        shared_data / "barley101" / "barley101_continuous.imzML",
+        *sorted(shared_data("imzml_small").glob("*.imzML")),
+        shared_data("barley101/barley101_continuous.imzML"),
     ]
     assert len(files) > 5
     for path in files:

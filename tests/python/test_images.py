@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,44 +78,44 @@ def check_file(path: Path, rng: np.random.Generator, n: int) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_small_files_equal_the_oracle(shared_data: Path, rng: np.random.Generator, name: str) -> None:
-    check_file(shared_data / "imzml_small" / f"{name}.imzML", rng, 25)
+def test_small_files_equal_the_oracle(shared_data: Callable[[str], Path], rng: np.random.Generator, name: str) -> None:
+    check_file(shared_data(f"imzml_small/{name}.imzML"), rng, 25)
 
 
-def test_barley_equals_the_oracle(shared_data: Path, rng: np.random.Generator) -> None:
-    check_file(shared_data / "barley101" / "barley101_continuous.imzML", rng, 20)
+def test_barley_equals_the_oracle(shared_data: Callable[[str], Path], rng: np.random.Generator) -> None:
+    check_file(shared_data("barley101/barley101_continuous.imzML"), rng, 20)
 
 
-def test_bladder_equals_the_oracle(shared_data: Path, rng: np.random.Generator) -> None:
-    check_file(shared_data / "bladder79" / "bladder79_processed.imzML", rng, 4)
+def test_bladder_equals_the_oracle(shared_data: Callable[[str], Path], rng: np.random.Generator) -> None:
+    check_file(shared_data("bladder79/bladder79_processed.imzML"), rng, 4)
 
 
-def test_bladder_equals_the_published_images(shared_data: Path) -> None:
-    known = np.load(shared_data / "ion_images" / "bladder79.npz")
-    with open_dataset(shared_data / "bladder79" / "bladder79_processed.imzML") as ds:
+def test_bladder_equals_the_published_images(shared_data: Callable[[str], Path]) -> None:
+    known = np.load(shared_data("ion_images/bladder79.npz"))
+    with open_dataset(shared_data("bladder79/bladder79_processed.imzML")) as ds:
         images = ion_images(ds, known["mz"], ppm=5)
     np.testing.assert_array_equal(np.isfinite(images[0]), known["mask"])
     np.testing.assert_allclose(np.nan_to_num(images), known["images"], rtol=1e-6)
 
 
 @pytest.fixture
-def barley(shared_data: Path) -> Any:
-    with open_dataset(shared_data / "barley101" / "barley101_continuous.imzML") as ds:
+def barley(shared_data: Callable[[str], Path]) -> Any:
+    with open_dataset(shared_data("barley101/barley101_continuous.imzML")) as ds:
         yield ds
 
 
-def test_mean_spectrum_of_a_continuous_file(shared_data: Path, barley: Any) -> None:
-    oracle = Oracle(shared_data / "barley101" / "barley101_continuous.imzML")
+def test_mean_spectrum_of_a_continuous_file(shared_data: Callable[[str], Path], barley: Any) -> None:
+    oracle = Oracle(shared_data("barley101/barley101_continuous.imzML"))
     mz, intensity = mean_spectrum(barley)
     np.testing.assert_array_equal(mz, oracle.mz[0])
     np.testing.assert_allclose(intensity, np.mean(oracle.intensity, axis=0), rtol=1e-12)
     np.testing.assert_array_equal(mean_spectrum(barley, threads=1)[1], intensity)
 
 
-def test_mean_spectrum_of_a_processed_file(shared_data: Path) -> None:
+def test_mean_spectrum_of_a_processed_file(shared_data: Callable[[str], Path]) -> None:
     from ionmorphnet.reference.images import mean_spectrum_processed
 
-    path = shared_data / "imzml_small" / "picked.imzML"
+    path = shared_data("imzml_small/picked.imzML")
     oracle = Oracle(path)
     with open_dataset(path) as ds:
         mz, intensity = mean_spectrum(ds, ppm=50.0)

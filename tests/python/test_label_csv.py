@@ -173,8 +173,8 @@ def test_report_in_words_and_numbers() -> None:
     assert report.to_dict() == {"files": 2, "rows": 20, "used": 7, "left_out": {"duplicate": 12, "no m/z": 1}}
 
 
-def test_published_files(third_party: Callable[..., list[Path]]) -> None:
-    (folder,) = third_party("label_csv")
+def test_published_files(shared_data: Callable[[str], Path]) -> None:
+    folder = shared_data("label_csv")
     sizes, counts = {}, np.zeros(6, dtype=int)
     for path in sorted(folder.glob("*.csv")):
         labels, report = read_mz_labels(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -235,16 +236,16 @@ def test_own_labels_of_a_simulated_section(section: Path, tmp_path: Path) -> Non
         assert source[k].structure == pytest.approx(grade)
 
 
-def test_real_section(shared_data: Path, tmp_path: Path) -> None:
+def test_real_section(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     name = "barley101_continuous"
-    labels = pd.read_csv(shared_data / "ion_images" / "barley101_labels.csv")
+    labels = pd.read_csv(shared_data("ion_images/barley101_labels.csv"))
     csv = tmp_path / f"{name}.csv"
     csv.write_text(label_text(name, ";".join(f"{mz} {a}" for mz, a in zip(labels.key, labels.label_a, strict=True))))
-    source = read_source(shared_data / "barley101" / f"{name}.imzML", csv)
+    source = read_source(shared_data(f"barley101/{name}.imzML"), csv)
     assert len(source) == 101
-    with np.load(shared_data / "ion_images" / "barley101.npz") as file:
+    with np.load(shared_data("ion_images/barley101.npz")) as file:
         stored = file["images"]
-    plain = from_imzml(shared_data / "barley101" / f"{name}.imzML", csv, hotspot_quantile=None)
+    plain = from_imzml(shared_data(f"barley101/{name}.imzML"), csv, hotspot_quantile=None)
     for k in range(101):
         np.testing.assert_allclose(np.nan_to_num(plain[k].image), stored[k], rtol=1e-5)
 

@@ -263,10 +263,10 @@ def test_grades_of_classes(tmp_path: Path) -> None:
             source.with_class_structure(grades)
 
 
-def test_class_grades_are_the_means_of_the_permitted_sets(third_party: Callable[..., list[Path]]) -> None:
+def test_class_grades_are_the_means_of_the_permitted_sets(shared_data: Callable[[str], Path]) -> None:
     grades: dict[str, list[float]] = {name: [] for name in imn.CLASSES}
-    for path in third_party("ion_images/bladder79.npz", "ion_images/brain96.npz"):
-        for item in from_npz(path).items:
+    for stem in ("bladder79", "brain96"):
+        for item in from_npz(shared_data(f"ion_images/{stem}.npz")).items:
             if item.probabilities.max() == 1.0:
                 grades[imn.CLASSES[int(item.probabilities.argmax())]].append(item.structure)
     for name, values in grades.items():
@@ -375,12 +375,11 @@ def test_mix_for_fine_tuning(small: LabelledImages) -> None:
         fine_tuning_mix(small, 24, seed=1, simulated_share=1.0)
 
 
-def test_real_sets(third_party: Callable[..., list[Path]]) -> None:
-    barley_path, brain_path = third_party("ion_images/barley101.npz", "ion_images/brain96.npz")
-    barley = from_npz(barley_path)
+def test_real_sets(shared_data: Callable[[str], Path]) -> None:
+    barley = from_npz(shared_data("ion_images/barley101.npz"))
     assert len(barley) == 101
     assert barley[0].mask.sum() == 3422
-    brain = read_source(brain_path, brain_path.parent)
+    brain = read_source(shared_data("ion_images/brain96.npz"), shared_data("ion_images"))
     assert len(brain) == 96
     assert brain.dataset_ids == ("brain96",)
     assert len({brain[k].image.shape for k in range(96)}) > 5
