@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
+from ionmorphnet._arguments import usable_cores
 from ionmorphnet.evaluate.bootstrap import Estimate
 from ionmorphnet.tumor.plots import plot_report
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--ablation", nargs="*", default=["moran", "intensity", "random"], metavar="SELECTION")
     parser.add_argument("--ablation-method", nargs="*", default=["lda", "cnn3d"], metavar="METHOD")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=usable_cores())
     options = parser.parse_args()
     for name in options.names:
         started = time.perf_counter()

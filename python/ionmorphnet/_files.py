@@ -55,6 +55,20 @@ def read_json(path: Path) -> Any:
         raise FileError(f"{path}: not valid JSON ({error})") from None
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        FileError: It cannot be made, or there is a file at its place.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise FileError(f"{path}: is a file, a folder is needed") from None
+    except OSError as error:
+        raise FileError(f"{path}: the folder cannot be made: {error.strerror}") from None
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and move it to ``path`` when the block succeeds.

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ionmorphnet._files import atomic_path
+from ionmorphnet._files import atomic_path, make_folder
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
 
@@ -110,7 +110,7 @@ def write_run(
     chosen = [name for name in _OPTIONAL if (name in wanted and name not in skipped) or (name == "report" and report)]
     files = ["peaks.csv", "scores.csv", *(file for name in chosen for file in _OPTIONAL[name]), "run.json"]
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # run.json first: whatever happens from here on, the folder does not look complete.
     for file in ("run.json", *(file for group in _OPTIONAL.values() for file in group)):
         if file == "run.json" or file not in files:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.training import train_model
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402
 from ionmorphnet.training.joined import JoinedSource  # noqa: E402
+from ionmorphnet.training.read_source import read_source  # noqa: E402
 from ionmorphnet.training.recipe import Recipe  # noqa: E402
 from ionmorphnet.training.start_weights import read_start  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
@@ -89,8 +90,12 @@ def test_published_preset(tmp_path: Path) -> None:
 
 
 def _npz(path: Path, *more: str) -> Path:
-    """Eight images, structured and unstructured in turn, and their labels; further lines of the label file."""
-    np.savez(path, images=np.stack([DiscsAndNoise(8)[k].image for k in range(8)]))
+    """Eight images, structured and unstructured in turn, and their labels; further lines of the label file.
+
+    Files of other names have other images.
+    """
+    unit = 1.0 + sum(path.stem.encode())
+    np.savez(path, images=np.stack([unit * DiscsAndNoise(8)[k].image for k in range(8)]))
     rows = [f"{k},{('structured', 'unstructured')[k % 2]}" for k in range(8)]
     path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["index,label", *rows, *more]) + "\n")
     return path
@@ -99,6 +104,78 @@ def _npz(path: Path, *more: str) -> Path:
 def test_labelled_images_from_a_file(tmp_path: Path) -> None:
     done = imn.train(tmp_path / "run", source=_npz(tmp_path / "mine.npz"), images=8, **TINY)
     assert _load(done.weights)["provenance"]["data"]["parts"][0]["images"] == 8
+
+
+def test_a_training_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
+    sources = [_npz(tmp_path / f"{name}.npz") for name in ("a", "b")]
+    out = tmp_path / "run"
+    given: dict[str, Any] = {"source": sources, "val_datasets": ["a"], "simulated_share": 0.25, "images": 16, **TINY}
+    first = imn.train(out, **given)
+    weights = first.weights.read_bytes()
+    assert imn.train(out, **given).steps == 2
+    with pytest.raises(ArgumentError, match=r"last\.pt: belongs to a training on other data \(training images differ"):
+        imn.train(out, **given | {"simulated_share": 0.5})
+    with pytest.raises(ArgumentError, match="training images and validation images differ"):
+        imn.train(out, **given | {"val_datasets": ["b"]})
+    csv = tmp_path / "a_labels.csv"
+    csv.write_text(csv.read_text().replace("0,structured", "0,localized"))
+    with pytest.raises(ArgumentError, match=r"other data \(validation images differ"):
+        imn.train(out, **given)
+    csv.write_text(csv.read_text().replace("0,localized", "0,structured"))
+    images = dict(np.load(tmp_path / "b.npz"))["images"]
+    images[3, 5, 5] += 1.0
+    np.savez(tmp_path / "b.npz", images=images)
+    with pytest.raises(ArgumentError, match=r"other data \(training images differ"):
+        imn.train(out, **given)
+    assert first.weights.read_bytes() == weights
+
+
+def test_sources_of_ones_own_are_known_again(tmp_path: Path) -> None:
+    out, given = tmp_path / "run", {"images": 8, **TINY}
+    imn.train(out, source=DiscsAndNoise(40), **given)
+    assert imn.train(out, source=DiscsAndNoise(40), **given).steps == 1
+    with pytest.raises(ArgumentError, match="other data"):
+        imn.train(out, source=DiscsAndNoise(42), **given)
+
+
+def test_files_of_earlier_versions_do_not_tell_their_data(tmp_path: Path) -> None:
+    imn.train(tmp_path, images=8, **TINY)
+    content = _load(tmp_path / "last.pt")
+    assert set(content.pop("data")) == {"training images"}
+    torch.save(content, tmp_path / "last.pt")
+    assert imn.train(tmp_path, images=8, **TINY).steps == 1
+
+
+@pytest.mark.parametrize("way", ["auto", "val_datasets", "validation"])
+def test_a_copy_is_not_trained_on_and_judged_by(tmp_path: Path, way: str) -> None:
+    path = _npz(tmp_path / "a.npz")
+    for name in ("a.npz", "a_labels.csv"):
+        (tmp_path / name.replace("a", "copy", 1)).write_bytes((tmp_path / name).read_bytes())
+    both = [path, tmp_path / "copy.npz"]
+    options: dict[str, Any] = {
+        "auto": {"source": both},
+        "val_datasets": {"source": both, "val_datasets": ["copy"]},
+        "validation": {"source": path, "validation": read_source(both[1])},
+    }[way]
+    with pytest.raises(
+        ArgumentError, match=r"image \d of '(a|copy)', held out for validation, is image \d of '(a|copy)'"
+    ):
+        imn.train(tmp_path / "run", images=8, **options, **TINY)
+    # Nothing but a pixel or two: alike by chance.
+    images = np.zeros((8, 16, 16), np.float32)
+    images[:, 3, 4] = 1.0
+    for file in both:
+        np.savez(file, images=images)
+    imn.train(tmp_path / "run", source=both, images=8, **TINY)
+
+
+def test_rounds_go_through_the_labelled_images(tmp_path: Path) -> None:
+    done = imn.train(tmp_path / "half", source=DiscsAndNoise(16), epochs=2, **TINY)
+    assert done.images_seen == 64
+    done = imn.train(tmp_path / "quarter", source=DiscsAndNoise(16), epochs=2, simulated_share=0.2, **TINY)
+    assert done.images_seen == 40
+    done = imn.train(tmp_path / "none", source=DiscsAndNoise(16), epochs=2, simulated_share=0.0, **TINY)
+    assert done.images_seen == 32
 
 
 @pytest.mark.parametrize("way", ["val_datasets", "split"])
@@ -159,6 +236,13 @@ def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
         read_start(tmp_path / "imagenet.pth", Recipe(architecture="convnextv2_pico"), architecture=None)
 
 
+def test_the_published_preset_leaves_a_structure_output_alone(
+    trained: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    imn.train(tmp_path, source=DiscsAndNoise(8), init=trained.weights, preset="published", images=8, **TINY)
+    assert "the preset 'published' does not train it" in caplog.text
+
+
 def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.pt: no such file"):
         imn.train(tmp_path / "a", init=tmp_path / "none.pt", images=8, **TINY)
@@ -178,6 +262,18 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     [
         ({"preset": "best"}, ArgumentError, "default, published"),
         ({"images": 8, "epochs": 1}, ArgumentError, "not both"),
+        ({"images": "8"}, ArgumentError, "images must be an integer, got '8'"),
+        ({"images": 2.5}, ArgumentError, "images must be an integer"),
+        ({"images": 8, "batch": 4.0}, ArgumentError, "batch must be an integer"),
+        ({"images": 8, "threads": 0}, ArgumentError, "threads must be at least 1"),
+        ({"images": 8, "workers": -1}, ArgumentError, "workers must be at least 0"),
+        ({"images": 8, "learning_rate": float("nan")}, ArgumentError, "learning_rate must be a number"),
+        ({"source": DiscsAndNoise(8), "epochs": float("nan")}, ArgumentError, "epochs must be a number"),
+        ({"images": 8, "labels": "labels"}, ArgumentError, "labels are of images in files, and none is given"),
+        ({"source": DiscsAndNoise(8), "ppm": 5.0}, ArgumentError, "ppm is of sections in files"),
+        ({"images": 8, "simulated_share": 0.2}, ArgumentError, "simulated_share is of labelled images"),
+        ({"source": DiscsAndNoise(8), "simulated_share": 1.0}, ArgumentError, "below 1, not 1.0"),
+        ({"images": 8, "seed": 77_003_001}, ArgumentError, "models are calibrated on"),
         ({"epochs": 1}, ArgumentError, "give images"),
         ({"images": 8, "size": 40}, ArgumentError, "multiples of 32"),
         ({"images": 8, "batch": 3}, ArgumentError, "multiple of 2"),
@@ -221,7 +317,20 @@ def test_command(cli: Callable[..., Any], tmp_path: Path) -> None:
     assert done.stderr == ""
     cli("train", tmp_path / "run", "--images", 24, *options).is_one_line_error("last.pt", "another recipe")
     (tmp_path / "file").write_text("")
+    cli("train", tmp_path / "file" / "run", "--images", 8).is_one_line_error("file/run", "the folder cannot be made")
     cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "a folder is needed")
+
+
+def test_a_stopped_command_tells_by_its_exit_code(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise Cancelled("stopped at step 3 of 9; run is saved")
+
+    monkeypatch.setattr(imn, "train", stopped)
+    done = cli("train", tmp_path / "run")
+    assert done.code == 130
+    assert done.stderr == "ionmorphnet: stopped at step 3 of 9; run is saved\n"
 
 
 def test_command_with_labels(cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

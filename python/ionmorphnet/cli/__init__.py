@@ -24,7 +24,7 @@ from ionmorphnet.cli.simulate_images import simulate_images
 from ionmorphnet.cli.train import train
 from ionmorphnet.cli.tumor import tumor
 from ionmorphnet.cli.validate import validate
-from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.errors import Cancelled, IonMorphNetError
 
 
 class _PipeClosedError(Exception):
@@ -73,7 +73,7 @@ for _command in (
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 done, 1 some inputs failed, 2 usage or nothing readable, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 some inputs failed, 2 usage or nothing readable, 130 stopped."""
     # Reader warnings are shown by the commands themselves, once per file; the log is for library users.
     logging.getLogger("ionmorphnet").addHandler(logging.NullHandler())
     try:
@@ -84,6 +84,8 @@ def main(argv: list[str] | None = None) -> None:
         _fail("stopped", 130)
     except click.ClickException as error:
         _end(error.show, 2)
+    except Cancelled as error:  # saved; the same command goes on
+        _fail(str(error), 130)
     except IonMorphNetError as error:
         _fail(str(error), 2)
     except _PipeClosedError:  # as in `| head`

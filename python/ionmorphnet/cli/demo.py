@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
+from ionmorphnet._files import make_folder
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.run_output import write_run
 
@@ -20,7 +21,7 @@ from ionmorphnet.run_output import write_run
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
 def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
     """Simulate a section with known truth, pick its channels and write a report: the whole tool in one minute."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / "demo.imzML"
     click.echo(f"1. simulate a section of {shape[0]} x {shape[1]} pixels with {channels} channels: {path}")
     with progress_bar(path.name, "pixels") as progress:

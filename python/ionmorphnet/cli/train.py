@@ -51,7 +51,9 @@ from ionmorphnet.cli._shared import log_shown, progress_bar
     help="Fine-tune: bundled name, model folder or weights.pt of a training. Or start from a backbone's weights.",
 )
 @click.option("--images", type=click.IntRange(1), metavar="N", help="Images to train on.")
-@click.option("--epochs", type=click.FloatRange(0, min_open=True), metavar="N", help="The same in rounds.")
+@click.option(
+    "--epochs", type=click.FloatRange(0, min_open=True), metavar="N", help="The same in rounds through your images."
+)
 @click.option("--size", type=click.IntRange(32), metavar="PIXELS", help="One image size throughout.")
 @click.option("--batch", type=click.IntRange(2), metavar="N", help="Images a step.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from ionmorphnet._arguments import usable_cores
+from ionmorphnet._files import make_folder
 from ionmorphnet.cli._mz_values import parse_mz_values
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
 from ionmorphnet.cli._tumor_tables import show_importance, show_report
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.errors import ArgumentError, IonMorphNetError
 
 Command = Callable[..., None]
 Progress = Callable[[str, int, int], None]
@@ -197,7 +199,6 @@ def evaluate(
 
     What is in OUT already is not computed again, so a stopped evaluation goes on.
     """
-    import os
 
     from ionmorphnet import tumor as api
     from ionmorphnet.evaluate import BootstrapOptions
@@ -209,7 +210,7 @@ def evaluate(
     cohort = _read(cohort_csv, labels)
     given = {name: value for name, value in options.items() if value not in ((), None)}
     plan = api.EvaluationPlan(
-        threads=threads or len(os.sched_getaffinity(0)), recipe={} if batch is None else {"batch": batch}, **given
+        threads=threads or usable_cores(), recipe={} if batch is None else {"batch": batch}, **given
     )
     with log_shown(), _bar(str(out), quiet) as progress:
         report = api.evaluate_cohort(
@@ -263,9 +264,7 @@ def predict(model: Path, files: tuple[Path, ...], out: Path, formats: str, quiet
     if len(set(stems)) < len(stems):
         raise ArgumentError("two files have one name; predict them into folders of their own")
     loaded = api.load_tumor_model(model)
-    if out.exists() and not out.is_dir():
-        raise FileError(f"{out}: is a file, a folder is needed")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     failed = 0
     for path in files:
         try:

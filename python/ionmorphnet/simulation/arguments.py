@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ionmorphnet._arguments import integer, number
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.simulation.spectra import default_bins
 
@@ -99,34 +99,3 @@ def check_axis(mz_range: tuple[float, float], resolving_power: float, n_bins: in
             f"more than {_MOST_BINS_BY_DEFAULT:,}; give n_bins (at most {_MOST_BINS:,}), a narrower mz_range or a "
             "smaller resolving_power"
         )
-
-
-def integer(name: str, value: Any, least: int) -> int:
-    """``value`` as a plain integer from ``least``.
-
-    Raises:
-        ArgumentError: Not an integer (1.5, but also 1.0), or smaller.
-    """
-    try:
-        result = operator.index(value)
-    except TypeError:
-        raise ArgumentError(f"{name} must be an integer, got {value!r}") from None
-    if result < least:
-        raise ArgumentError(f"{name} must be at least {least}, got {result}")
-    return result
-
-
-def number(name: str, value: Any, least: float, most: float) -> float:
-    """``value`` as a finite number from ``least`` to ``most``.
-
-    Raises:
-        ArgumentError: Not a number, or out of range.
-    """
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name} must be a number, got {value!r}") from None
-    if not (np.isfinite(result) and least <= result <= most):
-        upper = f" to {most:g}" if np.isfinite(most) else ""
-        raise ArgumentError(f"{name} must be a number from {least:g}{upper}, got {value}")
-    return result

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ionmorphnet._arguments import number
 from ionmorphnet._files import atomic_path
 from ionmorphnet.imzml_writer import ImzMLWriter, Mode, SpectrumType
 from ionmorphnet.labels import CLASSES
-from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels, number
+from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
 from ionmorphnet.simulation.ion_image import draw_measured_area

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ionmorphnet._arguments import usable_cores
 from ionmorphnet.errors import ArgumentError, UnavailableError
-from ionmorphnet.paths import PathLike
 from ionmorphnet.training import presets
 from ionmorphnet.training.fit import LEVELS, Execution, Progress, fit
+from ionmorphnet.training.identity import refuse_shared_images
 from ionmorphnet.training.joined import JoinedSource
 from ionmorphnet.training.read_source import fine_tuning_mix, read_source
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
@@ -24,53 +25,32 @@ from ionmorphnet.training.sources import SIMULATED, SimulatedSource, Source
 from ionmorphnet.training.split import PUBLISHED_VALIDATION, Split, published_split, read_split, split_datasets
 from ionmorphnet.training.start_weights import read_start
 from ionmorphnet.training.validate import Validation
+from ionmorphnet.training.wishes import Wishes
 
 logger = logging.getLogger(__name__)
 
 _FEWEST_BETWEEN_VALIDATIONS = 1_000
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """The arguments of ``train_model.train``, which describes them."""
-
-    sources: list[Any]
-    labels: PathLike | None
-    validation: Any
-    val_datasets: Sequence[str] | None
-    split: PathLike | None
-    preset: str
-    architecture: str | None
-    images: int | None
-    epochs: float | None
-    size: int | None
-    batch: int | None
-    learning_rate: float | None
-    init: Path | None
-    simulated_share: float | None
-    ppm: float | None
-    patience: int | None
-    seed: int
-    device: str
-    precision: str
-    compile: bool | None
-    workers: int | None
-    threads: int | None
-    tensorboard: bool
-
-
 def run(wishes: Wishes, out: Path, progress: Callable[[int, int], None] | None) -> tuple[Recipe, dict[str, Any]]:
     """Train as wished; the recipe and what ``fit`` tells."""
-    if wishes.preset not in presets.PRESETS:
-        raise ArgumentError(f"preset must be one of {', '.join(presets.PRESETS)}, got {wishes.preset!r}")
     device = choose_device(wishes.device)
     labelled = _labelled(wishes)
     trained, held_out = _divide(labelled, wishes)
+    if trained is not None and held_out is not None:
+        refuse_shared_images(trained, held_out)
     recipe = _recipe(wishes, trained, device)
     start = None
     if wishes.init is not None:
         begun = read_start(wishes.init, recipe, architecture=wishes.architecture)
         recipe, start = begun.recipe, begun.weights
+        if recipe.structure and recipe.structure_weight == 0.0:
+            logger.warning(
+                "%s has a structure output, by which images are scored; the preset '%s' does not train it, only what "
+                "lies below it",
+                wishes.init,
+                wishes.preset,
+            )
     total = images_seen(recipe, recipe.steps)
     validation = None
     if held_out is not None:
@@ -78,7 +58,7 @@ def run(wishes: Wishes, out: Path, progress: Callable[[int, int], None] | None) 
         validation = Validation(held_out, min(total, max(epoch, _FEWEST_BETWEEN_VALIDATIONS)), _patience(wishes))
     elif wishes.patience is not None:
         raise ArgumentError("patience needs a validation: give a source, or labelled images of two or more datasets")
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     execution = Execution(
         device=device,
         workers=_workers(cores, device) if wishes.workers is None else wishes.workers,
@@ -168,7 +148,11 @@ def _parts(labelled: Source, split: Split) -> tuple[Source, Source | None]:
 
 def _recipe(wishes: Wishes, trained: Source | None, device: torch.device) -> Recipe:
     epoch = presets.ENDLESS_EPOCH if trained is None else len(trained)
-    images = wishes.images if wishes.epochs is None else math.ceil(wishes.epochs * epoch)
+    images = wishes.images
+    if wishes.epochs is not None:
+        # A round: every labelled image once, and the simulated ones among them.
+        share = 0.0 if trained is None else wishes.share
+        images = math.ceil(wishes.epochs * epoch / (1.0 - share))
     if wishes.preset == "published":
         recipe = presets.published_recipe(epoch)
     elif wishes.init is not None and (wishes.init.is_dir() or wishes.init.suffix == ".pt"):
@@ -196,22 +180,15 @@ def _recipe(wishes: Wishes, trained: Source | None, device: torch.device) -> Rec
 def _training_source(wishes: Wishes, recipe: Recipe, trained: Source | None, total: int) -> Source:
     if trained is None:
         return SimulatedSource(total, recipe.seed, levels=LEVELS)
-    share = _simulated_share(wishes)
+    share = wishes.share
     return fine_tuning_mix(trained, total, recipe.seed, simulated_share=share, levels=LEVELS)
-
-
-def _simulated_share(wishes: Wishes) -> float:
-    """Part of simulated images among labelled ones; the published preset has none unless they are asked for."""
-    if wishes.simulated_share is not None:
-        return wishes.simulated_share
-    return 0.0 if wishes.preset == "published" and SIMULATED not in wishes.sources else 0.5
 
 
 def _class_weights(wishes: Wishes, trained: Source | None) -> tuple[float, ...] | None:
     if trained is None:
         return None
     limit = math.inf if wishes.preset == "published" else presets.LARGEST_RATIO
-    return presets.class_weights(trained, simulated_share=_simulated_share(wishes), limit=limit)
+    return presets.class_weights(trained, simulated_share=wishes.share, limit=limit)
 
 
 def _patience(wishes: Wishes) -> int | None:

@@ -13,10 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ionmorphnet._files import make_folder
 from ionmorphnet.errors import ArgumentError, Cancelled
 from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, batches, network_inputs
+from ionmorphnet.training.held_out import HELD_OUT_SEED
+from ionmorphnet.training.identity import fingerprint
 from ionmorphnet.training.log import COLUMNS, Board, CsvLog
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network
@@ -109,18 +112,20 @@ def fit(
         ``step``, ``images_seen``, ``seconds``, ``stopped_early`` and ``best`` (of the validation, or None).
 
     Raises:
-        ArgumentError: ``out`` holds a training with another recipe, or the source is too short.
+        ArgumentError: ``out`` holds a training with another recipe or on other data, or the source is too short.
         FileError: A file cannot be read or written.
         Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
         IonMorphNetError: The gradient is no number any more.
         UnavailableError: The architecture or TensorBoard is not installed.
     """
+    if recipe.seed == HELD_OUT_SEED:
+        raise ArgumentError(f"seed {HELD_OUT_SEED} is that of the images that models are calibrated on; take another")
     wanted = images_seen(recipe, recipe.steps)
     source = SimulatedSource(wanted, recipe.seed, levels=LEVELS) if source is None else source
     if len(source) < wanted:
         raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
     execution = Execution() if execution is None else execution
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with arithmetic_threads(execution.threads), process_group(execution.device) as group:
         training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
         return training.run()
@@ -146,9 +151,11 @@ class _Training:
         if start is not None:
             network.load_state_dict({**network.state_dict(), **start})
         network.to(execution.device).train()
-        self.state = RunState(
-            recipe, network, MovingAverage(network, recipe.ema_decay), make_optimiser(network, recipe)
-        )
+        data = {"training images": fingerprint(source)}
+        if validation is not None:
+            data["validation images"] = fingerprint(validation.source)
+        average = MovingAverage(network, recipe.ema_decay)
+        self.state = RunState(recipe, network, average, make_optimiser(network, recipe), data=data)
         if (out / LAST).is_file():
             self.state.restore(out / LAST)
             logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)

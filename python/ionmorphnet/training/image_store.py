@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import weakref
@@ -25,6 +26,9 @@ class ImageStore:
 
     Files are read once, when a source is made; an epoch then never meets a damaged one. Worker processes share what
     lies in the file, and on systems that fork also what lies in memory. The file goes with the process that made it.
+
+    Attributes:
+        digests: Hash of shape and values of each image, by which a copy is known.
     """
 
     def __init__(self, memory_limit: int) -> None:
@@ -32,6 +36,7 @@ class ImageStore:
         self.memory_limit = memory_limit
         self.memory_bytes = 0
         self.disk_bytes = 0
+        self.digests: list[str] = []
         self._images: list[NDArray[np.float32] | _OnDisk] = []
         self._path = ""
 
@@ -42,6 +47,9 @@ class ImageStore:
             FileError: The temporary file cannot be written.
         """
         copy = np.array(image, dtype=np.float32, order="C")
+        self.digests.append(
+            hashlib.blake2b(copy.tobytes(), digest_size=16, salt=repr(copy.shape).encode()[:16]).hexdigest()
+        )
         if self.memory_bytes + copy.nbytes <= self.memory_limit:
             self.memory_bytes += copy.nbytes
             self._images.append(copy)

@@ -81,6 +81,10 @@ class LabelledImages:
         image = self._store[item.number]
         return Sample(image, ~np.isnan(image), item.probabilities, item.structure, item.dataset, item.key)
 
+    def digest(self, index: int) -> str:
+        """Hash of image ``index``: equal for equal pixels."""
+        return self._store.digests[self.items[index].number]
+
     def targets(self) -> NDArray[np.float32]:
         """Soft labels, float32 (n, 6)."""
         return np.array([item.probabilities for item in self.items], dtype=np.float32).reshape(-1, len(CLASSES))

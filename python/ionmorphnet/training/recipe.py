@@ -114,7 +114,8 @@ class Recipe:
         for phase in self.phases:
             if phase.size < 32 or phase.size % 32 or phase.images < 1 or phase.batch < 1:
                 raise ArgumentError(
-                    f"a phase needs a size in multiples of 32, at least one image and a batch of at least 1: {phase}"
+                    "a training needs a size in multiples of 32 pixels, at least one image and a batch of at least 1, "
+                    f"got size {phase.size}, images {phase.images}, batch {phase.batch}"
                 )
         if any(not 0.0 <= phase.peak <= 1.0 for phase in self.phases):
             raise ArgumentError("the peak of a phase must lie in [0, 1]")

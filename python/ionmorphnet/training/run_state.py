@@ -68,6 +68,7 @@ class RunState:
         seconds: Wall time so far, over all sittings.
         window: Sums of the losses since the last line of the log.
         extra: Further plain values of the training, for example its best validation.
+        data: Hash of what is learnt from and judged by, by name; a training goes on with the same data only.
     """
 
     recipe: AnyRecipe
@@ -78,6 +79,7 @@ class RunState:
     seconds: float = 0.0
     window: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     def advance(self, losses: Mapping[str, Tensor], where: Path) -> None:
         """One step along the gradients that lie in the network's parameters.
@@ -114,6 +116,7 @@ class RunState:
             "seconds": self.seconds,
             "window": self.window,
             "extra": self.extra,
+            "data": self.data,
             "network": self.network.state_dict(),
             "average": self.average.weights,
             "average_updates": self.average.updates,
@@ -126,7 +129,7 @@ class RunState:
 
         Raises:
             FileError: Unreadable, or not such a file.
-            ArgumentError: It belongs to another recipe.
+            ArgumentError: It belongs to another recipe or to other data.
         """
         content = load_file(path, "network", "average", "optimiser", "recipe")
         other = differences(self.recipe, content["recipe"])
@@ -135,6 +138,14 @@ class RunState:
             told = ", ".join(f"{name} = {written.get(name)!r}" for name in other)
             raise ArgumentError(
                 f"{path}: belongs to a training with another recipe ({told}); choose another folder or the same recipe"
+            )
+        # Files of earlier versions do not tell.
+        theirs = content.get("data", self.data)
+        if theirs != self.data:
+            changed = [name for name in {**theirs, **self.data} if theirs.get(name) != self.data.get(name)]
+            raise ArgumentError(
+                f"{path}: belongs to a training on other data ({' and '.join(changed)} differ); choose another folder, "
+                "or give the same images, labels and shares"
             )
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])

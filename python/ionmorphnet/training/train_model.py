@@ -91,7 +91,8 @@ def train(
         out: Folder of the training. Receives ``weights.pt`` (averaged weights; with a validation the best ones),
             ``last.pt`` (everything to go on with), ``log.csv`` and ``validation.csv``.
         source: ``"simulated"``, or labelled images: imzML file, folder of imzML files, npz file (see
-            ``training.read_source``), a source object, or a list of these.
+            ``training.read_source``; images without a grade of structure get the mean one of their class, but not with
+            the published preset), a source object, or a list of these.
         labels: Label CSV or folder of CSVs for the paths in ``source``.
         validation: ``"auto"`` holds out whole datasets of labelled sources (with the published preset the published
             ones, as far as they are there); ``"none"``; or a source of its own.
@@ -101,7 +102,7 @@ def train(
         preset: ``"default"``, or ``"published"`` (arXiv 2604.19369: ConvNeXt V2 Tiny, one channel, 224 pixels).
         architecture: ``convnextv2_atto`` ... ``convnextv2_large``, or a backbone of timm where that is installed.
         images: Images to train on; defaults to that of the preset. Not together with ``epochs``.
-        epochs: The same in rounds through the labelled images.
+        epochs: The same in rounds through the labelled images; the simulated ones among them come on top.
         size: One image size in pixels throughout, a multiple of 32.
         batch: Images a step.
         learning_rate: Peak learning rate.
@@ -125,16 +126,16 @@ def train(
         Where the weights are and how it went.
 
     Raises:
-        ArgumentError: An argument out of range, or ``out`` holds another training.
+        ArgumentError: An argument out of range, ``out`` holds another training or one on other data, or an image is
+            in both training and validation.
         FileError: A file is missing or cannot be used, or there is no labelled image.
         UnavailableError: torch (or timm, tensorboard, the device) is not there.
         Cancelled: Stopped by Ctrl-C or SIGTERM after saving; the same call goes on.
     """
     require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[train]'")
-    from ionmorphnet.training.arrange import Wishes, run
+    from ionmorphnet.training.arrange import run
+    from ionmorphnet.training.wishes import Wishes
 
-    if images is not None and epochs is not None:
-        raise ArgumentError("give images or epochs, not both")
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file, a folder is needed")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from ionmorphnet._files import make_folder
 from ionmorphnet.errors import Cancelled
 from ionmorphnet.training.log import CsvLog
 from ionmorphnet.training.run_state import (
@@ -120,7 +121,7 @@ def fit_patches(
         Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
         IonMorphNetError: The gradient is no number any more.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with arithmetic_threads(execution.threads):
         return _Fit(recipe, out, data, execution, progress).run()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ionmorphnet._arguments import usable_cores
 from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
@@ -101,6 +101,6 @@ def prepare_fit(
         "data": data.fingerprint(),
         **(recipe or {}),
     }
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    threads = usable_cores() if threads is None else threads
     execution = PatchExecution(torch.device(where), threads=threads, patience=patience)
     return PatchFit(PatchRecipe.from_dict(wanted), data, execution)

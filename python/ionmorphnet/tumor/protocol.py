@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._files import atomic_path, read_json
+from ionmorphnet._files import atomic_path, make_folder, read_json
 from ionmorphnet._torch import require_torch
 from ionmorphnet.candidates import CandidateAxis
 from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
@@ -195,7 +195,7 @@ class _Run:
         path = self.out / "folds" / method / name
         if path.is_file():
             return _read_fold(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         test = labelled_pixels(self.cubes, fold.test)
         if method in BASELINES:
             found, seconds = self._baseline(method, fold, chosen, test)
@@ -375,7 +375,7 @@ def _claim(out: Path, described: dict[str, Any], resume: bool) -> None:
         if changed:
             raise ArgumentError(f"{out}: holds an evaluation with other {', '.join(changed)}; choose another folder")
         return
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_json(path, document)
 
 

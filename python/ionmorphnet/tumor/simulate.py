@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet._files import atomic_path
+from ionmorphnet._arguments import integer, number
+from ionmorphnet._files import atomic_path, make_folder
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.imzml_writer import ImzMLWriter
 from ionmorphnet.paths import PathLike
 from ionmorphnet.simulation import anatomy
-from ionmorphnet.simulation.arguments import integer, number
 from ionmorphnet.simulation.channels import draw_mz
 from ionmorphnet.simulation.fields import Field, fractal_field, smooth_field, smoothstep
 from ionmorphnet.simulation.ion_image import draw_measured_area
@@ -124,7 +124,7 @@ def simulate_cohort(
     n_channels, seed = integer("n_channels", n_channels, 20), integer("seed", seed, 0)
     level = difficulty_of(difficulty)
     out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     channels = _Channels.draw(np.random.default_rng([seed, 0]), n_channels, level)
     rows = []
     for patient in range(patients):
