@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,47 @@ def test_ranking_by_statistics_alone_and_pairs(cli: Run, images: Path, tmp_path:
     done = cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST)
     done.is_one_line_error("pairs.csv", "no column 'worse'")
     pairs.write_text("better,worse\n0,99\n")
-    cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST).is_one_line_error("0 to 11")
+    done = cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST)
+    done.is_one_line_error("pairs.csv: line 2", "image 99")
+
+
+def test_pairs_do_not_depend_on_the_order_of_the_labels(cli: Run, images: Path, tmp_path: Path) -> None:
+    labels, pairs, out = tmp_path / "reversed.csv", tmp_path / "pairs.csv", tmp_path / "p.json"
+    header, *rows = (images / "one_labels.csv").read_text().splitlines()
+    pairs.write_text("better,worse\n0,1\n2,3\n9,4\n11,6\n7,5\n")
+    given = ("--no-model", "--pairs", pairs, *FAST, "--json", out)
+    found = []
+    for order in (rows, rows[::-1]):
+        labels.write_text("\n".join([header, *order]) + "\n")
+        done = cli("evaluate", "ranking", images / "one.npz", "--labels", labels, *given)
+        assert done.code == 0, done
+        found.append(
+            {r["method"]: r["value"] for r in json.loads(out.read_text())["figures"] if r["method"] != "random"}
+        )
+    assert found[0] == found[1]
+    assert len(set(found[0].values())) > 1
+    labels.write_text("\n".join([header, *rows[:4], rows[4].replace(rows[4].split(",")[2], "fuzzy"), *rows[5:]]) + "\n")
+    done = cli("evaluate", "ranking", images / "one.npz", "--labels", labels, *given)
+    assert done.code == 2
+    assert "fuzzy" in done.stderr.splitlines()[1]
+    assert f"{pairs}: line 4: image 4 (its index) is not among the 11 labelled images of 'one'" in done.stderr
+
+
+def test_pairs_of_a_section_by_mz(cli: Run, sections: list[Path], tmp_path: Path) -> None:
+    pairs, out = tmp_path / "pairs.csv", tmp_path / "p.json"
+    (each,) = imn.evaluate.load_sets(sections[0])
+    informative = each.structure >= 1.5
+    good, poor = (np.array(each.keys)[kind][:3] for kind in (informative, ~informative))
+    pairs.write_text(
+        "\n".join(["better,worse", *(f"{float(a):.4f},{b}" for a, b in zip(good, poor, strict=True))]) + "\n"
+    )
+    done = cli("evaluate", "ranking", sections[0], "--no-model", "--pairs", pairs, *FAST, "--json", out)
+    assert done.code == 0, done
+    values = {row["method"]: row["value"] for row in json.loads(out.read_text())["figures"]}
+    assert values["blur"] == 1.0
+    pairs.write_text("better,worse\n0,1\n")
+    done = cli("evaluate", "ranking", sections[0], "--no-model", "--pairs", pairs, *FAST)
+    assert "pairs.csv: line 2: image '0' (its key or m/z) is not among" in done.stderr
 
 
 def test_ranking_of_a_simulated_section(cli: Run, sections: list[Path]) -> None:
@@ -135,6 +176,35 @@ def test_mscf1_of_given_picks(cli: Run, sections: list[Path], tmp_path: Path) ->
     found = json.loads(out.read_text())["picked"]["s1"]["picks.csv"]
     assert (found["n_picked"], found["n_far"]) == (7, 1)
     assert "recall by class" in done.stdout
+
+
+def test_what_cannot_end_well_is_met_before_the_work(
+    cli: Run, images: Path, sections: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_work(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    for name in ("make_methods", "open_bins", "score_set"):
+        monkeypatch.setattr(imn.evaluate, name, no_work)
+    one, missing = images / "one.npz", tmp_path / "no" / "x.json"
+    for command, file in (("classifier", one), ("ranking", one), ("mscf1", sections[0])):
+        cli("evaluate", command, file, "--json", missing).is_one_line_error(f"{missing}: the folder", "does not exist")
+        cli("evaluate", command, file, "--json", tmp_path).is_one_line_error("is a folder")
+        (tmp_path / "file").write_text("")
+        cli("evaluate", command, file, "--plots", tmp_path / "file" / "p").is_one_line_error("file: is a file")
+    assert not missing.parent.exists()
+    for name in ("d1", "d2"):
+        (tmp_path / name).mkdir()
+        for suffix in (".npz", "_labels.csv"):
+            shutil.copy(images / f"one{suffix}", tmp_path / name / f"one{suffix}")
+    twice = (tmp_path / "d1" / "one.npz", tmp_path / "d2" / "one.npz")
+    for command in ("classifier", "ranking", "mscf1"):
+        cli("evaluate", command, *twice).is_one_line_error("datasets need names of their own: one")
+    picks = tmp_path / "picks.csv"
+    picks.write_text("mz\n500\n")
+    done = cli("evaluate", "mscf1", sections[0], "--picked", picks, "--plots", tmp_path / "p")
+    done.is_one_line_error("--plots", "--picked has none")
+    assert not (tmp_path / "p").exists()
 
 
 def test_bad_inputs(

@@ -44,6 +44,20 @@ def draws(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return grade, score, grade >= 1.5
 
 
+def test_the_best_threshold() -> None:
+    score = np.array([0.1, 0.2, np.nan, 0.6, 0.3, 0.9])
+    positive = [False, False, False, False, True, True]
+    # From .61 to .90 half of the positives and all negatives are right: .75; from .21 to .30 all and three quarters.
+    assert ev.best_threshold(positive, score) == (pytest.approx(0.26), pytest.approx((1 + 0.75) / 2))
+    for kind, word in ((True, "positive"), (False, "negative")):
+        with pytest.raises(imn.ArgumentError, match=f"all 3 are {word}"):
+            ev.best_threshold([kind] * 3, score[:3])
+    with pytest.raises(imn.ArgumentError, match="all 0 are"):
+        ev.best_threshold([], [])
+    with pytest.raises(imn.ArgumentError, match="equal length"):
+        ev.best_threshold([True, False], [0.5])
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_rank_correlations_equal_scipy(seed: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy serves as oracle only")

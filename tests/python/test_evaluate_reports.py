@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
+from ionmorphnet.evaluate import ranking
 from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.models import DEFAULT_MODEL
@@ -73,6 +75,11 @@ def test_class_figures_equal_direct_counts() -> None:
             ece += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert result.ece == pytest.approx(ece)
     assert result.reliability["count"].sum() == 40
+
+
+def test_classes_of_sets_of_equal_name_are_refused() -> None:
+    with pytest.raises(imn.ArgumentError, match="names of their own: a"):
+        ev.classifier_report([scored("a"), scored("a", 30, 1)], options=FAST)
 
 
 def test_pooling_of_classes() -> None:
@@ -169,6 +176,23 @@ def test_a_set_without_negatives_has_no_auc_and_is_left_out_of_the_mean() -> Non
         assert report.estimate("mean of sets", method, "spearman").n == 70
 
 
+@pytest.mark.parametrize("kind", ["percentile", "bca"])
+def test_a_set_too_large_for_intervals_of_kendall(
+    kind: Literal["percentile", "bca"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "_KENDALL_LIMIT", 40)
+    report = ev.ranking_report([scored("a", 30, 1), scored("b", 60, 2)], options=ev.BootstrapOptions(50, kind=kind))
+    small, large, pooled = (report.estimate(name, "net", "kendall") for name in ("a", "b", "mean of sets"))
+    assert pooled.value == pytest.approx((small.value + large.value) / 2)
+    assert small.low < small.high
+    assert all(np.isnan([each.low, each.high]).all() and each.draws == 0 for each in (large, pooled))
+    rows = report.comparisons.query("metric == 'kendall'").set_index("dataset")
+    assert rows["verdict"].tolist() == ["below", "no interval", "no interval"]
+    assert rows.loc["mean of sets", ["difference_low", "difference_high"]].isna().all()
+    assert np.isfinite(rows["difference"].astype(float)).all()
+    assert report.estimate("mean of sets", "net", "spearman").draws == 50
+
+
 def test_equal_rankings_are_never_below_each_other() -> None:
     """All grades but one are equal: the figure of the sample is the lowest of all resamples."""
     each = scored("a", 30)
@@ -243,11 +267,15 @@ def test_scores_keep_the_order_of_images_of_mixed_sizes() -> None:
 
 
 def test_methods_may_be_named_and_mixed() -> None:
-    def zeros(batch: np.ndarray) -> np.ndarray:
-        return np.zeros((len(batch), 6), np.float32)
+    def zeros(batch: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+        assert statistics.shape == (len(batch), 4)
+        return np.zeros((len(batch), 7), np.float32)
 
     methods = ev.make_methods((), {"mine": zeros}, baselines=False)
     assert methods.kinds == {"mine": "model"}
+    image = np.random.default_rng(0).random((20, 24), dtype=np.float32)
+    result = ev.score_set(ev.EvaluationSet("x", [image], np.zeros((1, 1)), np.zeros(1)), methods)
+    assert result.scores["mine"].tolist() == [0.5]
     twice = ev.make_methods((None, None))
     assert [name for name, kind in twice.kinds.items() if kind == "model"] == [DEFAULT_MODEL, f"{DEFAULT_MODEL} (2)"]
     assert list(ev.make_methods((), ["moran"]).kinds) == ["moran", "blur", "chaos", "coverage", "intensity"]
@@ -255,8 +283,19 @@ def test_methods_may_be_named_and_mixed() -> None:
         ev.make_methods((), baselines=False)
 
 
+def test_a_callable_with_other_arguments_is_refused_at_once() -> None:
+    with pytest.raises(
+        imn.ArgumentError, match=r"'mine': .* must take \(images, statistics\) and return logits \(n, 7\)"
+    ):
+        ev.make_methods((), {"mine": lambda images: images})
+    assert ev.make_methods((), {"any": lambda *given: given[0]}, baselines=False).kinds == {"any": "model"}
+    assert "mine" not in ev.make_methods((), {"mine": imn.make_scorer(scorer="moran")}).kinds
+
+
 def test_sets_that_do_not_fit() -> None:
     image = np.zeros((4, 4), np.float32)
+    with pytest.raises(imn.ArgumentError, match="1 images but 2 indices"):
+        ev.EvaluationSet("x", [image], np.zeros((1, 1)), np.zeros(1), indices=(0, 1))
     with pytest.raises(imn.ArgumentError, match="2 images but 1 structure"):
         ev.EvaluationSet("x", [image, image], np.zeros((1, 2)), np.zeros(1))
     flat = ev.EvaluationSet("x", [np.zeros(4, np.float32)], np.zeros((1, 1)), np.zeros(1))
@@ -274,7 +313,7 @@ def test_files_become_sets(tmp_path: Path) -> None:
     )
     (tmp_path / "x_labels.csv").write_text(rows)
     (each,) = ev.load_sets(tmp_path / "x.npz")
-    assert (each.name, len(each)) == ("x", 2)
+    assert (each.name, len(each), each.indices) == ("x", 2, (2, 0))
     assert each.labels.tolist() == [[CLASSES.index("negative"), 0], [CLASSES.index("localized"), 0]]
     assert np.isnan(each.structure[1])
     assert np.isnan(each.images[0]).sum() == 8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,64 @@ def test_a_failed_export_leaves_nothing(speck: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(bundle, "write_network", differ)
     with pytest.raises(IonMorphNetError, match="differs"):
         export_model(weights, tmp_path / "m", validation=held_out(30, channels=1, statistics=False))
+    assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
+
+
+def with_grades(parts: Iterable[HeldOut], grades: Callable[[np.ndarray], np.ndarray]) -> list[HeldOut]:
+    return [replace(part, structure=grades(part.structure)) for part in parts]
+
+
+def test_images_without_a_grade_count_for_the_classes_only(speck: str, tmp_path: Path) -> None:
+    """They change nothing about the structure, wherever they stand."""
+    weights = write_weights(tmp_path / "weights.pt", shaken(speck, **FULL))
+    graded = list(held_out(40))
+    unknown = with_grades(held_out(30, seed=6), lambda structure: np.full_like(structure, np.nan))
+    alone = export_model(weights, tmp_path / "a", validation=graded, statistics_share=0.3)
+    both = export_model(weights, tmp_path / "b", validation=[*unknown, *graded], statistics_share=0.3)
+    assert (both["metrics"]["validation"]["images"], both["metrics"]["validation"]["graded"]) == (70, 40)
+    assert both["fusion"] == alone["fusion"]
+    assert both["calibration"]["structure"] == alone["calibration"]["structure"]
+    assert both["calibration"]["temperature"] != alone["calibration"]["temperature"]
+    for when in ("before", "after"):
+        figures = [config["calibration"][when] for config in (alone, both)]
+        assert figures[0]["structure_nll"] == figures[1]["structure_nll"] > 0
+        assert figures[0]["class_nll"] != figures[1]["class_nll"]
+    assert both["threshold"] == alone["threshold"]
+    for name in ("spearman", "auc_structure_at_least_half", "balanced_accuracy_at_threshold"):
+        assert both["metrics"]["validation"][name] == alone["metrics"]["validation"][name]
+
+
+def test_class_weights_of_images_without_a_grade(speck: str, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "weights.pt", shaken(speck))
+    parts = list(held_out(30, channels=1, statistics=False))
+    some = with_grades(parts, lambda structure: np.where(np.arange(len(structure)) % 3 == 0, np.nan, structure))
+    config = export_model(weights, tmp_path / "m", validation=some)
+    assert all(0 < value < 1 for value in config["score"]["weights"].values())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"images": 0}, "images must be at least 2, not 0"),
+        ({"images": -5}, "images must be at least 2"),
+        ({"images": 1}, "images must be at least 2"),
+        ({"validation": []}, "two or more validation images, not 0"),
+        ({"validation": list(held_out(1, channels=1, statistics=False))}, "two or more validation images, not 1"),
+        ({"grades": 2.5}, "all 12 graded ones have at least 1.5"),
+        ({"grades": 0.5}, "all 12 graded ones have less than 1.5"),
+        ({"grades": np.nan}, "none of the 12 validation images has a grade"),
+        ({"grades": 3.5}, "from 0 to 3"),
+        ({"grades": np.inf}, "from 0 to 3"),
+    ],
+)
+def test_validation_that_tells_too_little(speck: str, tmp_path: Path, options: dict[str, Any], text: str) -> None:
+    weights = write_weights(tmp_path / "weights.pt", shaken(speck))
+    if "grades" in options:
+        grade = options["grades"]
+        parts = held_out(12, channels=1, statistics=False)
+        options = {"validation": with_grades(parts, lambda structure: np.full_like(structure, grade))}
+    with pytest.raises(ArgumentError, match=text):
+        export_model(weights, tmp_path / "m", **options)
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import pandas as pd
 
 from ionmorphnet import evaluate as ev
+from ionmorphnet._files import temporary_beside
 from ionmorphnet.cli import _evaluate_tables as tables
 from ionmorphnet.cli._mz_values import read_mz_list
 from ionmorphnet.cli._shared import progress_bar, show_warnings
 from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.versions import versions
 
@@ -27,7 +27,13 @@ def _shared_options(command: Command) -> Command:
     options = [
         click.option("--model", "models", multiple=True, metavar="NAME_OR_FOLDER", help="Model; may be repeated."),
         click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True),
-        click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto or cpu."),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="NAME",
+            help="Where the models run: auto, cpu, cuda or cuda:N.",
+        ),
         click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all."),
         click.option(
             "--draws", type=click.IntRange(min=0), default=2000, show_default=True, help="Bootstrap resamples; 0: none."
@@ -101,7 +107,8 @@ def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **
     multiple=True,
     type=_FILES,
     metavar="CSV",
-    help="Compare with ordered pairs instead of grades: columns better,worse (positions from 0); one for each SET.",
+    help="Compare with ordered pairs instead of grades: columns better,worse, which name images as the labels do, by "
+    "index, or else by key or m/z; one for each SET.",
 )
 @click.option(
     "--positive-from", type=float, default=1.5, show_default=True, help="Grade from which an image is structured."
@@ -127,7 +134,7 @@ def ranking(
     if pairs:
         if len(pairs) != len(loaded):
             raise ArgumentError(f"{len(pairs)} files of pairs for {len(loaded)} sets: give one for each, in order")
-        ordered = {each.name: _read_pairs(path) for each, path in zip(loaded, pairs, strict=True)}
+        ordered = {each.name: ev.read_pairs(path, each) for each, path in zip(loaded, pairs, strict=True)}
         report = ev.pair_report(run.scored(loaded), ordered, options=run.bootstrap)
     else:
         report = ev.ranking_report(run.scored(loaded), positive_from=positive_from, k=k, options=run.bootstrap)
@@ -182,6 +189,9 @@ def mscf1(
     """
     if masks and len(masks) != len(files):
         raise ArgumentError(f"{len(masks)} masks for {len(files)} sections: give one for each, in order")
+    if picked and options["plots"] is not None:
+        raise ArgumentError("--plots draws rankings, and --picked has none: leave one of them out")
+    require_own_names(path.stem for path in files)
     lists = {path.name if len({p.name for p in picked}) == len(picked) else str(path): path for path in picked}
     picks = {name: read_mz_list(path) for name, path in lists.items()}
     run = _Run(options)
@@ -230,8 +240,11 @@ class _Run:
             from ionmorphnet.evaluate.figures import require_matplotlib
 
             require_matplotlib()
-            if self.plots.exists() and not self.plots.is_dir():
-                raise FileError(f"{self.plots}: is a file, a folder for the plots is needed")
+            there = next(path for path in (self.plots, *self.plots.absolute().parents) if path.exists())
+            if not there.is_dir():
+                raise FileError(f"{there}: is a file, a folder for the plots is needed")
+        if self.json_path is not None:
+            temporary_beside(self.json_path)  # a place where no file can be is met before the work
         self.bootstrap = ev.BootstrapOptions(options["draws"], seed=options["seed"], kind=options["kind"])
         self.models: tuple[str | None, ...] = options["models"] or (None,)
         if options.get("no_model"):
@@ -260,7 +273,6 @@ class _Run:
         """Scores of every set."""
         scored = []
         for each in sets:
-            show_warnings(each.notes, name=each.name)
             with progress_bar(each.name, "images", quiet=self.quiet) as progress:
                 scored.append(ev.score_set(each, self.methods, progress=progress))
         return scored
@@ -303,18 +315,8 @@ def _load(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float) -> list
     if labels and len(labels) != len(files):
         raise ArgumentError(f"{len(labels)} label files for {len(files)} sets: give one for each, in order")
     given = labels or (None,) * len(files)
-    return [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm)]
-
-
-def _read_pairs(path: Path) -> Any:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    missing = [name for name in ("better", "worse") if name not in table.columns]
-    if missing:
-        raise FileError(f"{path}: no column '{missing[0]}' among {', '.join(map(str, table.columns))}")
-    pairs = table[["better", "worse"]].to_numpy()
-    if pairs.dtype.kind not in "iu":
-        raise FileError(f"{path}: 'better' and 'worse' must hold positions of images, whole numbers from 0")
-    return pairs.astype(np.int64)
+    sets = [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm)]
+    require_own_names(each.name for each in sets)
+    for each in sets:
+        show_warnings(each.notes, name=each.name)
+    return sets

@@ -13,6 +13,7 @@ from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, 
 from ionmorphnet.evaluate.data import EvaluationSet, load_sets
 from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
 from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
+from ionmorphnet.evaluate.pairs import read_pairs
 from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
 from ionmorphnet.evaluate.scored import Methods, ScoredSet, make_methods, score_set
 from ionmorphnet.evaluate.section import PickingReport, mean_of_sections, picking_report
@@ -48,6 +49,7 @@ __all__ = [
     "picking_report",
     "precision_at_k",
     "ranking_report",
+    "read_pairs",
     "score_set",
     "spearman",
 ]

@@ -121,6 +121,9 @@ def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream:
         n: Number of units.
         options: How many resamples, and their seed.
         stream: Name of the units. Equal names see equal resamples (paired differences), others independent ones.
+
+    Returns:
+        The figure with its resamples; NaN without a unit.
     """
     value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")
     if not n or not options.draws:
@@ -144,16 +147,18 @@ def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream:
 def mean_over_sets(parts: list[Sampled]) -> Sampled:
     """Mean over sets that were resampled each on its own; sets whose figure is not defined are left out.
 
-    The leave-one-out values go on as those of the mean: without one unit of one set.
+    Where one of the others has no resamples, nor has the mean: it has no interval. The leave-one-out values go on as
+    those of the mean: without one unit of one set.
     """
     used = [part for part in parts if not np.isnan(part.value)]
     if not used:
         return Sampled(float("nan"), np.zeros(0), np.zeros(0), 0)
     values = np.array([part.value for part in used])
+    resampled = all(part.draws.size for part in used)
     moved = [values.mean() + (part.jackknife - part.value) / len(used) for part in used]
     return Sampled(
         float(values.mean()),
-        np.mean([part.draws for part in used], axis=0),
+        np.mean([part.draws for part in used], axis=0) if resampled else np.zeros(0),
         np.concatenate(moved),
         sum(part.n for part in used),
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
+from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.scored import ScoredSet
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
 
@@ -122,12 +123,16 @@ def classifier_report(
         bins: Bins of the calibration, of equal width.
         options: Intervals; default 2,000 resamples of the images, percentiles, 95 %.
 
+    Returns:
+        The figures of every set and model, and with several sets those of all their images.
+
     Raises:
-        ArgumentError: A set without labels, no model with classes, or bins < 1.
+        ArgumentError: A set without labels, sets of equal name, no model with classes, or bins < 1.
     """
     chosen = options or BootstrapOptions()
     if bins < 1:
         raise ArgumentError(f"bins must be at least 1, not {bins}")
+    require_own_names((each.name for each in sets), reserved=POOLED)
     models = list(dict.fromkeys(name for each in sets for name in each.predictions))
     if not models:
         raise ArgumentError("no model that names classes was scored")
@@ -178,6 +183,9 @@ def judge_classes(
         model: Name for the result.
         bins: Bins of the calibration.
         options: Intervals.
+
+    Returns:
+        All figures of the classes.
 
     Raises:
         ArgumentError: Shapes that do not fit, no image, labels out of range, or an image without any label.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -32,6 +32,8 @@ class EvaluationSet:
         structure: (n,) grade 0 to 3 of meaningful structure; NaN = not graded.
         keys: Name or m/z of each image; their numbers where none are given.
         notes: What was left out on reading, one line each.
+        indices: Number of each image in its file, as in the column ``index`` of the label CSV; empty where images are
+            not counted there (imzML, labels without that column) or come from memory.
     """
 
     name: str
@@ -40,6 +42,7 @@ class EvaluationSet:
     structure: npt.NDArray[np.float64]
     keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    indices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Converts and checks.
@@ -56,6 +59,8 @@ class EvaluationSet:
         if not self.keys:
             object.__setattr__(self, "keys", tuple(map(str, range(n))))
         lengths = {"labels": self.labels.shape[1], "structure": self.structure.size, "keys": len(self.keys)}
+        if self.indices:
+            lengths["indices"] = len(self.indices)
         for what, length in lengths.items():
             if length != n:
                 raise ArgumentError(f"{self.name}: {n} images but {length} {what}")
@@ -70,7 +75,10 @@ class EvaluationSet:
         return f"EvaluationSet({self.name!r}, {len(self)} images, {len(self.labels)} labellings, {graded} graded)"
 
     def stacks(self) -> Iterator[tuple[npt.NDArray[np.intp], Float32]]:
-        """Neighbouring images of equal size together, a bounded number at a time: (positions, (n, H, W)).
+        """Neighbouring images of equal size together, a bounded number at a time.
+
+        Yields:
+            (n,) positions and (n, H, W) float32 images, NaN = not measured.
 
         Raises:
             ArgumentError: An image is not (H, W).
@@ -125,10 +133,27 @@ def load_sets(
     return [_from_source(source, each, name or each, notes if each == ids[0] else ()) for each in ids]
 
 
+def require_own_names(names: Iterable[str], *, reserved: str | None = None) -> None:
+    """Refuses datasets of equal name: in reports, one would stand for the other.
+
+    Args:
+        names: Names of the datasets.
+        reserved: What a report calls its mean or its pool.
+
+    Raises:
+        ArgumentError: A name comes twice, or is the reserved one.
+    """
+    given = list(names)
+    wrong = {name for name in given if given.count(name) > 1 or name == reserved}
+    if wrong:
+        raise ArgumentError(f"datasets need names of their own: {', '.join(sorted(wrong))}")
+
+
 def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[str, ...]) -> EvaluationSet:
     where = [i for i, item in enumerate(source.items) if item.dataset == dataset]
     items = [source.items[i] for i in where]
     rows = max(len(item.labels) for item in items)
+    indices = [item.index for item in items if item.index is not None]
     return EvaluationSet(
         name=name,
         images=_Stored(source, where),
@@ -136,6 +161,7 @@ def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[s
         structure=np.array([item.structure for item in items]),
         keys=tuple(item.key for item in items),
         notes=notes,
+        indices=tuple(indices) if len(indices) == len(items) else (),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._files import atomic_path
+from ionmorphnet._files import atomic_path, make_folder
 from ionmorphnet.errors import UnavailableError
 from ionmorphnet.paths import PathLike
 
@@ -52,11 +52,14 @@ def new_figure(width: float, height: float) -> Any:
 def save_figure(figure: Any, folder: PathLike, name: str) -> Path:
     """Write a figure as PNG into a folder, which is made; what no file name takes becomes an underscore.
 
+    Returns:
+        The file.
+
     Raises:
-        FileError: The file cannot be written.
+        FileError: The folder or the file cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / (re.sub(r"[^\w.+-]+", "_", name) + ".png")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=_DPI, format="png")

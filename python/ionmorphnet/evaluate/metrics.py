@@ -28,6 +28,9 @@ def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
     Returns:
         -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
+
+    Raises:
+        ArgumentError: Not two lists of equal length.
     """
     x, y = _pair(a, b)
     return float(spearman_of(_once(x), x, y)[0])
@@ -42,6 +45,9 @@ def kendall(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
     Returns:
         -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
+
+    Raises:
+        ArgumentError: Not two lists of equal length.
     """
     x, y = _pair(a, b)
     return float(kendall_of(_once(x), x, y)[0])
@@ -56,6 +62,9 @@ def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
 
     Returns:
         0 to 1; NaN where one kind is missing.
+
+    Raises:
+        ArgumentError: Not two lists of equal length.
     """
     x, y = _pair(score, np.asarray(positive, dtype=bool))
     return float(auc_of(_once(x), x, y > 0)[0])
@@ -70,6 +79,9 @@ def average_precision(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
 
     Returns:
         0 to 1; NaN without a positive.
+
+    Raises:
+        ArgumentError: Not two lists of equal length.
     """
     x, y = _pair(score, np.asarray(positive, dtype=bool))
     return float(average_precision_of(_once(x), x, y > 0)[0])
@@ -87,7 +99,7 @@ def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> flo
         0 to 1; NaN where n = 0.
 
     Raises:
-        ArgumentError: k is not positive.
+        ArgumentError: k is not positive, or not two lists of equal length.
     """
     if k < 1:
         raise ArgumentError(f"k must be at least 1, not {k}")
@@ -95,14 +107,29 @@ def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> flo
     return float(precision_at_k_of(_once(x), x, y > 0, np.array([float(k)]))[0])
 
 
-def best_threshold(positive: npt.NDArray[np.bool_], score: Float) -> tuple[float, float]:
+def best_threshold(positive: npt.ArrayLike, score: npt.ArrayLike) -> tuple[float, float]:
     """Threshold with the largest balanced accuracy, and that accuracy.
 
     Thresholds lie on a grid of hundredths; where several are best, the middle one of them is returned.
+
+    Args:
+        positive: (n,) bool.
+        score: (n,) numbers from 0 to 1; from the threshold on they count as positive. NaN never does.
+
+    Returns:
+        The threshold, 0.01 to 0.99, and the balanced accuracy, 0.5 to 1.
+
+    Raises:
+        ArgumentError: Lengths differ, or all images are of one kind, so that any threshold would be as good.
     """
+    x, y = _pair(score, np.asarray(positive, dtype=bool))
+    is_positive = y > 0
+    if is_positive.all() or not is_positive.any():
+        kind = "positive" if is_positive.any() else "negative"
+        raise ArgumentError(f"a threshold needs positive and negative images; all {len(x)} are {kind}")
     grid = np.arange(1, 100) / 100.0
-    kept = score[None, :] >= grid[:, None]
-    accuracy = 0.5 * (kept[:, positive].mean(axis=1) + (~kept[:, ~positive]).mean(axis=1))
+    kept = x[None, :] >= grid[:, None]
+    accuracy = 0.5 * (kept[:, is_positive].mean(axis=1) + (~kept[:, ~is_positive]).mean(axis=1))
     best = np.flatnonzero(accuracy >= accuracy.max() - 1e-12)
     chosen = best[len(best) // 2]
     return float(grid[chosen]), float(accuracy[chosen])

@@ -116,7 +116,18 @@ class MSCF1Truth:
         return tuple(int(count) for count in self.true.any(axis=1).sum(axis=1))
 
     def judge(self, picked_mz: npt.ArrayLike, *, far_ppm: float = 100.0) -> MSCF1:
-        """mSCF1 of a picking; see :func:`mscf1`."""
+        """mSCF1 of a picking; see :func:`mscf1`.
+
+        Args:
+            picked_mz: (k,) in any order; an empty list is a picking of nothing.
+            far_ppm: Picks farther than this from their bin are counted and warned of.
+
+        Returns:
+            The figure with all that belongs beside it.
+
+        Raises:
+            ArgumentError: The picks are not a list of finite, positive m/z.
+        """
         picked = _checked_picks(picked_mz)
         bins = nearest_bins(self.mz, picked)
         ppm = np.abs(picked - self.mz[bins]) / self.mz[bins] * 1e6
@@ -215,7 +226,23 @@ def mscf1_truth(
     rule: Rule = "released",
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> MSCF1Truth:
-    """The true bins of :func:`mscf1` on their own, to judge several pickings without correlating again."""
+    """The true bins of :func:`mscf1` on their own, to judge several pickings without correlating again.
+
+    Args:
+        images_or_dataset: (n, H, W) raw intensities, or an open section.
+        mz: (n,) m/z of the bins, ascending and distinct, or a CandidateAxis.
+        class_mask: (H, W) whole numbers or bool; every value is a class.
+        measured: (H, W), non-zero = measured. None: as in :func:`mscf1`.
+        rule: ``released`` or ``strict``, see :func:`mscf1`.
+        thresholds: Correlations from which a bin counts as true.
+
+    Returns:
+        The correlations and the true bins; its ``judge`` gives the figure of a picking.
+
+    Raises:
+        ArgumentError: Shapes that do not fit, an axis that does not ascend, no measured pixel, or an unknown rule.
+        FileError: A spectrum cannot be read.
+    """
     if rule not in ("released", "strict"):
         raise ArgumentError(f"rule must be released or strict, not '{rule}'")
     levels = tuple(float(value) for value in thresholds)

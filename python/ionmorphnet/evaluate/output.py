@@ -31,6 +31,10 @@ def plain(value: Any) -> Any:
 def write_json(path: PathLike, document: dict[str, Any]) -> None:
     """Writes a document with :func:`plain` values.
 
+    Args:
+        path: The file; its folder must exist.
+        document: What goes into it.
+
     Raises:
         FileError: The file cannot be written.
     """

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult
+from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.figures import (
     COLOURS,
     GREY,
@@ -51,7 +52,20 @@ def plot_classifier(report: ClassifierReport, folder: PathLike) -> list[Path]:
 
 
 def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: float = POSITIVE_FROM) -> list[Path]:
-    """Writes score against grade and precision at k for each dataset, and the figures of all methods side by side."""
+    """Writes score against grade and precision at k for each dataset, and the figures of all methods side by side.
+
+    Args:
+        report: The report.
+        folder: Where the PNG files go; it is made.
+        positive_from: Grade from which an image is structured, as in the report.
+
+    Returns:
+        The files.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+        FileError: A file cannot be written.
+    """
     paths = []
     for dataset, table in report.curves.items():
         paths.append(save_figure(_score_and_grade(dataset, table), folder, f"grades_{dataset}"))
@@ -67,7 +81,21 @@ def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: floa
 
 
 def plot_picking(reports: Sequence[PickingReport], folder: PathLike) -> list[Path]:
-    """Writes F1 over the thresholds of mSCF1 for each section."""
+    """Writes F1 over the thresholds of mSCF1 for each section.
+
+    Args:
+        reports: One for each section, of different names.
+        folder: Where the PNG files go; it is made.
+
+    Returns:
+        The files.
+
+    Raises:
+        ArgumentError: Sections of equal name, whose files would be one.
+        UnavailableError: matplotlib is not installed.
+        FileError: A file cannot be written.
+    """
+    require_own_names(report.name for report in reports)
     return [save_figure(_f1_over_thresholds(report), folder, f"mscf1_{report.name}") for report in reports]
 
 

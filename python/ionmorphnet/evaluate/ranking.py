@@ -14,6 +14,7 @@ import pandas as pd
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
+from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.scored import RANDOM, ScoredSet
 
 Float = npt.NDArray[np.float64]
@@ -37,10 +38,11 @@ class RankingReport:
 
     Attributes:
         table: One row for each dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws.
-            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined (n tells).
+            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined (n tells); without
+            an interval where one of them has none.
         comparisons: One row for each dataset, metric and model: the best classical statistic there (by its value), its
             interval, the model's value, their paired difference with its interval, and ``verdict``: the model's value
-            lies ``below``, ``within`` or ``above`` the interval of that statistic.
+            lies ``below``, ``within`` or ``above`` the interval of that statistic, or ``no interval``.
         metrics: Names of the metrics.
         options: How the intervals were made.
         undefined: Scores that were not defined (NaN, ranked last), by (dataset, method).
@@ -101,13 +103,17 @@ def ranking_report(
     Metrics: Spearman's rho and Kendall's tau-b of score and grade; AUC, average precision and precision at k of the
     images graded at least ``positive_from``. A figure that is not defined (constant score, one kind of image only) is
     NaN. Equal scores never help: ranks are averaged, ties count half or in proportion. The row ``random`` is the mean
-    over 200 seeded random rankings, its interval the middle of them.
+    over 200 seeded random rankings, its interval the middle of them. Kendall's tau of more than 2,000 images has no
+    interval, and no row ``random``: every resample would compare all pairs.
 
     Args:
         sets: Scored datasets with grades; images without one are left out.
         positive_from: Grade from which an image counts as structured.
         k: For precision at k; None: the number of positives.
         options: Intervals; default 2,000 resamples of the images, percentiles, 95 %.
+
+    Returns:
+        The figures of every set and method, and with several sets their means.
 
     Raises:
         ArgumentError: No set, no grade in a set, sets of equal name, or k < 1.
@@ -139,11 +145,18 @@ def pair_report(
 
     Args:
         sets: Scored datasets.
-        pairs: For each dataset's name (n, 2) positions: better, worse. Datasets without pairs are left out.
+        pairs: For each dataset's name (n, 2) whole numbers: better, worse. They are positions in the ScoredSet, from 0
+            in the order of its rows; an image that was left out on reading has none, so these are not the indices in
+            the image file: :func:`~ionmorphnet.evaluate.read_pairs` translates those. Datasets without pairs are left
+            out.
         options: Intervals; here the pairs are resampled.
 
+    Returns:
+        The agreement for every set with pairs and every method, and with several such sets the means.
+
     Raises:
-        ArgumentError: Positions that do not exist, an unknown dataset, or no pair at all.
+        ArgumentError: No set, sets of equal name, positions that do not exist, a pair of one image, an unknown dataset,
+            or no pair at all.
     """
     by_name = {each.name: each for each in _checked(sets)}
     unknown = set(pairs) - set(by_name)
@@ -361,7 +374,5 @@ def _checked(sets: Sequence[ScoredSet]) -> Sequence[ScoredSet]:
     names = [each.name for each in sets]
     if not names:
         raise ArgumentError("no dataset to evaluate")
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated or POOLED in names:
-        raise ArgumentError(f"datasets need names of their own: {', '.join(sorted(repeated) or [POOLED])}")
+    require_own_names(names, reserved=POOLED)
     return sets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,14 +114,22 @@ def make_methods(
 
     Args:
         models: Bundled names, model folders or loaded models; None in the list: the default model.
-        scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by the name that tables show.
+        scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by the name that tables show. A
+            callable stands in the default model's place: it gets preprocessed images (n, channels, 224, 224) float32
+            and, as the second argument, their statistics (n, 4) float32, and returns logits (n, 7) float32, the six
+            ``CLASSES`` and structure. In the place of another model, whose inputs and outputs may be others:
+            ``make_scorer(model=..., scorer=my_callable)``.
         baselines: Add the classical statistics and total intensity.
         precision: ``"auto"``, ``"f32"`` or ``"bf16"``, for the models.
-        device: Where the models run.
+        device: Where the models run: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; callables and statistics run
+            on the CPU.
         threads: CPU threads; 0: all.
 
+    Returns:
+        The scorers, ready to run.
+
     Raises:
-        ArgumentError: Unknown names, or nothing to compare.
+        ArgumentError: Unknown names, a callable that takes other arguments, or nothing to compare.
         FileError: A model cannot be used.
         UnavailableError: A scorer is not there.
     """
@@ -141,7 +150,10 @@ def make_methods(
         add(ready.model.name, ready)
     if isinstance(scorers, Mapping):
         for name, given in scorers.items():
-            add(name, make_scorer(scorer=given))
+            ready = make_scorer(scorer=given)
+            if callable(given):
+                _check_arguments(name, given, ready.model)
+            add(name, ready)
     else:
         for text in scorers:
             ready = make_scorer(scorer=text, device=device, threads=threads)
@@ -149,6 +161,23 @@ def make_methods(
     if not named and not baselines:
         raise ArgumentError("nothing to evaluate: give a model or a scorer, or leave the baselines in")
     return Methods(named, baselines, threads)
+
+
+def _check_arguments(name: str, given: ScorerCallable, model: Model | None) -> None:
+    """Refuses a callable that cannot be called as the model's network is, before any image is read."""
+    assert model is not None
+    arguments = ("images", "statistics") if model.statistics else ("images",)
+    try:
+        signature = inspect.signature(given)
+    except (TypeError, ValueError):  # some compiled functions have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise ArgumentError(
+            f"scorer '{name}': the callable must take ({', '.join(arguments)}) and return logits "
+            f"(n, {model.n_outputs}), as the network of {model.name} does; its arguments are {signature}"
+        ) from None
 
 
 def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:
@@ -161,6 +190,10 @@ def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | N
 
     Returns:
         The scores; the pixels are not kept.
+
+    Raises:
+        ArgumentError: An image is not (H, W).
+        IonMorphNetError: Outputs of a network are not finite.
     """
     n, kinds = len(images), methods.kinds
     scores = pd.DataFrame(np.nan, index=range(n), columns=list(kinds), dtype=np.float64)
@@ -194,6 +227,10 @@ def score_stack(
 
     Returns:
         (n, methods) scores, and for each model the frame of :func:`ionmorphnet.score_images`.
+
+    Raises:
+        ArgumentError: Not a stack of images.
+        IonMorphNetError: Outputs of a network are not finite.
     """
     columns: dict[str, npt.NDArray[np.float64]] = {}
     frames: dict[str, pd.DataFrame] = {}

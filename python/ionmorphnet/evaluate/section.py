@@ -81,6 +81,9 @@ def picking_report(
         seed: Seed of the random rankings.
         options: How the channels are resampled for the intervals.
 
+    Returns:
+        The figures of every method and of chance.
+
     Raises:
         ArgumentError: Lengths that do not fit, or k out of range.
     """
@@ -110,6 +113,10 @@ def picking_report(
 
 def mean_of_sections(reports: Sequence[PickingReport], *, options: BootstrapOptions | None = None) -> pd.DataFrame:
     """Mean mSCF1 of each method over sections, with intervals from resampling the sections.
+
+    Args:
+        reports: One for each section; every section counts the same.
+        options: Intervals; default 2,000 resamples of the sections, percentiles, 95 %.
 
     Returns:
         One row for each method that all sections have: method, kind, mscf1, low, high, n (sections), ceiling.

@@ -57,7 +57,14 @@ class SectionBins:
         return f"SectionBins({self.name!r}, {len(self)} channels of {height} x {width} pixels)"
 
     def blocks(self) -> Iterator[npt.NDArray[np.float32]]:
-        """The images in order, a bounded number at a time."""
+        """The images in order, a bounded number at a time.
+
+        Yields:
+            (n, H, W) float32, NaN = not measured.
+
+        Raises:
+            FileError: A spectrum cannot be read.
+        """
         step = max(1, _BLOCK // max(self.measured.size, 1))
         for first in range(0, len(self), step):
             part = slice(first, first + step)
@@ -68,13 +75,34 @@ class SectionBins:
                 yield self.source[part]
 
     def truth(self, *, rule: Rule = "released", thresholds: Sequence[float] = THRESHOLDS) -> MSCF1Truth:
-        """The true bins; see :func:`~ionmorphnet.evaluate.mscf1_truth`."""
+        """The true bins; see :func:`~ionmorphnet.evaluate.mscf1_truth`.
+
+        Args:
+            rule: ``released`` or ``strict``.
+            thresholds: Correlations from which a bin counts as true.
+
+        Raises:
+            ArgumentError: An unknown rule, thresholds that are not finite, or no measured pixel.
+            FileError: A spectrum cannot be read.
+        """
         return mscf1_truth(
             self.source, self.axis, self.class_mask, measured=self.measured, rule=rule, thresholds=thresholds
         )
 
     def scores(self, methods: Methods, *, progress: Progress | None = None) -> pd.DataFrame:
-        """Score of every channel by every method, (n, methods)."""
+        """Score of every channel by every method.
+
+        Args:
+            methods: See :func:`~ionmorphnet.evaluate.make_methods`.
+            progress: Called as progress(done, total) in images times methods that run a network.
+
+        Returns:
+            (n, methods), in the order of the axis; higher = more structure.
+
+        Raises:
+            FileError: A spectrum cannot be read.
+            IonMorphNetError: Outputs of a network are not finite.
+        """
         frames, done, total = [], 0, len(self) * max(len(methods.scorers), 1)
         for block in self.blocks():
             base = done

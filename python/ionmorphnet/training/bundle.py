@@ -65,7 +65,9 @@ def export_model(
     """Calibrate trained weights, choose the threshold, and write a model folder: all of it or nothing.
 
     The calibration is fitted on the first half of the validation images and its figures are those of the second half.
-    The threshold is the one with the best balanced accuracy for a structure of at least half the largest grade.
+    The threshold is the one with the best balanced accuracy for a structure of at least half the largest grade. Images
+    whose structure is NaN, not graded, count for the classes only: what concerns the structure is fitted on the first
+    half of the graded ones, measured on their second half, and the threshold is chosen by them.
 
     Args:
         weights: File written by the training.
@@ -74,8 +76,9 @@ def export_model(
         licence: Licence of the weights.
         data: One line on what the weights were trained on; None: what the training recorded.
         card: Further plain values for the model card, kept in config.json.
-        validation: Images with known truth that the training did not see; None: simulated ones.
-        images: Number of simulated validation images.
+        validation: Images with known truth that the training did not see, graded ones below and from half the largest
+            grade among them; None: simulated ones.
+        images: Number of simulated validation images, at least 2.
         statistics_share: Part of the classical statistics alone in the structure output, see
             :mod:`ionmorphnet.training.fuse`; their estimate is fitted on the first half of the validation images.
         bundled: For a folder that comes with the package: without model.safetensors, at most 16 MB.
@@ -84,7 +87,8 @@ def export_model(
         What config.json holds.
 
     Raises:
-        ArgumentError: ``statistics_share`` out of range, or for a network without statistics or structure.
+        ArgumentError: ``statistics_share`` out of range, or for a network without statistics or structure; fewer than
+            two validation images, a grade out of range, no graded image, or graded ones of one kind only.
         FileError: The weights cannot be used or the folder cannot be written.
         IonMorphNetError: The exported network does not agree with torch.
     """
@@ -94,6 +98,8 @@ def export_model(
     uses_statistics = n_statistics(trained.model) > 0
     parts = validation
     if parts is None:
+        if images < 2:
+            raise ArgumentError(f"images must be at least 2, not {images}")
         parts = simulated_held_out(images, trained.preprocessing, statistics=uses_statistics)
     held_out = _run(trained.model, parts)
     network, fusion = trained.model, None
@@ -105,8 +111,9 @@ def export_model(
     model = calibrated(network, calibration)
     outputs = calibration.apply(held_out.outputs, len(CLASSES))
     score = score_settings(model, held_out)
-    values = scores(outputs, score)
-    worthwhile = held_out.structure >= MAX_STRUCTURE / 2
+    structure = held_out.structure[held_out.graded]
+    values = scores(outputs[held_out.graded], score)
+    worthwhile = structure >= MAX_STRUCTURE / 2
     threshold, balanced = best_threshold(worthwhile, values)
 
     with new_model_folder(folder) as temporary:
@@ -133,8 +140,9 @@ def export_model(
                 **agreement,
                 "simulated" if validation is None else "validation": {
                     "images": len(held_out.structure),
+                    "graded": len(structure),
                     **class_figures(outputs, held_out.labels),
-                    "spearman": spearman(values, held_out.structure),
+                    "spearman": spearman(values, structure),
                     "auc_structure_at_least_half": auc(worthwhile, values),
                     "balanced_accuracy_at_threshold": balanced,
                 },
@@ -153,7 +161,10 @@ def export_model(
 
 @dataclass(frozen=True)
 class _Outputs:
-    """A network's uncalibrated outputs on all validation images, and the first of these images."""
+    """A network's uncalibrated outputs on all validation images, and the first of these images.
+
+    ``structure`` is NaN where an image is not graded.
+    """
 
     outputs: Float64
     labels: Float64
@@ -162,12 +173,26 @@ class _Outputs:
     statistics: NDArray[np.float32] | None
     all_statistics: Float64
 
+    @property
+    def graded(self) -> NDArray[np.intp]:
+        """Positions of the images with a grade."""
+        return np.flatnonzero(~np.isnan(self.structure))
+
 
 def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
+    """Outputs on all images.
+
+    Raises:
+        ArgumentError: Too few images, or not what a threshold can be chosen by.
+    """
     outputs, labels, structure, images, statistics = [], [], [], [], []
     all_statistics = [np.zeros((0, n_statistics(model)))]
     kept = 0
     for part in parts:
+        if not len(part.images) == len(part.labels) == len(part.structure):
+            raise ArgumentError("every validation image needs its labels and its structure (NaN = not graded)")
+        if not len(part.images):
+            continue
         outputs.append(torch_outputs(model, part.images, part.statistics).astype(np.float64))
         labels.append(part.labels)
         structure.append(part.structure)
@@ -178,6 +203,7 @@ def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
             if part.statistics is not None:
                 statistics.append(part.statistics[: _BF16_IMAGES - kept])
             kept += len(images[-1])
+    _check_grades(np.concatenate([np.zeros(0), *structure]))
     return _Outputs(
         np.concatenate(outputs),
         np.concatenate(labels).astype(np.float64),
@@ -188,24 +214,44 @@ def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
     )
 
 
+def _check_grades(structure: Float64) -> None:
+    if len(structure) < 2:
+        raise ArgumentError(f"calibration and threshold need two or more validation images, not {len(structure)}")
+    known, half = structure[~np.isnan(structure)], MAX_STRUCTURE / 2
+    if not known.size:
+        raise ArgumentError(f"none of the {len(structure)} validation images has a grade of structure")
+    if known.min() < 0 or known.max() > MAX_STRUCTURE:
+        raise ArgumentError(f"grades of structure must lie from 0 to {MAX_STRUCTURE:g}, or be NaN for none")
+    if known.min() >= half or known.max() < half:
+        kind = "at least" if known.min() >= half else "less than"
+        raise ArgumentError(
+            f"the threshold needs validation images graded below {half:g} and from there; "
+            f"all {known.size} graded ones have {kind} {half:g}"
+        )
+
+
 def _fit_fusion(held_out: _Outputs, share: float) -> Fusion:
-    """Fit on the first half, as the calibration."""
+    """Fit on the first half of the graded images, as the calibration of the structure."""
     if held_out.outputs.shape[1] == len(CLASSES) or not held_out.all_statistics.shape[1]:
         raise ArgumentError("statistics_share needs a network with a structure output and statistics")
-    first = slice(0, len(held_out.structure) // 2)
+    first = held_out.graded[: len(held_out.graded) // 2]
     return fit_fusion(held_out.all_statistics[first], held_out.structure[first] / MAX_STRUCTURE, share)
 
 
 def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, Any]]:
-    """Fit on the first half, measure on the second."""
+    """Fit on the first half, measure on the second; the structure on the halves of the graded images."""
     n, k = len(held_out.outputs), len(CLASSES)
-    share = held_out.structure / MAX_STRUCTURE
+    share, graded = held_out.structure / MAX_STRUCTURE, held_out.graded
     first, second = slice(n // 2), slice(n // 2, n)
-    z = held_out.outputs
+    fitted, measured = np.split(graded, [len(graded) // 2])
+    z, labels = held_out.outputs, held_out.labels
     has_structure = z.shape[1] > k
-    calibration = fit_calibration(
-        z[first, :k], held_out.labels[first], z[first, k] if has_structure else None, share[first]
-    )
+    # Both maps are fitted each on its own, so that the images need not be the same.
+    calibration = fit_calibration(z[first, :k], labels[first], z[fitted, k] if has_structure else None, share[fitted])
+    before_after = calibration_report(z[second, :k], labels[second], share[second], calibration)
+    if has_structure:
+        for when, figures in calibration_report(z[measured], labels[measured], share[measured], calibration).items():
+            before_after[when] |= {name: value for name, value in figures.items() if name.startswith("structure_")}
     report: dict[str, Any] = {"temperature": calibration.temperature}
     if has_structure:
         report["structure"] = {"scale": calibration.scale, "shift": calibration.shift}
@@ -213,7 +259,7 @@ def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, Any]]:
         "at_limit": calibration.at_limit,
         "images": n // 2,
         "measured_on": n - n // 2,
-        **calibration_report(z[second], held_out.labels[second], share[second], calibration),
+        **before_after,
     }
     return calibration, report
 
@@ -276,7 +322,9 @@ def score_settings(model: ConvNeXtV2, held_out: _Outputs) -> dict[str, Any]:
     """The structure output where the model has it, otherwise the structure to expect given the class probabilities."""
     if len(output_names(model)) > 1:
         return {"kind": "structure"}
-    return {"kind": "weighted_probabilities", "weights": class_weights(held_out.labels, held_out.structure)}
+    graded = held_out.graded
+    weights = class_weights(held_out.labels[graded], held_out.structure[graded])
+    return {"kind": "weighted_probabilities", "weights": weights}
 
 
 def class_weights(labels: Float64, structure: Float64) -> dict[str, float]:

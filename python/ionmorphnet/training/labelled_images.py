@@ -6,7 +6,7 @@ import logging
 import math
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ CLASS_STRUCTURE: Mapping[str, float] = {
 class LabelledItem:
     """What is known about an image without looking at it; attributes as in :class:`~.sources.Sample`.
 
-    ``labels`` holds what each observer says, indices into ``CLASSES``; ``probabilities`` is their mean.
+    ``labels`` holds what each observer says, indices into ``CLASSES``; ``probabilities`` is their mean. ``index`` is
+    the number in the column of that name of the label file, None where there is none.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class LabelledItem:
     structure: float
     number: int
     labels: tuple[int, ...]
+    index: int | None = None
 
 
 class LabelledImages:
@@ -117,10 +119,7 @@ class LabelledImages:
             raise ArgumentError(f"give a grade from 0 to 3 to each of {', '.join(CLASSES)}")
         values = np.array([grades[name] for name in CLASSES])
         items = [
-            LabelledItem(i.dataset, i.key, i.probabilities, float(i.probabilities @ values), i.number, i.labels)
-            if math.isnan(i.structure)
-            else i
-            for i in self.items
+            replace(i, structure=float(i.probabilities @ values)) if math.isnan(i.structure) else i for i in self.items
         ]
         return LabelledImages(self.kind, self._store, items, self.report)
 
@@ -198,7 +197,8 @@ def from_npz(
             report.add("no values", f"{where}: image {name} has infinite values or not one measured pixel")
             continue
         number = store.add(image)
-        items.append(LabelledItem(dataset or path.stem, name, row.probabilities, row.structure, number, row.labels))
+        name_of = (dataset or path.stem, name)
+        items.append(LabelledItem(*name_of, row.probabilities, row.structure, number, row.labels, row.index))
     return finish("npz", store, items, report, str(csv))
 
 
