@@ -68,6 +68,7 @@ py::dict to_dict(const pipeline::DeviceTimings& t) {
   out["chunk_bytes"] = t.chunk_bytes;
   out["device_chunks"] = t.device_chunks;
   out["uploaded_bytes"] = t.uploaded_bytes;
+  out["device_bytes"] = t.device_bytes;
   out["resident"] = t.resident;
   return out;
 }

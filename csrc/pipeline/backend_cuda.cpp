@@ -60,6 +60,12 @@ class CudaBackend final : public DeviceBackend {
     return pinned_.back().data();
   }
 
+  std::int64_t allocated_bytes() const override {
+    std::int64_t bytes = 0;
+    for (const auto& buffer : memory_) bytes += static_cast<std::int64_t>(buffer.bytes());
+    return bytes;
+  }
+
   Event make_event() override {
     const cuda::DeviceScope scope(index_);
     events_.emplace_back();
@@ -73,10 +79,8 @@ class CudaBackend final : public DeviceBackend {
     const cuda::DeviceScope scope(index_);
     of(queue).wait_for(events_[event]);
   }
-  bool reached(Event event) const override {
-    const cuda::DeviceScope scope(index_);
-    return events_[event].done();
-  }
+  // Asked often, and an event is of its own device.
+  bool reached(Event event) const override { return events_[event].done(); }
   void finish() override {
     const cuda::DeviceScope scope(index_);
     cuda::check(wait_for_all(), "cudaStreamSynchronize");

@@ -49,6 +49,7 @@ class DeviceBackend {
   virtual std::int64_t free_bytes() const = 0;     // device memory that can be had
   virtual void* allocate(std::int64_t bytes) = 0;  // device memory, aligned to 256 bytes, zero
   virtual void* allocate_pinned(std::int64_t bytes) = 0;
+  virtual std::int64_t allocated_bytes() const = 0;  // device memory given by allocate(), and taken by set_section()
 
   virtual Event make_event() = 0;  // reached until it is recorded
   virtual void record(Event event, Queue queue) = 0;
@@ -68,9 +69,9 @@ class DeviceBackend {
   virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
   virtual void zero(void* to, std::int64_t bytes) = 0;
 
-  // Binning. The plan must outlive the backend. Writes the chunks' pixels in the images of the strip's windows, of
-  // `pixels` pixels each. All chunks are of one file; they may hold more than the strip needs. Many small launches take
-  // longer than one: give all chunks at once where they are there.
+  // Binning. The plan must outlive the work: until finish(). Writes the chunks' pixels in the images of the strip's
+  // windows, of `pixels` pixels each. All chunks are of one file; they may hold more than the strip needs. Many small
+  // launches take longer than one: give all chunks at once where they are there.
   virtual void set_windows(const images::WindowPlan& windows) = 0;
   virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;

@@ -12,26 +12,10 @@
 #include "pipeline/chunk_reader.h"
 #include "pipeline/device_blocks.h"
 #include "pipeline/device_source.h"
+#include "pipeline/finish_on_unwind.h"
 
 namespace imn::pipeline {
 namespace {
-
-// Work of the device goes on while an exception unwinds; the memory it uses must outlast that.
-class FinishOnUnwind {
- public:
-  explicit FinishOnUnwind(DeviceBackend& backend) : backend_(backend) {}
-  FinishOnUnwind(const FinishOnUnwind&) = delete;
-  FinishOnUnwind& operator=(const FinishOnUnwind&) = delete;
-  ~FinishOnUnwind() {
-    try {
-      backend_.finish();
-    } catch (...) {  // an earlier exception is on its way; this one adds nothing
-    }
-  }
-
- private:
-  DeviceBackend& backend_;
-};
 
 class Loop {
  public:
@@ -77,6 +61,7 @@ class Loop {
       }
       batches_.finish(results, order);
       timings_.read_s = reader.read_seconds();
+      timings_.device_bytes = backend_.allocated_bytes();
     }
     tick();
     timings_.total_s = total.seconds();
@@ -195,7 +180,6 @@ DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<cons
   if (n == 0) return {};
   ImageStack shape{nullptr, n, dataset.height(), dataset.width(), nullptr};
   check_size(shape);
-  const FinishOnUnwind guard(backend);
 
   if (static_cast<std::int64_t>(dataset.pixels().size()) < shape.pixels()) {
     std::vector<std::uint8_t> mask(static_cast<std::size_t>(shape.pixels()), 0);
@@ -205,6 +189,7 @@ DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<cons
   const DeviceBlocks blocks(dataset, windows, needs_of(backend, model, shape), options.limits);
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(options.threads);
+  const FinishOnUnwind guard(backend);
   Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
   return loop.run(*source, results, blocks.order());
 }
@@ -215,7 +200,6 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   check_results(stack.n, model, results);
   if (stack.n == 0) return {};
   check_size(stack);
-  const FinishOnUnwind guard(backend);
   ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
   if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
   DeviceWork work;
@@ -228,6 +212,7 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   const auto source = make_stack_source(stack, {plan.chunk_bytes, options.threads});
   std::vector<std::size_t> order(static_cast<std::size_t>(stack.n));
   std::iota(order.begin(), order.end(), std::size_t{0});
+  const FinishOnUnwind guard(backend);
   Loop loop(backend, model, options, plan, shape, nullptr);
   return loop.run(*source, results, order);
 }

@@ -37,7 +37,8 @@ struct DeviceTimings {
   std::int64_t chunk_bytes = 0;
   std::int64_t device_chunks = 0;  // on the device at the same time; 0 where resident
   std::int64_t uploaded_bytes = 0;
-  bool resident = false;  // the file was copied once, and all blocks were binned from the copy
+  std::int64_t device_bytes = 0;  // that the loop took, besides those of the windows' tables and the scorer
+  bool resident = false;          // the file was copied once, and all blocks were binned from the copy
 };
 
 // Note [device loop]: a thread reads chunks (a range of pixels, a block of m/z) into pinned memory; queue `copy` takes

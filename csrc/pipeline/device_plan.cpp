@@ -54,14 +54,15 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
     left -= resident_bytes;
   }
 
-  // Room to run ahead where there is plenty: a quarter each of what is left. Where a chunk takes inflating, or is the
-  // file's only copy, the device is never behind.
+  // Room to run ahead where there is plenty: a quarter each of what an image leaves. Where a chunk takes inflating, or
+  // is the file's only copy, the device is never behind.
+  const auto quarter = [&] { return (left - least_block) / 4; };
   if (work.scoring.batch_bytes > 0) {
-    plan.batches_ahead = std::clamp<std::int64_t>(1 + left / 4 / work.scoring.batch_bytes, 1, kMostAhead);
+    plan.batches_ahead = std::clamp<std::int64_t>(1 + quarter() / work.scoring.batch_bytes, 1, kMostAhead);
     left -= (plan.batches_ahead - 1) * work.scoring.batch_bytes;
   }
   if (!work.whole_reads) {
-    plan.device_chunks = std::clamp(kChunkSlots + left / 4 / plan.chunk_bytes, kChunkSlots, kMostDeviceChunks);
+    plan.device_chunks = std::clamp(kChunkSlots + quarter() / plan.chunk_bytes, kChunkSlots, kMostDeviceChunks);
     left -= (plan.device_chunks - kChunkSlots) * plan.chunk_bytes;
   }
 

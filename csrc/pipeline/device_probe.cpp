@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/stopwatch.h"
 #include "pipeline/device_blocks.h"
+#include "pipeline/finish_on_unwind.h"
 
 namespace imn::pipeline {
 namespace {
@@ -49,6 +50,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
   if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(threads);
+  const FinishOnUnwind guard(backend);
   auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(blocks.plan().chunk_bytes));
   std::vector<ChunkOnDevice> chunks;
   BinProbe probe;

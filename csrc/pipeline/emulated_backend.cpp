@@ -48,7 +48,11 @@ class EmulatedBackend final : public DeviceBackend {
 
   std::string device() const override { return "emulated"; }
   std::int64_t free_bytes() const override { return kFreeBytes; }
-  void* allocate(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0).data(); }
+  void* allocate(std::int64_t bytes) override {
+    allocated_bytes_ += bytes;
+    return memory_.emplace_back(bytes, 0).data();
+  }
+  std::int64_t allocated_bytes() const override { return allocated_bytes_; }
   // Not zero: whoever counts on that would be wrong on a device.
   void* allocate_pinned(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0xFF).data(); }
 
@@ -162,6 +166,7 @@ class EmulatedBackend final : public DeviceBackend {
   }
 
   std::uint64_t seed_;
+  std::int64_t allocated_bytes_ = 0;
   const images::WindowPlan* windows_ = nullptr;
   DeviceSection section_;
   std::deque<Memory> memory_;  // outlives the queues, which are declared later

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from importlib import metadata
 from typing import Any
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.errors import ArgumentError, UnavailableError
 
 __all__ = ["build_info", "resolve_device"]
 
 _log = logging.getLogger("ionmorphnet")
 _LIBRARIES = ("numpy", "pandas", "onnx", "torch", "triton", "tensorrt", "tensorrt-rtx")
 _told: set[str] = set()
+_gpu_found = False
+_gpu_found_before_fork = False
+GPU_FORKED = (
+    "CUDA was started before this process was forked and does not work here: start workers with multiprocessing's "
+    "'spawn' or 'forkserver' method, or give device='cpu'"
+)
 
 
 def build_info() -> dict[str, Any]:
@@ -38,7 +45,7 @@ def build_info() -> dict[str, Any]:
     info["bf16"] = bool(_core.cpu_has_bf16()) if _core.has_openvino else None
     info["openvino"] = _version("openvino") if _core.has_openvino else None
     info["libraries"] = {name: _version(name) for name in _LIBRARIES}
-    info["auto"] = str(_core.choose_device("auto"))
+    info["auto"] = _choose("auto")
     info["cuda"] = cuda
     return info
 
@@ -59,13 +66,31 @@ def resolve_device(device: str) -> str:
     """
     if not isinstance(device, str):
         raise ArgumentError(f"device must be a name such as 'cpu', not {device!r}")
-    chosen = str(_core.choose_device(device))
+    if _gpu_found_before_fork and (device == "auto" or device.startswith("cuda")):
+        raise UnavailableError(GPU_FORKED)  # the driver would say that there is none
+    chosen = _choose(device)
     if device == "auto" and chosen == "cpu":
         cuda = _core.build_info()["cuda"]
         # A host without a driver has nothing to use: not worth a line.
         if cuda["built"] and cuda["driver"] is not None:
             _tell_once(f"no GPU is used: {cuda['reason']}; {cuda['remedy']}")
     return chosen
+
+
+def _choose(device: str) -> str:
+    global _gpu_found
+    chosen = str(_core.choose_device(device))
+    _gpu_found = _gpu_found or chosen != "cpu"
+    return chosen
+
+
+def _after_fork() -> None:
+    global _gpu_found_before_fork
+    _gpu_found_before_fork = _gpu_found
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _tell_once(text: str) -> None:

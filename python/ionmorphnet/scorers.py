@@ -15,7 +15,7 @@ import pandas as pd
 
 from ionmorphnet import _core
 from ionmorphnet.device_scorer import DeviceScorer
-from ionmorphnet.devices import resolve_device
+from ionmorphnet.devices import GPU_FORKED, resolve_device
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.gpu_scorers import GPU_SCORERS, first_gpu_scorer, start_gpu_scorer, torch_missing
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
@@ -85,8 +85,8 @@ class Scorer:
         """The keyword arguments that tell the native loop what to run."""
         if self.model is None:
             return {"statistic": self.name}
-        if self.name == "openvino" and self.made_in != os.getpid():
-            raise UnavailableError(_FORKED)
+        if self.made_in != os.getpid() and (self.name == "openvino" or self.on_device):
+            raise UnavailableError(GPU_FORKED if self.on_device else _FORKED)
         arguments = {
             "scorer": self.native,
             "preprocess_id": self.model.preprocessing,
@@ -229,7 +229,9 @@ def make_scorer(
         return scorer
     if not isinstance(scorer, str) and not callable(scorer):
         raise ArgumentError(f"scorer must be a name, a callable or a Scorer, not {scorer!r}")
-    where = resolve_device(device)
+    # What runs on the CPU anyway does not ask for a GPU.
+    for_gpu = scorer == "auto" or scorer in GPU_SCORERS
+    where = "cpu" if device == "auto" and not for_gpu else resolve_device(device)
     if precision not in _PRECISIONS:
         raise ArgumentError(f"precision must be one of {', '.join(_PRECISIONS)}, not '{precision}'")
     if isinstance(scorer, str) and scorer not in ("auto", *MODEL_SCORERS, *CLASSICAL_SCORERS):
@@ -237,7 +239,7 @@ def make_scorer(
         if scorer in STATISTICS:
             raise ArgumentError(f"'{scorer}' is a statistic of images that says nothing of their order; known: {known}")
         raise ArgumentError(f"unknown scorer '{scorer}'; known: {known}")
-    if scorer not in ("auto", *GPU_SCORERS):
+    if not for_gpu:
         if where != "cpu" and device != "auto":
             named = f"scorer '{scorer}' runs" if isinstance(scorer, str) else "a callable is given images"
             raise UnavailableError(f"device '{device}': {named} on the CPU only; use scorer tensorrt or torch")

@@ -31,6 +31,8 @@ Float32 = npt.NDArray[np.float32]
 # One static batch: large enough to fill a large GPU, small enough that the first results come early.
 GPU_BATCH = 256
 _SIZE = 224
+# A capture may not meet what others do at the start: they wait for the whole device, and change torch's settings.
+_starting = threading.Lock()
 _DTYPES: dict[str, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -109,16 +111,18 @@ class TorchScorer:
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
         network = read_network(model)
-        fast = self._fused(network) if fused and self.device.type == "cuda" and self.precision == "bf16" else None
-        self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
         # Two threads may share a scorer; its tensors and its graph are of one call at a time.
         self._lock = threading.Lock()
         self._graph: Any = None
-        self.fused = fast is not None
-        if self.device.type == "cuda" and compiled and not self.fused:
-            self._compile()
-        if self.device.type == "cuda" and graph:
-            self._capture()
+        with _starting:
+            on_gpu = self.device.type == "cuda"
+            fast = self._fused(network) if fused and on_gpu and self.precision == "bf16" else None
+            self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
+            self.fused = fast is not None
+            if on_gpu and compiled and not self.fused:
+                self._compile()
+            if on_gpu and graph:
+                self._capture()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
         """Put one batch on a stream; see :class:`ionmorphnet.device_scorer.DeviceScorer`.

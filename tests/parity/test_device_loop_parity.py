@@ -207,6 +207,20 @@ def test_limits(file: Path) -> None:
         np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
 
 
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_the_memory_limit_is_kept(file: Path, batch: int) -> None:
+    # Of the published preprocessing, so that a batch is not always larger than everything else.
+    scorer = HostScorer(batch, 1, 0)
+    with imn.open(file, duplicates="sum") as ds:
+        with pytest.raises(imn.ArgumentError, match="device memory limit") as error:
+            run(ds, scorer, preprocess_id="p99-stretch-224", device_memory=1000)
+        least = int(str(error.value).split("at least ")[1].split()[0])
+        for more in (0, 900, 4_000, 30_000, 200_000, 1_000_000, 9_000_000, 60_000_000):
+            limit = least + more
+            _, _, timings = run(ds, scorer, preprocess_id="p99-stretch-224", device_memory=limit)
+            assert 0 < timings["device_bytes"] <= limit + 256 * 32  # allocations are rounded up
+
+
 def test_with_more_memory_it_runs_further_ahead(file: Path) -> None:
     scorer = HostScorer(4, 2, 0)
     found = []

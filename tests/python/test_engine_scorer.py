@@ -315,7 +315,19 @@ class TestGraphs:
         for _ in range(3):
             for buffers in range(50):
                 self.launch(graphs, buffers)
-        assert 1 <= cuda.calls.count("cuGraphInstantiateWithFlags") <= 10
+        assert cuda.calls.count("cuGraphInstantiateWithFlags") == 0
+        graphs.close()
+
+    def test_the_buffers_of_later_picks_get_graphs_too(self) -> None:
+        cuda = FakeCuda(("a", 90))
+        graphs = Graphs(Driver(cuda))
+        for pick in range(20):
+            launched = [self.launch(graphs, 4 * pick + k) for _ in range(3) for k in range(4)]
+            assert launched[8:] == [[]] * 4
+        assert cuda.calls.count("cuGraphInstantiateWithFlags") == 80
+        assert cuda.calls.count("cuGraphExecDestroy") == 64
+        graphs.close()
+        assert cuda.calls.count("cuGraphExecDestroy") == 80
 
     @pytest.mark.parametrize("fail", ["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"])
     def test_a_capture_that_fails(self, fail: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -43,9 +43,10 @@ def test_scores_are_those_of_the_channels_images(section: Path, peaks: imn.PeakL
 
 @pytest.mark.parametrize("scorer", ["moran", "auto"])
 def test_strips_and_threads_do_not_change_the_result(section: Path, scorer: str) -> None:
-    one = imn.pick(section, top=9, scorer=scorer, precision="f32")
+    one = imn.pick(section, top=9, scorer=scorer, precision="f32", device="cpu")
     pixels = 40 * 50
-    strips = imn.pick(section, top=9, scorer=scorer, precision="f32", memory_limit=4 * 4 * pixels * 7, threads=1)
+    limit = 4 * 4 * pixels * 7
+    strips = imn.pick(section, top=9, scorer=scorer, precision="f32", device="cpu", memory_limit=limit, threads=1)
     assert strips.run["scoring_loop"]["strips"] >= 8
     assert one.run["scoring_loop"]["strips"] == 1
     pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)

@@ -172,8 +172,10 @@ def test_arguments_that_cannot_be_meant(arguments: dict, text: str) -> None:
         imn.score_images(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"device": "cuda:0"}, {"scorer": "tensorrt"}])
-def test_what_is_not_there_yet_says_so(arguments: dict) -> None:
+@pytest.mark.parametrize("arguments", [{"device": "cuda:97"}, {"scorer": "tensorrt"}])
+def test_what_is_not_there_yet_says_so(arguments: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(imn.UnavailableError):
         imn.score_images(np.zeros((1, 4, 4)), **arguments)
 
@@ -248,4 +250,32 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 def test_a_network_after_a_fork_is_an_error_instead_of_a_hang() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, check=False)
+    assert done.returncode == 0
+
+
+FOUND = """
+import os, numpy as np, ionmorphnet as imn
+from ionmorphnet import _core, devices
+real = _core.choose_device
+_core.choose_device = lambda name: "cuda:0"
+assert devices.resolve_device("auto") == "cuda:0"
+_core.choose_device = real
+images = np.random.default_rng(0).random((2, 9, 9))
+if os.fork() == 0:
+    for name in ("auto", "cuda", "cuda:0"):
+        try:
+            imn.score_images(images, device=name)
+        except imn.UnavailableError as error:
+            assert "CUDA was started before this process was forked" in str(error)
+        else:
+            os._exit(1)
+    imn.score_images(images, scorer="moran")
+    imn.score_images(images, device="cpu")
+    os._exit(0)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_a_gpu_that_was_found_before_a_fork_is_not_lost_in_silence() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FOUND], timeout=60, check=False)
     assert done.returncode == 0

@@ -14,15 +14,19 @@ namespace imn::cuda {
 // were made; they may be used and destroyed under another one.
 class DeviceScope {
  public:
-  explicit DeviceScope(int device) {
+  explicit DeviceScope(int device) : device_(device) {
     check(cudaGetDevice(&before_), "cudaGetDevice");
-    check(cudaSetDevice(device), "cudaSetDevice");
+    if (before_ != device_) check(cudaSetDevice(device_), "cudaSetDevice");
   }
-  ~DeviceScope() { (void)cudaSetDevice(before_); }
+  ~DeviceScope() {
+    // An error here would be told by the next launch, as if it were its own.
+    if (before_ != device_ && cudaSetDevice(before_) != cudaSuccess) (void)cudaGetLastError();
+  }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
+  int device_;
   int before_ = 0;
 };
 
@@ -53,7 +57,10 @@ class Event {
     check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
     const cudaError_t state = cudaEventQuery(event_);
     check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
-    if (state == cudaErrorNotReady) return false;
+    if (state == cudaErrorNotReady) {
+      (void)cudaGetLastError();  // else the next launch of this thread would tell it
+      return false;
+    }
     check(state, "cudaEventQuery");
     return true;
   }

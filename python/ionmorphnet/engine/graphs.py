@@ -16,8 +16,8 @@ from ionmorphnet.errors import IonMorphNetError
 
 logger = logging.getLogger(__name__)
 
-# A double-buffered loop has two sets of buffers; more than this are changing ones, not worth a graph each.
-_MOST = 8
+# The device loop prepares up to four batches ahead: a pick has up to four sets of buffers, and several may run at once.
+_MOST = 16
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
 # Handles of the null stream and the two default streams of CUDA; nothing can be captured there.
@@ -52,7 +52,7 @@ class Graphs:
         """Holds nothing yet."""
         self._driver = driver
         self._captured: dict[Hashable, ctypes.c_void_p] = {}
-        self._seen: set[Hashable] = set()
+        self._seen: dict[Hashable, None] = {}  # the latest last
         self._works = True
 
     def launch(self, buffers: Hashable, stream: int, enqueue: Callable[[], None]) -> None:
@@ -71,11 +71,19 @@ class Graphs:
         if graph is None and self._works and buffers in self._seen and stream not in _DEFAULT_STREAMS:
             graph = self._capture(buffers, stream, enqueue)
         if graph is None:
-            if len(self._seen) < _MOST:
-                self._seen.add(buffers)
+            self._remember(buffers)
             enqueue()
             return
         self._driver.call("cuGraphLaunch", graph, ctypes.c_void_p(stream))
+
+    def _remember(self, buffers: Hashable) -> None:
+        """Forgets the buffers that came first: those of a pick that has ended are not used again."""
+        self._seen[buffers] = None
+        while len(self._seen) > _MOST:
+            oldest = next(iter(self._seen))
+            del self._seen[oldest]
+            if (graph := self._captured.pop(oldest, None)) is not None:
+                self._driver.call("cuGraphExecDestroy", graph)
 
     def _capture(self, buffers: Hashable, stream: int, enqueue: Callable[[], None]) -> ctypes.c_void_p | None:
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
