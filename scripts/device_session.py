@@ -102,7 +102,10 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
         Step(
             "benchmarks",
             500,
-            ((python, "-m", "benchmarks", "device", "--json", f"{out}/benchmarks.json", "--work", f"{work}"),),
+            tuple(
+                (python, "-m", "benchmarks", name, "--json", f"{out}/{name}.json", "--work", f"{work}")
+                for name in ("device", "device_read")
+            ),
             "",
             (("IMN_DEVICE_BUDGET_S", "400"),),
         ),
