@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from ionmorphnet.device_scorer import DeviceScorer
 from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.models import Model
+from ionmorphnet.paths import PathLike
 
 # In the order in which "auto" tries them.
 GPU_SCORERS = ("tensorrt", "torch")
@@ -24,7 +24,9 @@ def torch_missing(error: ImportError) -> UnavailableError:
     return UnavailableError(f"scorer 'torch' needs {error.name}: pip install 'ionmorphnet[train]'")
 
 
-def start_gpu_scorer(model: Model, scorer: str, device: str, precision: str) -> DeviceScorer:
+def start_gpu_scorer(
+    model: Model, scorer: str, device: str, precision: str, engine: PathLike | None = None
+) -> DeviceScorer:
     """Starts an engine on a GPU.
 
     Args:
@@ -32,6 +34,7 @@ def start_gpu_scorer(model: Model, scorer: str, device: str, precision: str) -> 
         scorer: ``tensorrt`` or ``torch``.
         device: ``cuda:N``, of a device that can be used.
         precision: ``auto``, ``f32``, ``bf16`` or, with TensorRT, ``fp16``.
+        engine: File of a TensorRT engine that was built ahead; None: from the cache, or built now.
 
     Raises:
         ArgumentError: The engine does not compute in this precision.
@@ -39,8 +42,9 @@ def start_gpu_scorer(model: Model, scorer: str, device: str, precision: str) -> 
         FileError: The model cannot be used.
         IonMorphNetError: The engine could not be built.
     """
-    start: Callable[[Model, str, str], DeviceScorer] = {"tensorrt": _tensorrt, "torch": _torch}[scorer]
-    return start(model, device, precision)
+    if scorer == "tensorrt":
+        return _tensorrt(model, device, precision, engine)
+    return _torch(model, device, precision)
 
 
 def first_gpu_scorer(model: Model, device: str, precision: str) -> tuple[DeviceScorer | None, dict[str, str]]:
@@ -65,10 +69,10 @@ def first_gpu_scorer(model: Model, device: str, precision: str) -> tuple[DeviceS
     return None, refused
 
 
-def _tensorrt(model: Model, device: str, precision: str) -> DeviceScorer:
+def _tensorrt(model: Model, device: str, precision: str, engine: PathLike | None) -> DeviceScorer:
     from ionmorphnet.engine import make_tensorrt_scorer
 
-    return make_tensorrt_scorer(model, int(device.removeprefix("cuda:")), precision)
+    return make_tensorrt_scorer(model, int(device.removeprefix("cuda:")), precision, engine=engine)
 
 
 def _torch(model: Model, device: str, precision: str) -> DeviceScorer:

@@ -20,6 +20,7 @@ from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, Unava
 from ionmorphnet.gpu_scorers import GPU_SCORERS, first_gpu_scorer, start_gpu_scorer, torch_missing
 from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models import Model, load_model
+from ionmorphnet.paths import PathLike
 
 Float32 = npt.NDArray[np.float32]
 
@@ -199,6 +200,7 @@ def make_scorer(
     device: str = "auto",
     precision: str = "auto",
     threads: int = 0,
+    engine: PathLike | None = None,
 ) -> Scorer:
     """Chooses and starts a scorer.
 
@@ -217,18 +219,24 @@ def make_scorer(
         precision: ``"auto"`` (bf16 on a GPU, and on the CPU with OpenVINO where the CPU has it), ``"f32"``, ``"bf16"``
             or, for TensorRT, ``"fp16"``.
         threads: CPU threads; 0: all.
+        engine: File of a TensorRT engine of the model that was built ahead (:func:`ionmorphnet.engine.build_engine`):
+            scorer ``"tensorrt"`` takes it, in its precision, or refuses.
 
     Raises:
-        ArgumentError: Unknown names.
+        ArgumentError: Unknown names, or arguments that contradict each other.
         UnavailableError: Not in this version, this build or this machine.
         FileError: The model cannot be used.
     """
     if isinstance(scorer, Scorer):
-        if model is not None or device != "auto" or precision != "auto":
-            raise ArgumentError("a Scorer brings its own model, device and precision; leave them out")
+        if model is not None or device != "auto" or precision != "auto" or engine is not None:
+            raise ArgumentError("a Scorer brings its own model, device, precision and engine; leave them out")
         return scorer
     if not isinstance(scorer, str) and not callable(scorer):
         raise ArgumentError(f"scorer must be a name, a callable or a Scorer, not {scorer!r}")
+    if engine is not None:
+        if scorer not in ("auto", "tensorrt"):
+            raise ArgumentError(f"{os.fspath(engine)}: an engine is for scorer 'tensorrt', not {scorer!r}")
+        scorer = "tensorrt"
     # What runs on the CPU anyway does not ask for a GPU.
     for_gpu = scorer == "auto" or scorer in GPU_SCORERS
     where = "cpu" if device == "auto" and not for_gpu else resolve_device(device)
@@ -253,10 +261,12 @@ def make_scorer(
     loaded = model if isinstance(model, Model) else load_model(model)
     if callable(scorer):
         return _on_cpu(scorer, "callback", "f32", loaded)
-    return _with_network(loaded, scorer, where, precision, threads)
+    return _with_network(loaded, scorer, where, precision, threads, engine)
 
 
-def _with_network(model: Model, scorer: str, where: str, precision: str, threads: int) -> Scorer:
+def _with_network(
+    model: Model, scorer: str, where: str, precision: str, threads: int, engine: PathLike | None
+) -> Scorer:
     """A scorer of MODEL_SCORERS, or ``auto``, on ``cpu`` or ``cuda:N``."""
     refused: Mapping[str, str] = {}
     if scorer == "tensorrt" and where == "cpu":
@@ -265,7 +275,7 @@ def _with_network(model: Model, scorer: str, where: str, precision: str, threads
         if scorer == "auto":
             started, refused = first_gpu_scorer(model, where, precision)
         else:
-            started = start_gpu_scorer(model, scorer, where, precision)
+            started = start_gpu_scorer(model, scorer, where, precision, engine)
         if started is not None:
             return Scorer(
                 name=started.name,

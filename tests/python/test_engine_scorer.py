@@ -239,6 +239,10 @@ def test_an_engine_that_was_built_ahead(machine: Machine, model: imn.Model, tmp_
     assert imn.engine.load_tensorrt_scorer(path).batch == 8
     assert make(model, tmp_path, engine=path).engine == built
     assert not (tmp_path / "cache").exists()
+    alone = imn.engine.make_tensorrt_scorer(model, engine=path)  # precision and batch are the file's
+    assert (alone.batch, alone.precision) == (8, "bf16")
+    with pytest.raises(FileError, match="takes image 8x2x224x224"):
+        imn.engine.make_tensorrt_scorer(model, engine=path, batch=16)
     with pytest.raises(FileError, match="computes in bf16, wanted is fp16"):
         make(model, tmp_path, engine=path, precision="fp16")
     with pytest.raises(FileError, match="built from another network"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +31,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     refuses: dict[str, str] = {}
 
     def start(name: str):
-        def make(model: imn.Model, device: str, precision: str) -> Engine:
+        def make(model: imn.Model, device: str, precision: str, engine: object = None) -> Engine:
             assert device == "cuda:0"
+            if engine is not None:
+                refuses["taken"] = str(engine)
             if name in refuses:
                 raise imn.UnavailableError(refuses[name])
             return Engine(name, "bf16" if precision == "auto" else precision)
@@ -78,6 +82,23 @@ def test_a_named_engine_that_refuses_is_an_error(gpu: dict[str, str]) -> None:
     with pytest.raises(imn.UnavailableError, match="no torch here"):
         imn.make_scorer(scorer="torch", device="cuda:0")
     assert imn.make_scorer(scorer="tensorrt", precision="fp16").precision == "fp16"
+
+
+def test_an_engine_that_was_built_ahead_is_taken_or_refused(
+    gpu: dict[str, str], section: Path, cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    for scorer in ("auto", "tensorrt"):
+        assert imn.make_scorer(scorer=scorer, engine="a.engine").name == "tensorrt"
+        assert gpu.pop("taken") == "a.engine"
+    for scorer in ("torch", "openvino", "moran"):
+        with pytest.raises(imn.ArgumentError, match=r"a\.engine: an engine is for scorer 'tensorrt', not"):
+            imn.make_scorer(scorer=scorer, engine="a.engine")
+    with pytest.raises(imn.ArgumentError, match="leave them out"):
+        imn.make_scorer(scorer=imn.make_scorer(scorer="moran"), engine="a.engine")
+    # No other engine takes its place.
+    gpu["tensorrt"] = "a.engine: built for sm_80"
+    done = cli("pick", section, "-o", tmp_path / "out", "--engine", "a.engine")
+    done.is_one_line_error("a.engine: built for sm_80")
 
 
 @pytest.mark.parametrize("scorer", ["moran", "openvino", lambda x: x])

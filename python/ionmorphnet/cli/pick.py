@@ -117,6 +117,12 @@ class _Folder(click.Path):
     metavar="NAME",
     help="auto, openvino, tensorrt, torch, moran, blur or chaos.",
 )
+@click.option(
+    "--engine",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="TensorRT engine of the model, built ahead.  [default: from the cache, or built now]",
+)
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
@@ -193,7 +199,7 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     elif options["ppm"] is not None or options["tol"] is not None:
         raise ArgumentError("--ppm and --tol belong to --mz-list; channels found in the data have their own windows")
     # Started once for all inputs: loading and compiling the network takes longer than scoring a small section.
-    names = ("model", "scorer", "device", "precision")
+    names = ("model", "scorer", "device", "precision", "engine")
     scorer = make_scorer(threads=options["threads"], **{name: options.pop(name) for name in names})
     if scorer.model is None and options["top"] is None and options["min_score"] is None:
         raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give --top or --min-score")

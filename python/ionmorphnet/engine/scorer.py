@@ -123,7 +123,7 @@ def make_tensorrt_scorer(
     model: str | Path | Model | None = None,
     device_index: int = 0,
     precision: str = "auto",
-    batch: int = DEFAULT_BATCH,
+    batch: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     *,
     engine: str | os.PathLike[str] | None = None,
@@ -134,10 +134,11 @@ def make_tensorrt_scorer(
     Args:
         model: Bundled name, model folder or loaded Model; None: the default model.
         device_index: Number of the GPU.
-        precision: ``"auto"`` (bf16, or fp16 where the GPU has no bf16), ``"bf16"``, ``"fp16"`` or ``"f32"``.
-        batch: Images of each call.
+        precision: ``"auto"`` (that of the file; else bf16, or fp16 on a GPU without bf16), ``"bf16"``, ``"fp16"`` or
+            ``"f32"``.
+        batch: Images of each call; None: that of the file, else 256.
         cache_dir: Folder of the engine cache; None: the platform's.
-        engine: File of an engine that was built ahead; it must be of this model, precision and batch.
+        engine: File of an engine that was built ahead; it must be of this model, and of precision and batch if given.
         flavour: ``"tensorrt"`` or ``"tensorrt_rtx"``; None: the installed one that fits the GPU.
 
     Raises:
@@ -154,8 +155,11 @@ def make_tensorrt_scorer(
         file, content = read_engine(Path(engine))
         chosen = find_flavour(file.key.flavour)
         check_runnable(file, chosen, gpu)
+        precision = file.key.precision if precision == "auto" else precision
+        batch = file.key.batch if batch is None else batch
     else:
         chosen = find_flavour(flavour, gpu)
+        batch = DEFAULT_BATCH if batch is None else batch
         file = build_engine(
             loaded,
             precision=precision,
