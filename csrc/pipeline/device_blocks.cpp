@@ -44,7 +44,8 @@ bool DeviceBlocks::cut() {
   const std::int32_t n = windows_.size();
   std::int64_t images = std::min(first_images_, plan_.images_per_block);
   for (std::int32_t first = 0; first < n;) {
-    const auto last = static_cast<std::int32_t>(std::min<std::int64_t>(first + images, n));
+    const std::int64_t half_of_rest = ((n - first + 1) / 2 + first_images_ - 1) / first_images_ * first_images_;
+    const auto last = static_cast<std::int32_t>(std::min<std::int64_t>(first + std::min(images, half_of_rest), n));
     strips_.push_back({first, last});
     first = last;
     images = std::min(2 * images, plan_.images_per_block);

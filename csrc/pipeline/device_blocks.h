@@ -46,8 +46,8 @@ class DeviceBlocks {
   images::StagedPixels pixels_;
   FileToRead file_;
   DevicePlan plan_;
-  // Of the first block; each is twice the one before until plan_.images_per_block. A small one is read soon, so that
-  // scoring starts early.
+  // Of the first block; each is twice the one before until plan_.images_per_block, and at the end half of what is left.
+  // The first one is read soon, so that scoring starts early; after the last one is read, little is left to score.
   std::int64_t first_images_ = 1;
   std::vector<images::WindowStrip> strips_;
 };

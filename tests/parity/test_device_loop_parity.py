@@ -137,11 +137,15 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
 
 
 def n_blocks(n: int, batch: int, timings: dict) -> int:
-    """The first block is one batch, so that scoring starts early; each is at most twice the one before."""
-    found, images = 0, batch
+    """The first block is one batch, so that scoring starts early; each is at most twice the one before.
+
+    At the end each is half of what is left, so that little is scored after the last one is read.
+    """
+    found, most = 0, batch
     while n > 0:
-        images = min(images, timings["images_per_block"])
-        n, images, found = n - images, 2 * images, found + 1
+        most = min(most, timings["images_per_block"])
+        half = -(-n // 2)
+        n, most, found = n - min(most, -(-half // batch) * batch), 2 * most, found + 1
     return found
 
 
