@@ -13,8 +13,10 @@ namespace {
 
 // White noise wanders over six to seven standard deviations between a maximum and the next minimum within 10^5 bins.
 constexpr double kNoises = 8.0;
-constexpr double kStandardErrors = 4.0;  // a maximum must exceed its own standard error over the pixels by this
-constexpr double kFewestPixels = 3.0;    // that carry a channel which only the root mean square shows
+constexpr double kStandardErrors = 4.0;   // a maximum must exceed its own standard error over the pixels by this
+constexpr std::size_t kWidths = 8;        // at half height: what lies further from an apex is another signal
+constexpr double kSpectraForErrors = 64;  // from which on the standard errors are known well enough
+constexpr double kFewestPixels = 3.0;     // that carry a channel which only the root mean square shows
 
 // Pixels that carry the signal above the surroundings: (sum)^2 / (sum of squares), 1 for a spike in one spectrum.
 double carrying_pixels(const Moments& m, const ProfilePeak& peak, double n) {
@@ -26,12 +28,42 @@ double carrying_pixels(const Moments& m, const ProfilePeak& peak, double n) {
   return mean > 0.0 && square > 0.0 ? n * mean * mean / square : 0.0;
 }
 
-// Standard error of the mean at a bin. With few spectra the limit is eased, because no maximum could reach it.
+// Of the mean at a bin, over the spectra.
+double standard_error(const Moments& m, std::size_t bin, double n) {
+  const double variance = std::max(0.0, m.rms[bin] * m.rms[bin] - m.mean[bin] * m.mean[bin]);
+  return std::sqrt(variance / n);
+}
+
+// With few spectra the limit is eased, because no maximum could reach it.
 bool exceeds_its_error(const Moments& m, const ProfilePeak& peak, double n) {
-  const double mean = m.mean[peak.apex];
-  const double variance = std::max(0.0, m.rms[peak.apex] * m.rms[peak.apex] - mean * mean);
-  const double rise = mean - std::max(peak.left, peak.right);
-  return rise >= std::min(kStandardErrors, 0.5 * std::sqrt(n)) * std::sqrt(variance / n);
+  const double rise = m.mean[peak.apex] - std::max(peak.left, peak.right);
+  return rise >= std::min(kStandardErrors, 0.5 * std::sqrt(n)) * standard_error(m, peak.apex, n);
+}
+
+// Bins from a peak's apex to the end of its window at most: where no signal separates it from its surroundings (a rim,
+// a gap in a file that leaves zeros out), the window would reach to the next peak. Measured at half height, where peaks
+// are narrow whatever they stand on.
+std::size_t widest_side(const std::vector<ProfilePeak>& peaks, const std::vector<double>& curve) {
+  if (peaks.empty()) return curve.size();
+  std::vector<std::size_t> widths;
+  for (const ProfilePeak& peak : peaks) {
+    const double base = std::max(peak.left, peak.right);
+    const double half = base + 0.5 * (curve[peak.apex] - base);
+    std::size_t first = peak.apex;
+    std::size_t last = peak.apex;
+    while (first > peak.first && curve[first - 1] > half) --first;
+    while (last < peak.last && curve[last + 1] > half) ++last;
+    widths.push_back(last - first + 1);
+  }
+  const auto middle = widths.begin() + static_cast<std::ptrdiff_t>(widths.size() / 2);
+  std::nth_element(widths.begin(), middle, widths.end());
+  return kWidths * *middle;
+}
+
+ProfilePeak narrowed(ProfilePeak peak, std::size_t side) {
+  peak.first = std::max(peak.first, peak.apex > side ? peak.apex - side : 0);
+  peak.last = std::min(peak.last, peak.apex + side);
+  return peak;
 }
 
 double centroid(const std::vector<double>& mz, const std::vector<double>& curve, const ProfilePeak& peak) {
@@ -63,6 +95,14 @@ CandidateAxis axis_of_profile(const io::Dataset& dataset, const AxisOptions& opt
     for (double& level : noise) level *= kNoises;
     return noise;
   };
+  std::vector<double> of_mean_threshold = threshold(m.mean);
+  if (n >= kSpectraForErrors) {  // the errors of the mean then tell more than its steps
+    const std::vector<char> no_floor = without_floor(m.mean);
+    for (std::size_t b = 0; b < bins; ++b) {
+      if (no_floor[b] != 0)
+        of_mean_threshold[b] = std::min(of_mean_threshold[b], kStandardErrors * standard_error(m, b, n));
+    }
+  }
   struct Found {
     ProfilePeak peak;
     double mz;
@@ -74,10 +114,12 @@ CandidateAxis axis_of_profile(const io::Dataset& dataset, const AxisOptions& opt
               taken.begin() + static_cast<std::ptrdiff_t>(peak.last) + 1, char{1});
     found.push_back({peak, centroid(m.mz, curve, peak)});
   };
-  for (const ProfilePeak& peak : profile_peaks(m.mean, threshold(m.mean))) {
-    if (exceeds_its_error(m, peak, n)) take(peak, m.mean);
-  }
+  std::vector<ProfilePeak> of_mean = profile_peaks(m.mean, of_mean_threshold);
+  std::erase_if(of_mean, [&](const ProfilePeak& peak) { return !exceeds_its_error(m, peak, n); });
+  const std::size_t side = widest_side(of_mean, m.mean);
+  for (const ProfilePeak& peak : of_mean) take(narrowed(peak, side), m.mean);
   for (ProfilePeak peak : profile_peaks(m.rms, threshold(m.rms))) {
+    peak = narrowed(peak, side);
     if (taken[peak.apex] != 0 || carrying_pixels(m, peak, n) < std::min(kFewestPixels, n)) continue;
     std::size_t first = peak.apex;
     std::size_t last = peak.apex;

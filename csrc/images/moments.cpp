@@ -13,12 +13,42 @@ namespace {
 constexpr std::int64_t kSampled = 64;          // spectra looked at for the grid
 constexpr std::size_t kSegments = 64;          // stretches of ln(m/z) with a spacing of their own
 constexpr std::size_t kMostPoints = 1u << 24;  // of a common grid
+constexpr std::size_t kFewestSteps = 3;        // that agree, see Note [gaps]
+constexpr std::ptrdiff_t kNear = 8;            // segments among which the spacing hardly changes
 constexpr double kGap = 4.0;                   // samples further apart than this many grid steps are not connected
 
 double median(std::vector<double>& values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+// Note [gaps]: files that leave zeros out hold a few samples of each peak; most steps may then be gaps between peaks,
+// of any size, and the sampling is the smallest step that recurs: within half as much again, `kFewestSteps` times and
+// in two of a hundred. 0 where none does.
+double recurring_step(std::vector<double>& steps) {
+  std::sort(steps.begin(), steps.end());
+  const std::size_t wanted = std::max(kFewestSteps, steps.size() / 50);
+  for (std::size_t i = 0; i + wanted <= steps.size(); ++i) {
+    if (steps[i + wanted - 1] <= 1.5 * steps[i]) return steps[i + wanted / 2];
+  }
+  return 0.0;
+}
+
+// Where hardly a sample has a neighbour, what recurs is a gap: the segments nearby tell.
+std::vector<double> without_gaps(const std::vector<double>& spacing) {
+  std::vector<double> found = spacing;
+  const auto n = static_cast<std::ptrdiff_t>(spacing.size());
+  for (std::ptrdiff_t s = 0; s < n; ++s) {
+    double least = 0.0;
+    for (std::ptrdiff_t t = std::max<std::ptrdiff_t>(0, s - kNear); t < std::min(n, s + kNear + 1); ++t) {
+      const double other = spacing[static_cast<std::size_t>(t)];
+      if (other > 0.0 && (least == 0.0 || other < least)) least = other;
+    }
+    double& own = found[static_cast<std::size_t>(s)];
+    if (own <= 0.0 || own > kGap * least) own = least;
+  }
+  return found;
 }
 
 // Values of a profile spectrum at the grid points, 0 where it has no samples nearby. A sampled curve is interpolated
@@ -77,13 +107,17 @@ std::vector<double> common_grid(const io::Dataset& dataset) {
       if (step > 0.0) steps[segment].push_back(step);
     }
   }
-  std::vector<double> spacing(kSegments, 0.0);
   std::vector<double> all;
+  for (const auto& some : steps) all.insert(all.end(), some.begin(), some.end());
+  double typical = all.empty() ? width : median(all);
+  const double recurring = recurring_step(all);
+  const bool gaps = recurring > 0.0 && typical > kGap * recurring;
+  if (gaps) typical = recurring;
+  std::vector<double> spacing(kSegments, 0.0);
   for (std::size_t s = 0; s < kSegments; ++s) {
-    all.insert(all.end(), steps[s].begin(), steps[s].end());
-    if (!steps[s].empty()) spacing[s] = median(steps[s]);
+    if (!steps[s].empty()) spacing[s] = gaps ? recurring_step(steps[s]) : median(steps[s]);
   }
-  const double typical = all.empty() ? width : median(all);
+  if (gaps) spacing = without_gaps(spacing);
   for (double& s : spacing) {
     if (s <= 0.0) s = typical;
   }

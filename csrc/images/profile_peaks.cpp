@@ -37,6 +37,23 @@ std::vector<double> running_noise(const std::vector<double>& curve) {
   return noise;
 }
 
+std::vector<char> without_floor(const std::vector<double>& curve) {
+  const std::size_t n = curve.size();
+  std::vector<char> found(n, 0);
+  for (std::size_t block = 0; block < n; block += kBlock) {
+    const std::size_t from = block >= kBlock ? block - kBlock : 0;
+    const std::size_t to = std::min(n, block + 2 * kBlock);
+    std::size_t empty = 0;
+    for (std::size_t i = from + 1; i < to; ++i) {
+      if (curve[i] == 0.0 && curve[i - 1] == 0.0) ++empty;
+    }
+    if (2 * empty <= to - from) continue;
+    std::fill(found.begin() + static_cast<std::ptrdiff_t>(block),
+              found.begin() + static_cast<std::ptrdiff_t>(std::min(n, block + kBlock)), char{1});
+  }
+  return found;
+}
+
 std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const std::vector<double>& threshold) {
   const std::size_t n = curve.size();
   std::vector<ProfilePeak> peaks;

@@ -16,6 +16,10 @@ struct ProfilePeak {
 // the baseline, and a median does not see the peaks.
 std::vector<double> running_noise(const std::vector<double>& curve);
 
+// Where most neighbouring bins are both 0 there is no noise floor, and what running_noise() finds are the peaks'
+// flanks.
+std::vector<char> without_floor(const std::vector<double>& curve);
+
 // Maxima that rise above the valleys on both sides by at least `threshold` (one a bin), in ascending order. A window
 // reaches down to the valley, or to where the curve falls to a tenth of the height over that side's valley: 97 % of
 // the area of a normal peak lie within, and further out neighbours and baseline weigh more than the peak.

@@ -75,6 +75,10 @@ Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t>
     grid.warnings.push_back("stage coordinates: divided by their step, " + std::to_string(grid.step[0]) + " in x and " +
                             std::to_string(grid.step[1]) + " in y");
   }
+  if (last[2] > 0 && (grid.step[2] != 1 || grid.origin[2] != 1)) {
+    grid.warnings.push_back("z planes are numbered from 1: plane k is z = " + std::to_string(grid.origin[2]) + " + " +
+                            std::to_string(grid.step[2]) + " * (k - 1) of the file");
+  }
   return grid;
 }
 

@@ -370,6 +370,8 @@ void HeaderBuilder::end_spectrum() {
   };
   add(header_.mz, mz_, has_mz_);
   add(header_.intensity, intensity_, has_intensity_);
+  // Arrays of which none is known are no empty spectrum.
+  if (!has_mz_ && !has_intensity_ && other_arrays_ > 0) header_.mz.length.back() = kUnreadable;
   header_.other_arrays += other_arrays_;
   header_.x.push_back(x_);
   header_.y.push_back(y_);

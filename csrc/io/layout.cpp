@@ -189,7 +189,9 @@ std::string LayoutResolver::check(std::size_t i) {
   past_the_end_ = false;
   ArrayColumn& mz = header_.mz;
   ArrayColumn& intensity = header_.intensity;
-  if (mz.format[i] == kNoFormat && intensity.format[i] == kNoFormat) {  // no arrays at all: an empty spectrum
+  if (mz.format[i] == kNoFormat && intensity.format[i] == kNoFormat) {
+    if (mz.length[i] == kUnreadable) return "none of its arrays is declared as m/z or as intensity";
+    // No arrays at all: an empty spectrum.
     for (ArrayColumn* c : {&mz, &intensity}) {
       c->offset[i] = c->length[i] = c->encoded[i] = 0;
       c->format[i] = static_cast<std::uint8_t>(DType::f64);

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.images import window_images
 from ionmorphnet.labels import STATISTICS
 from ionmorphnet.statistics import image_statistics
@@ -135,11 +136,16 @@ class PeakList:
 
         Raises:
             ArgumentError: There are no picks to write.
+            FileError: It cannot be written, or is the section's own file.
         """
         from ionmorphnet.imzml_writer import ImzMLWriter
 
         if self.n_picked == 0:
             raise ArgumentError("no channel was picked: there is nothing to write")
+        for given in (self.dataset.path, self.dataset.ibd_path):
+            for written in (Path(path), Path(path).with_suffix(".ibd")):
+                if written.exists() and Path(given).exists() and os.path.samefile(written, given):
+                    raise FileError(f"{written}: is the section's own file; give another name")
         order = np.argsort(self.mz)
         picks = self.to_frame().iloc[order]
         spectra = self._pixel_matrix(picks)

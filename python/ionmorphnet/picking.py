@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import operator
 import os
 import platform
@@ -29,6 +30,10 @@ Progress = Callable[[int, int], None]
 AxisKind = Literal["auto", "bins", "peaks"]
 
 DEFAULT_MEMORY_LIMIT = "4GB"
+# Share of the measured pixels without a neighbour above which an image has hardly a morphology.
+_MOST_ALONE = 0.5
+
+_log = logging.getLogger("ionmorphnet")
 
 
 def pick(
@@ -122,6 +127,9 @@ def pick(
         "device_memory_limit_bytes": device_limit or None,
         "threads": threads,
     }
+    run["warnings"] = _warnings(ds, channels)
+    for text in run["warnings"]:
+        _log.warning("%s: %s", ds.path, text)
     run["counts"] = {"candidates": len(all_scores), "blank": int(blank.sum()), "picked": kept}
     return PeakList(
         all_scores=all_scores,
@@ -197,6 +205,24 @@ def _ranked(
     frame["scorer"] = pd.array([scorer] * len(frame), dtype="string")  # scales differ between scorers
     kept = _core.cut_ranked(frame["score"].to_numpy(np.float64), top, min_score)
     return frame, kept
+
+
+def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
+    """What makes scores say little, one line each."""
+    texts = []
+    measured = np.pad(ds.mask, 1)
+    beside = measured[:-2, 1:-1] | measured[2:, 1:-1] | measured[1:-1, :-2] | measured[1:-1, 2:]
+    alone = float((ds.mask & ~beside).sum()) / max(1, int(ds.mask.sum()))
+    if alone > _MOST_ALONE and ds.mask.sum() > 1:
+        texts.append(
+            f"{alone:.0%} of the measured pixels have no measured neighbour: their scores mean little. Are the "
+            "coordinates those of a stage?"
+        )
+    low, high = ds.mz_range
+    outside = int(((channels.mz_hi < low) | (channels.mz_lo > high)).sum())
+    if outside:
+        texts.append(f"{outside} of {len(channels)} m/z lie outside of the file, which spans {low:.4f} to {high:.4f}")
+    return texts
 
 
 def _run_record(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ionmorphnet._files import atomic_path, make_folder
+from ionmorphnet.dataset import Dataset
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
 
@@ -81,6 +82,23 @@ def prepared_folder(folder: Path) -> Iterator[None]:
         raise
 
 
+def _optional_files() -> tuple[str, ...]:
+    return tuple(file for group in _OPTIONAL.values() for file in group)
+
+
+def refuse_input_folder(dataset: Dataset, folder: Path) -> None:
+    """Refuses a folder in which a run would write over its own input, or remove it.
+
+    Raises:
+        FileError: It holds the input under the name of a result.
+    """
+    for file in ("peaks.csv", "scores.csv", "run.json", *_optional_files()):
+        for given in (dataset.path, dataset.ibd_path):
+            with contextlib.suppress(OSError):  # not there
+                if os.path.samefile(folder / file, given):
+                    raise FileError(f"{folder / file}: is the input, and would be replaced; give another folder")
+
+
 def skipped_formats(peaks: PeakList, formats: Iterable[str]) -> dict[str, str]:
     """Formats that cannot hold this result, and why."""
     if len(peaks) == 0 and "imzml" in formats:
@@ -98,9 +116,9 @@ def write_run(
 ) -> list[Path]:
     """Writes a run's files, each under a temporary name first; run.json comes last, so it marks a complete folder.
 
-    Files of an earlier run that this one does not write are removed. run.json lists the ``files``, and under
-    ``skipped`` the formats that cannot hold the result (see :func:`skipped_formats`). ``features`` adds the classical
-    statistics of the picks to peaks.csv and peaks.parquet.
+    Files of an earlier run that this one does not write are removed; a folder that holds the input is refused. run.json
+    lists the ``files``, and under ``skipped`` the formats that cannot hold the result (see :func:`skipped_formats`).
+    ``features`` adds the classical statistics of the picks to peaks.csv and peaks.parquet.
 
     Returns:
         What was written.
@@ -110,9 +128,12 @@ def write_run(
     chosen = [name for name in _OPTIONAL if (name in wanted and name not in skipped) or (name == "report" and report)]
     files = ["peaks.csv", "scores.csv", *(file for name in chosen for file in _OPTIONAL[name]), "run.json"]
 
+    refuse_input_folder(peaks.dataset, folder)
     make_folder(folder)
+    # Only files of ours go: an earlier run has listed them, or was interrupted and left its tables.
+    ours = (folder / "run.json").is_file() or all((folder / file).is_file() for file in ("peaks.csv", "scores.csv"))
     # run.json first: whatever happens from here on, the folder does not look complete.
-    for file in ("run.json", *(file for group in _OPTIONAL.values() for file in group)):
+    for file in ("run.json", *_optional_files()) if ours else ():
         if file == "run.json" or file not in files:
             (folder / file).unlink(missing_ok=True)
 

@@ -180,6 +180,58 @@ def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
     assert len(bins) == pytest.approx(7999, rel=0.01)
 
 
+@pytest.mark.parametrize(("seed", "shape", "n", "power"), [(1, 40, 100, 20_000), (3, 30, 200, 100_000)])
+def test_profile_files_that_leave_zeros_out(tmp_path: Path, seed: int, shape: int, n: int, power: int) -> None:
+    """Most distances between their samples are gaps between peaks."""
+    path = tmp_path / "s.imzML"
+    simulate(
+        path,
+        shape=(shape, shape),
+        n_channels=n,
+        mode="processed",
+        spectrum_type="profile",
+        resolving_power=power,
+        seed=seed,
+    )
+    truth = np.loadtxt(path.with_name("s_truth.csv"), delimiter=",", skiprows=1, usecols=0)
+    axis = axis_of(path)
+    recall, precision = recall_and_precision(truth, axis.mz, tolerance=1e6 / power)
+    assert recall >= 0.92  # some ions lie close to another one
+    assert precision >= 0.97
+    assert ((axis.mz_hi - axis.mz_lo) / axis.mz * power).max() < 20
+
+
+@pytest.mark.parametrize("shared_axis", [True, False])
+def test_counts_without_a_noise_floor(tmp_path: Path, shared_axis: bool) -> None:
+    """Peaks of three decades of height: flanks of the high ones are no noise for the low ones."""
+    rng = np.random.default_rng(4)
+    mz = np.exp(np.arange(np.log(400.0), np.log(440.0), 1e-5))
+    true = np.exp(np.log(400.0) + 1e-5 * (100 + 160 * np.arange(58) + rng.uniform(-40, 40, 58)))
+    heights = 10.0 ** rng.uniform(0.5, 3.5, 58)
+    mean = (heights[:, None] * np.exp(-0.5 * (np.log(mz / true[:, None]) / 2.1e-5) ** 2)).sum(axis=0)
+    specs = []
+    for k in range(144):
+        counts = rng.poisson(mean * rng.uniform(0.3, 1.7)).astype(np.int32)
+        kept = slice(None) if shared_axis else counts > 0
+        specs.append(Spec(k % 12 + 1, k // 12 + 1, mz[kept], counts[kept]))
+    path = write_imzml(
+        tmp_path / "s.imzML", specs, spectrum_type="profile", shared_axis=shared_axis, intensity_dtype="i4"
+    )
+    recall, precision = recall_and_precision(true, axis_of(path).mz, tolerance=30.0)
+    assert recall >= 0.97
+    assert precision >= 0.95
+
+
+def test_peaks_at_the_rim_do_not_take_the_baseline(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    mz = np.arange(500.0, 600.0, 0.01)
+    mean = 5.0 + 20.0 * sum(np.exp(-0.5 * ((mz - at) / 0.03) ** 2) for at in (520.0, 550.0, 580.0))
+    specs = [Spec(k % 8 + 1, k // 8 + 1, mz, mean + rng.normal(0.0, 0.3, len(mz))) for k in range(64)]
+    axis = axis_of(write_imzml(tmp_path / "s.imzML", specs, spectrum_type="profile", shared_axis=True))
+    np.testing.assert_allclose(axis.mz, [520.0, 550.0, 580.0], atol=0.01)
+    assert (axis.mz_hi - axis.mz_lo).max() < 1.5
+
+
 def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
     """It has no logarithm; the channels are those of the file without it."""
     rng = np.random.default_rng(0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from rich.console import Console
 
 import ionmorphnet as imn
+from imzml_factory import Spec, write_imzml
 from ionmorphnet.cli import _shared
 
 Command = Callable[..., Any]
@@ -133,6 +136,46 @@ def test_what_fails_every_input_is_said_once(
     given = [tmp_path / "LIST" if option == "LIST" else option for option in options]
     cli("pick", section, section.parent / "other.imzML", "-o", tmp_path / "o", *given).is_one_line_error(word)
     assert not (tmp_path / "o").exists()
+
+
+def test_a_pick_into_the_folder_of_its_input(cli: Command, section: Path, tmp_path: Path) -> None:
+    options = ("--scorer", "moran", "--top", 3, "--format", "imzml")
+    assert cli("pick", section, "-o", tmp_path / "out" / section.stem, *options).code == 0
+    given = tmp_path / "out" / section.stem / section.stem / "peaks.imzML"
+    before = given.with_suffix(".ibd").read_bytes()
+    (tmp_path / "out" / "peaks").symlink_to(given.parent)
+    cli("pick", given, "-o", tmp_path / "out", *options).is_one_line_error("peaks.imzML: is the input")
+    assert given.with_suffix(".ibd").read_bytes() == before
+
+
+def test_what_makes_scores_say_little_is_told(cli: Command, section: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("mz\n5.5\n7.5\n")
+    options = ("--scorer", "moran", "--top", 2)
+    done = cli("pick", section, "-o", tmp_path / "out", "--mz-list", tmp_path / "list.csv", "--ppm", 5, *options)
+    assert done.code == 0
+    assert "2 of 2 m/z lie outside of the file, which spans" in done.stderr
+    rng = np.random.default_rng(0)
+    mz = np.linspace(100.0, 200.0, 20)
+    specs = [Spec(3 * x + 1, 3 * y + 1, mz, rng.random(20)) for y in range(8) for x in range(8)]
+    sparse = write_imzml(tmp_path / "sparse.imzML", specs, shared_axis=True)
+    done = cli("pick", sparse, "-o", tmp_path / "out", *options)
+    assert "100% of the measured pixels have no measured neighbour" in done.stderr
+    run = json.loads((tmp_path / "out" / "sparse" / "run.json").read_text())
+    assert len(run["warnings"]) == 1
+
+
+def test_names_that_the_terminal_cannot_show(section: Path, tmp_path: Path) -> None:
+    for suffix in (".imzML", ".ibd"):
+        (tmp_path / f"日本{suffix}").write_bytes(section.with_suffix(suffix).read_bytes())
+    command = [sys.executable, "-m", "ionmorphnet", "pick", str(tmp_path / "日本.imzML"), "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--scorer", "moran", "--top", "1"],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\u65e5\\u672c" in done.stdout
 
 
 def test_repeats_of_an_mz_list_are_said_once(cli: Command, two_planes: Path, tmp_path: Path) -> None:

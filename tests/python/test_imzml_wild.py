@@ -163,6 +163,32 @@ def test_one_plane_whatever_its_z(path, z):
     assert ds.mask.all()
 
 
+def test_planes_that_are_numbered_anew_are_told(path):
+    specs = [replace(s, z=z) for z in (0, 1) for s in grid_specs(3, 2, seed=z)]
+    ds = open_dataset(write_imzml(path, specs))
+    assert ds.z_planes == [1, 2]
+    assert any("plane k is z = 0 + 1 * (k - 1)" in line for line in ds.warnings)
+    specs = [replace(s, z=z) for z in (1, 2) for s in grid_specs(3, 2, seed=z)]
+    assert not any("plane" in line for line in open_dataset(write_imzml(path, specs)).warnings)
+
+
+@pytest.mark.parametrize("change", ["MS", "ref"])
+def test_arrays_that_nobody_knows_are_no_empty_spectra(path, change):
+    """Also where a reference leads nowhere."""
+
+    def edit(text: str) -> str:
+        for accession in ("MS:1000514", "MS:1000515"):
+            text = text.replace(accession, "MS:1009999")
+        return text
+
+    def misspell(text: str) -> str:
+        return text.replace("<referenceableParamGroupRef ref=", '<referenceableParamGroupRef ref="no" was=')
+
+    write_imzml(path, grid_specs(3, 2), edit=edit if change == "MS" else misspell)
+    with pytest.raises(FileError, match="spectrum 0: none of its arrays is declared as m/z or as intensity"):
+        open_dataset(path)
+
+
 def test_several_planes(path):
     specs = [replace(s, z=3) for s in grid_specs(2, 2, seed=1)] + [replace(s, z=4) for s in grid_specs(2, 1, seed=2)]
     ds = open_dataset(write_imzml(path, specs))

@@ -96,6 +96,28 @@ def test_files_of_an_earlier_run_go(section: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["files"] == ["peaks.csv", "scores.csv", "run.json"]
 
 
+def test_files_of_others_stay(section: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    write_run(imn.pick(section, top=3, scorer="moran"), tmp_path)
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("formats", [("csv",), ("csv", "imzml")])
+def test_a_pick_of_a_pick_does_not_replace_it(section: Path, tmp_path: Path, formats: tuple[str, ...]) -> None:
+    write_run(imn.pick(section, top=9, scorer="moran"), tmp_path / "x" / "peaks", formats=("imzml",))
+    given = tmp_path / "x" / "peaks" / "peaks.imzML"
+    before = {path.name: path.read_bytes() for path in given.parent.iterdir()}
+    again = imn.pick(given, top=3, scorer="moran")
+    with pytest.raises(imn.FileError, match=r"peaks\.imzML: is the input, and would be replaced"):
+        write_run(again, given.parent, formats=formats)
+    (tmp_path / "link").symlink_to(given.parent)
+    with pytest.raises(imn.FileError, match="is the input"):
+        write_run(again, tmp_path / "link", formats=formats)
+    with pytest.raises(imn.FileError, match="is the section's own file"):
+        again.to_imzml(given)
+    assert {path.name: path.read_bytes() for path in given.parent.iterdir()} == before
+
+
 def test_no_pick_is_a_complete_run(section: Path, tmp_path: Path) -> None:
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks = imn.pick(section, min_score=2.0, scorer="moran")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -76,6 +77,9 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 some inputs failed, 2 usage or nothing readable, 130 stopped."""
     # Reader warnings are shown by the commands themselves, once per file; the log is for library users.
     logging.getLogger("ionmorphnet").addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args=argv, prog_name="ionmorphnet", standalone_mode=False)
     except click.exceptions.Abort:
@@ -91,6 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     except _PipeClosedError:  # as in `| head`
         _discard_output()
         sys.exit(0)
+    except MemoryError:
+        _fail("there is not enough memory", 2)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -21,7 +21,14 @@ from ionmorphnet._units import format_bytes, parse_bytes
 from ionmorphnet.cli._mz_values import read_mz_list
 from ionmorphnet.cli._shared import progress_bar, show_warnings, spinner
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
-from ionmorphnet.run_output import output_names, parse_formats, prepared_folder, skipped_formats, write_run
+from ionmorphnet.run_output import (
+    output_names,
+    parse_formats,
+    prepared_folder,
+    refuse_input_folder,
+    skipped_formats,
+    write_run,
+)
 from ionmorphnet.scorers import make_scorer
 
 
@@ -76,7 +83,7 @@ class _Result:
             "scorer": self.peaks.run["scorer"],
             "precision": self.peaks.run["precision"],
             "seconds": round(self.seconds, 3),
-            "warnings": self.peaks.run["input"]["warnings"],
+            "warnings": [*self.peaks.run["input"]["warnings"], *self.peaks.run["warnings"]],
         }
 
 
@@ -165,8 +172,8 @@ def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
                 result = next(picked, None)
             except BrokenPipeError:  # nobody reads our stderr: not the fault of this input
                 raise
-            except (IonMorphNetError, OSError) as error:
-                failures.append({"file": click.format_filename(path), "error": _one_line(error)})
+            except (IonMorphNetError, OSError, MemoryError) as error:
+                failures.append({"file": click.format_filename(path), "error": _one_line(error, path)})
                 click.echo(f"ionmorphnet: {failures[-1]['error']}", err=True)
                 break
             if result is None:
@@ -238,13 +245,15 @@ def _pick_file(path: Path, name: str, job: _Job) -> Iterator[_Result]:
 
 def _pick_plane(ds: imn.Dataset, title: str, z: int | None, folder: Path, job: _Job) -> _Result:
     started = time.perf_counter()
+    refuse_input_folder(ds, folder)
     with prepared_folder(folder):
         with progress_bar(title, "images", quiet=job.quiet, before="finding channels") as progress:
             peaks = imn.pick(ds, progress=progress, **job.arguments)
         with spinner(f"{title}: writing", quiet=job.quiet):
             written = write_run(peaks, folder, formats=job.formats, report=job.report, features=job.features)
     skipped = skipped_formats(peaks, job.formats)
-    show_warnings([f"{kind} was not written: {cause}" for kind, cause in skipped.items()], name=title)
+    texts = [f"{kind} was not written: {cause}" for kind, cause in skipped.items()]
+    show_warnings([*peaks.run["warnings"], *texts], name=title)
     return _Result(peaks, title, z, folder, written, time.perf_counter() - started)
 
 
@@ -270,7 +279,9 @@ def _print_summary(result: _Result) -> None:
         click.echo(f"  {click.format_filename(path)} ({format_bytes(path.stat().st_size)})")
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, path: Path) -> str:
+    if isinstance(error, MemoryError):
+        return f"{path}: there is not enough memory; give a smaller --memory-limit or fewer channels"
     if isinstance(error, OSError) and not isinstance(error, FileError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

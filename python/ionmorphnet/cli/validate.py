@@ -17,7 +17,8 @@ from ionmorphnet.validation import validate as validate_file
 @click.option("--checksum", is_flag=True, help="Also compare the ibd's checksum with the declared one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def validate(file: Path, checksum: bool, as_json: bool) -> int:
-    """Read every spectrum of FILE and list the problems. Exit code 0: none, 1: problems, 2: not readable at all."""
+    """Read every spectrum of FILE and list the problems. Exit code 0: none or warnings
+    only, 1: problems, 2: not readable at all."""
     after = "comparing the checksum" if checksum else ""
     with progress_bar(file.name, "spectra", quiet=as_json, before="opening", after=after) as progress:
         report = validate_file(file, checksum=checksum, progress=progress)
