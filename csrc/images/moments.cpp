@@ -23,16 +23,27 @@ double median(std::vector<double>& values) {
   return *middle;
 }
 
+std::size_t recurrences(std::size_t steps) { return std::max(kFewestSteps, steps / 50); }
+
 // Note [gaps]: files that leave zeros out hold a few samples of each peak; most steps may then be gaps between peaks,
 // of any size, and the sampling is the smallest step that recurs: within half as much again, `kFewestSteps` times and
 // in two of a hundred. 0 where none does.
 double recurring_step(std::vector<double>& steps) {
   std::sort(steps.begin(), steps.end());
-  const std::size_t wanted = std::max(kFewestSteps, steps.size() / 50);
+  const std::size_t wanted = recurrences(steps.size());
   for (std::size_t i = 0; i + wanted <= steps.size(); ++i) {
     if (steps[i + wanted - 1] <= 1.5 * steps[i]) return steps[i + wanted / 2];
   }
   return 0.0;
+}
+
+// Whether recurring_step() may lie far below the median; tells most files apart without sorting all their steps.
+bool has_small_steps(std::vector<double>& steps, double median) {
+  const std::size_t rank = recurrences(steps.size()) / 2;
+  if (rank >= steps.size()) return false;
+  const auto nth = steps.begin() + static_cast<std::ptrdiff_t>(rank);
+  std::nth_element(steps.begin(), nth, steps.end());
+  return median > kGap * *nth;
 }
 
 // Where hardly a sample has a neighbour, what recurs is a gap: the segments nearby tell.
@@ -110,7 +121,7 @@ std::vector<double> common_grid(const io::Dataset& dataset) {
   std::vector<double> all;
   for (const auto& some : steps) all.insert(all.end(), some.begin(), some.end());
   double typical = all.empty() ? width : median(all);
-  const double recurring = recurring_step(all);
+  const double recurring = has_small_steps(all, typical) ? recurring_step(all) : 0.0;
   const bool gaps = recurring > 0.0 && typical > kGap * recurring;
   if (gaps) typical = recurring;
   std::vector<double> spacing(kSegments, 0.0);

@@ -16,42 +16,41 @@ double median_absolute(std::vector<double>& values) {
   return *middle;
 }
 
+// One value a bin: that of its block, of(from, to), from the bins of the block and its neighbours.
+template <typename T, typename Of>
+std::vector<T> by_block(std::size_t n, Of&& of) {
+  std::vector<T> values(n);
+  for (std::size_t block = 0; block < n; block += kBlock) {
+    const std::size_t from = block >= kBlock ? block - kBlock : 0;
+    const T value = of(from, std::min(n, block + 2 * kBlock));
+    std::fill(values.begin() + static_cast<std::ptrdiff_t>(block),
+              values.begin() + static_cast<std::ptrdiff_t>(std::min(n, block + kBlock)), value);
+  }
+  return values;
+}
+
 }  // namespace
 
 std::vector<double> running_noise(const std::vector<double>& curve) {
-  const std::size_t n = curve.size();
-  std::vector<double> noise(n, 0.0);
   std::vector<double> differences;
-  for (std::size_t block = 0; block < n; block += kBlock) {
-    const std::size_t from = block >= kBlock ? block - kBlock : 0;
-    const std::size_t to = std::min(n, block + 2 * kBlock);
+  return by_block<double>(curve.size(), [&](std::size_t from, std::size_t to) {
     differences.clear();
     for (std::size_t i = from + 1; i < to; ++i) {
       // Empty stretches of files without a noise floor say nothing about the noise where there is signal.
       if (curve[i] != 0.0 || curve[i - 1] != 0.0) differences.push_back(std::abs(curve[i] - curve[i - 1]));
     }
-    const double level = 1.4826 * median_absolute(differences) / std::sqrt(2.0);
-    std::fill(noise.begin() + static_cast<std::ptrdiff_t>(block),
-              noise.begin() + static_cast<std::ptrdiff_t>(std::min(n, block + kBlock)), level);
-  }
-  return noise;
+    return 1.4826 * median_absolute(differences) / std::sqrt(2.0);
+  });
 }
 
 std::vector<char> without_floor(const std::vector<double>& curve) {
-  const std::size_t n = curve.size();
-  std::vector<char> found(n, 0);
-  for (std::size_t block = 0; block < n; block += kBlock) {
-    const std::size_t from = block >= kBlock ? block - kBlock : 0;
-    const std::size_t to = std::min(n, block + 2 * kBlock);
+  return by_block<char>(curve.size(), [&](std::size_t from, std::size_t to) {
     std::size_t empty = 0;
     for (std::size_t i = from + 1; i < to; ++i) {
       if (curve[i] == 0.0 && curve[i - 1] == 0.0) ++empty;
     }
-    if (2 * empty <= to - from) continue;
-    std::fill(found.begin() + static_cast<std::ptrdiff_t>(block),
-              found.begin() + static_cast<std::ptrdiff_t>(std::min(n, block + kBlock)), char{1});
-  }
-  return found;
+    return static_cast<char>(2 * empty > to - from);
+  });
 }
 
 std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const std::vector<double>& threshold) {

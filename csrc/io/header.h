@@ -32,7 +32,8 @@ struct ArrayFormat {
   bool is_signed = true;
 };
 
-// One array (m/z or intensity) of all spectra. kAbsent, kUnreadable as in parse_number.h.
+// One array (m/z or intensity) of all spectra. kAbsent, kUnreadable as in parse_number.h. Without a format, a length of
+// kUnreadable says that the spectrum has arrays, but none that is known.
 struct ArrayColumn {
   std::vector<std::int64_t> offset, length, encoded;
   std::vector<std::uint8_t> format;  // index into Header::formats

@@ -38,11 +38,27 @@ def number(name: str, value: Any, least: float, most: float) -> float:
     Raises:
         ArgumentError: Not a number, or out of range.
     """
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name} must be a number, got {value!r}") from None
+    result = _as_float(name, value)
     if not (math.isfinite(result) and least <= result <= most):
         upper = f" to {most:g}" if math.isfinite(most) else ""
         raise ArgumentError(f"{name} must be a number from {least:g}{upper}, got {value}")
     return result
+
+
+def positive(name: str, value: Any) -> float:
+    """``value`` as a finite number above 0.
+
+    Raises:
+        ArgumentError: Not a number, or not above 0.
+    """
+    result = _as_float(name, value)
+    if not (math.isfinite(result) and result > 0.0):
+        raise ArgumentError(f"{name} must be a number above 0, got {value}")
+    return result
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} must be a number, got {value!r}") from None

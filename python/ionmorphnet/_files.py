@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ionmorphnet.errors import FileError
+from ionmorphnet.paths import PathLike
 
 # Errors that concern the file being written although they carry no file name.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -67,6 +68,25 @@ def make_folder(path: Path) -> None:
         raise FileError(f"{path}: is a file, a folder is needed") from None
     except OSError as error:
         raise FileError(f"{path}: the folder cannot be made: {error.strerror}") from None
+
+
+def refuse_replacing(targets: Iterable[Path], inputs: Iterable[PathLike], remedy: str) -> None:
+    """Refuses targets that are an input, by whatever name or link.
+
+    Args:
+        targets: Files that would be written or removed; they need not exist.
+        inputs: Files that must stay.
+        remedy: What the user can do.
+
+    Raises:
+        FileError: One of the targets is one of the inputs.
+    """
+    kept = list(inputs)
+    for target in targets:
+        for given in kept:
+            with suppress(OSError):  # one of them is not there
+                if os.path.samefile(target, given):
+                    raise FileError(f"{target}: is the input, and would be replaced; {remedy}")
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet._files import atomic_path, refuse_replacing
+from ionmorphnet.errors import ArgumentError, UnavailableError
 from ionmorphnet.images import window_images
 from ionmorphnet.labels import STATISTICS
 from ionmorphnet.statistics import image_statistics
@@ -142,10 +142,8 @@ class PeakList:
 
         if self.n_picked == 0:
             raise ArgumentError("no channel was picked: there is nothing to write")
-        for given in (self.dataset.path, self.dataset.ibd_path):
-            for written in (Path(path), Path(path).with_suffix(".ibd")):
-                if written.exists() and Path(given).exists() and os.path.samefile(written, given):
-                    raise FileError(f"{written}: is the section's own file; give another name")
+        targets = (Path(path), Path(path).with_suffix(".ibd"))
+        refuse_replacing(targets, (self.dataset.path, self.dataset.ibd_path), "give another name")
         order = np.argsort(self.mz)
         picks = self.to_frame().iloc[order]
         spectra = self._pixel_matrix(picks)

@@ -215,7 +215,7 @@ def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
     alone = float((ds.mask & ~beside).sum()) / max(1, int(ds.mask.sum()))
     if alone > _MOST_ALONE and ds.mask.sum() > 1:
         texts.append(
-            f"{alone:.0%} of the measured pixels have no measured neighbour: their scores mean little. Are the "
+            f"{alone:.0%} of the measured pixels have no measured neighbour, so that scores mean little; are the "
             "coordinates those of a stage?"
         )
     low, high = ds.mz_range

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ionmorphnet._files import atomic_path, make_folder
+from ionmorphnet._files import atomic_path, make_folder, refuse_replacing
 from ionmorphnet.dataset import Dataset
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
@@ -92,11 +92,8 @@ def refuse_input_folder(dataset: Dataset, folder: Path) -> None:
     Raises:
         FileError: It holds the input under the name of a result.
     """
-    for file in ("peaks.csv", "scores.csv", "run.json", *_optional_files()):
-        for given in (dataset.path, dataset.ibd_path):
-            with contextlib.suppress(OSError):  # not there
-                if os.path.samefile(folder / file, given):
-                    raise FileError(f"{folder / file}: is the input, and would be replaced; give another folder")
+    targets = (folder / file for file in ("peaks.csv", "scores.csv", "run.json", *_optional_files()))
+    refuse_replacing(targets, (dataset.path, dataset.ibd_path), "give another folder")
 
 
 def skipped_formats(peaks: PeakList, formats: Iterable[str]) -> dict[str, str]:

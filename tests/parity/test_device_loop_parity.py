@@ -211,18 +211,35 @@ def test_limits(file: Path) -> None:
         np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
 
 
-@pytest.mark.parametrize("batch", [1, 8, 64])
-def test_the_memory_limit_is_kept(file: Path, batch: int) -> None:
-    # Of the published preprocessing, so that a batch is not always larger than everything else.
-    scorer = HostScorer(batch, 1, 0)
-    with imn.open(file, duplicates="sum") as ds:
+def test_the_memory_limit_is_kept(tmp_path: Path) -> None:
+    """Also where little more than one image fits, and an image takes more than several batches."""
+    side = 800
+    specs = [Spec(at, at, [300.0], [1.0 + at]) for at in range(1, side + 1)]
+    path = write_imzml(tmp_path / "large.imzML", specs)
+    image = 4 * side * side
+    found = set()
+    with imn.open(path) as ds:
+
+        def timings(device_memory: int) -> dict:
+            return _core.score_windows_on_device(
+                ds._native,
+                np.array([299.0]),
+                np.array([301.0]),
+                scorer=HostScorer(1, 1, 0),
+                preprocess_id="p99-stretch-224",
+                device="emulated",
+                device_memory=device_memory,
+                pinned_memory=SMALL,
+            )[2]
+
         with pytest.raises(imn.ArgumentError, match="device memory limit") as error:
-            run(ds, scorer, preprocess_id="p99-stretch-224", device_memory=1000)
+            timings(1000)
         least = int(str(error.value).split("at least ")[1].split()[0])
-        for more in (0, 900, 4_000, 30_000, 200_000, 1_000_000, 9_000_000, 60_000_000):
-            limit = least + more
-            _, _, timings = run(ds, scorer, preprocess_id="p99-stretch-224", device_memory=limit)
-            assert 0 < timings["device_bytes"] <= limit + 256 * 32  # allocations are rounded up
+        for more in range(0, 4 * image, image // 3):
+            ran = timings(least + more)
+            assert image < ran["device_bytes"] <= least + more
+            found.add((ran["batches_ahead"], ran["device_chunks"]))
+    assert len(found) > 3
 
 
 def test_with_more_memory_it_runs_further_ahead(file: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_pick_of_a_pick_does_not_replace_it(section: Path, tmp_path: Path, for
     (tmp_path / "link").symlink_to(given.parent)
     with pytest.raises(imn.FileError, match="is the input"):
         write_run(again, tmp_path / "link", formats=formats)
-    with pytest.raises(imn.FileError, match="is the section's own file"):
+    with pytest.raises(imn.FileError, match="is the input, and would be replaced; give another name"):
         again.to_imzml(given)
     assert {path.name: path.read_bytes() for path in given.parent.iterdir()} == before
 

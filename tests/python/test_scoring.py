@@ -229,53 +229,48 @@ def test_a_scorer_serves_many_calls_and_brings_its_own_settings(images: np.ndarr
     assert pickle.loads(pickle.dumps(imn.make_scorer(scorer="moran"))).name == "moran"
 
 
-FORKED = """
-import os, numpy as np, ionmorphnet as imn
-images = np.random.default_rng(0).random((2, 9, 9))
-used = imn.make_scorer()
-imn.score_images(images, scorer=used)
-if os.fork() == 0:
-    for scorer in (used, "auto"):
-        try:
-            imn.score_images(images, scorer=scorer)
-        except imn.UnavailableError as error:
-            assert "spawn" in str(error)
-        else:
-            os._exit(1)
-    imn.score_images(images, scorer="moran")
-    os._exit(0)
-raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
-"""
-
-
-def test_a_network_after_a_fork_is_an_error_instead_of_a_hang() -> None:
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=60, check=False)
-    assert done.returncode == 0
-
-
-FOUND = """
+# {before}: before the fork; {tries}: calls of which each must be refused in the child, where the others work.
+FORK = """
 import os, numpy as np, ionmorphnet as imn
 from ionmorphnet import _core, devices
-real = _core.choose_device
-_core.choose_device = lambda name: "cuda:0"
-assert devices.resolve_device("auto") == "cuda:0"
-_core.choose_device = real
 images = np.random.default_rng(0).random((2, 9, 9))
+{before}
 if os.fork() == 0:
-    for name in ("auto", "cuda", "cuda:0"):
+    for given in {tries}:
         try:
-            imn.score_images(images, device=name)
+            imn.score_images(images, **given)
         except imn.UnavailableError as error:
-            assert "CUDA was started before this process was forked" in str(error)
+            assert "{told}" in str(error), error
         else:
             os._exit(1)
     imn.score_images(images, scorer="moran")
-    imn.score_images(images, device="cpu")
+    {after}
     os._exit(0)
 raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-def test_a_gpu_that_was_found_before_a_fork_is_not_lost_in_silence() -> None:
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FOUND], timeout=60, check=False)
+@pytest.mark.parametrize(
+    "script",
+    [
+        FORK.format(
+            before="used = imn.make_scorer()\nimn.score_images(images, scorer=used)",
+            tries='({"scorer": used}, {})',
+            told="'spawn' or 'forkserver'",
+            after="pass",
+        ),
+        # A GPU that was found is not lost in silence.
+        FORK.format(
+            before='real, _core.choose_device = _core.choose_device, lambda name: "cuda:0"\n'
+            'assert devices.resolve_device("auto") == "cuda:0"\n'
+            "_core.choose_device = real",
+            tries='({}, {"device": "cuda"}, {"device": "cuda:0"})',
+            told="CUDA was started before this process was forked",
+            after='imn.score_images(images, device="cpu")',
+        ),
+    ],
+    ids=["network", "gpu"],
+)
+def test_a_network_after_a_fork_is_an_error_instead_of_a_hang(script: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=False)
     assert done.returncode == 0

@@ -8,10 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("triton", reason="comes with torch for CUDA")
-fused_network = pytest.importorskip("ionmorphnet.torch_fused")
-Block, ConvNeXtV2, Layout = (
-    getattr(pytest.importorskip("ionmorphnet.training.convnextv2"), name) for name in ("Block", "ConvNeXtV2", "Layout")
-)
+
+from ionmorphnet import torch_fused as fused_network  # noqa: E402
+from ionmorphnet.training.convnextv2 import Block, ConvNeXtV2, Layout  # noqa: E402
 
 # With IMN_REQUIRE_GPU=1 a machine without GPU fails instead of interpreting.
 ON_GPU = torch.cuda.is_available() or os.environ.get("IMN_REQUIRE_GPU") == "1"

@@ -269,6 +269,7 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
         ({"images": 8, "workers": -1}, ArgumentError, "workers must be at least 0"),
         ({"images": 8, "learning_rate": float("nan")}, ArgumentError, "learning_rate must be a number"),
         ({"source": DiscsAndNoise(8), "epochs": float("nan")}, ArgumentError, "epochs must be a number"),
+        ({"images": 8, "learning_rate": 0}, ArgumentError, "learning_rate must be a number above 0, got 0"),
         ({"images": 8, "labels": "labels"}, ArgumentError, "labels are of images in files, and none is given"),
         ({"source": DiscsAndNoise(8), "ppm": 5.0}, ArgumentError, "ppm is of sections in files"),
         ({"images": 8, "simulated_share": 0.2}, ArgumentError, "simulated_share is of labelled images"),

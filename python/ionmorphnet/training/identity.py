@@ -10,7 +10,7 @@ import numpy as np
 
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.training.joined import JoinedSource
-from ionmorphnet.training.labelled_images import LabelledImages, LabelledItem
+from ionmorphnet.training.labelled_images import LabelledImages
 from ionmorphnet.training.sources import MixedSource, Sample, Source
 
 # Of a source of one's own, whose images may be made on demand.
@@ -66,21 +66,21 @@ def refuse_shared_images(training: Source, validation: Source) -> None:
     Raises:
         ArgumentError: There is one.
     """
-    known = {digest: (item.dataset, item.key) for digest, item, _, _ in _from_files(training)}
-    for digest, item, images, k in _from_files(validation):
-        if digest not in known or np.count_nonzero(images[k].image > 0) < _FEWEST_LIT:
+    known = {images.digest(k): images.items[k] for images, k in _of_files(training)}
+    for images, k in _of_files(validation):
+        twin = known.get(images.digest(k))
+        if twin is None or np.count_nonzero(images[k].image > 0) < _FEWEST_LIT:
             continue
-        dataset, key = known[digest]
+        item = images.items[k]
         raise ArgumentError(
-            f"image {item.key} of '{item.dataset}', held out for validation, is image {key} of '{dataset}', which is "
-            "trained on: the figures would leak; leave one of them out, or hold out both"
+            f"image {item.key} of '{item.dataset}', held out for validation, is image {twin.key} of '{twin.dataset}', "
+            "which is trained on: the figures would leak; leave one of them out, or hold out both"
         )
 
 
-def _from_files(source: Source) -> Iterator[tuple[str, LabelledItem, LabelledImages, int]]:
+def _of_files(source: Source) -> Iterator[tuple[LabelledImages, int]]:
     if isinstance(source, JoinedSource):
         for part in source.sources:
-            yield from _from_files(part)
+            yield from _of_files(part)
     elif isinstance(source, LabelledImages):
-        for k, item in enumerate(source.items):
-            yield source.digest(k), item, source, k
+        yield from ((source, k) for k in range(len(source)))

@@ -47,9 +47,9 @@ class ImageStore:
             FileError: The temporary file cannot be written.
         """
         copy = np.array(image, dtype=np.float32, order="C")
-        self.digests.append(
-            hashlib.blake2b(copy.tobytes(), digest_size=16, salt=repr(copy.shape).encode()[:16]).hexdigest()
-        )
+        digest = hashlib.blake2b(repr(copy.shape).encode(), digest_size=16)
+        digest.update(copy.data)
+        self.digests.append(digest.hexdigest())
         if self.memory_bytes + copy.nbytes <= self.memory_limit:
             self.memory_bytes += copy.nbytes
             self._images.append(copy)

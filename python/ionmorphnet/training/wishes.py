@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ionmorphnet._arguments import integer, number
+from ionmorphnet._arguments import integer, number, positive
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.paths import PathLike
 from ionmorphnet.training.presets import PRESETS
@@ -17,7 +16,6 @@ from ionmorphnet.training.sources import SIMULATED
 
 _LEAST = {"images": 1, "size": 32, "batch": 2, "patience": 1, "seed": 0, "workers": 0, "threads": 1}
 _POSITIVE = ("epochs", "learning_rate", "ppm")
-_LARGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,15 @@ class Wishes:
                 integer(name, value, least)
         for name in _POSITIVE:
             if (value := getattr(self, name)) is not None:
-                number(name, value, math.ulp(0.0), _LARGEST)
-        if self.simulated_share is not None and not 0.0 <= number("simulated_share", self.simulated_share, 0, 1) < 1.0:
+                positive(name, value)
+        if self.simulated_share is not None and number("simulated_share", self.simulated_share, 0.0, 1.0) == 1.0:
             raise ArgumentError(f"simulated_share must be 0 or more and below 1, not {self.simulated_share}")
-        if not any(isinstance(each, str | os.PathLike) and each != SIMULATED for each in self.sources):
+        labelled = [each for each in self.sources if not (isinstance(each, str) and each == SIMULATED)]
+        if not any(isinstance(each, str | os.PathLike) for each in labelled):
             for name, told in (("labels", "are of images"), ("ppm", "is of sections")):
                 if getattr(self, name) is not None:
                     raise ArgumentError(f"{name} {told} in files, and none is given: give their path as source")
-        if self.simulated_share is not None and all(
-            isinstance(each, str) and each == SIMULATED for each in self.sources
-        ):
+        if self.simulated_share is not None and not labelled:
             raise ArgumentError("simulated_share is of labelled images, and there are none: give a source")
 
     @property
