@@ -18,6 +18,11 @@ class Error : public std::runtime_error {
 class FileError : public Error {
  public:
   FileError(const std::string& file, const std::string& cause) : Error(file + ": " + cause) {}
+  // The same error with a remark behind it.
+  FileError also(const std::string& remark) const { return FileError(std::string(what()) + "; " + remark); }
+
+ private:
+  explicit FileError(const std::string& text) : Error(text) {}
 };
 
 // The caller passed something that cannot be meant.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "core/error.h"
@@ -24,7 +25,7 @@ std::vector<MzWindow> bin_windows(std::span<const double> mz) {
     const double left = i > 0 ? 0.5 * (mz[i] - mz[i - 1]) : 0.5 * (mz[1] - mz[0]);
     const double right = i + 1 < n ? 0.5 * (mz[i + 1] - mz[i]) : 0.5 * (mz[i] - mz[i - 1]);
     windows[i] = {mz[i] - left, mz[i] + right};
-    // Rounding must not let two windows share a value, nor a window lose its own bin (repeated m/z).
+    // Rounding must not let two windows share a value, nor a window lose its own bin.
     if (i > 0 && windows[i].lo <= windows[i - 1].hi) {
       windows[i].lo = std::nextafter(windows[i - 1].hi, std::numeric_limits<double>::infinity());
     }
@@ -46,7 +47,8 @@ void fill_frequency(const io::Dataset& dataset, const AxisOptions& options, Cand
 CandidateAxis axis_of_bins(const io::Dataset& dataset, const AxisOptions& options) {
   CandidateAxis axis;
   if (dataset.mode() == io::Mode::continuous) {
-    axis.mz.assign(dataset.shared_mz().begin(), dataset.shared_mz().end());
+    // A repeated m/z is one channel: its window holds all of its bins.
+    std::unique_copy(dataset.shared_mz().begin(), dataset.shared_mz().end(), std::back_inserter(axis.mz));
     axis.method = "bins of the shared axis";
   } else {
     axis.mz = common_grid(dataset);

@@ -69,6 +69,14 @@ class SectionView final : public Dataset {
   bool float_intensities() const override { return section_->float_intensities(); }
   bool float_mz() const override { return section_->float_mz(); }
   std::int64_t spectrum_length(std::int64_t i) const override { return section_->length(member(i)); }
+  std::int64_t number_in_file(std::int64_t i) const override { return section_->in_file(member(i)); }
+  std::vector<std::int64_t> overlapping_spectra() const override {
+    std::vector<std::int64_t> numbers;
+    for (const std::int64_t s : section_->overlapping()) {
+      if (std::binary_search(members_.begin(), members_.end(), s)) numbers.push_back(section_->in_file(s));
+    }
+    return numbers;
+  }
   std::span<const double> shared_mz() const override { return section_->axis(); }
 
   std::pair<double, double> mz_range() const override {

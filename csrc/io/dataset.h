@@ -90,6 +90,11 @@ class Dataset {
   virtual bool float_mz() const = 0;
   // Number of m/z values of spectrum i, without reading it.
   virtual std::int64_t spectrum_length(std::int64_t i) const = 0;
+  // Number of spectrum i in the file, counted from 0 as messages do: planes and spectra that were left out (strict =
+  // false) shift it.
+  virtual std::int64_t number_in_file(std::int64_t i) const = 0;
+  // Numbers in the file of spectra with an array that lies partly on another array: offsets or lengths are wrong there.
+  virtual std::vector<std::int64_t> overlapping_spectra() const = 0;
   // The shared axis of a continuous file (ascending); empty for a processed one.
   virtual std::span<const double> shared_mz() const = 0;
   // Smallest and largest m/z over all spectra of the dataset; reads the ends of every m/z array on first use.

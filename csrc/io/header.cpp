@@ -1,9 +1,12 @@
 #include "io/header.h"
 
+#include <string>
 #include <string_view>
 
 #include "core/error.h"
 #include "io/header_builder.h"
+#include "io/ibd_lookup.h"
+#include "io/xml_declaration.h"
 #include "io/xml_expat.h"
 #include "io/xml_scanner.h"
 
@@ -13,6 +16,10 @@ Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
   const auto bytes = file.bytes();
   if (bytes.empty()) throw FileError(file.path(), "the file is empty");
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (const auto kind = other_kind_of_file(text); !kind.empty()) throw FileError(file.path(), std::string(kind));
+  if (is_ibd_name(file.path()) && !declared_encoding(text)) {
+    throw FileError(file.path(), "is the binary half of an imzML file; give the file that ends in .imzML");
+  }
   if (parser != Parser::expat) {
     HeaderBuilder builder(file.path(), bytes.size(), extent);
     if (scan_xml(text, builder) != ScanOutcome::unrecognised) return builder.finish();

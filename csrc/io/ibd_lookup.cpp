@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -27,12 +28,11 @@ std::string lower(std::string text) {
   return text;
 }
 
-}  // namespace
+fs::path usual_name(fs::path imzml) { return imzml.replace_extension(".ibd"); }
 
-std::string find_ibd(const std::string& imzml_path) {
-  const fs::path path = from_utf8(imzml_path);
-  fs::path usual = path;
-  usual.replace_extension(".ibd");
+// The ibd file in the same folder, whatever the case of its name.
+std::optional<std::string> beside(const fs::path& path) {
+  const fs::path usual = usual_name(path);
   std::error_code error;
   if (fs::exists(usual, error)) return as_utf8(usual);
 
@@ -45,12 +45,30 @@ std::string find_ibd(const std::string& imzml_path) {
       found.push_back(as_utf8(path.has_parent_path() ? it->path() : it->path().filename()));
     }
   }
+  if (found.empty()) return std::nullopt;
   // Several spellings side by side: the one whose stem is spelt alike, then by name, so that the choice is stable.
   std::sort(found.begin(), found.end());
   std::stable_partition(found.begin(), found.end(),
                         [&](const std::string& f) { return as_utf8(from_utf8(f).stem()) == stem; });
-  if (!found.empty()) return found.front();
-  throw FileError(imzml_path, "its ibd file is missing; tried " + as_utf8(usual) +
+  return found.front();
+}
+
+}  // namespace
+
+bool is_ibd_name(const std::string& path) { return lower(as_utf8(from_utf8(path).extension())) == ".ibd"; }
+
+std::string find_ibd(const std::string& imzml_path) {
+  const fs::path path = from_utf8(imzml_path);
+  if (const auto found = beside(path)) return *found;
+  // A link into a store of data: the pair lies together there.
+  std::error_code error;
+  if (fs::is_symlink(path, error)) {
+    const fs::path target = fs::canonical(path, error);
+    if (!error) {
+      if (const auto found = beside(target)) return *found;
+    }
+  }
+  throw FileError(imzml_path, "its ibd file is missing; tried " + as_utf8(usual_name(path)) +
                                   " and every spelling of that name in upper and lower case");
 }
 

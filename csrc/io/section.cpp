@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "core/error.h"
 #include "io/describe.h"
@@ -49,8 +50,16 @@ std::shared_ptr<const Section> Section::open(const std::string& path, const Open
 Section::Section(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
     : path_(path), options_(options), ibd_(ibd_path, Access::random) {
   if (ibd_.bytes().empty()) throw FileError(ibd_.path(), "the file is empty");
-  layout_ = resolve_layout(header, path_, ibd_.path(), static_cast<std::int64_t>(ibd_.bytes().size()), options_.strict);
+  check_uuid(header.text.uuid);
+  const auto size = static_cast<std::int64_t>(ibd_.bytes().size());
+  try {
+    layout_ = resolve_layout(header, path_, ibd_.path(), size, options_.strict);
+  } catch (const FileError& error) {
+    if (!foreign_ibd_) throw;
+    throw error.also(kForeignIbd);
+  }
   opening_warnings_ = layout_.warnings;
+  if (foreign_ibd_) opening_warnings_.push_back(kForeignIbd);
   if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
     opening_warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra and holds " +
                                 std::to_string(header.n_spectra()));
@@ -60,7 +69,6 @@ Section::Section(const std::string& path, const OpenOptions& options, const std:
              (layout_.mode == Mode::continuous || !layout_.mz.any_compressed(n_spectra()));
   declared_ = describe(header);
   pixel_size_ = io::pixel_size_um(header.text);
-  check_uuid(header.text.uuid);
   check_duplicates();
   zeroed_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(n_spectra()));
   ascending_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(n_spectra()));
@@ -102,7 +110,7 @@ void Section::check_uuid(const std::string& declared) {
   std::swap(wanted[4], wanted[5]);
   std::swap(wanted[6], wanted[7]);
   if (bytes.size() >= 16 && std::memcmp(bytes.data(), wanted.data(), 16) == 0) return;
-  opening_warnings_.push_back("the ibd file carries another UUID than the imzML file: do they belong together?");
+  foreign_ibd_ = true;
 }
 
 void Section::check_duplicates() {
@@ -129,55 +137,31 @@ void Section::check_duplicates() {
       text + (options_.duplicates == Duplicates::sum ? "; they are added up" : "; the first of each pixel is shown"));
 }
 
-void Section::choose_type(const Header& header) {
-  if (options_.spectrum_type) {
-    type_ = *options_.spectrum_type;
-    return;
-  }
-  if ((header.profile_spectra > 0) != (header.centroid_spectra > 0)) {
-    type_ = header.profile_spectra > 0 ? SpectrumType::profile : SpectrumType::centroid;
-    return;
-  }
-  const std::string& text = header.text.spectrum_type;
-  if (header.profile_spectra == 0 && !text.empty()) {
-    type_ = text == "profile" ? SpectrumType::profile : SpectrumType::centroid;
-    return;
-  }
-  type_ = looks_like_profile() ? SpectrumType::profile : SpectrumType::centroid;
-  opening_warnings_.push_back(
-      std::string(header.profile_spectra == 0 ? "the file does not say whether its spectra are profile or centroid"
-                                              : "the file says both profile and centroid") +
-      "; from the data it was taken as " + (type_ == SpectrumType::profile ? "profile" : "centroid"));
-}
-
-// Profile spectra are sampled: the distance to the next value hardly changes from one value to the next, whereas peaks
-// lie at irregular distances.
-bool Section::looks_like_profile() const {
-  constexpr std::int64_t kSpectra = 16;
-  constexpr std::int64_t kValues = 4096;
-  std::int64_t regular = 0, pairs = 0, looked_at = 0;
-  std::vector<double> mz;
-  const std::int64_t n = n_spectra();
-  const std::int64_t stride = std::max<std::int64_t>(1, n / kSpectra);
-  for (std::int64_t s = 0; s < n && looked_at < kSpectra; s += stride) {
-    const ArrayRef array = layout_.mz[s];
-    const std::int64_t values = std::min(array.length, kValues);
-    if (values < 3) continue;
-    mz.resize(static_cast<std::size_t>(values));
-    try {
-      read_array(ibd_.bytes(), array, 0, values, mz.data());
-    } catch (const ArrayError&) {
-      continue;  // reading it will say so
-    }
-    ++looked_at;
-    for (std::size_t k = 2; k < mz.size(); ++k) {
-      const double a = mz[k - 1] - mz[k - 2], b = mz[k] - mz[k - 1];
-      if (!(a > 0.0 && b > 0.0)) continue;
-      ++pairs;
-      if (std::min(a, b) > 0.8 * std::max(a, b)) ++regular;
+std::vector<std::int64_t> Section::overlapping() const {
+  struct Bytes {
+    std::int64_t first, last, spectrum;
+  };
+  std::vector<Bytes> extents;
+  for (std::int64_t s = 0; s < n_spectra(); ++s) {
+    for (const ArrayTable* table : {&layout_.mz, &layout_.intensity}) {
+      const ArrayRef array = (*table)[s];
+      if (array.length > 0) extents.push_back({array.offset, array.offset + array.bytes, s});
     }
   }
-  return pairs >= 8 && 2 * regular > pairs;
+  std::sort(extents.begin(), extents.end(), [](const Bytes& a, const Bytes& b) {
+    return std::tie(a.first, a.last, a.spectrum) < std::tie(b.first, b.last, b.spectrum);
+  });
+  std::vector<std::int64_t> found;
+  std::size_t reach = 0;  // of those before, the one that ends last
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    const Bytes &before = extents[reach], &here = extents[i];
+    const bool same = before.first == here.first && before.last == here.last;
+    if (here.first < before.last && !same) found.insert(found.end(), {before.spectrum, here.spectrum});
+    if (here.last > before.last) reach = i;
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
 }
 
 std::vector<std::string> Section::warnings() const {

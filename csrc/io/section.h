@@ -27,6 +27,13 @@ class Section {
   std::int64_t n_spectra() const { return static_cast<std::int64_t>(raw_.size() / 3); }
   std::int64_t length(std::int64_t s) const;
   std::span<const double> axis() const;
+  // Number of the spectrum in the file, which counts those that were left out.
+  std::int64_t in_file(std::int64_t s) const {
+    return layout_.kept.empty() ? s : layout_.kept[static_cast<std::size_t>(s)];
+  }
+  // Spectra of which an array shares some of its bytes, not all, with an array of another one, or with its own other
+  // one, ascending.
+  std::vector<std::int64_t> overlapping() const;
   std::vector<std::string> warnings() const;
 
   void read(std::int64_t s, Spectrum& out) const;
@@ -59,7 +66,11 @@ class Section {
   void check_uuid(const std::string& declared);
   void choose_type(const Header& header);
   void check_duplicates();
-  bool looks_like_profile() const;
+  struct Sampling {
+    double regular_steps = 0.0;  // share of the steps that are like the one before; 0 where there are too few to tell
+    double smoothness = 0.0;     // correlation of an intensity with the next one, mean over spectra
+  };
+  Sampling sampling() const;
   void load_axis() const;
   void read_all_mz(std::int64_t s, std::vector<double>& out) const;
   void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
@@ -70,6 +81,9 @@ class Section {
   template <typename Body>
   void named(std::int64_t s, Body&& body) const;
 
+  static constexpr const char* kForeignIbd =
+      "the ibd file carries another UUID than the imzML file: do they belong together?";
+
   std::string path_;
   OpenOptions options_;
   MappedFile ibd_;
@@ -78,6 +92,7 @@ class Section {
   std::vector<std::int64_t> raw_;
   Declared declared_;
   bool streams_ = false;
+  bool foreign_ibd_ = false;  // its UUID is not the one that the imzML declares
   SpectrumType type_ = SpectrumType::centroid;
   std::optional<std::pair<double, double>> pixel_size_;
   std::vector<std::string> opening_warnings_;

@@ -7,8 +7,8 @@
 namespace imn::io {
 
 void Section::fail(std::int64_t s, const std::string& cause) const {
-  const std::int64_t in_file = layout_.kept.empty() ? s : layout_.kept[static_cast<std::size_t>(s)];
-  throw FileError(path_, "spectrum " + std::to_string(in_file) + ": " + cause);
+  const FileError error(path_, "spectrum " + std::to_string(in_file(s)) + ": " + cause);
+  throw foreign_ibd_ ? error.also(kForeignIbd) : error;
 }
 
 template <typename Body>

@@ -49,6 +49,30 @@ char32_t windows_1252(unsigned char byte) {
   return byte >= 0x80 && byte < 0xA0 ? kHigh[byte - 0x80U] : byte;
 }
 
+char32_t iso_8859_15(unsigned char byte) {
+  // Where it differs from ISO-8859-1, whose bytes are code points.
+  switch (byte) {
+    case 0xA4:
+      return 0x20AC;
+    case 0xA6:
+      return 0x0160;
+    case 0xA8:
+      return 0x0161;
+    case 0xB4:
+      return 0x017D;
+    case 0xB8:
+      return 0x017E;
+    case 0xBC:
+      return 0x0152;
+    case 0xBD:
+      return 0x0153;
+    case 0xBE:
+      return 0x0178;
+    default:
+      return byte;
+  }
+}
+
 void append_utf8(std::string& out, char32_t code) {
   auto put = [&out](char32_t value) { out.push_back(static_cast<char>(value)); };
   if (code < 0x80) {

@@ -10,8 +10,9 @@ namespace imn::io {
 // they declare. Control characters become blanks.
 std::string to_utf8(std::string_view text);
 
-// The code point of a byte of Windows-1252.
+// The code point of a byte.
 char32_t windows_1252(unsigned char byte);
+char32_t iso_8859_15(unsigned char byte);
 
 void append_utf8(std::string& out, char32_t code);
 

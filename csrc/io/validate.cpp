@@ -65,6 +65,7 @@ std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& opt
       [&](std::int64_t begin, std::int64_t end, int worker) {
         Spectrum& spectrum = buffers[static_cast<std::size_t>(worker)];
         for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t number = dataset.number_in_file(i);
           try {
             dataset.read_spectrum(i, spectrum);
           } catch (const FileError& error) {
@@ -73,14 +74,14 @@ std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& opt
             // "spectrum 12: cause": the index is told apart.
             const auto colon = message.find(": ");
             if (message.starts_with("spectrum ") && colon != std::string::npos) message.erase(0, colon + 2);
-            problems.add(i, message, true);
+            problems.add(number, message, true);
             continue;
           }
           if (spectrum.mz.empty()) {
-            problems.add(i, "the spectrum is empty", false);
+            problems.add(number, "the spectrum is empty", false);
           }
           if (std::any_of(spectrum.intensity.begin(), spectrum.intensity.end(), [](double v) { return v < 0.0; })) {
-            problems.add(i, "an intensity is negative", false);
+            problems.add(number, "an intensity is negative", false);
           }
         }
         if (options.progress) {
@@ -90,6 +91,9 @@ std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& opt
         }
       },
       options.cancel);
+  for (const std::int64_t number : dataset.overlapping_spectra()) {
+    problems.add(number, "one of its arrays lies partly on another array of the file", true);
+  }
   return problems.take();
 }
 

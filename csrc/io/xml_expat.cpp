@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "io/text_encoding.h"
+#include "io/xml_declaration.h"
 #include "io/xml_limits.h"
 
 namespace imn::io {
@@ -77,12 +78,13 @@ void on_entity(void* user, const XML_Char*, int, const XML_Char* value, int leng
 }
 
 int on_unknown_encoding(void*, const XML_Char* name, XML_Encoding* info) {
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
-  if (lower != "windows-1252" && lower != "cp1252") return XML_STATUS_ERROR;
+  const std::string encoding = usual_encoding(name);
+  char32_t (*code_point)(unsigned char) = nullptr;
+  if (encoding == "windows-1252") code_point = windows_1252;
+  if (encoding == "iso-8859-15") code_point = iso_8859_15;
+  if (code_point == nullptr) return XML_STATUS_ERROR;
   for (int byte = 0; byte < 256; ++byte) {
-    info->map[byte] = static_cast<int>(windows_1252(static_cast<unsigned char>(byte)));
+    info->map[byte] = static_cast<int>(code_point(static_cast<unsigned char>(byte)));
   }
   info->data = nullptr;
   info->convert = nullptr;
@@ -93,8 +95,12 @@ int on_unknown_encoding(void*, const XML_Char* name, XML_Encoding* info) {
 }  // namespace
 
 void parse_with_expat(std::string_view text, const std::string& path, HeaderBuilder& builder) {
-  const std::unique_ptr<std::remove_pointer_t<XML_Parser>, decltype(&XML_ParserFree)> parser(XML_ParserCreate(nullptr),
-                                                                                             &XML_ParserFree);
+  // expat knows these three by one spelling each.
+  const std::string encoding = usual_encoding(declared_encoding(text).value_or(""));
+  const bool known =
+      !text.starts_with("\xEF\xBB\xBF") && (encoding == "utf-8" || encoding == "us-ascii" || encoding == "iso-8859-1");
+  const std::unique_ptr<std::remove_pointer_t<XML_Parser>, decltype(&XML_ParserFree)> parser(
+      XML_ParserCreate(known ? encoding.c_str() : nullptr), &XML_ParserFree);
   if (!parser) throw Error("out of memory");
   State state{parser.get(), path, builder, 0, false, {}, {}};
   XML_SetUserData(parser.get(), &state);

@@ -6,6 +6,7 @@
 
 #include "io/byte_find.h"
 #include "io/spectrum_template.h"
+#include "io/xml_declaration.h"
 #include "io/xml_limits.h"
 
 namespace imn::io {
@@ -48,15 +49,10 @@ bool varies(Attribute attribute, std::string_view value) {
   }
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view lower) {
-  return std::equal(a.begin(), a.end(), lower.begin(), lower.end(),
-                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x + ('a' - 'A') : x) == y; });
-}
-
 // Encodings in which every byte the scanner looks for is that character and nothing else; texts go through to_utf8.
 bool is_ascii_superset(std::string_view encoding) {
-  return equal_ignoring_case(encoding, "utf-8") || equal_ignoring_case(encoding, "us-ascii") ||
-         equal_ignoring_case(encoding, "iso-8859-1") || equal_ignoring_case(encoding, "windows-1252");
+  const std::string name = usual_encoding(encoding);
+  return name.empty() || name == "utf-8" || name == "us-ascii" || name == "iso-8859-1" || name == "windows-1252";
 }
 
 // Replaces the five predefined entities. False: there is another one.
@@ -115,22 +111,12 @@ class Scanner {
 
 bool Scanner::prolog() {
   const std::string_view text(p_, static_cast<std::size_t>(end_ - p_));
+  const auto encoding = declared_encoding(text);
+  if (!encoding || !is_ascii_superset(*encoding)) return false;
   if (text.starts_with("\xEF\xBB\xBF")) p_ += 3;
   // Some writers put blank lines first; expat refuses them, and nothing is lost by reading on.
   p_ = skip_blanks(p_, end_);
-  if (p_ == end_ || *p_ != '<') return false;
-  if (!std::string_view(p_, static_cast<std::size_t>(end_ - p_)).starts_with("<?xml")) return true;
-  const char* close = find_byte(p_, end_, '>');
-  const std::string_view declaration(p_, static_cast<std::size_t>(close - p_));
-  if (close == end_ || declaration.size() > kMaxDeclaration || declaration.find('\0') != std::string_view::npos) {
-    return false;
-  }
-  const auto at = declaration.find("encoding");
-  if (at == std::string_view::npos) return true;
-  const auto open = declaration.find_first_of("\"'", at);
-  if (open == std::string_view::npos) return false;
-  const auto shut = declaration.find(declaration[open], open + 1);
-  return shut != std::string_view::npos && is_ascii_superset(declaration.substr(open + 1, shut - open - 1));
+  return true;
 }
 
 bool Scanner::processing_instruction() {

@@ -27,7 +27,7 @@ Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["centroid", "profile"]
 
 _SPECTRA_PER_WRITE = 4096
-_LARGEST_POSITION = 2**31 - 1
+LARGEST_POSITION = 2**31 - 1
 
 
 class ImzMLWriter:
@@ -324,8 +324,8 @@ def _positions(positions: ArrayLike) -> NDArray[np.int64]:
         return np.zeros((0, 3), dtype=np.int64)
     if where.ndim != 2 or where.shape[1] != 3 or where.dtype.kind not in "iu" or np.any(where < 1):
         raise ArgumentError("positions must be integers (k, 3): x, y, z, each from 1")
-    if np.any(where > _LARGEST_POSITION):
-        raise ArgumentError(f"positions must be at most {_LARGEST_POSITION}, got {where.max()}")
+    if np.any(where > LARGEST_POSITION):
+        raise ArgumentError(f"positions must be at most {LARGEST_POSITION}, got {where.max()}")
     return where.astype(np.int64)
 
 

@@ -134,11 +134,14 @@ class PeakList:
     def to_imzml(self, path: PathLike) -> None:
         """Writes the picked channels as a continuous centroid imzML (m/z ascending, float32), with its ibd.
 
+        Pixels keep the positions that they have in the section's file. Those that imzML does not allow (below 1), or
+        that count steps of the stage, are numbered from 1.
+
         Raises:
             ArgumentError: There are no picks to write.
             FileError: It cannot be written, or is the section's own file.
         """
-        from ionmorphnet.imzml_writer import ImzMLWriter
+        from ionmorphnet.imzml_writer import LARGEST_POSITION, ImzMLWriter
 
         if self.n_picked == 0:
             raise ArgumentError("no channel was picked: there is nothing to write")
@@ -148,12 +151,19 @@ class PeakList:
         picks = self.to_frame().iloc[order]
         spectra = self._pixel_matrix(picks)
         ds = self.dataset
+        positions = file_positions(ds)
+        for axis, (lowest, step) in enumerate(zip(ds.coordinate_origin, ds.coordinate_step, strict=True)):
+            stage = step > 1 and axis < 2
+            if stage or lowest < 1 or positions[:, axis].max() > LARGEST_POSITION:
+                positions[:, axis] = (positions[:, axis] - lowest) // step + 1
         with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
-            for (y, x), intensity in zip(np.argwhere(ds.mask), spectra, strict=True):
-                writer.add(int(x) + 1, int(y) + 1, picks["mz"].to_numpy(), intensity)
+            for (x, y, z), intensity in zip(positions.tolist(), spectra, strict=True):
+                writer.add(x, y, picks["mz"].to_numpy(), intensity, z=z)
 
     def to_anndata(self) -> anndata.AnnData:
         """The picked channels as AnnData: X = pixels x ions (float32), var = the pick table, obsm["spatial"] = x, y.
+
+        obs holds the place in the images, from 0, and as imzml_x, imzml_y, imzml_z the position in the section's file.
 
         Raises:
             UnavailableError: anndata is not installed.
@@ -164,6 +174,7 @@ class PeakList:
             raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
         picks = self.to_frame()
         obs = pixel_table(self.dataset.mask)
+        obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(self.dataset)
         var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
         # AnnData writes plain strings; pandas' missing labels become empty.
         var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
@@ -229,6 +240,15 @@ class PeakList:
         step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * height * width))
         for first in range(0, len(picks), step):
             yield first, window_images(self.dataset, lo[first : first + step], hi[first : first + step])
+
+
+def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
+    """x, y, z of the measured pixels of one plane as the imzML file gives them, row by row, int64 (n, 3)."""
+    cells = np.argwhere(ds.mask)
+    plane = ds.coordinates[0, 2] if len(cells) else 1
+    grid = np.column_stack([cells[:, 1], cells[:, 0], np.full(len(cells), plane - 1)])
+    positions: npt.NDArray[np.int64] = np.array(ds.coordinate_origin) + grid * np.array(ds.coordinate_step)
+    return positions
 
 
 def pixel_table(mask: npt.NDArray[np.bool_]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ionmorphnet._files import atomic_path, make_folder, refuse_replacing
+from ionmorphnet._h5ad import write_h5ad
 from ionmorphnet.dataset import Dataset
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
@@ -151,7 +152,6 @@ def _write_optional(peaks: PeakList, name: str, target: Path, *, features: bool)
     elif name == "imzml":
         peaks.to_imzml(target)
     elif name == "h5ad":
-        with atomic_path(target) as temporary:
-            peaks.to_anndata().write_h5ad(temporary)
+        write_h5ad(peaks.to_anndata(), target)
     else:
         peaks.report(target)

@@ -202,8 +202,9 @@ def test_what_cannot_end_well_is_met_before_the_work(
         cli("evaluate", command, *twice).is_one_line_error("datasets need names of their own: one")
     picks = tmp_path / "picks.csv"
     picks.write_text("mz\n500\n")
-    done = cli("evaluate", "mscf1", sections[0], "--picked", picks, "--plots", tmp_path / "p")
-    done.is_one_line_error("--plots", "--picked has none")
+    for unused in (("--plots", tmp_path / "p"), ("--model", "atto-sim-3"), ("--scorer", "moran"), ("-k", 0)):
+        done = cli("evaluate", "mscf1", sections[0], "--picked", picks, *unused)
+        done.is_one_line_error(unused[0], "--picked has none")
     assert not (tmp_path / "p").exists()
 
 

@@ -290,3 +290,19 @@ def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path
     assert "coverage" not in (tmp_path / "small section" / "peaks.csv").read_text()
     cli("pick", section, "-o", tmp_path, "--scorer", scorer).is_one_line_error("--top or --min-score")
     cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error("moran, blur, chaos")
+
+
+def test_spectra_that_are_declared_wrongly(cli: Command, tmp_path: Path) -> None:
+    axis = np.linspace(500.0, 520.0, 300)
+    peaks = sum(np.exp(-0.5 * ((axis - centre) / 0.15) ** 2) for centre in (505.0, 515.0))
+    specs = [Spec(x, y, axis, peaks * (x + y)) for y in range(1, 9) for x in range(1, 9)]
+    path = write_imzml(tmp_path / "p.imzML", specs, shared_axis=True, spectrum_type="centroid")
+    arguments = ("pick", path, "--scorer", "moran", "--top", 1, "-o")
+    done = cli(*arguments, tmp_path / "as declared")
+    assert "the file says centroid, but its m/z values lie at regular distances" in done.stderr
+    assert "1 of 300 channels" in done.stdout
+    done = cli(*arguments, tmp_path / "profile", "--spectrum-type", "profile")
+    assert (done.code, done.stderr) == (0, "")
+    assert "1 of 2 channels" in done.stdout
+    record = json.loads((tmp_path / "profile" / "p" / "run.json").read_text())
+    assert record["input"]["spectrum_type"] == "profile"

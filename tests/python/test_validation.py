@@ -47,6 +47,32 @@ def test_problems_are_counted_by_kind(path, threads):
     assert "2 kinds of errors" in repr(report)
 
 
+def test_spectra_are_numbered_as_in_the_file_where_some_were_left_out(path):
+    specs = grid_specs(4, 1)
+    specs[2].intensity[0] = -1.0
+    write_imzml(path, specs, edit=lambda text: text.replace('name="external array length" value="5"', 'value="-5"', 2))
+    report = validate(path)
+    assert report.n_spectra == 3
+    assert ("negative", 2) in [(p.message.split()[-1], p.first) for p in report.problems if p.kind == "spectrum"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_arrays_that_lie_on_one_another(path, shared):
+    # 16 bytes of UUID, 5 m/z of 8 bytes, 5 intensities of 4, in each spectrum or first of all.
+    specs = grid_specs(4, 1, shared=shared)
+    assert validate(write_imzml(path, specs, shared_axis=shared)).ok  # one axis of all is no mistake
+    second = 16 + (60 + 40 if not shared else 40 + 20)
+
+    def eight_bytes_early(text):
+        assert f'value="{second}"' in text
+        return text.replace(f'value="{second}"', f'value="{second - 8}"')
+
+    report = validate(write_imzml(path, specs, shared_axis=shared, edit=eight_bytes_early))
+    assert not report.ok
+    (problem,) = [p for p in report.problems if "lies partly on another" in p.message]
+    assert (problem.severity, problem.count, problem.first) == ("error", 1 if not shared else 2, 1 if not shared else 0)
+
+
 def test_warnings_alone_are_ok(path):
     report = validate(write_imzml(path, grid_specs(2, 2), ibd_uuid=b"\0" * 16))
     assert report.ok

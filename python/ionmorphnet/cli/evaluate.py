@@ -189,8 +189,11 @@ def mscf1(
     """
     if masks and len(masks) != len(files):
         raise ArgumentError(f"{len(masks)} masks for {len(files)} sections: give one for each, in order")
-    if picked and options["plots"] is not None:
-        raise ArgumentError("--plots draws rankings, and --picked has none: leave one of them out")
+    if picked:
+        unused = {"--plots": options["plots"], "--model": options["models"], "--scorer": options["scorers"], "-k": k}
+        for name, value in unused.items():
+            if value not in (None, ()):
+                raise ArgumentError(f"{name} is about rankings, and --picked has none: leave one of them out")
     require_own_names(path.stem for path in files)
     lists = {path.name if len({p.name for p in picked}) == len(picked) else str(path): path for path in picked}
     picks = {name: read_mz_list(path) for name, path in lists.items()}

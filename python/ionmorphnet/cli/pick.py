@@ -41,6 +41,7 @@ class _Job:
     report: bool
     features: bool
     quiet: bool
+    spectrum_type: Any
     arguments: dict[str, Any]
     claimed: dict[Path, Path] = field(default_factory=dict)
     """Folders that this call has results for, and of which input."""
@@ -115,6 +116,13 @@ class _Folder(click.Path):
     default="auto",
     show_default=True,
     help="How candidates are found: every bin of the file, or peaks of the data.",
+)
+@click.option(
+    "--spectrum-type",
+    type=click.Choice(["auto", "centroid", "profile"]),
+    default="auto",
+    show_default=True,
+    help="What the spectra are, whatever the file declares.",
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.")
 @click.option(
@@ -195,6 +203,7 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     formats = parse_formats(options.pop("formats"))
     report = options.pop("report")
     features = options.pop("features")
+    spectrum_type = options.pop("spectrum_type")
     options["memory_limit"] = parse_bytes(options["memory_limit"])
     if options["device_memory_limit"] is not None:
         options["device_memory_limit"] = parse_bytes(options["device_memory_limit"])
@@ -211,7 +220,15 @@ def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
     if scorer.model is None and options["top"] is None and options["min_score"] is None:
         raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give --top or --min-score")
     arguments = {**options, "scorer": scorer}
-    return _Job(out=out, formats=formats, report=report, features=features, quiet=quiet, arguments=arguments)
+    return _Job(
+        out=out,
+        formats=formats,
+        report=report,
+        features=features,
+        quiet=quiet,
+        spectrum_type=None if spectrum_type == "auto" else spectrum_type,
+        arguments=arguments,
+    )
 
 
 def _listed_mz(path: Path, options: dict[str, Any]) -> np.ndarray:
@@ -231,7 +248,7 @@ def _pick_file(path: Path, name: str, job: _Job) -> Iterator[_Result]:
     """Picks a file, plane by plane."""
     with contextlib.ExitStack() as stack:
         with spinner(f"{path.name}: opening", quiet=job.quiet):
-            ds = stack.enter_context(imn.open(path))
+            ds = stack.enter_context(imn.open(path, spectrum_type=job.spectrum_type))
         planes = ds.z_planes
         if len(planes) <= 1:
             job.claim(path, [name])

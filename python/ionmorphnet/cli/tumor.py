@@ -353,7 +353,7 @@ def _channels(mz: str | None, picks: tuple[Path, ...]) -> Any:
 
 def _write(prediction: Any, stem: Path, wanted: list[str]) -> None:
     from ionmorphnet import tumor as api
-    from ionmorphnet._files import atomic_path
+    from ionmorphnet._h5ad import write_h5ad
 
     for name in wanted:
         path = stem.with_name(f"{stem.name}.{name}")
@@ -362,9 +362,7 @@ def _write(prediction: Any, stem: Path, wanted: list[str]) -> None:
         elif name == "png":
             api.write_overlay(prediction, path)
         else:
-            table = api.to_anndata(prediction)
-            with atomic_path(path) as temporary:
-                table.write_h5ad(temporary)
+            write_h5ad(api.to_anndata(prediction), path)
 
 
 @contextmanager
