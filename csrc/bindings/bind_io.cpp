@@ -141,6 +141,7 @@ void register_io(py::module_& m) {
       .def("plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->plane(z)}; })
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->ibd_path(); })
+      .def("changed", [](const Handle& h) { return h.dataset->changed(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
       .def_property_readonly("float_intensities", [](const Handle& h) { return h.dataset->float_intensities(); })
       .def_property_readonly("float_mz", [](const Handle& h) { return h.dataset->float_mz(); })

@@ -61,6 +61,8 @@ class Dataset {
 
   virtual const std::string& path() const = 0;
   virtual const std::string& ibd_path() const = 0;
+  // Whether the ibd file was written to since it was opened: what was read may be of both states.
+  virtual bool changed() const = 0;
   virtual std::int64_t n_spectra() const = 0;
   virtual std::int32_t width() const = 0;
   virtual std::int32_t height() const = 0;

@@ -12,7 +12,9 @@
 
 namespace imn::io {
 
-Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
+namespace {
+
+Header parse(const MappedFile& file, Extent extent, Parser parser) {
   const auto bytes = file.bytes();
   if (bytes.empty()) throw FileError(file.path(), "the file is empty");
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -30,6 +32,19 @@ Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
   Header header = builder.finish();
   header.used_expat = true;
   return header;
+}
+
+}  // namespace
+
+Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
+  try {
+    Header header = parse(file, extent, parser);
+    file.require_whole();
+    return header;
+  } catch (const FileError&) {
+    file.require_whole();
+    throw;
+  }
 }
 
 }  // namespace imn::io

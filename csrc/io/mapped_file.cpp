@@ -22,7 +22,13 @@
 
 namespace imn::io {
 
+void MappedFile::fail_lost() const {
+  throw FileError(path_, "could not be read to its end: it became shorter after it was opened, or its drive is gone");
+}
+
 #ifdef _WIN32
+
+bool MappedFile::changed() const { return false; }
 
 namespace {
 
@@ -107,6 +113,14 @@ std::string cause_of(int code) {
   }
 }
 
+std::int64_t nanoseconds_of(const struct stat& info) {
+#ifdef __APPLE__
+  return info.st_mtimespec.tv_nsec;
+#else
+  return info.st_mtim.tv_nsec;
+#endif
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path, Access access) : path_(path) {
@@ -122,14 +136,26 @@ MappedFile::MappedFile(const std::string& path, Access access) : path_(path) {
     throw FileError(path, "too large for this process's address space");
   }
   size_ = static_cast<std::size_t>(info.st_size);
+  opened_ = {info.st_dev, info.st_ino, size_, info.st_mtime, nanoseconds_of(info)};
   if (size_ == 0) return;
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.value, 0);
   if (data == MAP_FAILED) throw FileError(path, std::string("cannot be memory-mapped (") + std::strerror(errno) + ")");
   data_ = static_cast<const std::byte*>(data);
   ::madvise(data, size_, access == Access::sequential ? MADV_SEQUENTIAL : MADV_NORMAL);
+  lost_.emplace(data_, size_);
+}
+
+bool MappedFile::changed() const {
+  struct stat info{};
+  if (::stat(path_.c_str(), &info) != 0) return false;
+  // Another file at this place: the mapping keeps the old one, as it was.
+  if (info.st_dev != opened_.device || info.st_ino != opened_.file) return false;
+  return static_cast<std::uint64_t>(info.st_size) != opened_.size || info.st_mtime != opened_.seconds ||
+         nanoseconds_of(info) != opened_.nanoseconds;
 }
 
 MappedFile::~MappedFile() {
+  lost_.reset();
   // munmap takes a non-const pointer although it changes nothing behind it.
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }

@@ -50,6 +50,7 @@ class Section {
 
   const std::string& path() const { return path_; }
   const std::string& ibd_path() const { return ibd_.path(); }
+  bool changed() const { return ibd_.changed(); }
   const OpenOptions& options() const { return options_; }
   const Grid& grid() const { return grid_; }
   const std::vector<std::int64_t>& raw() const { return raw_; }

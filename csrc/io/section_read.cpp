@@ -15,7 +15,9 @@ template <typename Body>
 void Section::named(std::int64_t s, Body&& body) const {
   try {
     body();
+    ibd_.require_whole();
   } catch (const ArrayError& error) {
+    ibd_.require_whole();  // zeros are no m/z values either
     fail(s, error.what());
   }
 }
@@ -171,10 +173,12 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     std::copy(out.mz.begin() + first, out.mz.begin() + last, out.mz.begin());
     resize(last - first);
   } else {
-    first = lower_bound(ibd_.bytes(), mz, 0, lo);
-    last = upper_bound(ibd_.bytes(), mz, first, hi);
-    resize(last - first);
-    read_array(ibd_.bytes(), mz, first, last, out.mz.data());
+    named(s, [&] {
+      first = lower_bound(ibd_.bytes(), mz, 0, lo);
+      last = upper_bound(ibd_.bytes(), mz, first, hi);
+      resize(last - first);
+      read_array(ibd_.bytes(), mz, first, last, out.mz.data());
+    });
   }
   read_intensity(s, first, last, out.intensity.data());
 }

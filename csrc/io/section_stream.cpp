@@ -17,7 +17,9 @@ PeakRange Section::find_peaks(std::int64_t s, double lo, double hi, PeakRange be
     if (mz.length < 0) refuse_mz(s);
   }
   const std::int64_t first = lower_bound_near(ibd_.bytes(), mz, before.last, lo);
-  return {first, upper_bound_near(ibd_.bytes(), mz, first + (before.last - before.first), hi)};
+  const std::int64_t last = upper_bound_near(ibd_.bytes(), mz, first + (before.last - before.first), hi);
+  ibd_.require_whole();
+  return {first, last};
 }
 
 void Section::check_further_peaks(std::int64_t s, PeakRange before) const {
@@ -25,6 +27,7 @@ void Section::check_further_peaks(std::int64_t s, PeakRange before) const {
   if (ascending.load(std::memory_order_relaxed) != 0) return;
   const ArrayRef mz = layout_.mz[s];
   if (ascending_until(ibd_.bytes(), mz, before.last, std::numeric_limits<double>::max()) != mz.length) refuse_mz(s);
+  ibd_.require_whole();
   ascending.store(1, std::memory_order_relaxed);
 }
 
@@ -46,7 +49,9 @@ void Section::stream(std::int64_t s, Values values, std::int64_t first, std::int
     throw ArgumentError("values " + std::to_string(first) + " to " + std::to_string(last) + " are not among the " +
                         std::to_string(array.length) + " of the spectrum");
   }
-  if (stream_array(ibd_.bytes(), array, first, last, out) || values == Values::mz) return;
+  const bool finite = stream_array(ibd_.bytes(), array, first, last, out);
+  ibd_.require_whole();
+  if (finite || values == Values::mz) return;
   std::replace_if(out, out + (last - first), [](T value) { return !std::isfinite(value); }, T{0});
   count_zeroed(s);
 }

@@ -218,6 +218,8 @@ def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
             f"{alone:.0%} of the measured pixels have no measured neighbour, so that scores mean little; are the "
             "coordinates those of a stage?"
         )
+    if ds._native.changed():
+        texts.append("its ibd file was written to after it was opened; the result may mix both states, pick it again")
     low, high = ds.mz_range
     outside = int(((channels.mz_hi < low) | (channels.mz_lo > high)).sum())
     if outside:
