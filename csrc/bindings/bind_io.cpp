@@ -194,6 +194,7 @@ void register_io(py::module_& m) {
              {
                const py::gil_scoped_release release;  // reading is thread-safe and touches no Python object
                dataset->read_spectrum(i, spectrum);
+               dataset->require_size();
              }
              return arrays_of(std::move(spectrum));
            })
@@ -204,6 +205,7 @@ void register_io(py::module_& m) {
              {
                const py::gil_scoped_release release;  // as in spectrum()
                dataset->read_spectrum(i, lo, hi, spectrum);
+               dataset->require_size();
              }
              return arrays_of(std::move(spectrum));
            })
@@ -214,6 +216,7 @@ void register_io(py::module_& m) {
         {
           const py::gil_scoped_release release;  // as in spectrum()
           dataset->read_bins(i, first, last, out.data());
+          dataset->require_size();
         }
         return to_numpy(std::move(out));
       });

@@ -37,6 +37,7 @@ void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, c
   } else {
     bin_images_cpu(dataset, windows, options, out);
   }
+  dataset.require_size();
 }
 
 }  // namespace imn::images

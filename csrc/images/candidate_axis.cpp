@@ -75,11 +75,13 @@ CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& opti
     }
     axis = axis_of_bins(dataset, options);
   } else if (centroid && !continuous) {
-    return axis_of_centroids(dataset, options);
+    axis = axis_of_centroids(dataset, options);
   } else {
     axis = axis_of_profile(dataset, options);
   }
-  if (options.min_frequency > 0.0) {
+  dataset.require_size();
+  const bool chosen = centroid && !continuous;  // by frequency, already
+  if (options.min_frequency > 0.0 && !chosen) {
     CandidateAxis kept;
     kept.method = axis.method;
     for (std::size_t i = 0; i < axis.mz.size(); ++i) {

@@ -78,9 +78,15 @@ MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, c
 
 MeanSpectrum mean_spectrum(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
   if (!std::isfinite(ppm) || ppm < 0.0) throw ArgumentError("mean_spectrum: ppm must be positive (0: from the data)");
-  if (dataset.mode() == io::Mode::processed) return mean_in_bins(dataset, ppm, threads, cancel);
-  Moments m = moments(dataset, threads, cancel);
-  return {std::move(m.mz), std::move(m.mean)};
+  MeanSpectrum mean;
+  if (dataset.mode() == io::Mode::processed) {
+    mean = mean_in_bins(dataset, ppm, threads, cancel);
+  } else {
+    Moments m = moments(dataset, threads, cancel);
+    mean = {std::move(m.mz), std::move(m.mean)};
+  }
+  dataset.require_size();
+  return mean;
 }
 
 void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::span<float> out,
@@ -104,6 +110,7 @@ void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::s
     }
   };
   parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);
+  dataset.require_size();
 }
 
 }  // namespace imn::images

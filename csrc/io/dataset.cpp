@@ -48,6 +48,7 @@ class SectionView final : public Dataset {
 
   const std::string& path() const override { return section_->path(); }
   const std::string& ibd_path() const override { return section_->ibd_path(); }
+  void require_size() const override { section_->require_size(); }
   bool changed() const override { return section_->changed(); }
   std::int64_t n_spectra() const override { return static_cast<std::int64_t>(members_.size()); }
   std::int32_t width() const override { return section_->grid().width; }

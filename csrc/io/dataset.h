@@ -61,6 +61,9 @@ class Dataset {
 
   virtual const std::string& path() const = 0;
   virtual const std::string& ibd_path() const = 0;
+  // Throws FileError if the ibd file is shorter than it was when it was opened: some of what was read may be zeros.
+  // Reading itself meets what is further away than a page from the new end; this is for the end of a longer work.
+  virtual void require_size() const = 0;
   // Whether the ibd file was written to since it was opened: what was read may be of both states.
   virtual bool changed() const = 0;
   virtual std::int64_t n_spectra() const = 0;
@@ -95,7 +98,7 @@ class Dataset {
   // Number of spectrum i in the file, counted from 0 as messages do: planes and spectra that were left out (strict =
   // false) shift it.
   virtual std::int64_t number_in_file(std::int64_t i) const = 0;
-  // Numbers in the file of spectra with an array that lies partly on another array: offsets or lengths are wrong there.
+  // Numbers in the file of spectra with an array that lies on another array: offsets or lengths are wrong there.
   virtual std::vector<std::int64_t> overlapping_spectra() const = 0;
   // The shared axis of a continuous file (ascending); empty for a processed one.
   virtual std::span<const double> shared_mz() const = 0;

@@ -19,9 +19,6 @@ Header parse(const MappedFile& file, Extent extent, Parser parser) {
   if (bytes.empty()) throw FileError(file.path(), "the file is empty");
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (const auto kind = other_kind_of_file(text); !kind.empty()) throw FileError(file.path(), std::string(kind));
-  if (is_ibd_name(file.path()) && !declared_encoding(text)) {
-    throw FileError(file.path(), "is the binary half of an imzML file; give the file that ends in .imzML");
-  }
   if (parser != Parser::expat) {
     HeaderBuilder builder(file.path(), bytes.size(), extent);
     if (scan_xml(text, builder) != ScanOutcome::unrecognised) return builder.finish();
@@ -39,11 +36,12 @@ Header parse(const MappedFile& file, Extent extent, Parser parser) {
 Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
   try {
     Header header = parse(file, extent, parser);
-    file.require_whole();
+    file.require_size();
     return header;
   } catch (const FileError&) {
-    file.require_whole();
-    throw;
+    file.require_size();
+    if (!is_ibd_name(file.path())) throw;
+    throw FileError(file.path(), "is the binary half of an imzML file; give the file that ends in .imzML");
   }
 }
 

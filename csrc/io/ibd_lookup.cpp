@@ -61,14 +61,16 @@ std::string find_ibd(const std::string& imzml_path) {
   const fs::path path = from_utf8(imzml_path);
   if (const auto found = beside(path)) return *found;
   // A link into a store of data: the pair lies together there.
+  std::string tried = as_utf8(usual_name(path));
   std::error_code error;
   if (fs::is_symlink(path, error)) {
     const fs::path target = fs::canonical(path, error);
     if (!error) {
       if (const auto found = beside(target)) return *found;
+      tried += ", " + as_utf8(usual_name(target));
     }
   }
-  throw FileError(imzml_path, "its ibd file is missing; tried " + as_utf8(usual_name(path)) +
+  throw FileError(imzml_path, "its ibd file is missing; tried " + tried +
                                   " and every spelling of that name in upper and lower case");
 }
 

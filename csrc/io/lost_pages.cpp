@@ -35,6 +35,8 @@ bool replace(const void* address) {
     const auto begin = reinterpret_cast<std::uintptr_t>(slot->data.load(std::memory_order_acquire));
     const std::uintptr_t end = begin + slot->size.load(std::memory_order_acquire);
     if (begin == 0 || at < begin || at >= end) continue;
+    // Closed and used again in between: the two do not belong together.
+    if (reinterpret_cast<std::uintptr_t>(slot->data.load(std::memory_order_acquire)) != begin) continue;
     const std::uintptr_t page = at & ~(page_size - 1);
     slot->lost.store(true, std::memory_order_release);
     return ::mmap(reinterpret_cast<void*>(page), end - page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
@@ -48,6 +50,7 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   const bool replaced = info->si_code > 0 && replace(info->si_addr);  // 0 and below: sent by a process
   errno = saved;
   if (replaced) return;
+  if (previous.sa_handler == SIG_IGN && info->si_code <= 0) return;
   if ((previous.sa_flags & SA_SIGINFO) != 0) {
     previous.sa_sigaction(signal, info, context);
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {

@@ -1,6 +1,8 @@
 // What the system cannot read of a mapped file any more (it became shorter, its drive is gone) is a signal that ends
 // the process. Within a watched mapping it becomes zeros instead, and the mapping is marked, so that the reader can
-// fail.
+// fail. Signals of other causes go to the handler that was there before. A handler that is set later
+// (faulthandler.enable() after the first file was opened) takes the place of this one, and the process ends as it would
+// without it.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,9 @@
 #include "io/mapped_file.h"
 
 #include <cstdint>
+#include <filesystem>
 #include <limits>
+#include <system_error>
 
 #include "core/error.h"
 
@@ -26,9 +28,19 @@ void MappedFile::fail_lost() const {
   throw FileError(path_, "could not be read to its end: it became shorter after it was opened, or its drive is gone");
 }
 
+void MappedFile::require_size() const {
+  require_pages();
+  if (const auto now = state_now(); now && now->size < size_) fail_lost();
+}
+
+bool MappedFile::changed() const {
+  const auto now = state_now();
+  return now && *now != opened_;
+}
+
 #ifdef _WIN32
 
-bool MappedFile::changed() const { return false; }
+std::optional<FileState> MappedFile::state_now() const { return std::nullopt; }
 
 namespace {
 
@@ -113,12 +125,13 @@ std::string cause_of(int code) {
   }
 }
 
-std::int64_t nanoseconds_of(const struct stat& info) {
+FileState state_of(const struct stat& info) {
 #ifdef __APPLE__
-  return info.st_mtimespec.tv_nsec;
+  const std::int64_t nanoseconds = info.st_mtimespec.tv_nsec;
 #else
-  return info.st_mtim.tv_nsec;
+  const std::int64_t nanoseconds = info.st_mtim.tv_nsec;
 #endif
+  return {info.st_dev, info.st_ino, static_cast<std::uint64_t>(info.st_size), info.st_mtime, nanoseconds};
 }
 
 }  // namespace
@@ -136,7 +149,10 @@ MappedFile::MappedFile(const std::string& path, Access access) : path_(path) {
     throw FileError(path, "too large for this process's address space");
   }
   size_ = static_cast<std::size_t>(info.st_size);
-  opened_ = {info.st_dev, info.st_ino, size_, info.st_mtime, nanoseconds_of(info)};
+  opened_ = state_of(info);
+  std::error_code error;
+  const auto place = std::filesystem::canonical(path, error);
+  if (!error) place_ = place.string();
   if (size_ == 0) return;
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.value, 0);
   if (data == MAP_FAILED) throw FileError(path, std::string("cannot be memory-mapped (") + std::strerror(errno) + ")");
@@ -145,13 +161,12 @@ MappedFile::MappedFile(const std::string& path, Access access) : path_(path) {
   lost_.emplace(data_, size_);
 }
 
-bool MappedFile::changed() const {
+std::optional<FileState> MappedFile::state_now() const {
   struct stat info{};
-  if (::stat(path_.c_str(), &info) != 0) return false;
-  // Another file at this place: the mapping keeps the old one, as it was.
-  if (info.st_dev != opened_.device || info.st_ino != opened_.file) return false;
-  return static_cast<std::uint64_t>(info.st_size) != opened_.size || info.st_mtime != opened_.seconds ||
-         nanoseconds_of(info) != opened_.nanoseconds;
+  if (::stat(place_.c_str(), &info) != 0) return std::nullopt;
+  const FileState now = state_of(info);
+  if (now.device != opened_.device || now.file != opened_.file) return std::nullopt;
+  return now;
 }
 
 MappedFile::~MappedFile() {

@@ -140,12 +140,13 @@ void Section::check_duplicates() {
 std::vector<std::int64_t> Section::overlapping() const {
   struct Bytes {
     std::int64_t first, last, spectrum;
+    const ArrayTable* table;
   };
   std::vector<Bytes> extents;
   for (std::int64_t s = 0; s < n_spectra(); ++s) {
     for (const ArrayTable* table : {&layout_.mz, &layout_.intensity}) {
       const ArrayRef array = (*table)[s];
-      if (array.length > 0) extents.push_back({array.offset, array.offset + array.bytes, s});
+      if (array.length > 0) extents.push_back({array.offset, array.offset + array.bytes, s, table});
     }
   }
   std::sort(extents.begin(), extents.end(), [](const Bytes& a, const Bytes& b) {
@@ -155,7 +156,7 @@ std::vector<std::int64_t> Section::overlapping() const {
   std::size_t reach = 0;  // of those before, the one that ends last
   for (std::size_t i = 1; i < extents.size(); ++i) {
     const Bytes &before = extents[reach], &here = extents[i];
-    const bool same = before.first == here.first && before.last == here.last;
+    const bool same = before.first == here.first && before.last == here.last && before.table == here.table;
     if (here.first < before.last && !same) found.insert(found.end(), {before.spectrum, here.spectrum});
     if (here.last > before.last) reach = i;
   }

@@ -31,8 +31,8 @@ class Section {
   std::int64_t in_file(std::int64_t s) const {
     return layout_.kept.empty() ? s : layout_.kept[static_cast<std::size_t>(s)];
   }
-  // Spectra of which an array shares some of its bytes, not all, with an array of another one, or with its own other
-  // one, ascending.
+  // Spectra with an array that lies on another one, ascending; of arrays in a heap not all need be among them. Equal
+  // m/z arrays are one, as are equal intensities.
   std::vector<std::int64_t> overlapping() const;
   std::vector<std::string> warnings() const;
 
@@ -51,6 +51,7 @@ class Section {
   const std::string& path() const { return path_; }
   const std::string& ibd_path() const { return ibd_.path(); }
   bool changed() const { return ibd_.changed(); }
+  void require_size() const { ibd_.require_size(); }
   const OpenOptions& options() const { return options_; }
   const Grid& grid() const { return grid_; }
   const std::vector<std::int64_t>& raw() const { return raw_; }

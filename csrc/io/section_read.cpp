@@ -15,9 +15,9 @@ template <typename Body>
 void Section::named(std::int64_t s, Body&& body) const {
   try {
     body();
-    ibd_.require_whole();
+    ibd_.require_pages();
   } catch (const ArrayError& error) {
-    ibd_.require_whole();  // zeros are no m/z values either
+    ibd_.require_size();  // zeros are no m/z values either
     fail(s, error.what());
   }
 }

@@ -18,7 +18,7 @@ PeakRange Section::find_peaks(std::int64_t s, double lo, double hi, PeakRange be
   }
   const std::int64_t first = lower_bound_near(ibd_.bytes(), mz, before.last, lo);
   const std::int64_t last = upper_bound_near(ibd_.bytes(), mz, first + (before.last - before.first), hi);
-  ibd_.require_whole();
+  ibd_.require_pages();
   return {first, last};
 }
 
@@ -27,7 +27,7 @@ void Section::check_further_peaks(std::int64_t s, PeakRange before) const {
   if (ascending.load(std::memory_order_relaxed) != 0) return;
   const ArrayRef mz = layout_.mz[s];
   if (ascending_until(ibd_.bytes(), mz, before.last, std::numeric_limits<double>::max()) != mz.length) refuse_mz(s);
-  ibd_.require_whole();
+  ibd_.require_pages();
   ascending.store(1, std::memory_order_relaxed);
 }
 
@@ -50,7 +50,7 @@ void Section::stream(std::int64_t s, Values values, std::int64_t first, std::int
                         std::to_string(array.length) + " of the spectrum");
   }
   const bool finite = stream_array(ibd_.bytes(), array, first, last, out);
-  ibd_.require_whole();
+  ibd_.require_pages();
   if (finite || values == Values::mz) return;
   std::replace_if(out, out + (last - first), [](T value) { return !std::isfinite(value); }, T{0});
   count_zeroed(s);

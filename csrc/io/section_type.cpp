@@ -1,5 +1,6 @@
 // Profile or centroid: what the file says, and what its values look like.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ Section::Sampling Section::sampling() const {
   constexpr std::int64_t kSpectra = 16;
   constexpr std::int64_t kValues = 4096;
   std::int64_t regular = 0, pairs = 0, looked_at = 0;
-  double together = 0.0, variance = 0.0;
+  std::int64_t shaped = 0;
+  double together = 0.0;
   std::vector<double> mz, intensity;
   const std::int64_t n = n_spectra();
   const std::int64_t stride = std::max<std::int64_t>(1, n / kSpectra);
@@ -54,12 +56,14 @@ Section::Sampling Section::sampling() const {
       own += (intensity[k] - mean) * (intensity[k] - mean);
       if (k > 0) next += (intensity[k] - mean) * (intensity[k - 1] - mean);
     }
-    if (!(own > 0.0)) continue;
-    variance += 1.0;  // each spectrum counts alike, however bright it is
+    // What rounding leaves of a constant is no shape.
+    if (!(own > 1e-12 * mean * mean * static_cast<double>(values)) || !std::isfinite(own)) continue;
+    ++shaped;  // each spectrum counts alike, however bright it is
     together += next / own;
   }
   if (pairs < 8) return {};
-  return {static_cast<double>(regular) / static_cast<double>(pairs), variance > 0.0 ? together / variance : 0.0};
+  return {static_cast<double>(regular) / static_cast<double>(pairs),
+          shaped > 0 ? together / static_cast<double>(shaped) : 0.0};
 }
 
 void Section::choose_type(const Header& header) {
@@ -77,7 +81,7 @@ void Section::choose_type(const Header& header) {
     if (found.regular_steps > kRegular && found.smoothness > kSmooth) {
       opening_warnings_.push_back(
           "the file says centroid, but its m/z values lie at regular distances and its spectra are smooth, as profile "
-          "spectra are; if that is what they are, say so (spectrum_type, --spectrum-type)");
+          "spectra are; if that is what they are, say so (spectrum_type, pick --spectrum-type)");
     }
     return;
   }

@@ -92,7 +92,7 @@ std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& opt
       },
       options.cancel);
   for (const std::int64_t number : dataset.overlapping_spectra()) {
-    problems.add(number, "one of its arrays lies partly on another array of the file", true);
+    problems.add(number, "one of its arrays lies on another array of the file", true);
   }
   return problems.take();
 }

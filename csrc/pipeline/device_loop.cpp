@@ -191,7 +191,9 @@ DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<cons
   const auto source = blocks.make_source(options.threads);
   const FinishOnUnwind guard(backend);
   Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
-  return loop.run(*source, results, blocks.order());
+  const DeviceTimings timings = loop.run(*source, results, blocks.order());
+  dataset.require_size();
+  return timings;
 }
 
 DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,

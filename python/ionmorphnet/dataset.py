@@ -22,6 +22,8 @@ __all__ = ["Dataset", "FileInfo", "open_dataset", "read_info"]
 
 logger = logging.getLogger("ionmorphnet")
 
+CHANGED = "its ibd file was written to after it was opened; what was read may mix both states, read it again"
+
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["profile", "centroid"]
 Duplicates = Literal["first", "sum", "error"]
@@ -106,6 +108,14 @@ class Dataset:
         """``"continuous"`` (one shared m/z axis) or ``"processed"``, as the m/z offsets show."""
         mode: Mode = self._native.mode
         return mode
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether the ibd file was written to since it was opened, so that what was read may mix both states.
+
+        False where another file has taken its place: the one that was opened is still read.
+        """
+        return bool(self._native.changed())
 
     @property
     def spectrum_type(self) -> SpectrumType:

@@ -19,7 +19,7 @@ import pandas as pd
 from ionmorphnet import _core
 from ionmorphnet._units import parse_bytes
 from ionmorphnet.candidates import CandidateAxis, candidate_axis
-from ionmorphnet.dataset import Dataset, open_dataset
+from ionmorphnet.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.errors import ArgumentError
 from ionmorphnet.models import Model
 from ionmorphnet.peak_list import PeakList
@@ -218,8 +218,8 @@ def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
             f"{alone:.0%} of the measured pixels have no measured neighbour, so that scores mean little; are the "
             "coordinates those of a stage?"
         )
-    if ds._native.changed():
-        texts.append("its ibd file was written to after it was opened; the result may mix both states, pick it again")
+    if ds.was_changed:
+        texts.append(CHANGED)
     low, high = ds.mz_range
     outside = int(((channels.mz_hi < low) | (channels.mz_lo > high)).sum())
     if outside:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ionmorphnet._files import atomic_path, make_folder, refuse_replacing
 from ionmorphnet._h5ad import write_h5ad
-from ionmorphnet.dataset import Dataset
+from ionmorphnet.dataset import CHANGED, Dataset
 from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.peak_list import PeakList
 
@@ -140,6 +140,8 @@ def write_run(
         peaks.all_scores.to_csv(temporary, index=False)
     for name in chosen:
         _write_optional(peaks, name, folder / _OPTIONAL[name][0], features=features)
+    if peaks.dataset.was_changed and CHANGED not in peaks.run["warnings"]:
+        peaks.run["warnings"].append(CHANGED)
     record = {**peaks.run, "files": files, "skipped": skipped}
     with atomic_path(folder / "run.json") as temporary:
         temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ionmorphnet import _core
-from ionmorphnet.dataset import open_dataset
+from ionmorphnet.dataset import CHANGED, open_dataset
 from ionmorphnet.errors import FileError
 from ionmorphnet.file_info import declared_checksums
 from ionmorphnet.paths import PathLike, utf8_path
@@ -112,6 +112,8 @@ def validate(
         native_progress = None if progress is None else (lambda done: progress(done, n))
         found = _core.validate(dataset._native, threads=threads, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
+        if dataset.was_changed:
+            problems.append(Problem("file", "error", CHANGED))
         problems += [
             Problem("spectrum", "error" if is_error else "warning", message, count, first)
             for message, count, first, is_error in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,9 @@ def test_a_packed_file_says_so(path: Path) -> None:
 
 
 def test_the_other_half(path: Path) -> None:
-    for suffix in (".ibd", ".IBD"):
-        half = path.with_suffix(".ibd").rename(path.with_suffix(suffix))
+    for suffix, first in ((".ibd", b"\x01"), (".IBD", b"<"), (".ibd", b" <")):
+        half = path.with_suffix(suffix)
+        half.write_bytes(first.ljust(16, b"\x02") + bytes(100))
         with pytest.raises(imn.FileError, match=r"is the binary half .* ends in \.imzML"):
             imn.open(half)
 
@@ -40,6 +42,11 @@ def test_a_link_finds_the_ibd_beside_its_target(path: Path, tmp_path: Path) -> N
         link.symlink_to(target)
         with imn.open(link) as ds:
             assert Path(ds.ibd_path) == path.with_suffix(".ibd")
+    stray = elsewhere / "stray.imzML"
+    stray.symlink_to(path.rename(tmp_path / "alone.imzML"))
+    with pytest.raises(imn.FileError, match=r"tried .*stray\.ibd, .*alone\.ibd"):
+        imn.open(stray)
+    (tmp_path / "alone.imzML").rename(path)
     # Its own comes first.
     link.with_suffix(".ibd").write_bytes(path.with_suffix(".ibd").read_bytes())
     with imn.open(link) as ds:
@@ -75,6 +82,8 @@ def test_profile_that_is_declared_centroid(path: Path) -> None:
     rng = np.random.default_rng(0)
     lists = [grid_specs(2, 1, n=n) for n in (3, 200)]  # too few to tell; peaks
     lists.append([Spec(x, 1, axis, rng.exponential(size=200)) for x in (1, 2)])  # bins
+    lists.append([Spec(x, 1, axis, np.full(200, 0.1 * x)) for x in (1, 2)])  # no shape
+    lists.append([replace(spec, mz=np.sort(rng.uniform(500.0, 510.0, 200))) for spec in profile])  # peaks of one sort
     for specs in lists:
         with imn.open(write_imzml(path, specs, spectrum_type="centroid")) as ds:
             assert ds.warnings == []
@@ -102,6 +111,13 @@ def test_encodings_by_other_names(path: Path, name: str, encoding: str, entity: 
     head = f'<softwareList><software id="{word}" version="{"&one;" if entity else "1"}"/></softwareList>'
     with imn.open(write_imzml(path, grid_specs(1, 1), encoding=encoding, declaration=text, head=head)) as ds:
         assert ds.declared["software"] == f"{word} 1"
+
+
+def test_a_byte_order_mark_says_more_than_the_declaration(path: Path) -> None:
+    text = '<?xml version="1.0" encoding="latin1"?>\n<!DOCTYPE mzML [<!ENTITY one "1">]>\n'
+    head = '<softwareList><software id="Maß" version="&one;"/></softwareList>'
+    with imn.open(write_imzml(path, grid_specs(1, 1), encoding="utf-8-sig", declaration=text, head=head)) as ds:
+        assert ds.declared["software"] == "Maß 1"
 
 
 def test_a_repeated_mz_of_a_shared_axis_is_one_channel(path: Path) -> None:

@@ -69,8 +69,17 @@ def test_arrays_that_lie_on_one_another(path, shared):
 
     report = validate(write_imzml(path, specs, shared_axis=shared, edit=eight_bytes_early))
     assert not report.ok
-    (problem,) = [p for p in report.problems if "lies partly on another" in p.message]
+    (problem,) = [p for p in report.problems if "lies on another" in p.message]
     assert (problem.severity, problem.count, problem.first) == ("error", 1 if not shared else 2, 1 if not shared else 0)
+
+
+def test_intensities_that_are_the_mz_values(path):
+    specs = grid_specs(4, 1)
+    same = validate(
+        write_imzml(path, specs, mz_dtype="f4", edit=lambda text: text.replace('value="116"', 'value="96"'))
+    )
+    (problem,) = [p for p in same.problems if "lies on another" in p.message]
+    assert (problem.count, problem.first) == (1, 2)
 
 
 def test_warnings_alone_are_ok(path):
