@@ -1,9 +1,11 @@
 """One session on a machine with a GPU: builds, tests, checks, measures, and writes everything down.
 
-python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--architectures 90-real] [--define N=V]
+python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--together]
+    [--architectures 90-real] [--define N=V]
 
-Each step has its own time limit; a step that fails or runs late does not stop the next one. Run the
-steps that belong together in one call: `build info parity`, then `tensorrt benchmarks`, then the rest.
+Each step has its own time limit; a step that fails or runs late does not stop the next one. Where time
+on the machine is short, --together runs what measures no time (picks, tests, memcheck, racecheck ...)
+at once, after the steps that have to have the machine to themselves.
 RESULTS/session.json says what ran and how it ended, RESULTS/logs.tar.gz has all output. Steps, in order: {steps}.
 """
 
@@ -20,6 +22,8 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +42,16 @@ class Step:
     commands: tuple[tuple[str, ...], ...]
     needs: str = ""  # a program that must be there
     environment: tuple[tuple[str, str], ...] = ()
+    alone: bool = False  # measures time, or others need what it makes
 
 
 def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ()) -> list[Step]:
     python = sys.executable
-    plain = (python, "-m", "pytest", "-p", "no:cacheprovider")
+    # The machine's packages are others than those of constraints.txt: what they deprecate is no failure here.
+    plain = (python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark")
+    plain += ("-W", "default::DeprecationWarning", "-W", "default::FutureWarning")
+    if importlib.util.find_spec("pytest_timeout"):
+        plain += ("--timeout", "200")
     # A run that is cut off must have said which tests failed.
     pytest, named = (*plain, "-q"), (*plain, "-v")
     # All cores, where pytest-xdist is installed; the checkers run one process.
@@ -63,9 +72,14 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
     sanitizer = ("compute-sanitizer", "--error-exitcode", "86", "--target-processes", "all")
     checked = (*pytest, "-k", "cuda or gpu", *DEVICE_TESTS)
     return [
-        Step("facts", 60, (("nvidia-smi",), ("nvcc", "--version"), ("df", "-h"), (python, "-m", "pip", "list"))),
-        Step("build", 480, (build,)),
-        Step("info", 60, ((python, "-m", "ionmorphnet", "info", "--system", "--json"),)),
+        Step(
+            "facts",
+            60,
+            (("nvidia-smi",), ("nvcc", "--version"), ("df", "-h"), (python, "-m", "pip", "list")),
+            alone=True,
+        ),
+        Step("build", 480, (build,), alone=True),
+        Step("info", 60, ((python, "-m", "ionmorphnet", "info", "--system", "--json"),), alone=True),
         Step(
             "parity",
             240,
@@ -98,6 +112,7 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
                 (python, "-m", "ionmorphnet", "engine", "build", "--target", "sm_89", "-o", f"{work}/sm_89.engine"),
                 (python, "scripts/tensorrt_on_device.py", "ask", f"{work}/sm_89.engine"),
             ),
+            alone=True,
         ),
         Step(
             "benchmarks",
@@ -107,7 +122,8 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
                 for name in ("device", "device_read")
             ),
             "",
-            (("IMN_DEVICE_BUDGET_S", "400"),),
+            (("IMN_DEVICE_BUDGET_S", os.environ.get("IMN_DEVICE_BUDGET_S", "400")),),
+            alone=True,
         ),
         Step("tests", 560, ((*named, *spread, f"--junitxml={out}/tests.xml"),), "", required),
         Step("memcheck", 240, ((*sanitizer, "--tool", "memcheck", *checked),), "compute-sanitizer", required),
@@ -142,6 +158,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="STEP", help="only these (default: all)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--budget", type=float, default=3600, help="seconds for all steps together (default 3600)")
+    parser.add_argument("--together", action="store_true", help="what measures no time runs at once, at the end")
     parser.add_argument("--architectures", default="90-real", help="of the build (default 90-real)")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE", help="for CMake; repeatable")
     arguments = parser.parse_args()
@@ -156,18 +173,28 @@ def main() -> int:
     record: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        for step in steps(out, work, arguments.architectures, tuple(arguments.define)):
-            if arguments.names and step.name not in arguments.names:
-                continue
-            entry = run(step, work, end)
+        listed = steps(out, work, arguments.architectures, tuple(arguments.define))
+        chosen = [step for step in listed if not arguments.names or step.name in arguments.names]
+        for entry in entries(chosen, work, end, together=arguments.together):
             record.append(entry)
-            print(f"== {step.name}: {entry['state']} ({entry['seconds']:.0f} s) {entry['why']}", flush=True)
+            print(f"== {entry['step']}: {entry['state']} ({entry['seconds']:.0f} s) {entry['why']}", flush=True)
             # After every step: whatever ends this session, what was done is written down.
             (out / "session.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             with tarfile.open(out / "logs.tar.gz", "w:gz") as logs:
                 for path in sorted(work.glob("*.log")):
                     logs.add(path, path.name)
     return 0 if all(entry["state"] in ("passed", "skipped") for entry in record) else 1
+
+
+def entries(chosen: list[Step], work: Path, end: float, *, together: bool) -> Iterator[dict]:
+    """What became of each step, in the order in which they end."""
+    at_once = [step for step in chosen if together and not step.alone]
+    for step in chosen:
+        if step not in at_once:
+            yield run(step, work, end)
+    with ThreadPoolExecutor(max(1, len(at_once))) as pool:
+        for done in as_completed([pool.submit(run, step, work, end) for step in at_once]):
+            yield done.result()
 
 
 def run(step: Step, work: Path, end: float) -> dict:

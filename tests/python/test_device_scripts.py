@@ -63,6 +63,29 @@ def test_a_session_goes_on_after_failures(session: ModuleType, tmp_path: Path, m
         assert {member.name for member in logs} == {f"{name}.log" for name in record}
 
 
+def test_what_measures_nothing_runs_at_once(
+    session: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each of the two ends only when the other has begun.
+    meet = "import os, sys, time; open(sys.argv[1], 'w')\nwhile not os.path.exists(sys.argv[2]): time.sleep(0.01)"
+    a, b, built = (str(tmp_path / name) for name in ("a", "b", "built"))
+    listed = [
+        session.Step("one", 60, ((sys.executable, "-c", meet, a, b),)),
+        session.Step(
+            "two",
+            60,
+            ((sys.executable, "-c", "import sys; open(sys.argv[1])", built), (sys.executable, "-c", meet, b, a)),
+        ),
+        session.Step("build", 60, ((sys.executable, "-c", "import sys; open(sys.argv[1], 'w')", built),), alone=True),
+    ]
+    monkeypatch.setattr(session, "steps", lambda out, work, architectures, more=(): listed)
+    monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path), "--together"])
+    assert session.main() == 0
+    record = [entry["step"] for entry in json.loads((tmp_path / "session.json").read_text())]
+    assert record[0] == "build"
+    assert sorted(record[1:]) == ["one", "two"]
+
+
 def test_steps_by_name(session: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in [command for step in session.steps(tmp_path, tmp_path, "90-real") for command in step.commands]:
         named = [part for part in path if part.startswith(("scripts/", "tests/"))]
