@@ -185,7 +185,9 @@ void register_io(py::module_& m) {
              const auto dataset = h.dataset;
              // May touch every page of a large file; the copied pointer keeps the mapping alive.
              const py::gil_scoped_release release;
-             return dataset->mz_range();
+             const auto range = dataset->mz_range();
+             dataset->require_size();
+             return range;
            })
       .def("spectrum",
            [](const Handle& h, std::int64_t i) {

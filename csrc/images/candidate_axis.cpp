@@ -15,6 +15,20 @@ namespace {
 
 constexpr double kLoneBinPpm = 5.0;
 
+CandidateAxis frequent(CandidateAxis axis, double least) {
+  if (!(least > 0.0)) return axis;
+  CandidateAxis kept;
+  kept.method = axis.method;
+  for (std::size_t i = 0; i < axis.mz.size(); ++i) {
+    if (axis.frequency[i] < least) continue;
+    kept.mz.push_back(axis.mz[i]);
+    kept.mz_lo.push_back(axis.mz_lo[i]);
+    kept.mz_hi.push_back(axis.mz_hi[i]);
+    kept.frequency.push_back(axis.frequency[i]);
+  }
+  return kept;
+}
+
 }  // namespace
 
 std::vector<MzWindow> bin_windows(std::span<const double> mz) {
@@ -73,26 +87,13 @@ CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& opti
       throw ArgumentError("candidate_axis: " + dataset.path() +
                           " holds processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
     }
-    axis = axis_of_bins(dataset, options);
+    axis = frequent(axis_of_bins(dataset, options), options.min_frequency);
   } else if (centroid && !continuous) {
     axis = axis_of_centroids(dataset, options);
   } else {
-    axis = axis_of_profile(dataset, options);
+    axis = frequent(axis_of_profile(dataset, options), options.min_frequency);
   }
   dataset.require_size();
-  const bool chosen = centroid && !continuous;  // by frequency, already
-  if (options.min_frequency > 0.0 && !chosen) {
-    CandidateAxis kept;
-    kept.method = axis.method;
-    for (std::size_t i = 0; i < axis.mz.size(); ++i) {
-      if (axis.frequency[i] < options.min_frequency) continue;
-      kept.mz.push_back(axis.mz[i]);
-      kept.mz_lo.push_back(axis.mz_lo[i]);
-      kept.mz_hi.push_back(axis.mz_hi[i]);
-      kept.frequency.push_back(axis.frequency[i]);
-    }
-    return kept;
-  }
   return axis;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "io/text_encoding.h"
 
 namespace imn::io {
 
@@ -21,13 +22,6 @@ std::string as_utf8(const fs::path& path) {
   return {text.begin(), text.end()};
 }
 
-// ASCII only: extensions are, and a stem is compared exactly first.
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
-  return text;
-}
-
 fs::path usual_name(fs::path imzml) { return imzml.replace_extension(".ibd"); }
 
 // The ibd file in the same folder, whatever the case of its name.
@@ -37,11 +31,12 @@ std::optional<std::string> beside(const fs::path& path) {
   if (fs::exists(usual, error)) return as_utf8(usual);
 
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const std::string wanted = lower(as_utf8(usual.filename()));
+  // ASCII letters only: extensions are, and a stem is compared exactly first.
+  const std::string wanted = lower_ascii(as_utf8(usual.filename()));
   const std::string stem = as_utf8(path.stem());
   std::vector<std::string> found;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (lower(as_utf8(it->path().filename())) == wanted) {
+    if (lower_ascii(as_utf8(it->path().filename())) == wanted) {
       found.push_back(as_utf8(path.has_parent_path() ? it->path() : it->path().filename()));
     }
   }
@@ -55,7 +50,7 @@ std::optional<std::string> beside(const fs::path& path) {
 
 }  // namespace
 
-bool is_ibd_name(const std::string& path) { return lower(as_utf8(from_utf8(path).extension())) == ".ibd"; }
+bool is_ibd_name(const std::string& path) { return lower_ascii(as_utf8(from_utf8(path).extension())) == ".ibd"; }
 
 std::string find_ibd(const std::string& imzml_path) {
   const fs::path path = from_utf8(imzml_path);

@@ -50,7 +50,7 @@ std::shared_ptr<const Section> Section::open(const std::string& path, const Open
 Section::Section(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
     : path_(path), options_(options), ibd_(ibd_path, Access::random) {
   if (ibd_.bytes().empty()) throw FileError(ibd_.path(), "the file is empty");
-  check_uuid(header.text.uuid);
+  foreign_ibd_ = !carries_uuid(header.text.uuid);
   const auto size = static_cast<std::int64_t>(ibd_.bytes().size());
   try {
     layout_ = resolve_layout(header, path_, ibd_.path(), size, options_.strict);
@@ -100,17 +100,17 @@ void Section::take_coordinates(const Header& header) {
   opening_warnings_.insert(opening_warnings_.end(), grid_.warnings.begin(), grid_.warnings.end());
 }
 
-void Section::check_uuid(const std::string& declared) {
+bool Section::carries_uuid(const std::string& declared) const {
   std::array<std::uint8_t, 16> wanted{};
   const auto bytes = ibd_.bytes();
-  if (declared.empty() || !uuid_bytes(declared, wanted)) return;
-  if (bytes.size() >= 16 && std::memcmp(bytes.data(), wanted.data(), 16) == 0) return;
+  if (declared.empty() || !uuid_bytes(declared, wanted)) return true;
+  if (bytes.size() < 16) return false;
+  if (std::memcmp(bytes.data(), wanted.data(), 16) == 0) return true;
   // Writers on Windows store the first three groups little-endian.
   std::reverse(wanted.begin(), wanted.begin() + 4);
   std::swap(wanted[4], wanted[5]);
   std::swap(wanted[6], wanted[7]);
-  if (bytes.size() >= 16 && std::memcmp(bytes.data(), wanted.data(), 16) == 0) return;
-  foreign_ibd_ = true;
+  return std::memcmp(bytes.data(), wanted.data(), 16) == 0;
 }
 
 void Section::check_duplicates() {

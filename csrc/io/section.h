@@ -65,7 +65,8 @@ class Section {
 
  private:
   void take_coordinates(const Header& header);
-  void check_uuid(const std::string& declared);
+  // True as well where none, or nothing that is one, is declared.
+  bool carries_uuid(const std::string& declared) const;
   void choose_type(const Header& header);
   void check_duplicates();
   struct Sampling {

@@ -1,5 +1,6 @@
 #include "io/text_encoding.h"
 
+#include <algorithm>
 #include <array>
 
 namespace imn::io {
@@ -71,6 +72,13 @@ char32_t iso_8859_15(unsigned char byte) {
     default:
       return byte;
   }
+}
+
+std::string lower_ascii(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+  return lower;
 }
 
 void append_utf8(std::string& out, char32_t code) {

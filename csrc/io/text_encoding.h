@@ -14,6 +14,9 @@ std::string to_utf8(std::string_view text);
 char32_t windows_1252(unsigned char byte);
 char32_t iso_8859_15(unsigned char byte);
 
+// ASCII letters in lower case; other bytes stay.
+std::string lower_ascii(std::string_view text);
+
 void append_utf8(std::string& out, char32_t code);
 
 }  // namespace imn::io

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "io/text_encoding.h"
 #include "io/xml_limits.h"
 
 namespace imn::io {
@@ -12,9 +13,7 @@ namespace imn::io {
 using namespace std::string_view_literals;
 
 std::string usual_encoding(std::string_view name) {
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+  const std::string lower = lower_ascii(name);
   std::string bare;
   std::copy_if(lower.begin(), lower.end(), std::back_inserter(bare), [](char c) { return c != '-' && c != '_'; });
   constexpr std::array<std::pair<std::string_view, const char*>, 9> kUsual = {{{"utf8", "utf-8"},
@@ -31,9 +30,11 @@ std::string usual_encoding(std::string_view name) {
 }
 
 std::optional<std::string_view> declared_encoding(std::string_view text) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const bool marked = text.starts_with(kUtf8Mark);
+  if (marked) text.remove_prefix(kUtf8Mark.size());
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   if (!text.starts_with('<')) return std::nullopt;
+  if (marked) return "utf-8"sv;
   if (!text.starts_with("<?xml")) return ""sv;
   const auto close = text.substr(0, kMaxDeclaration).find('>');
   if (close == std::string_view::npos) return std::nullopt;

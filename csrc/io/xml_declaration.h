@@ -11,8 +11,11 @@ namespace imn::io {
 // any other name as it is, in lower case.
 std::string usual_encoding(std::string_view name);
 
-// The encoding that <?xml ... encoding="..."?> names, as written; empty: none is named. Nothing: the text does not
-// begin like XML in which ASCII characters are single bytes.
+// The byte order mark of UTF-8.
+inline constexpr std::string_view kUtf8Mark = "\xEF\xBB\xBF";
+
+// The encoding that <?xml ... encoding="..."?> names, as written; empty: none is named. A byte order mark says more
+// than the declaration. Nothing: the text does not begin like XML in which ASCII characters are single bytes.
 std::optional<std::string_view> declared_encoding(std::string_view text);
 
 // Where the text is another kind of file that users hand over: what it is and what to do, else nothing.

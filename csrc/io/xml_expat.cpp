@@ -95,9 +95,8 @@ int on_unknown_encoding(void*, const XML_Char* name, XML_Encoding* info) {
 }  // namespace
 
 void parse_with_expat(std::string_view text, const std::string& path, HeaderBuilder& builder) {
-  // expat knows these three by one spelling each. A byte order mark of UTF-8 says more than the declaration.
-  const bool marked = text.starts_with("\xEF\xBB\xBF");
-  const std::string encoding = marked ? "utf-8" : usual_encoding(declared_encoding(text).value_or(""));
+  // expat knows these three by one spelling each.
+  const std::string encoding = usual_encoding(declared_encoding(text).value_or(""));
   const bool known = encoding == "utf-8" || encoding == "us-ascii" || encoding == "iso-8859-1";
   const std::unique_ptr<std::remove_pointer_t<XML_Parser>, decltype(&XML_ParserFree)> parser(
       XML_ParserCreate(known ? encoding.c_str() : nullptr), &XML_ParserFree);

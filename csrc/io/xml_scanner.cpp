@@ -113,7 +113,7 @@ bool Scanner::prolog() {
   const std::string_view text(p_, static_cast<std::size_t>(end_ - p_));
   const auto encoding = declared_encoding(text);
   if (!encoding || !is_ascii_superset(*encoding)) return false;
-  if (text.starts_with("\xEF\xBB\xBF")) p_ += 3;
+  if (text.starts_with(kUtf8Mark)) p_ += kUtf8Mark.size();
   // Some writers put blank lines first; expat refuses them, and nothing is lost by reading on.
   p_ = skip_blanks(p_, end_);
   return true;

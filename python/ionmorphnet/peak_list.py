@@ -149,7 +149,6 @@ class PeakList:
         refuse_replacing(targets, (self.dataset.path, self.dataset.ibd_path), "give another name")
         order = np.argsort(self.mz)
         picks = self.to_frame().iloc[order]
-        spectra = self._pixel_matrix(picks)
         ds = self.dataset
         positions = file_positions(ds)
         for axis, (lowest, step) in enumerate(zip(ds.coordinate_origin, ds.coordinate_step, strict=True)):
@@ -157,8 +156,7 @@ class PeakList:
             if stage or lowest < 1 or positions[:, axis].max() > LARGEST_POSITION:
                 positions[:, axis] = (positions[:, axis] - lowest) // step + 1
         with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
-            for (x, y, z), intensity in zip(positions.tolist(), spectra, strict=True):
-                writer.add(x, y, picks["mz"].to_numpy(), intensity, z=z)
+            writer.add_shared(positions, picks["mz"].to_numpy(), self._pixel_matrix(picks))
 
     def to_anndata(self) -> anndata.AnnData:
         """The picked channels as AnnData: X = pixels x ions (float32), var = the pick table, obsm["spatial"] = x, y.

@@ -140,6 +140,7 @@ def write_run(
         peaks.all_scores.to_csv(temporary, index=False)
     for name in chosen:
         _write_optional(peaks, name, folder / _OPTIONAL[name][0], features=features)
+    # Asked last: images of the picks were read again for what is written.
     if peaks.dataset.was_changed and CHANGED not in peaks.run["warnings"]:
         peaks.run["warnings"].append(CHANGED)
     record = {**peaks.run, "files": files, "skipped": skipped}

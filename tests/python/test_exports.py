@@ -75,7 +75,6 @@ except imn.FileError as error:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX resource limits")
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     target = tmp_path / "p.h5ad"

@@ -20,6 +20,7 @@ import ionmorphnet as imn
 from ionmorphnet._units import format_bytes, parse_bytes
 from ionmorphnet.cli._mz_values import read_mz_list
 from ionmorphnet.cli._shared import progress_bar, show_warnings, spinner
+from ionmorphnet.dataset import SpectrumType
 from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.run_output import (
     output_names,
@@ -41,7 +42,7 @@ class _Job:
     report: bool
     features: bool
     quiet: bool
-    spectrum_type: Any
+    spectrum_type: SpectrumType | None
     arguments: dict[str, Any]
     claimed: dict[Path, Path] = field(default_factory=dict)
     """Folders that this call has results for, and of which input."""
