@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import Context, table
-from ionmorphnet.versions import versions
+from ionmorphnet.base.versions import versions
 
 NAMES = (
     "parse",

@@ -20,7 +20,7 @@ from benchmarks.common import Context, Row
 from benchmarks.device_data import Workload, reference_files
 from benchmarks.device_scorers import scorer_rows, seconds_of_a_batch
 from ionmorphnet import _core
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 
 # The whole benchmark stays under 8 minutes.
 BUDGET_S = float(os.environ.get("IMN_DEVICE_BUDGET_S", "450"))

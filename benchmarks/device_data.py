@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 
 BINS = 20_000
 PEAKS = 3_000

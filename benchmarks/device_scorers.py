@@ -10,8 +10,8 @@ from typing import Any
 
 import ionmorphnet as imn
 from benchmarks.common import Row
-from ionmorphnet.device_scorer import DeviceScorer
-from ionmorphnet.models import Model
+from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.device_scorer import DeviceScorer
 
 WARM_UP = 5
 TIMED = 30
@@ -64,7 +64,7 @@ def scorer_rows(work: Path, device: str, end: float) -> Iterator[Row]:
 def _start(engine: str, model: Model, device: str, precision: str, batch: int, options: dict[str, Any]) -> DeviceScorer:
     if engine == "tensorrt":
         return imn.engine.make_tensorrt_scorer(model, int(device.removeprefix("cuda:")), precision, batch)
-    from ionmorphnet.torch_scorer import TorchScorer
+    from ionmorphnet.scoring.torch.scorer import TorchScorer
 
     return TorchScorer(model, device=device, precision=precision, batch=batch, **options)
 
@@ -97,8 +97,8 @@ def tiny_model(folder: Path) -> Model:
     """A ConvNeXt V2 Tiny with random weights in the layout of the default model; its scores mean nothing."""
     import torch
 
-    from ionmorphnet.training.convnextv2 import ConvNeXtV2
-    from ionmorphnet.training.model_folder import write_config, write_safetensors
+    from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
+    from ionmorphnet.models.networks.folder import write_config, write_safetensors
 
     atto = imn.load_model()
     config = {**atto.config, "name": "tiny-random", "architecture": "convnextv2_tiny"}
@@ -114,7 +114,7 @@ def tiny_model(folder: Path) -> Model:
     write_safetensors(folder, network.state_dict(), {"name": "tiny-random"})
     write_config(folder, config)
     try:
-        from ionmorphnet.training.export import export_onnx
+        from ionmorphnet.models.networks.onnx_export import export_onnx
 
         export_onnx(network, folder / "model.onnx")
     except ImportError as error:  # torch runs it all the same; TensorRT will miss the file

@@ -22,7 +22,7 @@ def profiled(network: str, precision: str, batch: int, device: str) -> dict:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from ionmorphnet.torch_scorer import TorchScorer
+    from ionmorphnet.scoring.torch.scorer import TorchScorer
 
     with tempfile.TemporaryDirectory() as folder:
         model = imn.load_model() if network == "atto" else tiny_model(Path(folder) / "tiny")

@@ -8,7 +8,7 @@ import openvino as ov
 import ionmorphnet as imn
 from benchmarks.common import Context, Row, interleaved, rows
 from ionmorphnet import _core
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 
 IMAGES = 512
 
@@ -81,7 +81,7 @@ def _torch_eager(model: imn.Model, inputs: list[np.ndarray], precision: str):
     try:
         import torch
 
-        from ionmorphnet.training.convnextv2 import ConvNeXtV2
+        from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
     except ImportError:
         return None
     extra = dict.fromkeys(model.outputs[1:], 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.common import Context, Row, cpu_seconds, interleaved, rows
 from ionmorphnet import _core, reference
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 
 IMAGES = 64
 SHAPE = (134, 260)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 import ionmorphnet as imn
-from ionmorphnet.training.read_source import read_source
+from ionmorphnet.labelled.read_source import read_source
 
 
 def simulated_labels(folder: Path) -> tuple[Path, Path]:

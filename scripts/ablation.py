@@ -38,21 +38,21 @@ from ablation_inputs import KeptSource
 from evaluate_model import CLOSED, DATA, SETS, load_real, markdown
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.evaluate import EvaluationSet, auc, spearman
 from ionmorphnet.evaluate.output import write_json
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.labelled.sources import Sample, SimulatedSource
+from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
+from ionmorphnet.models.networks.onnx_export import n_statistics
+from ionmorphnet.models.networks.weights import read_weights
 from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.bundle import class_weights, scores
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
 from ionmorphnet.training.data import batches, network_inputs
-from ionmorphnet.training.export import n_statistics
 from ionmorphnet.training.fit import LEVELS, Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
 from ionmorphnet.training.presets import FEWEST_TO_COMPILE
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
-from ionmorphnet.training.sources import Sample, SimulatedSource
-from ionmorphnet.training.weights import read_weights
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},

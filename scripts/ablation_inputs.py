@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.output import write_json
-from ionmorphnet.labels import CLASSES, STATISTICS
+from ionmorphnet.labelled.sources import SimulatedSource
+from ionmorphnet.models.labels import CLASSES, STATISTICS
 from ionmorphnet.training.data import Item, NetworkInputs, prepare
-from ionmorphnet.training.sources import SimulatedSource
 
 logger = logging.getLogger(__name__)
 

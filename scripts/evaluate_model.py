@@ -28,9 +28,9 @@ import pandas as pd
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
-from ionmorphnet._files import atomic_path
+from ionmorphnet.base.files import atomic_path
 from ionmorphnet.evaluate.output import plain, write_json
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.models.labels import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))

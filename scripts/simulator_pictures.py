@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ionmorphnet.labels import CLASSES
-from ionmorphnet.rendering import contact_sheet
+from ionmorphnet.io.rendering import contact_sheet
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import simulate_ion_image, simulate_scene
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet._files import atomic_path
-from ionmorphnet.engine.build import new_log
-from ionmorphnet.engine.flavour import find_flavour
-from ionmorphnet.engine.gpu import Driver, find_gpu
-from ionmorphnet.engine.rounding import bf16_bits
-from ionmorphnet.engine.sidecar import read_sidecar
-from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.scoring.tensorrt.build import new_log
+from ionmorphnet.scoring.tensorrt.flavour import find_flavour
+from ionmorphnet.scoring.tensorrt.gpu import Driver, find_gpu
+from ionmorphnet.scoring.tensorrt.rounding import bf16_bits
+from ionmorphnet.scoring.tensorrt.sidecar import read_sidecar
 
 # Largest difference of a logit that is rounding and no mistake (docs/engines.md has what the emulation shows).
 TOLERANCE = {"f32": 0.02, "fp16": 0.05, "bf16": 0.3}  # f32: tensor cores may use TF32

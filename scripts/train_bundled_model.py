@@ -26,14 +26,14 @@ import sys
 from pathlib import Path
 
 import ionmorphnet as imn
-from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.models.networks.folder import check_replaceable
 from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.fit import Execution, Progress, fit
-from ionmorphnet.training.model_folder import check_replaceable
 from ionmorphnet.training.recipe import Phase, Recipe
 
 NAME = "atto-sim-3"
-BUNDLED = Path(imn.__file__).parent / "bundled"
+BUNDLED = Path(imn.__file__).parent / "models" / "bundled"
 
 
 def _phases(sizes: str, images: str, batches: str, peaks: str) -> tuple[Phase, ...]:

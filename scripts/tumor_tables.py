@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
-from ionmorphnet._arguments import usable_cores
+from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.evaluate.bootstrap import Estimate
 from ionmorphnet.tumor.plots import plot_report
 

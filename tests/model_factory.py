@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.models.labels import CLASSES
 
 INFORMATIVE = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ionmorphnet.training.convnextv2 import SIZES, ConvNeXtV2, Size
+from ionmorphnet.models.networks.convnextv2 import SIZES, ConvNeXtV2, Size
 
 # A network of the same parts as the published ones that exports in a second. Matrices as in the larger sizes.
 SPECK = "convnextv2_speck"

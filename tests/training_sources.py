@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet.training.sources import Sample
+from ionmorphnet.labelled.sources import Sample
 
 
 @dataclass(frozen=True)

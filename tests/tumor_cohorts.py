@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 
 MZ = np.linspace(200.0, 390.0, 20)
 LABELS = {"1": "normal", "2": "tumour"}

@@ -24,7 +24,7 @@ namespace {
 
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
-// A Python object of the protocol ionmorphnet.device_scorer.DeviceScorer.
+// A Python object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer.
 score::DeviceScorer as_device_scorer(const py::object& scorer) {
   score::DeviceScorer native;
   native.info.name = py::cast<std::string>(scorer.attr("name"));
@@ -139,7 +139,7 @@ py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& 
 
 void register_device_loop(py::module_& m) {
   // Both return (outputs float32 (n, k), blank bool (n,), timings), as score_windows() and score_stack() do. `scorer`:
-  // an object of the protocol ionmorphnet.device_scorer.DeviceScorer. device: "cuda:N", or "emulated", which is for
+  // an object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer. device: "cuda:N", or "emulated", which is for
   // tests: the kernels' bodies run on the host in an order drawn from `seed`, and the scorer gets addresses there.
   // device_memory: bytes, 0: four fifths of what is free; pinned_memory: bytes of the host.
   constexpr std::int64_t kPinned = std::int64_t{256} << 20;

@@ -12,7 +12,7 @@ namespace imn::bindings {
 void register_errors(py::module_&) {
   py::register_exception_translator([](std::exception_ptr p) {
     auto raise = [](const char* name, const char* text) {
-      py::set_error(py::module_::import("ionmorphnet.errors").attr(name), text);
+      py::set_error(py::module_::import("ionmorphnet.base.errors").attr(name), text);
     };
     try {
       if (p) std::rethrow_exception(p);

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ionmorphnet._entry import main
+from ionmorphnet.cli.entry import main
 
 main()

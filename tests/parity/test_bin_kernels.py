@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from imzml_factory import DTYPES, Spec, write_imzml
 from ionmorphnet import _core
-from ionmorphnet.dataset import Dataset, open_dataset
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.reference import images as reference
 
 TILE = 64

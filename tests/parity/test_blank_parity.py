@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core, reference
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 
 IDS = list(reference.preprocess.CHANNELS)
 SHAPES = [(1, 1), (1, 2), (3, 5), (10, 10), (20, 31), (134, 260)]

@@ -17,7 +17,7 @@ from ionmorphnet import _core
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
-from ionmorphnet.torch_scorer import TorchScorer
+from ionmorphnet.scoring.torch.scorer import TorchScorer
 
 KIB = 1 << 10
 

@@ -10,7 +10,7 @@ import pytest
 import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
 from ionmorphnet import _core
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 
 MASKED = "p99-stretch-224-mask"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 
 
 @pytest.mark.parametrize("threads", [32, 96, 256, 1024])

@@ -9,8 +9,8 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.labels import STATISTICS
 
 pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import Network, write_model, write_network

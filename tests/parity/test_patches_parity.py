@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core, reference
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 
 
 def _arguments(rng: np.random.Generator, shape: tuple[int, int, int], n: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core, reference
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from kernels import HOPPER, SMALL, Kernel, awkward_images, backends, same_bits
 
 IDS = list(reference.preprocess.CHANNELS)

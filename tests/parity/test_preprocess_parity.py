@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.reference import preprocess as reference
 
 IDS = ["p99-stretch-224", "p99-stretch-224-mask"]

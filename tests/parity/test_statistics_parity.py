@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.reference import statistics as reference
 from ionmorphnet.reference.preprocess import measured_pixels, stretched
 

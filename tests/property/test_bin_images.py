@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imzml_factory import Spec, write_imzml
-from ionmorphnet.dataset import open_dataset
-from ionmorphnet.images import tic_image, window_images
+from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.reference import images as reference
 
 # Few distinct m/z, so that bounds meet values exactly and values repeat.
@@ -43,8 +42,8 @@ def compare(
         lo, hi = np.array(windows).reshape(-1, 2).T
         expected = reference.bin_images(arrays, index, (height, width_found), lo, hi)
         for threads in (1, 3):
-            np.testing.assert_array_equal(window_images(ds, lo, hi, threads=threads), expected)
-        np.testing.assert_array_equal(tic_image(ds), reference.tic_image(arrays, index, (height, width_found)))
+            np.testing.assert_array_equal(ds.window_images(lo, hi, threads=threads), expected)
+        np.testing.assert_array_equal(ds.tic_image(), reference.tic_image(arrays, index, (height, width_found)))
 
 
 COMMON = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -76,8 +75,8 @@ def test_several_spectra_at_a_pixel_are_added_before_rounding(folder: Path) -> N
     for shared in (False, True):
         write_imzml(folder / "d.imzML", specs, shared_axis=shared)
         with open_dataset(folder / "d.imzML", duplicates="sum") as ds:
-            np.testing.assert_array_equal(window_images(ds, [99.0], [101.0])[0], [[2.0**24 + 2, 3.0]])
-            np.testing.assert_array_equal(tic_image(ds), [[2.0**24 + 2, 3.0]])
+            np.testing.assert_array_equal(ds.window_images([99.0], [101.0])[0], [[2.0**24 + 2, 3.0]])
+            np.testing.assert_array_equal(ds.tic_image(), [[2.0**24 + 2, 3.0]])
 
 
 def test_wide_axes_are_read_in_pieces(folder: Path, rng: np.random.Generator) -> None:
@@ -88,7 +87,7 @@ def test_wide_axes_are_read_in_pieces(folder: Path, rng: np.random.Generator) ->
     hi = np.concatenate([mz, lo[-40:] + rng.exponential(100, 40)])
     order = rng.permutation(len(lo))
     with open_dataset(folder / "w.imzML") as ds:
-        got = window_images(ds, lo[order], hi[order])
+        got = ds.window_images(lo[order], hi[order])
     first, last = np.searchsorted(mz, lo[order], "left"), np.searchsorted(mz, hi[order], "right")
     for s, (_, intensity) in enumerate(arrays):
         expected = [np.float32(sum(intensity[a:b].tolist(), 0.0)) for a, b in zip(first, last, strict=True)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ionmorphnet as imn
-from ionmorphnet.label_csv import LabelReport, read_image_labels, read_mz_labels
+from ionmorphnet.labelled.label_csv import LabelReport, read_image_labels, read_mz_labels
 
 CELLS = st.one_of(
     st.sampled_from(["", "ds.imzML", "other.imzML", "localized", "Weak structured", "0", "2", "500.5", "1e400", '"']),

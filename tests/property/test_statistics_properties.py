@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ionmorphnet import _core
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.reference import preprocess, statistics
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=30)

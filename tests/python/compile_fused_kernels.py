@@ -10,8 +10,8 @@ from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from ionmorphnet import torch_kernels as kernels
-from ionmorphnet.torch_tiles import Tile, plan_of
+from ionmorphnet.scoring.torch import kernels as kernels
+from ionmorphnet.scoring.torch.tiles import Tile, plan_of
 
 POINTERS = ("x", "weight", "bias", "y", "partial", "scale", "residual")
 FLOATS = ("bias", "partial")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ionmorphnet.cli import main
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.cli.app import main
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.errors import ArgumentError  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -84,8 +84,8 @@ def test_kept_inputs_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.syspath_prepend(str(SCRIPTS))
     from ablation_inputs import KeptSource
 
+    from ionmorphnet.labelled.sources import SimulatedSource
     from ionmorphnet.training.data import NetworkInputs, network_inputs
-    from ionmorphnet.training.sources import SimulatedSource
 
     for seed in (9, 10):
         source = SimulatedSource(6, seed, levels=2, sides=(20, 50))

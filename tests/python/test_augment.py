@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from torch import Tensor  # noqa: E402
 
-from ionmorphnet.errors import ArgumentError  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError  # noqa: E402
 from ionmorphnet.training.augment import (  # noqa: E402
     DEFAULT,
     NO_AUGMENTATION,

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import models
 from ionmorphnet.evaluate import auc
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.models import model as models
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.reference.preprocess import CHANNELS
 from ionmorphnet.simulation import simulate_ion_image
 

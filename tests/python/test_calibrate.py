@@ -7,10 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.models import (  # noqa: E402
+from ionmorphnet.models.model import (  # noqa: E402
     sigmoid,
     softmax,
 )
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
 from ionmorphnet.training.calibrate import (  # noqa: E402
     LIMITS,
     Calibration,
@@ -22,7 +23,6 @@ from ionmorphnet.training.calibrate import (  # noqa: E402
     fit_temperature,
     structure_calibration_error,
 )
-from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402
 
 
 def drawn(rng: np.random.Generator, n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

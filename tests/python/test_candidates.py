@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from imzml_factory import Spec, write_imzml
-from ionmorphnet.candidates import CandidateAxis, candidate_axis
-from ionmorphnet.dataset import open_dataset
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.images import window_images
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.simulation import simulate
 from simulated_sections import centroid_section, profile_section, recall_and_precision
 
@@ -24,7 +23,7 @@ def axis_of(path: Path, **options: Any) -> CandidateAxis:
     with open_dataset(path) as ds:
         axis = candidate_axis(ds, **options)
         if len(axis):
-            images = window_images(ds, axis.mz_lo, axis.mz_hi)
+            images = ds.window_images(axis.mz_lo, axis.mz_hi)
             measured = np.isfinite(images[0])
             shown = (images[:, measured] != 0).mean(axis=1)
             np.testing.assert_allclose(axis.frequency, shown, atol=1e-12)

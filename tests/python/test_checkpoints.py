@@ -17,13 +17,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import FileError  # noqa: E402
+from ionmorphnet.base.errors import FileError  # noqa: E402
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
+from ionmorphnet.models.networks.derive import read_network  # noqa: E402
+from ionmorphnet.models.networks.onnx_export import torch_outputs  # noqa: E402
 from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training.checkpoints import export_checkpoint, read_checkpoint, unwrapped  # noqa: E402
-from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402
-from ionmorphnet.training.derive import read_network  # noqa: E402
-from ionmorphnet.training.export import torch_outputs  # noqa: E402
 from networks import add_speck, shaken  # noqa: E402
 
 Names = Callable[[str, int], str]

@@ -11,9 +11,9 @@ import pytest
 
 import ionmorphnet as imn
 from conftest import Done
-from ionmorphnet.engine import gpu as gpu_module
-from ionmorphnet.engine.flavour import FLAVOURS
-from ionmorphnet.errors import UnavailableError
+from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.scoring.tensorrt import gpu as gpu_module
+from ionmorphnet.scoring.tensorrt.flavour import FLAVOURS
 from model_factory import write_model
 from tensorrt_factory import FakeCuda, fake_module
 

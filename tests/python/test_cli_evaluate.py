@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import ionmorphnet as imn
-from ionmorphnet.models import DEFAULT_MODEL
+from ionmorphnet.models.model import DEFAULT_MODEL
 from ionmorphnet.simulation import simulate_ion_image
 
 Run = Callable[..., object]

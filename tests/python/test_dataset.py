@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from imzml_factory import Spec, grid_specs, write_imzml
-from ionmorphnet.dataset import Dataset, open_dataset
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.images import ion_images
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.dataset import Dataset, open_dataset
 
 
 @pytest.fixture
@@ -123,10 +122,10 @@ def test_unsorted_values_outside_of_a_range_are_found(tmp_path):
     with open_dataset(path) as ds:
         for _ in range(2):
             with pytest.raises(FileError, match="spectrum 1: its m/z values are not ascending"):
-                ion_images(ds, [500.0], tol=0.1)
+                ds.ion_images([500.0], tol=0.1)
         np.testing.assert_array_equal(ds._native.spectrum_range(0, 499.9, 500.1)[1], [2.0])
     with open_dataset(path, repair=True) as ds:
-        np.testing.assert_array_equal(ion_images(ds, [500.0], tol=0.1)[0], [[2.0, 1.0]])
+        np.testing.assert_array_equal(ds.ion_images([500.0], tol=0.1)[0], [[2.0, 1.0]])
 
 
 def test_life_cycle(section):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core, devices
+from ionmorphnet import _core
+from ionmorphnet.base import devices
 
 BUILD_INFO, CHOOSE_DEVICE = _core.build_info, _core.choose_device
 GIB = 2**30

@@ -11,12 +11,12 @@ import openvino
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.engine import Prepared, TypedNetwork, agreement, extreme_inputs, reference_outputs, simulated_inputs
 from ionmorphnet.engine.accuracy import Ranges
-from ionmorphnet.engine.graph import Constant, read_onnx, write_onnx
-from ionmorphnet.engine.rewrite import rewritten
-from ionmorphnet.engine.typed import typed_onnx
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.scoring.tensorrt.graph import Constant, read_onnx, write_onnx
+from ionmorphnet.scoring.tensorrt.rewrite import rewritten
+from ionmorphnet.scoring.tensorrt.typed import typed_onnx
 
 # Largest difference of a logit, smallest rank correlation of the score. docs/engines.md has what was measured.
 TOLERANCE = {"bf16": (0.1, 0.999), "fp16": (0.02, 0.9999)}

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.engine import gpu as gpu_module
-from ionmorphnet.engine.build import build
-from ionmorphnet.engine.flavour import find_flavour
-from ionmorphnet.engine.targets import parse_targets
-from ionmorphnet.engine.typed import typed_onnx
-from ionmorphnet.errors import ArgumentError, IonMorphNetError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
+from ionmorphnet.scoring.tensorrt import gpu as gpu_module
+from ionmorphnet.scoring.tensorrt.build import build
+from ionmorphnet.scoring.tensorrt.flavour import find_flavour
+from ionmorphnet.scoring.tensorrt.targets import parse_targets
+from ionmorphnet.scoring.tensorrt.typed import typed_onnx
 from model_factory import write_model
 
 trt = pytest.importorskip("tensorrt_rtx", reason="needs the extra [tensorrt-rtx]")

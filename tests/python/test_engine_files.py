@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.engine import cache
-from ionmorphnet.engine.flavour import Flavour
-from ionmorphnet.engine.gpu import Gpu
-from ionmorphnet.engine.key import EngineKey
-from ionmorphnet.engine.sidecar import check_fits, check_runnable, read_engine, read_sidecar, write_engine
-from ionmorphnet.errors import FileError, UnavailableError
+from ionmorphnet.base.errors import FileError, UnavailableError
+from ionmorphnet.scoring.tensorrt import cache
+from ionmorphnet.scoring.tensorrt.flavour import Flavour
+from ionmorphnet.scoring.tensorrt.gpu import Gpu
+from ionmorphnet.scoring.tensorrt.key import EngineKey
+from ionmorphnet.scoring.tensorrt.sidecar import check_fits, check_runnable, read_engine, read_sidecar, write_engine
 
 GPU = Gpu(0, "GeForce Test", 89)
 RTX = Flavour("tensorrt_rtx", "1.7.1.116", None)

@@ -11,13 +11,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import ionmorphnet as imn
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.engine.evaluator import Evaluator
-from ionmorphnet.engine.graph import Constant, Graph, Node, Port, read_onnx, write_onnx
-from ionmorphnet.engine.operations import OPERATIONS
-from ionmorphnet.engine.rewrite import rewritten
-from ionmorphnet.engine.rounding import LARGEST, bf16_bits, every_value, round_to
-from ionmorphnet.engine.typed import typed, typed_onnx, with_batch
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.scoring.tensorrt.graph import Constant, Graph, Node, Port, read_onnx, write_onnx
+from ionmorphnet.scoring.tensorrt.operations import OPERATIONS
+from ionmorphnet.scoring.tensorrt.rewrite import rewritten
+from ionmorphnet.scoring.tensorrt.rounding import LARGEST, bf16_bits, every_value, round_to
+from ionmorphnet.scoring.tensorrt.typed import typed, typed_onnx, with_batch
 from model_factory import save_onnx, tensor, write_model
 
 REDUCTIONS = {"ReduceMean", "ReduceL2", "LayerNormalization", "Gemm", "Sqrt", "Reciprocal", "Div"}
@@ -241,7 +241,7 @@ def test_convolutions_that_are_not_known_are_refused() -> None:
 def test_published_layout(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """One channel, six logits, no statistics, as the exporter writes it."""
     pytest.importorskip("torch", reason="training needs the extra [train]")
-    from ionmorphnet.training.export import export_onnx
+    from ionmorphnet.models.networks.onnx_export import export_onnx
     from networks import add_speck, shaken
 
     write_model(tmp_path / "m")

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.device_scorer import DeviceScorer
-from ionmorphnet.engine import gpu as gpu_module
-from ionmorphnet.engine.build import new_log
-from ionmorphnet.engine.flavour import FLAVOURS, find_flavour
-from ionmorphnet.engine.gpu import Driver, Gpu, find_gpu
-from ionmorphnet.engine.graphs import Graphs
-from ionmorphnet.engine.sidecar import read_engine, write_engine
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.scoring.device_scorer import DeviceScorer
+from ionmorphnet.scoring.tensorrt import gpu as gpu_module
+from ionmorphnet.scoring.tensorrt.build import new_log
+from ionmorphnet.scoring.tensorrt.cuda_graph import Graphs
+from ionmorphnet.scoring.tensorrt.flavour import FLAVOURS, find_flavour
+from ionmorphnet.scoring.tensorrt.gpu import Driver, Gpu, find_gpu
+from ionmorphnet.scoring.tensorrt.sidecar import read_engine, write_engine
 from model_factory import write_model
 from tensorrt_factory import (
     CLASSES,
@@ -272,7 +272,7 @@ def test_tensorrt_refuses_the_engine(machine: Machine, model: imn.Model, tmp_pat
 
 
 def test_tensorrt_does_not_take_the_graph(machine: Machine) -> None:
-    from ionmorphnet.engine.build import build
+    from ionmorphnet.scoring.tensorrt.build import build
 
     machine(("RTX 4090", 89), **VERSIONS)
     with pytest.raises(IonMorphNetError, match=r"tensorrt 11\.1\.0\.106 does not take the network: not a network"):

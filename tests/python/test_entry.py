@@ -53,10 +53,10 @@ def test_ctrl_c_while_the_commands_are_loaded() -> None:
 import sys
 class Stop:
     def find_spec(self, name, path=None, target=None):
-        if name == "ionmorphnet.cli":
+        if name == "ionmorphnet.cli.app":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Stop())
-from ionmorphnet._entry import main
+from ionmorphnet.cli.entry import main
 main(["--version"])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -17,8 +17,8 @@ import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.evaluate import ranking
 from ionmorphnet.evaluate.output import plain, write_json
-from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
-from ionmorphnet.models import DEFAULT_MODEL
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models.model import DEFAULT_MODEL
 
 FAST = ev.BootstrapOptions(200)
 

@@ -19,21 +19,21 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
 from ionmorphnet.evaluate.metrics import spearman  # noqa: E402
-from ionmorphnet.training import bundle  # noqa: E402
-from ionmorphnet.training.bundle import class_weights, export_model, scores  # noqa: E402
-from ionmorphnet.training.calibrate import sigmoid  # noqa: E402
-from ionmorphnet.training.convnextv2 import ConvNeXtV2, channel_first  # noqa: E402
-from ionmorphnet.training.deploy import deployed, restored  # noqa: E402
-from ionmorphnet.training.derive import derive_safetensors, network_of_folder, read_network  # noqa: E402
-from ionmorphnet.training.export import (  # noqa: E402
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2, channel_first  # noqa: E402
+from ionmorphnet.models.networks.deploy import deployed, restored  # noqa: E402
+from ionmorphnet.models.networks.derive import derive_safetensors, network_of_folder, read_network  # noqa: E402
+from ionmorphnet.models.networks.onnx_export import (  # noqa: E402
     check_parity,
     export_onnx,
     openvino_outputs,
     output_names,
     torch_outputs,
 )
+from ionmorphnet.training import bundle  # noqa: E402
+from ionmorphnet.training.bundle import class_weights, export_model, scores  # noqa: E402
+from ionmorphnet.training.calibrate import sigmoid  # noqa: E402
 from ionmorphnet.training.held_out import HeldOut, simulated_held_out  # noqa: E402
 from networks import add_speck, shaken, write_weights  # noqa: E402
 

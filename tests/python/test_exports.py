@@ -11,7 +11,7 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
-from ionmorphnet._h5ad import write_h5ad
+from ionmorphnet.io.h5ad import write_h5ad
 
 
 def shifted(path: Path, *, origin: tuple[int, int], step: int = 1, planes: tuple[int | None, ...] = (None,)) -> Path:
@@ -64,7 +64,7 @@ import resource, sys
 from pathlib import Path
 import anndata, numpy as np
 import ionmorphnet as imn
-from ionmorphnet._h5ad import write_h5ad
+from ionmorphnet.io.h5ad import write_h5ad
 
 table = anndata.AnnData(X=np.random.default_rng(0).random((300, 300), np.float32))
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))

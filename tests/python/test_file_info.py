@@ -8,9 +8,9 @@ import time
 import pytest
 
 from imzml_factory import Spec, cv, grid_specs, write_imzml
-from ionmorphnet.dataset import read_info
-from ionmorphnet.errors import FileError
-from ionmorphnet.file_info import declared_checksums
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.io.dataset import read_info
+from ionmorphnet.io.info import declared_checksums
 
 HEAD = (
     '<softwareList count="1"><software id="writer &amp; co" version="2.1">'

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import FileError
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.files import atomic_path
 
 
 def write_and_fail(path: Path, error: BaseException) -> None:

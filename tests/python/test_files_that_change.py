@@ -12,7 +12,7 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import grid_specs, write_imzml
-from ionmorphnet.run_output import write_run
+from ionmorphnet.picking.outputs import write_run
 
 LOST = "section.ibd: could not be read to its end: it became shorter after it was opened, or its drive is gone\n"
 

@@ -18,7 +18,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.errors import ArgumentError, Cancelled, FileError, IonMorphNetError, UnavailableError  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, IonMorphNetError, UnavailableError  # noqa: E402
+from ionmorphnet.labelled.sources import SimulatedSource  # noqa: E402
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training import run_state, sitting, validate  # noqa: E402
@@ -27,7 +28,6 @@ from ionmorphnet.training.fit import Execution, Progress, fit  # noqa: E402
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network  # noqa: E402
 from ionmorphnet.training.recipe import Phase, Recipe  # noqa: E402
 from ionmorphnet.training.run_state import MovingAverage, load_file, make_optimiser  # noqa: E402
-from ionmorphnet.training.sources import SimulatedSource  # noqa: E402
 from ionmorphnet.training.validate import Validation  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import gpu_scorers, scorers
+from ionmorphnet.scoring import gpu_scorers
+from ionmorphnet.scoring import scorer as scorers
 
 
 class Engine:

@@ -11,8 +11,8 @@ import pytest
 
 from imzml_factory import Spec, cv, grid_specs, write_imzml
 from ionmorphnet import _core
-from ionmorphnet.dataset import open_dataset
-from ionmorphnet.errors import FileError
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.io.dataset import open_dataset
 
 
 def comparable(path: Path, parser: str) -> dict:

@@ -11,7 +11,6 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import Spec, grid_specs, write_imzml
-from ionmorphnet.images import window_images
 
 
 @pytest.fixture
@@ -126,5 +125,5 @@ def test_a_repeated_mz_of_a_shared_axis_is_one_channel(path: Path) -> None:
     with imn.open(path) as ds:
         axis = imn.candidate_axis(ds)
         assert axis.mz.tolist() == [100.0, 200.0, 300.0]
-        images = window_images(ds, axis.mz_lo, axis.mz_hi)
+        images = ds.window_images(axis.mz_lo, axis.mz_hi)
         assert images[:, 0].tolist() == [[1.0, 1.0], [5.0, 7.0], [4.0, 4.0]]

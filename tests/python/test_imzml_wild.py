@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from imzml_factory import Spec, cv, grid_specs, write_imzml
-from ionmorphnet.dataset import open_dataset
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.dataset import open_dataset
 
 
 @pytest.fixture

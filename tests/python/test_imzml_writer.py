@@ -14,7 +14,7 @@ import pytest
 from pyimzml.ImzMLParser import ImzMLParser
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.simulation import ImzMLWriter
 
 

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.label_csv import LabelReport, class_index, dataset_id, one_hot, read_image_labels, read_mz_labels
+from ionmorphnet.labelled.label_csv import (
+    LabelReport,
+    class_index,
+    dataset_id,
+    one_hot,
+    read_image_labels,
+    read_mz_labels,
+)
 
 HEADER = "filename,mz,min_fdr,databases,label\n"
 Write = Callable[[str], Path]

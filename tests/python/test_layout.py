@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["core", "io", "images", "preprocess", "score", "pick", "pipeline"]
 MAX_LINES = 500
+PACKAGE = ROOT / "python" / "ionmorphnet"
 
 
 def _sources(*suffixes: str) -> list[Path]:
@@ -105,14 +107,98 @@ def test_files_stay_small(suffix: str) -> None:
     assert long == {}
 
 
-def test_torch_stays_where_networks_are_trained() -> None:
-    package = ROOT / "python" / "ionmorphnet"
-    users = {
-        path.relative_to(package).parts[0]
-        for path in package.rglob("*.py")
-        if re.search(r"^\s*(import|from) torch\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+# The rooms of the Python package, lowest floor first: a room imports its own modules and those of rooms before it.
+FLOORS = (
+    "base",
+    "io",
+    "models",
+    "reference",
+    "report",
+    "scoring",
+    "picking",
+    "simulation",
+    "labelled",
+    "evaluate",
+    "engine",
+    "training",
+    "tumor",
+    "cli",
+)
+# Where torch may be imported; everything else runs on the base install.
+TORCH_ROOMS = ("models.networks", "scoring.torch", "training", "tumor")
+
+
+def _imports(module: str, source: str, modules: set[str]) -> set[str]:
+    """Modules of the package that a module imports anywhere, also within functions and for type checking only."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole.removeprefix("ionmorphnet.") in modules else str(node.module))
+    inside = {name.removeprefix("ionmorphnet.") for name in found if name.startswith("ionmorphnet.")}
+    return {name for name in inside if name in modules and name != module}
+
+
+def _upward(module: str, imported: set[str]) -> set[str]:
+    """The imports that leave the floor order."""
+    floor = FLOORS.index(module.split(".")[0])
+    return {name for name in imported if FLOORS.index(name.split(".")[0]) > floor}
+
+
+def _package_imports() -> dict[str, set[str]]:
+    """Imports of every module of the package but its two entry points, by dotted name."""
+    files = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+        if path.parent != PACKAGE
     }
-    assert users <= {"training", "tumor", "torch_scorer.py", "torch_fused.py"}
+    return {name: _imports(name, path.read_text(encoding="utf-8"), set(files)) for name, path in files.items()}
+
+
+def test_rooms_import_only_downwards() -> None:
+    imports = _package_imports()
+    assert {name.split(".")[0] for name in imports} == set(FLOORS)
+    assert len(imports) > 150
+    assert {name: bad for name, found in imports.items() if (bad := _upward(name, found))} == {}
+
+
+def _circles(imports: dict[str, set[str]]) -> set[str]:
+    """Modules that import themselves by way of others."""
+    open_ = {name: set(found) for name, found in imports.items()}
+    while leaves := {name for name, found in open_.items() if not found & open_.keys()}:
+        open_ = {name: found for name, found in open_.items() if name not in leaves}
+    return set(open_)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert _circles(_package_imports()) == set()
+
+
+def test_the_import_checks_see_faults() -> None:
+    modules = {"io.dataset", "scoring.scorer", "picking.section"}
+    source = "def f():\n    from ionmorphnet.picking import section\n    import ionmorphnet.io.dataset"
+    imported = _imports("scoring.scorer", source, modules)
+    assert imported == {"picking.section", "io.dataset"}
+    assert _upward("scoring.scorer", imported) == {"picking.section"}
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+
+
+def _imports_torch(source: str) -> bool:
+    return re.search(r"^\s*(import|from) (torch|triton|safetensors)\b", source, re.MULTILINE) is not None
+
+
+def test_torch_stays_where_networks_are() -> None:
+    users = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if _imports_torch(path.read_text(encoding="utf-8"))
+    }
+    assert {name for name in users if not name.startswith(TORCH_ROOMS)} == set()
+    assert any(name.startswith("scoring.torch") for name in users)
 
 
 def _lines(path: Path) -> int:

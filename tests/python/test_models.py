@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
-from ionmorphnet.models import DEFAULT_MODEL, load_model
+from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.models.model import DEFAULT_MODEL, load_model
 
 pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import write_model, write_network

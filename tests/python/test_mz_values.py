@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.cli._mz_values import parse_mz_values, read_mz_list
+from ionmorphnet.io.mz_list import parse_mz_values, read_mz_list
 
 
 def test_values_on_the_command_line(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ionmorphnet import rendering
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io import rendering
 
 
 def decoded(png: bytes) -> NDArray[np.uint8]:

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.labels import CLASSES, DESCRIPTIONS
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.models.labels import CLASSES, DESCRIPTIONS
 from ionmorphnet.report import ReportData, render_report, write_report
 from ionmorphnet.report.pictures import MAX_PIXELS, MAX_SIDE, block_factor, scale_bar
 from ionmorphnet.report.spectrum import heights_at, mean_spectrum, thin

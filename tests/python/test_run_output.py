@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet._files import atomic_path
-from ionmorphnet.run_output import output_names, parse_formats, prepared_folder, skipped_formats, write_run
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, skipped_formats, write_run
 from users import ordinary_user
 
 

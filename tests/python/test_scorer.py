@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 
 pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from onnx import TensorProto, helper

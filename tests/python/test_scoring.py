@@ -11,7 +11,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import reference
-from ionmorphnet.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
 
 COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
@@ -232,7 +232,8 @@ def test_a_scorer_serves_many_calls_and_brings_its_own_settings(images: np.ndarr
 # {before}: before the fork; {tries}: calls of which each must be refused in the child, where the others work.
 FORK = """
 import os, numpy as np, ionmorphnet as imn
-from ionmorphnet import _core, devices
+from ionmorphnet import _core
+from ionmorphnet.base import devices
 images = np.random.default_rng(0).random((2, 9, 9))
 {before}
 if os.fork() == 0:

@@ -13,10 +13,10 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
-from ionmorphnet.training import sections
-from ionmorphnet.training.labelled_images import LabelledImages
-from ionmorphnet.training.read_source import read_source
-from ionmorphnet.training.sections import clip_hotspots, from_imzml
+from ionmorphnet.labelled import sections
+from ionmorphnet.labelled.image_arrays import LabelledImages
+from ionmorphnet.labelled.read_source import read_source
+from ionmorphnet.labelled.sections import clip_hotspots, from_imzml
 
 H, W = 12, 16
 MZ = np.array([200.0, 300.0, 400.0, 500.0])

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from pyimzml.ImzMLParser import ImzMLParser
 
 import ionmorphnet as imn
-from ionmorphnet.cli import cli
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.cli.app import cli
 from ionmorphnet.cli.simulate import simulate as command
-from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedSection, simulate
 

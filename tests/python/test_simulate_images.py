@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from conftest import Done
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.simulation import simulate_images
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.fields import smooth_field, spline_weights

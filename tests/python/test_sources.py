@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 import ionmorphnet as imn
+from ionmorphnet.labelled import sources
+from ionmorphnet.labelled.image_arrays import CLASS_STRUCTURE, LabelledImages, from_npz
+from ionmorphnet.labelled.image_store import ImageStore
+from ionmorphnet.labelled.read_source import fine_tuning_mix, read_source
+from ionmorphnet.labelled.sources import MixedSource, Sample, SimulatedSource, Source
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image
-from ionmorphnet.training import sources
-from ionmorphnet.training.image_store import ImageStore
-from ionmorphnet.training.labelled_images import CLASS_STRUCTURE, LabelledImages, from_npz
-from ionmorphnet.training.read_source import fine_tuning_mix, read_source
-from ionmorphnet.training.sources import MixedSource, Sample, SimulatedSource, Source
 
 
 def assert_same(a: Sample, b: Sample) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import reference
-from ionmorphnet.labels import STATISTICS
-from ionmorphnet.run_output import write_run
+from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.picking.outputs import write_run
 
 
 def test_one_row_an_image(images: np.ndarray) -> None:
@@ -86,7 +86,7 @@ def test_features_of_the_picks(section: Path) -> None:
 
 def test_images_are_taken_in_parts(section: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = imn.pick(section, top=7, scorer="moran").to_frame(features=True)
-    monkeypatch.setattr("ionmorphnet.peak_list._IMAGE_BYTES_AT_A_TIME", 3 * 4 * 40 * 50)
+    monkeypatch.setattr("ionmorphnet.picking.peak_list._IMAGE_BYTES_AT_A_TIME", 3 * 4 * 40 * 50)
     parts = imn.pick(section, top=7, scorer="moran").to_frame(features=True)
     pd.testing.assert_frame_equal(parts, whole)
 

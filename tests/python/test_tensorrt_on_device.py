@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.engine import gpu as gpu_module
+from ionmorphnet.scoring.tensorrt import gpu as gpu_module
 from model_factory import write_model
 from tensorrt_factory import FakeCuda, fake_module
 

@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("triton", reason="comes with torch for CUDA")
 
-from ionmorphnet import torch_fused as fused_network  # noqa: E402
-from ionmorphnet.training.convnextv2 import Block, ConvNeXtV2, Layout  # noqa: E402
+from ionmorphnet.models.networks.convnextv2 import Block, ConvNeXtV2, Layout  # noqa: E402
+from ionmorphnet.scoring.torch import fused as fused_network  # noqa: E402
 
 # With IMN_REQUIRE_GPU=1 a machine without GPU fails instead of interpreting.
 ON_GPU = torch.cuda.is_available() or os.environ.get("IMN_REQUIRE_GPU") == "1"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.scorers import Scorer
+from ionmorphnet.scoring.scorer import Scorer
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("onnx", reason="needs the extra [train]")
-from ionmorphnet.torch_scorer import TorchScorer  # noqa: E402
+from ionmorphnet.scoring.torch.scorer import TorchScorer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
         return plain(name, *arguments, **options)
 
-    monkeypatch.delitem(sys.modules, "ionmorphnet.torch_scorer")
+    monkeypatch.delitem(sys.modules, "ionmorphnet.scoring.torch.scorer")
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(imn.UnavailableError, match=r"needs torch: pip install 'ionmorphnet\[train\]'"):
         imn.make_scorer(scorer="torch", device="cpu")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ionmorphnet.torch_tiles import plan_of
+from ionmorphnet.scoring.torch.tiles import plan_of
 
 KB = 1024
 # Shared memory a block by compute capability, from the CUDA programming guide.

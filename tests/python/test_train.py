@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, Cancelled, FileError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.training import train_model
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.training.convnextv2 import ConvNeXtV2  # noqa: E402
-from ionmorphnet.training.joined import JoinedSource  # noqa: E402
-from ionmorphnet.training.read_source import read_source  # noqa: E402
+from ionmorphnet.labelled.joined import JoinedSource  # noqa: E402
+from ionmorphnet.labelled.read_source import read_source  # noqa: E402
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
 from ionmorphnet.training.recipe import Recipe  # noqa: E402
 from ionmorphnet.training.start_weights import read_start  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402

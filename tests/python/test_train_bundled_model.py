@@ -15,7 +15,7 @@ from ionmorphnet.simulation import simulate_ion_image
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.training.derive import read_network  # noqa: E402
+from ionmorphnet.models.networks.derive import read_network  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_bundled_model.py"

@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.errors import ArgumentError  # noqa: E402
-from ionmorphnet.training.convnextv2 import (  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError  # noqa: E402
+from ionmorphnet.models.networks.convnextv2 import (  # noqa: E402
     ChannelNorm,
     ConvNeXtV2,
     GlobalResponseNorm,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.channels import consensus, make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks

@@ -19,10 +19,11 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import ArgumentError, Cancelled, FileError  # noqa: E402
-from ionmorphnet.imzml_writer import ImzMLWriter  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError  # noqa: E402
+from ionmorphnet.io.imzml_writer import ImzMLWriter  # noqa: E402
 from ionmorphnet.tumor.exporting import torch_forward  # noqa: E402
 from ionmorphnet.tumor.outputs import COLOURS  # noqa: E402
+from ionmorphnet.tumor.running import start_network  # noqa: E402
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section  # noqa: E402
 
 RECIPE = {"batch": 32, "width": 4, "ema_decay": 0.9}
@@ -136,7 +137,7 @@ def test_torch_and_openvino_agree(model: imn.tumor.TumorModel, rng: np.random.Ge
     patches = rng.standard_normal((5, 8, 3, 3)).astype(np.float32)
     mask = (rng.random((5, 3, 3)) < 0.8).astype(np.uint8)
     expected = torch_forward(model, "cpu")(patches, mask)
-    np.testing.assert_allclose(model.forward("cpu", 1)(patches, mask), expected, atol=1e-4)
+    np.testing.assert_allclose(start_network(model, "cpu", 1)(patches, mask), expected, atol=1e-4)
 
 
 def test_overlay(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
     for values in ({"channels": fewer}, {"size": 5}, {"classes": ["a", "b", "c"]}):
         damaged = imn.tumor.load_tumor_model(changed(**values))
         with pytest.raises(FileError, match=r"model\.onnx: takes patches of \(channels, y, x\) \[8, 3, 3\] and gives"):
-            damaged.forward()
+            start_network(damaged)
         with pytest.raises(FileError, match="its recipe is of other channels, size or classes"):
             torch_forward(damaged, "cpu")
     for recipe in (None, {"colour": 1}, {**model.config["recipe"], "width": "wide"}):
@@ -287,7 +288,7 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
     broken = changed()
     (broken / "model.onnx").write_bytes(b"broken")
     with pytest.raises(FileError, match="cannot be loaded"):
-        imn.tumor.load_tumor_model(broken).forward()
+        start_network(imn.tumor.load_tumor_model(broken))
 
 
 @pytest.mark.parametrize("method", ["occlusion", "gradients"])
@@ -332,7 +333,7 @@ def test_integrated_gradients_add_up(model: imn.tumor.TumorModel, rng: np.random
 
     patches = rng.standard_normal((4, 8, 3, 3)).astype(np.float32)
     mask, label = np.ones((4, 3, 3), np.uint8), np.array([0, 1, 0, 1])
-    forward = model.forward()
+    forward = start_network(model)
 
     def wanted(given: np.ndarray) -> np.ndarray:
         logits = forward(given, mask)

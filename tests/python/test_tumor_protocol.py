@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, Cancelled, FileError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
 from ionmorphnet.tumor.plan import PIXEL_WISE
 from ionmorphnet.tumor.report import Outcome, confusion_counts, make_report, roc_curve
@@ -344,7 +344,7 @@ def test_what_networks_need_is_asked_first(
 
 def test_plans_and_commands_need_no_torch() -> None:
     script = (
-        "import sys; sys.modules['torch'] = None; import ionmorphnet.cli; import ionmorphnet; "
+        "import sys; sys.modules['torch'] = None; import ionmorphnet.cli.app; import ionmorphnet; "
         "ionmorphnet.tumor.EvaluationPlan()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

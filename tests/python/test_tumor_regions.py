@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.tumor.regions import UNLABELLED, Regions, as_labels, inside, parse_label_map, read_regions
 
 MASK = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.simulate import DIFFICULTIES, LABEL_MAP, difficulty_of
 
 

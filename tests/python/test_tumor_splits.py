@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.splits import make_folds, read_folds, refuse_leak
 from tumor_cohorts import LABELS, MZ, write_cohort

@@ -16,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 import ionmorphnet as imn  # noqa: E402
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
 from ionmorphnet.training.run_state import load_file  # noqa: E402
 from ionmorphnet.tumor import fit as fit_module  # noqa: E402
 from ionmorphnet.tumor.augment import augment  # noqa: E402

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ionmorphnet._units import format_bytes, parse_bytes
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.units import format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(

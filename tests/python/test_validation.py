@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imzml_factory import Spec, grid_specs, write_imzml
-from ionmorphnet.validation import Problem, validate
+from ionmorphnet.io.validation import Problem, validate
 
 
 @pytest.fixture

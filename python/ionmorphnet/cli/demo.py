@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
-from ionmorphnet._files import make_folder
+from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.run_output import write_run
+from ionmorphnet.picking.outputs import write_run
 
 
-@click.command(short_help="Simulate a section, pick its channels, write a report.")
+@click.command()
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out", show_default=True)
 @click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 120), show_default=True, metavar="H W")
 @click.option("--channels", type=click.IntRange(10), default=600, show_default=True, metavar="N")

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from ionmorphnet import engine as engines
-from ionmorphnet._units import format_bytes
+from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
 from ionmorphnet.evaluate.output import plain
-from ionmorphnet.models import DEFAULT_MODEL, load_model
+from ionmorphnet.models.model import DEFAULT_MODEL, load_model
 
 Command = Callable[..., None]
 
@@ -25,7 +25,7 @@ _cache_dir = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(short_help="Build, check and list TensorRT engines.")
+@click.group()
 def engine() -> None:
     """Build TensorRT engines of model folders, say whether this machine can run one, list the cache.
 

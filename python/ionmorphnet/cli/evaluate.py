@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from ionmorphnet import evaluate as ev
-from ionmorphnet._files import temporary_beside
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.files import temporary_beside
+from ionmorphnet.base.versions import versions
 from ionmorphnet.cli import _evaluate_tables as tables
-from ionmorphnet.cli._mz_values import read_mz_list
 from ionmorphnet.cli._shared import progress_bar, show_warnings
-from ionmorphnet.errors import ArgumentError, FileError
 from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.output import write_json
-from ionmorphnet.versions import versions
+from ionmorphnet.io.mz_list import read_mz_list
 
 Command = Callable[..., None]
 
@@ -79,7 +79,7 @@ def _scorer_options(command: Command) -> Command:
     return command
 
 
-@click.group(short_help="Judge models and scores against labels, grades or class masks.")
+@click.group()
 def evaluate() -> None:
     """Judge models and scores: class labels, rankings by structure, mSCF1."""
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from ionmorphnet._units import format_bytes
+from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import spinner
-from ionmorphnet.errors import UnavailableError
 
 _EXTRA = {"torch", "onnx", "onnxscript", "safetensors"}
 
 
-@click.command(short_help="Write a model folder from trained weights or a published checkpoint.")
+@click.command()
 @click.argument("weights", type=click.Path(path_type=Path), required=False, metavar="[WEIGHTS.pt]")
 @click.option("--from-checkpoint", type=click.Path(path_type=Path), metavar="DIR", help="run_meta.json, best_model.pt.")
 @click.option("--from-model", metavar="NAME_OR_FOLDER", help="Copy a model and derive its model.safetensors.")
@@ -72,9 +72,9 @@ def _export(
     weights: Path | None, checkpoint: Path | None, model: str | None, out: Path, options: dict[str, Any]
 ) -> dict[str, Any]:
     try:
+        from ionmorphnet.models.networks.derive import derive_safetensors
         from ionmorphnet.training.bundle import export_model
         from ionmorphnet.training.checkpoints import export_checkpoint
-        from ionmorphnet.training.derive import derive_safetensors
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise

@@ -9,14 +9,14 @@ import click
 import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet._files import atomic_path
-from ionmorphnet.cli._mz_values import parse_mz_values
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.files import atomic_path
 from ionmorphnet.cli._shared import show_warnings, spinner
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.rendering import write_contact_sheet
+from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.rendering import write_contact_sheet
 
 
-@click.command(short_help="Write ion images as NPZ or PNG.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--mz", required=True, metavar="LIST", help="m/z values, 500.1,600.2, or a CSV file.")
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows, parts per million.")

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from ionmorphnet._units import format_bytes
-from ionmorphnet.dataset import read_info
-from ionmorphnet.devices import build_info
+from ionmorphnet.base.devices import build_info
+from ionmorphnet.base.units import format_bytes
+from ionmorphnet.io.dataset import read_info
 
 
-@click.command(short_help="Show what a file declares (reads its head only), or what this build and host offer.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
 @click.option("--system", is_flag=True, help="Show versions, processors and GPUs, and why a GPU is not used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")

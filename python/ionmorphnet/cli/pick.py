@@ -17,12 +17,12 @@ import click
 import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet._units import format_bytes, parse_bytes
-from ionmorphnet.cli._mz_values import read_mz_list
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.units import format_bytes, parse_bytes
 from ionmorphnet.cli._shared import progress_bar, show_warnings, spinner
-from ionmorphnet.dataset import SpectrumType
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
-from ionmorphnet.run_output import (
+from ionmorphnet.io.dataset import SpectrumType
+from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.picking.outputs import (
     output_names,
     parse_formats,
     prepared_folder,
@@ -30,7 +30,7 @@ from ionmorphnet.run_output import (
     skipped_formats,
     write_run,
 )
-from ionmorphnet.scorers import make_scorer
+from ionmorphnet.scoring.scorer import make_scorer
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-@click.command(short_help="Rank the channels of imzML sections.")
+@click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="FILE...")
 @click.option("-o", "--out", required=True, type=_Folder(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 import ionmorphnet as imn
-from ionmorphnet._units import format_bytes
+from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import progress_bar
 
 
-@click.command(short_help="Write a section with known truth.")
+@click.command()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.imzML")
 @click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 100), show_default=True, metavar="H W")
 @click.option("--channels", "n_channels", type=click.IntRange(1), default=2000, show_default=True, metavar="N")

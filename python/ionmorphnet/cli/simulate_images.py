@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import simulate_images as write_images
 
 
-@click.command(short_help="Write single ion images with known truth.")
+@click.command()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz|OUT.png")
 @click.option("-n", "n", type=click.IntRange(1), default=100, show_default=True, help="Number of images.")
 @click.option("--shape", nargs=2, type=click.IntRange(16), metavar="H W", help="Pixels; default: drawn for each scene.")

@@ -13,7 +13,7 @@ import ionmorphnet as imn
 from ionmorphnet.cli._shared import log_shown, progress_bar
 
 
-@click.command(short_help="Train or fine-tune the classifier.")
+@click.command()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
     "--source",

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from ionmorphnet._arguments import usable_cores
-from ionmorphnet._files import make_folder
-from ionmorphnet.cli._mz_values import parse_mz_values
+from ionmorphnet.base.arguments import usable_cores
+from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
 from ionmorphnet.cli._tumor_tables import show_importance, show_report
-from ionmorphnet.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.io.mz_list import parse_mz_values
 
 Command = Callable[..., None]
 Progress = Callable[[str, int, int], None]
@@ -94,7 +94,7 @@ def _run_options(command: Command) -> Command:
     )
 
 
-@click.group(short_help="Classify tissue: a 3D CNN on patches of picked channels.")
+@click.group()
 def tumor() -> None:
     """Classify tissue by patches of picked channels.
 
@@ -299,7 +299,7 @@ def explain(
 ) -> None:
     """Rank the channels of MODEL by what it loses without them, on labelled pixels of COHORT.csv."""
     from ionmorphnet import tumor as api
-    from ionmorphnet._files import atomic_path
+    from ionmorphnet.base.files import atomic_path
 
     loaded = api.load_tumor_model(model)
     with log_shown(), progress_bar(model.name, "channels", quiet=quiet, before="reading") as progress:
@@ -353,7 +353,7 @@ def _channels(mz: str | None, picks: tuple[Path, ...]) -> Any:
 
 def _write(prediction: Any, stem: Path, wanted: list[str]) -> None:
     from ionmorphnet import tumor as api
-    from ionmorphnet._h5ad import write_h5ad
+    from ionmorphnet.io.h5ad import write_h5ad
 
     for name in wanted:
         path = stem.with_name(f"{stem.name}.{name}")

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.validation import Problem
-from ionmorphnet.validation import validate as validate_file
+from ionmorphnet.io.validation import Problem
+from ionmorphnet.io.validation import validate as validate_file
 
 
-@click.command(short_help="Read every spectrum and list the problems.")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--checksum", is_flag=True, help="Also compare the ibd's checksum with the declared one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")

@@ -16,13 +16,13 @@ from ionmorphnet.engine.accuracy import (
     reference_outputs,
     simulated_inputs,
 )
-from ionmorphnet.engine.build import DEFAULT_BATCH, build_engine
-from ionmorphnet.engine.cache import cache_folder, cached_engines, clear_cache
 from ionmorphnet.engine.check import Checked, check_inputs, check_model
-from ionmorphnet.engine.key import EngineKey
-from ionmorphnet.engine.scorer import TensorRTScorer, load_tensorrt_scorer, make_tensorrt_scorer
-from ionmorphnet.engine.sidecar import EngineFile, check_runnable, read_engine, read_sidecar, why_not_runnable
-from ionmorphnet.engine.typed import PRECISIONS, typed_onnx
+from ionmorphnet.scoring.tensorrt.build import DEFAULT_BATCH, build_engine
+from ionmorphnet.scoring.tensorrt.cache import cache_folder, cached_engines, clear_cache
+from ionmorphnet.scoring.tensorrt.key import EngineKey
+from ionmorphnet.scoring.tensorrt.scorer import TensorRTScorer, load_tensorrt_scorer, make_tensorrt_scorer
+from ionmorphnet.scoring.tensorrt.sidecar import EngineFile, check_runnable, read_engine, read_sidecar, why_not_runnable
+from ionmorphnet.scoring.tensorrt.typed import PRECISIONS, typed_onnx
 
 __all__ = [
     "DEFAULT_BATCH",

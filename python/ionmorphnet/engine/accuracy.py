@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
-from ionmorphnet._stacks import checked_stack
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.stacks import checked_stack
 from ionmorphnet.engine.evaluator import Evaluator
-from ionmorphnet.engine.graph import read_onnx
-from ionmorphnet.engine.operations import Array
-from ionmorphnet.engine.rounding import LARGEST, Float32
-from ionmorphnet.engine.typed import typed_onnx
-from ionmorphnet.errors import ArgumentError
 from ionmorphnet.evaluate.metrics import spearman
-from ionmorphnet.labels import STATISTICS
-from ionmorphnet.models import Model
+from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.tensorrt.graph import read_onnx
+from ionmorphnet.scoring.tensorrt.operations import Array
+from ionmorphnet.scoring.tensorrt.rounding import LARGEST, Float32
+from ionmorphnet.scoring.tensorrt.typed import typed_onnx
 
 SIZE = 224
 _BATCH = 8

@@ -17,7 +17,7 @@ from ionmorphnet.engine.accuracy import (
     reference_outputs,
     simulated_inputs,
 )
-from ionmorphnet.models import Model
+from ionmorphnet.models.model import Model
 
 SEED = 51_004_001
 

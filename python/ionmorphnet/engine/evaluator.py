@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ionmorphnet.engine.graph import Constant, Graph, Node
-from ionmorphnet.engine.operations import OPERATIONS, Array
-from ionmorphnet.engine.rounding import Float32, bits_of, every_value, round_to
-from ionmorphnet.errors import IonMorphNetError
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.scoring.tensorrt.graph import Constant, Graph, Node
+from ionmorphnet.scoring.tensorrt.operations import OPERATIONS, Array
+from ionmorphnet.scoring.tensorrt.rounding import Float32, bits_of, every_value, round_to
 
 # Called for each tensor of the graph with its name, its type and its values before they are rounded.
 Watch = Callable[[str, str, Array], None]

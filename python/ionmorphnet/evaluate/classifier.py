@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
 from ionmorphnet.evaluate.data import require_own_names
 from ionmorphnet.evaluate.scored import ScoredSet
-from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 
 Float = npt.NDArray[np.float64]
 

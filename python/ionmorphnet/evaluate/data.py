@@ -10,10 +10,10 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.paths import PathLike
-from ionmorphnet.training.labelled_images import LabelledImages, from_npz
-from ionmorphnet.training.sections import PPM, from_imzml, labels_beside
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.labelled.image_arrays import LabelledImages, from_npz
+from ionmorphnet.labelled.sections import PPM, from_imzml, labels_beside
 
 Float32 = npt.NDArray[np.float32]
 
@@ -104,8 +104,8 @@ def load_sets(
 
     Args:
         path: NPZ of images, an imzML section, or a folder of imzML sections; see
-            :func:`~ionmorphnet.training.labelled_images.from_npz` and
-            :func:`~ionmorphnet.training.sections.from_imzml`.
+            :func:`~ionmorphnet.labelled.image_arrays.from_npz` and
+            :func:`~ionmorphnet.labelled.sections.from_imzml`.
         labels: The label CSV, or a folder of them. None: for ``X.npz`` the file ``X_labels.csv``; for ``X.imzML`` the
             first that exists of ``X.csv``, ``X_labels.csv`` and ``X_truth.csv`` (which ``ionmorphnet simulate``
             writes); for a folder the same folder.

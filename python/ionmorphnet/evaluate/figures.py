@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._files import atomic_path, make_folder
-from ionmorphnet.errors import UnavailableError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.paths import PathLike
 
 # Colours that stay apart for every kind of colour vision (Okabe and Ito), and dashes for print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

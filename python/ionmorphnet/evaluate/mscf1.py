@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.dataset import Dataset
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -318,7 +318,6 @@ def _array_blocks(images: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Ite
 
 
 def _dataset_blocks(ds: Dataset, mz: Any, axis: Float, valid: npt.NDArray[np.bool_]) -> Iterator[Float]:
-    from ionmorphnet.images import window_images
 
     if isinstance(mz, CandidateAxis):
         lo, hi = mz.mz_lo, mz.mz_hi
@@ -329,7 +328,7 @@ def _dataset_blocks(ds: Dataset, mz: Any, axis: Float, valid: npt.NDArray[np.boo
         hi = np.concatenate([middle, [max(axis[-1], ds.mz_range[1])]])
     step = max(1, _BLOCK // max(valid.size, 1))
     for first in range(0, axis.size, step):
-        images = window_images(ds, lo[first : first + step], hi[first : first + step])
+        images = ds.window_images(lo[first : first + step], hi[first : first + step])
         yield from _array_blocks(images, valid)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.base.paths import PathLike
 
 
 def plain(value: Any) -> Any:

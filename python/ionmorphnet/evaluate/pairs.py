@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet._csv import parse_number, read_rows
-from ionmorphnet.errors import FileError
+from ionmorphnet.base.csv_rows import parse_number, read_rows
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.evaluate.data import EvaluationSet
-from ionmorphnet.paths import PathLike
 
 _COLUMNS = ("better", "worse")
 # How far a written m/z may lie from that of the labels: far below any window, above the rounding to four decimals.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult
 from ionmorphnet.evaluate.data import require_own_names
@@ -25,7 +26,6 @@ from ionmorphnet.evaluate.figures import (
 from ionmorphnet.evaluate.mscf1 import f1_of
 from ionmorphnet.evaluate.ranking import POSITIVE_FROM, RankingReport
 from ionmorphnet.evaluate.section import PickingReport
-from ionmorphnet.paths import PathLike
 
 _NAMES = {"spearman": "Spearman's rho with the grade", "auc": "AUC of structured images", "agreement": "agreement"}
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.data import EvaluationSet
-from ionmorphnet.labels import STATISTICS
-from ionmorphnet.models import Model
-from ionmorphnet.scorers import Scorer, ScorerCallable, make_scorer
-from ionmorphnet.scoring import score_images
+from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.images import score_images
+from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
 
 Kind = Literal["model", "classical", "baseline"]
 Progress = Callable[[int, int], None]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Statistic, resample
 from ionmorphnet.evaluate.mscf1 import MSCF1Truth, f1_of
 from ionmorphnet.evaluate.scored import RANDOM

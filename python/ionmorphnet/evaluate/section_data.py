@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.candidates import CandidateAxis, candidate_axis
-from ionmorphnet.dataset import Dataset, open_dataset
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.evaluate.mscf1 import THRESHOLDS, MSCF1Truth, Rule, mscf1_truth
 from ionmorphnet.evaluate.scored import Methods, Progress, score_stack
-from ionmorphnet.images import window_images
-from ionmorphnet.paths import PathLike
+from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.io.dataset import Dataset, open_dataset
 
 AxisKind = Literal["auto", "bins", "peaks"]
 
@@ -70,7 +69,7 @@ class SectionBins:
             part = slice(first, first + step)
             if isinstance(self.source, Dataset):
                 assert isinstance(self.axis, CandidateAxis)
-                yield window_images(self.source, self.axis.mz_lo[part], self.axis.mz_hi[part])
+                yield self.source.window_images(self.axis.mz_lo[part], self.axis.mz_hi[part])
             else:
                 yield self.source[part]
 
@@ -138,8 +137,7 @@ def open_bins(path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = 
         yield _from_arrays(path, mask)
         return
     with open_dataset(path) as ds:
-        if len(ds.z_planes) > 1:
-            raise FileError(f"{path}: holds {len(ds.z_planes)} z planes; evaluation takes sections of one plane")
+        ds.require_one_plane("evaluation takes sections of one plane", error=FileError)
         mask_path = Path(mask) if mask is not None else path.with_name(f"{path.stem}_mask.npz")
         classes = _read_mask(mask_path, ds.shape)
         found = candidate_axis(ds, kind=axis)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.reference.preprocess import FloatImage, Mask, measured_pixels, stretched
 
 BLUR_SIGMA = 2.0
@@ -32,8 +32,8 @@ def image_statistics(images: FloatImage, mask: Mask | None = None) -> npt.NDArra
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:
-        (n, 4) float32, columns `ionmorphnet.labels.STATISTICS`. All but coverage are 0 for an image without a measured
-        pixel or with the same x everywhere; coverage is 0 for an image without a measured pixel.
+        (n, 4) float32, columns `ionmorphnet.models.labels.STATISTICS`. All but coverage are 0 for an image without a
+        measured pixel or with the same x everywhere; coverage is 0 for an image without a measured pixel.
     """
     functions = {"moran": morans_i, "blur": blurred_variance, "chaos": spatial_chaos, "coverage": coverage}
     return np.stack([functions[name](images, mask) for name in STATISTICS], axis=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ionmorphnet.labels import CLASSES, DESCRIPTIONS
+from ionmorphnet.models.labels import CLASSES, DESCRIPTIONS
 
 
 class ImageClass(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 
 
 @dataclass(frozen=True, kw_only=True)

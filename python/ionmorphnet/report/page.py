@@ -14,9 +14,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.rendering import CLIP_QUANTILE
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.io.rendering import CLIP_QUANTILE
 from ionmorphnet.report import pictures, table
 from ionmorphnet.report.classes import image_classes, probability_columns
 from ionmorphnet.report.data import ReportData

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet.rendering import block_mean, encode_png, upper_level
+from ionmorphnet.io.rendering import block_mean, encode_png, upper_level
 from ionmorphnet.report.data import ReportData
 
 MAX_SIDE = 512  # Larger sections are drawn from block means.

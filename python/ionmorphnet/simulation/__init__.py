@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ionmorphnet.imzml_writer import ImzMLWriter
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.simulation.image_set import SimulatedImages, simulate_images
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.section import SimulatedSection, simulate

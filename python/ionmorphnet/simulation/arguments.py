@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet._arguments import integer, number
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.arguments import integer, number
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.simulation.spectra import default_bins
 
 # An axis that was not asked for by its length must not fill the disk: 2e6 bins are a resolving power of 290,000 over

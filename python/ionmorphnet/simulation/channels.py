@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import unit_gamma
 from ionmorphnet.simulation.fields import Field

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import CLASSES, PROBABILITY_COLUMNS
-from ionmorphnet.rendering import contact_sheet
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.io.rendering import contact_sheet
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.simulation.fields import Field
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_scene
 

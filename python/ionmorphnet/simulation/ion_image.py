@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import add_artefacts, detect, draw_detection, shapeless
 from ionmorphnet.simulation.fields import Field, fractal_field

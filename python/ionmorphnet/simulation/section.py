@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet._arguments import number
-from ionmorphnet._files import atomic_path
-from ionmorphnet.imzml_writer import ImzMLWriter, Mode, SpectrumType
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.base.arguments import number
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.io.imzml_writer import ImzMLWriter, Mode, SpectrumType
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field

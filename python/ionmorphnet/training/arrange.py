@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from ionmorphnet._arguments import usable_cores
-from ionmorphnet.errors import ArgumentError, UnavailableError
+from ionmorphnet.base.arguments import usable_cores
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.labelled.joined import JoinedSource
+from ionmorphnet.labelled.read_source import fine_tuning_mix, read_source
+from ionmorphnet.labelled.sections import PPM
+from ionmorphnet.labelled.sources import SIMULATED, SimulatedSource, Source
 from ionmorphnet.training import presets
 from ionmorphnet.training.fit import LEVELS, Execution, Progress, fit
 from ionmorphnet.training.identity import refuse_shared_images
-from ionmorphnet.training.joined import JoinedSource
-from ionmorphnet.training.read_source import fine_tuning_mix, read_source
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
-from ionmorphnet.training.sections import PPM
-from ionmorphnet.training.sources import SIMULATED, SimulatedSource, Source
 from ionmorphnet.training.split import PUBLISHED_VALIDATION, Split, published_split, read_split, split_datasets
 from ionmorphnet.training.start_weights import read_start
 from ionmorphnet.training.validate import Validation

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 
 # Control points of the elastic field along each side.
 _ELASTIC_POINTS = 5

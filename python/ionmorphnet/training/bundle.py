@@ -13,13 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.metrics import auc, best_threshold, spearman
-from ionmorphnet.labels import CLASSES, STATISTICS
-from ionmorphnet.models import sigmoid, softmax
-from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
-from ionmorphnet.training.export import (
+from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.model import sigmoid, softmax
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
+from ionmorphnet.models.networks.folder import (
+    check_replaceable,
+    check_size,
+    new_model_folder,
+    write_config,
+    write_safetensors,
+)
+from ionmorphnet.models.networks.onnx_export import (
     INPUT_SIZE,
     bf16_agreement,
     check_parity,
@@ -29,17 +35,11 @@ from ionmorphnet.training.export import (
     output_names,
     torch_outputs,
 )
+from ionmorphnet.models.networks.onnx_file import OPSET
+from ionmorphnet.models.networks.weights import hidden_units, read_weights
+from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration
 from ionmorphnet.training.fuse import Fusion, fit_fusion, fused
 from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
-from ionmorphnet.training.model_folder import (
-    check_replaceable,
-    check_size,
-    new_model_folder,
-    write_config,
-    write_safetensors,
-)
-from ionmorphnet.training.onnx_file import OPSET
-from ionmorphnet.training.weights import hidden_units, read_weights
 
 SIMULATED_DATA = "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training"
 _VALIDATION_IMAGES = 1500

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ionmorphnet.models import sigmoid
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.models.model import sigmoid
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 
 Float64 = NDArray[np.float64]
 

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ionmorphnet._files import read_json
-from ionmorphnet.errors import FileError
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.files import read_json
+from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.models.networks.convnextv2 import SIZES, ConvNeXtV2
+from ionmorphnet.models.networks.folder import check_replaceable, new_model_folder, write_config, write_safetensors
+from ionmorphnet.models.networks.onnx_export import INPUT_SIZE
+from ionmorphnet.models.networks.weights import load_plain, load_strictly
 from ionmorphnet.training.bundle import folder_config, plain_dict, versions, write_network
-from ionmorphnet.training.convnextv2 import SIZES, ConvNeXtV2
-from ionmorphnet.training.export import INPUT_SIZE
 from ionmorphnet.training.held_out import simulated_held_out
-from ionmorphnet.training.model_folder import check_replaceable, new_model_folder, write_config, write_safetensors
-from ionmorphnet.training.weights import load_plain, load_strictly
 
 PREPROCESSING = "p99-stretch-224"
 SCORE = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}

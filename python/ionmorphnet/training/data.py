@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ionmorphnet import _core
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.labelled.sources import Source
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, measured_pixels, quantile99, resize_bilinear
-from ionmorphnet.training.sources import Source
 
 FloatImage = NDArray[np.float32]
 

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ionmorphnet._files import make_folder
-from ionmorphnet.errors import ArgumentError, Cancelled
+from ionmorphnet.base.errors import ArgumentError, Cancelled
+from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.versions import versions
+from ionmorphnet.labelled.sources import SimulatedSource, Source
 from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.data import Batch, batches, network_inputs
@@ -36,9 +38,7 @@ from ionmorphnet.training.run_state import (
     save_weights,
 )
 from ionmorphnet.training.sitting import arithmetic_threads, stop_requests
-from ionmorphnet.training.sources import SimulatedSource, Source
 from ionmorphnet.training.validate import Judge, Validation
-from ionmorphnet.versions import versions
 
 logger = logging.getLogger(__name__)
 

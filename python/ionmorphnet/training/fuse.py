@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.models import sigmoid
-from ionmorphnet.training.convnextv2 import ConvNeXtV2
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.model import sigmoid
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 
 Float64 = NDArray[np.float64]
 

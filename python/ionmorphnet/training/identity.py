@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.training.joined import JoinedSource
-from ionmorphnet.training.labelled_images import LabelledImages
-from ionmorphnet.training.sources import MixedSource, Sample, Source
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.labelled.image_arrays import LabelledImages
+from ionmorphnet.labelled.joined import JoinedSource
+from ionmorphnet.labelled.sources import MixedSource, Sample, Source
 
 # Of a source of one's own, whose images may be made on demand.
 _LOOKED_AT = 64

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import UnavailableError
+from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.files import atomic_path
 
 COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", "lr", "images_per_s", "seconds")
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ionmorphnet.labels import CLASSES
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.training.data import Batch
 from ionmorphnet.training.recipe import Recipe
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ionmorphnet.errors import ArgumentError, UnavailableError
-from ionmorphnet.labels import CLASSES
-from ionmorphnet.training.convnextv2 import SIZES, ConvNeXtV2, Head
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.models.networks.convnextv2 import SIZES, ConvNeXtV2, Head
 from ionmorphnet.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)

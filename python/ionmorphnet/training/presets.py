@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.labelled.sources import Source
 from ionmorphnet.training.recipe import Phase, Recipe
-from ionmorphnet.training.sources import Source
 
 PRESETS = ("default", "published")
 PUBLISHED_EPOCHS = 100

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol, Self
 
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.labels import STATISTICS
-from ionmorphnet.training.convnextv2 import STATISTICS_HIDDEN
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN
 
 PREPROCESSING = {1: "p99-stretch-224", 2: "p99-stretch-224-mask"}
 

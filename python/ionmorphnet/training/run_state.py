@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.models.networks.weights import load_plain
 from ionmorphnet.training.recipe import PREPROCESSING, AnyRecipe, Recipe, differences
-from ionmorphnet.training.weights import load_plain
 
 LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
 FORMAT = 1

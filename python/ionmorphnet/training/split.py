@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
 
 logger = logging.getLogger("ionmorphnet")
 

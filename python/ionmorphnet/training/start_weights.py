@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.labels import STATISTICS
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.networks.weights import hidden_units
 from ionmorphnet.training.networks import make_network
 from ionmorphnet.training.recipe import Recipe
 from ionmorphnet.training.run_state import load_file
-from ionmorphnet.training.weights import hidden_units
 
 _STEM = "stem.0.weight"
 
@@ -88,7 +88,7 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 
 def _folder_network(folder: Path) -> Any:
-    from ionmorphnet.training.derive import read_network
+    from ionmorphnet.models.networks.derive import read_network
 
     return read_network(folder)
 

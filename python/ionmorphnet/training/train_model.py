@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ionmorphnet._torch import require_torch
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.models import bundled_models, load_model
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.torch_check import require_torch
+from ionmorphnet.models.model import bundled_models, load_model
 
 if TYPE_CHECKING:
-    from ionmorphnet.training.sources import Source
+    from ionmorphnet.labelled.sources import Source
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.labelled.sources import Source
 from ionmorphnet.training.data import NetworkInputs, batches
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import all_outputs
 from ionmorphnet.training.recipe import Recipe
-from ionmorphnet.training.sources import Source
 
 COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", "accuracy", "balanced_accuracy", "best")
 

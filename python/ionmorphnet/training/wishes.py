@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ionmorphnet._arguments import integer, number, positive
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.arguments import integer, number, positive
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.labelled.sources import SIMULATED
 from ionmorphnet.training.presets import PRESETS
-from ionmorphnet.training.sources import SIMULATED
 
 _LEAST = {"images": 1, "size": 32, "batch": 2, "patience": 1, "seed": 0, "workers": 0, "threads": 1}
 _POSITIVE = ("epochs", "learning_rate", "ppm")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.errors import UnavailableError
+from ionmorphnet.base.errors import UnavailableError
 
 Float64 = npt.NDArray[np.float64]
 

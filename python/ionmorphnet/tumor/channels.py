@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.candidates import CandidateAxis, candidate_axis
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.paths import PathLike
-from ionmorphnet.peak_list import PeakList
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.tumor.cohort import Cohort, open_section
 from ionmorphnet.tumor.reach import shared_span, unreached
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet._csv import parse_number, read_rows
-from ionmorphnet.dataset import Dataset, open_dataset
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.csv_rows import parse_number, read_rows
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.tumor.regions import UNLABELLED, Regions, as_labels, read_regions
 
 _NEEDED = ("file", "regions", "patient")

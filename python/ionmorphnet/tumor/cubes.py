@@ -14,11 +14,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet._units import parse_bytes
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.dataset import Dataset
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.images import window_images
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.tumor.cohort import Cohort, Survey, open_section, survey
 from ionmorphnet.tumor.reach import Span, constant, covers, describe_unreached, shared_span, tell_warnings, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
@@ -119,7 +118,7 @@ class CubeStore:
         step = max(1, self.limit // 4 // (16 * height * width))
         for first in range(0, len(axis), step):
             part = slice(first, first + step)
-            images = window_images(ds, axis.mz_lo[part], axis.mz_hi[part])
+            images = ds.window_images(axis.mz_lo[part], axis.mz_hi[part])
             np.nan_to_num(images, copy=False, nan=0.0)
             np.maximum(images, 0.0, out=images)
             images *= factor
@@ -224,7 +223,7 @@ def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> np
         return np.ones(ds.shape, np.float32)
     low, high = ds.mz_range if span is None else span
     if kind == "tic":
-        level = np.nan_to_num(window_images(ds, [low], [high])[0].astype(np.float64))
+        level = np.nan_to_num(ds.window_images([low], [high])[0].astype(np.float64))
     else:
         level = np.zeros(ds.shape[0] * ds.shape[1])
         for pixel, spectrum in ds._native.pixels:

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.errors import ArgumentError, UnavailableError
-from ionmorphnet.models import softmax
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.models.model import softmax
 from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels, thinned
+from ionmorphnet.tumor.running import start_network
 
 METHODS = ("auto", "occlusion", "gradients")
 _MOST_OCCLUDED = 300
@@ -106,7 +107,7 @@ def _occlusion(
     progress: Callable[[int, int], None] | None,
 ) -> Float64:
     """Fall of the log probability of the true class, (n, channels)."""
-    forward = model.forward(device)
+    forward = start_network(model, device)
 
     def log_probability(given: Float32) -> Float64:
         parts = [

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.evaluate.output import plain
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.models.networks.folder import new_model_folder, write_config, write_safetensors
+from ionmorphnet.models.networks.onnx_file import write_onnx
 from ionmorphnet.training.arrange import choose_device
-from ionmorphnet.training.model_folder import new_model_folder, write_config, write_safetensors
-from ionmorphnet.training.onnx_file import write_onnx
-from ionmorphnet.tumor.model import FORMAT, KIND, Float32, Forward, TumorModel, load_tumor_model
+from ionmorphnet.tumor.model import FORMAT, KIND, Float32, Forward, TumorModel, load_tumor_model, start_on_cpu
 from ionmorphnet.tumor.networks import PatchNet, cost, make_patch_network
 from ionmorphnet.tumor.patches import Scaling
 from ionmorphnet.tumor.recipe import PatchRecipe
@@ -42,7 +42,7 @@ def export_patches(
     """Write a model folder and compare its network with torch's.
 
     Args:
-        folder: Replaced where it holds a model, see :func:`~ionmorphnet.training.model_folder.new_model_folder`.
+        folder: Replaced where it holds a model, see :func:`~ionmorphnet.models.networks.folder.new_model_folder`.
         network: In evaluation mode.
         recipe: Of the network.
         classes: Class names.
@@ -86,7 +86,7 @@ def export_patches(
         write_onnx(network, given, "logits", temporary / "model.onnx")
         write_safetensors(temporary, network.state_dict(), {"architecture": recipe.network})
         write_config(temporary, plain(config))
-        _check_parity(network, load_tumor_model(temporary).forward(), examples)
+        _check_parity(network, start_on_cpu(load_tumor_model(temporary)), examples)
     return load_tumor_model(folder)
 
 

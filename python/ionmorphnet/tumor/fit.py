@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet._files import make_folder
-from ionmorphnet.errors import Cancelled
+from ionmorphnet.base.errors import Cancelled
+from ionmorphnet.base.files import make_folder
 from ionmorphnet.training.log import CsvLog
 from ionmorphnet.training.run_state import (
     LAST,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet._files import read_json
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.files import read_json
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.tumor.cubes import NORMALISATIONS
 from ionmorphnet.tumor.patches import Scaling
 
@@ -52,25 +52,6 @@ class TumorModel:
     def __repr__(self) -> str:
         """Folder, classes and size."""
         return f"TumorModel({self.folder}: {', '.join(self.classes)}; {len(self.axis)} channels, {self.size} px)"
-
-    def forward(self, device: str = "auto", threads: int = 0) -> Forward:
-        """The network: OpenVINO on the CPU (float32), torch on a GPU.
-
-        Args:
-            device: ``auto`` or ``cpu``; ``cuda[:N]`` needs torch.
-            threads: CPU threads; 0: all.
-
-        Raises:
-            FileError: The network cannot be loaded, or is not that of ``config.json``.
-            UnavailableError: torch or the device is not there.
-        """
-        if device in ("auto", "cpu"):
-            return _openvino(self, threads)
-        try:
-            from ionmorphnet.tumor.exporting import torch_forward
-        except ImportError:
-            raise UnavailableError(f"device {device} needs torch: pip install 'ionmorphnet[tumor]'") from None
-        return torch_forward(self, device)
 
 
 def load_tumor_model(folder: PathLike) -> TumorModel:
@@ -112,7 +93,8 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
     )
 
 
-def _openvino(model: TumorModel, threads: int) -> Forward:
+def start_on_cpu(model: TumorModel, threads: int = 0) -> Forward:
+    """Starts the network in OpenVINO; see :func:`ionmorphnet.tumor.running.start_network`."""
     path = model.folder / "model.onnx"
     try:
         import openvino

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ionmorphnet._files import atomic_path
-from ionmorphnet.dataset import open_dataset
-from ionmorphnet.errors import ArgumentError, UnavailableError
-from ionmorphnet.images import window_images
-from ionmorphnet.paths import PathLike
-from ionmorphnet.peak_list import pixel_table
-from ionmorphnet.rendering import upper_level
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.base.files import atomic_path
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import open_dataset
+from ionmorphnet.io.rendering import upper_level
+from ionmorphnet.picking.peak_list import pixel_table
 from ionmorphnet.tumor.predict import Prediction
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def to_anndata(prediction: Prediction) -> anndata.AnnData:
         matrix = np.empty((int(measured.sum()), len(axis)), np.float32)
         for first in range(0, len(axis), 64):
             part = slice(first, first + 64)
-            matrix[:, part] = window_images(ds, axis.mz_lo[part], axis.mz_hi[part])[:, measured].T
+            matrix[:, part] = ds.window_images(axis.mz_lo[part], axis.mz_hi[part])[:, measured].T
     var = pd.DataFrame({"mz": axis.mz}, index=pd.Index([f"{mz:.6f}" for mz in axis.mz], dtype=object))
     obs = pixel_table(measured)
     table = anndata.AnnData(X=matrix, obs=obs, var=var)

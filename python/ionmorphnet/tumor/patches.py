@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.cubes import Cube
 
 Float32 = npt.NDArray[np.float32]

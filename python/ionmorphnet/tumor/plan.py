@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.baselines import BASELINES
 from ionmorphnet.tumor.cubes import NORMALISATIONS
 from ionmorphnet.tumor.recipe import PatchRecipe

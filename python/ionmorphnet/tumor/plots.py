@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.evaluate.figures import (
     COLOURS,
     GREY,
@@ -18,7 +19,6 @@ from ionmorphnet.evaluate.figures import (
     save_figure,
     tidy,
 )
-from ionmorphnet.paths import PathLike
 from ionmorphnet.tumor.plan import NETWORK_METHODS
 from ionmorphnet.tumor.report import TumorReport
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.dataset import Dataset, open_dataset
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.images import tic_image
-from ionmorphnet.models import softmax
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.models.model import softmax
 from ionmorphnet.tumor.cubes import Cube, CubeStore, describe_uncovered
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.patches import Pixels, Scaling, in_batches
 from ionmorphnet.tumor.reach import covers, describe_unreached, silent, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
+from ionmorphnet.tumor.running import start_network
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -122,10 +122,9 @@ def _predict(
     memory_limit: int | str,
     progress: Callable[[int, int], None] | None,
 ) -> Prediction:
-    if len(ds.z_planes) > 1:
-        raise ArgumentError(f"{ds.path}: holds {len(ds.z_planes)} z planes; predict each ds.plane(z) on its own")
+    ds.require_one_plane("predict each ds.plane(z) on its own")
     lacking = _lacking(model, ds, missing)
-    forward = model.forward(device, threads)
+    forward = start_network(model, device, threads)
     store = CubeStore(memory_limit)
     try:
         values = store.fill(ds, model.axis, model.normalisation, model.span)
@@ -159,7 +158,7 @@ def _predict(
         flat.reshape(-1, *measured.shape),
         flat[:, at].T.copy(),
         coordinates,
-        tic_image(ds).astype(np.float32),
+        ds.tic_image().astype(np.float32),
         tuple(model.axis.mz[lacking].tolist()),
         tuple(model.axis.mz[mute].tolist()),
         model,

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._files import atomic_path, make_folder, read_json
-from ionmorphnet._torch import require_torch
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.files import atomic_path, make_folder, read_json
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.torch_check import require_torch
+from ionmorphnet.base.versions import versions
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.evaluate.output import plain, write_json
-from ionmorphnet.paths import PathLike
+from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklearn
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
@@ -32,7 +33,6 @@ from ionmorphnet.tumor.plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.report import Outcome, TumorReport, make_report
 from ionmorphnet.tumor.selection import DEFAULT_TOP, section_scores, select
 from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
-from ionmorphnet.versions import versions
 
 logger = logging.getLogger("ionmorphnet")
 

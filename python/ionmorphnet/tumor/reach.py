@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.dataset import Dataset
-from ionmorphnet.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
 
 logger = logging.getLogger("ionmorphnet")
 

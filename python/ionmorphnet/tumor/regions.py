@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ionmorphnet._files import read_json
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.files import read_json
 
 logger = logging.getLogger("ionmorphnet")
 

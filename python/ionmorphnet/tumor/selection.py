@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet._units import parse_bytes
-from ionmorphnet.candidates import CandidateAxis
-from ionmorphnet.dataset import Dataset
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.images import window_images
-from ionmorphnet.picking import pick
-from ionmorphnet.scorers import Scorer, make_scorer
-from ionmorphnet.scoring import score_images
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.picking.section import pick
+from ionmorphnet.scoring.images import score_images
+from ionmorphnet.scoring.scorer import Scorer, make_scorer
 from ionmorphnet.tumor.cohort import Cohort, open_section
 
 Float64 = npt.NDArray[np.float64]
@@ -52,7 +51,7 @@ def section_scores(
             pixels, cut to their rectangle. None: sections are ranked as they are.
         seed: Seed of ``random``, which is one order for the whole cohort.
         model: Of the picker; None: the bundled one.
-        device: Of the picker, see :func:`~ionmorphnet.picking.pick`.
+        device: Of the picker, see :func:`~ionmorphnet.picking.section.pick`.
         threads: CPU threads; 0: all.
         memory_limit: Anonymous memory to plan with.
         progress: Called after every section with (done, sections).
@@ -189,4 +188,4 @@ def _pieces(
     step = max(1, min(_IMAGE_BYTES, limit // 8) // (4 * height * width))
     for first in range(0, len(axis), step):
         at = slice(first, first + step)
-        yield at, window_images(ds, axis.mz_lo[at], axis.mz_hi[at], threads=threads)
+        yield at, ds.window_images(axis.mz_lo[at], axis.mz_hi[at], threads=threads)

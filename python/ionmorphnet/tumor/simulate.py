@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ionmorphnet._arguments import integer, number
-from ionmorphnet._files import atomic_path, make_folder
-from ionmorphnet.errors import ArgumentError
-from ionmorphnet.imzml_writer import ImzMLWriter
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.arguments import integer, number
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.channels import draw_mz
 from ionmorphnet.simulation.fields import Field, fractal_field, smooth_field, smoothstep

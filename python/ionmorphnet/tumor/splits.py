@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet._files import read_json
-from ionmorphnet.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.files import read_json
 from ionmorphnet.tumor.cohort import labelled_shares
 from ionmorphnet.tumor.cubes import Cube
 

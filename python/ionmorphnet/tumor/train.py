@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet._torch import require_torch
-from ionmorphnet.errors import ArgumentError, FileError
-from ionmorphnet.paths import PathLike
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.torch_check import require_torch
+from ionmorphnet.base.versions import versions
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
 from ionmorphnet.tumor.cohort import Cohort, labelled_shares, survey
 from ionmorphnet.tumor.cubes import open_cubes
@@ -22,7 +23,6 @@ from ionmorphnet.tumor.protocol import inner_pixels
 from ionmorphnet.tumor.reach import shared_span
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from ionmorphnet.tumor.splits import held_out
-from ionmorphnet.versions import versions
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -106,7 +106,7 @@ def train_tumor(
         Cancelled: Stopped after saving; the same call goes on.
     """
     require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
-    from ionmorphnet.training.model_folder import check_replaceable
+    from ionmorphnet.models.networks.folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
     from ionmorphnet.tumor.fit import read_patch_weights
     from ionmorphnet.tumor.fitting import prepare_fit

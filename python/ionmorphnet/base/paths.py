@@ -1,0 +1,26 @@
+"""Paths on their way to the native core."""
+
+from __future__ import annotations
+
+import os
+
+from ionmorphnet.base.errors import ArgumentError, FileError
+
+PathLike = str | os.PathLike[str]
+
+
+def utf8_path(path: PathLike) -> str:
+    """The path as text that can be written as UTF-8, which is what the core takes on every system.
+
+    Raises:
+        ArgumentError: not a path.
+        FileError: a name whose bytes are no UTF-8.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"a path must be text or a path object, not {type(path).__name__}")
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FileError(f"{text!r}: the path is not valid UTF-8") from None
+    return text

@@ -1,0 +1,45 @@
+"""What callers give as images and masks, as the native core takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.base.errors import ArgumentError
+
+Float32 = npt.NDArray[np.float32]
+
+
+def checked_stack(images: npt.ArrayLike, mask: npt.ArrayLike | None) -> tuple[Float32, npt.NDArray[np.uint8] | None]:
+    """Images and mask in the core's types.
+
+    Args:
+        images: (n, H, W), or one image (H, W); any real dtype. NaN (and what a numpy masked array hides) = not
+            measured; infinite values are kept, the core knows what they are worth.
+        mask: (H, W), non-zero = measured (NaN is not); None: every pixel that is not NaN.
+
+    Returns:
+        float32 (n, H, W), and uint8 (H, W) or None.
+
+    Raises:
+        ArgumentError: Wrong shapes or types.
+    """
+    if isinstance(images, np.ma.MaskedArray) and images.dtype.kind in "fiub":
+        images = np.ma.filled(images.astype(np.float64), np.nan)
+    stack = np.asarray(images)
+    if stack.ndim == 2:
+        stack = stack[np.newaxis]
+    if stack.ndim != 3 or 0 in stack.shape[1:]:
+        raise ArgumentError(f"images must have shape (n, height, width), not {stack.shape}")
+    if stack.dtype.kind not in "fiub":
+        raise ArgumentError(f"images must be real numbers, not {stack.dtype}")
+    measured = None
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.dtype.kind not in "fiub":
+            raise ArgumentError(f"mask must be boolean or numbers, not {given.dtype}")
+        if given.shape != stack.shape[1:]:
+            raise ArgumentError(f"mask has shape {given.shape}, the images {stack.shape[1:]}")
+        measured = (np.nan_to_num(given) != 0).astype(np.uint8)
+    with np.errstate(over="ignore"):  # infinite values are taken as the largest finite ones
+        return stack.astype(np.float32, copy=False), measured

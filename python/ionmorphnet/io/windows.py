@@ -1,0 +1,46 @@
+"""Closed m/z windows around given m/z values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet.base.arguments import half_width
+from ionmorphnet.base.errors import ArgumentError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def mz_windows(
+    mz: float | Sequence[float] | npt.ArrayLike, *, ppm: float | None = None, tol: float | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Closed m/z windows around a list of m/z values.
+
+    Args:
+        mz: One value or a one-dimensional list, in any order, repeats allowed.
+        ppm: Half width in parts per million of each value.
+        tol: Half width in m/z units.
+
+    Returns:
+        ``(lo, hi)``, each float64 (n,); a value belongs to a window when ``lo <= value <= hi``.
+
+    Raises:
+        ArgumentError: An m/z is not finite or not positive; not exactly one of ``ppm`` and ``tol`` is given; the half
+            width is negative or not finite.
+    """
+    try:
+        values = np.atleast_1d(np.asarray(mz, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"mz must be a number or a list of numbers: {error}") from error
+    if values.ndim != 1:
+        raise ArgumentError(f"mz must be a number or a one-dimensional list, not an array of shape {values.shape}")
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise ArgumentError(f"mz must be finite and positive; entry {first} is {values[first]}")
+    half, relative = half_width(ppm, tol)
+    lo, hi = _core.mz_windows(values, half, relative)
+    return lo, hi

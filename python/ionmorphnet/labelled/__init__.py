@@ -1,0 +1,1 @@
+"""Labelled ion images: what training and evaluation read."""

@@ -1,0 +1,280 @@
+"""Labelled images from files: image arrays (npz) with a label CSV."""
+
+from __future__ import annotations
+
+import logging
+import math
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.labelled.image_store import ImageStore
+from ionmorphnet.labelled.label_csv import ImageLabel, LabelReport, read_image_labels
+from ionmorphnet.labelled.sources import Sample
+from ionmorphnet.models.labels import CLASSES
+
+logger = logging.getLogger("ionmorphnet")
+
+MEMORY_LIMIT = 2 * 2**30
+
+# Mean grade that two observers gave to images of a class in the two permitted real sets; "fragmented" did not occur
+# there and has the mean of simulated ones. The grades of a class spread by about half a grade.
+CLASS_STRUCTURE: Mapping[str, float] = {
+    "structured": 3.0,
+    "weak_structured": 2.1,
+    "localized": 2.75,
+    "fragmented": 1.3,
+    "unstructured": 0.0,
+    "negative": 2.4,
+}
+
+
+@dataclass(frozen=True)
+class LabelledItem:
+    """What is known about an image without looking at it; attributes as in :class:`~.sources.Sample`.
+
+    ``labels`` holds what each observer says, indices into ``CLASSES``; ``probabilities`` is their mean. ``index`` is
+    the number in the column of that name of the label file, None where there is none.
+    """
+
+    dataset: str
+    key: str
+    probabilities: NDArray[np.float32]
+    structure: float
+    number: int
+    labels: tuple[int, ...]
+    index: int | None = None
+
+
+class LabelledImages:
+    """A source of images read from files; see the functions :func:`from_npz` and :func:`.sections.from_imzml`.
+
+    Attributes:
+        items: What is known about each image.
+        report: What was left out of the label files.
+        kind: ``npz`` or ``imzml``.
+    """
+
+    def __init__(self, kind: str, store: ImageStore, items: Iterable[LabelledItem], report: LabelReport) -> None:
+        """Images of ``store`` with their labels."""
+        self.kind, self._store, self.items, self.report = kind, store, tuple(items), report
+
+    @property
+    def dataset_ids(self) -> tuple[str, ...]:
+        """Ids of the sections, in ascending order."""
+        return tuple(sorted({item.dataset for item in self.items}))
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image ``index`` with its label."""
+        if not 0 <= index < len(self.items):
+            raise IndexError(f"image {index} of {len(self.items)}")
+        item = self.items[index]
+        image = self._store[item.number]
+        return Sample(image, ~np.isnan(image), item.probabilities, item.structure, item.dataset, item.key)
+
+    def digest(self, index: int) -> str:
+        """Hash of image ``index``: equal for equal pixels."""
+        return self._store.digests[self.items[index].number]
+
+    def targets(self) -> NDArray[np.float32]:
+        """Soft labels, float32 (n, 6)."""
+        return np.array([item.probabilities for item in self.items], dtype=np.float32).reshape(-1, len(CLASSES))
+
+    def select(self, datasets: Iterable[str]) -> LabelledImages:
+        """The images of some sections.
+
+        Raises:
+            ArgumentError: An id that is not here.
+        """
+        wanted = set(datasets)
+        unknown = sorted(wanted - set(self.dataset_ids))
+        if unknown:
+            raise ArgumentError(f"no dataset {', '.join(unknown)} among {', '.join(self.dataset_ids)}")
+        return LabelledImages(self.kind, self._store, [i for i in self.items if i.dataset in wanted], self.report)
+
+    def with_class_structure(self, grades: Mapping[str, float] = CLASS_STRUCTURE) -> LabelledImages:
+        """Give images of unknown structure the grade that their class has on average.
+
+        Labels of the published format hold classes alone, which teaches the network's structure output, and so the
+        ranking, nothing. With this the ranking learns which classes matter, but not which image of a class is better.
+
+        Args:
+            grades: Grade 0 to 3 of every class.
+
+        Raises:
+            ArgumentError: A class is missing or a grade is out of range.
+        """
+        if set(grades) != set(CLASSES) or not all(0.0 <= grade <= 3.0 for grade in grades.values()):
+            raise ArgumentError(f"give a grade from 0 to 3 to each of {', '.join(CLASSES)}")
+        values = np.array([grades[name] for name in CLASSES])
+        items = [
+            replace(i, structure=float(i.probabilities @ values)) if math.isnan(i.structure) else i for i in self.items
+        ]
+        return LabelledImages(self.kind, self._store, items, self.report)
+
+    def describe(self) -> dict[str, Any]:
+        """Kind, datasets, images, and what the label files held."""
+        names, counts = np.unique([item.dataset for item in self.items], return_counts=True)
+        datasets = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        graded = sum(not math.isnan(item.structure) for item in self.items)
+        per_class = {name: float(n) for name, n in zip(CLASSES, self.targets().sum(axis=0), strict=True)}
+        return {
+            "kind": self.kind,
+            "images": len(self),
+            "datasets": datasets,
+            "classes": per_class,
+            "graded": graded,
+            "labels": self.report.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        """Numbers of images and datasets."""
+        return f"LabelledImages({len(self)} {self.kind} images of {len(self.dataset_ids)} datasets)"
+
+
+def finish(kind: str, store: ImageStore, items: list[LabelledItem], report: LabelReport, where: str) -> LabelledImages:
+    """The source of what was read; logs what was left out.
+
+    Raises:
+        FileError: Nothing is left.
+    """
+    report.used = len(items)
+    lines = report.lines()
+    if not items:
+        raise FileError(f"{where}: no labelled image can be used; " + "; ".join(lines[1:4] or lines))
+    if report.problems:
+        for line in lines:
+            logger.warning("%s", line)
+    else:
+        logger.info("%s", lines[0])
+    return LabelledImages(kind, store, items, report)
+
+
+def from_npz(
+    path: PathLike, labels: PathLike | None = None, *, dataset: str | None = None, memory_limit: int = MEMORY_LIMIT
+) -> LabelledImages:
+    """Read labelled images from an array file.
+
+    Args:
+        path: npz file with ``images`` (n, H, W), optionally ``mask`` (H, W) or (n, H, W) (0 = not measured) and ``mz``
+            (n,); or with one array (H, W) for each image, NaN = not measured, taken in the order of the file.
+        labels: CSV as for :func:`~ionmorphnet.labelled.label_csv.read_image_labels`; ``<stem>_labels.csv`` beside the
+        file
+            where None. Several arrays are found by ``key`` where the CSV has one, else by ``index``.
+        dataset: Id of all the images; the stem of ``path`` where None. The whole file is one dataset: its images belong
+            to one sample as far as a split can know. Two files of one sample need the same id.
+        memory_limit: Bytes held in memory; the rest lies in a temporary file.
+
+    Returns:
+        The labelled images, in the order of the label file.
+
+    Raises:
+        FileError: A file is missing or of another form, or no image can be used.
+    """
+    path = Path(path)
+    csv = path.with_name(f"{path.stem}_labels.csv") if labels is None else Path(labels)
+    rows, report = read_image_labels(csv)
+    arrays = _Arrays(path)
+    store, items = ImageStore(memory_limit), []
+    for row in rows:
+        where = f"{csv}: line {row.line}"
+        try:
+            name, image = arrays.find(row)
+        except LookupError as error:
+            report.add("no such image", f"{where}: {error}")
+            continue
+        if np.isinf(image).any() or np.isnan(image).all():
+            report.add("no values", f"{where}: image {name} has infinite values or not one measured pixel")
+            continue
+        number = store.add(image)
+        name_of = (dataset or path.stem, name)
+        items.append(LabelledItem(*name_of, row.probabilities, row.structure, number, row.labels, row.index))
+    return finish("npz", store, items, report, str(csv))
+
+
+class _Arrays:
+    """The images of an npz file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # A lone .npy gives an array, which is no context: a TypeError.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        except OSError as error:
+            raise FileError(f"{path}: {error.strerror or 'cannot be read'}") from None
+        except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+            raise FileError(f"{path}: not a readable npz file: {error}") from None
+        mask = arrays.pop("mask", None)
+        self._mz = arrays.pop("mz", None)
+        if "images" in arrays:
+            images = arrays["images"]
+            if images.ndim != 3 or 0 in images.shape[1:]:
+                raise FileError(f"{path}: 'images' must be (n, H, W), not {images.shape}")
+            self._names = [str(k) for k in range(len(images))]
+            self._images = list(images)
+            self._named = False
+        else:
+            self._names = [name for name, array in arrays.items() if array.ndim == 2 and array.size > 0]
+            self._images = [arrays[name] for name in self._names]
+            self._named = True
+        if not self._images:
+            raise FileError(f"{path}: holds neither 'images' (n, H, W) nor arrays (H, W)")
+        if any(image.dtype.kind not in "fiub" for image in self._images):
+            raise FileError(f"{path}: the images must be real numbers")
+        self._masks = self._checked_masks(path, mask)
+        if self._mz is not None and self._mz.shape != (len(self._images),):
+            raise FileError(f"{path}: 'mz' must be ({len(self._images)},), not {self._mz.shape}")
+
+    def _checked_masks(self, path: Path, mask: NDArray[Any] | None) -> list[NDArray[np.bool_]] | None:
+        if mask is None:
+            return None
+        masks = [mask != 0] * len(self._images) if mask.ndim == 2 else list(mask != 0)
+        if [m.shape for m in masks] != [image.shape for image in self._images]:
+            raise FileError(f"{path}: 'mask' {mask.shape} does not fit the images")
+        return masks
+
+    def find(self, row: ImageLabel) -> tuple[str, NDArray[np.float32]]:
+        """Name and image, NaN = not measured.
+
+        Raises:
+            LookupError: Not there, or index and key mean different images.
+        """
+        index = row.index
+        if self._named and row.key:
+            if row.key not in self._names:
+                raise LookupError(f"no array is named '{row.key}'")
+            by_key = self._names.index(row.key)
+            if index is not None and index != by_key:
+                raise LookupError(f"'{row.key}' is image {by_key}, not {index}")
+            index = by_key
+        if index is None:
+            raise LookupError(f"'{row.key}' names no image; a column 'index' is needed")
+        if index >= len(self._images):
+            raise LookupError(f"there is no image {index}, the file holds {len(self._images)}")
+        if self._mz is not None and row.key:
+            self._compare_mz(index, row.key)
+        image = self._images[index].astype(np.float32)
+        if self._masks is not None:
+            image[~self._masks[index]] = np.nan
+        return (self._names[index] if self._named else row.key or self._names[index]), image
+
+    def _compare_mz(self, index: int, key: str) -> None:
+        """A CSV that was sorted or belongs to another file shows in its m/z."""
+        assert self._mz is not None
+        try:
+            written = float(key)
+        except ValueError:
+            return
+        if abs(written - float(self._mz[index])) > 1e-4 * abs(written):
+            raise LookupError(f"image {index} is of m/z {self._mz[index]:.4f}, the row says {key}")

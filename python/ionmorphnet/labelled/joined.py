@@ -1,0 +1,65 @@
+"""Several labelled sources as one."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.labelled.sources import Sample, Source
+
+
+class JoinedSource:
+    """The images of several sources, one source after the other; datasets of equal id count as one."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        """Join one or more sources."""
+        self.sources = tuple(sources)
+        self._ends = np.cumsum([len(source) for source in sources]).tolist()
+
+    @property
+    def dataset_ids(self) -> tuple[str, ...]:
+        """Ids of all the sources."""
+        return tuple(sorted({name for source in self.sources for name in source.dataset_ids}))
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image ``index``."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        k = bisect.bisect_right(self._ends, index)
+        return self.sources[k][index - (self._ends[k - 1] if k else 0)]
+
+    def targets(self) -> NDArray[np.float32] | None:
+        """Soft labels of all images; None if one source makes its images on demand."""
+        parts = [source.targets() for source in self.sources]
+        listed = [part for part in parts if part is not None]
+        return np.concatenate(listed) if len(listed) == len(parts) else None
+
+    def select(self, datasets: Iterable[str]) -> JoinedSource:
+        """The images of some datasets.
+
+        Raises:
+            ArgumentError: An id that is not here.
+        """
+        wanted = set(datasets)
+        unknown = wanted - set(self.dataset_ids)
+        if unknown or not wanted:
+            raise ArgumentError(
+                f"no dataset {', '.join(sorted(unknown)) or '(none)'} among {', '.join(self.dataset_ids)}"
+            )
+        parts = [(source, wanted & set(source.dataset_ids)) for source in self.sources]
+        return JoinedSource([source.select(ids) for source, ids in parts if ids])
+
+    def describe(self) -> dict[str, Any]:
+        """The parts."""
+        if len(self.sources) == 1:
+            return self.sources[0].describe()
+        return {"kind": "joined", "images": len(self), "parts": [source.describe() for source in self.sources]}

@@ -1,0 +1,228 @@
+"""Labelled images from sections: imzML files with label CSVs of the published format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.windows import mz_windows
+from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, LabelledItem, finish
+from ionmorphnet.labelled.image_store import ImageStore
+from ionmorphnet.labelled.label_csv import LabelReport, MzLabel, dataset_id, one_hot, read_mz_labels
+from ionmorphnet.models.labels import CLASSES
+
+PPM = 3.0
+HOTSPOT_QUANTILE = 0.99
+# Images of one pass over a file; more labels than fit take another pass.
+_PASS_BYTES = 256 * 2**20
+_UNSTRUCTURED = CLASSES.index("unstructured")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A section and its labels.
+
+    Attributes:
+        dataset: Id of the section.
+        imzml: The section.
+        csv: Its labels.
+    """
+
+    dataset: str
+    imzml: Path
+    csv: Path
+
+
+def pair_files(sections: PathLike, labels: PathLike, report: LabelReport) -> list[Pair]:
+    """Find the label file of each section.
+
+    Args:
+        sections: An imzML file, or a folder of them (not searched deeper).
+        labels: A CSV, or a folder of them. Pairs have equal stems, except that a file given by name belongs to the
+            section given by name.
+        report: Receives sections without labels and labels without a section.
+
+    Returns:
+        The pairs in ascending order of the dataset's id.
+
+    Raises:
+        FileError: Missing, or two sections of one id.
+        ArgumentError: One CSV for a folder of several sections.
+    """
+    sections, labels = Path(sections), Path(labels)
+    imzml = _by_id(sections, ".imzml")
+    csv = _by_id(labels, ".csv")
+    if labels.is_file():
+        if len(imzml) > 1:
+            raise ArgumentError(f"{labels}: one label file for {len(imzml)} sections; give a folder with one for each")
+        # A file of one's own need not be named after the section; what its rows say is checked when it is read.
+        csv = dict.fromkeys(imzml, labels)
+    for name in sorted(set(imzml) - set(csv)):
+        report.add("section without labels", f"{imzml[name]}: no file {name}.csv in {labels}")
+    if not sections.is_file():
+        for name in sorted(set(csv) - set(imzml)):
+            report.add("labels without section", f"{csv[name]}: no file {name}.imzML in {sections}")
+    return [Pair(name, imzml[name], csv[name]) for name in sorted(set(imzml) & set(csv))]
+
+
+def labels_beside(sections: Path) -> Path:
+    """Where the labels of sections are looked for that come without.
+
+    Args:
+        sections: A folder: itself. For ``X.imzML`` the first that exists of ``X.csv``, ``X_labels.csv`` and
+            ``X_truth.csv`` (which ``ionmorphnet simulate`` writes).
+
+    Raises:
+        FileError: There are none.
+    """
+    if sections.is_dir():
+        return sections
+    candidates = [sections.with_name(sections.stem + suffix) for suffix in (".csv", "_labels.csv", "_truth.csv")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileError(f"{sections}: no labels given, and none found beside it ({', '.join(c.name for c in candidates)})")
+
+
+def _by_id(path: Path, suffix: str) -> dict[str, Path]:
+    if path.is_file():
+        return {dataset_id(path.name): path}
+    if not path.is_dir():
+        raise FileError(f"{path}: no such file or folder")
+    found: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        if file.name.startswith(".") or not file.name.casefold().endswith(suffix) or not file.is_file():
+            continue
+        name = dataset_id(file.name)
+        if name in found:
+            raise FileError(f"{file}: the same dataset as {found[name].name}")
+        found[name] = file
+    if not found:
+        raise FileError(f"{path}: no {'imzML file' if suffix == '.imzml' else 'CSV file'} in the folder")
+    return found
+
+
+def clip_hotspots(image: NDArray[np.float32], quantile: float = HOTSPOT_QUANTILE) -> NDArray[np.float32]:
+    """Cut single bright pixels: the quantile is taken over the pixels above a 256th of the brightest.
+
+    That is how the published training images were extracted (arXiv 2604.19369).
+
+    Args:
+        image: float32 (H, W), NaN = not measured.
+        quantile: 0 to 1.
+
+    Returns:
+        float32 (H, W); an image without signal is returned as it is.
+    """
+    top = np.nanmax(image) if not np.isnan(image).all() else np.float32(0.0)
+    if not top > 0:
+        return image
+    limit = np.quantile(image[image > top / 256.0], quantile)
+    clipped: NDArray[np.float32] = np.minimum(image, np.float32(limit))
+    return clipped
+
+
+def from_imzml(
+    sections: PathLike,
+    labels: PathLike,
+    *,
+    ppm: float = PPM,
+    hotspot_quantile: float | None = HOTSPOT_QUANTILE,
+    memory_limit: int = MEMORY_LIMIT,
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> LabelledImages:
+    """Read the labelled ion images of one or more sections.
+
+    All images are made here, in one pass over each file: a file that cannot be read is met now, not in the middle of an
+    epoch. Rows that cannot be used are left out and counted: see
+    :func:`~ionmorphnet.labelled.label_csv.read_mz_labels`, also m/z outside the section's range and windows without
+    any signal
+    whose label is not ``unstructured`` (the label was made on other data). So are sections or label files that cannot
+    be used at all, as long as others can.
+
+    Args:
+        sections: An imzML file or a folder of them.
+        labels: A label CSV or a folder of them; see :func:`pair_files`.
+        ppm: Half width of the window around each m/z.
+        hotspot_quantile: Clip hot spots as in :func:`clip_hotspots`; None keeps them.
+        memory_limit: Bytes of images held in memory; the rest lies in a temporary file.
+        threads: Threads that read, 0 = all.
+        progress: Called after every section with (sections read, sections).
+
+    Returns:
+        The images, ordered by dataset and m/z; ``report`` tells what was left out.
+
+    Raises:
+        FileError: A path is missing, or nothing can be used.
+        ArgumentError: ``ppm`` or the quantile is out of range.
+    """
+    if not (math.isfinite(ppm) and ppm > 0):
+        raise ArgumentError(f"ppm must be finite and positive, not {ppm}")
+    if hotspot_quantile is not None and not 0.0 < hotspot_quantile <= 1.0:
+        raise ArgumentError(f"hotspot_quantile must be above 0 and at most 1, not {hotspot_quantile}")
+    report = LabelReport()
+    pairs = pair_files(sections, labels, report)
+    store = ImageStore(memory_limit)
+    items: list[LabelledItem] = []
+    for k, pair in enumerate(pairs):
+        try:
+            items += _read_pair(pair, ppm, hotspot_quantile, store, threads, report)
+        except FileError as error:
+            report.add("unusable file", str(error))
+        if progress is not None:
+            progress(k + 1, len(pairs))
+    return finish("imzml", store, items, report, str(sections))
+
+
+def _read_pair(
+    pair: Pair, ppm: float, quantile: float | None, store: ImageStore, threads: int, report: LabelReport
+) -> list[LabelledItem]:
+    rows, found = read_mz_labels(pair.csv, dataset=pair.dataset)
+    report.extend(found)
+    if not rows:
+        return []
+    with open_dataset(pair.imzml) as ds:
+        ds.require_one_plane("the label file does not say which one it describes", error=FileError)
+        rows = _within_range(rows, ds, ppm, pair, report)
+        height, width = ds.shape
+        step = max(1, _PASS_BYTES // (4 * height * width))
+        items = []
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            lo, hi = mz_windows([row.mz for row in part], ppm=ppm)
+            for row, image in zip(part, ds.window_images(lo, hi, threads=threads), strict=True):
+                if not np.nanmax(image) > 0 and row.label != _UNSTRUCTURED:
+                    report.add(
+                        "no signal",
+                        f"{pair.csv}: line {row.line}: m/z {row.mz} is labelled {CLASSES[row.label]}, "
+                        f"but {pair.imzml.name} has no signal within {ppm:g} ppm",
+                    )
+                    continue
+                number = store.add(image if quantile is None else clip_hotspots(image, quantile))
+                soft, labels = one_hot(row.label), (row.label,)
+                items.append(LabelledItem(pair.dataset, f"{row.mz:.6f}", soft, row.structure, number, labels))
+    return items
+
+
+def _within_range(rows: list[MzLabel], ds: Dataset, ppm: float, pair: Pair, report: LabelReport) -> list[MzLabel]:
+    low, high = ds.mz_range
+    lo, hi = mz_windows([row.mz for row in rows], ppm=ppm)
+    kept = []
+    for row, below, above in zip(rows, lo, hi, strict=True):
+        if above < low or below > high:
+            report.add(
+                "m/z out of range",
+                f"{pair.csv}: line {row.line}: m/z {row.mz} lies outside {pair.imzml.name} ({low:.4f} to {high:.4f})",
+            )
+        else:
+            kept.append(row)
+    return kept

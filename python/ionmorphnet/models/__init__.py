@@ -1,0 +1,1 @@
+"""Model folders, their labels and their networks."""

@@ -1,0 +1,277 @@
+"""Model folders: what a model is, how it is loaded, and how its outputs become scores."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.files import read_json
+from ionmorphnet.models.labels import CLASSES, STATISTICS
+
+DEFAULT_MODEL = "atto-sim-3"
+SUPPORTED_FORMAT = 2
+# Grade of the clearest structure; the structure output is the expected grade as a share of it.
+HIGHEST_GRADE = 3.0
+# Not importlib.resources: an editable install resolves package data to the folder of the compiled extension.
+_BUNDLED = Path(__file__).resolve().parent / "bundled"
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that has been read and checked.
+
+    Attributes:
+        name: Name in the config.
+        folder: Where it was loaded from.
+        architecture: Backbone name, timm's spelling.
+        preprocessing: Preprocessing id the network was trained with.
+        classes: Class names in the order of the logits.
+        outputs: What the columns of the network's output hold: ``("logits",)``, one column a class, or
+            ``("logits", "structure")``, a last column with the logit of the structure.
+        statistics: Classical statistics that the network takes as its second input, in its order; empty where it takes
+            none. Names are those of ``ionmorphnet.models.labels.STATISTICS``.
+        weights: What each class's probability counts in the score: 1 for the informative classes and 0 for the
+            others in published-layout models. None: the structure output is the score.
+        threshold: Default minimum score of a pick.
+        sha256: Hash of ``model.onnx``, for the run record.
+        config: The whole ``config.json``.
+    """
+
+    name: str
+    folder: Path
+    architecture: str
+    preprocessing: str
+    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
+    statistics: tuple[str, ...]
+    weights: tuple[float, ...] | None
+    threshold: float
+    sha256: str
+    config: dict[str, Any] = field(repr=False)
+
+    @property
+    def onnx_path(self) -> Path:
+        """The network."""
+        return self.folder / "model.onnx"
+
+    @property
+    def has_structure(self) -> bool:
+        """Whether the network estimates the structure beside the classes."""
+        return "structure" in self.outputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the network's output."""
+        return len(self.classes) + len(self.outputs) - 1
+
+    @property
+    def score_description(self) -> str:
+        """One line that says what the score is."""
+        if self.weights is None:
+            return "calibrated structure estimate (0 to 1)"
+        terms = [(weight, name) for weight, name in zip(self.weights, self.classes, strict=True) if weight]
+        if all(weight == 1 for weight, _ in terms):
+            return "informative score = " + " + ".join(f"P({name})" for _, name in terms)
+        return "expected structure = " + " + ".join(f"{weight:g} P({name})" for weight, name in terms)
+
+    def probabilities(self, outputs: npt.NDArray[np.float32]) -> Float64:
+        """Softmax of the class logits.
+
+        Args:
+            outputs: (n, 6), or (n, 7) with the structure.
+
+        Returns:
+            float64 (n, 6), rows summing to 1.
+        """
+        return softmax(outputs[:, : len(self.classes)])
+
+    def structure(self, outputs: npt.NDArray[np.float32]) -> Float64:
+        """Expected structure grade.
+
+        Args:
+            outputs: (n, 7).
+
+        Returns:
+            float64 (n,), 0 (none) to 3 (clear).
+
+        Raises:
+            ArgumentError: The model does not estimate it.
+        """
+        if not self.has_structure:
+            raise ArgumentError(f"model '{self.name}' has no structure output")
+        return HIGHEST_GRADE * sigmoid(outputs[:, len(self.classes)])
+
+    def score(self, probabilities: Float64, structure: Float64 | None = None) -> Float64:
+        """The ranking score of each image.
+
+        Args:
+            probabilities: (n, 6), class probabilities.
+            structure: (n,), expected grades; needed where the structure is the score.
+
+        Returns:
+            float64 (n,).
+        """
+        if self.weights is not None:
+            score: Float64 = probabilities @ np.asarray(self.weights)
+            return score
+        if structure is None:
+            raise ArgumentError(f"model '{self.name}' ranks by its structure output, which is missing")
+        return structure / HIGHEST_GRADE
+
+
+def softmax(logits: npt.NDArray[np.float32]) -> Float64:
+    """Probabilities over the last axis, in float64."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True, initial=-np.inf)
+    exponents = np.exp(shifted)
+    result: Float64 = exponents / exponents.sum(axis=-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: npt.NDArray[np.floating]) -> Float64:
+    """1 / (1 + exp(-x)) in float64, without overflow."""
+    x = logits.astype(np.float64)
+    small = np.exp(-np.abs(x))
+    result: Float64 = np.where(x >= 0, 1.0, small) / (1.0 + small)
+    return result
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in _BUNDLED.glob("*/config.json"))
+
+
+def load_model(model: str | Path | None = None) -> Model:
+    """Loads a model folder and refuses what this version cannot run.
+
+    Args:
+        model: Name of a bundled model, or a folder with ``config.json`` and ``model.onnx``; None: the default model.
+
+    Raises:
+        FileError: The folder, its config or its network is missing or not understood.
+    """
+    folder = _find(DEFAULT_MODEL if model is None else model)
+    config_path = folder / "config.json"
+    config = read_json(config_path)
+    if not isinstance(config, dict):
+        raise FileError(f"{config_path}: a JSON object is expected")
+    onnx = folder / "model.onnx"
+    if not onnx.is_file():
+        raise FileError(f"{folder}: no model.onnx in the model folder")
+    return _checked(config, folder, config_path, hashlib.sha256(onnx.read_bytes()).hexdigest())
+
+
+def _find(model: str | Path) -> Path:
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if isinstance(model, str) and "/" not in model and "\\" not in model:
+        bundled = _BUNDLED / model
+        if bundled.is_dir():
+            return bundled
+        raise FileError(f"{model}: neither a folder nor a bundled model (bundled: {', '.join(bundled_models())})")
+    raise FileError(f"{model}: no such model folder")
+
+
+def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> Model:
+    def need(key: str, kind: type | tuple[type, ...]) -> Any:
+        if not isinstance(config.get(key), kind):
+            raise FileError(f"{path}: '{key}' is missing or of the wrong type")
+        return config[key]
+
+    if need("format", int) > SUPPORTED_FORMAT:
+        raise FileError(f"{path}: format {config['format']} is newer than this version reads ({SUPPORTED_FORMAT})")
+    classes = tuple(need("classes", list))
+    if classes != CLASSES:
+        raise FileError(
+            f"{path}: classes must be {', '.join(CLASSES)} in this order, not {', '.join(map(str, classes))}"
+        )
+    preprocessing = need("preprocessing", str)
+    try:
+        _core.preprocess_channels(preprocessing)
+    except ArgumentError as error:
+        raise FileError(f"{path}: {error}") from None
+    outputs = _outputs(config, path)
+    threshold = float(need("threshold", (int, float)))
+    if not math.isfinite(threshold):
+        raise FileError(f"{path}: the threshold must be a finite number, not {threshold}")
+    score = need("score", dict)
+    if score.get("kind") == "structure" and "structure" not in outputs:
+        raise FileError(f"{path}: score kind 'structure' needs the output 'structure', outputs are {_list(outputs)}")
+    return Model(
+        name=need("name", str),
+        folder=folder,
+        architecture=need("architecture", str),
+        preprocessing=preprocessing,
+        classes=classes,
+        outputs=outputs,
+        statistics=_statistics(config, path),
+        weights=_score_weights(score, path),
+        threshold=threshold,
+        sha256=sha256,
+        config=config,
+    )
+
+
+def _list(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names)) or "none"
+
+
+def _outputs(config: dict[str, Any], path: Path) -> tuple[str, ...]:
+    outputs = config.get("outputs", ["logits"])
+    if outputs not in (["logits"], ["logits", "structure"]):
+        shown = _list(outputs) if isinstance(outputs, list) else repr(outputs)
+        raise FileError(f"{path}: outputs must be logits, or logits and structure in this order, not {shown}")
+    if config["format"] < 2 and outputs != ["logits"]:
+        raise FileError(f"{path}: the output 'structure' needs format 2, the config says {config['format']}")
+    return tuple(outputs)
+
+
+def _statistics(config: dict[str, Any], path: Path) -> tuple[str, ...]:
+    names = config.get("statistics", [])
+    if not isinstance(names, list):
+        raise FileError(f"{path}: 'statistics' must be a list of names, not {names!r}")
+    unknown = [name for name in names if name not in STATISTICS]
+    if unknown:
+        raise FileError(f"{path}: unknown statistic '{unknown[0]}' (known: {_list(STATISTICS)})")
+    if len(set(names)) < len(names):
+        raise FileError(f"{path}: statistics are named twice: {_list(names)}")
+    if config["format"] < 2 and names:
+        raise FileError(f"{path}: statistics need format 2, the config says {config['format']}")
+    return tuple(names)
+
+
+def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...] | None:
+    """Weight of each class in the score: ``sum_of_probabilities`` (published) or ``weighted_probabilities``.
+
+    None: ``structure``, the output of that name is the score.
+    """
+    kind = score.get("kind")
+    if kind == "structure":
+        return None
+    if kind == "sum_of_probabilities":
+        names = score.get("classes")
+        strings = names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+        named = dict.fromkeys(strings, 1.0)
+    elif kind == "weighted_probabilities":
+        weights = score.get("weights")
+        named = weights if isinstance(weights, dict) else {}
+    else:
+        known = "sum_of_probabilities, weighted_probabilities, structure"
+        raise FileError(f"{path}: score kind '{kind}' is not known (known: {known})")
+    unknown = [name for name in named if name not in CLASSES]
+    numbers = all(isinstance(weight, (int, float)) and 0 <= weight <= 1 for weight in named.values())
+    if unknown or not named or not numbers:
+        raise FileError(f"{path}: score must name some of {', '.join(CLASSES)}, with weights from 0 to 1")
+    return tuple(float(named.get(name, 0.0)) for name in CLASSES)

@@ -1,0 +1,1 @@
+"""The networks of model folders in torch: architecture, weights, export to ONNX."""

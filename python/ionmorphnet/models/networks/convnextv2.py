@@ -1,0 +1,313 @@
+"""ConvNeXt V2 for ion images.
+
+Written from the papers (ConvNeXt V2: arXiv 2301.00808; ConvNeXt: arXiv 2201.03545). Parameter names and shapes are
+those of the models of the same name in timm, so that published weights load with ``load_state_dict(strict=True)``.
+
+Activations are kept channel-last, which trains fastest on CPUs. For export ``channel_first(model)`` gives the same
+arithmetic with 1 x 1 convolutions and no transpose, which runs fastest in OpenVINO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ionmorphnet.base.errors import ArgumentError
+
+EPS = 1e-6
+STATISTICS_HIDDEN = 16
+
+
+@dataclass(frozen=True)
+class Size:
+    """Blocks and channels of the four stages, and how 1 x 1 layers are stored.
+
+    Attributes:
+        depths: Number of blocks of each stage.
+        dims: Number of channels of each stage.
+        conv_weights: Whether the weights of 1 x 1 layers have convolution shape (out, in, 1, 1), as in the published
+            small models, or matrix shape (out, in).
+    """
+
+    depths: tuple[int, int, int, int]
+    dims: tuple[int, int, int, int]
+    conv_weights: bool
+
+
+SIZES: Mapping[str, Size] = {
+    "convnextv2_atto": Size((2, 2, 6, 2), (40, 80, 160, 320), True),
+    "convnextv2_femto": Size((2, 2, 6, 2), (48, 96, 192, 384), True),
+    "convnextv2_pico": Size((2, 2, 6, 2), (64, 128, 256, 512), True),
+    "convnextv2_nano": Size((2, 2, 8, 2), (80, 160, 320, 640), True),
+    "convnextv2_tiny": Size((3, 3, 9, 3), (96, 192, 384, 768), False),
+    "convnextv2_base": Size((3, 3, 27, 3), (128, 256, 512, 1024), False),
+    "convnextv2_large": Size((3, 3, 27, 3), (192, 384, 768, 1536), False),
+}
+
+
+class Layout:
+    """Order of the axes of activations, shared by the layers of one model.
+
+    Attributes:
+        channel_first: False: (N, H, W, C). True: (N, C, H, W).
+    """
+
+    def __init__(self) -> None:
+        """Channel-last."""
+        self.channel_first = False
+
+
+class Convolution(nn.Conv2d):
+    """Convolution of activations in the model's layout; square kernel."""
+
+    def __init__(self, in_chans: int, out_chans: int, kernel: int, layout: Layout, *, depthwise: bool = False) -> None:
+        """Depthwise convolutions keep the size, others reduce it by their kernel."""
+        stride, padding, groups = (1, kernel // 2, in_chans) if depthwise else (kernel, 0, 1)
+        super().__init__(in_chans, out_chans, kernel, stride=stride, padding=padding, groups=groups)
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        if self.layout.channel_first:
+            return super().forward(x)
+        # A permuted channel-last tensor is what torch calls channels_last: neither permute copies.
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel."""
+
+    def __init__(self, dim: int, layout: Layout) -> None:
+        """Normalise ``dim`` channels."""
+        super().__init__(dim, eps=EPS)
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise."""
+        if not self.layout.channel_first:
+            return super().forward(x)
+        centred = x - x.mean(1, keepdim=True)
+        variance = (centred * centred).mean(1, keepdim=True)
+        scale, shift = self.weight[:, None, None], self.bias[:, None, None]
+        return centred * torch.rsqrt(variance + self.eps) * scale + shift
+
+
+class Pointwise(nn.Module):
+    """Linear map of the channels of each pixel."""
+
+    def __init__(self, in_chans: int, out_chans: int, layout: Layout, *, conv_weights: bool) -> None:
+        """Weights of shape (out, in, 1, 1) or (out, in)."""
+        super().__init__()
+        shape = (out_chans, in_chans, 1, 1) if conv_weights else (out_chans, in_chans)
+        self.weight = nn.Parameter(torch.empty(shape))
+        self.bias = nn.Parameter(torch.zeros(out_chans))
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map."""
+        if self.layout.channel_first:
+            return F.conv2d(x, self.weight.reshape(*self.weight.shape[:2], 1, 1), self.bias)
+        return F.linear(x, self.weight.flatten(1), self.bias)
+
+
+class GlobalResponseNorm(nn.Module):
+    """Global response normalisation: channels compete by their norm over the image (arXiv 2301.00808, section 3)."""
+
+    def __init__(self, dim: int, layout: Layout) -> None:
+        """Normalise ``dim`` channels; starts as the identity."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x + weight * x * g / mean(g) + bias`` with g the L2 norm of each channel over the image."""
+        if self.layout.channel_first:
+            norm = (x * x).sum((2, 3), keepdim=True).sqrt()
+            share = norm / (norm.mean(1, keepdim=True) + EPS)
+            return x + (self.weight[:, None, None] * (x * share) + self.bias[:, None, None])
+        norm = torch.linalg.vector_norm(x.float(), dim=(1, 2), keepdim=True)
+        share = norm / (norm.mean(-1, keepdim=True) + EPS)
+        scaled: Tensor = x * (1.0 + self.weight * share).to(x.dtype) + self.bias.to(x.dtype)
+        return scaled
+
+
+class Mlp(nn.Module):
+    """Expand four times, GELU, global response normalisation, contract."""
+
+    def __init__(self, dim: int, layout: Layout, *, conv_weights: bool) -> None:
+        """Block of ``dim`` channels."""
+        super().__init__()
+        self.fc1 = Pointwise(dim, 4 * dim, layout, conv_weights=conv_weights)
+        self.act = nn.GELU()
+        self.grn = GlobalResponseNorm(4 * dim, layout)
+        self.fc2 = Pointwise(4 * dim, dim, layout, conv_weights=conv_weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map."""
+        mapped: Tensor = self.fc2(self.grn(self.act(self.fc1(x))))
+        return mapped
+
+
+class Block(nn.Module):
+    """Residual block, left out at random for single images while training (stochastic depth, arXiv 1603.09382)."""
+
+    def __init__(self, dim: int, drop: float, layout: Layout, *, conv_weights: bool) -> None:
+        """Block of ``dim`` channels, dropped with probability ``drop``."""
+        super().__init__()
+        self.conv_dw = Convolution(dim, dim, 7, layout, depthwise=True)
+        self.norm = ChannelNorm(dim, layout)
+        self.mlp = Mlp(dim, layout, conv_weights=conv_weights)
+        self.drop = drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the residual."""
+        residual: Tensor = self.mlp(self.norm(self.conv_dw(x)))
+        if self.training and self.drop > 0.0:
+            keep = torch.rand((len(x), 1, 1, 1), device=x.device) >= self.drop
+            residual = residual * (keep / (1.0 - self.drop)).to(residual.dtype)
+        return x + residual
+
+
+class Stage(nn.Module):
+    """Halve the resolution (except in the first stage), then blocks."""
+
+    def __init__(self, in_dim: int, dim: int, drops: list[float], layout: Layout, *, conv_weights: bool) -> None:
+        """One block for each entry of ``drops``."""
+        super().__init__()
+        self.downsample: nn.Module = nn.Identity()
+        if in_dim != dim:
+            self.downsample = nn.Sequential(ChannelNorm(in_dim, layout), Convolution(in_dim, dim, 2, layout))
+        self.blocks = nn.Sequential(*[Block(dim, drop, layout, conv_weights=conv_weights) for drop in drops])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map."""
+        mapped: Tensor = self.blocks(self.downsample(x))
+        return mapped
+
+
+class Head(nn.Module):
+    """Mean over the image, layer normalisation, linear outputs."""
+
+    def __init__(
+        self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int, hidden: int
+    ) -> None:
+        """``fc`` gives the class logits; ``extra.<name>`` further outputs of the same features.
+
+        ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image, with
+        ``hidden`` units.
+        """
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.fc = nn.Linear(dim, num_classes)
+        self.extra = nn.ModuleDict({name: nn.Linear(dim, width) for name, width in extra_outputs.items()})
+        self.statistics: nn.Sequential | None = None
+        if statistics:
+            width = num_classes + sum(extra_outputs.values())
+            self.statistics = nn.Sequential(nn.Linear(statistics, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, pooled: Tensor, statistics: Tensor | None) -> dict[str, Tensor]:
+        """All outputs by name, the logits first, of pooled features (N, dim) and statistics (N, count)."""
+        features = self.norm(pooled)
+        outputs = {"logits": self.fc(features)} | {name: head(features) for name, head in self.extra.items()}
+        if self.statistics is None:
+            return outputs
+        if statistics is None:
+            raise ArgumentError("this network needs the classical statistics of its images beside them")
+        added = self.statistics(statistics).split([output.shape[1] for output in outputs.values()], dim=1)
+        return {name: output + part for (name, output), part in zip(outputs.items(), added, strict=True)}
+
+
+class ConvNeXtV2(nn.Module):
+    """ConvNeXt V2 classifier with timm's parameter names."""
+
+    def __init__(
+        self,
+        name: str = "convnextv2_atto",
+        *,
+        in_chans: int = 1,
+        num_classes: int = 6,
+        extra_outputs: Mapping[str, int] | None = None,
+        statistics: int = 0,
+        statistics_hidden: int = STATISTICS_HIDDEN,
+        drop_path: float = 0.0,
+    ) -> None:
+        """Build with fresh weights.
+
+        Args:
+            name: One of ``SIZES``.
+            in_chans: Channels of the input.
+            num_classes: Number of class logits.
+            extra_outputs: Width of further outputs by name, beside the logits.
+            statistics: Number of classical statistics of each image that join in the last layer; 0: none.
+            statistics_hidden: Hidden units between these statistics and the outputs.
+            drop_path: Stochastic depth of the last block; it grows linearly from 0.
+
+        Raises:
+            ArgumentError: Unknown name.
+        """
+        super().__init__()
+        if name not in SIZES:
+            raise ArgumentError(f"unknown architecture {name!r}, known are {', '.join(SIZES)}")
+        size = SIZES[name]
+        self.name = name
+        self.in_chans = in_chans
+        self.layout = Layout()
+        self.stem = nn.Sequential(
+            Convolution(in_chans, size.dims[0], 4, self.layout), ChannelNorm(size.dims[0], self.layout)
+        )
+        last = sum(size.depths) - 1
+        drops = [drop_path * k / last for k in range(last + 1)]
+        stages, in_dim = [], size.dims[0]
+        for depth, dim in zip(size.depths, size.dims, strict=True):
+            stages.append(Stage(in_dim, dim, drops[:depth], self.layout, conv_weights=size.conv_weights))
+            drops, in_dim = drops[depth:], dim
+        self.stages = nn.Sequential(*stages)
+        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics, statistics_hidden)
+        self.apply(_initialise)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features, averaged over the image.
+
+        Args:
+            x: (N, in_chans, H, W), H and W multiples of 32.
+
+        Returns:
+            (N, channels of the last stage), before the head's normalisation.
+        """
+        if not self.layout.channel_first:
+            x = x.permute(0, 2, 3, 1)
+        x = self.stages(self.stem(x))
+        return x.mean((2, 3) if self.layout.channel_first else (1, 2))
+
+    def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
+        """Class logits (N, num_classes) of images (N, in_chans, H, W) and, where built so, their statistics."""
+        return self.forward_all(x, statistics)["logits"]
+
+    def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
+        """Class logits under ``logits`` and every extra output under its name; arguments as in ``forward``."""
+        outputs: dict[str, Tensor] = self.head(self.features(x), statistics)
+        return outputs
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.Linear, Pointwise)):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+@contextmanager
+def channel_first(model: ConvNeXtV2) -> Iterator[ConvNeXtV2]:
+    """Switch a model to channel-first activations, for export; switched back on leaving."""
+    before = model.layout.channel_first
+    model.layout.channel_first = True
+    try:
+        yield model
+    finally:
+        model.layout.channel_first = before

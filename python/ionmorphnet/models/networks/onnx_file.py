@@ -1,0 +1,70 @@
+"""Any network as one ONNX file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.base.files import atomic_path
+
+OPSET = 18
+
+
+def write_onnx(network: nn.Module, example: Mapping[str, Tensor], output: str, path: Path) -> None:
+    """Write one float32 ONNX file whose first axis is dynamic; nothing in it tells where it was made.
+
+    Args:
+        network: In evaluation mode; takes the tensors of ``example`` by name and gives one tensor.
+        example: Inputs by name, first axis = batch.
+        output: Name of the output.
+        path: File to write; a failure leaves it as it was.
+
+    Raises:
+        FileError: It cannot be written.
+        IonMorphNetError: The exporter failed.
+    """
+    batch = torch.export.Dim("batch", min=1, max=65_536)
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter warns of its own dependencies
+            program = torch.onnx.export(
+                network,
+                kwargs=dict(example),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(example),
+                output_names=[output],
+                dynamic_shapes={name: {0: batch} for name in example},
+                external_data=False,
+                verbose=False,
+                # It would merge parameters that are equal and rename folded ones; OpenVINO optimises on its own.
+                optimize=False,
+            )
+    finally:
+        exporter_log.setLevel(level)
+    if program is None:
+        raise IonMorphNetError("the ONNX exporter returned nothing")
+    proto = program.model_proto
+    _strip_origin(proto)
+    onnx.checker.check_model(proto)
+    with atomic_path(path) as temporary:
+        onnx.save_model(proto, str(temporary), save_as_external_data=False)
+
+
+def _strip_origin(proto: onnx.ModelProto) -> None:
+    """Remove stack traces and file names that the exporter attaches to nodes."""
+    graph = proto.graph
+    holders = [proto, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output]
+    for holder in holders:
+        holder.doc_string = ""
+        del holder.metadata_props[:]

@@ -1,0 +1,147 @@
+"""Trained weights: the file that training leaves, and loading a state dict so that every mismatch is told."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ionmorphnet import _core
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
+
+WEIGHTS_FORMAT = 1
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and where it comes from.
+
+    Attributes:
+        model: In evaluation mode, float32, on the CPU.
+        preprocessing: Preprocessing id.
+        recipe: How it was trained, plain values.
+        provenance: From what it was trained, plain values.
+        step: Number of optimiser steps.
+    """
+
+    model: ConvNeXtV2
+    preprocessing: str
+    recipe: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    step: int
+
+
+def read_weights(path: Path) -> Trained:
+    """Read a weights file of the training.
+
+    Raises:
+        FileError: It is missing, not such a file, or holds a network that this version does not know.
+    """
+    content = load_plain(path)
+    if not isinstance(content, dict) or "weights" not in content or "architecture" not in content:
+        raise FileError(f"{path}: not a weights file of the training (published checkpoints: --from-checkpoint)")
+    if content.get("format") != WEIGHTS_FORMAT:
+        raise FileError(f"{path}: weights format {content.get('format')}, this version reads {WEIGHTS_FORMAT}")
+    missing = [k for k in ("in_chans", "extra_outputs", "statistics", "preprocessing") if k not in content]
+    if missing:
+        raise FileError(f"{path}: '{missing[0]}' is missing")
+    preprocessing, statistics = content["preprocessing"], tuple(content["statistics"])
+    try:
+        channels = _core.preprocess_channels(preprocessing)
+    except (ArgumentError, TypeError) as error:
+        raise FileError(f"{path}: {str(error).splitlines()[0]}") from None
+    if content["in_chans"] != channels:
+        raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} makes {channels}")
+    if statistics not in ((), STATISTICS):
+        raise FileError(f"{path}: statistics must be none or {', '.join(STATISTICS)}, not {', '.join(statistics)}")
+    try:
+        model = ConvNeXtV2(
+            content["architecture"],
+            in_chans=content["in_chans"],
+            num_classes=len(CLASSES),
+            extra_outputs=content["extra_outputs"],
+            statistics=len(statistics),
+            statistics_hidden=hidden_units(content["weights"]),
+        )
+    except ArgumentError as error:
+        raise FileError(f"{path}: {error}") from None
+    load_strictly(model, content["weights"], path)
+    return Trained(
+        model.eval(),
+        preprocessing,
+        recipe=content.get("recipe", {}),
+        provenance=content.get("provenance", {}),
+        step=int(content.get("step", 0)),
+    )
+
+
+def hidden_units(state: Mapping[str, Any]) -> int:
+    """Hidden units between the statistics and the outputs, by the shape of their weights."""
+    first = state.get("head.statistics.0.weight")
+    return first.shape[0] if isinstance(first, Tensor) and first.ndim == 2 else STATISTICS_HIDDEN
+
+
+def load_plain(path: Path) -> Any:
+    """Load a torch file that may hold tensors and plain values only: nothing in it is run.
+
+    Raises:
+        FileError: It is missing, unreadable, damaged, or holds other objects.
+    """
+    if not path.is_file():
+        raise FileError(f"{path}: {'is a folder, a file is needed' if path.is_dir() else 'no such file'}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found is None:
+            raise FileError(f"{path}: damaged, or not a file written by torch.save") from None
+        what = f"an object of {found.group(1)}, and only tensors and plain values are safe to load"
+        raise FileError(f"{path}: not loaded: it holds {what}") from None
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FileError(f"{path}: damaged, or not a file written by torch.save: {cause}") from None
+
+
+def load_strictly(model: ConvNeXtV2, state: object, path: Path) -> None:
+    """Load a state dict whose names and shapes must be exactly those of the model.
+
+    Raises:
+        FileError: Missing or unexpected names, other shapes, values that are no floating-point tensors or not finite.
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise FileError(f"{path}: the weights are not tensors by name")
+    wanted = model.state_dict()
+    complaints = []
+    if missing := [name for name in wanted if name not in state]:
+        complaints.append(f"missing {_list(missing)}")
+    if unexpected := [str(name) for name in state if name not in wanted]:
+        complaints.append(f"unexpected {_list(unexpected)}")
+    if complaints:
+        raise FileError(f"{path}: does not fit {model.name}: {'; '.join(complaints)}")
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if state[name].shape != value.shape
+    ]
+    if shapes:
+        raise FileError(f"{path}: does not fit {model.name}: {_list(shapes)}")
+    for name, value in state.items():
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise FileError(f"{path}: {name} is not finite floating-point numbers")
+    model.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
+
+
+def _list(names: list[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,1 @@
+"""From a section to its ranked channels, and the files that hold them."""

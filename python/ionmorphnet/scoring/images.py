@@ -1,0 +1,56 @@
+"""score_images: morphology scores of ion images that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.base.stacks import checked_stack
+from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
+
+Progress = Callable[[int, int], None]
+
+
+def score_images(
+    images: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    model: str | Path | Model | None = None,
+    scorer: str | ScorerCallable | Scorer = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Scores ion images by their spatial morphology.
+
+    Args:
+        images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN (and what a numpy
+            masked array hides) = not measured; infinite values count as the largest finite ones.
+        mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
+        model: Bundled name, model folder or loaded Model; None: the default model.
+        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
+            ``"chaos"``), or a callable (see :func:`ionmorphnet.scoring.scorer.make_scorer`).
+        device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
+        threads: CPU threads; 0: all.
+        progress: Called as progress(done, total).
+
+    Returns:
+        A frame with one row per image, in order: score, label, p_structured ... p_negative and, where the model
+        estimates it, structure (expected grade, 0 to 3). A classical score leaves label and p_* empty. Blank images
+        (no pixel measured, or constant once clipped) are ``unstructured`` with probability 1, score and structure 0.
+
+    Raises:
+        ArgumentError: Wrong shapes or names.
+        FileError: The model cannot be used.
+        UnavailableError: The scorer or device is not there.
+    """
+    stack, measured = checked_stack(images, mask)
+    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
+    outputs, blank, _ = ready.run_stack(stack, measured, threads=threads, progress=progress)
+    return ready.frame(outputs, blank)

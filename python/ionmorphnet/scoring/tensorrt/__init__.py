@@ -1,0 +1,1 @@
+"""TensorRT: typed graphs, engines built, cached and run."""

@@ -1,0 +1,161 @@
+"""The two modules that build and run engines, ``tensorrt`` and ``tensorrt_rtx``, and all that differs between them.
+
+Both are used through one interface: strongly typed networks, engines of static shape, tensors by address. The rest:
+
+* ``tensorrt_rtx`` builds for any list of the compute capabilities that it knows, without a GPU; kernels are compiled on
+  the machine that runs them. It captures CUDA graphs itself, told so by a runtime configuration; a capture of ours
+  would need engines built for memory that the user allocates.
+* ``tensorrt`` builds for the GPU of this machine and measures kernels on it. Graphs are captured by us
+  (:mod:`ionmorphnet.scoring.tensorrt.cuda_graph`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.scoring.tensorrt.gpu import Gpu
+from ionmorphnet.scoring.tensorrt.targets import target_name, target_names
+
+# tensorrt first: it measures kernels on the GPU that it builds for, and it knows the data centre's GPUs.
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+_OLDEST = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 7)}
+_EXTRA = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
+# Turing has no float32 matrix products in tensorrt_rtx, and the heads of our networks are in float32.
+_OLDEST_CAPABILITY = {"tensorrt": 75, "tensorrt_rtx": 80}
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """An installed module.
+
+    Attributes:
+        name: ``tensorrt`` or ``tensorrt_rtx``.
+        version: Its version.
+        module: The module.
+    """
+
+    name: str
+    version: str
+    module: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def builds_ahead(self) -> bool:
+        """Whether engines can be built for GPUs that are not here."""
+        return self.name == "tensorrt_rtx"
+
+    @property
+    def captures_graphs(self) -> bool:
+        """Whether the module captures CUDA graphs itself."""
+        return self.name == "tensorrt_rtx"
+
+    def known_targets(self) -> tuple[int, ...] | None:
+        """Compute capabilities that it builds our networks for, ascending; None: that shows only on the GPU."""
+        if not self.builds_ahead:
+            return None
+        names = vars(self.module.ComputeCapability)
+        found = sorted(int(name[2:]) for name in names if re.fullmatch(r"SM\d+", name))
+        return tuple(each for each in found if each >= _OLDEST_CAPABILITY[self.name])
+
+    def check_targets(self, targets: tuple[int, ...], gpu: Gpu | None) -> None:
+        """Refuses targets that it does not build for.
+
+        Args:
+            targets: Compute capabilities.
+            gpu: The GPU of this machine, where there is one.
+
+        Raises:
+            UnavailableError: One line with the target and what can be done.
+        """
+        known = self.known_targets()
+        if known is not None:
+            for target in targets:
+                if target not in known:
+                    raise UnavailableError(
+                        f"{self} does not support {target_name(target)} (it builds for {target_names(known)}); "
+                        "on such a GPU install the full TensorRT: pip install 'ionmorphnet[tensorrt]'"
+                    )
+        elif gpu is None or targets != (gpu.capability,):
+            here = f"this machine has {gpu}" if gpu else "there is none here"
+            raise UnavailableError(
+                f"{self} builds only for the GPU of this machine, not for {target_names(targets)} ({here}); "
+                "to build ahead: pip install 'ionmorphnet[tensorrt-rtx]'"
+            )
+        elif gpu.capability < _OLDEST_CAPABILITY[self.name]:
+            raise UnavailableError(f"{self} does not support {gpu}")
+
+    def set_targets(self, config: Any, targets: tuple[int, ...]) -> None:
+        """Tells the builder what to build for."""
+        if not self.builds_ahead:
+            return  # the current GPU, which is all that there is
+        config.num_compute_capabilities = len(targets)
+        for index, target in enumerate(targets):
+            if not config.set_compute_capability(getattr(self.module.ComputeCapability, f"SM{target}"), index):
+                raise UnavailableError(f"{self} refuses to build for {target_name(target)}")
+
+    def new_context(self, engine: Any) -> Any:
+        """An execution context that owns its memory; with graphs where the module captures them."""
+        if not self.captures_graphs:
+            return engine.create_execution_context()
+        config = engine.create_runtime_config()
+        config.cuda_graph_strategy = self.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        return engine.create_execution_context(config)
+
+
+def find_flavour(name: str | None = None, gpu: Gpu | None = None) -> Flavour:
+    """The module to use.
+
+    Args:
+        name: ``tensorrt`` or ``tensorrt_rtx``; None: the first of them that is installed and supports the GPU.
+        gpu: What must be supported.
+
+    Raises:
+        ArgumentError: Unknown name.
+        UnavailableError: Not installed, too old, or not for this GPU; one line with what to install.
+    """
+    if name is not None and name not in FLAVOURS:
+        raise ArgumentError(f"unknown flavour '{name}'; known: {', '.join(FLAVOURS)}")
+    reasons = []
+    for candidate in FLAVOURS if name is None else (name,):
+        try:
+            flavour = _load(candidate)
+            if gpu is not None:
+                flavour.check_targets((gpu.capability,), gpu)
+            return flavour
+        except UnavailableError as error:
+            # Where nothing is named, a module that was never installed is no news beside one that has a problem.
+            reasons.append((str(error), isinstance(error, _MissingError)))
+    if all(missing for _, missing in reasons) and name is None:
+        raise UnavailableError(
+            "TensorRT is not installed: pip install 'ionmorphnet[tensorrt-rtx]' (GeForce and RTX, sm_80 to sm_121) "
+            "or 'ionmorphnet[tensorrt]' (data centre GPUs too)"
+        )
+    raise UnavailableError("; ".join(text for text, missing in reasons if not missing or name is not None))
+
+
+class _MissingError(UnavailableError):
+    """The module is not installed."""
+
+
+def _load(name: str) -> Flavour:
+    install = f"pip install 'ionmorphnet[{_EXTRA[name]}]'"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise UnavailableError(f"{name} cannot be loaded ({error}): {install}") from None
+        raise _MissingError(f"{name} is not installed: {install}") from None
+    except (ImportError, OSError, RuntimeError) as error:
+        raise UnavailableError(f"{name} cannot be loaded ({error}): {install}") from None
+    version = str(getattr(module, "__version__", ""))
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < _OLDEST[name]:
+        oldest = ".".join(map(str, _OLDEST[name]))
+        raise UnavailableError(f"{name} {version or 'of unknown version'} is too old, {oldest} is needed: {install}")
+    return Flavour(name, version, module)

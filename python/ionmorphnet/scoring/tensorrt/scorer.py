@@ -1,0 +1,175 @@
+"""A network on the GPU through TensorRT. Tested with a stand-in for its module; not run on a device."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+from ionmorphnet.base.errors import FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.models.model import Model, load_model
+from ionmorphnet.scoring.device_scorer import DeviceScorer, InputDtype
+from ionmorphnet.scoring.tensorrt.build import DEFAULT_BATCH, build_engine, checked_precision, new_log, started
+from ionmorphnet.scoring.tensorrt.cuda_graph import Graphs, StreamOrder
+from ionmorphnet.scoring.tensorrt.flavour import Flavour, find_flavour
+from ionmorphnet.scoring.tensorrt.gpu import Driver, Gpu, find_gpu
+from ionmorphnet.scoring.tensorrt.key import EngineKey
+from ionmorphnet.scoring.tensorrt.sidecar import EngineFile, check_fits, check_runnable, read_engine
+
+_DTYPES = {"FLOAT": "f32", "BF16": "bf16", "HALF": "f16"}
+
+
+class TensorRTScorer:
+    """Implements :class:`ionmorphnet.scoring.device_scorer.DeviceScorer` with an engine.
+
+    Attributes:
+        engine: The file that it runs.
+        gpu: The GPU that it was made for.
+        flavour: ``tensorrt`` or ``tensorrt_rtx``, with its version.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, engine: EngineFile, content: bytes, flavour: Flavour, gpu: Gpu, driver: Driver) -> None:
+        """Loads an engine that has been checked (:func:`ionmorphnet.scoring.tensorrt.sidecar.check_runnable`).
+
+        The GPU becomes the current one of the calling thread.
+
+        Raises:
+            UnavailableError: TensorRT refuses the engine; its own words, in one line.
+            FileError: The engine's inputs and outputs are not those of its sidecar.
+        """
+        self.engine, self.gpu, self.flavour = engine, gpu, str(flavour)
+        key = engine.key
+        self.precision, self.batch, self.channels = key.precision, key.batch, key.channels
+        self.n_outputs, self.n_statistics = key.n_outputs, key.n_statistics
+        self.input_dtype: InputDtype = key.tensors()[0]["dtype"]
+        driver.make_current(gpu)
+        self._log = new_log(flavour)
+        self._runtime = started(flavour, self._log, lambda: flavour.module.Runtime(self._log))
+        self._engine = started(flavour, self._log, lambda: self._runtime.deserialize_cuda_engine(content))
+        if self._engine is None:
+            raise UnavailableError(f"{engine.path}: {flavour} refuses it on {gpu}: {self._log.said()}")
+        self._names = _bind(self._engine, flavour, engine)
+        self._context = started(flavour, self._log, lambda: flavour.new_context(self._engine))
+        if self._context is None:
+            raise UnavailableError(f"{engine.path}: no room to run it on {gpu}: {self._log.said()}")
+        # One context has one set of addresses and of activations: one call at a time, in one order on the GPU.
+        self._lock = threading.Lock()
+        self._order = StreamOrder(driver)
+        self._graphs: Graphs | None = None
+        if not flavour.captures_graphs:
+            self._graphs = Graphs(driver)
+            # Not at exit, when the driver may be gone already, and with it the graphs.
+            weakref.finalize(self, self._graphs.close).atexit = False
+
+    def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
+        """See :meth:`ionmorphnet.scoring.device_scorer.DeviceScorer.enqueue`."""
+        if not (image and outputs and (statistics or not self.n_statistics)):
+            raise IonMorphNetError("a scorer on the GPU got a null address")  # the GPU would fail without a reason
+        with self._lock, self._order.on(stream):
+            if self._graphs is None:
+                self._run(image, statistics, outputs, stream)
+            else:
+                work = (image, statistics, outputs, stream)
+                self._graphs.launch(work, stream, lambda: self._run(*work))
+
+    def _run(self, image: int, statistics: int, outputs: int, stream: int) -> None:
+        self._log.errors.clear()  # what was survived before is not what fails now
+        addresses = {"image": image, "statistics": statistics, "outputs": outputs}
+        for role, name in self._names.items():
+            if not self._context.set_tensor_address(name, addresses[role]):
+                raise IonMorphNetError(f"{self.flavour}: the address of '{name}' is refused: {self._log.said()}")
+        if not self._context.execute_async_v3(stream):
+            raise IonMorphNetError(f"{self.flavour}: the engine does not start: {self._log.said()}")
+
+
+def _bind(engine: Any, flavour: Flavour, file: EngineFile) -> dict[str, str]:
+    """The name of the tensor in each role, each checked against the sidecar."""
+    trt = flavour.module
+    found = {}
+    for name in (engine.get_tensor_name(i) for i in range(engine.num_io_tensors)):
+        shape = list(engine.get_tensor_shape(name))
+        role = "outputs" if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT else "statistics"
+        role = "image" if len(shape) == 4 else role
+        dtype = engine.get_tensor_dtype(name).name
+        found[role] = (name, {"role": role, "dtype": _DTYPES.get(dtype, dtype), "shape": shape})
+    wanted = file.key.tensors()
+    if [found[each["role"]][1] for each in wanted if each["role"] in found] != wanted or len(found) != len(wanted):
+        has = ", ".join(f"{name} {each['dtype']} {each['shape']}" for name, each in found.values())
+        raise FileError(f"{file.path}: the engine holds {has}, which is not what its sidecar says")
+    return {role: name for role, (name, _) in found.items()}
+
+
+def load_tensorrt_scorer(path: str | os.PathLike[str], *, device_index: int = 0) -> TensorRTScorer:
+    """The scorer of an engine that was built ahead. Everything is decided from its sidecar before TensorRT is loaded.
+
+    Raises:
+        FileError: The file is damaged or not an engine of ours.
+        UnavailableError: There is no GPU, or this machine cannot run the engine; one line with the reason.
+        ArgumentError: There is no GPU of this number.
+    """
+    file, content = read_engine(Path(path))
+    driver = Driver()
+    gpu = find_gpu(device_index, driver)
+    flavour = find_flavour(file.key.flavour)
+    check_runnable(file, flavour, gpu)
+    return TensorRTScorer(file, content, flavour, gpu, driver)
+
+
+def make_tensorrt_scorer(
+    model: str | Path | Model | None = None,
+    device_index: int = 0,
+    precision: str = "auto",
+    batch: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    *,
+    engine: str | os.PathLike[str] | None = None,
+    flavour: str | None = None,
+) -> DeviceScorer:
+    """A scorer for a model on a GPU: the engine comes from a file, from the cache, or is built now.
+
+    Args:
+        model: Bundled name, model folder or loaded Model; None: the default model.
+        device_index: Number of the GPU.
+        precision: ``"auto"`` (that of the file; else bf16, or fp16 on a GPU without bf16), ``"bf16"``, ``"fp16"`` or
+            ``"f32"``.
+        batch: Images of each call; None: that of the file, else 256.
+        cache_dir: Folder of the engine cache; None: the platform's.
+        engine: File of an engine that was built ahead; it must be of this model, and of precision and batch if given.
+        flavour: ``"tensorrt"`` or ``"tensorrt_rtx"``; None: the installed one that fits the GPU.
+
+    Raises:
+        UnavailableError: There is no usable GPU, or TensorRT is missing, too old or does not support it; one line with
+            the reason and what to do.
+        FileError: The model or the engine cannot be used.
+        ArgumentError: An argument cannot be meant.
+        IonMorphNetError: TensorRT could not build the engine.
+    """
+    loaded = model if isinstance(model, Model) else load_model(model)
+    driver = Driver()
+    gpu = find_gpu(device_index, driver)
+    if engine is not None:
+        file, content = read_engine(Path(engine))
+        chosen = find_flavour(file.key.flavour)
+        check_runnable(file, chosen, gpu)
+        precision = file.key.precision if precision == "auto" else precision
+        batch = file.key.batch if batch is None else batch
+    else:
+        chosen = find_flavour(flavour, gpu)
+        batch = DEFAULT_BATCH if batch is None else batch
+        file = build_engine(
+            loaded,
+            precision=precision,
+            batch=batch,
+            flavour=chosen.name,
+            device_index=device_index,
+            cache_dir=cache_dir,
+        )
+        file, content = read_engine(file.path)
+    precision = checked_precision(precision, (gpu.capability,))
+    wanted = EngineKey.of(loaded, chosen, (gpu.capability,), gpu, precision=precision, batch=batch)
+    check_fits(file, wanted, loaded)
+    return TensorRTScorer(file, content, chosen, gpu, driver)

@@ -1,0 +1,1 @@
+"""The torch scorer: networks on a GPU with fused kernels, or on the CPU."""
