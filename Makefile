@@ -51,7 +51,7 @@ bench: $(bench_env)
 	$(bin)/python -m benchmarks
 
 device-bundle: | $(VENV)/bin/python
-	$(bin)/python scripts/make_device_bundle.py
+	$(bin)/python scripts/gpu/make_bundle.py
 
 $(VENV)/bin/python:
 	PYTHON="$(PYTHON)" scripts/system_packages.sh

@@ -1,4 +1,4 @@
-"""scripts/tensorrt_on_device.py with stand-ins for the GPU: what it compares, prints and returns."""
+"""scripts/gpu/tensorrt_on_device.py with stand-ins for the GPU: what it compares, prints and returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ionmorphnet.scoring.tensorrt import gpu as gpu_module
 from model_factory import write_model
 from tensorrt_factory import FakeCuda, fake_module
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "tensorrt_on_device.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "gpu" / "tensorrt_on_device.py"
 
 
 class Memory(FakeCuda):
@@ -112,4 +112,4 @@ def test_refusals(
     assert script("ask", engine) == 0
     said = capsys.readouterr().out
     assert "ours: built for sm_89, this machine has GPU 0 (H200, sm_90)" in said
-    assert "tensorrt_rtx 1.7.1.116 on GPU 0 (H200, sm_90): takes it" in said
+    assert "tensorrt_rtx 1.7.1.116 on GPU 0 (H200, sm_90): accepted" in said

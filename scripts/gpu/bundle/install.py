@@ -1,4 +1,4 @@
-"""Installs the parts of a device bundle that are there. Needs Python's standard library and pip, and no network.
+"""Installs the complete parts of a device bundle. Needs only Python's standard library and pip, no network.
 
 python3 install.py --into FOLDER [--python PYTHON] [--all]
 """
@@ -17,29 +17,29 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    """Joins, checks and installs."""
+    """Joins the pieces, checks them, and installs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, required=True, help="folder for wheels, headers, data and `activate`")
     parser.add_argument("--python", default=sys.executable, help="interpreter to install for (default: this one)")
-    parser.add_argument("--all", action="store_true", help="also what the interpreter has in some version already")
+    parser.add_argument("--all", action="store_true", help="install even what the interpreter already has")
     arguments = parser.parse_args()
     into = arguments.into.resolve()
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
-    there, missing = [], []
+    complete, missing = [], []
     for entry in manifest["files"]:
-        (there if joined(entry, into) else missing).append(entry)
+        (complete if joined(entry, into) else missing).append(entry)
     has = {} if arguments.all else installed(arguments.python)
-    wheels = [entry for entry in there if entry["kind"] == "wheel"]
+    wheels = [entry for entry in complete if entry["kind"] == "wheel"]
     wanted = [entry for entry in wheels if entry["package"] not in has]
     for entry in wheels:
         if entry not in wanted:
             print(f"kept: {entry['package']} {has[entry['package']]}")
     if wanted:
         install(arguments.python, into, wanted)
-    for entry in there:
+    for entry in complete:
         if entry["kind"] == "archive":
             unpack(into / entry["name"], into / entry["to"])
-    activate(into, has_headers=any(entry["to"] == "prefix" for entry in there if entry["kind"] == "archive"))
+    activate(into, has_headers=any(entry["to"] == "prefix" for entry in complete if entry["kind"] == "archive"))
     for entry in missing:
         print(f"not complete yet: {entry['name']} (parts {', '.join(p['part'] for p in entry['pieces'])})")
     print(f". {into / 'activate'}")
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def joined(entry: dict, into: Path) -> bool:
-    """Puts a file together from its pieces; False where some are missing and it was not made earlier."""
+    """Assembles a file from its pieces. Returns False if pieces are missing and no earlier call completed it."""
     target = into / entry["name"]
     if target.is_file() and target.stat().st_size == entry["size"] and sha256(target) == entry["sha256"]:
         return True
@@ -55,7 +55,7 @@ def joined(entry: dict, into: Path) -> bool:
     kept = [into / "pieces" / piece["name"] for piece in entry["pieces"]]
     into.joinpath("pieces").mkdir(parents=True, exist_ok=True)
     for piece, here, copy in zip(entry["pieces"], pieces, kept, strict=True):
-        # Parts that come one after the other may replace each other: what was seen is kept.
+        # A later part may replace an earlier one on disk, so every piece seen is kept.
         if here.is_file() and not copy.is_file():
             if sha256(here) != piece["sha256"]:
                 raise SystemExit(f"{here}: damaged (its SHA-256 is not the manifest's)")
@@ -73,13 +73,13 @@ def joined(entry: dict, into: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes."""
+    """Returns the hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def installed(python: str) -> dict[str, str]:
-    """Packages of an interpreter and their versions, by normalised name."""
+    """Returns the versions of an interpreter's packages by normalised name."""
     code = (
         "import importlib.metadata as m, json;"
         "print(json.dumps({d.metadata['Name'].lower().replace('_', '-'): d.version for d in m.distributions()}))"
@@ -90,7 +90,7 @@ def installed(python: str) -> dict[str, str]:
 
 
 def install(python: str, into: Path, wheels: list[dict]) -> None:
-    """Into a folder of its own: the interpreter's packages stay as they are."""
+    """Installs wheels into their own folder; the interpreter's packages stay unchanged."""
     files = [str(into / entry["name"]) for entry in wheels]
     options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--disable-pip-version-check", "-q"]
     command = [python, "-m", "pip", "install", *options, "--upgrade", "--target", str(into / "site"), *files]
@@ -102,7 +102,7 @@ def install(python: str, into: Path, wheels: list[dict]) -> None:
 
 
 def unpack(archive: Path, to: Path) -> None:
-    """Into a folder that is made; what is there already is overwritten."""
+    """Unpacks an archive into a folder, which is created if necessary; existing files are overwritten."""
     to.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
         tar.extractall(to, filter="data")
@@ -110,7 +110,7 @@ def unpack(archive: Path, to: Path) -> None:
 
 
 def activate(into: Path, *, has_headers: bool) -> None:
-    """A file to source: packages, headers, libraries and data of the bundle are found from then on."""
+    """Writes a shell file that puts the bundle's packages, headers, libraries and data on the search paths."""
     libraries = [str(into / "site" / "openvino" / "libs")]
     lines = [
         f'export PYTHONPATH="{into}/site${{PYTHONPATH:+:$PYTHONPATH}}"',

@@ -1,10 +1,11 @@
-"""Picks of whole sections on a GPU beside those of the CPU: ranks, scores, labels, what is picked.
+"""Compares picks of whole sections on a GPU with those on the CPU: ranks, scores, labels, picked channels.
 
-python scripts/pick_parity.py SECTION.imzML ... [--simulate FOLDER] [--device cuda] [--json OUT]
+python scripts/gpu/pick_parity.py SECTION.imzML ... [--simulate FOLDER] [--device cuda] [--json OUT]
 
-The CPU picks with OpenVINO in float32 (torch where it is missing), the GPU with the torch scorer in float32 and bf16.
-Exit code 1: scores differ by more than the tolerance of the precision, or float32 picks other channels. A channel whose
-score is within the tolerance of the threshold, or of the last one picked, may be picked on one side only.
+The CPU picks with OpenVINO in float32 (with torch if OpenVINO is missing), the GPU with the torch scorer in float32
+and bf16. Exits with 1 if scores differ by more than the tolerance of the precision, or if the picked channels differ. A
+channel whose score is within the tolerance of the threshold or of the last picked channel may be picked on one side
+only.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ import numpy as np
 import ionmorphnet as imn
 from ionmorphnet import _core
 
-# Largest difference of a score that is rounding: float32 sums in another order; 8 bits of a bfloat16 through 40 layers.
+# Largest score difference that rounding explains: another summation order in float32; 8-bit mantissas in 40 layers.
 TOLERANCE = {"f32": 2e-3, "bf16": 0.05}
 
 
 def simulated(folder: Path) -> list[Path]:
-    """The reference size of the research notes, 250 x 200 pixels: 20,000 bins (continuous) and processed centroids."""
+    """Simulates two sections of 250 x 200 pixels: continuous with 20,000 bins, and processed with centroids."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "continuous.imzML", folder / "processed.imzML"]
     shape = (200, 250)
@@ -38,7 +39,7 @@ def simulated(folder: Path) -> list[Path]:
 
 
 def compared(path: Path, device: str, precisions: list[str]) -> list[dict]:
-    """One entry a precision."""
+    """Returns one entry per precision."""
     started = time.perf_counter()
     cpu = imn.pick(path, device="cpu", scorer="openvino" if _core.has_openvino else "torch", precision="f32")
     seconds = time.perf_counter() - started
@@ -60,10 +61,10 @@ def compared(path: Path, device: str, precisions: list[str]) -> list[dict]:
 
 
 def agreement(cpu: imn.PeakList, gpu: imn.PeakList, tolerance: float) -> dict:
-    """Figures of two picks of one section."""
+    """Compares two picks of one section."""
     left, right = (peaks.all_scores.sort_values("mz").reset_index(drop=True) for peaks in (cpu, gpu))
     if not np.array_equal(left["mz"], right["mz"]):
-        return {"equal": False, "why": "other candidates"}
+        return {"equal": False, "why": "the candidate axes differ"}
     ours, theirs = left["score"].to_numpy(), right["score"].to_numpy()
     difference = float(np.max(np.abs(ours - theirs), initial=0.0))
     ranks = [np.argsort(np.argsort(-score, kind="stable"), kind="stable") for score in (ours, theirs)]
@@ -86,7 +87,12 @@ def agreement(cpu: imn.PeakList, gpu: imn.PeakList, tolerance: float) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", type=Path, nargs="*")
-    parser.add_argument("--simulate", type=Path, metavar="FOLDER", help="two simulated sections, made where missing")
+    parser.add_argument(
+        "--simulate",
+        type=Path,
+        metavar="FOLDER",
+        help="add two simulated sections, kept in FOLDER",
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--precision", choices=list(TOLERANCE), action="append", help="repeatable; default: all")
     parser.add_argument("--json", type=Path)

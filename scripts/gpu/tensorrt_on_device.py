@@ -1,13 +1,14 @@
-"""Run an engine on a GPU: what TensorRT says, parity with float32 outputs that were saved elsewhere, images a second.
+"""Runs an engine on a GPU: TensorRT's messages, parity with saved float32 outputs, and images per second.
 
-    python scripts/tensorrt_on_device.py reference REF.npz [--model M] [--images 64]     # anywhere, with OpenVINO
-    python scripts/tensorrt_on_device.py run REF.npz [--engine FILE | --model M] [--precision P] [--batch N] [--json]
-    python scripts/tensorrt_on_device.py ask FILE                                        # past the sidecar
+    tensorrt_on_device.py reference REF.npz [--model M] [--images 64]     # on any machine with OpenVINO
+    tensorrt_on_device.py run REF.npz [--engine FILE | --model M] [--precision P] [--batch N] [--json]
+    tensorrt_on_device.py ask FILE                                        # ignores the sidecar
 
-``reference`` saves preprocessed simulated images, their statistics and the float32 outputs of OpenVINO. ``run`` makes
-the scorer (from the engine, the cache, or by building), compares and measures; a refusal is one line and exit code 2,
-a parity that fails exit code 1. ``ask`` shows an engine to TensorRT whatever its sidecar says, and prints its words.
-Needs no torch: memory and streams come from the driver.
+``reference`` saves preprocessed simulated images, their statistics and OpenVINO's float32 outputs. ``run`` loads the
+engine (from the file, from the cache, or by building it), compares its outputs with the saved ones and times it. An
+engine that cannot run gives a one-line error and exit code 2, failed parity exit code 1. ``ask`` loads an engine into
+TensorRT regardless of its sidecar and prints TensorRT's answer. torch is not needed: memory and streams come from the
+driver.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ionmorphnet.scoring.tensorrt.gpu import Driver, find_gpu
 from ionmorphnet.scoring.tensorrt.rounding import bf16_bits
 from ionmorphnet.scoring.tensorrt.sidecar import read_sidecar
 
-# Largest difference of a logit that is rounding and no mistake (docs/engines.md has what the emulation shows).
+# Largest difference of a logit that rounding explains (docs/engines.md lists the differences of the emulation).
 TOLERANCE = {"f32": 0.02, "fp16": 0.05, "bf16": 0.3}  # f32: tensor cores may use TF32
 REPEATS = 50
 
@@ -124,7 +125,7 @@ class Buffers:
         sizes = (scorer.channels * 224 * 224 * width, 4 * scorer.n_statistics, 4 * scorer.n_outputs)
         self.addresses = [self._new(scorer.batch * size) for size in sizes]
         self._stream = ctypes.c_void_p()
-        driver.call("cuStreamCreate", ctypes.byref(self._stream), 1)  # waits for no default stream
+        driver.call("cuStreamCreate", ctypes.byref(self._stream), 1)  # non-blocking: independent of the default stream
 
     def _new(self, size: int) -> int:
         address = ctypes.c_uint64(0)
@@ -136,7 +137,7 @@ class Buffers:
         return (slice(first, first + self._scorer.batch) for first in range(0, n, self._scorer.batch))
 
     def score(self, images: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Outputs of up to one batch; the rest of it is whatever was there."""
+        """Returns the outputs of up to one batch; unused places of the batch keep their old content."""
         kind = self._scorer.input_dtype
         typed = {"f32": lambda x: x, "f16": lambda x: x.astype(np.float16), "bf16": bf16_bits}[kind](images)
         image, statistics_, outputs = self.addresses
@@ -160,7 +161,7 @@ class Buffers:
         )  # fmt: skip
 
     def times(self) -> list[float]:
-        """Milliseconds of each of some batches, after as many to warm up as it takes to capture a graph."""
+        """Returns the milliseconds of each batch, after enough warm-up batches to capture a CUDA graph."""
         found = []
         for index in range(REPEATS + 5):
             started = time.perf_counter()
@@ -187,10 +188,10 @@ def buffers(scorer: Any) -> Iterator[Buffers]:
 
 
 def ask_tensorrt(given: argparse.Namespace) -> int:
-    """What TensorRT itself says of an engine on this GPU; what the sidecar says is printed beside it."""
+    """Prints the sidecar's content, our verdict, and TensorRT's own verdict on an engine for this GPU."""
     key = read_sidecar(given.engine).key
     print(f"sidecar: {key.flavour} {key.version} for {', '.join(key.targets)}, {key.precision}, batch {key.batch}")
-    print(f"ours: {imn.engine.why_not_runnable(read_sidecar(given.engine)) or 'nothing speaks against it'}")
+    print(f"ours: {imn.engine.why_not_runnable(read_sidecar(given.engine)) or 'compatible'}")
     flavour = find_flavour(key.flavour)
     driver = Driver()
     gpu = find_gpu(0, driver)
@@ -200,7 +201,7 @@ def ask_tensorrt(given: argparse.Namespace) -> int:
     if hasattr(runtime, "get_engine_validity"):  # tensorrt_rtx
         print(f"validity: {runtime.get_engine_validity(content)}")
     engine = runtime.deserialize_cuda_engine(content)
-    print(f"{flavour} on {gpu}: " + ("takes it" if engine is not None else f"refuses it: {'; '.join(log.errors)}"))
+    print(f"{flavour} on {gpu}: " + ("accepted" if engine is not None else f"refused: {'; '.join(log.errors)}"))
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Makes device-bundle/: what a GPU machine without a package registry lacks. See scripts/device_bundle/README.md.
+"""Packs device-bundle/ for a GPU machine without network access; scripts/gpu/bundle/README.md describes it.
 
-python scripts/make_device_bundle.py [--python 3.12] [--out device-bundle] [--without GROUP]
+python scripts/gpu/make_bundle.py [--python 3.12] [--out device-bundle] [--without GROUP]
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = Path(__file__).resolve().parent / "device_bundle"
-# What one copy to the machine may hold: a part, and the tracked tree beside it.
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parent / "bundle"
+# Size limit of one copy to the machine: a part together with the tracked tree.
 LIMIT = 60 << 20
-# Manifest, README and install script travel with every part.
+# Room for the manifest, README and install script, which go with every part.
 MARGIN = 1 << 20
-# Wheels from this size on are packed anew: less to copy.
+# Wheels of this size or larger are recompressed.
 LARGE = 16 << 20
 MACHINE = "x86_64"
 # pip matches the minor version exactly.
 PLATFORMS = [f"manylinux_2_{minor}_{MACHINE}" for minor in (28, 27, 26, 24, 17, 12, 5)]
 PLATFORMS += [f"manylinux{year}_{MACHINE}" for year in ("2014", "2010", "1")]
-# In the order in which they are packed: the first parts are enough to build and test.
+# In packing order: the first parts suffice to build and test.
 GROUPS: dict[str, list[str]] = {
     "build and test": [
         "scikit-build-core",
@@ -40,6 +40,8 @@ GROUPS: dict[str, list[str]] = {
         "rich",
         "jinja2",
         "pillow",
+        "lazy-loader",
+        "platformdirs",
         "pytest",
         "hypothesis",
     ],
@@ -47,20 +49,20 @@ GROUPS: dict[str, list[str]] = {
     "openvino": ["openvino"],
     "tensorrt-rtx": ["tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"],
 }
-# Python code alone, without what else they ask for: registries have it as source only, or its writer alone needs it.
+# Installed without dependencies: published as source only, or the dependencies are needed for writing files only.
 FROM_SOURCE = {"build and test": ["pyimzML"], "tensorrt-rtx": ["tensorrt-rtx", "tensorrt-rtx-cu13"]}
-# Of a package, what no test or benchmark needs: OpenVINO's other devices and formats are two thirds of it. Libraries of
-# the formats stay as empty files, because its CMake package looks whether they are there.
+# Parts of a package that no test or benchmark needs: OpenVINO's other devices and formats make up two thirds of it.
+# Libraries of formats become empty files because OpenVINO's CMake package checks that they exist.
 LEFT_OUT = {"openvino": r"intel_(npu|gpu)_plugin|libs/cache\.json"}
 EMPTIED = {"openvino": r"(paddle|tensorflow|tensorflow_lite|gguf|jax|pytorch)_frontend"}
-# Files under licences that ask for nothing but their notice; data that must be looked for elsewhere stay out.
+# Only data under licences that require nothing beyond their notice.
 DATA = ["README.md", "imzml_small", "bladder79", "ion_images/bladder79.npz", "ion_images/bladder79_labels.csv"]
 HEADER_PACKAGES = ["libexpat1-dev", "zlib1g-dev", "libexpat1", "zlib1g"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default="3.12", help="version of the machine's Python (default 3.12)")
+    parser.add_argument("--python", default="3.12", help="Python version on the machine (default 3.12)")
     parser.add_argument("--out", type=Path, default=ROOT / "device-bundle")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="test data")
     parser.add_argument("--without", action="append", default=[], choices=list(GROUPS), help="leave a group out")
@@ -68,10 +70,10 @@ def main() -> int:
     out: Path = arguments.out
     limit = LIMIT - tracked_bytes() - MARGIN
     if limit < 1 << 20:
-        raise SystemExit("the tracked tree leaves no room for a part")
+        raise SystemExit("the tracked files leave no room for a part")
     if out.exists():
         if not (out / "manifest.json").is_file():
-            raise SystemExit(f"{out}: is there and is no device bundle; remove it or choose another folder")
+            raise SystemExit(f"{out}: exists and is not a device bundle; remove it or choose another folder")
         shutil.rmtree(out)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -99,7 +101,7 @@ def tracked_bytes() -> int:
 
 
 def wheels(group: str, packages: list[str], python: str, work: Path) -> list[dict]:
-    """Downloads wheels with what they need; torch and numpy are expected on the machine."""
+    """Downloads wheels and their dependencies, except torch and numpy, which the machine must have."""
     folder = work / group
     folder.mkdir()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -112,14 +114,14 @@ def wheels(group: str, packages: list[str], python: str, work: Path) -> list[dic
         commands.append([*pip, "wheel", "-q", "--no-deps", *constraints, "-w", str(folder), *sources])
     for command in commands:
         if subprocess.run(command).returncode != 0:
-            raise SystemExit(f"pip could not bring {group} for Python {python}")
+            raise SystemExit(f"pip could not download {group} for Python {python}")
     tag = "cp" + python.replace(".", "")
     entries = []
     for path in sorted(folder.glob("*.whl"), key=lambda p: p.stat().st_size):
         package, version, *_, interpreter, abi, platform = path.stem.split("-")
         fits = interpreter in (tag, "py3", "py2.py3") or abi == "abi3"
         if not fits or not (platform == "any" or MACHINE in platform):
-            raise SystemExit(f"{path.name}: is not for Python {python} on {MACHINE}")
+            raise SystemExit(f"{path.name}: not a wheel for Python {python} on {MACHINE}")
         name = package.lower().replace("_", "-")
         if name in ("numpy", "torch"):
             continue
@@ -130,7 +132,7 @@ def wheels(group: str, packages: list[str], python: str, work: Path) -> list[dic
 
 
 def smaller(wheel: Path, left_out: str | None, emptied: str | None, work: Path) -> Path:
-    """The same wheel packed with LZMA, which pip unpacks as well; without or with emptied files whose names match."""
+    """Recompresses a wheel with LZMA, dropping or emptying the files whose names match the patterns."""
     folder = work / "smaller"
     folder.mkdir(exist_ok=True)
     target = folder / wheel.name
@@ -143,10 +145,10 @@ def smaller(wheel: Path, left_out: str | None, emptied: str | None, work: Path) 
 
 
 def headers(work: Path) -> dict:
-    """expat and zlib as the system's packages have them: headers, libraries, and what the linker looks for."""
+    """Packs the expat and zlib headers and libraries of the installed system packages."""
     found = subprocess.run(["dpkg-query", "-L", *HEADER_PACKAGES], capture_output=True, text=True)
     if found.returncode != 0:
-        raise SystemExit(f"the packages {', '.join(HEADER_PACKAGES)} must be installed: {found.stderr.strip()}")
+        raise SystemExit(f"install the packages {', '.join(HEADER_PACKAGES)}: {found.stderr.strip()}")
     prefix = work / "prefix"
     for line in found.stdout.splitlines():
         path = Path(line)
@@ -157,7 +159,7 @@ def headers(work: Path) -> dict:
         else:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)  # links become files: the prefix must not point outside of itself
+        shutil.copy(path, target)  # copies instead of links: the prefix must not refer to files outside it
     archive = work / "prefix.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(prefix, ".")
@@ -165,19 +167,19 @@ def headers(work: Path) -> dict:
 
 
 def test_data(data: Path, work: Path) -> list[dict]:
-    there = [name for name in DATA if (data / name).exists()]
-    if not there:
-        print(f"no test data at {data}: left out", file=sys.stderr)
+    present = [name for name in DATA if (data / name).exists()]
+    if not present:
+        print(f"{data}: no test data found; the bundle will have none", file=sys.stderr)
         return []
     archive = work / "data.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        for name in there:
+        for name in present:
             tar.add(data / name, name)
     return [{"kind": "archive", "name": archive.name, "to": "data", "from": str(archive)}]
 
 
 def pack(entries: list[dict], work: Path, out: Path, limit: int) -> dict[str, list[str]]:
-    """Fills parts in order; a file that does not fit any more goes on in the next part."""
+    """Fills the parts in order; a file that does not fit continues in the next part."""
     parts: dict[str, list[str]] = {}
     room = 0
     for entry in entries:
@@ -186,7 +188,7 @@ def pack(entries: list[dict], work: Path, out: Path, limit: int) -> dict[str, li
         content = path.read_bytes()
         at = 0
         while at < len(content):
-            # A new part rather than a small piece.
+            # Start a new part rather than cut off a small piece.
             if room < min(len(content) - at, 4 << 20):
                 parts[f"part{len(parts) + 1}"] = []
                 room = limit

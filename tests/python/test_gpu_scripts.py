@@ -1,20 +1,22 @@
-"""Scripts for a machine with a GPU: the session that never stops early, the bundle that installs without a network."""
+"""scripts/gpu: the check that never stops early, and the bundle that installs without a network."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "gpu"
 
 
 def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -27,7 +29,7 @@ def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    return load("device_session", SCRIPTS / "device_session.py", monkeypatch)
+    return load("gpu_check", SCRIPTS / "check.py", monkeypatch)
 
 
 def say(text: str, code: int = 0) -> tuple[str, ...]:
@@ -44,7 +46,7 @@ def test_a_session_goes_on_after_failures(session: ModuleType, tmp_path: Path, m
         session.Step("good", 60, ((sys.executable, "-c", "import os; print(os.environ['A'])"),), "", (("A", "b"),)),
     ]
     monkeypatch.setattr(session, "steps", lambda out, work, architectures, more=(): listed)
-    monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["check.py", "--out", str(tmp_path)])
     started = time.monotonic()
     assert session.main() == 1
     assert time.monotonic() - started < 50
@@ -79,7 +81,7 @@ def test_what_measures_nothing_runs_at_once(
         session.Step("build", 60, ((sys.executable, "-c", "import sys; open(sys.argv[1], 'w')", built),), alone=True),
     ]
     monkeypatch.setattr(session, "steps", lambda out, work, architectures, more=(): listed)
-    monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path), "--together"])
+    monkeypatch.setattr(sys, "argv", ["check.py", "--out", str(tmp_path), "--together"])
     assert session.main() == 0
     record = [entry["step"] for entry in json.loads((tmp_path / "session.json").read_text())]
     assert record[0] == "build"
@@ -89,8 +91,8 @@ def test_what_measures_nothing_runs_at_once(
 def test_steps_by_name(session: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in [command for step in session.steps(tmp_path, tmp_path, "90-real") for command in step.commands]:
         named = [part for part in path if part.startswith(("scripts/", "tests/"))]
-        assert all((SCRIPTS.parent / part).exists() for part in named), path
-    monkeypatch.setattr(sys, "argv", ["device_session.py", "--out", str(tmp_path), "build", "nothing"])
+        assert all((SCRIPTS.parents[1] / part).exists() for part in named), path
+    monkeypatch.setattr(sys, "argv", ["check.py", "--out", str(tmp_path), "build", "nothing"])
     with pytest.raises(SystemExit):
         session.main()
 
@@ -98,7 +100,7 @@ def test_steps_by_name(session: ModuleType, tmp_path: Path, monkeypatch: pytest.
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two parts with a wheel that is cut in two, and data."""
-    maker = load("make_device_bundle", SCRIPTS / "make_device_bundle.py", monkeypatch)
+    maker = load("make_bundle", SCRIPTS / "make_bundle.py", monkeypatch)
     work, out = tmp_path / "work", tmp_path / "device-bundle"
     work.mkdir()
     wheel = work / "imn_bundled-1.0-py3-none-any.whl"
@@ -121,12 +123,21 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert all(sum(p.stat().st_size for p in (out / part).iterdir()) <= 5 << 20 for part in parts)
     maker.describe(out, "3.12", 5 << 20, parts)
     (out / "manifest.json").write_text(json.dumps({"files": entries}))
-    (out / "install.py").write_text((SCRIPTS / "device_bundle" / "install.py").read_text())
+    (out / "install.py").write_text((SCRIPTS / "bundle" / "install.py").read_text())
     return out
 
 
+def test_the_bundle_has_every_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker = load("make_bundle", SCRIPTS / "make_bundle.py", monkeypatch)
+    project = tomllib.loads((SCRIPTS.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = project["project"]["dependencies"] + project["build-system"]["requires"]
+    names = {re.split(r"[<>=]", requirement)[0] for requirement in needed}
+    packed = {name for packages in maker.GROUPS.values() for name in packages}
+    assert names - packed == {"numpy"}  # the machine has it
+
+
 def test_a_wheel_packed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    maker = load("make_device_bundle", SCRIPTS / "make_device_bundle.py", monkeypatch)
+    maker = load("make_bundle", SCRIPTS / "make_bundle.py", monkeypatch)
     wheel = tmp_path / "x-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
         for name in ("x/kept.so", "x/gpu_plugin.so", "x/paddle_frontend.so"):

@@ -1,9 +1,9 @@
-"""What the compiler made of the kernels: registers, spills, shared memory, 16-byte accesses; needs nvcc, and no GPU.
+"""Reports registers, spills, shared memory and 16-byte accesses of the compiled kernels; needs nvcc, but no GPU.
 
-python scripts/cubin_report.py [--architecture 90] [--markdown FILE] [--json FILE]
+python scripts/gpu/cubin_report.py [--architecture 90] [--markdown FILE] [--json FILE]
 
-Exits with 1 where a kernel of the hot path spills registers. The disassembler comes with the CUDA toolkit or with
-`pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm`; without one the columns of accesses stay empty.
+Exits with 1 if a kernel on the hot path spills registers. The disassembler is part of the CUDA toolkit and of
+`pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm`; without it the access columns stay empty.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-# As the build compiles them (CMakeLists.txt).
+ROOT = Path(__file__).resolve().parents[2]
+# The flags of the build (CMakeLists.txt).
 FLAGS = ["-std=c++20", "-O3", "-fmad=false", "-DNDEBUG", f"-I{ROOT / 'csrc'}"]
-# Accesses of 16 bytes a thread, and of the stack, as the disassembly names them.
+# Instructions that access 16 bytes per thread, and those that access the stack.
 WIDE = {"loads": r"\bLDG\.E\S*\.128", "stores": r"\bSTG\.E\S*\.128", "shared": r"\b(?:LDS|STS)\S*\.128"}
 COUNTED = {**WIDE, "all loads": r"\bLDG\.E", "all stores": r"\bSTG\.E", "stack": r"\b(?:LDL|STL)\b"}
-# Kernels that run once a section, not once an image: a spill there costs nothing that could be measured.
+# Kernels that run once per section, not once per image: a spill there costs no measurable time.
 COLD = ("prepare", "section")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="90", help="compute capability (default 90)")
-    parser.add_argument("--markdown", type=Path, help="write the table here")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--markdown", type=Path, help="write the table to FILE")
+    parser.add_argument("--json", type=Path, help="write the figures to FILE")
     arguments = parser.parse_args()
     nvcc = tool("nvcc")
     if nvcc is None:
-        print("nvcc was not found: install the CUDA toolkit or set CUDA_HOME", file=sys.stderr)
+        print("nvcc not found; install the CUDA toolkit or set CUDA_HOME", file=sys.stderr)
         return 2
     sources = sorted((ROOT / "csrc").glob("*/*.cu"))
     rows: list[dict] = []
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def tool(name: str) -> str | None:
-    """On the PATH, in the toolkit, or in the packages of this interpreter."""
+    """Finds a program on the PATH, in the CUDA toolkit, or in the packages of this interpreter."""
     homes = [os.environ.get(key, "") for key in ("CUDA_HOME", "CUDA_PATH")]
     folders = [f"{home}/bin" for home in homes if home] + ["/usr/local/cuda/bin", "/opt/cuda/bin"]
     found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(folders))
@@ -72,7 +72,7 @@ def tool(name: str) -> str | None:
 
 
 def kernels(nvcc: str, source: Path, architecture: str, work: Path) -> list[dict]:
-    """One row a kernel of a source file."""
+    """Compiles a source file and returns one row per kernel."""
     cubin = work / f"{source.stem}.cubin"
     command = [nvcc, *FLAGS, "-cubin", f"-arch=sm_{architecture}", "-Xptxas", "-v", str(source), "-o", str(cubin)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -98,7 +98,7 @@ def kernels(nvcc: str, source: Path, architecture: str, work: Path) -> list[dict
 
 
 def readable(mangled: str) -> str:
-    """`name<arguments>` of a kernel, without namespaces and parameters."""
+    """Demangles a kernel's name to `name<arguments>`, without namespaces and parameters."""
     demangler = shutil.which("c++filt") or tool("cu++filt")
     if demangler is None:
         return mangled
@@ -107,7 +107,7 @@ def readable(mangled: str) -> str:
 
 
 def disassembled(cubin: Path) -> dict[str, Counter[str]]:
-    """Counts of the instructions in COUNTED, by kernel; empty without a disassembler."""
+    """Counts the instructions in COUNTED per kernel; empty without a disassembler."""
     cuobjdump, nvdisasm = tool("cuobjdump"), tool("nvdisasm")
     if cuobjdump is None:
         return {}

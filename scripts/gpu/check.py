@@ -1,12 +1,18 @@
-"""One session on a machine with a GPU: builds, tests, checks, measures, and writes everything down.
+"""Checks the package on a machine with an NVIDIA GPU: builds, tests, measures, and records every result.
 
-python scripts/device_session.py --out RESULTS [STEP ...] [--budget SECONDS] [--together]
+python scripts/gpu/check.py --out RESULTS [STEP ...] [--budget SECONDS] [--together]
     [--architectures 90-real] [--define N=V]
 
-Each step has its own time limit; a step that fails or runs late does not stop the next one. Where time
-on the machine is short, --together runs what measures no time (picks, tests, memcheck, racecheck ...)
-at once, after the steps that have to have the machine to themselves.
-RESULTS/session.json says what ran and how it ended, RESULTS/logs.tar.gz has all output. Steps, in order: {steps}.
+Needs the CUDA toolkit (nvcc 12.8 or newer), Python 3.11 or newer with pip, the build requirements of pyproject.toml,
+pytest, and the expat and zlib headers. compute-sanitizer, TensorRT and real test data (IMN_SHARED_DATA) are
+optional: steps that need a missing program are skipped. On a machine without network access, install
+a device bundle first (scripts/gpu/bundle/README.md).
+
+Each step has its own time limit; a step that fails or times out does not stop the next one. If time on the machine
+is short, --together runs all steps that measure no time (picks, tests, memcheck, racecheck ...) at once, after the
+steps that need the machine to themselves.
+RESULTS/session.json records what ran and how it ended; RESULTS/logs.tar.gz holds the complete output.
+Steps, in order: {steps}.
 """
 
 from __future__ import annotations
@@ -27,9 +33,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TAIL = 4000  # characters of a step's output in session.json
-# Run on the device and in the emulation: what a memory checker should see. It slows everything down a lot.
+# Tests for the memory checkers, which slow execution down a lot: each runs a kernel on the device and in the emulation.
 DEVICE_TESTS = ["tests/parity/test_device_stages.py", "tests/parity/test_bin_kernels.py"]
 
 
@@ -40,21 +46,21 @@ class Step:
     name: str
     limit: float
     commands: tuple[tuple[str, ...], ...]
-    needs: str = ""  # a program that must be there
+    needs: str = ""  # a program that must be installed
     environment: tuple[tuple[str, str], ...] = ()
-    alone: bool = False  # measures time, or others need what it makes
+    alone: bool = False  # measures time, or makes what later steps need
 
 
 def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ()) -> list[Step]:
     python = sys.executable
-    # The machine's packages are others than those of constraints.txt: what they deprecate is no failure here.
+    # The machine may have other package versions than constraints.txt: their deprecation warnings are not failures.
     plain = (python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark")
     plain += ("-W", "default::DeprecationWarning", "-W", "default::FutureWarning")
     if importlib.util.find_spec("pytest_timeout"):
         plain += ("--timeout", "200")
-    # A run that is cut off must have said which tests failed.
+    # -v for the whole suite: a run that is cut off has still named the tests that failed.
     pytest, named = (*plain, "-q"), (*plain, "-v")
-    # All cores, where pytest-xdist is installed; the checkers run one process.
+    # All cores where pytest-xdist is installed; the memory checkers run one process.
     spread = ("-n", str(max(1, (os.cpu_count() or 1) - 2))) if importlib.util.find_spec("xdist") else ()
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
     install = (python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", *_target())
@@ -67,7 +73,7 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
         *(part for k, v in defines.items() for part in ("-C", f"cmake.define.{k}={v}")),
     )
     required = (("IMN_REQUIRE_GPU", "1"),)
-    # The chaos kernel reads labels while others are joined by atomic exchanges: union-find may, racecheck reports it.
+    # The chaos kernel reads labels while other threads join them atomically: safe in union-find, but reported.
     unchecked = ("--kernel-regex-exclude", "kernel_substring=ChaosKernel")
     sanitizer = ("compute-sanitizer", "--error-exitcode", "86", "--target-processes", "all")
     checked = (*pytest, "-k", "cuda or gpu", *DEVICE_TESTS)
@@ -93,7 +99,7 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
             (
                 (
                     python,
-                    "scripts/pick_parity.py",
+                    "scripts/gpu/pick_parity.py",
                     *sections(),
                     "--simulate",
                     f"{work}/picks",
@@ -102,15 +108,15 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
                 ),
             ),
         ),
-        # What TensorRT does on this GPU: its own engine, and, past the sidecar, one that was built for another GPU.
+        # An engine built for this GPU, then one built for another GPU, loaded regardless of its sidecar.
         Step(
             "tensorrt",
             240,
             (
-                (python, "scripts/tensorrt_on_device.py", "reference", f"{work}/reference.npz"),
-                (python, "scripts/tensorrt_on_device.py", "run", f"{work}/reference.npz", "--json"),
+                (python, "scripts/gpu/tensorrt_on_device.py", "reference", f"{work}/reference.npz"),
+                (python, "scripts/gpu/tensorrt_on_device.py", "run", f"{work}/reference.npz", "--json"),
                 (python, "-m", "ionmorphnet", "engine", "build", "--target", "sm_89", "-o", f"{work}/sm_89.engine"),
-                (python, "scripts/tensorrt_on_device.py", "ask", f"{work}/sm_89.engine"),
+                (python, "scripts/gpu/tensorrt_on_device.py", "ask", f"{work}/sm_89.engine"),
             ),
             alone=True,
         ),
@@ -134,18 +140,18 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
             "compute-sanitizer",
             required,
         ),
-        Step("cubins", 200, ((python, "scripts/cubin_report.py", "--json", f"{out}/cubins.json"),), "nvcc"),
+        Step("cubins", 200, ((python, "scripts/gpu/cubin_report.py", "--json", f"{out}/cubins.json"),), "nvcc"),
     ]
 
 
 def sections() -> list[str]:
-    """Real sections among the test data that are there."""
+    """The real sections present in the test data."""
     data = Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))
     return [str(path) for name in ("bladder79", "barley101") for path in sorted((data / name).glob("*.imzML"))]
 
 
 def _target() -> tuple[str, ...]:
-    """Beside the bundle's packages where there is one: the extension looks for OpenVINO next to itself."""
+    """Installs next to a bundle's packages, if any: the extension looks for OpenVINO in the same folder."""
     first = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
     return ("--target", first) if Path(first).name == "site" else ()
 
@@ -155,15 +161,15 @@ def main() -> int:
         description=(__doc__ or "").format(steps=", ".join(step.name for step in steps(Path(), Path(), ""))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="STEP", help="only these (default: all)")
+    parser.add_argument("names", nargs="*", metavar="STEP", help="run only these steps (default: all)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--budget", type=float, default=3600, help="seconds for all steps together (default 3600)")
-    parser.add_argument("--together", action="store_true", help="what measures no time runs at once, at the end")
-    parser.add_argument("--architectures", default="90-real", help="of the build (default 90-real)")
+    parser.add_argument("--together", action="store_true", help="run steps that measure no time at once, at the end")
+    parser.add_argument("--architectures", default="90-real", help="CUDA architectures to build for (default 90-real)")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE", help="for CMake; repeatable")
     arguments = parser.parse_args()
     if wrong := [item for item in arguments.define if "=" not in item]:
-        parser.error(f"--define {wrong[0]}: NAME=VALUE is needed")
+        parser.error(f"--define {wrong[0]}: expected NAME=VALUE")
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     known = [step.name for step in steps(out, out, "")]
@@ -178,7 +184,7 @@ def main() -> int:
         for entry in entries(chosen, work, end, together=arguments.together):
             record.append(entry)
             print(f"== {entry['step']}: {entry['state']} ({entry['seconds']:.0f} s) {entry['why']}", flush=True)
-            # After every step: whatever ends this session, what was done is written down.
+            # After every step, so that an interrupted session keeps its results.
             (out / "session.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             with tarfile.open(out / "logs.tar.gz", "w:gz") as logs:
                 for path in sorted(work.glob("*.log")):
@@ -187,7 +193,7 @@ def main() -> int:
 
 
 def entries(chosen: list[Step], work: Path, end: float, *, together: bool) -> Iterator[dict]:
-    """What became of each step, in the order in which they end."""
+    """Yields the result of each step, in the order in which they end."""
     at_once = [step for step in chosen if together and not step.alone]
     for step in chosen:
         if step not in at_once:
@@ -198,7 +204,7 @@ def entries(chosen: list[Step], work: Path, end: float, *, together: bool) -> It
 
 
 def run(step: Step, work: Path, end: float) -> dict:
-    """Runs the commands of a step, one after the other whatever they return; their output goes to <step>.log."""
+    """Runs all commands of a step in order, even after a failure; their output goes to <step>.log."""
     started = time.monotonic()
     entry: dict = {"step": step.name, "commands": [" ".join(command) for command in step.commands]}
     state, why = "passed", ""
@@ -222,7 +228,7 @@ def run(step: Step, work: Path, end: float) -> dict:
 
 
 def limited(command: tuple[str, ...], seconds: float, output, environment: dict[str, str]) -> int | None:
-    """Exit status; None: it took too long and was ended, with all that it had started."""
+    """Returns the exit status, or None if the command timed out and was killed with its children."""
     try:
         process = subprocess.Popen(
             command,
