@@ -16,6 +16,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet import _core
 from ionmorphnet.base import devices
+from ionmorphnet.base.devices import Device
 
 BUILD_INFO, CHOOSE_DEVICE = _core.build_info, _core.choose_device
 GIB = 2**30
@@ -128,12 +129,24 @@ def test_which_devices_a_build_has_code_for(architectures: str, capability: tupl
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(imn.ArgumentError, match="known: auto, cpu, cuda, cuda:N"):
         _core.choose_device(name, facts())
+    with pytest.raises(imn.ArgumentError, match="known: auto, cpu, cuda, cuda:N"):
+        Device.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [("auto", Device("auto")), ("cpu", Device("cpu")), ("cuda", Device("cuda")), ("cuda:3", Device("cuda", 3))],
+)
+def test_names_of_devices(name: str, device: Device) -> None:
+    assert Device.parse(name) == device
+    assert str(device) == name
+    assert Device.parse(device) is device
 
 
 def fake_host(monkeypatch: pytest.MonkeyPatch, host: dict[str, Any]) -> None:
     monkeypatch.setattr(_core, "build_info", lambda: BUILD_INFO(host))
     monkeypatch.setattr(_core, "choose_device", lambda name: CHOOSE_DEVICE(name, host))
-    monkeypatch.setattr(devices, "_told", set())
+    monkeypatch.setattr(devices, "_warned", set())
 
 
 @pytest.mark.parametrize("host", [OLD_DRIVER, NO_GPU, facts(found=[VOLTA])])
@@ -143,7 +156,7 @@ def test_auto_says_once_why_a_gpu_is_passed_over(
     fake_host(monkeypatch, host)
     with caplog.at_level(logging.WARNING, "ionmorphnet"):
         for _ in range(3):
-            assert devices.resolve_device("auto") == "cpu"
+            assert devices.resolve_device("auto") == Device("cpu")
     (record,) = caplog.records
     assert record.getMessage().startswith("no GPU is used: ")
     assert _core.build_info()["cuda"]["reason"] in record.getMessage()
@@ -155,8 +168,8 @@ def test_auto_is_silent_where_there_is_nothing_to_say(
 ) -> None:
     fake_host(monkeypatch, host)
     with caplog.at_level(logging.WARNING, "ionmorphnet"):
-        assert devices.resolve_device("auto") == device
-        assert devices.resolve_device("cpu") == "cpu"
+        assert str(devices.resolve_device("auto")) == device
+        assert devices.resolve_device("cpu") == Device("cpu")
     assert caplog.records == []
 
 

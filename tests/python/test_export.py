@@ -312,7 +312,7 @@ def test_folders_with_other_things_are_left_alone(tmp_path: Path) -> None:
     [
         ({"format": 2}, "weights format 2, this version reads 1"),
         ({"architecture": "resnet50"}, "unknown architecture 'resnet50'"),
-        ({"preprocessing": "letterbox"}, "preprocessing id 'letterbox' is not known"),
+        ({"preprocessing": "letterbox"}, "unknown preprocessing id 'letterbox'"),
         ({"preprocessing": "p99-stretch-224-mask"}, "1 input channels, but p99-stretch-224-mask makes 2"),
         ({"statistics": ["moran"]}, "statistics must be none or moran, blur"),
         ({"statistics": None}, "'statistics' is missing"),
@@ -447,7 +447,9 @@ def test_command(speck: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
 def test_without_the_extra_the_command_says_so(
     tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("ionmorphnet.training.")]:
+    for name in [
+        name for name in sys.modules if name.startswith(("ionmorphnet.training.", "ionmorphnet.models.networks."))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
     cli("export", "w.pt", "-o", tmp_path / "m").is_one_line_error("extra [train]", "onnx")

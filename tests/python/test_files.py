@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
+import ionmorphnet as imn
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import atomic_path
 
@@ -91,3 +93,10 @@ def test_full_disk_names_the_file_asked_for(tmp_path: Path) -> None:
 def test_errors_of_other_files_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"other\.csv"), atomic_path(tmp_path / "out.csv"):
         (tmp_path / "other.csv").read_text()
+
+
+def test_file_errors_are_os_errors_of_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="absent") as caught:
+        imn.open(tmp_path / "absent.imzML")
+    assert isinstance(caught.value, imn.FileError)
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.base.devices import Device
 from ionmorphnet.scoring import gpu_scorers
 from ionmorphnet.scoring import scorer as scorers
 
@@ -44,7 +45,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(gpu_scorers, "_tensorrt", start("tensorrt"))
     monkeypatch.setattr(gpu_scorers, "_torch", start("torch"))
-    monkeypatch.setattr(scorers, "resolve_device", lambda device: "cpu" if device == "cpu" else "cuda:0")
+    monkeypatch.setattr(scorers, "resolve_device", lambda device: Device.parse("cpu" if device == "cpu" else "cuda:0"))
     return refuses
 
 

@@ -263,7 +263,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
         # A GPU that was found is not lost in silence.
         FORK.format(
             before='real, _core.choose_device = _core.choose_device, lambda name: "cuda:0"\n'
-            'assert devices.resolve_device("auto") == "cuda:0"\n'
+            'assert str(devices.resolve_device("auto")) == "cuda:0"\n'
             "_core.choose_device = real",
             tries='({}, {"device": "cuda"}, {"device": "cuda:0"})',
             told="CUDA was started before this process was forked",

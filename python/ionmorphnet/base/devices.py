@@ -5,23 +5,63 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
+from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal, Self
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
 
-__all__ = ["build_info", "resolve_device"]
+__all__ = ["Device", "DeviceName", "build_info", "resolve_device"]
+
+# What a parameter named ``device`` accepts.
+DeviceName = Literal[
+    "auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6", "cuda:7"
+]
 
 _log = logging.getLogger("ionmorphnet")
 _LIBRARIES = ("numpy", "pandas", "onnx", "torch", "triton", "tensorrt", "tensorrt-rtx")
-_told: set[str] = set()
+_warned: set[str] = set()
 _gpu_found = False
 _gpu_found_before_fork = False
 GPU_FORKED = (
     "CUDA was started before this process was forked and does not work here: start workers with multiprocessing's "
     "'spawn' or 'forkserver' method, or give device='cpu'"
 )
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, or the request for one. This is the only place in Python that reads names of devices.
+
+    Attributes:
+        kind: ``"cpu"``, ``"cuda"``, or ``"auto"`` (a GPU if one can be used, else the CPU).
+        index: Number of the GPU, from 0; None for the CPU, and for a request that any GPU meets.
+    """
+
+    kind: Literal["auto", "cpu", "cuda"]
+    index: int | None = None
+
+    @classmethod
+    def parse(cls, device: str | Self) -> Self:
+        """Reads ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Does not look whether there is such a device.
+
+        Raises:
+            ArgumentError: Not the name of a device.
+        """
+        if isinstance(device, cls):
+            return device
+        if not isinstance(device, str):
+            raise ArgumentError(f"device must be a name such as 'cpu', not {device!r}")
+        match = re.fullmatch(r"(auto|cpu|cuda)|cuda:([0-9]{1,9})", device)
+        if match is None:
+            raise ArgumentError(f"unknown device '{device}'; known: auto, cpu, cuda, cuda:N")
+        return cls(match[1] or "cuda", None if match[2] is None else int(match[2]))  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        """The name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+        return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
 
 def build_info() -> dict[str, Any]:
@@ -45,42 +85,41 @@ def build_info() -> dict[str, Any]:
     info["bf16"] = bool(_core.cpu_has_bf16()) if _core.has_openvino else None
     info["openvino"] = _version("openvino") if _core.has_openvino else None
     info["libraries"] = {name: _version(name) for name in _LIBRARIES}
-    info["auto"] = _choose("auto")
+    info["auto"] = str(_choose(Device("auto")))
     info["cuda"] = cuda
     return info
 
 
-def resolve_device(device: str) -> str:
-    """The device that a user's choice stands for.
+def resolve_device(device: DeviceName | Device) -> Device:
+    """Chooses the device that a request stands for.
 
     Args:
-        device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` (the first usable GPU) or
-            ``"cuda:N"``.
+        device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` (the first usable GPU),
+            ``"cuda:N"``, or a :class:`Device`.
 
     Returns:
-        ``"cpu"`` or ``"cuda:N"``. Where a driver was found and ``"auto"`` still takes the CPU, the log says why, once.
+        The CPU or one GPU. If an NVIDIA driver was found and ``"auto"`` still chooses the CPU, the log says why, once.
 
     Raises:
-        ArgumentError: No name of a device.
-        UnavailableError: The GPU cannot be used; one line with the cause and what to do.
+        ArgumentError: ``device`` is not the name of a device.
+        UnavailableError: The GPU cannot be used; one line with the cause and the remedy.
     """
-    if not isinstance(device, str):
-        raise ArgumentError(f"device must be a name such as 'cpu', not {device!r}")
-    if _gpu_found_before_fork and (device == "auto" or device.startswith("cuda")):
-        raise UnavailableError(GPU_FORKED)  # the driver would say that there is none
-    chosen = _choose(device)
-    if device == "auto" and chosen == "cpu":
+    request = Device.parse(device)
+    if _gpu_found_before_fork and request.kind != "cpu":
+        raise UnavailableError(GPU_FORKED)  # the driver would report that there is no GPU
+    chosen = _choose(request)
+    if request.kind == "auto" and chosen.kind == "cpu":
         cuda = _core.build_info()["cuda"]
-        # A host without a driver has nothing to use: not worth a line.
+        # A host without a driver has no GPU to offer: not worth a line.
         if cuda["built"] and cuda["driver"] is not None:
-            _tell_once(f"no GPU is used: {cuda['reason']}; {cuda['remedy']}")
+            _warn_once(f"no GPU is used: {cuda['reason']}; {cuda['remedy']}")
     return chosen
 
 
-def _choose(device: str) -> str:
+def _choose(device: Device) -> Device:
     global _gpu_found
-    chosen = str(_core.choose_device(device))
-    _gpu_found = _gpu_found or chosen != "cpu"
+    chosen = Device.parse(_core.choose_device(str(device)))
+    _gpu_found = _gpu_found or chosen.kind == "cuda"
     return chosen
 
 
@@ -93,9 +132,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _tell_once(text: str) -> None:
-    if text not in _told:
-        _told.add(text)
+def _warn_once(text: str) -> None:
+    if text not in _warned:
+        _warned.add(text)
         _log.warning("%s", text)
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 
 class IonMorphNetError(Exception):
-    """Base of everything the package raises on purpose."""
+    """Base class of the errors that the package raises on purpose."""
 
 
-class FileError(IonMorphNetError):
+class FileError(IonMorphNetError, OSError):
     """A file cannot be used; the message is ``<file>: <cause>``."""
 
 
 class ArgumentError(IonMorphNetError, ValueError):
-    """An argument cannot be meant; the message says what is accepted."""
+    """An argument has the wrong type or is out of range; the message says what is accepted."""
 
 
 class UnavailableError(IonMorphNetError):
-    """A capability is not in this build, not installed or not on this machine."""
+    """A capability is missing from this build, this installation or this machine."""
 
 
 class Cancelled(IonMorphNetError):  # noqa: N818 - a state, not a fault
-    """The work was stopped on request; nothing half-written is left."""
+    """The work was stopped on request. No half-written file is left."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.data import EvaluationSet
 from ionmorphnet.models.labels import STATISTICS
@@ -107,7 +108,7 @@ def make_methods(
     *,
     baselines: bool = True,
     precision: str = "auto",
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     threads: int = 0,
 ) -> Methods:
     """Starts everything that is to be compared.

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
@@ -43,7 +44,7 @@ def pick(
     min_score: float | None = None,
     model: str | Path | Model | None = None,
     scorer: str | ScorerCallable | Scorer = "auto",
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     precision: str = "auto",
     axis: CandidateAxis | npt.ArrayLike | str | None = None,
     ppm: float | None = None,

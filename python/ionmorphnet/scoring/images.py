@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.stacks import checked_stack
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
@@ -21,7 +22,7 @@ def score_images(
     *,
     model: str | Path | Model | None = None,
     scorer: str | ScorerCallable | Scorer = "auto",
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     precision: str = "auto",
     threads: int = 0,
     progress: Progress | None = None,

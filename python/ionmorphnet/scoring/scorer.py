@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.base.devices import GPU_FORKED, resolve_device
+from ionmorphnet.base.devices import GPU_FORKED, Device, DeviceName, resolve_device
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
@@ -197,7 +197,7 @@ def make_scorer(
     *,
     model: str | Path | Model | None = None,
     scorer: str | ScorerCallable | Scorer = "auto",
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     precision: str = "auto",
     threads: int = 0,
     engine: PathLike | None = None,
@@ -239,7 +239,7 @@ def make_scorer(
         scorer = "tensorrt"
     # What runs on the CPU anyway does not ask for a GPU.
     for_gpu = scorer == "auto" or scorer in GPU_SCORERS
-    where = "cpu" if device == "auto" and not for_gpu else resolve_device(device)
+    where = "cpu" if device == "auto" and not for_gpu else str(resolve_device(device))
     if precision not in _PRECISIONS:
         raise ArgumentError(f"precision must be one of {', '.join(_PRECISIONS)}, not '{precision}'")
     if isinstance(scorer, str) and scorer not in ("auto", *MODEL_SCORERS, *CLASSICAL_SCORERS):
@@ -270,7 +270,7 @@ def _with_network(
     """A scorer of MODEL_SCORERS, or ``auto``, on ``cpu`` or ``cuda:N``."""
     refused: Mapping[str, str] = {}
     if scorer == "tensorrt" and where == "cpu":
-        where = resolve_device("cuda")  # says why there is none
+        where = str(resolve_device("cuda"))  # says why there is none
     if scorer != "openvino" and where != "cpu":
         if scorer == "auto":
             started, refused = first_gpu_scorer(model, where, precision)

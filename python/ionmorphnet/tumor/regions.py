@@ -122,6 +122,8 @@ def _array(path: Path) -> npt.NDArray[Any]:
                 raise FileError(f"{path}: holds {', '.join(names) or 'nothing'}; 'regions' or one array is expected")
             found: npt.NDArray[Any] = loaded["regions" if "regions" in names else names[0]]
             return found
+    except FileError:  # an OSError too, and says more
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FileError(f"{path}: {getattr(error, 'strerror', None) or 'not a readable NPZ or NPY file'}") from None
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
@@ -34,7 +35,7 @@ def section_scores(
     blocks: Sequence[Sequence[Mask]] | None = None,
     seed: int = 0,
     model: Any = None,
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     threads: int = 0,
     memory_limit: int | str = "4GB",
     progress: Callable[[int, int], None] | None = None,

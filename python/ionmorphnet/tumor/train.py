@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ionmorphnet.base.devices import Device
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.torch_check import require_torch
@@ -130,7 +131,7 @@ def train_tumor(
             axis,
             [selection],
             seed=seed,
-            device=device,
+            device=Device.parse(device),
             threads=threads or 0,
             memory_limit=memory_limit,
             progress=lambda d, n: tell("ranking channels", d, n),

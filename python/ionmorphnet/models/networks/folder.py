@@ -45,6 +45,8 @@ def new_model_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(temporary, folder)
+    except FileError:  # an OSError too, and says more
+        raise
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
