@@ -1,4 +1,4 @@
-"""Small cohorts for the tests of tumour classification."""
+"""Small cohorts for the tests of tumor classification."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 
 MZ = np.linspace(200.0, 390.0, 20)
-LABELS = {"1": "normal", "2": "tumour"}
+LABELS = {"1": "normal", "2": "tumor"}
 
 
 def write_section(path: Path, rng: np.random.Generator, *, shape: tuple[int, int] = (14, 16), gap: bool = True) -> None:
-    """A section whose right half is tumour: channel 3 is brighter, channel 5 grained; a corner is not measured."""
+    """A section whose right half is tumor: channel 3 is brighter, channel 5 grained; a corner is not measured."""
     height, width = shape
     gain = rng.uniform(0.8, 1.25, len(MZ))
     with ImzMLWriter(path, mode="continuous", spectrum_type="centroid") as writer:

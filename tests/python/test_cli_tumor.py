@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs the extra [tumor]")
 pytest.importorskip("sklearn", reason="needs the extra [tumor]")
 
 Cli = Callable[..., Done]
-MAP = ("--labels", "1=normal,2=tumour")
+MAP = ("--labels", "1=normal,2=tumor")
 SHORT = ("--size", 3, "--steps", 4, "--batch", 8, "--threads", 1, "--top", 5)
 
 

@@ -27,10 +27,10 @@ def test_fine_tune(short_model: Path) -> None:
     assert "32 images in" in done.stdout
 
 
-def test_classify_tumour(tmp_path: Path) -> None:
+def test_classify_tumor(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="needs the extra [tumor]")
     pytest.importorskip("sklearn", reason="needs the extra [tumor]")
-    done = _run("classify_tumour.py", "--quick", "--out", str(tmp_path))
+    done = _run("classify_tumor.py", "--quick", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "of the labelled pixels are right" in done.stdout
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}

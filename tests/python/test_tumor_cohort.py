@@ -33,7 +33,7 @@ def _axis() -> imn.CandidateAxis:
 
 
 def test_a_list_is_read(cohort: imn.tumor.Cohort, listed: Path) -> None:
-    assert repr(cohort) == "Cohort(3 sections of 3 patients, classes normal, tumour)"
+    assert repr(cohort) == "Cohort(3 sections of 3 patients, classes normal, tumor)"
     assert [section.name for section in cohort.sections] == ["p0_0", "p1_0", "p2_0"]
     assert imn.tumor.read_cohort(listed).classes == ("1", "2")
     assert imn.tumor.read_cohort(listed, labels={"2": "t", "1": "n"}).classes == ("t", "n")

@@ -129,7 +129,7 @@ def test_prediction(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) 
     imn.tumor.write_npz(found, tmp_path / "p.npz")
     with np.load(tmp_path / "p.npz") as loaded:
         np.testing.assert_array_equal(loaded["by_spectrum"], found.by_spectrum)
-        assert loaded["classes"].tolist() == ["normal", "tumour"]
+        assert loaded["classes"].tolist() == ["normal", "tumor"]
         assert loaded["coordinates"].shape == (measured.sum(), 3)
 
 
@@ -157,11 +157,11 @@ def test_anndata(model: imn.tumor.TumorModel, section: Path) -> None:
     found = imn.tumor.predict(model, section)
     table = imn.tumor.to_anndata(found)
     assert table.shape == (found.measured.sum(), 8)
-    np.testing.assert_allclose(table.obs["p_tumour"], found.probabilities[1][found.measured])
+    np.testing.assert_allclose(table.obs["p_tumor"], found.probabilities[1][found.measured])
     peaks = imn.pick(section, top=3, scorer="moran").to_anndata()
     imn.tumor.annotate(peaks, found)
     pd.testing.assert_series_equal(peaks.obs["tissue_class"], table.obs["tissue_class"])
-    assert list(peaks.obs["tissue_class"].cat.categories) == ["normal", "tumour"]
+    assert list(peaks.obs["tissue_class"].cat.categories) == ["normal", "tumor"]
     peaks.obs_names = ["99_99", *peaks.obs_names[1:]]
     with pytest.raises(ArgumentError, match="pixel 99_99"):
         imn.tumor.annotate(peaks, found)
@@ -301,7 +301,7 @@ def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.
         "mz_hi",
         "importance",
         "for_normal",
-        "for_tumour",
+        "for_tumor",
         "method",
     ]
     assert table["mz"].iloc[0] == pytest.approx(MZ[3])
@@ -312,8 +312,8 @@ def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.
 
 
 def test_classes_are_known_by_name(model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort) -> None:
-    turned = imn.tumor.make_cohort(cohort.sections, labels={"2": "tumour", "1": "normal"})
-    assert turned.classes == ("tumour", "normal")
+    turned = imn.tumor.make_cohort(cohort.sections, labels={"2": "tumor", "1": "normal"})
+    assert turned.classes == ("tumor", "normal")
     expected, found = (imn.tumor.explain(model, each, pixels=40) for each in (cohort, turned))
     pd.testing.assert_frame_equal(found, expected)
 

@@ -24,7 +24,7 @@ from tumor_cohorts import LABELS, MZ, write_cohort
 
 pytest.importorskip("sklearn", reason="the baselines need the extra [tumor]")
 
-CLASSES = ("normal", "tumour")
+CLASSES = ("normal", "tumor")
 FAST = BootstrapOptions(draws=200)
 
 
@@ -44,7 +44,7 @@ def test_figures(rng: np.random.Generator) -> None:
     found = bad.probabilities.argmax(axis=1)
     recalls = [np.mean(found[bad.label == k] == k) for k in (0, 1)]
     assert row["balanced_accuracy"] == pytest.approx(np.mean(recalls))
-    assert [row["recall_normal"], row["recall_tumour"]] == pytest.approx(recalls)
+    assert [row["recall_normal"], row["recall_tumor"]] == pytest.approx(recalls)
     assert row["low"] < row["balanced_accuracy"] < row["high"]
     best = report.table.set_index("method").loc["cnn3d"]
     assert row["difference"] == pytest.approx(best["balanced_accuracy"] - row["balanced_accuracy"])

@@ -60,7 +60,7 @@ def test_files_that_are_no_masks(tmp_path: Path) -> None:
             read_regions(tmp_path / name, (2, 3))
 
 
-def _feature(coordinates: list, name: object = "tumour", kind: str = "Polygon", key: str = "classification") -> dict:
+def _feature(coordinates: list, name: object = "tumor", kind: str = "Polygon", key: str = "classification") -> dict:
     value = {"name": name} if key == "classification" else name
     return {"type": "Feature", "properties": {key: value}, "geometry": {"type": kind, "coordinates": coordinates}}
 
@@ -83,7 +83,7 @@ def test_polygons(tmp_path: Path) -> None:
     expected[1:3, 1:3] = 0
     expected[[0, 1, 3], 5] = 2
     np.testing.assert_array_equal(found.ids, expected)
-    assert found.names == {1: "tumour", 2: "stroma"}
+    assert found.names == {1: "tumor", 2: "stroma"}
     # Half a unit a pixel: every pixel becomes four.
     assert read_regions(path, (10, 14), scale=0.5).ids.sum() == 4 * expected.sum()
 
@@ -129,7 +129,7 @@ def test_polygons_that_hold_no_pixel(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_label_maps(tmp_path: Path) -> None:
-    assert parse_label_map(" 1=normal, 2 = tumour,3=normal") == {"1": "normal", "2": "tumour", "3": "normal"}
+    assert parse_label_map(" 1=normal, 2 = tumor,3=normal") == {"1": "normal", "2": "tumor", "3": "normal"}
     (tmp_path / "l.json").write_text('{"1": "a"}')
     assert parse_label_map(str(tmp_path / "l.json")) == {"1": "a"}
     for text in ("1=", "=a", "1=a,1=b"):

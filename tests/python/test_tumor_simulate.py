@@ -34,16 +34,16 @@ def test_truth_shows_in_the_sections(easy: imn.tumor.SimulatedCohort) -> None:
         with imn.open(section.path) as ds:
             labels = cohort.labels(section, ds.shape)
             images = np.log1p(ds.ion_images(easy.truth["mz"], ppm=5) / np.maximum(ds.tic_image(), 1))
-        normal, tumour = labels == 0, labels == 1
-        assert tumour.sum() > 60
+        normal, tumor = labels == 0, labels == 1
+        assert tumor.sum() > 60
         assert normal.sum() > 60
         for k, row in easy.truth.iterrows():
             image = images[k]
             if row["kind"] == "level":
-                shift = np.nanmedian(image[tumour]) - np.nanmedian(image[normal])
+                shift = np.nanmedian(image[tumor]) - np.nanmedian(image[normal])
                 assert np.sign(shift) == np.sign(row["effect"])
             elif row["kind"] == "texture":
-                assert _neighbours(image, tumour) < _neighbours(image, normal) - 0.1
+                assert _neighbours(image, tumor) < _neighbours(image, normal) - 0.1
             elif row["kind"] == "matrix":
                 assert abs(_neighbours(image, normal)) < 0.5
 

@@ -14,7 +14,7 @@ from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.splits import make_folds, read_folds, refuse_leak
 from tumor_cohorts import LABELS, MZ, write_cohort
 
-CLASSES = ("normal", "tumour")
+CLASSES = ("normal", "tumor")
 
 
 def _cube(name: str, group: str, labels: list[int], source: str | None = None) -> Cube:
@@ -59,7 +59,7 @@ def test_too_little_to_divide() -> None:
 
 def test_a_class_that_training_lacks() -> None:
     cubes = [_cube("a", "a", [0, 0]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 0])]
-    with pytest.raises(ArgumentError, match=r"fold b: no labelled pixel of class 'tumour' in its training sections"):
+    with pytest.raises(ArgumentError, match=r"fold b: no labelled pixel of class 'tumor' in its training sections"):
         make_folds(cubes, CLASSES)
     cubes = [_cube("a", "a", [-1]), _cube("b", "b", [0, 1]), _cube("c", "c", [0, 1])]
     with pytest.raises(ArgumentError, match="fold a: no labelled pixel in its test sections"):

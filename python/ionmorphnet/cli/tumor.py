@@ -38,7 +38,7 @@ def _cohort_options(command: Command) -> Command:
             click.option(
                 "--labels",
                 metavar="MAP",
-                help="Class of each region: 1=normal,2=tumour, or a JSON file. Default: every region is a class.",
+                help="Class of each region: 1=normal,2=tumor, or a JSON file. Default: every region is a class.",
             ),
         ],
     )
@@ -323,7 +323,7 @@ def explain(
 @click.option("--difficulty", type=click.Choice(["easy", "medium", "hard"]), default="medium", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def simulate(out: Path, **options: Any) -> None:
-    """Write a cohort of simulated sections with tumours into the folder OUT."""
+    """Write a cohort of simulated sections with tumors into the folder OUT."""
     from ionmorphnet import tumor as api
 
     with progress_bar(str(out), "sections") as progress:

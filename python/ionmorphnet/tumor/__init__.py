@@ -1,7 +1,7 @@
 """Tissue classification: a 3D CNN on patches of the picked channels, and the pixel-wise classifiers beside it.
 
 import ionmorphnet as imn
-cohort = imn.tumor.read_cohort("cohort.csv", labels={"1": "normal", "2": "tumour"})
+cohort = imn.tumor.read_cohort("cohort.csv", labels={"1": "normal", "2": "tumor"})
 report = imn.tumor.evaluate_cohort("evaluation", cohort)
 trained = imn.tumor.train_tumor("run", cohort)
 prediction = imn.tumor.predict(trained.model, "new.imzML")

@@ -93,7 +93,7 @@ def as_labels(regions: Regions, label_map: Mapping[str, str] | None, classes: tu
 
 
 def parse_label_map(text: str) -> dict[str, str]:
-    """Reads ``1=normal,2=tumour``, or the JSON file of that name, ``{"1": "normal", "2": "tumour"}``.
+    """Reads ``1=normal,2=tumor``, or the JSON file of that name, ``{"1": "normal", "2": "tumor"}``.
 
     Raises:
         ArgumentError: Neither.
@@ -107,7 +107,7 @@ def parse_label_map(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     found = {key.strip(): value.strip() for key, _, value in pairs}
     if len(found) != len(pairs) or not all(key and value for key, value in found.items()):
-        raise ArgumentError(f"'{text}' is no label map; write for example 1=normal,2=tumour")
+        raise ArgumentError(f"'{text}' is no label map; write for example 1=normal,2=tumor")
     return found
 
 

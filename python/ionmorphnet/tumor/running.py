@@ -1,4 +1,4 @@
-"""Running the network of a tumour model: OpenVINO on the CPU, torch on a GPU."""
+"""Running the network of a tumor model: OpenVINO on the CPU, torch on a GPU."""
 
 from __future__ import annotations
 

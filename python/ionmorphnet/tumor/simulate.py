@@ -1,8 +1,8 @@
-"""Simulated cohorts: sections of several patients with tumours, and the channels that tell them known.
+"""Simulated cohorts: sections of several patients with tumors, and the channels that tell them known.
 
-Tumour differs from the tissue around it in two ways. Level channels hold more (or less) of something, as far as the
-tumour is not mixed with healthy tissue; some healthy tissue mimics it in half of them. Texture channels hold the same
-amount in both, but in another pattern: fine grains in the tumour, broad clouds elsewhere, so that a single spectrum
+Tumor differs from the tissue around it in two ways. Level channels hold more (or less) of something, as far as the
+tumor is not mixed with healthy tissue; some healthy tissue mimics it in half of them. Texture channels hold the same
+amount in both, but in another pattern: fine grains in the tumor, broad clouds elsewhere, so that a single spectrum
 does not tell them apart and its neighbourhood does. Every patient and every section has gains of its own in each
 channel. Most channels tell nothing: anatomy, bright matrix peaks, faint noise.
 """
@@ -33,21 +33,21 @@ from ionmorphnet.simulation.ion_image import draw_measured_area
 from ionmorphnet.simulation.section import bounding_box
 from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates, star
 
-CLASSES = ("normal", "tumour")
-LABEL_MAP = {"1": "normal", "2": "tumour"}
+CLASSES = ("normal", "tumor")
+LABEL_MAP = {"1": "normal", "2": "tumor"}
 _MAPS = 6  # anatomical maps of a section
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How much a tumour shows.
+    """How much a tumor shows.
 
     Attributes:
-        level: Mean of |log ratio| of a level channel between pure tumour and normal tissue.
+        level: Mean of |log ratio| of a level channel between pure tumor and normal tissue.
         texture: Standard deviation of a texture channel's log abundance within a tissue.
         batch: Standard deviation of a patient's log gain in each channel; a section's own is half of it.
         noise: Shape of the gamma noise of a pixel; smaller is noisier.
-        mimic: How far healthy tissue that mimics the tumour reaches its level.
+        mimic: How far healthy tissue that mimics the tumor reaches its level.
     """
 
     level: float
@@ -74,11 +74,11 @@ class SimulatedCohort:
 
     Attributes:
         folder: ``cohort.csv`` (for ``read_cohort``), ``labels.json`` (label map), ``truth.csv``, ``cohort.json``, and
-            for each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 no label, 1 normal, 2 tumour).
+            for each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 no label, 1 normal, 2 tumor).
         list_path: ``cohort.csv``.
         label_path: ``labels.json``.
         truth: One row a channel, ascending: mz; kind (level, texture, anatomy, matrix, noise); informative (level or
-            texture); effect (log ratio of pure tumour, level channels).
+            texture); effect (log ratio of pure tumor, level channels).
         seed: The seed.
         difficulty: Its numbers.
     """
@@ -216,14 +216,14 @@ def _write_section(
 ) -> None:
     silhouette = draw_silhouette(rng, shape, coverage=(0.45, 0.75))
     measured = draw_measured_area(rng, silhouette, kind=0.8)
-    tumour, pure = _tumour(rng, silhouette)
-    log = channels.level + gains + _log_abundance(rng, silhouette, channels, tumour, pure, difficulty)
+    tumor, pure = _tumor(rng, silhouette)
+    log = channels.level + gains + _log_abundance(rng, silhouette, channels, tumor, pure, difficulty)
     on_sample = silhouette.tissue[..., None] | (channels.kind == "matrix") | (channels.kind == "noise")
     expected = np.exp(np.where(on_sample, log, log - 4.0))
     expected *= np.exp(0.25 * rng.standard_normal(shape))[..., None]  # how much each shot ablates
     observed = expected * rng.gamma(difficulty.noise, 1.0 / difficulty.noise, expected.shape)
     observed[observed < channels.detected * np.exp(channels.level)] = 0.0
-    regions = _annotation(silhouette, tumour)
+    regions = _annotation(silhouette, tumor)
     box = bounding_box(measured)
     ys, xs = np.nonzero(measured[box])
     positions = np.stack([xs + 1, ys + 1, np.ones_like(xs)], axis=1)
@@ -240,7 +240,7 @@ def _log_abundance(
     rng: np.random.Generator,
     silhouette: Silhouette,
     channels: _Channels,
-    tumour: Field,
+    tumor: Field,
     pure: Field,
     difficulty: Difficulty,
 ) -> NDArray[np.float64]:
@@ -254,17 +254,17 @@ def _log_abundance(
     log += (strength * pure)[..., None] * channels.effect
     # Inflamed or otherwise odd, but healthy: half of the level channels react.
     field = smooth_field(rng, shape, min(shape) / 3.0)
-    odd = smoothstep(field, 0.5, 0.3) * (1.0 - tumour)
+    odd = smoothstep(field, 0.5, 0.3) * (1.0 - tumor)
     log += (difficulty.mimic * odd)[..., None] * np.where(channels.mimicked, channels.effect, 0.0)
     fine, broad = _standardised(smooth_field(rng, shape, 1.6)), _standardised(smooth_field(rng, shape, 9.0))
     # Where both meet, the mixture keeps the variance.
-    mixed = (tumour * fine + (1.0 - tumour) * broad) / np.sqrt(tumour**2 + (1.0 - tumour) ** 2)
+    mixed = (tumor * fine + (1.0 - tumor) * broad) / np.sqrt(tumor**2 + (1.0 - tumor) ** 2)
     log += mixed[..., None] * channels.texture
     return log
 
 
-def _tumour(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, Field]:
-    """Where the tumour is (0 to 1), and how pure it is there: healthy tissue lies between its cells."""
+def _tumor(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, Field]:
+    """Where the tumor is (0 to 1), and how pure it is there: healthy tissue lies between its cells."""
     v, u = frame_coordinates(silhouette.shape)
     inside = np.argwhere(silhouette.depth > 0.25)
     depth = np.full(silhouette.shape, -1.0, np.float32)
@@ -280,15 +280,15 @@ def _tumour(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, Fi
         if share > 0.5:
             depth.fill(-1.0)
     depth = depth + np.float32(0.08) * fractal_field(rng, silhouette.shape, 6.0)
-    tumour = smoothstep(depth, 0.0, 0.05) * silhouette.tissue
+    tumor = smoothstep(depth, 0.0, 0.05) * silhouette.tissue
     mixed = np.clip(0.75 + 0.35 * fractal_field(rng, silhouette.shape, 5.0), 0.2, 1.2)
-    return tumour, (tumour * mixed).astype(np.float32)
+    return tumor, (tumor * mixed).astype(np.float32)
 
 
-def _annotation(silhouette: Silhouette, tumour: Field) -> NDArray[np.int64]:
-    """What a pathologist draws: 0 none, 1 normal, 2 tumour; the doubtful rim between both stays open."""
-    regions = np.where(tumour > 0.5, 2, 1)
-    regions[(tumour > 0.02) & (tumour < 0.98)] = 0
+def _annotation(silhouette: Silhouette, tumor: Field) -> NDArray[np.int64]:
+    """What a pathologist draws: 0 none, 1 normal, 2 tumor; the doubtful rim between both stays open."""
+    regions = np.where(tumor > 0.5, 2, 1)
+    regions[(tumor > 0.02) & (tumor < 0.98)] = 0
     regions[~silhouette.tissue] = 0
     return regions
 

@@ -1,6 +1,6 @@
 """Classify tissue: simulate a cohort, evaluate, train, predict, explain.
 
-Run: python examples/classify_tumour.py [--out FOLDER] [--quick]. --quick takes a cohort so small that it says nothing;
+Run: python examples/classify_tumor.py [--out FOLDER] [--quick]. --quick takes a cohort so small that it says nothing;
 it shows every step in half a minute. Needs the extras [tumor] and [plots].
 """
 
