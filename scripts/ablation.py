@@ -46,13 +46,13 @@ from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.onnx_export import n_statistics
 from ionmorphnet.models.networks.weights import read_weights
-from ionmorphnet.training.arrange import choose_device
-from ionmorphnet.training.bundle import class_weights, scores
-from ionmorphnet.training.data import batches, network_inputs
+from ionmorphnet.training.batches import batches, network_inputs
+from ionmorphnet.training.export import class_weights, scores
 from ionmorphnet.training.fit import LEVELS, Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
 from ionmorphnet.training.presets import FEWEST_TO_COMPILE
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
+from ionmorphnet.training.run import choose_device
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},

@@ -18,7 +18,7 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.labelled.sources import SimulatedSource
 from ionmorphnet.models.labels import CLASSES, STATISTICS
-from ionmorphnet.training.data import Item, NetworkInputs, prepare
+from ionmorphnet.training.batches import Item, NetworkInputs, prepare
 
 logger = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from pathlib import Path
 import ionmorphnet as imn
 from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.models.networks.folder import check_replaceable
-from ionmorphnet.training.arrange import choose_device
 from ionmorphnet.training.fit import Execution, Progress, fit
 from ionmorphnet.training.recipe import Phase, Recipe
+from ionmorphnet.training.run import choose_device
 
 NAME = "atto-sim-3"
 BUNDLED = Path(imn.__file__).parent / "models" / "bundled"

@@ -30,5 +30,5 @@ from .scoring.scorer import Scorer as Scorer
 from .scoring.scorer import make_scorer as make_scorer
 from .scoring.statistics import image_statistics as image_statistics
 from .simulation.section import simulate as simulate
-from .training.bundle import export_model as export_model
+from .training.export import export_model as export_model
 from .training.train_model import train as train

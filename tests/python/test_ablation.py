@@ -85,7 +85,7 @@ def test_kept_inputs_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tm
     from ablation_inputs import KeptSource
 
     from ionmorphnet.labelled.sources import SimulatedSource
-    from ionmorphnet.training.data import NetworkInputs, network_inputs
+    from ionmorphnet.training.batches import NetworkInputs, network_inputs
 
     for seed in (9, 10):
         source = SimulatedSource(6, seed, levels=2, sides=(20, 50))

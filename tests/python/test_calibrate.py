@@ -12,7 +12,7 @@ from ionmorphnet.models.model import (  # noqa: E402
     softmax,
 )
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
-from ionmorphnet.training.calibrate import (  # noqa: E402
+from ionmorphnet.training.calibration import (  # noqa: E402
     LIMITS,
     Calibration,
     calibrated,

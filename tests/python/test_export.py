@@ -31,9 +31,9 @@ from ionmorphnet.models.networks.onnx_export import (  # noqa: E402
     output_names,
     torch_outputs,
 )
-from ionmorphnet.training import bundle  # noqa: E402
-from ionmorphnet.training.bundle import class_weights, export_model, scores  # noqa: E402
-from ionmorphnet.training.calibrate import sigmoid  # noqa: E402
+from ionmorphnet.training import export  # noqa: E402
+from ionmorphnet.training.calibration import sigmoid  # noqa: E402
+from ionmorphnet.training.export import class_weights, export_model, scores  # noqa: E402
 from ionmorphnet.training.held_out import HeldOut, simulated_held_out  # noqa: E402
 from networks import add_speck, shaken, write_weights  # noqa: E402
 
@@ -205,7 +205,7 @@ def test_bundled_folders_are_small(speck: str, tmp_path: Path, monkeypatch: pyte
 
     # A folder that gets too large is not written, and the one before stays.
     before = (out / "model.onnx").read_bytes()
-    monkeypatch.setattr(bundle, "write_network", large_network)
+    monkeypatch.setattr(export, "write_network", large_network)
     with pytest.raises(FileError, match="a bundled model may have"):
         export_model(weights, out, validation=held_out(30, channels=1, statistics=False), **options)
     assert (out / "model.onnx").read_bytes() == before
@@ -235,7 +235,7 @@ def test_a_failed_export_leaves_nothing(speck: str, tmp_path: Path, monkeypatch:
         (folder / "model.onnx").write_bytes(b"half")
         raise IonMorphNetError("model.onnx: differs from torch by 1")
 
-    monkeypatch.setattr(bundle, "write_network", differ)
+    monkeypatch.setattr(export, "write_network", differ)
     with pytest.raises(IonMorphNetError, match="differs"):
         export_model(weights, tmp_path / "m", validation=held_out(30, channels=1, statistics=False))
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
@@ -380,7 +380,7 @@ def test_scores_and_class_weights() -> None:
 @pytest.mark.parametrize(
     ("data", "start", "told"),
     [
-        ({"kind": "simulated", "images": 8}, "", bundle.SIMULATED_DATA),
+        ({"kind": "simulated", "images": 8}, "", export.SIMULATED_DATA),
         ({"kind": "simulated"}, "model 12ab", "simulated ion images, starting from model 12ab"),
         (
             {
@@ -398,7 +398,7 @@ def test_scores_and_class_weights() -> None:
     ],
 )
 def test_the_training_data_are_told_truly(data: dict[str, Any] | None, start: str, told: str) -> None:
-    assert bundle.data_line({"data": data}, {"start": start}) == told
+    assert export.data_line({"data": data}, {"start": start}) == told
 
 
 def test_rank_correlation() -> None:

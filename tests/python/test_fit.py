@@ -22,13 +22,13 @@ from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, IonMorp
 from ionmorphnet.labelled.sources import SimulatedSource  # noqa: E402
 from ionmorphnet.reference.preprocess import CHANNELS, preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
-from ionmorphnet.training import run_state, sitting, validate  # noqa: E402
-from ionmorphnet.training.data import NetworkInputs, batches, prepare  # noqa: E402
+from ionmorphnet.training import run_state, runtime  # noqa: E402
+from ionmorphnet.training.batches import NetworkInputs, batches, prepare  # noqa: E402
 from ionmorphnet.training.fit import Execution, Progress, fit  # noqa: E402
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network  # noqa: E402
 from ionmorphnet.training.recipe import Phase, Recipe  # noqa: E402
 from ionmorphnet.training.run_state import MovingAverage, load_file, make_optimiser  # noqa: E402
-from ionmorphnet.training.validate import Validation  # noqa: E402
+from ionmorphnet.training.validation import Validation, Validator  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,7 +165,7 @@ def test_too_few_images_and_no_number(tmp_path: Path) -> None:
 def test_validation_keeps_the_best_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.6, 1.0])
     monkeypatch.setattr(
-        validate.Judge, "judge", lambda *_: {"loss": next(losses), "accuracy": 0.5, "balanced_accuracy": 0.5}
+        Validator, "evaluate", lambda *_: {"loss": next(losses), "accuracy": 0.5, "balanced_accuracy": 0.5}
     )
     recipe = replace(SHORT, phases=(Phase(32, 16, 8), Phase(64, 80, 8)))
     validation = Validation(DiscsAndNoise(8), every=16, patience=2)
@@ -189,8 +189,8 @@ def test_judging(tmp_path: Path) -> None:
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     # The weights that were kept give what was written.
     network = make_network(SHORT)
-    judge = validate.Judge(validation, SHORT, network, None)
-    figures = judge.judge(_weights(tmp_path), 32, 8, 0)
+    validator = Validator(validation, SHORT, network, None)
+    figures = validator.evaluate(_weights(tmp_path), 32, 8, 0)
     assert figures["loss"] == pytest.approx(done["best"]["loss"], rel=1e-5)
     # The accuracies are those of all images, counted here one by one.
     network.load_state_dict(_weights(tmp_path))
@@ -338,7 +338,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from ionmorphnet.training.fit import Execution, fit
 from ionmorphnet.training.recipe import Phase, Recipe
-from ionmorphnet.training.validate import Validation
+from ionmorphnet.training.validation import Validation
 from training_sources import DiscsAndNoise
 
 recipe = Recipe(phases=(Phase(32, 48, 8),), compile=False, precision="f32", learning_rate=1e-3, drop_path=0.0,
@@ -379,7 +379,7 @@ def test_the_first_signal_saves_the_second_acts(monkeypatch: pytest.MonkeyPatch,
         fit(SHORT, tmp_path, source=DiscsAndNoise(96), execution=HERE, progress=interrupt)
     assert load_file(tmp_path / "last.pt", "step")["step"] == 3
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with sitting.stop_requests() as stop:
+    with runtime.stop_requests() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.is_set()
         with pytest.raises(KeyboardInterrupt):

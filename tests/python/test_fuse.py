@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from ionmorphnet.base.errors import ArgumentError  # noqa: E402
 from ionmorphnet.models.model import sigmoid  # noqa: E402
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
-from ionmorphnet.training.fuse import Fusion, fit_fusion, fused  # noqa: E402
+from ionmorphnet.training.fusion import Fusion, fit_fusion, fused  # noqa: E402
 
 
 @pytest.fixture(scope="module")

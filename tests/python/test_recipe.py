@@ -14,7 +14,7 @@ import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.base.errors import ArgumentError  # noqa: E402
 from ionmorphnet.labelled.sources import SimulatedSource  # noqa: E402
 from ionmorphnet.training import losses, presets  # noqa: E402
-from ionmorphnet.training.data import Batch  # noqa: E402
+from ionmorphnet.training.batches import Batch  # noqa: E402
 from ionmorphnet.training.recipe import Phase, Recipe, differences, images_seen, learning_rate  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 

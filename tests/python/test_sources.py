@@ -17,9 +17,10 @@ import ionmorphnet as imn
 from ionmorphnet.labelled import sources
 from ionmorphnet.labelled.image_arrays import CLASS_STRUCTURE, LabelledImages, from_npz
 from ionmorphnet.labelled.image_store import ImageStore
-from ionmorphnet.labelled.read_source import fine_tuning_mix, read_source
-from ionmorphnet.labelled.sources import MixedSource, Sample, SimulatedSource, Source
+from ionmorphnet.labelled.read_source import read_source
+from ionmorphnet.labelled.sources import Sample, SimulatedSource, Source
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image
+from ionmorphnet.training.mixture import MixedSource, fine_tuning_mix
 
 
 def assert_same(a: Sample, b: Sample) -> None:

@@ -16,7 +16,7 @@ from ionmorphnet.training import train_model
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
-from ionmorphnet.labelled.joined import JoinedSource  # noqa: E402
+from ionmorphnet.labelled.joined_source import JoinedSource  # noqa: E402
 from ionmorphnet.labelled.read_source import read_source  # noqa: E402
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
 from ionmorphnet.training.recipe import Recipe  # noqa: E402

@@ -335,7 +335,7 @@ def test_what_networks_need_is_asked_first(
     with pytest.raises(ArgumentError, match="the recipe cannot set size, steps"):
         replace(NETWORKS, recipe={"size": 3, "steps": 3})
     replace(NETWORKS, methods=("lda",), recipe={"widht": 3})  # nobody reads it
-    monkeypatch.delitem(sys.modules, "ionmorphnet.training.arrange", raising=False)
+    monkeypatch.delitem(sys.modules, "ionmorphnet.training.run", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UnavailableError, match="cnn1d and cnn3d need torch"):
         imn.tumor.evaluate_cohort(tmp_path / "out", cohort, NETWORKS, options=FAST)

@@ -73,8 +73,8 @@ def _export(
 ) -> dict[str, Any]:
     try:
         from ionmorphnet.models.networks.derive import derive_safetensors
-        from ionmorphnet.training.bundle import export_model
         from ionmorphnet.training.checkpoints import export_checkpoint
+        from ionmorphnet.training.export import export_model
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise

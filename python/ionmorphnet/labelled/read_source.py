@@ -9,7 +9,6 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, from_npz
 from ionmorphnet.labelled.sections import PPM, from_imzml, labels_beside
-from ionmorphnet.labelled.sources import MixedSource, SimulatedSource, Source
 
 
 def read_source(
@@ -56,32 +55,3 @@ def read_source(
     else:
         raise ArgumentError(f"{path}: labelled images are read from .imzML files, a folder of them, or an .npz file")
     return source.with_class_structure() if class_structure else source
-
-
-def fine_tuning_mix(
-    labelled: Source, n: int, seed: int, *, simulated_share: float = 0.5, levels: int = 2
-) -> MixedSource:
-    """Labelled images, repeated as often as needed, among simulated ones never seen before.
-
-    A few hundred labels of one laboratory hold too little variety to learn from them alone: the simulated half keeps
-    what the network knows of everything else, and brings the scenes that the ranking loss needs.
-
-    Args:
-        labelled: The images to adapt to.
-        n: Images of the whole training.
-        seed: Seed of the order and of the simulated images.
-        simulated_share: Part of simulated images, 0 to below 1.
-        levels: Noise levels of a simulated scene; the batch size must be a multiple of it.
-
-    Returns:
-        The source to train on.
-
-    Raises:
-        ArgumentError: A share out of range, or nothing to mix.
-    """
-    if not 0.0 <= simulated_share < 1.0:
-        raise ArgumentError(f"simulated_share must be 0 or more and below 1, not {simulated_share}")
-    if simulated_share == 0.0:
-        return MixedSource([labelled], [1.0], n, seed, block=levels)
-    simulated = SimulatedSource(n, seed, levels=levels)
-    return MixedSource([labelled, simulated], [1.0 - simulated_share, simulated_share], n, seed, block=levels)

@@ -22,7 +22,7 @@ from ionmorphnet.models.networks.convnextv2 import SIZES, ConvNeXtV2
 from ionmorphnet.models.networks.folder import check_replaceable, new_model_folder, write_config, write_safetensors
 from ionmorphnet.models.networks.onnx_export import INPUT_SIZE
 from ionmorphnet.models.networks.weights import load_plain, load_strictly
-from ionmorphnet.training.bundle import folder_config, plain_dict, versions, write_network
+from ionmorphnet.training.export import folder_config, plain_dict, versions, write_network
 from ionmorphnet.training.held_out import simulated_held_out
 
 PREPROCESSING = "p99-stretch-224"

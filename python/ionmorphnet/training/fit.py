@@ -17,11 +17,10 @@ from ionmorphnet.base.errors import ArgumentError, Cancelled
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.base.versions import versions
 from ionmorphnet.labelled.sources import SimulatedSource, Source
-from ionmorphnet.training import validate
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
-from ionmorphnet.training.data import Batch, batches, network_inputs
+from ionmorphnet.training.batches import Batch, batches, network_inputs
+from ionmorphnet.training.fingerprints import fingerprint
 from ionmorphnet.training.held_out import HELD_OUT_SEED
-from ionmorphnet.training.identity import fingerprint
 from ionmorphnet.training.log import COLUMNS, Board, CsvLog
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import AllOutputs, Compiled, make_network
@@ -37,8 +36,8 @@ from ionmorphnet.training.run_state import (
     make_optimiser,
     save_weights,
 )
-from ionmorphnet.training.sitting import arithmetic_threads, stop_requests
-from ionmorphnet.training.validate import Judge, Validation
+from ionmorphnet.training.runtime import arithmetic_threads, stop_requests
+from ionmorphnet.training.validation import VALIDATION_COLUMNS, Validation, Validator, update_best
 
 logger = logging.getLogger(__name__)
 
@@ -170,8 +169,8 @@ class _Training:
             self.log = CsvLog(out / LOG, self.state.step, COLUMNS)
             self.board = Board(out / "tensorboard", self.state.step) if execution.tensorboard else None
             if validation is not None:
-                self.validation_log = CsvLog(out / VALIDATION_LOG, self.state.step, validate.COLUMNS)
-                self.judge = Judge(validation, recipe, network, self.class_weights)
+                self.validation_log = CsvLog(out / VALIDATION_LOG, self.state.step, VALIDATION_COLUMNS)
+                self.validator = Validator(validation, recipe, network, self.class_weights)
 
     def run(self) -> dict[str, Any]:
         state, execution = self.state, self.execution
@@ -291,10 +290,10 @@ class _Training:
         if self.validation is None or self.group.rank != 0:
             return
         state, phase = self.state, self.recipe.phases[number]
-        figures = self.judge.judge(state.average.weights, phase.size, phase.batch, self.execution.workers)
+        figures = self.validator.evaluate(state.average.weights, phase.size, phase.batch, self.execution.workers)
         last = number == len(self.recipe.phases) - 1
         patience = self.validation.patience
-        best = validate.remember(state.extra, figures, state.step, counts=last, patience=patience)
+        best = update_best(state.extra, figures, state.step, counts=last, patience=patience)
         seen = images_seen(self.recipe, state.step)
         row = {"step": state.step, "images": seen, "size": phase.size, **figures, "best": int(best)}
         self.validation_log.add({name: round(value, 5) for name, value in row.items()})

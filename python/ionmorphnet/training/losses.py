@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ionmorphnet.models.labels import CLASSES
-from ionmorphnet.training.data import Batch
+from ionmorphnet.training.batches import Batch
 from ionmorphnet.training.recipe import Recipe
 
 MAX_STRUCTURE = 3.0

@@ -133,7 +133,7 @@ def train(
         Cancelled: Stopped by Ctrl-C or SIGTERM after saving; the same call goes on.
     """
     require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[train]'")
-    from ionmorphnet.training.arrange import run
+    from ionmorphnet.training.run import run
     from ionmorphnet.training.wishes import Wishes
 
     folder = Path(out)

@@ -30,8 +30,8 @@ from ionmorphnet.training.run_state import (
     make_optimiser,
     save_file,
 )
-from ionmorphnet.training.sitting import arithmetic_threads, stop_requests
-from ionmorphnet.training.validate import remember
+from ionmorphnet.training.runtime import arithmetic_threads, stop_requests
+from ionmorphnet.training.validation import update_best
 from ionmorphnet.tumor.augment import augment
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.networks import PatchNet, make_patch_network
@@ -265,7 +265,7 @@ class _Fit:
             self.judged, self.recipe, self.data.cubes, pixels, self.data.scaling, self.device, self.execution.threads
         )
         figures = judge(given, pixels.label)
-        best = remember(state.extra, figures, state.step, counts=True, patience=self.execution.patience)
+        best = update_best(state.extra, figures, state.step, counts=True, patience=self.execution.patience)
         row = {"step": state.step, **figures, "best": int(best)}
         self.validation_log.add({name: round(value, 5) for name, value in row.items()})
         if best:

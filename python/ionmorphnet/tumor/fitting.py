@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ionmorphnet.base.arguments import usable_cores
-from ionmorphnet.training.arrange import choose_device
+from ionmorphnet.training.run import choose_device
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
 from ionmorphnet.tumor.patches import Pixels, Scaling

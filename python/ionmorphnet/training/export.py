@@ -37,8 +37,8 @@ from ionmorphnet.models.networks.onnx_export import (
 )
 from ionmorphnet.models.networks.onnx_file import OPSET
 from ionmorphnet.models.networks.weights import hidden_units, read_weights
-from ionmorphnet.training.calibrate import Calibration, calibrated, calibration_report, fit_calibration
-from ionmorphnet.training.fuse import Fusion, fit_fusion, fused
+from ionmorphnet.training.calibration import Calibration, calibrated, calibration_report, fit_calibration
+from ionmorphnet.training.fusion import Fusion, fit_fusion, fused
 from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
 
 SIMULATED_DATA = "simulated ion images only (ionmorphnet.simulation); no measured image was seen in training"
@@ -80,7 +80,7 @@ def export_model(
             grade among them; None: simulated ones.
         images: Number of simulated validation images, at least 2.
         statistics_share: Part of the classical statistics alone in the structure output, see
-            :mod:`ionmorphnet.training.fuse`; their estimate is fitted on the first half of the validation images.
+            :mod:`ionmorphnet.training.fusion`; their estimate is fitted on the first half of the validation images.
         bundled: For a folder that comes with the package: without model.safetensors, at most 16 MB.
 
     Returns:

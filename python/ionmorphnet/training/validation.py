@@ -12,12 +12,23 @@ from torch import Tensor, nn
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.labelled.sources import Source
-from ionmorphnet.training.data import NetworkInputs, batches
+from ionmorphnet.training.batches import NetworkInputs, batches
 from ionmorphnet.training.losses import loss_parts
 from ionmorphnet.training.networks import all_outputs
 from ionmorphnet.training.recipe import Recipe
 
-COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", "accuracy", "balanced_accuracy", "best")
+VALIDATION_COLUMNS = (
+    "step",
+    "images",
+    "size",
+    "loss",
+    "classes",
+    "structure",
+    "ranking",
+    "accuracy",
+    "balanced_accuracy",
+    "best",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Validation:
             raise ArgumentError("every and patience must be at least 1, and there must be images to validate on")
 
 
-class Judge:
+class Validator:
     """Computes the losses of averaged weights, with a network of its own."""
 
     def __init__(self, validation: Validation, recipe: Recipe, network: nn.Module, weights: Tensor | None) -> None:
@@ -53,7 +64,7 @@ class Judge:
         self.network = copy.deepcopy(network).eval()
 
     @torch.no_grad()
-    def judge(self, average: dict[str, Tensor], size: int, batch: int, workers: int) -> dict[str, float]:
+    def evaluate(self, average: dict[str, Tensor], size: int, batch: int, workers: int) -> dict[str, float]:
         """Losses (means over images) and accuracies.
 
         Args:
@@ -91,7 +102,7 @@ def _accuracies(found: Tensor, truth: Tensor) -> dict[str, float]:
     return {"accuracy": float(right.mean()), "balanced_accuracy": sum(recalls) / len(recalls)}
 
 
-def remember(
+def update_best(
     extra: dict[str, Any], figures: dict[str, float], step: int, *, counts: bool, patience: int | None
 ) -> bool:
     """Note a judgement in a training's plain values.

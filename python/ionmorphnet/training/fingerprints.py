@@ -10,8 +10,9 @@ import numpy as np
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.labelled.image_arrays import LabelledImages
-from ionmorphnet.labelled.joined import JoinedSource
-from ionmorphnet.labelled.sources import MixedSource, Sample, Source
+from ionmorphnet.labelled.joined_source import JoinedSource
+from ionmorphnet.labelled.sources import Sample, Source
+from ionmorphnet.training.mixture import MixedSource
 
 # Of a source of one's own, whose images may be made on demand.
 _LOOKED_AT = 64

@@ -14,17 +14,18 @@ import torch
 
 from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
-from ionmorphnet.labelled.joined import JoinedSource
-from ionmorphnet.labelled.read_source import fine_tuning_mix, read_source
+from ionmorphnet.labelled.joined_source import JoinedSource
+from ionmorphnet.labelled.read_source import read_source
 from ionmorphnet.labelled.sections import PPM
 from ionmorphnet.labelled.sources import SIMULATED, SimulatedSource, Source
 from ionmorphnet.training import presets
+from ionmorphnet.training.fingerprints import refuse_shared_images
 from ionmorphnet.training.fit import LEVELS, Execution, Progress, fit
-from ionmorphnet.training.identity import refuse_shared_images
+from ionmorphnet.training.mixture import fine_tuning_mix
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
 from ionmorphnet.training.split import PUBLISHED_VALIDATION, Split, published_split, read_split, split_datasets
 from ionmorphnet.training.start_weights import read_start
-from ionmorphnet.training.validate import Validation
+from ionmorphnet.training.validation import Validation
 from ionmorphnet.training.wishes import Wishes
 
 logger = logging.getLogger(__name__)
