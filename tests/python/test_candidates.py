@@ -283,10 +283,79 @@ def test_from_mz_list() -> None:
         CandidateAxis.from_mz_list([500.0])
 
 
+@pytest.fixture
+def four_channels() -> CandidateAxis:
+    mz = np.array([100.0, 200.0, 300.0, 400.0])
+    return CandidateAxis(mz, mz - 1, mz + 1, np.array([0.1, 0.2, 0.3, np.nan]), "<given>")
+
+
+@pytest.mark.parametrize(
+    ("index", "kept"),
+    [
+        (slice(2), [0, 1]),
+        (slice(None, None, 2), [0, 2]),
+        (slice(10, 20), []),
+        (np.array([False, True, False, True]), [1, 3]),
+        ([True, False, False, False], [0]),
+        ([0, -1], [0, 3]),
+        (np.array([1, 2], np.uint8), [1, 2]),
+        ([], []),
+    ],
+)
+def test_part_of_an_axis_is_an_axis(four_channels: CandidateAxis, index: Any, kept: list[int]) -> None:
+    part = four_channels[index]
+    assert isinstance(part, CandidateAxis)
+    for name in ("mz", "mz_lo", "mz_hi", "frequency"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(four_channels, name)[kept])
+    assert part.method == f"<given>; {len(kept)} of 4 channels"
+
+
+def test_an_axis_selected_whole_keeps_its_method(four_channels: CandidateAxis) -> None:
+    assert four_channels[:].method == "<given>"
+
+
+def test_one_channel_and_iteration(four_channels: CandidateAxis) -> None:
+    assert four_channels[1] == (200.0, 199.0, 201.0, 0.2)
+    assert four_channels[np.int64(-1)].mz == 400.0
+    assert [channel.mz for channel in four_channels] == [100.0, 200.0, 300.0, 400.0]
+    assert next(iter(four_channels)) == four_channels[0]
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (4, IndexError, "out of range"),
+        ([4], IndexError, "out of bounds"),
+        (slice(None, None, -1), ArgumentError, "positions must ascend"),
+        ([1, 1], ArgumentError, "without repeats"),
+        ([2, 1], ArgumentError, "positions must ascend"),
+        ([True, False], ArgumentError, "the mask has 2 entries for 4 channels"),
+        ([0.5], ArgumentError, "not list"),
+        ("mz", ArgumentError, "not str"),
+        (True, ArgumentError, "not bool"),
+        (np.ones((4, 4), bool), ArgumentError, "not ndarray"),
+    ],
+)
+def test_channels_that_cannot_be_selected(
+    four_channels: CandidateAxis, index: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        four_channels[index]
+
+
+def test_an_axis_in_a_notebook(four_channels: CandidateAxis) -> None:
+    html = four_channels._repr_html_()
+    for fact in ("100.0000 to 400.0000", "0.1 to 0.3 of the spectra", "&lt;given&gt;"):
+        assert fact in html
+    empty = four_channels[:0]._repr_html_()
+    assert "m/z" not in empty
+    assert "frequency" not in empty
+
+
 @pytest.mark.parametrize(
     ("mz", "lo", "hi", "frequency", "message"),
     [
-        ([2.0, 1.0], [1.0, 1.0], [3.0, 3.0], [1.0, 1.0], "ascend"),
+        ([2.0, 1.0], [1.0, 1.0], [3.0, 3.0], [1.0, 1.0], "ascending order"),
         ([1.0], [1.5], [2.0], [1.0], "outside"),
         ([np.nan], [1.0], [2.0], [1.0], "finite"),
         ([1.0], [1.0, 2.0], [2.0], [1.0], "lengths"),
@@ -302,7 +371,7 @@ def test_an_axis_is_validated(mz: Any, lo: Any, hi: Any, frequency: Any, message
     ("options", "message"),
     [
         ({"min_frequency": 1.5}, "between"),
-        ({"ppm": 0}, "positive"),
+        ({"ppm": 0}, "ppm must be"),
         ({"threads": -1}, "threads"),
         ({"kind": "x"}, "kind"),
     ],

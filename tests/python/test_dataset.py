@@ -40,7 +40,37 @@ def test_attributes(section):
     np.testing.assert_array_equal(ds.mask, expected)
     every = [ds.spectrum(i)[0] for i in range(len(ds))]
     assert ds.mz_range == (min(mz[0] for mz in every), max(mz[-1] for mz in every))
-    assert repr(ds) == f"<Dataset {str(section)!r}: 14 spectra on 3 x 5 pixels, processed centroid>"
+    assert repr(ds) == f"<Dataset {str(section)!r}: 14 spectra, 3 x 5 pixels (height x width), processed centroid>"
+
+
+def test_a_notebook_shows_a_table_of_facts(section):
+    ds = open_dataset(section)
+    html = ds._repr_html_()
+    for fact in (
+        str(section), "3 x 5 pixels (height x width)", "14</td>", "processed centroid", "25 x 20 µm (height x width)"
+    ):  # fmt: skip
+        assert fact in html
+    assert "warnings" not in html
+    ds.close()
+    assert "Dataset (closed)" in ds._repr_html_()
+
+
+def test_names_are_escaped_in_a_notebook(tmp_path):
+    path = write_imzml(tmp_path / "<b>&.imzML", grid_specs(2, 2), ibd_uuid=b"\0" * 16)
+    ds = open_dataset(path)
+    html = ds._repr_html_()
+    assert "&lt;b&gt;&amp;.imzML" in html
+    assert "<b>&.imzML" not in html
+    assert len(ds.warnings) == 1
+    assert "warnings" in html
+
+
+def test_a_plane_is_named(tmp_path):
+    path = write_imzml(tmp_path / "a.imzML", [Spec(1, 1, [1.0], [1.0], z=z) for z in (1, 2)])
+    ds = open_dataset(path)
+    for shown, text in ((ds, "2 z planes"), (ds.plane(2), "plane z=2")):
+        assert text in repr(shown)
+        assert text in shown._repr_html_()
 
 
 def test_one_pixel_size_means_square_pixels(tmp_path):
@@ -57,7 +87,7 @@ def test_indices(section):
     ds = open_dataset(section)
     np.testing.assert_array_equal(ds.spectrum(-1)[0], ds.spectrum(13)[0])
     for index in (14, -15):
-        with pytest.raises(IndexError, match=f"spectrum {index} of a dataset of 14"):
+        with pytest.raises(IndexError, match=f"spectrum {index} is out of range for a dataset of 14"):
             ds.spectrum(index)
     with pytest.raises(ArgumentError, match="no spectrum 14"):
         ds._native.spectrum(14)

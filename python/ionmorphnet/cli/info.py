@@ -10,7 +10,7 @@ import click
 
 from ionmorphnet.base.devices import build_info
 from ionmorphnet.base.units import format_bytes
-from ionmorphnet.io.dataset import read_info
+from ionmorphnet.io.info import read_info
 
 
 @click.command()

@@ -1,11 +1,11 @@
-"""Candidate axis: the m/z channels of a section that are worth an ion image."""
+"""Candidate axis: the m/z channels of a section that get an ion image."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,30 +13,52 @@ import numpy.typing as npt
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import positive, thread_count
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.io.windows import mz_windows
+from ionmorphnet.io.html import facts_table
+from ionmorphnet.io.literals import AxisKind
+from ionmorphnet.io.windows import FloatArray, mz_windows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ionmorphnet.io.dataset import Dataset
 
-FloatArray = npt.NDArray[np.float64]
+_COLUMNS = ("mz", "mz_lo", "mz_hi", "frequency")
+
+
+class Channel(NamedTuple):
+    """One m/z channel of a :class:`CandidateAxis`."""
+
+    mz: float
+    mz_lo: float
+    mz_hi: float
+    frequency: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CandidateAxis:
-    """m/z channels, ascending, each with its window.
+    """m/z channels in ascending order, each with its window.
+
+    ``len(axis)`` is the number of channels. Iterating and ``axis[3]`` return :class:`Channel` tuples; slices, masks and
+    ascending integer arrays return a smaller axis.
 
     Attributes:
-        mz: centre of each channel, float64 (n,), ascending.
-        mz_lo: lower bound of each window, inclusive, float64 (n,).
-        mz_hi: upper bound of each window, inclusive, float64 (n,).
-        frequency: share of spectra with a non-zero value in the window, float64 (n,); NaN where it was not measured (an
-            axis made from an m/z list).
-        method: how the axis was made, for the run record.
+        mz: Centre of each channel, float64 (n,), ascending.
+        mz_lo: Lower bound of each window, inclusive, float64 (n,).
+        mz_hi: Upper bound of each window, inclusive, float64 (n,).
+        frequency: Share of spectra with a non-zero value in the window, float64 (n,); NaN if it was not measured, as
+            for an axis from an m/z list.
+        method: How the axis was made, for the run record.
 
     Raises:
-        ArgumentError: lengths differ, a value is not finite, ``mz_lo <= mz <= mz_hi`` fails, or mz does not ascend.
+        ArgumentError: Lengths differ, a value is not finite, ``mz_lo <= mz <= mz_hi`` is violated, or mz is not
+            ascending.
+
+    Example:
+        >>> axis = CandidateAxis.from_mz_list([741.53, 713.5, 798.54], ppm=5)
+        >>> axis[:2]
+        CandidateAxis(2 channels, m/z 713.5000 to 741.5300; given m/z list, +-5 ppm; 2 of 3 channels)
+        >>> axis[axis.mz > 720].mz
+        array([741.53, 798.54])
     """
 
     mz: FloatArray
@@ -46,16 +68,16 @@ class CandidateAxis:
     method: str = "given"
 
     def __post_init__(self) -> None:
-        """Converts to float64 and validates."""
-        for name in ("mz", "mz_lo", "mz_hi", "frequency"):
+        """Converts to read-only float64 and validates."""
+        for name in _COLUMNS:
             values = np.array(getattr(self, name), dtype=np.float64)
             if values.ndim != 1:
-                raise ArgumentError(f"axis: {name} must be one-dimensional, not of shape {values.shape}")
+                raise ArgumentError(f"axis: {name} must be one-dimensional, got shape {values.shape}")
             if name != "frequency" and not np.isfinite(values).all():
-                raise ArgumentError(f"axis: {name} holds values that are not finite")
+                raise ArgumentError(f"axis: {name} contains values that are not finite")
             values.setflags(write=False)
             object.__setattr__(self, name, values)
-        lengths = {name: len(getattr(self, name)) for name in ("mz", "mz_lo", "mz_hi", "frequency")}
+        lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
         if len(set(lengths.values())) > 1:
             raise ArgumentError(f"axis: lengths differ: {lengths}")
         outside = (self.mz < self.mz_lo) | (self.mz > self.mz_hi)
@@ -63,81 +85,150 @@ class CandidateAxis:
             i = int(np.argmax(outside))
             raise ArgumentError(f"axis: channel {i}: mz {self.mz[i]} is outside [{self.mz_lo[i]}, {self.mz_hi[i]}]")
         if (np.diff(self.mz) < 0).any():
-            raise ArgumentError("axis: mz must ascend")
+            raise ArgumentError("axis: mz must be in ascending order")
 
     def __len__(self) -> int:
         """Number of channels."""
         return len(self.mz)
 
+    def __iter__(self) -> Iterator[Channel]:
+        """Channels in ascending m/z."""
+        columns = (getattr(self, name).tolist() for name in _COLUMNS)
+        return map(Channel._make, zip(*columns, strict=True))
+
+    @overload
+    def __getitem__(self, index: int | np.integer) -> Channel: ...
+
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | npt.NDArray[np.generic]) -> CandidateAxis: ...
+
+    def __getitem__(
+        self, index: int | np.integer | slice | Sequence[int] | npt.NDArray[np.generic]
+    ) -> Channel | CandidateAxis:
+        """One channel, or the axis of several.
+
+        Args:
+            index: A position (negative counts from the end) for one channel; a slice, a mask of bool (n,) or ascending
+                positions for several.
+
+        Raises:
+            IndexError: A position is out of range.
+            ArgumentError: The mask has another length, the order would not be ascending, or the index has another type.
+        """
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            at = range(len(self))[index]
+            return Channel(*(float(getattr(self, name)[at]) for name in _COLUMNS))
+        chosen = self._positions(index)
+        mz, lo, hi, frequency = (getattr(self, name)[chosen] for name in _COLUMNS)
+        part = "" if len(mz) == len(self) else f"; {len(mz)} of {len(self)} channels"
+        return CandidateAxis(mz, lo, hi, frequency, self.method + part)
+
+    def _positions(self, index: object) -> npt.NDArray[np.intp]:
+        """Ascending positions that a slice, a mask or a list of positions selects."""
+        n = len(self)
+        if isinstance(index, slice):
+            chosen = np.arange(n)[index]
+        else:
+            given = np.asarray(index)
+            if given.size == 0 and given.ndim == 1 and given.dtype.kind == "f":  # an empty list
+                given = given.astype(np.intp)
+            if given.ndim != 1 or given.dtype.kind not in "biu":
+                raise ArgumentError(
+                    "axis: select channels with a position, a slice, a one-dimensional mask or a list of positions, "
+                    f"not {type(index).__name__}"
+                )
+            if given.dtype.kind == "b" and len(given) != n:
+                raise ArgumentError(f"axis: the mask has {len(given)} entries for {n} channels")
+            chosen = np.arange(n)[given]
+        if (np.diff(chosen) <= 0).any():
+            raise ArgumentError("axis: positions must ascend without repeats, because mz ascends along the axis")
+        return chosen
+
     def __repr__(self) -> str:
-        """Size, range and method."""
-        span = f", m/z {self.mz[0]:.4f} to {self.mz[-1]:.4f}" if len(self) else ""
+        """Size, m/z range and method in one line."""
+        span = f", m/z {self._span()}" if len(self) else ""
         return f"CandidateAxis({len(self)} channels{span}; {self.method})"
+
+    def _repr_html_(self) -> str:
+        """Table of facts for notebooks."""
+        known = self.frequency[~np.isnan(self.frequency)]
+        return facts_table(
+            "CandidateAxis",
+            [
+                ("channels", f"{len(self):,}"),
+                ("m/z", self._span() if len(self) else ""),
+                ("frequency", f"{known.min():.3g} to {known.max():.3g} of the spectra" if len(known) else ""),
+                ("method", self.method),
+            ],
+        )
+
+    def _span(self) -> str:
+        return f"{self.mz[0]:.4f} to {self.mz[-1]:.4f}"
 
     @classmethod
     def from_mz_list(
         cls, mz: float | Sequence[float] | npt.ArrayLike, *, ppm: float | None = None, tol: float | None = None
     ) -> CandidateAxis:
-        """Axis of a given list: sorted, repeats removed with one warning that counts them.
+        """Axis of given m/z values: sorted, repeats removed with one warning.
 
         Args:
             mz: m/z values in any order.
-            ppm: half width of every window in parts per million.
-            tol: half width of every window in m/z units.
+            ppm: Half width of every window in parts per million. Pass exactly one of ``ppm`` and ``tol``.
+            tol: Half width of every window in m/z units.
 
         Raises:
-            ArgumentError: as :func:`ionmorphnet.io.windows.mz_windows`.
+            ArgumentError: A value is not finite and positive, or not exactly one of ``ppm`` and ``tol`` is given.
         """
-        mz_windows(mz, ppm=ppm, tol=tol)  # checks every entry before their order is lost
+        mz_windows(mz, ppm=ppm, tol=tol)  # Before sorting, so that an error names the entry as given.
         given = np.atleast_1d(np.asarray(mz, dtype=np.float64))
         unique = np.unique(given)
         repeats = len(given) - len(unique)
         if repeats:
-            warnings.warn(f"the m/z list holds {repeats} repeated values; each is used once", stacklevel=2)
+            warnings.warn(f"the m/z list contains {repeats} repeated values; each m/z is used once", stacklevel=2)
         lo, hi = mz_windows(unique, ppm=ppm, tol=tol)
         width = f"{ppm:g} ppm" if ppm is not None else f"{tol:g}"
         return cls(unique, lo, hi, np.full(len(unique), np.nan), f"given m/z list, +-{width}")
 
     def to_frame(self) -> pd.DataFrame:
-        """Frame with the columns mz, mz_lo, mz_hi, frequency."""
+        """Data frame with the columns mz, mz_lo, mz_hi and frequency."""
         import pandas as pd
 
-        return pd.DataFrame(
-            {"mz": self.mz, "mz_lo": self.mz_lo, "mz_hi": self.mz_hi, "frequency": self.frequency}, copy=True
-        )
+        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, copy=True)
 
 
 def candidate_axis(
     ds: Dataset,
     *,
-    kind: Literal["auto", "bins", "peaks"] = "auto",
+    kind: AxisKind = "auto",
     min_frequency: float | None = None,
     ppm: float | None = None,
     threads: int = 0,
 ) -> CandidateAxis:
-    """The channels of a section, found from the data; no parameter is needed.
+    """Finds the m/z channels of a section in its data. All options have workable defaults.
 
-    Continuous centroid files: the bins of the shared axis. Profile files: local maxima of the mean spectrum, and of the
-    root mean square over the spectra, which shows what only a small region has. Processed centroid files: heaps of
-    peaks on the ln(m/z) axis that are more than chance; their spread is estimated from the data.
+    The method depends on the file. Continuous centroids: the bins of the shared axis. Profiles: local maxima of the
+    mean spectrum and of the root mean square spectrum, which also shows ions of small regions. Processed centroids:
+    clusters of peaks on the ln(m/z) axis that exceed chance; their spread is estimated from the data.
 
     Args:
-        ds: the section.
-        kind: ``"bins"`` = every bin (processed profile: of a common grid), ``"peaks"`` = maxima, ``"auto"`` = as above.
-        min_frequency: share of spectra (0 to 1) that must show a channel. None: for processed centroids 0.005 and at
-            least two spectra; for the others no floor.
-        ppm: processed centroids: half width of a channel; None = estimated (three standard deviations).
-        threads: worker threads, 0 = all. The result does not depend on it.
+        ds: The section.
+        kind: ``"bins"`` for every bin (of a common grid for processed profiles), ``"peaks"`` for maxima, ``"auto"`` for
+            the method above.
+        min_frequency: Smallest share of spectra (0 to 1) in which a channel must occur. None sets 0.005 and two spectra
+            for processed centroids, and no limit otherwise.
+        ppm: Half width of a channel in parts per million, for processed centroids; None estimates it as three standard
+            deviations.
+        threads: Worker threads, 0 = all cores. Does not affect the result.
 
     Returns:
-        Channels ascending in m/z. Windows of neighbours do not share a value.
+        Channels in ascending m/z. Neighbouring windows do not share a value.
 
     Raises:
-        ArgumentError: an option is out of range, or bins are asked of processed centroid spectra.
-        FileError: a spectrum cannot be read.
+        ArgumentError: An option is out of range, or ``kind="bins"`` is used with processed centroids.
+        FileError: A spectrum cannot be read.
     """
     if min_frequency is not None and not 0 <= min_frequency <= 1:
-        raise ArgumentError(f"min_frequency must be between 0 and 1, not {min_frequency}")
+        raise ArgumentError(f"min_frequency must be between 0 and 1, got {min_frequency}")
     return CandidateAxis(
         *_core.candidate_axis(
             ds._native,

@@ -1,11 +1,12 @@
-"""Datasets: opened imzML files, and what a file's head declares."""
+"""Opened imzML files: spectra, geometry, ion images, mean spectrum."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,46 +15,56 @@ from ionmorphnet import _core
 from ionmorphnet.base.arguments import positive, thread_count
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike, utf8_path
-from ionmorphnet.io.info import FileInfo, read_info
+from ionmorphnet.io.html import facts_table
+from ionmorphnet.io.literals import Duplicates, Mode, SpectrumType
 from ionmorphnet.io.windows import mz_windows
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-__all__ = ["Dataset", "FileInfo", "open_dataset", "read_info"]
+__all__ = ["Dataset", "Duplicates", "Mode", "SpectrumType", "open_dataset"]
 
 logger = logging.getLogger("ionmorphnet")
 
 CHANGED = "its ibd file was written to after it was opened; what was read may mix both states, read it again"
 
-Mode = Literal["continuous", "processed"]
-SpectrumType = Literal["profile", "centroid"]
-Duplicates = Literal["first", "sum", "error"]
+
+class OpenOptions(TypedDict):
+    """Options of :func:`ionmorphnet.open` that a run record keeps."""
+
+    strict: bool
+    duplicates: Duplicates
+    spectrum_type: SpectrumType | None
+    repair: bool
+
+
+class _Reopen(OpenOptions):
+    """All that is needed to open the same files again."""
+
+    path: str
+    ibd_path: str | None
 
 
 class Dataset:
-    """One opened imzML section, or one z plane of it.
+    """An opened imzML section, or one z plane of it.
 
-    Made by :func:`ionmorphnet.open`. The ``.ibd`` file is memory-mapped: spectra are read when they are asked for, from
-    several threads at once if need be. A dataset is a context manager, and it pickles (as path and options: the
-    receiving process opens the files again).
+    Returned by :func:`ionmorphnet.open`. The ibd file is memory-mapped, so spectra are read on request; several threads
+    may read at once. A dataset is a context manager. Pickling stores its absolute path and options; unpickling opens
+    the files again.
     """
 
-    def __init__(self, native: Any, options: Mapping[str, Any], plane: int | None = None) -> None:
-        """Wraps a native handle; use :func:`ionmorphnet.open`.
+    def __init__(self, native: _core.Dataset | None, options: _Reopen, plane: int | None = None) -> None:
+        """Wraps a native handle; use :func:`ionmorphnet.open` instead.
 
         Args:
-            native: ``_core.Dataset``.
-            options: arguments of :func:`open_dataset` that open the same file again.
-            plane: z plane that this is, ``None`` for the whole file.
+            native: The native dataset, None for a closed one.
+            options: Arguments of :func:`open_dataset` that open the same file again.
+            plane: z of the plane, None for a whole file.
         """
         self._handle = native
-        self._options = dict(options)
+        self._options = options
         self._plane = plane
 
     @property
-    def _native(self) -> Any:
-        """Native handle, for the other stages."""
+    def _native(self) -> _core.Dataset:
+        """Native handle, for the later stages."""
         if self._handle is None:
             raise ArgumentError(f"{self._options['path']}: the dataset is closed")
         return self._handle
@@ -65,7 +76,7 @@ class Dataset:
 
     @property
     def ibd_path(self) -> str:
-        """Path of the ibd file, as given or found."""
+        """Path of the ibd file."""
         return str(self._native.ibd_path)
 
     @property
@@ -75,12 +86,12 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Pixel grid as (height, width)."""
+        """Size of the pixel grid, (height, width)."""
         return int(self._native.height), int(self._native.width)
 
     @property
     def coordinates(self) -> NDArray[np.int32]:
-        """Pixel of each spectrum, (n_spectra, 3) int32: x, y, z, all counted from 1.
+        """Pixel of each spectrum, int32 (n_spectra, 3): x, y and z, counted from 1.
 
         ``coordinates = (raw_coordinates - coordinate_origin) // coordinate_step + 1``.
         """
@@ -89,79 +100,85 @@ class Dataset:
 
     @property
     def raw_coordinates(self) -> NDArray[np.int64]:
-        """Positions as written in the file, (n_spectra, 3) int64: x, y, z (0 where the file has none)."""
+        """Positions as written in the file, int64 (n_spectra, 3): x, y and z; 0 where the file states none."""
         out: NDArray[np.int64] = self._native.raw_coordinates
         return out
 
     @property
     def coordinate_origin(self) -> tuple[int, int, int]:
-        """Smallest written x, y, z of the file; the pixel with coordinate 1."""
+        """Smallest x, y and z in the file, which become coordinate 1."""
         x, y, z = self._native.coordinate_origin
         return x, y, z
 
     @property
     def coordinate_step(self) -> tuple[int, int, int]:
-        """Written units per pixel along x, y, z; 1 except for stage coordinates."""
+        """Units of the written positions per pixel along x, y and z; 1 except for stage coordinates."""
         x, y, z = self._native.coordinate_step
         return x, y, z
 
     @property
     def mode(self) -> Mode:
-        """``"continuous"`` (one shared m/z axis) or ``"processed"``, as the m/z offsets show."""
+        """``"continuous"`` (one shared m/z axis) or ``"processed"``, derived from the m/z offsets."""
         mode: Mode = self._native.mode
         return mode
 
     @property
     def was_changed(self) -> bool:
-        """Whether the ibd file was written to since it was opened, so that what was read may mix both states.
+        """Whether the ibd file was written to after it was opened; data read since then may mix both states.
 
-        False where another file has taken its place: the one that was opened is still read.
+        False if the file was replaced by another one, because the original is still the one being read.
         """
         return bool(self._native.changed())
 
     @property
     def spectrum_type(self) -> SpectrumType:
-        """``"profile"`` or ``"centroid"``: given on opening, else declared, else inferred from the data."""
+        """``"profile"`` or ``"centroid"``: as passed to ``open``, else as declared, else inferred from the data."""
         kind: SpectrumType = self._native.spectrum_type
         return kind
 
     @property
     def mz_range(self) -> tuple[float, float]:
-        """Smallest and largest m/z over all spectra; (0, 0) if all are empty. Read on first use.
+        """Smallest and largest m/z of all spectra; (0, 0) if all are empty. Read on first use.
 
         Raises:
-            FileError: an m/z array that starts or ends with something that is no m/z.
+            FileError: An m/z array starts or ends with an invalid value.
         """
         lo, hi = self._native.mz_range()
         return lo, hi
 
     @property
     def pixel_size_um(self) -> tuple[float, float] | None:
-        """Width and height of a pixel in micrometres; ``None`` if the file does not tell."""
+        """Pixel width and height in micrometres; None if the file does not state them."""
         size: tuple[float, float] | None = self._native.pixel_size_um
         return size
 
     @property
     def z_planes(self) -> list[int]:
-        """Values of z in :attr:`coordinates`, ascending; each is a section of its own, see :meth:`plane`."""
+        """Values of z in :attr:`coordinates`, ascending. Each plane is a separate section, see :meth:`plane`."""
         return list(self._native.z_planes)
 
     @property
     def plane_z(self) -> int | None:
-        """z of the plane that this dataset was made for by :meth:`plane`; None for a whole file."""
+        """z of the plane if this dataset came from :meth:`plane`; None for a whole file."""
         return self._plane
 
     @property
-    def open_options(self) -> dict[str, Any]:
-        """How the file was opened: strict, duplicates, spectrum_type, repair."""
-        return {name: self._options[name] for name in ("strict", "duplicates", "spectrum_type", "repair")}
+    def open_options(self) -> OpenOptions:
+        """Options the file was opened with: strict, duplicates, spectrum_type and repair."""
+        given = self._options
+        return {
+            "strict": given["strict"],
+            "duplicates": given["duplicates"],
+            "spectrum_type": given["spectrum_type"],
+            "repair": given["repair"],
+        }
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Measured pixels, (height, width) bool.
+        """Measured pixels, bool (height, width).
 
         Raises:
-            ArgumentError: the file holds several z planes.
+            ArgumentError: The file holds several z planes.
         """
         height, width = self.shape
         mask = np.zeros(height * width, dtype=np.bool_)
@@ -170,41 +187,41 @@ class Dataset:
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each kind of problem met so far; grows while spectra are read."""
+        """One line for each kind of problem found so far; the list grows as spectra are read."""
         return list(self._native.warnings)
 
     @property
     def declared(self) -> dict[str, str]:
-        """What the head of the file declares, as text (``mode``, ``spectrum_type``, ``uuid``, ``instrument`` ...)."""
+        """Declarations in the file header as text: ``mode``, ``spectrum_type``, ``uuid``, ``instrument`` and others."""
         return dict(self._native.declared)
 
     def spectrum(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Reads one spectrum.
 
         Args:
-            index: 0 .. n_spectra - 1; negative ones count from the end.
+            index: 0 to n_spectra - 1; negative numbers count from the end.
 
         Returns:
-            m/z (ascending) and intensity, both (n,) float64. NaN intensities have become 0.
+            m/z (ascending) and intensity, both float64 (n,). NaN intensities are returned as 0.
 
         Raises:
-            IndexError: there is no such spectrum.
-            FileError: its m/z values are not ascending, not finite or negative, or its data are damaged.
+            IndexError: The index is out of range.
+            FileError: m/z values are not ascending, not finite or negative, or the data are damaged.
         """
         n = self.n_spectra
         if not -n <= index < n:
-            raise IndexError(f"spectrum {index} of a dataset of {n} spectra")
+            raise IndexError(f"spectrum {index} is out of range for a dataset of {n} spectra")
         mz, intensity = self._native.spectrum(index + n if index < 0 else index)
         return mz, intensity
 
     def plane(self, z: int) -> Dataset:
-        """The spectra of one z plane as a dataset of its own, on the same pixel grid; shares the opened files.
+        """One z plane as a separate dataset on the same pixel grid; it shares the opened files.
 
         Args:
-            z: value as in :attr:`z_planes`.
+            z: One of :attr:`z_planes`.
 
         Raises:
-            ArgumentError: there is no such plane.
+            ArgumentError: The file has no such plane.
         """
         return Dataset(self._native.plane(z), self._options, z)
 
@@ -216,21 +233,21 @@ class Dataset:
         tol: float | None = None,
         threads: int = 0,
     ) -> NDArray[np.float32]:
-        """Ion images of a list of m/z values, made in one pass over the file.
+        """Ion images of a list of m/z values, computed in one pass over the file.
 
         Args:
-            mz: One value or a list, in any order, repeats allowed. Values outside the file's range give images of
+            mz: One value or a list, in any order, repeats allowed. Values outside the range of the file yield images of
                 zeros.
-            ppm: Half width of every window in parts per million; exactly one of ``ppm`` and ``tol``.
+            ppm: Half width of every window in parts per million. Pass exactly one of ``ppm`` and ``tol``.
             tol: Half width of every window in m/z units.
-            threads: Worker threads, 0 = all. The result does not depend on it.
+            threads: Worker threads, 0 = all cores. Does not affect the result.
 
         Returns:
-            float32 (n, height, width), in the order of ``mz``: the sum of the intensities with
-            ``mz - half <= value <= mz + half``, bounds included, added in float64 and rounded once. NaN = not measured.
+            float32 (n, height, width) in the order of ``mz``. Each pixel is the sum of the intensities with
+            ``mz - half <= value <= mz + half``, added in float64 and rounded once; NaN = not measured.
 
         Raises:
-            ArgumentError: ``mz``, ``ppm`` or ``tol`` is out of range, or the file holds several z planes (take
+            ArgumentError: ``mz``, ``ppm`` or ``tol`` is out of range, or the file holds several z planes (use
                 ``ds.plane(z)``).
             FileError: A spectrum cannot be read.
         """
@@ -238,18 +255,18 @@ class Dataset:
         return self.window_images(lo, hi, threads=threads)
 
     def window_images(self, lo: ArrayLike, hi: ArrayLike, *, threads: int = 0) -> NDArray[np.float32]:
-        """Ion images of m/z windows given by their bounds, as :meth:`ion_images`.
+        """Ion images of m/z windows given by their bounds; otherwise as :meth:`ion_images`.
 
         Args:
             lo: Lower bounds (n,), inclusive.
-            hi: Upper bounds (n,), inclusive. Windows may overlap and repeat, in any order.
-            threads: Worker threads, 0 = all.
+            hi: Upper bounds (n,), inclusive. Windows may overlap, repeat and come in any order.
+            threads: Worker threads, 0 = all cores. Does not affect the result.
 
         Returns:
-            float32 (n, height, width), NaN = not measured.
+            float32 (n, height, width); NaN = not measured.
 
         Raises:
-            ArgumentError: The bounds do not fit each other, or the file holds several z planes (take ``ds.plane(z)``).
+            ArgumentError: The bounds do not match, or the file holds several z planes (use ``ds.plane(z)``).
             FileError: A spectrum cannot be read.
         """
         self.require_one_plane()
@@ -260,16 +277,16 @@ class Dataset:
     def mean_spectrum(
         self, *, ppm: float | None = None, threads: int = 0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean over all spectra.
+        """Mean of all spectra.
 
         Args:
-            ppm: Processed files: half width of the bins, which are equally wide on the ln(m/z) axis. None: chosen from
-                the data (centroids: two standard deviations of a peak's position; profiles: half the spacing of the
-                samples).
-            threads: Worker threads, 0 = all. The result does not depend on it.
+            ppm: For processed files, half width of the bins in parts per million; the bins are equally wide in ln(m/z).
+                None chooses the width from the data: two standard deviations of a peak's position for centroids, half
+                the sample spacing for profiles.
+            threads: Worker threads, 0 = all cores. Does not affect the result.
 
         Returns:
-            ``(mz, intensity)``, float64, of equal length: the shared axis of a continuous file, the non-empty bins of a
+            ``(mz, intensity)``, both float64 (n,): the shared axis of a continuous file or the non-empty bins of a
             processed one.
 
         Raises:
@@ -281,16 +298,16 @@ class Dataset:
         return mz, intensity
 
     def tic_image(self, *, threads: int = 0) -> NDArray[np.float32]:
-        """Total ion current: the sum of all intensities of each pixel.
+        """Total ion current: the sum of all intensities in each pixel.
 
         Args:
-            threads: Worker threads, 0 = all. The result does not depend on it.
+            threads: Worker threads, 0 = all cores. Does not affect the result.
 
         Returns:
-            float32 (height, width), NaN = not measured.
+            float32 (height, width); NaN = not measured.
 
         Raises:
-            ArgumentError: The file holds several z planes (take ``ds.plane(z)``), or ``threads`` is negative.
+            ArgumentError: The file holds several z planes (use ``ds.plane(z)``), or ``threads`` is negative.
             FileError: A spectrum cannot be read.
         """
         self.require_one_plane()
@@ -298,13 +315,13 @@ class Dataset:
         return image
 
     def require_one_plane(
-        self, remedy: str = "take one of them with ds.plane(z)", *, error: type[IonMorphNetError] = ArgumentError
+        self, remedy: str = "select one with ds.plane(z)", *, error: type[IonMorphNetError] = ArgumentError
     ) -> None:
-        """Checks that the dataset is one image plane.
+        """Checks that the dataset has a single image plane.
 
         Args:
-            remedy: What the caller suggests, the end of the message.
-            error: What is raised where there are several.
+            remedy: End of the error message, what to do instead.
+            error: Type of the exception.
 
         Raises:
             ArgumentError: The file holds several z planes.
@@ -320,55 +337,82 @@ class Dataset:
         return self._handle is None
 
     def close(self) -> None:
-        """Lets go of the files. Reading afterwards is an error; closing twice is not."""
+        """Releases the files. Reading afterwards raises an error; closing twice does not."""
         self._handle = None
 
     def __enter__(self) -> Dataset:
-        """The dataset itself; leaving closes it."""
+        """Returns the dataset, which is closed on exit."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes."""
+        """Closes the dataset."""
         self.close()
 
     def __len__(self) -> int:
         """Number of spectra."""
         return self.n_spectra
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles absolute paths and options; the files are opened again on the other side."""
-        options = dict(self._options)
-        for name in ("path", "ibd_path"):
-            if options.get(name):
-                options[name] = os.path.abspath(options[name])
+    def __reduce__(self) -> tuple[Callable[[_Reopen, int | None, bool], Dataset], tuple[_Reopen, int | None, bool]]:
+        """Pickles absolute paths and options; unpickling opens the files again."""
+        options = self._options.copy()
+        options["path"] = os.path.abspath(options["path"])
+        if options["ibd_path"]:
+            options["ibd_path"] = os.path.abspath(options["ibd_path"])
         return _reopen, (options, self._plane, self.closed)
 
     def __repr__(self) -> str:
-        """One line: path, size, kind."""
+        """Path, size and kind in one line."""
         if self.closed:
             return f"<Dataset {self.path!r}, closed>"
-        height, width = self.shape
-        planes = self.z_planes
-        where = f", plane z={self._plane}" if self._plane is not None else ""
-        if len(planes) > 1:
-            where = f", {len(planes)} z planes"
+        plane = self._plane_text()
         return (
-            f"<Dataset {self.path!r}: {self.n_spectra} spectra on {height} x {width} pixels{where}, "
+            f"<Dataset {self.path!r}: {self.n_spectra} spectra, {pixels_text(self.shape)}{plane and ', ' + plane}, "
             f"{self.mode} {self.spectrum_type}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Table of facts for notebooks; reads no spectra."""
+        if self.closed:
+            return facts_table("Dataset (closed)", [("file", self.path)])
+        size = self.pixel_size_um
+        return facts_table(
+            "Dataset",
+            [
+                ("file", self.path),
+                ("grid", pixels_text(self.shape)),
+                ("plane", self._plane_text()),
+                ("spectra", f"{self.n_spectra:,}"),
+                ("data", f"{self.mode} {self.spectrum_type}"),
+                ("pixel size", "" if size is None else f"{size[1]:g} x {size[0]:g} µm (height x width)"),
+                ("instrument", self.declared.get("instrument", "")),
+                ("warnings", "; ".join(self.warnings)),
+            ],
+        )
 
-def _reopen(options: Mapping[str, Any], plane: int | None, closed: bool) -> Dataset:
+    def _plane_text(self) -> str:
+        planes = len(self.z_planes)
+        if planes > 1:
+            return f"{planes} z planes"
+        return "" if self._plane is None else f"plane z={self._plane}"
+
+
+def pixels_text(shape: tuple[int, ...]) -> str:
+    """Size of a grid of pixels, with its axis order: ``134 x 260 pixels (height x width)``."""
+    height, width = shape
+    return f"{height} x {width} pixels (height x width)"
+
+
+def _reopen(options: _Reopen, plane: int | None, closed: bool) -> Dataset:
     if closed:
         return Dataset(None, options, plane)
-    # The warnings were logged by the process that opened the file first.
+    # No logging: the process that pickled the dataset has logged its warnings.
     dataset = Dataset(_open_native(options), options)
     return dataset if plane is None else dataset.plane(plane)
 
 
-def _open_native(options: Mapping[str, Any]) -> Any:
+def _open_native(options: _Reopen) -> _core.Dataset:
     return _core.open_dataset(
         options["path"],
         ibd_path=options["ibd_path"] or "",
@@ -390,22 +434,26 @@ def open_dataset(
 ) -> Dataset:
     """Opens an imzML section (exported as :func:`ionmorphnet.open`).
 
-    Reads the header and checks every offset against the size of the ibd file; spectra are read later. What is odd but
-    can be read is listed in :attr:`Dataset.warnings` and logged to the logger ``ionmorphnet``.
+    Reads the header and checks every offset against the size of the ibd file; spectra are read later. Oddities that do
+    not prevent reading are listed in :attr:`Dataset.warnings` and logged to the logger ``ionmorphnet``.
 
     Args:
-        path: the imzML file.
-        ibd_path: the ibd file; by default the one beside ``path``, whatever the case of its name.
-        strict: ``False`` keeps the readable spectra of a truncated ibd file instead of refusing it.
-        duplicates: several spectra at one pixel: show the ``"first"``, ``"sum"`` them, or an ``"error"``.
-        spectrum_type: overrides what the file declares or what its data look like.
-        repair: sort m/z values and drop those that are NaN or negative, instead of refusing the spectrum.
+        path: The imzML file.
+        ibd_path: The ibd file; by default the one next to ``path`` with the same name, upper or lower case.
+        strict: Whether to refuse a truncated ibd file. False keeps the spectra that can be read.
+        duplicates: What to do with several spectra at one pixel: use the ``"first"``, ``"sum"`` them, or raise an
+            ``"error"``.
+        spectrum_type: Overrides the declared or inferred spectrum type.
+        repair: Whether to sort m/z values and drop NaN and negative ones instead of refusing the spectrum.
+
+    Returns:
+        The dataset. Close it, or use it as a context manager, to release the files.
 
     Raises:
-        FileError: not imzML, ibd missing, truncated, ...: the message names file and cause.
-        ArgumentError: an option that cannot be meant.
+        FileError: The file is missing, truncated or not imzML; the message names the file and the cause.
+        ArgumentError: An option has the wrong type or an unknown value.
     """
-    options: dict[str, Any] = {
+    options: _Reopen = {
         "path": utf8_path(path),
         "ibd_path": None if ibd_path is None else utf8_path(ibd_path),
         "strict": bool(strict),
@@ -419,5 +467,5 @@ def open_dataset(
     return dataset
 
 
-# The public name; inside the package open_dataset leaves the built-in open() alone.
+# The public name. Code inside the package calls open_dataset and keeps the built-in open().
 open = open_dataset

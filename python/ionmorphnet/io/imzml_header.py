@@ -1,4 +1,4 @@
-"""Text of an imzML header (imzML 1.1.1, mzML 1.1), with a template for each spectrum."""
+"""XML text of an imzML file (imzML 1.1.1, mzML 1.1): header, one template for all spectra, tail."""
 
 from __future__ import annotations
 
@@ -27,21 +27,24 @@ _DTYPES = {
     np.dtype("<f8"): ("MS:1000523", "64-bit float"),
 }
 
+# Readers such as M2aia look for the spectrum type in a parameter group, not in each <spectrum>; it also saves XML.
+_SPECTRUM_GROUP = "spectrum1"
+
 
 @dataclass(frozen=True)
 class Header:
-    """What the head of an imzML file declares.
+    """Declarations in the header of an imzML file.
 
     Attributes:
         continuous: Whether all spectra share one m/z array.
-        profile: Whether spectra are profile spectra rather than centroids.
-        zlib: Whether arrays are compressed.
-        mz_dtype: Little-endian float32 or float64.
-        intensity_dtype: The same for intensities.
-        pixel_size_um: Width and height of a pixel in micrometres, or None.
+        profile: Whether the spectra are profiles rather than centroids.
+        zlib: Whether the arrays are compressed.
+        mz_dtype: m/z type on disk, little-endian float32 or float64.
+        intensity_dtype: Intensity type on disk, little-endian float32 or float64.
+        pixel_size_um: Pixel width and height in micrometres, or None if unknown.
         uuid: Identifier shared with the ibd file.
         sha1: SHA-1 of the ibd file, hexadecimal.
-        extent: Largest (x, y).
+        extent: Largest x and y position.
         n_spectra: Number of spectra.
     """
 
@@ -56,11 +59,12 @@ class Header:
     extent: tuple[int, int]
     n_spectra: int
 
-    def _spectrum_term(self) -> str:
-        return _term("MS:1000128", "profile spectrum") if self.profile else _term("MS:1000127", "centroid spectrum")
+    def _spectrum_terms(self) -> tuple[str, str]:
+        kind = ("MS:1000128", "profile spectrum") if self.profile else ("MS:1000127", "centroid spectrum")
+        return _term("MS:1000579", "MS1 spectrum"), _term(*kind)
 
     def head(self) -> str:
-        """Everything before the first spectrum."""
+        """Text before the first spectrum."""
         mode = ("IMS:1000030", "continuous") if self.continuous else ("IMS:1000031", "processed")
         cvs = "".join(
             f'    <cv id="{key}" fullName={quoteattr(name)} version={quoteattr(number)} URI={quoteattr(uri)}/>\n'
@@ -74,6 +78,7 @@ class Header:
             unit = ("UO:0000017", "micrometer")
             width, height = (f"{side:.10g}" for side in self.pixel_size_um)
             settings += [
+                # The ontology's name. M2aia 0.5 finds the width only under "pixel size x", at which pyimzML warns.
                 _term("IMS:1000046", "pixel size (x)", width, unit),
                 _term("IMS:1000047", "pixel size y", height, unit),
             ]
@@ -86,6 +91,7 @@ class Header:
             self.intensity_dtype,
         )
         settings_text = "\n      ".join(settings)
+        level, kind = self._spectrum_terms()
         return f"""<?xml version="1.0" encoding="UTF-8"?>
 <mzML version="1.1" xmlns="http://psi.hupo.org/ms/mzml" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
 xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML/xsd/mzML1.1.0.xsd">
@@ -93,16 +99,20 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
 {cvs}  </cvList>
   <fileDescription>
     <fileContent>
-      {_term("MS:1000579", "MS1 spectrum")}
-      {self._spectrum_term()}
+      {level}
+      {kind}
       {_term(*mode)}
       {_term("IMS:1000080", "universally unique identifier", "{" + str(self.uuid) + "}")}
       {_term("IMS:1000091", "ibd SHA-1", self.sha1)}
     </fileContent>
   </fileDescription>
-  <referenceableParamGroupList count="2">
+  <referenceableParamGroupList count="3">
     {mz_group}
     {intensity_group}
+    <referenceableParamGroup id="{_SPECTRUM_GROUP}">
+      {level}
+      {kind}
+    </referenceableParamGroup>
   </referenceableParamGroupList>
   <softwareList count="1">
     <software id="ionmorphnet" version={quoteattr(version("ionmorphnet"))}>
@@ -131,7 +141,11 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
 """
 
     def spectrum_template(self) -> str:
-        """Text of one spectrum; ``%`` it with (id, index, x, y, z, then length, offset, bytes of both arrays)."""
+        """Text of one spectrum, to be filled with ``%``.
+
+        The values are id, index, x, y, z, then the length, offset and encoded bytes of the m/z array and of the
+        intensity array.
+        """
         position = "\n            ".join(
             _term(f"IMS:100005{k}", f"position {axis}", "%d") for k, axis in enumerate(("x", "y", "z"))
         )
@@ -147,8 +161,7 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
             for group in ("mzArray", "intensityArray")
         )
         return f"""      <spectrum id="Scan=%d" defaultArrayLength="0" index="%d">
-        {_term("MS:1000579", "MS1 spectrum")}
-        {self._spectrum_term()}
+        <referenceableParamGroupRef ref="{_SPECTRUM_GROUP}"/>
         <scanList count="1">
           {_term("MS:1000795", "no combination")}
           <scan instrumentConfigurationRef="instrument1">
@@ -162,7 +175,7 @@ xsi:schemaLocation="http://psi.hupo.org/ms/mzml http://psidev.info/files/ms/mzML
 
     @staticmethod
     def tail() -> str:
-        """Everything after the last spectrum."""
+        """Text after the last spectrum."""
         return "    </spectrumList>\n  </run>\n</mzML>\n"
 
     def _array_group(

@@ -1,7 +1,7 @@
-"""A streaming imzML writer: spectra go to disk as they come, whole rows of pixels at a time where the caller can.
+"""A streaming imzML writer: every spectrum goes to disk as it is added.
 
-Both files are written under temporary names and renamed when complete, the imzML last: whoever finds the imzML finds a
-complete pair.
+Both files are written under temporary names and renamed once they are complete, the imzML last, so an imzML file that
+exists always has its complete ibd.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zlib as zlib_module
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Self
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -21,53 +21,58 @@ from numpy.typing import ArrayLike, NDArray
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import temporary_beside
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.imzml_header import Header
-
-Mode = Literal["continuous", "processed"]
-SpectrumType = Literal["centroid", "profile"]
+from ionmorphnet.io.literals import FloatType, Mode, SpectrumType
 
 _SPECTRA_PER_WRITE = 4096
 LARGEST_POSITION = 2**31 - 1
 
 
 class ImzMLWriter:
-    """Writes ``<stem>.imzML`` and ``<stem>.ibd``; a context manager.
+    """Writes an imzML file and its ibd, one spectrum or many at a time.
 
-    Leaving the block normally completes the files; leaving it by an exception removes everything written and leaves
-    an older pair of the same name untouched. A writer that is neither closed nor discarded leaves nothing either.
+    Use it as a context manager. A normal exit completes both files. An exception removes what was written and leaves an
+    existing pair of the same name untouched. A writer that is never closed leaves no files.
+
+    Memory grows by 72 bytes per spectrum; the spectra themselves are not kept.
 
     Example:
-        with ImzMLWriter("section.imzML", mode="processed", spectrum_type="centroid") as writer:
-            writer.add(1, 1, [100.0, 200.0], [5.0, 7.0])
+        >>> import ionmorphnet as imn
+        >>> with imn.ImzMLWriter("section.imzML", mode="processed", spectrum_type="centroid") as writer:
+        ...     writer.add(1, 1, [100.0, 200.0], [5.0, 7.0])
+        ...     writer.add(2, 1, [100.0, 300.0], [6.0, 1.0])
+        >>> imn.open("section.imzML").n_spectra
+        2
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         mode: Mode,
         spectrum_type: SpectrumType,
         pixel_size_um: float | tuple[float, float] | None = None,
-        mz_dtype: Literal["float32", "float64"] = "float64",
-        intensity_dtype: Literal["float32", "float64"] = "float32",
+        mz_dtype: FloatType = "float64",
+        intensity_dtype: FloatType = "float32",
         zlib: bool = False,
         uuid: UUID | None = None,
     ) -> None:
-        """Open the temporary files.
+        """Creates the temporary files.
 
         Args:
-            path: Name of the imzML file; the ibd lies beside it.
-            mode: ``continuous`` (all spectra share one m/z axis) or ``processed``.
-            spectrum_type: ``centroid`` or ``profile``, as declared.
-            pixel_size_um: Side of a pixel in micrometres, or (width, height); not declared where None.
-            mz_dtype: Type of m/z on disk.
-            intensity_dtype: Type of intensities on disk.
-            zlib: Compress every array.
-            uuid: Identifier of the pair; drawn at random where None.
+            path: The imzML file to write. The ibd file gets the same name with the suffix ``.ibd``.
+            mode: ``"continuous"`` (all spectra share one m/z axis) or ``"processed"`` (each has its own).
+            spectrum_type: ``"centroid"`` or ``"profile"``; declared in the file, not checked against the data.
+            pixel_size_um: Pixel size in micrometres, one number or (width, height). None declares no size.
+            mz_dtype: m/z type on disk.
+            intensity_dtype: Intensity type on disk.
+            zlib: Whether to compress every array.
+            uuid: Identifier stored in both files; random by default.
 
         Raises:
-            ArgumentError: An argument cannot be meant.
-            FileError: The files cannot be created, or one of the names is a folder.
+            ArgumentError: An argument has the wrong type or is out of range.
+            FileError: The files cannot be created, or a folder has one of their names.
         """
         self.path = Path(path)
         if self.path.suffix.lower() != ".imzml":
@@ -98,30 +103,30 @@ class ImzMLWriter:
             self._ibd: BinaryIO = self._ibd_part.open("wb")
         except OSError as error:
             raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
-        # Alive until the files are complete or removed; also runs for a writer that nobody holds any more.
+        # Alive until the files are complete or removed; also runs when the writer is garbage-collected.
         self._remove = weakref.finalize(self, _remove_parts, self._ibd, (self._ibd_part, self._imzml_part))
         self._put(self._uuid.bytes)
 
     @property
     def n_spectra(self) -> int:
-        """Number of spectra added."""
+        """Number of spectra added so far."""
         return sum(len(record) for record in self._records)
 
     def add(self, x: int, y: int, mz: ArrayLike | None, intensity: ArrayLike, *, z: int = 1) -> None:
-        """Add one spectrum.
+        """Adds one spectrum.
 
         Args:
-            x: Column of the pixel, from 1.
-            y: Row of the pixel, from 1.
-            mz: float (n,), ascending, from 0. In continuous files the first call sets the axis; later calls give the
-                same one or None.
-            intensity: float (n,), finite.
-            z: Plane, from 1.
+            x: Pixel column, counted from 1.
+            y: Pixel row, counted from 1.
+            mz: m/z values (n,), ascending and not negative. In a continuous file the first call sets the axis; later
+                calls repeat it or pass None.
+            intensity: Intensities (n,), finite.
+            z: Plane, counted from 1.
 
         Raises:
-            ArgumentError: Arrays of unequal length, m/z not ascending, another axis in a continuous file, values that
-                the type on disk does not hold, a position that is no integer from 1, or the writer is closed.
-            FileError: The disk refuses.
+            ArgumentError: The arrays differ in length, m/z is not ascending, the axis of a continuous file changes, a
+                value overflows its type on disk, a position is not an integer of at least 1, or the writer is closed.
+            FileError: The disk is full or not writable.
         """
         intensities = np.atleast_2d(np.asarray(intensity))
         if intensities.ndim != 2 or len(intensities) != 1:
@@ -135,32 +140,32 @@ class ImzMLWriter:
             self.add_many(position, mz, intensities[0], np.array([intensities.shape[1]]))
 
     def add_many(self, positions: ArrayLike, mz: ArrayLike, intensity: ArrayLike, counts: ArrayLike) -> None:
-        """Add several spectra of a processed file at once.
+        """Adds several spectra to a processed file.
 
         Args:
-            positions: int (k, 3): x, y, z, each from 1.
-            mz: float (sum of counts,): the spectra one after the other, each ascending, from 0.
-            intensity: float, like ``mz``, finite.
-            counts: int (k,): number of points of each spectrum.
+            positions: int (k, 3): x, y and z of each spectrum, counted from 1.
+            mz: m/z of all spectra in sequence, (sum of ``counts``,); ascending within each spectrum, not negative.
+            intensity: Intensities in the same order and shape, finite.
+            counts: int (k,): number of points in each spectrum.
 
         Raises:
-            ArgumentError: As :meth:`add`; shapes that do not fit, or a continuous file.
-            FileError: The disk refuses.
+            ArgumentError: As :meth:`add`; also if the shapes do not match, or the file is continuous.
+            FileError: The disk is full or not writable.
         """
         self._require_open()
         if self._continuous:
-            raise ArgumentError("a continuous file takes spectra through add_shared")
+            raise ArgumentError("add_many writes processed files; use add or add_shared for a continuous file")
         where = _positions(positions)
         mz_values, values = _on_disk("m/z", mz, self._mz_dtype), _on_disk("intensity", intensity, self._intensity_dtype)
         lengths = np.asarray(counts)
         if lengths.size == 0:
             lengths = lengths.astype(np.int64)  # an empty list has no integer type
         if lengths.shape != (len(where),) or lengths.dtype.kind not in "iu" or np.any(lengths < 0):
-            raise ArgumentError(f"counts must hold one length for each of the {len(where)} spectra")
+            raise ArgumentError(f"counts must hold one non-negative integer for each of the {len(where)} spectra")
         lengths = lengths.astype(np.int64)
         if mz_values.ndim != 1 or mz_values.shape != values.shape or lengths.sum() != mz_values.size:
             raise ArgumentError(
-                f"mz {mz_values.shape}, intensity {values.shape} and counts (sum {lengths.sum()}) do not fit together"
+                f"shapes do not match: mz {mz_values.shape}, intensity {values.shape}, sum of counts {lengths.sum()}"
             )
         if len(where) == 0:
             return
@@ -168,29 +173,29 @@ class ImzMLWriter:
         rises = np.diff(mz_values) >= 0
         rises[ends[:-1][(ends[:-1] > 0) & (ends[:-1] < mz_values.size)] - 1] = True  # borders between spectra
         if not rises.all() or np.any(mz_values < 0):
-            raise ArgumentError("m/z must be ascending from 0 within each spectrum")
+            raise ArgumentError("m/z must be ascending and not negative within each spectrum")
         mz_record = self._write_arrays(mz_values, lengths)
         self._record(where, mz_record, self._write_arrays(values, lengths))
 
     def add_shared(self, positions: ArrayLike, mz: ArrayLike | None, intensities: ArrayLike) -> None:
-        """Add several spectra of a continuous file at once.
+        """Adds several spectra to a continuous file.
 
         Args:
-            positions: int (k, 3): x, y, z, each from 1.
-            mz: float (n,), ascending, from 0, or None once the axis is set.
-            intensities: float (k, n), finite.
+            positions: int (k, 3): x, y and z of each spectrum, counted from 1.
+            mz: The shared m/z axis (n,), ascending and not negative, or None once it is set.
+            intensities: Intensities (k, n), finite.
 
         Raises:
-            ArgumentError: As :meth:`add`; shapes that do not fit, or a processed file.
-            FileError: The disk refuses.
+            ArgumentError: As :meth:`add`; also if the shapes do not match, or the file is processed.
+            FileError: The disk is full or not writable.
         """
         self._require_open()
         if not self._continuous:
-            raise ArgumentError("a processed file takes spectra through add_many")
+            raise ArgumentError("add_shared writes continuous files; use add or add_many for a processed file")
         where, values = _positions(positions), _on_disk("intensity", intensities, self._intensity_dtype)
         axis = self._checked_axis(mz)
         if values.shape != (len(where), axis.size):
-            raise ArgumentError(f"intensities must be ({len(where)}, {axis.size}), got {values.shape}")
+            raise ArgumentError(f"intensities must have the shape ({len(where)}, {axis.size}), got {values.shape}")
         if len(where) == 0:
             return
         if self._axis is None:
@@ -201,10 +206,10 @@ class ImzMLWriter:
         self._record(where, np.tile(np.array(self._axis_record, dtype=np.int64), (len(where), 1)), record)
 
     def close(self) -> None:
-        """Write the header and give both files their names.
+        """Writes the header and renames both files; does nothing if the writer is closed already.
 
         Raises:
-            FileError: The disk refuses; the temporary files are removed.
+            FileError: The disk is full or not writable. The temporary files are removed.
         """
         if not self._remove.alive:
             return
@@ -216,20 +221,20 @@ class ImzMLWriter:
         except OSError as error:
             raise FileError(f"{self.path}: cannot be written ({error.strerror})") from error
         finally:
-            self.discard()  # after success there is nothing left under the temporary names
+            self.discard()  # a no-op after success: the temporary names are gone
 
     def discard(self) -> None:
-        """Remove everything written so far; nothing happens to files that are complete."""
+        """Abandons the file and removes what was written so far; does nothing once the files are complete."""
         self._remove()
 
     def __enter__(self) -> Self:
-        """Nothing to do: the files are open since construction."""
+        """Returns the writer; its files are open since construction."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Complete the files, or remove them after an exception."""
+        """Completes the files, or removes them after an exception."""
         if kind is None:
             self.close()
         else:
@@ -237,25 +242,27 @@ class ImzMLWriter:
 
     def _require_open(self) -> None:
         if not self._remove.alive:
-            raise ArgumentError(f"{self.path}: the writer is closed, no spectrum can be added")
+            raise ArgumentError(f"{self.path}: the writer is closed; open a new one to add spectra")
 
     def _checked_axis(self, mz: ArrayLike | None) -> NDArray[np.floating]:
-        """The axis of a continuous file as it lies on disk."""
+        """Shared axis of a continuous file, in its type on disk."""
         if mz is None:
             if self._axis is None:
-                raise ArgumentError("the first spectrum of a continuous file must bring the m/z axis")
+                raise ArgumentError("mz is None, but the first spectrum of a continuous file must set the m/z axis")
             return self._axis
         axis = _on_disk("m/z", mz, self._mz_dtype)
         if self._axis is not None:
             if not np.array_equal(axis, self._axis):
-                raise ArgumentError("all spectra of a continuous file share the m/z axis of the first")
+                raise ArgumentError(
+                    "mz differs from the axis of the first spectrum; a continuous file has one shared axis"
+                )
             return self._axis
         if axis.ndim != 1 or np.any(np.diff(axis) < 0) or np.any(axis < 0):
-            raise ArgumentError("m/z must be one-dimensional and ascending from 0")
-        return axis.copy()  # the caller may change his array before the next spectrum
+            raise ArgumentError("m/z must be one-dimensional, ascending and not negative")
+        return axis.copy()  # the caller may reuse the array
 
     def _write_arrays(self, flat: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Write arrays lying one after the other; returns (k, 3): length, offset, bytes of each."""
+        """Writes consecutive arrays; returns length, offset and encoded bytes of each, (k, 3)."""
         sizes = lengths * flat.itemsize
         start = self._offset
         if self._zlib:
@@ -271,10 +278,10 @@ class ImzMLWriter:
         try:
             self._ibd.write(data)
         except OSError as error:
-            self.discard()  # what follows would lie at other offsets than recorded
+            self.discard()  # offsets recorded from here on would be wrong
             raise FileError(f"{self.ibd_path}: cannot be written ({error.strerror})") from error
         self._sha1.update(data)
-        self._offset += len(data)  # of bytes, never of wider items
+        self._offset += len(data)  # data holds bytes, so len() counts bytes
 
     def _record(self, where: NDArray[np.int64], mz: NDArray[np.int64], intensity: NDArray[np.int64]) -> None:
         self._records.append(np.concatenate([where, mz, intensity], axis=1))
@@ -312,7 +319,7 @@ def _little_endian(argument: str, name: str) -> np.dtype[np.floating]:
 
 
 def _remove_parts(ibd: BinaryIO, parts: tuple[Path, ...]) -> None:
-    with suppress(OSError):  # a full disk refuses what is still buffered
+    with suppress(OSError):  # closing flushes, which fails on a full disk
         ibd.close()
     for part in parts:
         part.unlink(missing_ok=True)
@@ -323,18 +330,18 @@ def _positions(positions: ArrayLike) -> NDArray[np.int64]:
     if where.shape in ((0,), (0, 3)):
         return np.zeros((0, 3), dtype=np.int64)
     if where.ndim != 2 or where.shape[1] != 3 or where.dtype.kind not in "iu" or np.any(where < 1):
-        raise ArgumentError("positions must be integers (k, 3): x, y, z, each from 1")
+        raise ArgumentError("positions must be integers of the shape (k, 3): x, y and z, each at least 1")
     if np.any(where > LARGEST_POSITION):
         raise ArgumentError(f"positions must be at most {LARGEST_POSITION}, got {where.max()}")
     return where.astype(np.int64)
 
 
 def _on_disk(name: str, values: ArrayLike, dtype: np.dtype[np.floating]) -> NDArray[np.floating]:
-    """Values in the type they have on disk."""
+    """Converts values to their type on disk."""
     given = np.asarray(values)
     if given.dtype.kind not in "fiub":
         raise ArgumentError(f"{name} must be real numbers, got {given.dtype}")
-    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+    with np.errstate(over="ignore"):  # overflow becomes infinity, rejected below
         stored: NDArray[np.floating] = given.astype(dtype, copy=False)
     if not np.isfinite(stored).all():
         raise ArgumentError(f"{name} must be finite as {dtype.name}")

@@ -1,14 +1,12 @@
-"""Simulated ion images and whole simulated sections with known truth; numpy only."""
+"""Simulated ion images and imzML sections with known ground truth."""
 
 from __future__ import annotations
 
-from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.simulation.image_set import SimulatedImages, simulate_images
 from ionmorphnet.simulation.ion_image import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.section import SimulatedSection, simulate
 
 __all__ = [
-    "ImzMLWriter",
     "SimulatedImage",
     "SimulatedImages",
     "SimulatedSection",

@@ -1,0 +1,11 @@
+"""Options that accept one of a few words, as types for signatures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Mode = Literal["continuous", "processed"]
+SpectrumType = Literal["profile", "centroid"]
+Duplicates = Literal["first", "sum", "error"]
+AxisKind = Literal["auto", "bins", "peaks"]
+FloatType = Literal["float32", "float64"]
