@@ -7,7 +7,7 @@
 
 #include "core/device.h"
 #include "core/error.h"
-#include "pipeline/device_backend.h"
+#include "pipeline/device/backend.h"
 
 namespace imn::bindings {
 

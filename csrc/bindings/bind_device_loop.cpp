@@ -14,7 +14,7 @@
 #include "bindings/dataset_handle.h"
 #include "bindings/progress.h"
 #include "bindings/register.h"
-#include "pipeline/device_loop.h"
+#include "pipeline/device/loop.h"
 #include "score/statistics.h"
 
 namespace py = pybind11;
@@ -139,8 +139,8 @@ py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& 
 
 void register_device_loop(py::module_& m) {
   // Both return (outputs float32 (n, k), blank bool (n,), timings), as score_windows() and score_stack() do. `scorer`:
-  // an object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer. device: "cuda:N", or "emulated", which is for
-  // tests: the kernels' bodies run on the host in an order drawn from `seed`, and the scorer gets addresses there.
+  // an object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer. device: "cuda:N", or "emulated", which is
+  // for tests: the kernels' bodies run on the host in an order drawn from `seed`, and the scorer gets addresses there.
   // device_memory: bytes, 0: four fifths of what is free; pinned_memory: bytes of the host.
   constexpr std::int64_t kPinned = std::int64_t{256} << 20;
   m.def("score_windows_on_device", &score_windows, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"),

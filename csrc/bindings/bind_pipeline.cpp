@@ -13,7 +13,7 @@
 #include "bindings/register.h"
 #include "bindings/scorer_handle.h"
 #include "pick/ranking.h"
-#include "pipeline/pipeline.h"
+#include "pipeline/host/loop.h"
 #include "score/statistics.h"
 
 namespace py = pybind11;
@@ -48,7 +48,7 @@ std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandl
   return pipeline::make_model_sink(*scorer->scorer, id, std::move(parsed));
 }
 
-py::dict to_dict(const pipeline::Timings& t) {
+py::dict to_dict(const pipeline::HostTimings& t) {
   py::dict out;
   out["bin_s"] = t.bin_s;
   out["wait_for_images_s"] = t.wait_for_images_s;
@@ -67,14 +67,14 @@ template <typename Loop>
 py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
                    std::int64_t memory_limit, py::object callback, Loop&& loop) {
   PythonProgress progress(std::move(callback));
-  pipeline::Options options;
+  pipeline::HostOptions options;
   options.threads = threads;
   options.memory_limit = memory_limit;
   options.progress = [&](std::int64_t done, std::int64_t total) { progress(done, total); };
   py::array_t<float> out({n, std::int64_t{sink.n_outputs()}});
   py::array_t<bool> blank(n);
   const pipeline::Results results{{out.mutable_data(), static_cast<std::size_t>(out.size())}, as_flags(blank)};
-  pipeline::Timings timings;
+  pipeline::HostTimings timings;
   {
     const py::gil_scoped_release release;
     std::optional<FeedLock> feeding;
@@ -93,7 +93,7 @@ py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, c
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit,
                   std::move(progress),
-                  [&](pipeline::ImageSink& s, const pipeline::Options& options, const pipeline::Results& results) {
+                  [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
                     return pipeline::score_windows(*dataset, windows, s, options, results);
                   });
 }
@@ -105,7 +105,7 @@ py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& 
   const ImageStack stack = as_stack(images, mask);
   const auto sink = make_sink(scorer, preprocess_id, statistics, statistic, threads);
   return run_loop(stack.n, *sink, scorer.get(), threads, 0, std::move(progress),
-                  [&](pipeline::ImageSink& s, const pipeline::Options& options, const pipeline::Results& results) {
+                  [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
                     return pipeline::score_stack(stack, s, options, results);
                   });
 }

@@ -8,8 +8,8 @@
 
 #include "core/error.h"
 #include "core/stopwatch.h"
-#include "pipeline/device_blocks.h"
-#include "pipeline/finish_on_unwind.h"
+#include "pipeline/common/on_unwind.h"
+#include "pipeline/device/blocks.h"
 
 namespace imn::pipeline {
 namespace {
@@ -50,7 +50,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
   if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(threads);
-  const FinishOnUnwind guard(backend);
+  const OnUnwind guard([&] { backend.finish(); });
   auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(blocks.plan().chunk_bytes));
   std::vector<ChunkOnDevice> chunks;
   BinProbe probe;

@@ -9,8 +9,8 @@
 #include "core/image_stack.h"
 #include "images/mz_window.h"
 #include "io/dataset.h"
-#include "pipeline/device_backend.h"
-#include "pipeline/device_plan.h"
+#include "pipeline/device/backend.h"
+#include "pipeline/device/plan.h"
 
 namespace imn::pipeline {
 

@@ -1,0 +1,97 @@
+// DeviceBackend: memory, queues and kernels of a device as the device loop needs them. One for CUDA, one that runs the
+// kernels' bodies on the host, so that the loop is tested without a device.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/image_stack.h"
+#include "images/window_plan.h"
+#include "pipeline/device/chunk.h"
+#include "preprocess/preprocess_cuda.h"
+#include "score/device_scorer.h"
+#include "score/statistics.h"
+
+namespace imn::pipeline {
+
+// Work in a queue runs in order; two queues are ordered by events only.
+enum class Queue { copy, prepare, score };
+
+// What all images of a run have in common.
+struct DeviceSection {
+  std::int32_t height = 0;
+  std::int32_t width = 0;
+  const std::uint8_t* mask = nullptr;  // on the device; null: all pixels are measured
+  preprocess::PreprocessId id = preprocess::PreprocessId::p99_stretch_224;
+  preprocess::ElementType type = preprocess::ElementType::f32;
+  std::int64_t most = 1;                     // images of a call at most
+  std::vector<score::Statistic> statistics;  // wanted, in this order
+};
+
+struct ChunkOnDevice {
+  Chunk chunk;
+  const std::byte* data = nullptr;
+};
+
+// One thread calls it, except for reached(). What a kernel or a copy does wrong is thrown by a later call, at the
+// latest by finish(). All memory goes with the backend, which first waits for all queues.
+class DeviceBackend {
+ public:
+  using Event = std::size_t;
+
+  virtual ~DeviceBackend() = default;
+  virtual std::string device() const = 0;          // "cuda:0", "emulated"
+  virtual std::int64_t free_bytes() const = 0;     // device memory that can be had
+  virtual void* allocate(std::int64_t bytes) = 0;  // device memory, aligned to 256 bytes, zero
+  virtual void* allocate_pinned(std::int64_t bytes) = 0;
+  virtual std::int64_t allocated_bytes() const = 0;  // device memory given by allocate(), and taken by set_section()
+
+  virtual Event make_event() = 0;  // reached until it is recorded
+  virtual void record(Event event, Queue queue) = 0;
+  virtual void wait(Queue queue, Event event) = 0;  // later work of the queue comes after what was recorded last
+  virtual bool reached(Event event) const = 0;
+  virtual void finish() = 0;  // waits for all queues
+  // Runs `work`, which enqueues in `prepare` and `score`, waits for it and tells how long it took there.
+  virtual double seconds(const std::function<void()>& work) = 0;
+
+  // In queue `copy`; `from` is pinned.
+  virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;
+
+  // In queue `score`; `to` is pinned.
+  virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
+
+  // In queue `prepare`, as is all that follows but score(). Between addresses on the device.
+  virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
+  virtual void zero(void* to, std::int64_t bytes) = 0;
+
+  // Binning. The plan must outlive the work: until finish(). Writes the chunks' pixels in the images of the strip's
+  // windows, of `pixels` pixels each. All chunks are of one file; they may hold more than the strip needs. Many small
+  // launches take longer than one: give all chunks at once where they are there.
+  virtual void set_windows(const images::WindowPlan& windows) = 0;
+  virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
+                   std::int64_t pixels) = 0;
+
+  // The network's input. section_bytes(): device memory that set_section() takes.
+  virtual std::int64_t section_bytes(const DeviceSection& section) const = 0;
+  virtual void set_section(const DeviceSection& section) = 0;
+  // n images in a row, of the section. input (n, channels, 224, 224) of the section's type; facts (n); statistics
+  // (n, as many as wanted) float32, null where none are.
+  virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
+                       float* statistics) = 0;
+  // A full batch, in queue `score`. The scorer must outlive the work.
+  virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
+};
+
+// Throws UnavailableError where the build or the machine has no CUDA or not this device.
+std::unique_ptr<DeviceBackend> make_cuda_backend(int device);
+
+// The kernels' bodies on the host, in a thread for each queue. `seed` != 0: threads of a phase in random order, and
+// queues that pause at random, so that a missing wait shows in the results.
+std::unique_ptr<DeviceBackend> make_emulated_backend(std::uint64_t seed);
+
+}  // namespace imn::pipeline

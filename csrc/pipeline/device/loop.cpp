@@ -1,0 +1,205 @@
+#include "pipeline/device/loop.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "pipeline/common/measured_mask.h"
+#include "pipeline/common/on_unwind.h"
+#include "pipeline/device/blocks.h"
+#include "pipeline/device/chunk_reader.h"
+#include "pipeline/device/chunk_source.h"
+
+namespace imn::pipeline {
+namespace {
+
+class Loop {
+ public:
+  // `blocks`: null where the chunks hold images.
+  Loop(DeviceBackend& backend, const DeviceModel& model, const DeviceOptions& options, const DevicePlan& plan,
+       const ImageStack& shape, const DeviceBlocks* blocks)
+      : backend_(backend),
+        progress_(options, shape.n),
+        plan_(plan),
+        shape_(shape),
+        blocks_(blocks),
+        batches_(backend, model, shape, plan.batches_ahead, [this] { idle(); }) {
+    for (std::int64_t s = 0; s < kChunkSlots; ++s) {
+      pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
+      uploaded_.push_back(backend.make_event());
+    }
+    for (std::int64_t s = 0; !plan.resident && s < plan.device_chunks; ++s) {
+      device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
+      consumed_.push_back(backend.make_event());
+    }
+    if (blocks != nullptr) {
+      images_ = static_cast<float*>(
+          backend.allocate(plan.images_per_block * shape.pixels() * static_cast<std::int64_t>(sizeof(float))));
+    }
+    timings_.images_per_block = blocks != nullptr ? plan.images_per_block : 0;
+    timings_.blocks = blocks != nullptr ? blocks->size() : 0;
+    timings_.chunk_bytes = plan.chunk_bytes;
+    timings_.batches_ahead = plan.batches_ahead;
+    timings_.device_chunks = static_cast<std::int64_t>(device_.size());
+    timings_.resident = plan.resident;
+  }
+
+  DeviceTimings run(ChunkSource& source, const Results& results, std::span<const std::size_t> order) {
+    const Stopwatch total;
+    {
+      ChunkReader reader(source, pinned_, [this](std::size_t slot) { return backend_.reached(uploaded_[slot]); });
+      while (!reader.finished()) {
+        const Stopwatch waiting;
+        const auto filled = reader.wait_for(std::chrono::milliseconds(20));
+        timings_.wait_for_data_s += waiting.seconds();
+        if (filled) take(*filled, reader);
+        tick();
+      }
+      batches_.finish(results, order);
+      timings_.read_s = reader.read_seconds();
+      timings_.device_bytes = backend_.allocated_bytes();
+    }
+    tick();
+    timings_.total_s = total.seconds();
+    return timings_;
+  }
+
+ private:
+  void take(const ChunkReader::Filled& filled, ChunkReader& reader) {
+    const Chunk& chunk = filled.chunk;
+    const std::int64_t bytes = layout_of(chunk).bytes;
+    const auto slot = static_cast<std::size_t>(timings_.chunks % plan_.device_chunks);
+    std::byte* on_device = plan_.resident ? static_cast<std::byte*>(backend_.allocate(bytes)) : device_[slot];
+    if (!plan_.resident) backend_.wait(Queue::copy, consumed_[slot]);
+    backend_.upload(on_device, pinned_[filled.slot], bytes);
+    backend_.record(uploaded_[filled.slot], Queue::copy);
+    backend_.wait(Queue::prepare, uploaded_[filled.slot]);
+    reader.release(filled.slot);
+    ++timings_.chunks;
+    timings_.uploaded_bytes += bytes;
+
+    if (blocks_ == nullptr) {
+      batches_.add(reinterpret_cast<const float*>(on_device), chunk.n);
+    } else if (plan_.resident) {
+      resident_.push_back({chunk, on_device});
+      if (chunk.ends_block) score_resident();
+      return;
+    } else {
+      if (chunk.first == 0) clear(chunk.block);
+      const ChunkOnDevice piece{chunk, on_device};
+      backend_.bin({&piece, 1}, blocks_->strip(chunk.block), images_, shape_.pixels());
+      if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
+    }
+    backend_.record(consumed_[slot], Queue::prepare);
+  }
+
+  void score_resident() {
+    for (std::int64_t block = 0; block < blocks_->size(); ++block) {
+      clear(block);
+      backend_.bin(resident_, blocks_->strip(block), images_, shape_.pixels());
+      batches_.add(images_, blocks_->strip(block).size());
+      tick();
+    }
+  }
+
+  // Pixels without a spectrum are 0; the others are written by the chunks.
+  void clear(std::int64_t block) {
+    if (shape_.mask == nullptr) return;
+    const std::int64_t n = blocks_->strip(block).size();
+    backend_.zero(images_, n * shape_.pixels() * static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  void tick() { progress_.report(batches_.arrived()); }
+
+  void idle() {
+    const Stopwatch waiting;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    tick();
+    timings_.wait_for_device_s += waiting.seconds();
+  }
+
+  DeviceBackend& backend_;
+  Progress progress_;
+  DevicePlan plan_;
+  ImageStack shape_;  // n: of all images; data: none; mask: on the device
+  const DeviceBlocks* blocks_;
+  DeviceBatches batches_;
+  std::vector<std::byte*> pinned_, device_;
+  std::vector<DeviceBackend::Event> uploaded_, consumed_;
+  std::vector<ChunkOnDevice> resident_;
+  float* images_ = nullptr;  // one block
+  DeviceTimings timings_;
+};
+
+void check_size(const ImageStack& shape) {
+  if (shape.height <= 0 || shape.width <= 0) throw ArgumentError("images must have at least one pixel");
+}
+
+// A mask, complete on the device when this returns.
+const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
+  void* pinned = backend.allocate_pinned(pixels);
+  std::copy_n(mask, pixels, static_cast<std::uint8_t*>(pinned));
+  void* data = backend.allocate(pixels);
+  backend.upload(data, pinned, pixels);
+  backend.finish();
+  return static_cast<const std::uint8_t*>(data);
+}
+
+ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
+  return {model.scorer.info.batch, DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()),
+          DeviceBatches::batch_bytes(model)};
+}
+
+}  // namespace
+
+DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+                                      const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
+                                      const Results& results) {
+  const auto n = static_cast<std::int64_t>(windows.size());
+  check_device_model(model);
+  check_results(n, model.scorer.info.n_outputs, results);
+  if (n == 0) return {};
+  ImageStack shape{nullptr, n, dataset.height(), dataset.width(), nullptr};
+  check_size(shape);
+
+  const std::vector<std::uint8_t> mask = measured_mask(dataset);
+  if (!mask.empty()) shape.mask = to_device(backend, mask.data(), shape.pixels());
+  const DeviceBlocks blocks(dataset, windows, needs_of(backend, model, shape), options.limits);
+  backend.set_windows(blocks.windows());
+  const auto source = blocks.make_source(options.threads);
+  const OnUnwind guard([&] { backend.finish(); });
+  Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
+  const DeviceTimings timings = loop.run(*source, results, blocks.order());
+  dataset.require_size();
+  return timings;
+}
+
+DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
+                                    const DeviceOptions& options, const Results& results) {
+  check_device_model(model);
+  check_results(stack.n, model.scorer.info.n_outputs, results);
+  if (stack.n == 0) return {};
+  check_size(stack);
+  ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
+  if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
+  DeviceWork work;
+  work.scoring = needs_of(backend, model, shape);
+  work.n = shape.n;
+  work.pixels = shape.pixels();
+  work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
+  work.images_in_chunks = true;
+  const DevicePlan plan = plan_device_loop(work, options.limits);
+  const auto source = make_stack_source(stack, {plan.chunk_bytes, options.threads});
+  std::vector<std::size_t> order(static_cast<std::size_t>(stack.n));
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const OnUnwind guard([&] { backend.finish(); });
+  Loop loop(backend, model, options, plan, shape, nullptr);
+  return loop.run(*source, results, order);
+}
+
+}  // namespace imn::pipeline

@@ -1,0 +1,81 @@
+#include "pipeline/device/plan.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+#include "pipeline/device/chunk.h"
+
+namespace imn::pipeline {
+namespace {
+
+// Larger copies are no faster, and the first one delays the start.
+constexpr std::int64_t kMostChunkBytes = std::int64_t{64} << 20;
+// Chunks on the device: what is read while a block of a few batches is preprocessed.
+constexpr std::int64_t kMostDeviceChunks = 8;
+// Batches prepared ahead: those of a usual block and one that is scored.
+constexpr std::int64_t kMostAhead = 4;
+// Enough blocks that reading, copying and scoring overlap from early on.
+constexpr std::int64_t kBlocks = 8;
+// Where the data are on the device, there is nothing to overlap with: binning is faster the more windows it makes at
+// once, up to here.
+constexpr std::int64_t kMostBlockBytes = std::int64_t{2} << 30;
+
+std::string bytes(std::int64_t n) { return std::to_string(n) + " bytes"; }
+
+}  // namespace
+
+DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) {
+  const std::int64_t image_bytes = work.pixels * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t least_chunk = aligned(std::max<std::int64_t>(work.largest_item, ChunkLayout::kAlignment));
+  const std::int64_t least_block = work.images_in_chunks ? 0 : image_bytes;
+  const std::int64_t least_device = work.scoring.fixed_bytes + kChunkSlots * least_chunk + least_block;
+  if (limits.device_bytes < least_device) {
+    throw ArgumentError("device memory limit of " + bytes(limits.device_bytes) + " is too small: at least " +
+                        bytes(least_device) + " are needed");
+  }
+  if (limits.pinned_bytes < kChunkSlots * least_chunk) {
+    throw ArgumentError("pinned memory limit of " + bytes(limits.pinned_bytes) + " is too small: at least " +
+                        bytes(kChunkSlots * least_chunk) + " are needed");
+  }
+
+  DevicePlan plan;
+  const std::int64_t spare = limits.device_bytes - least_device;
+  // Half of what is to spare for chunks, the rest for the block of images.
+  const std::int64_t by_device = least_chunk + spare / (work.images_in_chunks ? kChunkSlots : 2 * kChunkSlots);
+  const std::int64_t wanted = std::min({by_device, limits.pinned_bytes / kChunkSlots, kMostChunkBytes});
+  plan.chunk_bytes = std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
+
+  std::int64_t left = limits.device_bytes - work.scoring.fixed_bytes - kChunkSlots * plan.chunk_bytes;
+  // A chunk is rarely filled to the last byte: half as much again.
+  const std::int64_t resident_bytes = work.all_bytes + work.all_bytes / 2 + plan.chunk_bytes;
+  if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_block <= left) {
+    plan.resident = true;
+    left -= resident_bytes;
+  }
+
+  // Room to run ahead where there is plenty: a quarter each of what an image leaves. Where a chunk takes inflating, or
+  // is the file's only copy, the device is never behind.
+  const auto quarter = [&] { return (left - least_block) / 4; };
+  if (work.scoring.batch_bytes > 0) {
+    plan.batches_ahead = std::clamp<std::int64_t>(1 + quarter() / work.scoring.batch_bytes, 1, kMostAhead);
+    left -= (plan.batches_ahead - 1) * work.scoring.batch_bytes;
+  }
+  if (!work.whole_reads) {
+    plan.device_chunks = std::clamp(kChunkSlots + quarter() / plan.chunk_bytes, kChunkSlots, kMostDeviceChunks);
+    left -= (plan.device_chunks - kChunkSlots) * plan.chunk_bytes;
+  }
+
+  const std::int64_t fit = work.images_in_chunks ? work.n : left / image_bytes;
+  std::int64_t images = std::max((work.n + kBlocks - 1) / kBlocks, work.scoring.batch);
+  // Every block is a pass over the file: as few as there is memory for.
+  if (work.whole_reads && !plan.resident) images = work.n;
+  if (plan.resident) images = std::max(images, std::min(work.n, kMostBlockBytes / image_bytes));
+  images = (images + work.scoring.batch - 1) / work.scoring.batch * work.scoring.batch;
+  images = std::min(images, fit);
+  if (images > work.scoring.batch) images = images / work.scoring.batch * work.scoring.batch;
+  plan.images_per_block = std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, work.n));
+  return plan;
+}
+
+}  // namespace imn::pipeline

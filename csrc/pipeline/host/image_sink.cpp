@@ -1,0 +1,203 @@
+#include "pipeline/host/image_sink.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "core/stopwatch.h"
+#include "preprocess/blank.h"
+
+namespace imn::pipeline {
+namespace {
+
+class ModelSink final : public ImageSink {
+ public:
+  ModelSink(score::Scorer& scorer, preprocess::PreprocessId id, std::vector<score::Statistic> statistics)
+      : scorer_(scorer),
+        id_(id),
+        statistics_(std::move(statistics)),
+        image_floats_(std::int64_t{preprocess::channels(id)} * preprocess::kInputSize * preprocess::kInputSize),
+        all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(scorer.info().batch * score::kStatistics)) {
+    if (static_cast<std::size_t>(scorer.info().n_statistics) != statistics_.size()) {
+      throw ArgumentError("the network takes " + std::to_string(scorer.info().n_statistics) +
+                          " statistics per image, not " + std::to_string(statistics_.size()));
+    }
+  }
+
+  std::int32_t n_outputs() const override { return scorer_.info().n_outputs; }
+
+  void begin(const Results& results) override { results_ = results; }
+
+  void consume(const ImageStack& stack, const std::function<void(std::int64_t)>& advance) override {
+    std::int64_t done = 0;
+    while (done < stack.n) {
+      const std::int64_t n = std::min(stack.n - done, scorer_.info().batch - filled_);
+      std::uint8_t* blank = results_.blank.data() + taken_;
+      const Stopwatch looking;
+      preprocess::find_blank(part(stack, done, n), id_, 1, blank);
+      preprocess_s_ += looking.seconds();
+      for (std::int64_t i = 0; i < n;) {
+        std::int64_t end = i;
+        while (end < n && blank[end] == 0) ++end;
+        if (end > i) fill(part(stack, done + i, end - i));
+        i = end;
+        while (i < n && blank[i] != 0) ++i;
+      }
+      done += n;
+      taken_ += n;
+      if (filled_ == scorer_.info().batch) submit();
+      advance(n);
+    }
+  }
+
+  void finish() override {
+    if (filled_ > 0) submit();
+    const Stopwatch waiting;
+    scorer_.drain();
+    score_s_ += waiting.seconds();
+    spread();
+  }
+
+  void abandon() noexcept override {
+    try {
+      if (slot_ >= 0) scorer_.release(std::exchange(slot_, -1));
+      filled_ = 0;
+      scorer_.drain();
+    } catch (...) {  // an earlier exception is on its way; this one adds nothing
+    }
+  }
+
+  void report(HostTimings& timings) const override {
+    timings.preprocess_s += preprocess_s_;
+    timings.statistics_s += statistics_s_;
+    timings.score_s += score_s_;
+  }
+
+ private:
+  static ImageStack part(const ImageStack& stack, std::int64_t first, std::int64_t n) {
+    ImageStack images = stack;
+    images.data = stack.image(first);
+    images.n = n;
+    return images;
+  }
+
+  // Images without a blank one among them, no more than the open slot has room for.
+  void fill(const ImageStack& images) {
+    if (slot_ < 0) {
+      const Stopwatch waiting;
+      slot_ = scorer_.acquire();
+      score_s_ += waiting.seconds();
+    }
+    // One thread: the scorer owns the other cores, and a batch is small.
+    const Stopwatch preprocessing;
+    preprocess::preprocess(images, id_, 1, scorer_.input(slot_) + filled_ * image_floats_);
+    preprocess_s_ += preprocessing.seconds();
+    if (!statistics_.empty()) {
+      const Stopwatch computing;
+      fill_statistics(images);
+      statistics_s_ += computing.seconds();
+    }
+    filled_ += images.n;
+  }
+
+  void fill_statistics(const ImageStack& images) {
+    score::image_statistics(images, 1, all_statistics_.data());
+    float* out = scorer_.statistics(slot_) + filled_ * static_cast<std::int64_t>(statistics_.size());
+    for (std::int64_t i = 0; i < images.n; ++i) {
+      const float* of_image = all_statistics_.data() + i * score::kStatistics;
+      for (const score::Statistic statistic : statistics_) *out++ = of_image[static_cast<std::size_t>(statistic)];
+    }
+  }
+
+  // Results arrive without gaps, those of image k of the network in row k; spread() makes room for the blank ones.
+  void submit() {
+    const int slot = std::exchange(slot_, -1);
+    const std::int64_t n = std::exchange(filled_, 0);
+    const Stopwatch working;  // a synchronous scorer computes here
+    scorer_.submit(slot, n, results_.outputs.data() + submitted_ * n_outputs());
+    score_s_ += working.seconds();
+    submitted_ += n;
+  }
+
+  void spread() {
+    const std::int64_t width = n_outputs();
+    std::int64_t from = submitted_;
+    // From the back: a row never moves towards the front. The rows before the first blank image are in place.
+    for (std::int64_t to = taken_ - 1; from <= to; --to) {
+      float* row = results_.outputs.data() + to * width;
+      if (results_.blank[static_cast<std::size_t>(to)] != 0) {
+        std::fill_n(row, width, 0.0F);
+      } else {
+        --from;
+        std::copy_n(results_.outputs.data() + from * width, width, row);
+      }
+    }
+  }
+
+  score::Scorer& scorer_;
+  preprocess::PreprocessId id_;
+  std::vector<score::Statistic> statistics_;
+  std::int64_t image_floats_;
+  std::vector<float> all_statistics_;  // of one batch, from which the network's are chosen
+  Results results_;
+  std::int64_t taken_ = 0;      // images, blank or not
+  std::int64_t submitted_ = 0;  // images that went to the scorer
+  int slot_ = -1;               // stays open across strips, so that only the very last batch is partly filled
+  std::int64_t filled_ = 0;
+  double preprocess_s_ = 0;
+  double statistics_s_ = 0;
+  double score_s_ = 0;
+};
+
+class ClassicalSink final : public ImageSink {
+ public:
+  ClassicalSink(ClassicalScore score, int threads) : score_(std::move(score)), threads_(threads) {}
+
+  std::int32_t n_outputs() const override { return 1; }
+
+  void begin(const Results& results) override { results_ = results; }
+
+  void consume(const ImageStack& stack, const std::function<void(std::int64_t)>& advance) override {
+    constexpr std::int64_t kImagesPerCall = 256;  // often enough for progress and cancel
+    for (std::int64_t first = 0; first < stack.n; first += kImagesPerCall) {
+      ImageStack part = stack;
+      part.data = stack.image(first);
+      part.n = std::min(kImagesPerCall, stack.n - first);
+      float* out = results_.outputs.data() + taken_;
+      std::uint8_t* blank = results_.blank.data() + taken_;
+      const Stopwatch working;
+      score_(part, threads_, out);
+      preprocess::find_blank(part, preprocess::PreprocessId::p99_stretch_224_mask, threads_, blank);
+      for (std::int64_t i = 0; i < part.n; ++i) out[i] = blank[i] != 0 ? 0.0F : out[i];
+      score_s_ += working.seconds();
+      taken_ += part.n;
+      advance(part.n);
+    }
+  }
+
+  void finish() override {}
+  void abandon() noexcept override {}
+
+  void report(HostTimings& timings) const override { timings.score_s += score_s_; }
+
+ private:
+  ClassicalScore score_;
+  int threads_;
+  Results results_;
+  std::int64_t taken_ = 0;
+  double score_s_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageSink> make_model_sink(score::Scorer& scorer, preprocess::PreprocessId id,
+                                           std::vector<score::Statistic> statistics) {
+  return std::make_unique<ModelSink>(scorer, id, std::move(statistics));
+}
+
+std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads) {
+  return std::make_unique<ClassicalSink>(std::move(score), threads);
+}
+
+}  // namespace imn::pipeline
