@@ -2,7 +2,7 @@
 # make test   the same set-up with the development tools, then all tests
 # make lint   ruff, mypy, clang-format
 # make bench  benchmarks side by side with peers (installs them)
-# make device-bundle  what a GPU machine without a package registry lacks (docs/gpu.md)
+# make device-bundle  what a GPU machine without a package registry needs (docs/maintainers/gpu.md)
 #
 # Where nvcc is found the CUDA files are built too (IMN_WITH_CUDA=OFF leaves them out), here for two architectures only:
 # each costs compile time, and the package itself (pip install .) is built for all.

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/simulator.md."""
+"""Draw the pictures of docs/reference/simulator.md."""
 
 from __future__ import annotations
 

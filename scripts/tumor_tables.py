@@ -1,6 +1,6 @@
-"""The tables of docs/tumor.md: simulated cohorts of three difficulties, and a real section in spatial blocks.
+"""Make the tables of docs/reference/tumor-results.md: simulated cohorts, and a real section in spatial blocks.
 
-python scripts/tumor_tables.py --out RUN [easy medium hard bladder79]. Stopped, the same command goes on.
+python scripts/tumor_tables.py --out RUN [easy medium hard bladder79]. If it is stopped, the same command resumes it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def markdown(report: imn.tumor.TumorReport) -> str:
         "balanced accuracy",
         *(f"recall {name}" for name in recalls),
         "AUC",
-        "cnn3d less it",
+        "difference to cnn3d",
     ]
     lines = [f"| {' | '.join(header)} |", "|---|---|" + "---:|" * (len(header) - 2)]
     for selection, rows in report.table.groupby("selection", sort=False):

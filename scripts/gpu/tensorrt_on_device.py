@@ -35,7 +35,7 @@ from ionmorphnet.scoring.tensorrt.gpu import Driver, find_gpu
 from ionmorphnet.scoring.tensorrt.rounding import bf16_bits
 from ionmorphnet.scoring.tensorrt.sidecar import read_sidecar
 
-# Largest difference of a logit that rounding explains (docs/engines.md lists the differences of the emulation).
+# Largest difference of a logit that rounding explains (docs/maintainers/engines.md has those of the emulation).
 TOLERANCE = {"f32": 0.02, "fp16": 0.05, "bf16": 0.3}  # f32: tensor cores may use TF32
 REPEATS = 50
 

@@ -18,7 +18,7 @@ from ionmorphnet.scoring.tensorrt.graph import Constant, read_onnx, write_onnx
 from ionmorphnet.scoring.tensorrt.rewrite import rewritten
 from ionmorphnet.scoring.tensorrt.typed import typed_onnx
 
-# Largest difference of a logit, smallest rank correlation of the score. docs/engines.md has what was measured.
+# Largest difference of a logit, smallest rank correlation of the score; docs/maintainers/engines.md has measurements.
 TOLERANCE = {"bf16": (0.1, 0.999), "fp16": (0.02, 0.9999)}
 
 

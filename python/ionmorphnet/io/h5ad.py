@@ -1,4 +1,4 @@
-"""h5ad files, written so that a full disk raises an ordinary error."""
+"""h5ad files, written so that a full disk is an error like any other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def write_h5ad(table: anndata.AnnData, path: Path) -> None:
-    """Writes the table as ``AnnData.write_h5ad`` does, but assembles the file in memory first.
+    """Writes the table, as its own ``write_h5ad`` does, by way of a copy in memory.
 
-    If the disk fills up while HDF5 writes, HDF5 prints to stderr, fails again on closing and may crash the process.
+    HDF5 that writes to a disk that fills up prints what went wrong, fails once more when it closes the file, and can
+    take the process along.
 
     Raises:
         FileError: The file cannot be written.

@@ -1,7 +1,7 @@
 """What an observer says of an ion image whose noise-free truth is known: the classes' conventions, as numbers.
 
-The numbers were set on labelled images that may shape shipped weights (docs/simulator.md says which and how): the limit
-between two classes lies where two observers disagree, and so do the soft labels.
+The numbers were set on labelled images that may shape shipped weights (see docs/reference/simulator.md). The limit
+between two classes lies where two observers disagree; the soft labels do the same.
 """
 
 from __future__ import annotations
