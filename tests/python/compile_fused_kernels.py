@@ -1,6 +1,6 @@
 """Compile the matrix products of the fused kernels for GPUs that are not here, and print what they need.
 
-python compile_fused_kernels.py CAPABILITY SHARED_BYTES DIM:SIDE ...   # -> dim, kernel, bytes, counted bytes
+python compile_fused_kernels.py CAPABILITY:SHARED_BYTES,... DIM:SIDE ...   # -> capability, dim, kernel, bytes, counted
 """
 
 import sys
@@ -30,19 +30,29 @@ def shared_bytes(kernel: Any, constants: dict[str, Any], tile: Tile, capability:
     return int(compile_kernel(source, target=GPUTarget("cuda", capability, 32), options=options).metadata.shared)
 
 
+def report(capability: int, limit: int, dim: int, side: int) -> None:
+    plan = plan_of(dim, side, limit)
+    for name, tile in (("expand", plan.expand), ("contract", plan.contract)):
+        m, n, k = tile.blocks
+        constants: dict[str, Any] = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k, "GROUP": 8}
+        if name == "expand":
+            span = -(-(m - 1) // side**2) + 1
+            constants |= {"K": dim, "N": 4 * dim, "SPAN": span, "FAST": True}
+        else:
+            constants |= {"K": 4 * dim, "N": dim, "REST": tile.rest}
+        taken = shared_bytes(getattr(kernels, name), constants, tile, capability)
+        print(capability, dim, name, taken, tile.product_bytes)
+
+
+def pair(text: str) -> tuple[int, int]:
+    first, second = map(int, text.split(":"))
+    return first, second
+
+
 def main() -> None:
-    capability, limit = int(sys.argv[1]), int(sys.argv[2])
-    for dim, side in (map(int, text.split(":")) for text in sys.argv[3:]):
-        plan = plan_of(dim, side, limit)
-        for name, tile in (("expand", plan.expand), ("contract", plan.contract)):
-            m, n, k = tile.blocks
-            constants: dict[str, Any] = {"BLOCK_M": m, "BLOCK_N": n, "BLOCK_K": k, "GROUP": 8}
-            if name == "expand":
-                span = -(-(m - 1) // side**2) + 1
-                constants |= {"K": dim, "N": 4 * dim, "SPAN": span, "FAST": True}
-            else:
-                constants |= {"K": 4 * dim, "N": dim, "REST": tile.rest}
-            print(dim, name, shared_bytes(getattr(kernels, name), constants, tile, capability), tile.product_bytes)
+    for target in sys.argv[1].split(","):
+        for block in sys.argv[2:]:
+            report(*pair(target), *pair(block))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ pytest.importorskip("triton", reason="comes with torch for CUDA")
 
 from ionmorphnet.models.networks.convnextv2 import Block, ConvNeXtV2, Layout  # noqa: E402
 from ionmorphnet.scoring.torch import fused as fused_network  # noqa: E402
+from ionmorphnet.scoring.torch.tiles import Plan, Tile  # noqa: E402
 
 # With IMN_REQUIRE_GPU=1 a machine without GPU fails instead of interpreting.
 ON_GPU = torch.cuda.is_available() or os.environ.get("IMN_REQUIRE_GPU") == "1"
@@ -31,11 +32,26 @@ def distance(given, wanted) -> float:
     return float((given.float().reshape(wanted.shape) - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize(("dim", "side", "images"), [(40, 28, 1), (24, 14, 3), (36, 7, 5), (80, 7, 2), (192, 7, 2)])
-def test_block(dim: int, side: int, images: int) -> None:
-    """Tiles that end within an image, tiles with rows of several images, and columns in two parts."""
+# One band of seven rows, one column tile and all channels in a tile of the convolution; tiles of 16 rows elsewhere.
+SMALL_TILES = Plan(Tile((8, 16), 2, 1), Tile((16, 64, 32), 4), Tile((16, 16, 64), 4))
+
+
+@pytest.mark.parametrize(
+    ("dim", "side", "images", "plan"),
+    [
+        pytest.param(24, 21, 1, None, id="a band and a column of tiles inside of the image"),
+        pytest.param(12, 14, 2, SMALL_TILES, id="all channels at once, more row tiles than a group has"),
+        pytest.param(20, 7, 5, None, id="a row tile of several images"),
+        pytest.param(80, 7, 2, None, id="channels that no tile divides"),
+        pytest.param(192, 7, 2, None, id="columns in two parts"),
+        pytest.param(40, 28, 1, None, marks=pytest.mark.long),
+        pytest.param(24, 14, 3, None, marks=pytest.mark.long),
+    ],
+)
+def test_block(dim: int, side: int, images: int, plan: Plan | None) -> None:
+    """Each kernel alone: the interpreter takes a tenth of a second for a tile of the convolution."""
     block = random_weights(Block(dim, 0.0, Layout(), conv_weights=True))
-    fused = fused_network.FusedBlock(block, side, DTYPE)
+    fused = fused_network.FusedBlock(block, side, DTYPE, plan)
     x = torch.randn((images, side, side, dim), device=DEVICE).to(DTYPE)
     norm, mlp = block.norm, block.mlp
     normed = norm(block.conv_dw(x.float()))
@@ -47,23 +63,26 @@ def test_block(dim: int, side: int, images: int) -> None:
     norms = wide.norm(dim=(1, 2))
     scale = fused.scale(partial, images)
     assert distance(scale, 1 + mlp.grn.weight * norms / (norms.mean(-1, keepdim=True) + 1e-6)) < TOLERANCE
-    wanted = block(x.float())
-    assert distance(fused.narrow(h, scale, x.clone()), wanted) < TOLERANCE
-    assert distance(fused(x.clone()), wanted) < TOLERANCE
+    assert distance(fused.narrow(h, scale, x.clone()), block(x.float())) < TOLERANCE
 
 
-def test_the_same_input_gives_the_same_bits() -> None:
+def test_a_block_in_one_call_and_the_same_bits_again() -> None:
     block = random_weights(Block(24, 0.0, Layout(), conv_weights=True))
-    fused = fused_network.FusedBlock(block, 14, DTYPE)
-    x = torch.randn((3, 14, 14, 24), device=DEVICE).to(DTYPE)
-    assert torch.equal(fused(x.clone()), fused(x.clone()))
+    fused = fused_network.FusedBlock(block, 7, DTYPE)
+    x = torch.randn((3, 7, 7, 24), device=DEVICE).to(DTYPE)
+    found = fused(x.clone())
+    assert distance(found, block(x.float())) < TOLERANCE
+    assert torch.equal(fused(x.clone()), found)
 
 
-def test_whole_network() -> None:
+@pytest.mark.parametrize(
+    "blocks", [pytest.param((0, 0, 1, 1), id="small stages"), pytest.param((1, 1, 1, 1), marks=pytest.mark.long)]
+)
+def test_whole_network(blocks: tuple[int, ...]) -> None:
     """Stem, downsampling and head too, with a structure output and statistics."""
     network = random_weights(ConvNeXtV2("convnextv2_atto", in_chans=2, extra_outputs={"structure": 1}, statistics=4))
-    for stage in network.stages:
-        stage.blocks = stage.blocks[:1]  # the interpreter takes its time
+    for stage, n in zip(network.stages, blocks, strict=True):
+        stage.blocks = stage.blocks[:n]  # the interpreter takes its time
     image = torch.rand((1, 2, 224, 224), device=DEVICE).to(DTYPE)
     statistics = torch.rand((1, 4), device=DEVICE)
     wanted = torch.cat(list(network.forward_all(image.float(), statistics).values()), 1)
