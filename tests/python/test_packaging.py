@@ -1,0 +1,53 @@
+"""What the package declares about itself: one version, the Pythons it supports, the addresses it names."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from scikit_build_core import build as backend
+
+import ionmorphnet as imn
+from conftest import Done
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> metadata.PackageMetadata:
+    """The metadata that the build backend writes into a wheel of this source tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        name = backend.prepare_metadata_for_build_wheel(str(folder))
+    return metadata.PathDistribution(folder / name).metadata
+
+
+def test_one_version(declared: metadata.PackageMetadata, cli: Callable[..., Done]) -> None:
+    cmake = re.search(r"^project\(ionmorphnet VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert cmake is not None
+    version = cmake.group(1)
+    assert declared["Version"] == version
+    assert imn.__version__ == version  # compiled into the extension
+    assert version in cli("--version").stdout.split()
+    assert {found.version for found in metadata.distributions(name="ionmorphnet")} <= {version}
+    # Written nowhere else.
+    assert "version" not in PYPROJECT["project"]
+
+
+def test_the_changelog_starts_with_this_version() -> None:
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == imn.__version__
+
+
+def test_wheels_are_built_for_the_declared_pythons(declared: metadata.PackageMetadata) -> None:
+    classifiers = declared.get_all("Classifier") or []
+    pythons = [found[1] for text in classifiers if (found := re.search(r":: Python :: (3\.\d+)$", text))]
+    assert pythons[0] == declared["Requires-Python"].removeprefix(">=")
+    built = PYPROJECT["tool"]["cibuildwheel"]["build"]
+    assert [f"cp{python.replace('.', '')}-manylinux_x86_64" for python in pythons] == built
