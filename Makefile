@@ -1,34 +1,42 @@
-# make demo   environment, build, then: simulate a section, pick its channels, write a report
-# make test   the same set-up with the development tools, then all tests
-# make lint   ruff, mypy, clang-format
-# make bench  benchmarks side by side with peers (installs them)
-# make device-bundle  what a GPU machine without a package registry needs (docs/maintainers/gpu.md)
+# make demo           create .venv, build, then simulate a section, pick its channels and write a report
+# make test           add the development tools to .venv and run all tests
+# make lint           check with ruff, mypy and clang-format
+# make format         fix what ruff and clang-format can fix
+# make bench          run the benchmarks next to other packages (installs them)
+# make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
+# make tidy           check the C++ files with clang-tidy
+# make sdist wheels   build what a release uploads into dist/; wheels need Docker
+# make device-bundle  pack the dependencies for a GPU machine without network access (docs/maintainers/gpu.md)
+# make clean          remove .venv and everything built
+# make help           print this list
 #
-# Where nvcc is found the CUDA files are built too (IMN_WITH_CUDA=OFF leaves them out), here for two architectures only:
-# each costs compile time, and the package itself (pip install .) is built for all.
+# CUDA files are built where nvcc is found (IMN_WITH_CUDA=OFF leaves them out), for two architectures only, because each
+# costs compile time; `pip install .` builds for all.
 PYTHON ?= python3
 VENV ?= .venv
 IMN_WERROR ?= OFF
 IMN_WITH_CUDA ?= AUTO
 IMN_CUDA_ARCHITECTURES ?= 80-real;90-real
 DEMO_OUT ?= demo-out
+PRESET ?= debug
 
 bin := $(VENV)/bin
-# Stamps of what has been installed; a build with other warning flags is another build.
+# Stamps of what is installed; other warning flags make another build.
 base := $(VENV)/.base-werror-$(IMN_WERROR)
 dev := $(VENV)/.dev-werror-$(IMN_WERROR)
 bench_env := $(VENV)/.bench-werror-$(IMN_WERROR)
+stamps := $(VENV)/.base-* $(VENV)/.dev-* $(VENV)/.bench-*
 pip := $(bin)/python -m pip --disable-pip-version-check
-# setuptools: what comes as source only (pyimzML needs such a package) is built without isolation too.
+# setuptools builds packages published as source only (a dependency of pyimzML), also without isolation.
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
 cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
-# cmake and ninja come from the environment: the build runs inside it, without isolation.
+# Without isolation, the build uses cmake and ninja from the environment.
 install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
 	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -C cmake.define.IMN_WITH_CUDA=$(IMN_WITH_CUDA) \
 	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' -e
 
-.PHONY: demo test lint format bench device-bundle clean
+.PHONY: demo test lint format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -50,6 +58,28 @@ format: $(dev)
 bench: $(bench_env)
 	$(bin)/python -m benchmarks
 
+# The stamps go, so that the next `make demo`, `test` or `lint` puts the regular build back.
+core:
+	test -x $(bin)/ionmorphnet || $(MAKE) $(base)
+	$(bin)/cmake --preset $(PRESET)
+	$(bin)/cmake --build --preset $(PRESET)
+	$(bin)/cmake --install build/$(PRESET) --prefix "$$($(bin)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
+	ln -sf build/$(PRESET)/compile_commands.json compile_commands.json
+	rm -f $(stamps)
+
+tidy: $(base)
+	$(pip) install -q -c constraints.txt clang-tidy
+	$(bin)/cmake --preset tidy
+	$(bin)/cmake --build --preset tidy
+
+sdist: $(base)
+	$(pip) install -q -c constraints.txt build
+	$(bin)/python -m build --sdist --no-isolation
+
+wheels: | $(VENV)/bin/python
+	$(pip) install -q -c constraints.txt cibuildwheel
+	$(bin)/python -m cibuildwheel --platform linux --output-dir dist
+
 device-bundle: | $(VENV)/bin/python
 	$(bin)/python scripts/gpu/make_bundle.py
 
@@ -60,6 +90,7 @@ $(VENV)/bin/python:
 $(base): $(native) | $(VENV)/bin/python
 	$(pip) install -q -c constraints.txt $(build_requires)
 	$(install) .
+	ln -sf "$$(ls -t build/*/compile_commands.json | head -1)" compile_commands.json  # for clangd and editors
 	touch $@
 
 $(dev): $(base)
@@ -71,4 +102,7 @@ $(bench_env): $(base)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build $(DEMO_OUT) device-bundle
+	rm -rf $(VENV) build dist $(DEMO_OUT) device-bundle compile_commands.json
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
