@@ -166,6 +166,12 @@ def test_rooms_import_only_downwards() -> None:
     assert {name: bad for name, found in imports.items() if (bad := _upward(name, found))} == {}
 
 
+def test_contributing_lists_the_rooms_in_their_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Floors of the Python package\n")[2].partition("\n## ")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == FLOORS
+
+
 def _circles(imports: dict[str, set[str]]) -> set[str]:
     """Modules that import themselves by way of others."""
     open_ = {name: set(found) for name, found in imports.items()}

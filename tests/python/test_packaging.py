@@ -45,6 +45,14 @@ def test_the_changelog_starts_with_this_version() -> None:
     assert headings[0] == imn.__version__
 
 
+def test_one_openvino() -> None:
+    required = [*PYPROJECT["build-system"]["requires"], *PYPROJECT["project"]["dependencies"]]
+    required += (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in required if line.startswith("openvino")]
+    assert len(pins) == 3
+    assert set(pins) == {pins[0]}
+
+
 def test_wheels_are_built_for_the_declared_pythons(declared: metadata.PackageMetadata) -> None:
     classifiers = declared.get_all("Classifier") or []
     pythons = [found[1] for text in classifiers if (found := re.search(r":: Python :: (3\.\d+)$", text))]
