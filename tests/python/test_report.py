@@ -113,8 +113,9 @@ def make(
 def test_page_states_what_was_done() -> None:
     page = Page(render_report(make()))
     for text in (
-        "section.imzML", "top 6", "openvino, atto", "2026-01-02 03:04", "pixel size missing", "18 × 12 pixels",
-        "144 of 216 pixels (67%), 0.0288 mm²", "10 × 20 µm", "continuous, centroid",
+        "section.imzML", "top 6", "openvino, atto", "2026-01-02 03:04", "pixel size missing",
+        "12 × 18 pixels (height × width)",
+        "144 of 216 pixels (67%), 0.0288 mm²", "20 × 10 µm (height × width)", "continuous, centroid",
         "informative score = P(structured)", "abc123", "1.25 s", "0.99 quantile", "/data/section.imzML",
     ):  # fmt: skip
         assert text in page.text, text
@@ -124,6 +125,35 @@ def test_page_states_what_was_done() -> None:
     assert used <= ids
     for _, attributes in page.elements:
         assert attributes.get("aria-labelledby", "picks") in ids | {"picks"}
+
+
+def test_warnings_stand_at_the_top_once() -> None:
+    facts = {"warnings": ["70% of the pixels are isolated: scores mean little", "pixel size missing"]}
+    html = render_report(make(facts=facts))
+    page = Page(html)
+    assert "2 warnings pixel size missing 70% of the pixels are isolated" in page.text
+    for text in ("70% of the pixels", "pixel size missing"):
+        assert html.count(text) == 1
+        assert html.index(text) < html.index('id="section-title"')
+    assert "warnings" not in Page(render_report(make(warnings=[]))).text
+
+
+def test_colours_have_a_legend() -> None:
+    page = Page(render_report(make()))
+    for name, meaning in DESCRIPTIONS.items():
+        assert f"{name.replace('_', ' ')}{meaning}" in page.text
+    assert "Bar below each image: probability of each class. structured weak structured localized" in page.text
+    assert "Colours: 0 0.99 quantile" in page.text
+    assert "Bar below each image" not in Page(render_report(make(classical=True))).text
+
+
+@pytest.mark.parametrize(
+    ("date", "shown"),
+    [("2026-11-30T11:12:34+00:00", "2026-11-30 11:12 UTC"), ("2026-11-30", "2026-11-30 00:00"), ("autumn", "autumn")],
+)
+def test_the_date_is_easy_to_read(date: str, shown: str) -> None:
+    page = Page(render_report(make(facts={"date": date})))
+    assert f"date{shown} " in page.text
 
 
 def test_pictures_decode_to_the_images() -> None:
@@ -244,7 +274,7 @@ def test_no_candidates_at_all() -> None:
         )
     )
     assert "No candidate has a score." in page.text
-    assert "There is no mean spectrum" in page.text
+    assert "No mean spectrum is available" in page.text
     assert not any(a.get("class") == "warnings" and t == "section" for t, a in page.elements)
 
 
@@ -271,8 +301,8 @@ def test_pictures_beyond_the_limit_are_stated() -> None:
     page = Page(render_report(make(), max_pictures=4))
     assert len(page.payload["pictures"]) == 4
     assert len(page.payload["table"]["mz"]) == 6
-    assert "Only the first 4 of 6 picks are pictured." in page.text
-    assert "are pictured" not in Page(render_report(make())).text
+    assert "Only the first 4 of 6 picks have an image." in page.text
+    assert "have an image" not in Page(render_report(make())).text
     with pytest.raises(ArgumentError, match="max_pictures"):
         render_report(make(), max_pictures=-1)
 
@@ -285,7 +315,7 @@ def test_fewer_images_than_picks() -> None:
 
 def test_large_sections_are_drawn_from_block_means() -> None:
     page = Page(render_report(make(2, shape=(700, 1100))))
-    assert "blocks of 3 × 3" in page.text
+    assert "means of 3 × 3 pixels" in page.text
     geometry = page.payload["geometry"]
     assert (geometry["width"], geometry["height"]) == (367, 234)
     picture = Image.open(io.BytesIO(base64.b64decode(page.payload["pictures"][0]["png"])))
@@ -333,7 +363,7 @@ def test_five_thousand_picks() -> None:
         ({"top": 3}, (0.5, "lowest pick")),
         ({"top": 4, "min_score": 0.4}, (0.4, "minimum score")),
         ({"top": 3, "min_score": 0.4}, (0.5, "lowest pick")),
-        ({"threshold": 0.45}, (0.45, "threshold of the model")),
+        ({"threshold": 0.45}, (0.45, "model threshold")),
         ({}, (0.5, "lowest pick")),
     ],
 )
@@ -424,11 +454,11 @@ def test_scale_bar_has_a_round_length(width: float, text: str) -> None:
     [
         ({"frame": pd.DataFrame({"rank": [1]})}, "lacks the columns mz, score"),
         ({"all_scores": pd.DataFrame()}, "lacks the column score"),
-        ({"images": np.zeros((2, 3), np.float32)}, r"\(k, H, W\)"),
+        ({"images": np.zeros((2, 3), np.float32)}, r"\(k, height, width\)"),
         ({"images": np.zeros((7, 12, 18), np.float32)}, "7 images for 6 picks"),
-        ({"images": np.zeros((1, 5, 5), np.float32)}, "do not fit a TIC image"),
-        ({"tic": np.zeros((0, 5), np.float32)}, "at least one pixel"),
-        ({"mean_mz": np.zeros(3)}, "mean spectrum with"),
+        ({"images": np.zeros((1, 5, 5), np.float32)}, "do not match a tic"),
+        ({"tic": np.zeros((0, 5), np.float32)}, "and a pixel"),
+        ({"mean_mz": np.zeros(3)}, "mean_mz has shape"),
         ({"pixel_size_um": (0.0, 1.0)}, "must be positive"),
     ],
 )

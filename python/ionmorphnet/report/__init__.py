@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file to judge the picks of a section by eye."""
+"""HTML report: one self-contained file for judging the picks of a section by eye."""
 
 from __future__ import annotations
 

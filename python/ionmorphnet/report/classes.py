@@ -1,24 +1,25 @@
-"""Classes of ion images: order, meaning, colours."""
+"""Classes of ion images: order, meaning and colour."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ionmorphnet.models.labels import CLASSES, DESCRIPTIONS
 
 
 class ImageClass(NamedTuple):
-    """One class as the report shows it."""
+    """A class with its colour and meaning."""
 
     name: str
     colour: str
     meaning: str
 
 
-# Colours are distinguishable with every common colour blindness; the name always stands beside them.
+# Distinguishable with the common forms of colour blindness; the class name is always shown as well.
 _COLOURS = {
     "structured": "#0072b2",
     "weak_structured": "#56b4e9",
@@ -30,18 +31,19 @@ _COLOURS = {
 _SPARE = ("#d55e00", "#b8a900", "#5d4ea3", "#7f4f24")
 
 
-def label_or_none(value: Any) -> str | None:
-    """A label as text; None where the scorer gave none."""
-    return None if value is None or pd.isna(value) or value == "" else str(value)
+def label_or_none(value: object) -> str | None:
+    """Label as text; None if it is missing or empty."""
+    missing = value is None or value is pd.NA or value is pd.NaT or value == ""
+    return None if missing or (isinstance(value, float | np.floating) and np.isnan(value)) else str(value)
 
 
 def probability_columns(frame: pd.DataFrame) -> list[str]:
-    """Columns ``p_<class>`` that hold at least one probability, in the table's order."""
+    """Columns ``p_<class>`` with at least one probability, in table order."""
     return [c for c in map(str, frame.columns) if c.startswith("p_") and frame[c].notna().any()]
 
 
 def image_classes(frames: Iterable[pd.DataFrame]) -> list[ImageClass]:
-    """Every class that occurs in the tables, known ones first and in their usual order."""
+    """All classes in the tables: known ones in their usual order, then others."""
     names: dict[str, None] = {}
     for frame in frames:
         names |= dict.fromkeys(c.removeprefix("p_") for c in probability_columns(frame))

@@ -1,10 +1,9 @@
-"""What a report is made from."""
+"""Contents of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,29 +14,29 @@ from ionmorphnet.base.errors import ArgumentError
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """Everything the report shows; nothing is read from disk while it is rendered.
+    """Contents of a report. Rendering reads nothing else from disk.
 
     Attributes:
         title: Heading, usually the file name.
-        frame: The picks in rank order with the columns ``rank, mz, score``; used where present: ``mz_lo, mz_hi``
-            (window, inclusive), ``label``, ``p_*`` (one column per class, in class order), ``structure`` (expected
-            grade, 0 to 3), ``frequency``. Further columns travel into the CSV download only. ``label`` and ``p_*`` may
-            be empty (classical scorers), scores may be NaN.
-        images: Ion images of the first ``k`` rows of ``frame``, float ``(k, H, W)``, NaN = not measured.
-        all_scores: Every candidate, with at least ``score``, and ``label`` where there is one.
-        mean_mz: m/z of the mean spectrum, ascending ``(n,)``; empty if there is none to show.
-        mean_intensity: Intensity of the mean spectrum ``(n,)``.
-        tic: Total ion current ``(H, W)``, NaN = not measured.
-        pixel_size_um: Pixel pitch ``(x, y)`` in micrometres, or None if unknown.
-        facts: Facts of the run, shown as nested tables. The header and overview use, where present: ``date``,
+        frame: The picks in rank order, with the columns ``rank``, ``mz`` and ``score``. Optional columns: ``mz_lo`` and
+            ``mz_hi`` (window, inclusive), ``label``, ``p_*`` (one column per class, in class order), ``structure``
+            (expected grade, 0 to 3) and ``frequency``. Any other column appears only in the CSV download. ``label`` and
+            ``p_*`` may be empty (classical scorers); scores may be NaN.
+        images: Ion images of the first k rows of ``frame``, float (k, height, width); NaN = not measured.
+        all_scores: All candidates, with the column ``score`` and optionally ``label``.
+        mean_mz: m/z of the mean spectrum, ascending (n,); empty to show no spectrum.
+        mean_intensity: Intensity of the mean spectrum (n,).
+        tic: Total ion current (height, width); NaN = not measured.
+        pixel_size_um: Pixel width and height in micrometres, or None if unknown.
+        facts: Facts of the run, shown as nested tables. The header and overview use these if present: ``date``,
             ``scorer``, ``input.path``, ``input.mode``, ``input.spectrum_type``, ``model.name``, ``parameters.top``,
-            ``parameters.min_score``, ``parameters.threshold`` (the cut that the model brought) and ``timings``
-            (stage -> seconds).
-        warnings: What the reader of the file complained about; shown prominently.
-        score_description: One sentence that says what the score is.
+            ``parameters.min_score``, ``parameters.threshold`` (threshold of the model), ``timings`` (stage -> seconds)
+            and ``warnings`` (texts, shown like :attr:`warnings`).
+        warnings: Warnings about the input or the run, shown at the top of the page.
+        score_description: One sentence explaining the score.
 
     Raises:
-        ArgumentError: Columns are missing, or shapes do not fit each other.
+        ArgumentError: Columns are missing, or shapes do not match.
     """
 
     title: str
@@ -48,37 +47,44 @@ class ReportData:
     mean_intensity: NDArray[np.floating]
     tic: NDArray[np.floating]
     pixel_size_um: tuple[float, float] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     score_description: str = ""
 
     def __post_init__(self) -> None:
-        """Check that the parts fit each other."""
+        """Checks that the parts match."""
         missing = [c for c in ("rank", "mz", "score") if c not in self.frame.columns]
         if missing:
-            raise ArgumentError(f"report: the table of picks lacks the columns {', '.join(missing)}")
+            raise ArgumentError(f"report: frame lacks the columns {', '.join(missing)}")
         if "score" not in self.all_scores.columns:
-            raise ArgumentError("report: the table of all candidates lacks the column score")
+            raise ArgumentError("report: all_scores lacks the column score")
         if self.images.ndim != 3:
-            raise ArgumentError(f"report: images have the shape (k, H, W), not {self.images.shape}")
+            raise ArgumentError(f"report: images must have the shape (k, height, width), got {self.images.shape}")
         if len(self.images) > len(self.frame):
             raise ArgumentError(f"report: {len(self.images)} images for {len(self.frame)} picks")
         if self.tic.ndim != 2 or 0 in self.tic.shape:
-            raise ArgumentError(f"report: the TIC image has the shape (H, W), at least one pixel, not {self.tic.shape}")
+            raise ArgumentError(f"report: tic must have the shape (height, width) and a pixel, got {self.tic.shape}")
         if len(self.images) and self.images.shape[1:] != self.tic.shape:
             raise ArgumentError(
-                f"report: images of {self.images.shape[1:]} pixels do not fit a TIC image of {self.tic.shape}"
+                f"report: images of shape {self.images.shape[1:]} do not match a tic of shape {self.tic.shape}"
             )
         if self.mean_mz.ndim != 1 or self.mean_mz.shape != self.mean_intensity.shape:
             raise ArgumentError(
-                f"report: mean spectrum with {self.mean_mz.shape} m/z but {self.mean_intensity.shape} intensities"
+                f"report: mean_mz has shape {self.mean_mz.shape}, mean_intensity {self.mean_intensity.shape}"
             )
         if self.pixel_size_um is not None and not all(np.isfinite(s) and s > 0 for s in self.pixel_size_um):
-            raise ArgumentError(f"report: a pixel size must be positive, not {self.pixel_size_um}")
+            raise ArgumentError(f"report: pixel_size_um must be positive, got {self.pixel_size_um}")
 
-    def fact(self, *path: str) -> Any:
-        """The fact at a path of keys, None where any of them is absent."""
-        value: Any = self.facts
+    @property
+    def all_warnings(self) -> list[str]:
+        """:attr:`warnings` and those among the facts, each once."""
+        listed = self.fact("warnings")
+        others = [str(each) for each in listed] if isinstance(listed, list | tuple) else []
+        return list(dict.fromkeys([*self.warnings, *others]))
+
+    def fact(self, *path: str) -> object:
+        """Fact at a path of keys; None if any key is missing."""
+        value: object = self.facts
         for key in path:
             if not isinstance(value, Mapping):
                 return None

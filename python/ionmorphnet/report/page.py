@@ -1,4 +1,4 @@
-"""Putting the page together."""
+"""Rendering of the report page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,20 +28,20 @@ _SCRIPTS = ("dom.js", "histogram.js", "spectrum.js", "dialog.js", "rows.js", "pi
 
 
 def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
-    """Render the report as one HTML document that loads nothing from anywhere.
+    """Renders the report as one HTML document that loads nothing else.
 
     Args:
-        data: What to show.
-        max_pictures: Picks beyond this rank are listed without a picture, which keeps the file small; the page says so.
+        data: Contents of the report.
+        max_pictures: Picks beyond this rank are listed without a picture to keep the file small; the page states it.
 
     Returns:
-        The document. It needs no network, and a content security policy in it forbids any.
+        The document. Its content security policy forbids network access.
 
     Raises:
         ArgumentError: ``max_pictures`` is negative.
     """
     if max_pictures < 0:
-        raise ArgumentError(f"max_pictures must not be negative, not {max_pictures}")
+        raise ArgumentError(f"max_pictures must be at least 0, got {max_pictures}")
     images = data.images[:max_pictures]
     factor = pictures.block_factor((data.tic.shape[0], data.tic.shape[1]), len(images))
     tic_factor = pictures.block_factor((data.tic.shape[0], data.tic.shape[1]), 1)
@@ -66,6 +66,7 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
         lstrip_blocks=True,
     )
     environment.filters["shown"] = _shown
+    environment.filters["intensity"] = _intensity_text
     return environment.get_template("report.html").render(
         data=data,
         cut=_cut_text(data),
@@ -74,6 +75,7 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
         tic_geometry=pictures.geometry(data, tic_factor),
         area=pictures.measured_area(data),
         class_counts=table.class_counts(data),
+        classes=classes if payload["probabilities"] else [],
         histogram=payload["histogram"],
         spectrum=spectrum,
         pictured=len(images),
@@ -83,21 +85,22 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
         timings=_timings(data),
         style=Markup(_asset("report.css")),
         script=Markup(script),
+        date=_date_text(data),
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         payload=_embedded_json(payload),
     )
 
 
 def write_report(path: str | os.PathLike[str], data: ReportData, *, max_pictures: int = MAX_PICTURES) -> None:
-    """Write ``render_report`` to a file.
+    """Writes the page of :func:`render_report` to a file.
 
     Raises:
-        ArgumentError: As ``render_report``.
-        FileError: The file cannot be written; nothing half-written is left.
+        ArgumentError: As :func:`render_report`.
+        FileError: The file cannot be written; an existing file is left as it was.
     """
     page = render_report(data, max_pictures=max_pictures)
     with atomic_path(path) as temporary:
-        # File names of foreign encoding arrive with lone surrogates, which UTF-8 does not have.
+        # File names that are not UTF-8 contain lone surrogates, which cannot be encoded.
         temporary.write_bytes(page.encode("utf-8", "replace"))
 
 
@@ -105,8 +108,8 @@ def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-def _embedded_json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+def _embedded_json(value: object) -> Markup:
+    """JSON that cannot close the script element around it."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -119,8 +122,18 @@ def _cut_text(data: ReportData) -> str:
     if least is not None:
         parts.append(f"score ≥ {_shown(least)}")
     if not parts and threshold is not None:
-        parts.append(f"score ≥ {_shown(threshold)} (threshold of the model)")
+        parts.append(f"score ≥ {_shown(threshold)} (model threshold)")
     return " and ".join(parts) or "not stated"
+
+
+def _date_text(data: ReportData) -> str:
+    """Date of the run as ``2026-01-31 12:00 UTC``; any other text as it is."""
+    text = _shown(data.fact("date"))
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{date:%Y-%m-%d %H:%M}" + (f" {date:%Z}" if date.tzinfo else "")
 
 
 def _scorer_text(data: ReportData) -> str:
@@ -128,9 +141,9 @@ def _scorer_text(data: ReportData) -> str:
     return ", ".join(str(name) for name in names if name) or "not stated"
 
 
-def _fact_sections(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """Single facts under "general", each mapping under its own heading; timings have their own table."""
-    single = [(key, value) for key, value in facts.items() if not isinstance(value, Mapping)]
+def _fact_sections(facts: Mapping[str, object]) -> list[tuple[str, list[tuple[str, object]]]]:
+    """Single facts under "general" and each mapping under its name, except what the page shows elsewhere."""
+    single = [(key, value) for key, value in facts.items() if not isinstance(value, Mapping) and key != "warnings"]
     sections = [("general", single)] if single else []
     for key, value in facts.items():
         if isinstance(value, Mapping) and key != "timings" and value:
@@ -139,7 +152,7 @@ def _fact_sections(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, 
 
 
 def _timings(data: ReportData) -> list[tuple[str, float, float]]:
-    """Stage, seconds, share of the longest."""
+    """Name, seconds and share of the longest stage."""
     timings = data.fact("timings")
     if not isinstance(timings, Mapping):
         return []
@@ -148,8 +161,14 @@ def _timings(data: ReportData) -> list[tuple[str, float, float]]:
     return [(name, seconds, seconds / longest if longest > 0 else 0.0) for name, seconds in stages]
 
 
-def _shown(value: Any) -> str:
-    """A fact as short text."""
+def _intensity_text(value: float) -> str:
+    """Intensity with three digits: ``44,200``; the scripts of the page format theirs alike."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,g}" if rounded == 0 or 0.01 <= rounded < 1e6 else f"{value:.2e}"
+
+
+def _shown(value: object) -> str:
+    """Formats a fact as short text."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):

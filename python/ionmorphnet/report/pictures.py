@@ -1,11 +1,11 @@
-"""Ion images as pictures inside a page."""
+"""Ion images as pictures in the page."""
 
 from __future__ import annotations
 
 import base64
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from ionmorphnet.io.rendering import block_mean, encode_png, upper_level
 from ionmorphnet.report.data import ReportData
 
-MAX_SIDE = 512  # Larger sections are drawn from block means.
-MAX_PIXELS = 20_000_000  # Of all pictures together; keeps the page near 10 MB at worst.
+MAX_SIDE = 512  # Larger sections are drawn as block means.
+MAX_PIXELS = 20_000_000  # All pictures together; limits the page to about 10 MB.
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG as base64, and the intensity of its brightest colour."""
+    """PNG as base64, and the intensity of its brightest colour."""
 
     png: str
     upper: float
@@ -27,14 +27,30 @@ class Picture:
 
 @dataclass(frozen=True)
 class ScaleBar:
-    """A bar of a round length: its share of the picture's width, and that length as text."""
+    """Scale bar: its share of the picture width, and its length as text."""
 
     fraction: float
     text: str
 
 
+class Geometry(TypedDict):
+    """Size of a picture as drawn.
+
+    Attributes:
+        width: Columns of the picture.
+        height: Rows of the picture.
+        ratio: Width over height of the section itself.
+        bar: Scale bar as ``fraction`` and ``text``; None if the pixel size is unknown.
+    """
+
+    width: int
+    height: int
+    ratio: float
+    bar: dict[str, float | str] | None
+
+
 def block_factor(shape: tuple[int, int], n: int) -> int:
-    """Smallest block size at which ``n`` pictures of ``(H, W)`` pixels keep to the limits of side and total."""
+    """Smallest block size at which n pictures of (height, width) pixels stay within the size limits."""
     factor = max(1, -(-max(shape) // MAX_SIDE))
     while n * (-(-shape[0] // factor)) * (-(-shape[1] // factor)) > MAX_PIXELS:
         factor += 1
@@ -42,14 +58,14 @@ def block_factor(shape: tuple[int, int], n: int) -> int:
 
 
 def picture(image: NDArray[np.floating], factor: int) -> Picture:
-    """Draw an image from means over blocks, clipped at the quantile of what is drawn."""
+    """Draws the block means of an image, clipped at a quantile of those means."""
     small = block_mean(image, factor)
     upper = upper_level(small)
     return Picture(base64.b64encode(encode_png(small, upper=upper)).decode("ascii"), upper)
 
 
-def geometry(data: ReportData, factor: int) -> dict[str, Any]:
-    """Size in drawn pixels, ratio of width to height on the sample, and the scale bar."""
+def geometry(data: ReportData, factor: int) -> Geometry:
+    """Geometry of pictures drawn with this block size."""
     height, width = (-(-side // factor) for side in data.tic.shape)
     pitch_x, pitch_y = data.pixel_size_um or (1.0, 1.0)
     bar = scale_bar(width * factor * pitch_x) if data.pixel_size_um else None
@@ -62,7 +78,7 @@ def geometry(data: ReportData, factor: int) -> dict[str, Any]:
 
 
 def scale_bar(width_um: float) -> ScaleBar:
-    """The longest bar of 1, 2 or 5 times a power of ten that fits a third of a picture ``width_um`` wide."""
+    """Longest bar of 1, 2 or 5 times a power of ten that covers at most a third of the width."""
     decade = 10.0 ** math.floor(math.log10(width_um / 3))
     length = max(m * decade for m in (1, 2, 5) if m * decade <= width_um / 3 * (1 + 1e-9))
     text = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
@@ -70,7 +86,7 @@ def scale_bar(width_um: float) -> ScaleBar:
 
 
 def measured_area(data: ReportData) -> str:
-    """Number of measured pixels and their share of the grid; their area where the pixel size is known."""
+    """Number of measured pixels, their share of the grid, and their area if the pixel size is known."""
     measured = int((~np.isnan(data.tic)).sum())
     share = measured / data.tic.size
     text = f"{measured:,} of {data.tic.size:,} pixels ({share:.0%})" if share < 1 else f"{measured:,} pixels (all)"

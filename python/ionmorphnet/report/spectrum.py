@@ -1,9 +1,9 @@
-"""The mean spectrum in few enough points to travel inside a page."""
+"""Mean spectrum, reduced to few enough points to embed in the page."""
 
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from ionmorphnet.report.data import ReportData
 
 MAX_POINTS = 20_000
-# A profile is drawn as a line, a centroid spectrum as sticks.
+# Spectra drawn as sticks; others are drawn as a line.
 _STICK_TYPES = {"centroid"}
-# A window between two points of the mean spectrum takes the height of the nearest within this many of its widths:
-# the bins of a mean spectrum may be wider than the window of a pick.
+# The bins of a mean spectrum may be wider than the window of a pick. A window that falls between two points uses the
+# nearest point up to this many window widths away.
 _REACH_WIDTHS = 2.0
 
 
 def thin(intensity: NDArray[np.floating], max_points: int = MAX_POINTS) -> NDArray[np.intp]:
     """Indices of at most ``max_points`` points that draw the same curve.
 
-    Of every run of neighbouring points the lowest and the highest stay, at their own m/z: no peak gets lost or moves.
+    Keeps the lowest and the highest point of each run of neighbours, so no peak is lost or moved.
     """
     n = len(intensity)
     if n <= max_points:
         return np.arange(n)
     runs = max_points // 2
     starts = np.arange(runs) * n // runs
-    # Runs differ by at most one point; the shorter ones are filled with a repeat of their first.
+    # Run lengths differ by at most one point; shorter runs repeat their first point.
     width = -(-n // runs)
     index = starts[:, None] + np.arange(width)
     index = np.where(index < np.append(starts[1:], n)[:, None], index, starts[:, None])
@@ -38,10 +38,10 @@ def thin(intensity: NDArray[np.floating], max_points: int = MAX_POINTS) -> NDArr
 
 
 def heights_at(data: ReportData) -> list[float]:
-    """Highest intensity of the mean spectrum inside each pick's window.
+    """Highest intensity of the mean spectrum in the window of each pick.
 
-    Where the window holds no point, the nearest point within two window widths gives the height, else it is 0.
-    Without windows in the table it is the intensity of the nearest point.
+    If a window contains no point, this is the intensity of the nearest point within two window widths, otherwise 0. If
+    the table has no windows, it is the intensity of the nearest point.
     """
     mz, intensity, picked = data.mean_mz, _clean(data.mean_intensity), _column(data, "mz")
     nearest = np.searchsorted((mz[1:] + mz[:-1]) / 2, picked)
@@ -54,11 +54,28 @@ def heights_at(data: ReportData) -> list[float]:
     return [float(intensity[a:b].max() if a < b else v) for a, b, v in zip(first, last, outside, strict=True)]
 
 
-def mean_spectrum(data: ReportData) -> dict[str, Any] | None:
-    """Points of the plot and heights of the picks; None if there is no mean spectrum.
+class MeanSpectrum(TypedDict):
+    """Points of the plot.
 
-    Points cross as base64 of little-endian float32, a third of the size of text.
+    Attributes:
+        mz: m/z, little-endian float32 as base64, a third of the size of text.
+        intensity: Intensity, encoded like ``mz``.
+        drawn: Number of points.
+        total: Number of points of the mean spectrum.
+        sticks: Whether to draw sticks rather than a line.
+        picks: Height at each pick.
     """
+
+    mz: str
+    intensity: str
+    drawn: int
+    total: int
+    sticks: bool
+    picks: list[float]
+
+
+def mean_spectrum(data: ReportData) -> MeanSpectrum | None:
+    """Points of the plot and heights of the picks; None without a mean spectrum."""
     if len(data.mean_mz) == 0:
         return None
     intensity = _clean(data.mean_intensity)

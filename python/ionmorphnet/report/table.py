@@ -1,35 +1,66 @@
-"""The table of picks and the distribution of all scores, as plain values for the page."""
+"""Table of picks and distribution of scores, as plain values for the page."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
-from ionmorphnet.report.classes import image_classes, label_or_none
+from ionmorphnet.report.classes import ImageClass, image_classes, label_or_none
 from ionmorphnet.report.data import ReportData
 
 _BINS = 60
 
+Plain = bool | int | float | str | None
 
-def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Columns as lists of JSON values; None for NaN, infinities and missing values."""
+
+class Histogram(TypedDict):
+    """Distribution of the scores.
+
+    Attributes:
+        low: Lower end of the first bin.
+        high: Upper end of the last bin.
+        all: Candidates in each bin.
+        picked: Picks in each bin.
+        cut: Score at which the picks end, if any.
+        cutName: What set the cut.
+        highest: Highest score.
+        without: Number of candidates without a finite score.
+    """
+
+    low: float
+    high: float
+    all: list[int]
+    picked: list[int]
+    cut: float | None
+    cutName: str
+    highest: float
+    without: int
+
+
+ClassCount = TypedDict(
+    "ClassCount", {"class": ImageClass, "all": int, "picked": int, "share": float, "picked_share": float}
+)
+
+
+def plain_columns(frame: pd.DataFrame) -> dict[str, list[Plain]]:
+    """Columns as lists of JSON values; NaN, infinite and missing values become None."""
     return {str(name): [_plain(v) for v in _exact(frame[name])] for name in frame.columns}
 
 
-def _exact(column: pd.Series[Any]) -> list[Any]:
-    # The shortest decimal that gives the same float32 back; as doubles they would show digits that they do not have.
+def _exact(column: pd.Series) -> list[object]:
+    # Shortest decimal that restores the float32: a plain conversion to double would show digits the value lacks.
     return [float(str(v)) for v in column.to_numpy()] if column.dtype == np.float32 else column.tolist()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Plain:
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
-        # JavaScript has doubles only.
+        # JavaScript numbers are doubles.
         return value if abs(value) < 2**53 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -37,22 +68,22 @@ def _plain(value: Any) -> Any:
 
 
 def cut(data: ReportData) -> tuple[float | None, str]:
-    """Score at which the picks end, and what set it: the number asked for, a minimum, or the model's threshold."""
+    """Score at which the picks end, and what set it: the number of picks, a minimum or the model threshold."""
     scores = data.frame["score"].to_numpy(dtype=np.float64, na_value=np.nan)
     scores = scores[np.isfinite(scores)]
     lowest = float(scores.min()) if scores.size else None
     top = data.fact("parameters", "top")
     if isinstance(top, int) and len(data.frame) >= top and lowest is not None:
         return lowest, "lowest pick"
-    for key, name in (("min_score", "minimum score"), ("threshold", "threshold of the model")):
+    for key, name in (("min_score", "minimum score"), ("threshold", "model threshold")):
         value = data.fact("parameters", key)
         if isinstance(value, int | float) and math.isfinite(value):
             return float(value), name
     return lowest, "lowest pick"
 
 
-def histogram(data: ReportData) -> dict[str, Any] | None:
-    """Counts of the finite scores of all candidates and of the picks over equal bins; None where there are none."""
+def histogram(data: ReportData) -> Histogram | None:
+    """Distribution of the finite scores of candidates and picks; None if there are none."""
     every = data.all_scores["score"].to_numpy(dtype=np.float64, na_value=np.nan)
     picked = data.frame["score"].to_numpy(dtype=np.float64, na_value=np.nan)
     finite = every[np.isfinite(every)]
@@ -80,8 +111,8 @@ def histogram(data: ReportData) -> dict[str, Any] | None:
     }
 
 
-def class_counts(data: ReportData) -> list[dict[str, Any]]:
-    """Number of candidates and of picks per class, and the share for a bar; empty where the scorer gives no class."""
+def class_counts(data: ReportData) -> list[ClassCount]:
+    """Number of candidates and picks per class with bar lengths; empty if the scorer has no classes."""
     if "label" not in data.all_scores.columns or "label" not in data.frame.columns:
         return []
     every = Counter(label_or_none(v) for v in data.all_scores["label"])

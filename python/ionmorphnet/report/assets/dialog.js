@@ -1,4 +1,4 @@
-// One pick enlarged. `order()` gives the rows to step through, `reveal(row)` shows one in the spectrum (or is null).
+// Enlarged view of one pick. `order()` returns the rows to step through; `reveal(row)` shows one in the spectrum (may be null).
 function makeViewer(dialog, order, reveal) {
   let row = -1;
   const { table, geometry } = payload;
@@ -7,11 +7,11 @@ function makeViewer(dialog, order, reveal) {
     const picture = payload.pictures[row];
     const widest = Math.max(Math.min(innerWidth - 70, 1160 - (innerWidth > 820 ? 300 : 0)), 120);
     const tallest = Math.max(innerHeight - 200, 120);
-    // Whole-number zoom where it fits, so that all pixels of the section come out equally large.
+    // Whole-number zoom where it fits, so that all pixels have the same size.
     const natural = geometry.width, scale = Math.min(widest / natural, (tallest * geometry.ratio) / natural);
     const width = natural * (scale >= 1 ? Math.floor(scale) : scale);
     const style = { width: `${width}px`, maxWidth: '100%', aspectRatio: String(geometry.ratio) };
-    if (!picture) return element('div', { class: 'missing', style }, 'not pictured in this report');
+    if (!picture) return element('div', { class: 'missing', style }, 'no image in this report');
     return element('div', {},
       element('div', { class: 'picture', style }, pictureImage(row, width), scaleBar()),
       element('div', { class: 'ramp' }, '0', element('i'), `${intensityText(picture.upper)} and above`));

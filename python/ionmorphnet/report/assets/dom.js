@@ -1,4 +1,4 @@
-// Elements, axes and numbers for the other scripts. Text always enters as text nodes, never as markup.
+// Elements, axes and number formats for the other scripts. Text is always inserted as text nodes, never as markup.
 const payload = JSON.parse(document.getElementById('payload').textContent);
 const byId = (id) => document.getElementById(id);
 
@@ -22,7 +22,10 @@ const scoreText = (value) => {
   if (value === null) return '–';
   return Math.abs(value) >= 1000 || (value !== 0 && Math.abs(value) < 0.0005) ? value.toExponential(2) : value.toFixed(3);
 };
-const intensityText = (value) => (value === 0 || (value >= 0.01 && value < 10000) ? String(+value.toPrecision(3)) : value.toExponential(2));
+const intensityText = (value) => {
+  const rounded = +value.toPrecision(3);
+  return rounded === 0 || (rounded >= 0.01 && rounded < 1e6) ? rounded.toLocaleString('en-US', { maximumFractionDigits: 6 }) : value.toExponential(2);
+};
 const className = (name) => name.replaceAll('_', ' ');
 
 function ticks(low, high, about) {

@@ -30,7 +30,7 @@ function drawHistogram(node, data) {
       ...ticks(data.low, data.high, width / 80).map((score) =>
         svg('text', { x: x(score), y: height - bottom + 14, 'text-anchor': 'middle' }, String(score))),
       svg('text', { x: (left + width - right) / 2, y: height - 4, 'text-anchor': 'middle' },
-        `score · candidates per bin${logarithmic ? ' (logarithmic)' : ''}, picks in blue`));
+        `score (bars: candidates per bin${logarithmic ? ', logarithmic' : ''}; blue: picks)`));
     if (data.cut !== null) {
       const at = x(data.cut), beyond = at > width / 2;
       drawing.append(

@@ -18,7 +18,7 @@ function makePicks(reveal) {
   const nodeOf = (row) => container.querySelector(`[data-row="${row}"]`);
   const share = (row) => (table.score[row] === null ? 0 : highest > 0 ? Math.max(table.score[row], 0) / Math.max(highest, lowest >= 0 && highest <= 1 ? 1 : highest) : 0);
 
-  const orders = { 'rank-up': 'rank', 'mz-up': 'm/z, rising', 'mz-down': 'm/z, falling', 'score-down': 'score, highest first', 'score-up': 'score, lowest first' };
+  const orders = { 'rank-up': 'rank', 'mz-up': 'm/z, lowest first', 'mz-down': 'm/z, highest first', 'score-down': 'score, highest first', 'score-up': 'score, lowest first' };
   if (hasLabels) orders['label-up'] = 'class';
   if (hasStructure) orders['structure-down'] = 'structure, highest first';
   if (table.frequency) orders['frequency-down'] = 'frequency, highest first';
@@ -32,11 +32,18 @@ function makePicks(reveal) {
     return (state.down ? -sign : sign) || a - b;
   }
 
+  // Bounds of the m/z filter, null without one; a filter that makes no sense is named and not applied.
   function searched() {
-    const input = byId('search'), text = input.value.trim().replace(',', '.');
-    const centre = Number(text), window = Number(byId('window').value);
-    input.classList.toggle('wrong', text !== '' && !(centre > 0));
-    if (text === '' || !(centre > 0)) return null;
+    const input = byId('search'), width = byId('window'), text = input.value.trim().replace(',', '.');
+    const centre = Number(text), window = width.valueAsNumber;
+    const wrong = { search: text !== '' && !(centre > 0 && Number.isFinite(centre)), window: text !== '' && !(window >= 0) };
+    for (const [id, bad] of Object.entries(wrong)) {
+      byId(id).classList.toggle('wrong', bad);
+      byId(id).setAttribute('aria-invalid', String(bad));
+    }
+    byId('search-error').textContent = wrong.search ? 'Not an m/z value; filter not applied'
+      : wrong.window ? 'The window must be a number from 0; filter not applied' : '';
+    if (text === '' || wrong.search || wrong.window) return null;
     const half = byId('unit').value === 'ppm' ? centre * window * 1e-6 : window;
     return [centre - half, centre + half];
   }
@@ -50,7 +57,7 @@ function makePicks(reveal) {
     rows.sort(compare);
     byId('shown').textContent = rows.length === total ? `all ${count(total)} shown` : `${count(rows.length)} of ${count(total)} shown`;
     byId('nothing').hidden = rows.length > 0;
-    byId('clear').hidden = state.least === null && !state.hidden.size && !range;
+    byId('clear').hidden = state.least === null && !state.hidden.size && byId('search').value.trim() === '';
     byId('copy').disabled = byId('download').disabled = rows.length === 0;
     const chosen = `${state.by}-${state.down ? 'down' : 'up'}`;
     byId('order').value = chosen in orders ? chosen : '';
@@ -83,7 +90,7 @@ function makePicks(reveal) {
       container.querySelector('tbody').append(...next.map((row) => element('tr', { 'data-row': row },
         ...columns.map((c) => element('td', { class: c.number ? 'number' : null }, c.cell(row))))));
     }
-    // An observer reports changes only: observed anew, it reports again if the end is still in view.
+    // An observer reports changes only. Observing again makes it report if the end is still in view.
     observer.unobserve(end);
     if (rendered < rows.length) observer.observe(end);
   }
@@ -104,6 +111,7 @@ function makePicks(reveal) {
     state.hidden.clear();
     byId('least').value = 0;
     byId('search').value = '';
+    byId('window').value = byId('window').defaultValue;
     for (const box of byId('chips').querySelectorAll('input')) box.checked = true;
     leastShown();
     update();
@@ -143,7 +151,7 @@ function makePicks(reveal) {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Not offered to local files everywhere: the old way still is.
+      // Some browsers deny the clipboard to local files but still allow execCommand.
       const area = element('textarea', { class: 'hidden' });
       area.value = text;
       document.body.append(area);
@@ -152,7 +160,7 @@ function makePicks(reveal) {
       area.remove();
     }
     const button = byId('copy'), before = 'Copy m/z list';
-    button.textContent = done ? `${count(rows.length)} m/z copied` : 'Copying is not allowed here';
+    button.textContent = done ? `${count(rows.length)} m/z copied` : 'Copying was blocked';
     setTimeout(() => { button.textContent = before; }, 1800);
   }
 
@@ -171,13 +179,13 @@ function makePicks(reveal) {
   byId('clear').addEventListener('click', clear);
   byId('copy').addEventListener('click', copy);
   byId('download').addEventListener('click', download);
-  // On paper nothing scrolls: everything that has a picture has to be there.
+  // Paper does not scroll: every card with a picture is drawn before printing.
   addEventListener('beforeprint', () => more(Math.max(rendered, payload.pictures.length)));
   if (hasLabels) chips();
   leastShown();
   update();
 
-  // Brings one pick into view and marks it for a moment; filters that hide it are cleared.
+  // Scrolls to a pick and highlights it briefly; clears the filters if they hide it.
   return (row) => {
     if (!rows.includes(row)) clear();
     ensure(row);

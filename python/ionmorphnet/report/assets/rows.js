@@ -1,4 +1,4 @@
-// How one pick looks: as a card, as a table row, and the parts that the viewer shares.
+// One pick as a card or a table row, and the parts shared with the viewer.
 const classes = new Map(payload.classes.map((c) => [c.name, c]));
 const labelOf = (row) => (payload.table.label ? payload.table.label[row] : null);
 
@@ -40,7 +40,7 @@ function openButton(row, width, open) {
   const style = { width: `${width}px`, maxWidth: '100%' };
   const inside = payload.pictures[row]
     ? element('div', { class: 'picture', style: { ...style, aspectRatio: String(payload.geometry.ratio) } }, pictureImage(row, width))
-    : element('div', { class: 'missing', style: { ...style, height: '34px' } }, 'not pictured');
+    : element('div', { class: 'missing', style: { ...style, height: '34px' } }, 'no image');
   return element('button', { type: 'button', class: 'open', 'aria-label': `Enlarge m/z ${mzText(payload.table.mz[row])}`, onclick: () => open(row) }, inside);
 }
 

@@ -1,8 +1,8 @@
-// Mean spectrum: drag to zoom, marks at the picks. `choose(row)` is called for a mark that was clicked.
+// Mean spectrum with the picks marked; drag to zoom. Clicking a mark calls `choose(row)`.
 function drawSpectrum(node, data, pickMz, choose) {
   const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
   const mz = floats(data.mz), intensity = floats(data.intensity);
-  // Marks in order of m/z: the arrow keys walk along the axis.
+  // In order of m/z, because the arrow keys step along the axis.
   const marks = pickMz.map((value, row) => ({ value, row, height: data.picks[row] }))
     .filter((mark) => mark.value !== null).sort((a, b) => a.value - b.value);
   const ends = [mz[0], mz[mz.length - 1], ...(marks.length ? [marks[0].value, marks[marks.length - 1].value] : [])];
@@ -28,7 +28,7 @@ function drawSpectrum(node, data, pickMz, choose) {
     if (!width) return;
     const shown = inView();
     const from = firstAt(low), to = firstAt(high);
-    // One point beyond each edge, so that a line enters and leaves the view.
+    // One point beyond each edge, so the line continues to the border.
     const a = data.sticks ? from : Math.max(from - 1, 0), b = data.sticks ? to : Math.min(to + 1, mz.length);
     let most = 0;
     for (let i = from; i < to; i++) most = Math.max(most, intensity[i]);
@@ -38,7 +38,7 @@ function drawSpectrum(node, data, pickMz, choose) {
     const y = (v) => height - bottom - scale(v) * (height - top - bottom);
     const base = height - bottom;
 
-    // Of each pixel column the lowest and the highest point are enough.
+    // The lowest and the highest point of each pixel column draw the same curve.
     const parts = [];
     for (let i = a; i < b;) {
       const column = Math.round(x(mz[i]));
@@ -89,7 +89,7 @@ function drawSpectrum(node, data, pickMz, choose) {
     if (!visible) return;
     guide.setAttribute('x1', x(mark.value));
     guide.setAttribute('x2', x(mark.value));
-    say(x(mark.value), `#${payload.table.rank[mark.row]}  m/z ${mzText(mark.value)}  ${intensityText(mark.height)}`);
+    say(x(mark.value), `pick #${payload.table.rank[mark.row]} · m/z ${mzText(mark.value)} · mean intensity ${intensityText(mark.height)}`);
   }
 
   function say(px, text) {
@@ -125,7 +125,7 @@ function drawSpectrum(node, data, pickMz, choose) {
       const [a, b] = [Math.min(px, dragFrom), Math.max(px, dragFrom)];
       brush.setAttribute('x', a);
       brush.setAttribute('width', b - a);
-      return say(b, `${mzText(valueAt(a))} – ${mzText(valueAt(b))}`);
+      return say(b, `m/z ${mzText(valueAt(a))} – ${mzText(valueAt(b))}`);
     }
     const mark = nearestMark(px);
     node.classList.toggle('on-mark', mark >= 0);
@@ -135,7 +135,7 @@ function drawSpectrum(node, data, pickMz, choose) {
     for (let i = firstAt(valueAt(px - 3)); i < mz.length && mz[i] <= valueAt(px + 3); i++)
       if (best < 0 || intensity[i] > intensity[best]) best = i;
     if (best < 0) tip.hidden = true;
-    else say(px, `m/z ${mz[best].toFixed(3)}  ${intensityText(intensity[best])}`);
+    else say(px, `m/z ${mz[best].toFixed(3)} · mean intensity ${intensityText(intensity[best])}`);
   });
   node.addEventListener('pointerleave', () => { if (dragFrom === null) { tip.hidden = true; point(-1); } });
   node.addEventListener('pointerdown', (event) => {
@@ -176,7 +176,7 @@ function drawSpectrum(node, data, pickMz, choose) {
   byId('spectrum-root').addEventListener('change', (event) => { root = event.target.checked; redraw(); });
   drawn(node, (w) => { width = w; redraw(); });
 
-  // Shows the surroundings of one pick.
+  // Zooms to the surroundings of one pick.
   return (row) => {
     const index = marks.findIndex((mark) => mark.row === row);
     if (index < 0) return;
