@@ -142,9 +142,9 @@ def test_colours_have_a_legend() -> None:
     page = Page(render_report(make()))
     for name, meaning in DESCRIPTIONS.items():
         assert f"{name.replace('_', ' ')}{meaning}" in page.text
-    assert "Bar below each image: probability of each class. structured weak structured localized" in page.text
+    assert "Bars show the probability of each class: structured weak structured localized" in page.text
     assert "Colours: 0 0.99 quantile" in page.text
-    assert "Bar below each image" not in Page(render_report(make(classical=True))).text
+    assert "Bars show the probability" not in Page(render_report(make(classical=True))).text
 
 
 @pytest.mark.parametrize(

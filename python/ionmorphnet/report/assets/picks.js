@@ -42,7 +42,7 @@ function makePicks(reveal) {
       byId(id).setAttribute('aria-invalid', String(bad));
     }
     byId('search-error').textContent = wrong.search ? 'Not an m/z value; filter not applied'
-      : wrong.window ? 'The window must be a number from 0; filter not applied' : '';
+      : wrong.window ? 'The window must be 0 or more; filter not applied' : '';
     if (text === '' || wrong.search || wrong.window) return null;
     const half = byId('unit').value === 'ppm' ? centre * window * 1e-6 : window;
     return [centre - half, centre + half];

@@ -10,7 +10,7 @@ function windowText(row) {
 function frequencyText(row) {
   const value = payload.table.frequency[row];
   if (typeof value !== 'number') return '–';
-  return value <= 1 ? `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %` : count(value);
+  return value <= 1 ? `${(value * 100).toFixed(value < 0.1 ? 1 : 0)}%` : count(value);
 }
 
 // The expected grade, 0 to 3; null where the scorer does not estimate it.
@@ -78,11 +78,12 @@ function card(row, width, open) {
   const { table } = payload;
   return element('article', { class: 'card', 'data-row': row }, openButton(row, width, open),
     element('div', { class: 'line' },
-      element('span', { class: 'mz', title: `window ${windowText(row)}` }, `m/z ${mzText(table.mz[row])}`),
+      element('span', { class: 'mz', title: `m/z window ${windowText(row)}` }, `m/z ${mzText(table.mz[row])}`),
       element('span', { class: 'rank' }, `#${table.rank[row]}`)),
     element('div', { class: 'line' },
-      labelOf(row) === null ? element('span', { class: 'soft' }, 'score') : labelMark(row),
-      element('span', { title: hasStructure ? `score; structure ${structureText(row)} of 3` : 'score' }, scoreText(table.score[row]))),
+      labelOf(row) === null ? null : labelMark(row),
+      element('span', { title: hasStructure ? `structure ${structureText(row)} of 3` : null },
+        element('span', { class: 'soft' }, 'score '), scoreText(table.score[row]))),
     stackedBar(row));
 }
 
@@ -93,7 +94,7 @@ function listColumns(width, open, scoreShare) {
     { name: 'image', cell: (row) => openButton(row, width, open) },
     { name: 'rank', by: 'rank', number: true, cell: (row) => String(table.rank[row]) },
     { name: 'm/z', by: 'mz', number: true, cell: (row) => element('span', {}, mzText(table.mz[row]),
-      element('span', { class: 'soft window', title: 'window' }, windowText(row))) },
+      element('span', { class: 'soft window', title: 'm/z window' }, windowText(row))) },
     { name: 'score', by: 'score', number: true, cell: (row) => element('span', {}, scoreText(table.score[row]),
       element('span', { class: 'scorebar' }, element('i', { style: { width: `${scoreShare(row) * 100}%` } }))) },
   ];
