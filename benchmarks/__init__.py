@@ -1,1 +1,1 @@
-"""Benchmarks beside peers; run as ``python -m benchmarks``."""
+"""Benchmarks next to other tools; run as ``python -m benchmarks``."""

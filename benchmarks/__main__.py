@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...] [--json OUT]``: every benchmark in one process run, one table each."""
+"""``python -m benchmarks [NAME ...] [--json OUT]``: runs every benchmark in one process and prints one table each."""
 
 from __future__ import annotations
 

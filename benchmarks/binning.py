@@ -1,8 +1,8 @@
-"""Ion images of a list of m/z: ours in one call, imzy's batch call, pyimzML and pyM2aia one by one.
+"""Ion images of an m/z list: one call of ours, one batch call of imzy, single calls of pyimzML and pyM2aia.
 
-Ours must equal float64 sums of the spectra. Peers need not: imzy takes peaks a little outside of the window, pyimzML
-returns a spectrum's first peak for windows below its second one (its issue 19), and pyM2aia also differs on sparse
-processed spectra. The table says at how many pixels.
+Our images must equal float64 sums of the spectra. Those of other tools may differ: imzy includes peaks slightly outside
+the window, pyimzML returns a spectrum's first peak for windows below its second one (its issue 19), and pyM2aia also
+differs on sparse processed spectra. The table says at how many pixels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _one(name: str, path, ds: imn.Dataset, mz: np.ndarray, context: Context) -> 
         copy.symlink_to(path.resolve())
         copy.with_suffix(".ibd").symlink_to(path.with_suffix(".ibd").resolve())
     imzy_reader, pyimzml_reader, m2aia_reader = _imzy(copy), _pyimzml(path), _m2aia(path)
-    few = mz[(np.linspace(0.1, 0.9, ONE_BY_ONE) * (len(mz) - 1)).astype(int)]  # pyM2aia refuses the ends
+    few = mz[(np.linspace(0.1, 0.9, ONE_BY_ONE) * (len(mz) - 1)).astype(int)]  # pyM2aia rejects the end points
 
     ours = ds.ion_images(mz, ppm=PPM)
     _assert_equals_plain_sums(ds, mz, ours)
@@ -74,7 +74,7 @@ def _one(name: str, path, ds: imn.Dataset, mz: np.ndarray, context: Context) -> 
 
 
 def _assert_equals_plain_sums(ds: imn.Dataset, mz: np.ndarray, images: np.ndarray) -> None:
-    """The images at some hundred pixels against numpy sums of the spectra, window bounds included."""
+    """Compares the images at some hundred pixels with numpy sums of the spectra, window bounds included."""
     lo, hi = reference.images.windows(mz, ppm=PPM)
     for i in np.random.default_rng(0).choice(ds.n_spectra, 200, replace=False):
         found_mz, intensity = ds.spectrum(int(i))

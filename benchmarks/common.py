@@ -1,4 +1,4 @@
-"""What all benchmarks share: interleaved timing, the data they run on, a table."""
+"""Shared by all benchmarks: interleaved timing, the data, and the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass
 class Context:
-    """Where the data are and how often to repeat."""
+    """Where the data are, and how often to repeat."""
 
     work: Path
     repeat: int = 5
@@ -26,7 +26,7 @@ class Context:
     )
 
     def sections(self) -> dict[str, Path]:
-        """A processed and a continuous section: the real ones where they are, simulated ones otherwise."""
+        """A processed and a continuous section: real ones where available, otherwise simulated ones."""
         real = {
             "bladder79 (processed)": self.shared / "bladder79" / "bladder79_processed.imzML",
             "barley101 (continuous)": self.shared / "barley101" / "barley101_continuous.imzML",
@@ -48,7 +48,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``ratio`` is how many times slower than ours in the same run; ``values`` are for JSON."""
+    """One line of the table: ``ratio`` is the time over ours in the same run; ``values`` go into the JSON file."""
 
     case: str
     tool: str
@@ -59,7 +59,7 @@ class Row:
 
 
 def interleaved(tools: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str, float]:
-    """Median seconds of each tool; they take turns, so a noisy minute hits all alike. The first round warms up."""
+    """Median seconds of each tool. Tools take turns, so noise hits all of them; the first round is a warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in tools}
     for turn in range(repeat + 1):
         for name, call in tools.items():
@@ -71,7 +71,7 @@ def interleaved(tools: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str
 
 
 def cpu_seconds(call: Callable[[], object], repeat: int) -> float:
-    """Median processor time: on a busy machine the wall clock also counts the time of others."""
+    """Median processor time, because the wall clock of a busy machine includes other processes."""
     seconds = []
     for _ in range(repeat):
         start = time.process_time()
@@ -81,7 +81,7 @@ def cpu_seconds(call: Callable[[], object], repeat: int) -> float:
 
 
 def rows(case: str, seconds: Mapping[str, float], *, ours: str, notes: Mapping[str, str] | None = None) -> list[Row]:
-    """Rows with each tool's time over ours."""
+    """One row per tool, with its time over ours."""
     base = seconds[ours]
     return [Row(case, tool, value, value / base, (notes or {}).get(tool, "")) for tool, value in seconds.items()]
 

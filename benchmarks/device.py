@@ -1,9 +1,9 @@
-"""A GPU: copies, each kernel against the bytes it must move, scorers, and whole picks; `python -m benchmarks device`.
+"""Benchmarks of a GPU: copies, kernels, scorers and whole picks; `python -m benchmarks device`.
 
-The workload is that of the research notes: 50,000 pixels, 5,000 images, 20,000 bins (continuous) or 3,000 peaks a pixel
-(processed); IMN_DEVICE_SCALE shrinks the number of pixels. What is missing or would take too long leaves a line that
-says so. IMN_DEVICE=emulated runs the kernels' bodies on the host, which shows that the benchmark works and measures
-nothing.
+Kernels are compared with the bytes that they must move. Workload: 50,000 pixels, 5,000 images, 20,000 bins (continuous)
+or 3,000 peaks per pixel (processed). IMN_DEVICE_SCALE reduces the number of pixels. If something is missing or would
+take too long, a line says so. IMN_DEVICE=emulated runs the kernels' bodies on the host: this checks the benchmark but
+measures nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(context: Context) -> list[Row]:
 
 
 def _guarded(part, *arguments) -> Iterator[Row]:
-    """A part that fails costs its own lines."""
+    """If a part fails, only its lines are missing."""
     *_, end, _ = arguments
     name = part.__name__.strip("_")
     if time.monotonic() > end:
@@ -106,7 +106,7 @@ def _kernels(context: Context, device: str, work: Workload, end: float, found: l
 
 
 def _check_images(ds: imn.Dataset, lo: np.ndarray, hi: np.ndarray, device: str) -> None:
-    """The device's images are the CPU's."""
+    """Checks that the device's images equal the CPU's."""
     wanted = _core.bin_images(ds._native, lo, hi, unmeasured=0.0)
     given = _core.probe_bin(ds._native, lo, hi, device=device)["images"]
     assert np.array_equal(wanted, given), "the device bins other images than the CPU"
@@ -135,7 +135,7 @@ def _picks(context: Context, device: str, work: Workload, end: float, found: lis
 
 
 def _pick_row(peaks: imn.PeakList, mode: str, path: Path, rate: float) -> Row:
-    """Hidden: the share of reading that costs no time because it overlaps with scoring."""
+    """One pick. "hidden" is the share of the reading that costs no time because it overlaps with scoring."""
     loop = peaks.run["scoring_loop"]
     n = len(peaks.all_scores)
     total, read = loop["total_s"], loop["read_s"]

@@ -1,4 +1,4 @@
-"""The reference workload of the device benchmark: files, windows and images of its sizes."""
+"""Files, windows and images of the reference workload of the device benchmark."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Workload:
         return f"{self.pixels} pixels, {what}, {IMAGES} images"
 
     def images(self, n: int) -> np.ndarray:
-        """Smooth structure and noise, exponential like intensities."""
+        """Smooth structure and noise, exponentially distributed like intensities."""
         rng = np.random.default_rng(1)
         n = max(4, int(n * min(1.0, 4 * self.scale)))
         y, x = np.mgrid[: self.shape[0], : self.shape[1]] / 100.0
@@ -63,7 +63,7 @@ def reference_files(folder: Path, work: Workload) -> dict[str, tuple[Path, imn.C
         path = folder / f"reference_{mode}.imzML"
         if not path.is_file():
             _write(path, mode, mz, work)
-        # Four bins each, from half-way to half-way; so wide that every second peak of the processed file has one.
+        # Four bins each, with bounds half-way between bins; wide enough for every second peak of the processed file.
         reach = step**2 if mode == "continuous" else step
         axis = imn.CandidateAxis(
             mz=centres,
@@ -78,7 +78,7 @@ def reference_files(folder: Path, work: Workload) -> dict[str, tuple[Path, imn.C
 
 def _write(path: Path, mode: str, mz: np.ndarray, work: Workload) -> None:
     rng = np.random.default_rng(2)
-    # Few draws, many spectra: shifted windows of one long draw.
+    # Drawing is slow, so spectra are shifted windows of one long draw.
     pool = rng.standard_exponential(8 * BINS, dtype=np.float32)
     choices = [np.sort(rng.choice(BINS, PEAKS, replace=False)) for _ in range(64)]
     with ImzMLWriter(path, mode=mode, spectrum_type="centroid") as writer:

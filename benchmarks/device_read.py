@@ -1,8 +1,8 @@
-"""The device loop's reading alone, on any machine: what fills the chunks of a pick; `python -m benchmarks device_read`.
+"""The reading of the device loop alone, on any machine, without a GPU; `python -m benchmarks device_read`.
 
-The workload is that of the device benchmark (IMN_DEVICE_SCALE shrinks it), in the page cache. The first pass is one
-over a file that has just been opened, whose pages the process has yet to map; the later ones find them. --repeat: files
-opened; IMN_DEVICE_THREADS: numbers of threads, as "1,4,16" (default: all).
+The workload is that of the device benchmark (IMN_DEVICE_SCALE reduces it), in the page cache. In the first pass the
+file has just been opened, and the process has not mapped its pages yet; later passes find them mapped. --repeat: number
+of times the file is opened. IMN_DEVICE_THREADS: numbers of threads, for example "1,4,16" (default: all).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _rows(context: Context, work: Workload, threads: int) -> Iterator[Row]:
 def _row(case: str, tool: str, probes: list[dict[str, float]], work: Workload) -> Row:
     seconds = statistics.median(probe["seconds"] for probe in probes)
     size = probes[0]["bytes"]
-    # Every value once, and little besides.
+    # Every value once, and little else.
     least = work.file_bytes(case.split(",")[0])
     assert 0.99 * least <= size <= 1.1 * least, "the chunks hold another number of values than the file"
     first = statistics.median(probe["first_chunk_s"] for probe in probes)

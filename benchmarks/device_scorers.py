@@ -1,4 +1,4 @@
-"""Images a second of every engine on a GPU, by network, precision and batch."""
+"""Images per second of every engine on a GPU, by network, precision and batch size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ionmorphnet.scoring.device_scorer import DeviceScorer
 
 WARM_UP = 5
 TIMED = 30
-# The most telling first: what comes after the end of the time is left out.
+# The most informative first, because cases after the time limit are left out.
 CASES = (
     ("atto", "torch", "bf16", 256, {}),
     ("tiny", "torch", "bf16", 256, {}),
@@ -37,7 +37,7 @@ CASES = (
 
 
 def scorer_rows(work: Path, device: str, end: float) -> Iterator[Row]:
-    """One row a case; cases that cannot run or come too late say why."""
+    """One row per case. Cases that cannot run, or come after the time limit, say why."""
     models: dict[str, Model] = {"atto": imn.load_model()}
     for network, engine, precision, batch, options in CASES:
         case = f"scorer, {network}, batch {batch}"
@@ -70,7 +70,7 @@ def _start(engine: str, model: Model, device: str, precision: str, batch: int, o
 
 
 def seconds_of_a_batch(scorer: DeviceScorer, device: str, *, warm_up: int = WARM_UP, timed: int = TIMED) -> float:
-    """Of the device's clock, over many batches on one stream; torch lends memory and events."""
+    """Seconds per batch by the device's clock, over many batches on one stream, with memory and events of torch."""
     import torch
 
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[scorer.input_dtype]
@@ -94,7 +94,7 @@ def seconds_of_a_batch(scorer: DeviceScorer, device: str, *, warm_up: int = WARM
 
 
 def tiny_model(folder: Path) -> Model:
-    """A ConvNeXt V2 Tiny with random weights in the layout of the default model; its scores mean nothing."""
+    """A ConvNeXt V2 Tiny with random weights in the layout of the default model. Its scores are meaningless."""
     import torch
 
     from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
@@ -117,7 +117,7 @@ def tiny_model(folder: Path) -> Model:
         from ionmorphnet.models.networks.onnx_export import export_onnx
 
         export_onnx(network, folder / "model.onnx")
-    except ImportError as error:  # torch runs it all the same; TensorRT will miss the file
+    except ImportError as error:  # torch runs it anyway; TensorRT needs the file
         print(f"  tiny has no model.onnx: {error}", flush=True)
         return dataclasses.replace(
             atto, name="tiny-random", architecture="convnextv2_tiny", folder=folder, config=config

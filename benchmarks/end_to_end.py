@@ -1,4 +1,4 @@
-"""Whole picks by stage, and the share of bare OpenVINO throughput that a pick reaches."""
+"""Whole picks by stage, and their share of the throughput of bare OpenVINO."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(context: Context) -> list[Row]:
 
 
 def _against_bare(path, context: Context) -> list[Row]:
-    """pick's scoring loop (read, bin, preprocess, score) beside the bare network on as many ready inputs."""
+    """Compares pick's loop (read, bin, preprocess, score) with the bare network on as many ready inputs."""
     found = []
     with imn.open(path) as ds:
         axis = imn.candidate_axis(ds)

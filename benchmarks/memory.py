@@ -1,5 +1,5 @@
-"""Anonymous memory of a pick (peak RssAnon + RssShmem) on a file ten times larger than the memory limit, less that of
-the same pick on a tiny file."""
+"""Anonymous memory of a pick (peak RssAnon + RssShmem) on a file ten times larger than the memory limit, minus
+that of the same pick on a tiny file."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def run(context: Context) -> list[Row]:
 
 
 def _peak(path: Path, scorer: str) -> tuple[int, float]:
-    """Peak anonymous bytes and seconds of a pick in a process of its own, sampled from /proc."""
+    """Peak anonymous bytes and seconds of a pick in a separate process, sampled from /proc."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", PICK, str(path), scorer, f"{LIMIT_MB}MB"])
     return peak_anonymous(process), time.perf_counter() - start
 
 
 def peak_anonymous(process: subprocess.Popen[bytes]) -> int:
-    """Peak anonymous bytes of a process that must end well."""
+    """Peak anonymous bytes of a process; its failure is an error."""
     peak = 0
     while process.poll() is None:
         peak = max(peak, _anonymous(process.pid))

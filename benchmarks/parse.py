@@ -1,4 +1,4 @@
-"""Header parse: ours, a plain read of the same bytes, pyimzML, imzy, pyM2aia. Coordinates and offsets are equal."""
+"""Header parsing: ours, a plain read of the same bytes, pyimzML, imzy, pyM2aia. Coordinates and offsets must be equal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.common import Context, Row, interleaved, rows
 def run(context: Context) -> list[Row]:
     found = []
     for name, path in context.sections().items():
-        # imzy keeps a cache folder beside the file: give it a copy of its own.
+        # imzy writes a cache folder next to the file, so it gets a separate copy.
         copy = context.work / "imzy" / path.name
         copy.parent.mkdir(exist_ok=True)
         for file in (path, path.with_suffix(".ibd")):
@@ -58,7 +58,7 @@ def _pyimzml(path: Path) -> object:
 def _imzy(path: Path) -> object:
     import imzy
 
-    for cache in path.parent.glob("*.icache"):  # imzy would read its own index instead of the XML
+    for cache in path.parent.glob("*.icache"):  # otherwise imzy reads its index instead of the XML
         shutil.rmtree(cache) if cache.is_dir() else cache.unlink()
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Patches around labelled pixels: ours beside numpy loops; and the memory that a cohort larger than the limit takes."""
+"""Patches around labelled pixels, compared with numpy loops; and the memory of a cohort larger than the limit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(context: Context) -> list[Row]:
         n = PATCHES if channels < 1000 else PATCHES // 8
         cube = rng.random((*SHAPE, channels), dtype=np.float32)
         measured = rng.random(SHAPE) < 0.95
-        # Bytes, and arrays that are filled again, as in training and prediction.
+        # Byte masks and reused arrays, as in training and prediction.
         seen = measured.view(np.uint8)
         given = (
             cube,
@@ -80,7 +80,7 @@ def _pixel_loop(
     centre: np.ndarray,
     scale: np.ndarray,
 ) -> np.ndarray:
-    """What one writes first: a loop over the pixels of each patch."""
+    """The obvious first version: a loop over the pixels of each patch."""
     height, width = measured.shape
     half = size // 2
     values = np.zeros((len(pixels), len(channels), size, size), np.float32)
@@ -95,7 +95,7 @@ def _pixel_loop(
 
 
 def _memory(context: Context) -> list[Row]:
-    """Peak anonymous memory of reading a cohort that is larger than the limit, less that of a tiny one."""
+    """Peak anonymous memory of reading a cohort larger than the limit, minus that of a tiny one."""
     lists = {}
     for name, shape, channels in (("tiny", (24, 24), 20), ("large", (200, 200), 300)):
         folder = context.work / f"cohort_{name}"

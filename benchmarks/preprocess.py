@@ -1,4 +1,4 @@
-"""Preprocessing: ours beside numpy's specification and, where torch is installed, torch. Results are equal to 1e-6."""
+"""Preprocessing, compared with the numpy specification and, if installed, torch. Results agree to 1e-6."""
 
 from __future__ import annotations
 

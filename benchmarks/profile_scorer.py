@@ -1,4 +1,4 @@
-"""Where the torch scorer's time on a GPU goes: its kernels by their share, and the whole beside its floors.
+"""Profiles the torch scorer on a GPU: time by kernel, and the total compared with its lower bounds.
 
 python -m benchmarks.profile_scorer [--network atto|tiny] [--precision bf16] [--batch 256] [--kernels 12] [--json OUT]
 """
@@ -18,7 +18,7 @@ BATCHES = 4
 
 
 def profiled(network: str, precision: str, batch: int, device: str) -> dict:
-    """Microseconds an image of every kernel, largest first; the sum leaves out the gaps that a graph closes."""
+    """Microseconds per image of every kernel, largest first. The sum excludes the gaps that a graph closes."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -26,7 +26,7 @@ def profiled(network: str, precision: str, batch: int, device: str) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         model = imn.load_model() if network == "atto" else tiny_model(Path(folder) / "tiny")
-        # Without a graph: the profiler names the kernels of a graph too, but not all versions do.
+        # Without a graph, because some versions of the profiler do not name the kernels of a graph.
         scorer = TorchScorer(model, device=device, precision=precision, batch=batch, graph=False)
         plain = seconds_of_a_batch(scorer, device)
         with profile(activities=[ProfilerActivity.CUDA]) as record:

@@ -1,4 +1,4 @@
-"""score_images beside bare OpenVINO async inference of the same network and precision, and a torch eager loop."""
+"""score_images, compared with bare asynchronous OpenVINO of the same network and precision, and eager torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four classical statistics: ours beside the numpy specification and, where it is installed, scipy.ndimage."""
+"""The four classical statistics, compared with the numpy specification and, if installed, scipy.ndimage."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _images() -> dict[str, np.ndarray]:
 
 
 def _scipy(image: np.ndarray, expected: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Blur and chaos as one would write them with scipy, on an image that is normalised already and fully measured."""
+    """Blur and chaos written with scipy, for an image that is already normalised and fully measured."""
     try:
         from scipy import ndimage
     except ImportError:

@@ -1,7 +1,7 @@
 """Classify tissue: simulate a cohort, evaluate, train, predict, explain.
 
-Run: python examples/classify_tumor.py [--out FOLDER] [--quick]. --quick takes a cohort so small that it says nothing;
-it shows every step in half a minute. Needs the extras [tumor] and [plots].
+Run: python examples/classify_tumor.py [--out FOLDER] [--quick]. --quick uses a cohort that is too small to be
+informative, but shows every step in half a minute. Needs the extras [tumor] and [plots].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ionmorphnet.tumor.plots import plot_importance, plot_report
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder that receives everything; default: a temporary one")
+    parser.add_argument("--out", type=Path, help="output folder; default: a temporary one")
     parser.add_argument("--quick", action="store_true", help="a cohort and networks of toy size")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def run(out: Path, quick: bool) -> None:
-    # Two sections of each patient; the last patient is kept for the end.
+    # Two sections per patient; the last patient is held out for the final prediction.
     size = {"patients": 4, "sections": 1, "shape": (28, 30), "n_channels": 40} if quick else {"patients": 7}
     written = imn.tumor.simulate_cohort(out / "cohort", difficulty="easy" if quick else "medium", seed=11, **size)
     everyone = imn.tumor.read_cohort(written.list_path, labels=imn.tumor.parse_label_map(str(written.label_path)))
@@ -34,7 +34,7 @@ def run(out: Path, quick: bool) -> None:
     cohort = imn.tumor.make_cohort(known, labels=everyone.label_map)
     print(cohort)
 
-    # Patients that the methods have not seen, the same channels and folds for all.
+    # Judge on patients that the methods have not seen; channels and folds are the same for all methods.
     methods = ("lda", "cnn3d") if quick else imn.tumor.METHODS
     short = {"steps": 10, "size": 3, "recipe": {"batch": 32}} if quick else {}
     plan = imn.tumor.EvaluationPlan(methods=methods, top=10 if quick else 40, seed=1, **short)
@@ -43,7 +43,7 @@ def run(out: Path, quick: bool) -> None:
     for path in plot_report(report, out / "pictures"):
         print(path)
 
-    # A model of all known patients, on channels that were picked without labels.
+    # Train on all other patients, with channels that were picked without labels.
     trained = imn.tumor.train_tumor(out / "run", cohort, top=plan.top, seed=1, **short)
     print(trained.model)
     for section in new:
@@ -55,7 +55,7 @@ def run(out: Path, quick: bool) -> None:
         judged = truth >= 0
         print(f"{section.name}: {(prediction.labels == truth)[judged].mean():.0%} of the labelled pixels are right")
 
-    # What it looks at, beside what was put in.
+    # Compare the most important channels with the simulated truth.
     table = imn.tumor.explain(trained.model, imn.tumor.make_cohort(new, labels=everyone.label_map), pixels=200)
     nearest = [(written.truth["mz"] - mz).abs().idxmin() for mz in table["mz"]]
     table["truth"] = written.truth["kind"].to_numpy()[nearest]

@@ -1,7 +1,7 @@
-"""Fine-tune a model on labels of one's own: read, train and, with --out, export and pick.
+"""Fine-tune a model on your own labels: read, train and, with --out, export and pick.
 
-Run: python examples/fine_tune.py [section.imzML labels.csv] [--init MODEL_FOLDER] [--out FOLDER]. Without a section a
-small simulated one is trained on, with so few images that it takes seconds and teaches nothing.
+Run: python examples/fine_tune.py [section.imzML labels.csv] [--init MODEL_FOLDER] [--out FOLDER]. Without a section
+it trains on a small simulated one, with so few images that it takes seconds and the model learns nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ionmorphnet.labelled.read_source import read_source
 
 
 def simulated_labels(folder: Path) -> tuple[Path, Path]:
-    """A small section and a label file made from its truth, as an expert would write it."""
+    """A small simulated section, and a label file made from its truth in the form that an expert would write."""
     section = imn.simulate(folder / "section.imzML", shape=(48, 56), n_channels=60, n_informative=30, seed=3)
     labels = folder / "labels.csv"
     section.truth[["mz", "label", "structure"]].to_csv(labels, index=False)
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder that receives training/ and model/")
     options = parser.parse_args()
     if len(options.own) not in (0, 2):
-        parser.error("give a section and its labels, or neither")
+        parser.error("give both a section and its labels, or neither")
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.out or Path(temporary)
@@ -41,7 +41,7 @@ def main() -> None:
         print("\n".join(source.report.lines(limit=3)))
         print(pd.Series(source.targets().sum(axis=0), index=imn.CLASSES, name="images").to_string())
 
-        # Half of what is trained on is simulated, so that what was learnt before stays.
+        # Half of the training images are simulated, which preserves what the model learned before.
         trained = imn.train(
             folder / "training",
             source=source,
@@ -54,7 +54,7 @@ def main() -> None:
         if not options.out:
             return
 
-        # Calibrated on simulated images, checked, and ready for `ionmorphnet pick --model`.
+        # Calibrates on simulated images, checks the network, and writes a folder for `ionmorphnet pick --model`.
         imn.export_model(trained.weights, folder / "model")
         peaks = imn.pick(section, top=10, model=folder / "model")
         print(peaks.to_frame()[["mz", "score", "label"]].to_string(index=False))

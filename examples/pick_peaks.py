@@ -1,8 +1,11 @@
-"""Pick a section from Python: open, look, pick, export. Run: python examples/pick_peaks.py [section.imzML]."""
+"""Pick the peaks of a section from Python: open, look, pick, export.
+
+Run: python examples/pick_peaks.py [section.imzML] [--out FOLDER]. Without a section it uses a small simulated one.
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -10,12 +13,19 @@ import ionmorphnet as imn
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        if len(sys.argv) > 1:
-            path = Path(sys.argv[1])
-        else:
-            path = Path(folder) / "section.imzML"
-            imn.simulate(path, shape=(60, 80), n_channels=200, seed=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("section", nargs="?", type=Path, metavar="section.imzML")
+    parser.add_argument(
+        "--out", type=Path, help="folder that receives peaks.csv and report.html; default: a temporary one"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = (
+            options.section
+            or imn.simulate(Path(temporary) / "section.imzML", shape=(60, 80), n_channels=200, seed=1).path
+        )
+        out = options.out or Path(temporary)
+        out.mkdir(parents=True, exist_ok=True)
 
         with imn.open(path) as ds:
             print(ds)
@@ -28,12 +38,12 @@ def main() -> None:
             print(peaks)
             print(peaks.to_frame().head(5).to_string(index=False))
 
-            # A strong baseline without any model: compare before you rely on either.
+            # A strong baseline that needs no model. Compare both before you rely on either.
             moran = imn.pick(ds, top=20, axis=axis, scorer="moran")
-            print(f"{len(set(peaks.mz) & set(moran.mz))} of 20 channels are also among Moran's I's best 20")
+            print(f"{len(set(peaks.mz) & set(moran.mz))} of 20 channels are also among the best 20 by Moran's I")
 
-            peaks.to_csv(Path(folder) / "peaks.csv")
-            peaks.report(Path(folder) / "report.html")
+            peaks.to_csv(out / "peaks.csv")
+            peaks.report(out / "report.html")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""Train short variants of the default recipe, each without one of its parts, and print what every part is worth.
+"""Train short variants of the default recipe, each without one of its parts, and print what each part contributes.
 
     python scripts/ablation.py --out RUNS [--images N] [--size S] [--seeds K] [--sets NAME ...] [--variants NAME ...]
 
 Variants: full; without the mask of measured pixels (one channel); without the structure output (the score is then the
-structure to expect given the class probabilities); without the ranking loss; without the statistics. Each is judged at
+expected structure given the class probabilities); without the ranking loss; without the statistics. Each is judged at
 the size of its training, with torch, on labelled real images and on simulated ones of a seed that no training uses.
 
-All variants of a seed see the same images, which are simulated once and kept in --inputs (float16; 55 KB an image of
-96 x 96). RUNS receives a folder for each variant and seed, and ablation.json. It may be stopped at any time; the same
-command goes on, and what is finished is not done again. barley101 is kept closed during development: it is judged only
-where --sets names it.
+All variants of a seed see the same images, which are simulated once and kept in --inputs (float16; 55 KB per image of
+96 x 96). RUNS receives a folder for each variant and seed, and ablation.json. The script can be stopped at any time; the
+same command resumes it and does not repeat what is finished. barley101 is kept aside during development: it is judged
+only if --sets names it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no statistics": {"statistics": False},
 }
 BATCH = 32
-# Structured enough to be wanted, as in evaluate_model.py.
+# Grade from which an image counts as structured, as in evaluate_model.py.
 GRADE = 1.5
 
 Float64 = NDArray[np.float64]
@@ -70,7 +70,7 @@ Figures = dict[str, dict[str, float]]
 
 
 def recipe_of(variant: str, images: int, seed: int, options: argparse.Namespace) -> Recipe:
-    """The default recipe without one of its parts; every variant of a seed sees the same images."""
+    """The default recipe without one of its parts. All variants of a seed see the same images."""
     recipe = replace(Recipe(), phases=(Phase(options.size, images, BATCH),), seed=seed, precision=options.precision)
     return replace(recipe, compile=options.compile and images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
 
@@ -83,13 +83,13 @@ def training_source(seed: int, options: argparse.Namespace) -> KeptSource:
 
 
 def held_out_source(options: argparse.Namespace) -> KeptSource:
-    """Simulated images that no training sees."""
+    """Simulated images that no training uses."""
     simulated = SimulatedSource(options.held_out, HELD_OUT_SEED, sides=(20, 260))
     return KeptSource(simulated, options.size, options.inputs / "held-out", workers=options.workers)
 
 
 class RealImages:
-    """Images of a labelled set as the training sees its own; the labellings are averaged."""
+    """Images of a labelled set as network inputs, as in training. The labellings are averaged."""
 
     def __init__(self, of: EvaluationSet) -> None:
         self._of = of
@@ -122,7 +122,7 @@ def outputs_of(
 
 
 def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> Figures:
-    """AUC, Spearman and class accuracy on each set, and the last two on simulated images."""
+    """AUC, Spearman and class accuracy on each set; the last two also on simulated images."""
     network = read_weights(weights).model.to(device)
     outputs, labels, structure = outputs_of(network, held_out_source(options), options.size, device)
     score = {"kind": "structure"}
@@ -152,7 +152,7 @@ def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> F
 
 
 def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures:
-    """Train and judge, or read what was judged before."""
+    """Train and judge, or read earlier results."""
     folder = options.out / f"{variant.replace(' ', '-')}-{seed}"
     recipe = recipe_of(variant, options.images, seed, options)
     asked = {"recipe": recipe.to_dict(), "sets": options.sets, "held_out": options.held_out}
@@ -175,8 +175,8 @@ def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures
 
 
 def run_all(options: argparse.Namespace) -> dict[str, list[Figures]]:
-    """Figures of every variant, a list by seed."""
-    for name in options.sets:  # before hours of training
+    """Figures of every variant, one list entry per seed."""
+    for name in options.sets:  # fail before hours of training
         load_real(options.data, name)
     seeds = [Recipe().seed + k for k in range(options.seeds)]
     for seed in seeds:
@@ -193,7 +193,7 @@ def run_all(options: argparse.Namespace) -> dict[str, list[Figures]]:
 
 
 def table_of(found: dict[str, list[Figures]]) -> pd.DataFrame:
-    """A row for each variant: means over the seeds, with the range where there are several."""
+    """One row per variant: means over the seeds, with their range if there are several."""
     rows = []
     for variant, of_seeds in found.items():
         row = {"variant": variant}

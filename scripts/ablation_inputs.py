@@ -1,4 +1,4 @@
-"""Simulated images of one seed as network inputs, made once for all variants of an ablation and kept in a folder."""
+"""Simulated images of one seed as network inputs, made once for all variants of an ablation and stored in a folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ionmorphnet.training.batches import Item, NetworkInputs, prepare
 logger = logging.getLogger(__name__)
 
 DONE = "inputs.json"
-# Columns beside the images: class probabilities, structure, scene, statistics.
+# Columns stored with the images: class probabilities, structure, scene, statistics.
 COLUMNS = len(CLASSES) + 2 + len(STATISTICS)
-SCENES = 64  # made by a process in one go
+SCENES = 64  # images per task of a process
 
 
 class KeptInputs(Dataset[Item]):
@@ -51,10 +51,10 @@ class KeptInputs(Dataset[Item]):
 
 
 class KeptSource(SimulatedSource):
-    """A simulated source whose network inputs of one size lie in a folder, as float16."""
+    """A simulated source whose network inputs of one size are stored in a folder, as float16."""
 
     def __init__(self, source: SimulatedSource, size: int, folder: Path, *, workers: int) -> None:
-        """Simulate all images, unless the folder holds them from before."""
+        """Simulate all images, unless the folder already contains them."""
         super().__init__(len(source), source.seed, levels=source.levels, sides=source.sides, dataset=source.dataset)
         self.size, self.folder = size, folder
         asked = {**source.describe(), "sides": list(source.sides), "size": size}

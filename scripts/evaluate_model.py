@@ -1,4 +1,4 @@
-"""Print the figures of a model card: labelled real images and mSCF1, every classical score beside each model.
+"""Print the figures of a model card: labelled real images and mSCF1, with every classical score next to each model.
 
     python scripts/evaluate_model.py [--model FOLDER ...] [--sets NAME ...] [--json PATH] [--record]
 
@@ -7,10 +7,9 @@ with its count; mSCF1 on bladder79 (regions) and on ten simulated sections whose
 2,000 resamples of the images (of the sections), percentiles, 95 %. Everything is f32.
 
 The images and labels are not part of the repository: see ``--data``. The set bladder79-sample is made from bladder79:
-its images that nobody calls negative, with the pixels on the sample given as measured and no others, as in sections
-that were measured to their very edge. barley101 is not to be decided by, so the default leaves it out; name it in
-``--sets`` for the final figures. ``--record`` writes the figures of the (single)
-model into its config.json.
+the images that neither labelling calls negative, with only the pixels on the sample given as measured, as in sections
+that were measured exactly up to their edge. barley101 must not influence decisions, so the default leaves it out; name
+it in ``--sets`` for the final figures. ``--record`` writes the figures of the (single) model into its config.json.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ SETS = ("bladder150", "bladder79", SAMPLE_ONLY, "barley101", "brain96")
 CLOSED = ("barley101",)
 METRICS = ("auc", "spearman")
 
-# Held-out simulated sections: continuous centroids, so that each channel is one bin; every second one is measured in an
-# outline. Their masks hold the background and the compartments of the sample.
+# Held-out simulated sections: continuous centroids, so each channel is one bin; every second one is measured within an
+# outline. Their masks contain the background and the compartments of the sample.
 SECTION_SEEDS = tuple(range(930_001, 930_011))
 SECTION = {
     "shape": (80, 100),
@@ -71,7 +70,7 @@ def load_real(data: Path, name: str) -> list[ev.EvaluationSet]:
 
 
 def on_sample(regions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Pixels of bladder79 on the sample, bool (H, W): its regions but for 3 and 4, smoothed over 9 x 9 pixels."""
+    """Pixels of bladder79 on the sample, bool (H, W): its regions except 3 and 4, smoothed over 9 x 9 pixels."""
     inside = ~np.isin(regions, (3, 4))
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 4, mode="edge"), (9, 9))
     result: np.ndarray[Any, Any] = windows.mean(axis=(2, 3)) > 0.5
@@ -102,7 +101,7 @@ def simulated_reports(methods: ev.Methods, seeds: Iterable[int] = SECTION_SEEDS)
 
 
 def ranking_table(report: ev.RankingReport) -> pd.DataFrame:
-    """A row for each set and metric, a column for each method; the best classical statistic is set in bold."""
+    """One row per set and metric, one column per method; the best classical statistic is in bold."""
     rows = []
     for dataset in report.table["dataset"].unique():
         for metric in METRICS:
@@ -117,7 +116,7 @@ def ranking_table(report: ev.RankingReport) -> pd.DataFrame:
 
 
 def comparison_table(report: ev.RankingReport) -> pd.DataFrame:
-    """Models beside the best classical statistic of each set."""
+    """Models compared with the best classical statistic of each set."""
     table = report.comparisons[report.comparisons["metric"].isin(METRICS)]
     return pd.DataFrame(
         [
@@ -218,7 +217,7 @@ def summary(ranking: ev.RankingReport, classes: ev.ClassifierReport, model: str)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", help="bundled name or model folder; may be repeated")
+    parser.add_argument("--model", action="append", help="bundled name or model folder; repeatable")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (or IMN_SHARED_DATA)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=[name for name in SETS if name not in CLOSED])
     parser.add_argument("--sections", type=int, default=len(SECTION_SEEDS), help="simulated sections (default 10)")

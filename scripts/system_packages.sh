@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Checks what pip cannot bring: a C++20 compiler, the zlib and expat headers, Python's venv. Names what is missing and
-# the command that installs it; as root on Debian or Ubuntu it installs them.
+# Checks for what pip cannot install: a C++20 compiler, the zlib and expat headers, Python's venv. Names what is missing
+# and the command that installs it; as root on Debian or Ubuntu it installs the packages.
 set -euo pipefail
 python=${PYTHON:-python3}
-command -v "$python" >/dev/null || { echo "Python 3.11 or newer is needed; there is no $python. Set PYTHON=..." >&2; exit 1; }
+command -v "$python" >/dev/null || { echo "Python 3.11 or newer is required; $python was not found. Set PYTHON=..." >&2; exit 1; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-  || { echo "Python 3.11 or newer is needed; $python is $("$python" --version). Set PYTHON=..." >&2; exit 1; }
+  || { echo "Python 3.11 or newer is required; $python is $("$python" --version). Set PYTHON=..." >&2; exit 1; }
 python_package=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 
 # Fills missing[] (for people) and packages[] (Debian names).

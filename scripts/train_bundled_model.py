@@ -1,23 +1,22 @@
 """Train the bundled model on simulated ion images, from nothing to the model folder that ships.
 
-One command repeats it with its seed:
+This command reproduces it with its seed:
 
     python scripts/train_bundled_model.py --out RUN
 
-It may be stopped at any time (Ctrl-C, SIGTERM, even a power cut); the same command goes on. RUN receives last.pt
-(everything to go on with), weights.pt (averaged weights, also on the way) and log.csv. At the end the weights are
-calibrated, exported and checked, and the model folder (--folder) is written. Rounding (bfloat16, threads, library
-versions) makes weights differ between machines, so compare figures, not bytes.
+It can be stopped at any time (Ctrl-C, SIGTERM, even a power cut); the same command resumes it. RUN receives last.pt
+(everything needed to resume), weights.pt (averaged weights, updated during training) and log.csv. At the end the
+weights are calibrated, exported and checked, and the model folder (--folder) is written. Rounding (bfloat16, threads,
+library versions) makes weights differ between machines, so compare figures, not bytes.
 """
 
 from __future__ import annotations
 
 import os
 
-# The simulator's matrices are too small for threads; its processes would only hinder the training.
+# The simulator's matrices are too small for threads, which would only slow the training down.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Threads that wait for each other sleep instead of spinning: several times faster where other processes run, as the
-# simulator's do.
+# Waiting threads sleep instead of spinning: several times faster while other processes run, such as the simulator's.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
@@ -102,7 +101,7 @@ def main() -> int:
     folder = BUNDLED / name if folder is None else folder
     try:
         if export:
-            check_replaceable(folder)  # hours before it is needed
+            check_replaceable(folder)  # fail hours before it is needed
         phases = _phases(options.pop("size"), options.pop("images"), options.pop("batch"), options.pop("peak"))
         fit(
             Recipe(phases=phases, **options),

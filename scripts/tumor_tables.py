@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def bladder79(out: Path) -> imn.tumor.Cohort | None:
-    """The section with its six regions, or None where the data are absent."""
+    """The section with its six regions, or None if the data are absent."""
     section, arrays = SHARED / "bladder79" / "bladder79_processed.imzML", SHARED / "ion_images" / "bladder79.npz"
     if not (section.is_file() and arrays.is_file()):
         return None
@@ -70,7 +70,7 @@ def bladder79(out: Path) -> imn.tumor.Cohort | None:
 
 
 def markdown(report: imn.tumor.TumorReport) -> str:
-    """All selections, methods by balanced accuracy."""
+    """All selections as one table, methods sorted by balanced accuracy."""
     recalls = report.classes if len(report.classes) <= 2 else ()
     header = [
         "channels",
