@@ -1,4 +1,4 @@
-"""Header parsing: ours, a plain read of the same bytes, pyimzML, imzy, pyM2aia. Coordinates and offsets must be equal."""
+"""Header parsing: ours, a plain read of the same bytes, pyimzML, imzy, pyM2aia. Coordinates and offsets are equal."""
 
 from __future__ import annotations
 

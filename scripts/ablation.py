@@ -7,7 +7,7 @@ expected structure given the class probabilities); without the ranking loss; wit
 the size of its training, with torch, on labelled real images and on simulated ones of a seed that no training uses.
 
 All variants of a seed see the same images, which are simulated once and kept in --inputs (float16; 55 KB per image of
-96 x 96). RUNS receives a folder for each variant and seed, and ablation.json. The script can be stopped at any time; the
+96 x 96). RUNS receives a folder for each variant and seed, and ablation.json. It can be stopped at any time; the
 same command resumes it and does not repeat what is finished. barley101 is kept aside during development: it is judged
 only if --sets names it.
 """
