@@ -169,6 +169,14 @@ def test_every_page_is_in_the_index() -> None:
     assert pages - set(_LINK.findall(index)) == set()
 
 
+def test_every_picture_is_shown_and_small() -> None:
+    pictures = {path.resolve() for path in (ROOT / "docs" / "images").iterdir()}
+    shown = {(page.parent / target).resolve() for page in PAGES for target in _LINK.findall(page.read_text("utf-8"))}
+    assert pictures
+    assert pictures - shown == set()
+    assert [path.name for path in pictures if path.stat().st_size > 300 * 1024] == []
+
+
 def test_the_checks_see_mistakes() -> None:
     text = "[x](no/such.md) ![y](docs/images/none.png) [z](README.md#no-such-heading) `scripts/none.py`"
     assert len(_broken_links(ROOT / "README.md", text)) == 4
