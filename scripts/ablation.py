@@ -50,9 +50,9 @@ from ionmorphnet.training.batches import batches, network_inputs
 from ionmorphnet.training.export import class_weights, scores
 from ionmorphnet.training.fit import LEVELS, Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
-from ionmorphnet.training.presets import FEWEST_TO_COMPILE
+from ionmorphnet.training.presets import MIN_IMAGES_TO_COMPILE
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
-from ionmorphnet.training.run import choose_device
+from ionmorphnet.training.runtime import torch_device
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -72,7 +72,7 @@ Figures = dict[str, dict[str, float]]
 def recipe_of(variant: str, images: int, seed: int, options: argparse.Namespace) -> Recipe:
     """The default recipe without one of its parts. All variants of a seed see the same images."""
     recipe = replace(Recipe(), phases=(Phase(options.size, images, BATCH),), seed=seed, precision=options.precision)
-    return replace(recipe, compile=options.compile and images >= FEWEST_TO_COMPILE, **VARIANTS[variant])
+    return replace(recipe, compile=options.compile and images >= MIN_IMAGES_TO_COMPILE, **VARIANTS[variant])
 
 
 def training_source(seed: int, options: argparse.Namespace) -> KeptSource:
@@ -165,12 +165,12 @@ def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures
                 name: {k: math.nan if v is None else v for k, v in of.items()} for name, of in done["figures"].items()
             }
     torch.set_num_threads(options.threads)
-    device = choose_device(options.device)
+    device = torch_device(options.device)
     execution = Execution(device, workers=0, threads=options.threads)
     trained = fit(recipe, folder, source=training_source(seed, options), execution=execution)
     figures = judge(folder / "weights.pt", options, device)
-    write_json(path, {"asked": asked, "seconds": trained["seconds"], "figures": figures})
-    print(f"{variant}, seed {seed}: {trained['seconds']:.0f} s", flush=True)
+    write_json(path, {"asked": asked, "seconds": trained.seconds, "figures": figures})
+    print(f"{variant}, seed {seed}: {trained.seconds:.0f} s", flush=True)
     return figures
 
 

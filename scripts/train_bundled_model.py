@@ -29,7 +29,7 @@ from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.models.networks.folder import check_replaceable
 from ionmorphnet.training.fit import Execution, Progress, fit
 from ionmorphnet.training.recipe import Phase, Recipe
-from ionmorphnet.training.run import choose_device
+from ionmorphnet.training.runtime import torch_device
 
 NAME = "atto-sim-3"
 BUNDLED = Path(imn.__file__).parent / "models" / "bundled"
@@ -106,7 +106,7 @@ def main() -> int:
         fit(
             Recipe(phases=phases, **options),
             out,
-            execution=Execution(choose_device(device), **execution),
+            execution=Execution(torch_device(device), **execution),
             progress=_show,
         )
         print(out / "weights.pt")

@@ -31,4 +31,5 @@ from .scoring.scorer import make_scorer as make_scorer
 from .scoring.statistics import image_statistics as image_statistics
 from .simulation.section import simulate as simulate
 from .training.export import export_model as export_model
+from .training.options import TrainOptions as TrainOptions
 from .training.train_model import train as train

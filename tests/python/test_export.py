@@ -310,16 +310,16 @@ def test_folders_with_other_things_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"format": 2}, "weights format 2, this version reads 1"),
+        ({"format": 2}, "weights format 2 is not supported; this version reads 1"),
         ({"architecture": "resnet50"}, "unknown architecture 'resnet50'"),
         ({"preprocessing": "letterbox"}, "unknown preprocessing id 'letterbox'"),
-        ({"preprocessing": "p99-stretch-224-mask"}, "1 input channels, but p99-stretch-224-mask makes 2"),
-        ({"statistics": ["moran"]}, "statistics must be none or moran, blur"),
+        ({"preprocessing": "p99-stretch-224-mask"}, "1 input channels, but p99-stretch-224-mask produces 2"),
+        ({"statistics": ["moran"]}, "statistics must be empty or moran, blur"),
         ({"statistics": None}, "'statistics' is missing"),
         ({"weights": None}, "not a weights file"),
         ({"weights": {}}, r"missing stem\.0\.weight, .* and \d+ more"),
-        ({"weights": {"a": 1}}, "not tensors by name"),
-        ({"recipe": {"path": Path("x")}}, r"not loaded: it holds an object of pathlib\.\w+"),
+        ({"weights": {"a": 1}}, "not a mapping of names to tensors"),
+        ({"recipe": {"path": Path("x")}}, r"not loaded because it holds an object of pathlib\.\w+"),
     ],
 )
 def test_weights_that_cannot_be_used(speck: str, tmp_path: Path, changes: dict[str, Any], text: str) -> None:

@@ -55,7 +55,7 @@ def test_it_learns_and_leaves_the_contracted_file(tmp_path: Path) -> None:
     recipe = replace(SHORT, phases=(Phase(32, 320, 16), Phase(64, 32, 16)), ema_decay=0.9)
     seen: list[Progress] = []
     done = fit(recipe, tmp_path, source=DiscsAndNoise(400), execution=HERE, progress=seen.append)
-    assert (done["step"], done["images_seen"], done["best"]) == (22, 352, None)
+    assert (done.step, done.images_seen, done.best) == (22, 352, None)
     assert [p.step for p in seen] == list(range(1, 23))
     rows = _rows(tmp_path / "log.csv")
     assert [int(row["step"]) for row in rows] == [4, 8, 12, 16, 20, 22]
@@ -155,10 +155,10 @@ def test_a_failed_save_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest
 
 
 def test_too_few_images_and_no_number(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="wants 96 images, the source gives 95"):
+    with pytest.raises(ArgumentError, match="requires 96 images, but the source has 95"):
         fit(SHORT, tmp_path / "a", source=DiscsAndNoise(95), execution=HERE)
     recipe = replace(SHORT, learning_rate=1e30, warmup=0.0, gradient_clip=0.0)
-    with pytest.raises(IonMorphNetError, match="the gradient is no number at step"):
+    with pytest.raises(IonMorphNetError, match="the gradient is not finite at step"):
         fit(recipe, tmp_path / "b", source=DiscsAndNoise(96), execution=HERE)
 
 
@@ -170,15 +170,15 @@ def test_validation_keeps_the_best_and_stops(tmp_path: Path, monkeypatch: pytest
     recipe = replace(SHORT, phases=(Phase(32, 16, 8), Phase(64, 80, 8)))
     validation = Validation(DiscsAndNoise(8), every=16, patience=2)
     done = fit(recipe, tmp_path, source=DiscsAndNoise(96), validation=validation, execution=HERE)
-    assert done["stopped_early"]
-    assert done["step"] == 8
-    assert done["best"] == {"step": 4, "loss": 2.0, "accuracy": 0.5, "balanced_accuracy": 0.5}
+    assert done.stopped_early
+    assert done.step == 8
+    assert done.best == {"step": 4, "loss": 2.0, "accuracy": 0.5, "balanced_accuracy": 0.5}
     content = load_file(tmp_path / "weights.pt", "step", "provenance")
     assert content["step"] == 4
     assert content["provenance"]["validation"]["figures"]["loss"] == 2.0
     assert [row["best"] for row in _rows(tmp_path / "validation.csv")] == ["1", "1", "0", "0"]
     again = fit(recipe, tmp_path, source=DiscsAndNoise(96), validation=validation, execution=HERE)
-    assert again["step"] == 8
+    assert again.step == 8
 
 
 def test_judging(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_judging(tmp_path: Path) -> None:
     network = make_network(SHORT)
     validator = Validator(validation, SHORT, network, None)
     figures = validator.evaluate(_weights(tmp_path), 32, 8, 0)
-    assert figures["loss"] == pytest.approx(done["best"]["loss"], rel=1e-5)
+    assert figures["loss"] == pytest.approx(done.best["loss"], rel=1e-5)
     # The accuracies are those of all images, counted here one by one.
     network.load_state_dict(_weights(tmp_path))
     inputs = NetworkInputs(validation.source, 32, 2)

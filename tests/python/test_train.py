@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.training import train_model
+from ionmorphnet.training.options import TrainKeywords
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
@@ -58,9 +60,9 @@ def test_fine_tuning_with_labels_and_held_out_datasets(trained: Any, tmp_path: P
     source = DiscsAndNoise(40, datasets=4)
     tuned = imn.train(tmp_path, source=source, init=trained.weights, images=64, patience=5, **TINY)
     recipe = tuned.recipe
-    assert recipe["learning_rate"] == 2e-4
-    assert recipe["augmentation"] == "mild"
-    assert recipe["start"].startswith("weights.pt ")
+    assert recipe.learning_rate == 2e-4
+    assert recipe.augmentation == "mild"
+    assert recipe.start.startswith("weights.pt ")
     provenance = _load(tuned.weights)["provenance"]
     parts = provenance["data"]["parts"]
     assert [part["kind"] for part in parts] == ["discs", "simulated"]
@@ -79,7 +81,7 @@ def test_published_preset(tmp_path: Path) -> None:
     done = imn.train(
         tmp_path, source=[source, source], preset="published", architecture="convnextv2_atto", epochs=2, **TINY
     )
-    recipe = Recipe.from_dict(done.recipe)
+    recipe = done.recipe
     assert (recipe.in_chans, recipe.structure, recipe.statistics, recipe.ranking_weight) == (1, False, False, 0.0)
     assert (recipe.weight_dropout, recipe.ema_decay, recipe.class_balance) == (0.05, 0.0, True)
     assert done.images_seen == 24  # two rounds through the 12 images of one dataset; the other is held out
@@ -138,12 +140,13 @@ def test_sources_of_ones_own_are_known_again(tmp_path: Path) -> None:
         imn.train(out, source=DiscsAndNoise(42), **given)
 
 
-def test_files_of_earlier_versions_do_not_tell_their_data(tmp_path: Path) -> None:
+def test_a_state_without_fingerprints_is_refused(tmp_path: Path) -> None:
     imn.train(tmp_path, images=8, **TINY)
     content = _load(tmp_path / "last.pt")
     assert set(content.pop("data")) == {"training images"}
     torch.save(content, tmp_path / "last.pt")
-    assert imn.train(tmp_path, images=8, **TINY).steps == 1
+    with pytest.raises(FileError, match=r"last\.pt: not a file of a training \('data' is missing\)"):
+        imn.train(tmp_path, images=8, **TINY)
 
 
 @pytest.mark.parametrize("way", ["auto", "val_datasets", "validation"])
@@ -217,9 +220,9 @@ def test_joined_sources() -> None:
 
 
 def test_names_and_folders_to_start_from(trained: Any) -> None:
-    assert train_model._start(trained.folder) == trained.weights
+    assert train_model._start_path(trained.folder) == trained.weights
     name = imn.bundled_models()[0]
-    assert train_model._start(name) == imn.load_model(name).folder
+    assert train_model._start_path(name) == imn.load_model(name).folder
 
 
 def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
@@ -240,13 +243,13 @@ def test_the_published_preset_leaves_a_structure_output_alone(
     trained: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     imn.train(tmp_path, source=DiscsAndNoise(8), init=trained.weights, preset="published", images=8, **TINY)
-    assert "the preset 'published' does not train it" in caplog.text
+    assert "which the preset 'published' does not train" in caplog.text
 
 
 def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.pt: no such file"):
         imn.train(tmp_path / "a", init=tmp_path / "none.pt", images=8, **TINY)
-    with pytest.raises(FileError, match=r"none: no such file or folder, and no bundled model \(bundled: atto"):
+    with pytest.raises(FileError, match=r"none: no such file, folder or bundled model \(bundled: atto"):
         imn.train(tmp_path / "a", init="none", images=8, **TINY)
     with pytest.raises(ArgumentError, match="holds convnextv2_atto, not convnextv2_nano"):
         imn.train(tmp_path / "a", init=trained.weights, architecture="convnextv2_nano", images=8, **TINY)
@@ -261,45 +264,74 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
     ("options", "kind", "told"),
     [
         ({"preset": "best"}, ArgumentError, "default, published"),
-        ({"images": 8, "epochs": 1}, ArgumentError, "not both"),
+        ({"images": 8, "epochs": 1}, ArgumentError, "images and epochs exclude each other"),
         ({"images": "8"}, ArgumentError, "images must be an integer, got '8'"),
         ({"images": 2.5}, ArgumentError, "images must be an integer"),
         ({"images": 8, "batch": 4.0}, ArgumentError, "batch must be an integer"),
-        ({"images": 8, "threads": 0}, ArgumentError, "threads must be at least 1"),
+        ({"images": 8, "threads": -1}, ArgumentError, "threads must be 0 \\(all\\) or more"),
         ({"images": 8, "workers": -1}, ArgumentError, "workers must be at least 0"),
         ({"images": 8, "learning_rate": float("nan")}, ArgumentError, "learning_rate must be a number"),
         ({"source": DiscsAndNoise(8), "epochs": float("nan")}, ArgumentError, "epochs must be a number"),
         ({"images": 8, "learning_rate": 0}, ArgumentError, "learning_rate must be a number above 0, got 0"),
-        ({"images": 8, "labels": "labels"}, ArgumentError, "labels are of images in files, and none is given"),
-        ({"source": DiscsAndNoise(8), "ppm": 5.0}, ArgumentError, "ppm is of sections in files"),
-        ({"images": 8, "simulated_share": 0.2}, ArgumentError, "simulated_share is of labelled images"),
-        ({"source": DiscsAndNoise(8), "simulated_share": 1.0}, ArgumentError, "below 1, not 1.0"),
-        ({"images": 8, "seed": 77_003_001}, ArgumentError, "models are calibrated on"),
-        ({"epochs": 1}, ArgumentError, "give images"),
-        ({"images": 8, "size": 40}, ArgumentError, "multiples of 32"),
+        (
+            {"images": 8, "labels": "labels"},
+            ArgumentError,
+            "labels applies only to file sources; pass an imzML or npz path",
+        ),
+        ({"source": DiscsAndNoise(8), "ppm": 5.0}, ArgumentError, "ppm applies only to file sources"),
+        ({"images": 8, "simulated_share": 0.2}, ArgumentError, "simulated_share applies only to labelled images"),
+        ({"source": DiscsAndNoise(8), "simulated_share": 1.0}, ArgumentError, "from 0 to below 1, got 1.0"),
+        ({"images": 8, "seed": 77_003_001}, ArgumentError, "reserved for the images that calibrate models"),
+        ({"epochs": 1}, ArgumentError, "epochs applies only to labelled images"),
+        ({"images": 8, "size": 40}, ArgumentError, "multiple of 32 pixels"),
         ({"images": 8, "batch": 3}, ArgumentError, "multiple of 2"),
-        ({"images": 8, "patience": 1}, ArgumentError, "needs a validation"),
+        ({"images": 8, "patience": 1}, ArgumentError, "patience requires validation images"),
         ({"images": 8, "validation": "some"}, ArgumentError, "'auto', 'none' or a source"),
-        ({"val_datasets": ["d0"]}, ArgumentError, "val_datasets divides labelled images, and there are none"),
-        ({"source": DiscsAndNoise(8), "val_datasets": "d0"}, ArgumentError, "a list of one or more"),
+        ({"val_datasets": ["d0"]}, ArgumentError, "val_datasets applies only to labelled images"),
+        ({"source": DiscsAndNoise(8), "val_datasets": "d0"}, ArgumentError, "a list with at least one"),
         ({"source": DiscsAndNoise(8), "val_datasets": ["d0"]}, ArgumentError, "no dataset is left"),
         ({"source": DiscsAndNoise(8, 2), "val_datasets": ["x"]}, ArgumentError, "unknown datasets: x; known: d0, d1"),
-        ({"source": DiscsAndNoise(8, 2), "val_datasets": ["d0"], "split": "s.json"}, ArgumentError, "not both"),
+        (
+            {"source": DiscsAndNoise(8, 2), "val_datasets": ["d0"], "split": "s.json"},
+            ArgumentError,
+            "exclude each other",
+        ),
         ({"source": DiscsAndNoise(8, 2), "split": "s.json", "validation": "none"}, ArgumentError, "leave validation"),
         ({"source": DiscsAndNoise(8, 2), "split": "nowhere.json"}, FileError, "nowhere.json: No such file"),
         ({"images": 8, "architecture": "vgg"}, (ArgumentError, UnavailableError), "vgg"),
-        ({"images": 8, "device": "tpu"}, ArgumentError, "auto, cpu, cuda"),
+        ({"images": 8, "device": "tpu"}, ArgumentError, "unknown device 'tpu'"),
         ({"images": 8, "device": "cuda:99"}, UnavailableError, "CUDA devices"),
         ({"source": "nowhere.imzML"}, FileError, "nowhere.imzML"),
-        ({"source": []}, ArgumentError, "no source"),
+        ({"source": []}, ArgumentError, "source is empty"),
         ({"source": 3}, ArgumentError, "not int"),
-        ({"source": DiscsAndNoise(0)}, ArgumentError, "no images"),
+        ({"source": DiscsAndNoise(0)}, ArgumentError, "the source has no images"),
     ],
 )
 def test_what_cannot_be_meant(tmp_path: Path, options: dict[str, Any], kind: type[Exception], told: str) -> None:
     with pytest.raises(kind, match=told):
         imn.train(tmp_path / "run", **(TINY | options))
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_keywords_are_the_fields_of_the_options() -> None:
+    keywords = {name: kind.__forward_arg__ for name, kind in TrainKeywords.__annotations__.items()}
+    assert keywords == {field.name: field.type for field in fields(imn.TrainOptions)}
+
+
+def test_options_are_checked_when_they_are_made() -> None:
+    assert imn.TrainOptions().threads == 0
+    with pytest.raises(ArgumentError, match="batch must be at least 2, got 1"):
+        imn.TrainOptions(batch=1)
+    with pytest.raises(FrozenInstanceError):
+        imn.TrainOptions().batch = 4  # type: ignore[misc]
+
+
+def test_an_options_object_trains_as_keywords_do(trained: Any, tmp_path: Path) -> None:
+    options = imn.TrainOptions(images=24, **TINY)
+    done = imn.train(tmp_path, options, images=16)
+    assert done.recipe == trained.recipe
+    before, after = _load(trained.weights)["weights"], _load(done.weights)["weights"]
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -319,7 +351,7 @@ def test_command(cli: Callable[..., Any], tmp_path: Path) -> None:
     cli("train", tmp_path / "run", "--images", 24, *options).is_one_line_error("last.pt", "another recipe")
     (tmp_path / "file").write_text("")
     cli("train", tmp_path / "file" / "run", "--images", 8).is_one_line_error("file/run", "the folder cannot be made")
-    cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "a folder is needed")
+    cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "choose a folder")
 
 
 def test_a_stopped_command_tells_by_its_exit_code(

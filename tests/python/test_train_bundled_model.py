@@ -42,7 +42,7 @@ def test_fine_tuning_starts_from_such_a_folder(short_model: Path, tmp_path: Path
         tmp_path, source=DiscsAndNoise(8), init=short_model, images=8, size=32, batch=8, workers=0, threads=1
     )
     after = torch.load(done.weights, weights_only=True)["weights"]
-    assert done.recipe["start"].startswith("model ")
+    assert done.recipe.start.startswith("model ")
     assert after.keys() == before.keys()
     moved = max(float((after[name] - value).abs().max()) for name, value in before.items())
     assert 0.0 < moved < 0.01  # one step at the rate of fine-tuning

@@ -330,7 +330,7 @@ def test_results_of_other_data_are_not_mixed(tmp_path: Path) -> None:
 def test_what_networks_need_is_asked_first(
     cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ArgumentError, match="unknown entries of a recipe: widht"):
+    with pytest.raises(ArgumentError, match="unknown recipe entries: widht"):
         replace(NETWORKS, recipe={"widht": 3})
     with pytest.raises(ArgumentError, match="the recipe cannot set size, steps"):
         replace(NETWORKS, recipe={"size": 3, "steps": 3})

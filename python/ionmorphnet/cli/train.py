@@ -5,94 +5,132 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Unpack, get_args
 
 import click
 
 import ionmorphnet as imn
 from ionmorphnet.cli._shared import log_shown, progress_bar
+from ionmorphnet.training.options import Preset, TrainingPrecision, TrainKeywords
+
+_DEFAULTS = imn.TrainOptions()
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option(
     "--source",
-    "sources",
     multiple=True,
+    default=(_DEFAULTS.source,),
+    show_default=True,
     metavar="simulated|PATH",
-    help="Training images: simulated (default), an imzML file, a folder of them, or an npz file; repeatable.",
+    help="Training images: simulated, an imzML file, a folder of imzML files, or an npz file. Repeatable.",
 )
-@click.option("--labels", type=click.Path(path_type=Path), help="Label CSV, or folder of CSVs, for --source.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Label CSV, or folder of label CSVs, for --source.")
 @click.option(
     "--validation",
     type=click.Choice(["auto", "none"]),
-    default="auto",
+    default=_DEFAULTS.validation,
     show_default=True,
-    help="Hold out whole datasets of labelled sources.",
+    help="Whether to hold out whole datasets of labelled sources.",
 )
 @click.option(
     "--val-datasets",
     multiple=True,
+    callback=lambda _context, _option, ids: ids or None,
     metavar="ID",
-    help="Hold out this dataset (stem of an imzML or npz file) instead; repeatable.",
+    help="Hold out this dataset (stem of an imzML or npz file). Repeatable. Replaces --validation.",
 )
 @click.option(
     "--split",
     type=click.Path(path_type=Path),
     metavar="FILE.json",
-    help='Hold out as this file says instead: {"train": [IDs], "val": [IDs], "test": [IDs]}.',
+    help='Split datasets as in this file: {"train": [IDs], "val": [IDs], "test": [IDs]}. Replaces --validation.',
 )
-@click.option("--preset", type=click.Choice(["default", "published"]), default="default", show_default=True)
-@click.option("--architecture", help="convnextv2_atto ... convnextv2_large, or a backbone of timm where installed.")
+@click.option(
+    "--preset",
+    type=click.Choice(get_args(Preset)),
+    default=_DEFAULTS.preset,
+    show_default=True,
+    help="Default recipe, or the published one (arXiv 2604.19369).",
+)
+@click.option("--architecture", help="convnextv2_atto to convnextv2_large, or a timm backbone if timm is installed.")
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
     metavar="NAME_OR_PATH",
-    help="Fine-tune: bundled name, model folder or weights.pt of a training. Or start from a backbone's weights.",
+    help="Start weights: a bundled model, model folder or weights.pt (fine-tuning), or a backbone's weights file.",
 )
-@click.option("--images", type=click.IntRange(1), metavar="N", help="Images to train on.")
+@click.option("--images", type=click.IntRange(1), metavar="N", help="Number of images to train on.")
 @click.option(
-    "--epochs", type=click.FloatRange(0, min_open=True), metavar="N", help="The same in rounds through your images."
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Passes over the labelled images (instead of --images).",
 )
-@click.option("--size", type=click.IntRange(32), metavar="PIXELS", help="One image size throughout.")
-@click.option("--batch", type=click.IntRange(2), metavar="N", help="Images a step.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak learning rate.")
+@click.option("--size", type=click.IntRange(32), metavar="PIXELS", help="Side of all images, a multiple of 32.")
+@click.option("--batch", type=click.IntRange(2), metavar="N", help="Images per step.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), metavar="RATE", help="Peak learning rate.")
 @click.option(
     "--simulated-share",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Part of simulated images among labelled ones.",
+    metavar="SHARE",
+    help="Fraction of simulated images mixed with the labelled ones.",
 )
-@click.option("--ppm", type=click.FloatRange(0, min_open=True), help="Half window around each m/z of sections.")
 @click.option(
-    "--patience", type=click.IntRange(1), metavar="N", help="Stop after N validations without a smaller loss."
+    "--ppm",
+    type=click.FloatRange(0, min_open=True),
+    metavar="PPM",
+    help="Half width of the window around each m/z of labelled sections.",
 )
-@click.option("--seed", type=click.IntRange(0), default=20_260_419, show_default=True)
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Go on with a training in OUT.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]")
-@click.option("--precision", type=click.Choice(["auto", "bf16", "f32"]), default="auto", show_default=True)
-@click.option("--compile/--no-compile", default=None, help="Compile the network: minutes at the start.")
-@click.option("--workers", type=click.IntRange(0), help="Processes that make the images.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the arithmetic on a CPU.")
-@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard too.")
-def train(out: Path, sources: tuple[str, ...], val_datasets: tuple[str, ...], **options: Any) -> None:
-    """Train the classifier of ion images, or go on with a stopped training.
+@click.option("--patience", type=click.IntRange(1), metavar="N", help="Stop after N validations without a lower loss.")
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", default=_DEFAULTS.seed, show_default=True, help="Random seed."
+)
+@click.option(
+    "--resume/--no-resume", default=_DEFAULTS.resume, show_default=True, help="Resume a training in OUT, or refuse to."
+)
+@click.option(
+    "--device", metavar="auto|cpu|cuda[:N]", default=_DEFAULTS.device, show_default=True, help="Device to train on."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(TrainingPrecision)),
+    default=_DEFAULTS.precision,
+    show_default=True,
+    help="Mixed bf16 or f32; auto: bf16 if the processor supports it.",
+)
+@click.option(
+    "--compile/--no-compile", default=None, help="Compile the network, which costs minutes at the start, or not."
+)
+@click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that prepare images.")
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    metavar="N",
+    default=_DEFAULTS.threads,
+    show_default=True,
+    help="CPU threads for the network; 0: all cores.",
+)
+@click.option("--tensorboard", is_flag=True, default=_DEFAULTS.tensorboard, help="Write TensorBoard events as well.")
+def train(out: Path, **options: Unpack[TrainKeywords]) -> None:
+    """Train the ion-image classifier, or resume a training that was stopped.
 
-    OUT receives weights.pt (for `ionmorphnet export`), last.pt (everything to go on with) and log.csv. Stopped by
-    Ctrl-C, SIGTERM or a power cut, the same command goes on.
+    OUT receives weights.pt (for `ionmorphnet export`), last.pt (the state for resuming) and log.csv. After Ctrl-C,
+    SIGTERM or a power failure, the same command resumes the training.
     """
-    # Under torchrun every process runs this; one of them speaks.
+    chosen = imn.TrainOptions(**options)
+    # torchrun runs this in every process; only the first one reports.
     first = os.environ.get("RANK", "0") == "0"
     with (
         log_shown() if first else contextlib.nullcontext(),
         progress_bar(str(out), "images", before="starting", quiet=not first) as progress,
     ):
-        trained = imn.train(
-            out, source=list(sources) or "simulated", val_datasets=val_datasets or None, progress=progress, **options
-        )
+        trained = imn.train(out, chosen, progress=progress)
     if not first:
         return
     early = ", stopped early" if trained.stopped_early else ""
-    click.echo(f"{trained.recipe['architecture']}: {trained.images_seen} images in {trained.seconds:.0f} s{early}")
+    click.echo(f"{trained.recipe.architecture}: {trained.images_seen} images in {trained.seconds:.0f} s{early}")
     if trained.validation is not None:
         figures = trained.validation
         click.echo(

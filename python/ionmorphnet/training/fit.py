@@ -1,4 +1,4 @@
-"""The training loop: AdamW, cosine schedule, moving average of the weights, bfloat16, resumable at any step."""
+"""The training loop: AdamW, cosine schedule, averaged weights, bfloat16, resumable at any step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,12 +31,13 @@ from ionmorphnet.training.run_state import (
     VALIDATION_LOG,
     WEIGHTS,
     MovingAverage,
+    Provenance,
     RunState,
     make_optimiser,
     save_weights,
 )
 from ionmorphnet.training.runtime import arithmetic_threads, stop_requests
-from ionmorphnet.training.validation import VALIDATION_COLUMNS, Validation, Validator, update_best
+from ionmorphnet.training.validation import VALIDATION_COLUMNS, Validation, Validator
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +47,20 @@ _MILD = replace(DEFAULT, flips=False, quarter_turns=False)
 
 @dataclass(frozen=True)
 class Execution:
-    """How a training is run; nothing here changes what is drawn or learnt, but for the last bits of arithmetic.
+    """How to run a training; none of this changes what is drawn or learned, except for rounding.
 
     Attributes:
-        device: Where the network is trained.
-        workers: Processes that make the images.
-        threads: Threads of the arithmetic on a CPU; the last bits of the weights depend on it.
-        save_seconds: Time between two saves.
-        log_steps: Steps between two lines of the log.
-        tensorboard: Whether events for TensorBoard are written beside the log.
+        device: Device of the network.
+        workers: Number of processes that prepare images; 0: the training process itself.
+        threads: CPU threads for the network; 0: all cores. The number affects the rounding of the weights.
+        save_seconds: Time between saves.
+        log_steps: Number of steps per line of the log.
+        tensorboard: Whether to write TensorBoard events as well as the log.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     workers: int = 1
-    threads: int = 2
+    threads: int = 0
     save_seconds: float = 300.0
     log_steps: int = 25
     tensorboard: bool = False
@@ -68,19 +68,38 @@ class Execution:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is.
+    """State of a running training.
 
     Attributes:
         step: Steps done.
-        steps: Steps of the whole training.
+        steps: Steps in total.
         images: Images trained on.
-        row: The line of the log that was just written (losses are means since the line before), or None.
+        row: The line just added to the log (losses are means since the previous line), or None.
     """
 
     step: int
     steps: int
     images: int
     row: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Summary of a training.
+
+    Attributes:
+        step: Steps done.
+        images_seen: Images trained on.
+        seconds: Wall time, summed over interruptions.
+        stopped_early: Whether early stopping ended the training.
+        best: Step, losses and accuracies of the best validation; None without validation.
+    """
+
+    step: int
+    images_seen: int
+    seconds: float
+    stopped_early: bool
+    best: dict[str, float] | None
 
 
 def fit(
@@ -93,39 +112,37 @@ def fit(
     class_weights: tuple[float, ...] | None = None,
     execution: Execution | None = None,
     progress: Callable[[Progress], None] | None = None,
-) -> dict[str, Any]:
-    """Train, or go on with the training in ``out``.
+) -> FitResult:
+    """Train, or resume the training in ``out``.
 
     Args:
         recipe: What to train.
-        out: Folder that receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights; with a
-            validation the best of them) and ``log.csv``; made where it is missing.
-        source: Training images, at least as many as the recipe wants; simulated where None.
-        validation: Images to judge by.
-        start: Weights to start from, by parameter name; those not named start from random numbers.
-        class_weights: What each of the six classes counts in the loss, with ``recipe.class_balance``.
+        out: Folder that receives ``last.pt`` (the state for resuming), ``weights.pt`` (averaged weights; with
+            validation, the best ones) and ``log.csv``; created if missing.
+        source: Training images, at least as many as the recipe requires; simulated if None.
+        validation: Images to validate on.
+        start: Start weights by parameter name; parameters not listed start from random numbers.
+        class_weights: Weight of each of the six classes in the loss, used if ``recipe.class_balance``.
         execution: How to run.
-        progress: Called after every step, in process 0 only.
-
-    Returns:
-        ``step``, ``images_seen``, ``seconds``, ``stopped_early`` and ``best`` (of the validation, or None).
+        progress: Called after each step, in process 0 only.
 
     Raises:
         ArgumentError: ``out`` holds a training with another recipe or on other data, or the source is too short.
         FileError: A file cannot be read or written.
-        Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
-        IonMorphNetError: The gradient is no number any more.
+        Cancelled: Stopped by SIGINT or SIGTERM; everything is saved, and the same call resumes the training.
+        IonMorphNetError: The gradient is not finite.
         UnavailableError: The architecture or TensorBoard is not installed.
     """
     if recipe.seed == HELD_OUT_SEED:
-        raise ArgumentError(f"seed {HELD_OUT_SEED} is that of the images that models are calibrated on; take another")
+        raise ArgumentError(f"seed {HELD_OUT_SEED} is reserved for the images that calibrate models; choose another")
     wanted = images_seen(recipe, recipe.steps)
     source = SimulatedSource(wanted, recipe.seed, levels=LEVELS) if source is None else source
     if len(source) < wanted:
-        raise ArgumentError(f"the recipe wants {wanted} images, the source gives {len(source)}")
+        raise ArgumentError(f"the recipe requires {wanted} images, but the source has {len(source)}")
     execution = Execution() if execution is None else execution
     make_folder(out)
-    with arithmetic_threads(execution.threads), process_group(execution.device) as group:
+    with arithmetic_threads(execution.threads) as threads, process_group(execution.device) as group:
+        execution = replace(execution, threads=threads)
         training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
         return training.run()
 
@@ -157,8 +174,8 @@ class _Training:
         self.state = RunState(recipe, network, average, make_optimiser(network, recipe), data=data)
         if (out / LAST).is_file():
             self.state.restore(out / LAST)
-            logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
-        group.decided(True)  # nobody writes before all have read
+            logger.info("%s: resuming at step %d of %d", out, self.state.step, recipe.steps)
+        group.broadcast(True)  # no process writes before all have read
         self.forward = Compiled(AllOutputs(network, recipe.weight_dropout), compile=recipe.compile)
         self.generator = torch.Generator(execution.device)
         self.class_weights: Tensor | None = None
@@ -172,7 +189,7 @@ class _Training:
                 self.validation_log = CsvLog(out / VALIDATION_LOG, self.state.step, VALIDATION_COLUMNS)
                 self.validator = Validator(validation, recipe, network, self.class_weights)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> FitResult:
         state, execution = self.state, self.execution
         saved = marked = time.monotonic()
         marked_step = state.step
@@ -198,7 +215,7 @@ class _Training:
                     self._save()
                     saved = marked = time.monotonic()
                     marked_step = state.step
-                    if self.group.decided(bool(state.extra.get("stopped"))):
+                    if self.group.broadcast(state.validation.stopped):
                         break
                 elif now - saved >= execution.save_seconds:
                     self._save()
@@ -207,8 +224,8 @@ class _Training:
         return self._summary()
 
     def _batches(self) -> Iterator[tuple[Batch, int]]:
-        """What is left of the training, with the phase; images are numbered through over all phases."""
-        if self.state.extra.get("stopped"):
+        """Yield the remaining batches and their phase; image numbers continue across phases."""
+        if self.state.validation.stopped:
             return
         done, image = 0, 0
         for number, phase in enumerate(self.recipe.phases):
@@ -224,21 +241,18 @@ class _Training:
                 yield batch.to(self.execution.device), number
 
     def _step(self, batch: Batch, stop: threading.Event) -> bool:
-        """One step; says whether any process was asked to stop."""
-        recipe, state = self.recipe, self.state
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, state.step)
+        """Run one step; return whether any process received a stop request."""
+        state = self.state
+        state.set_learning_rate(learning_rate(self.recipe, state.step))
         parts = self.forward.run(lambda: self._gradients(batch))
         asked = self.group.average_gradients(state.network, stop.is_set())
         state.advance(parts, self.out)
         return asked
 
     def _gradients(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of a batch, whose gradients it leaves in the parameters; done twice it gives the same."""
+        """Compute the losses of a batch and leave their gradients in the parameters; repeatable."""
         recipe, state = self.recipe, self.state
-        seed = (recipe.seed << 24) + state.step + (self.group.rank << 48)
-        torch.manual_seed(seed)
-        self.generator.manual_seed(seed)
+        state.seed_step(self.generator, rank=self.group.rank)
         images = self._augmented(batch.images)
         with torch.autocast(self.execution.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             outputs = self.forward(images, batch.statistics if recipe.statistics else None)
@@ -259,7 +273,7 @@ class _Training:
         return images
 
     def _write_log(self, phase: int, speed: float) -> dict[str, float]:
-        """One line; the losses are those of this process's images."""
+        """Add a line to the log; the losses are those of this process's images."""
         state = self.state
         steps = state.window.pop("steps", 1.0)
         row: dict[str, float] = {
@@ -279,7 +293,7 @@ class _Training:
         return row
 
     def _is_due(self) -> bool:
-        """Whether the validation's turn has come, the same in all processes."""
+        """Whether to validate after this step; the same in all processes."""
         if self.validation is None:
             return False
         step, every = self.state.step, self.validation.every
@@ -293,7 +307,7 @@ class _Training:
         figures = self.validator.evaluate(state.average.weights, phase.size, phase.batch, self.execution.workers)
         last = number == len(self.recipe.phases) - 1
         patience = self.validation.patience
-        best = update_best(state.extra, figures, state.step, counts=last, patience=patience)
+        best = state.validation.update(figures, state.step, comparable=last, patience=patience)
         seen = images_seen(self.recipe, state.step)
         row = {"step": state.step, "images": seen, "size": phase.size, **figures, "best": int(best)}
         self.validation_log.add({name: round(value, 5) for name, value in row.items()})
@@ -312,9 +326,9 @@ class _Training:
         state = self.state
         save_weights(self.out / WEIGHTS, self.recipe, state.average.weights, state.step, self._provenance())
 
-    def _provenance(self) -> dict[str, Any]:
-        """Plain values: data, effort and versions."""
-        found = {
+    def _provenance(self) -> Provenance:
+        """Describe data, effort and versions."""
+        found: Provenance = {
             "data": self.source.describe(),
             "images_seen": images_seen(self.recipe, self.state.step),
             "seconds": round(self.state.seconds, 1),
@@ -327,16 +341,11 @@ class _Training:
         if self.validation is not None:
             found["validation"] = {
                 "data": self.validation.source.describe(),
-                "figures": {k: v for k, v in self.state.extra.get("best", {}).items() if k != "counts"},
+                "figures": self.state.validation.best or {},
             }
         return found
 
-    def _summary(self) -> dict[str, Any]:
-        best = self.state.extra.get("best")
-        return {
-            "step": self.state.step,
-            "images_seen": images_seen(self.recipe, self.state.step),
-            "seconds": self.state.seconds,
-            "stopped_early": bool(self.state.extra.get("stopped")),
-            "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
-        }
+    def _summary(self) -> FitResult:
+        state = self.state
+        seen, validation = images_seen(self.recipe, state.step), state.validation
+        return FitResult(state.step, seen, state.seconds, validation.stopped, validation.best)

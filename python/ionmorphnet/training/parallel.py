@@ -59,7 +59,7 @@ class Group:
             parameter.grad = mean.view_as(parameter)
         return flags > 0.0
 
-    def decided(self, value: bool) -> bool:
+    def broadcast(self, value: bool) -> bool:
         """What process 0 decided, in all processes; all wait for it."""
         if self.size == 1:
             return value

@@ -1,4 +1,4 @@
-"""Recipes by name: the published one, ours, and ours for fine-tuning."""
+"""Named recipes: the default, the published one, and the one for fine-tuning."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.labelled.sources import Source
 from ionmorphnet.training.recipe import Phase, Recipe
 
-PRESETS = ("default", "published")
 PUBLISHED_EPOCHS = 100
 PUBLISHED_PATIENCE = 10
-# An epoch of images made on demand, which have no end.
+# Size of an epoch of simulated images, which never run out.
 ENDLESS_EPOCH = 10_000
 FINE_TUNING_IMAGES = 4_000
-# Compilation takes minutes, which fewer images do not win back.
-FEWEST_TO_COMPILE = 20_000
-# Of two class weights.
-LARGEST_RATIO = 10.0
+# Compilation takes minutes, which shorter trainings do not recover.
+MIN_IMAGES_TO_COMPILE = 20_000
+# Largest ratio of two class weights.
+MAX_WEIGHT_RATIO = 10.0
 
 
 def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
-    """The recipe of arXiv 2604.19369: one channel, hard labels, classes only, 224 pixels throughout.
+    """Return the recipe of arXiv 2604.19369: one channel, hard labels, classes only, 224 pixels throughout.
 
     Args:
-        epoch: Images of an epoch.
-        epochs: How often they are seen; 8 of 100 epochs warm up.
+        epoch: Images per epoch.
+        epochs: Number of epochs; the first 8 of 100 are warm-up.
     """
     return Recipe(
         architecture="convnextv2_tiny",
@@ -56,7 +55,7 @@ def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
 
 
 def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
-    """The default recipe for weights that know ion images already: 224 pixels, a small rate, every augmentation."""
+    """Return the recipe for weights already trained on ion images: 224 pixels, low rate, all augmentations."""
     return replace(
         Recipe(),
         phases=(Phase(224, images, 16),),
@@ -70,10 +69,10 @@ def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
 
 
 def scaled(recipe: Recipe, images: int) -> Recipe:
-    """The same phases in the same shares with ``images`` in all; a phase that would get none is left out.
+    """Scale the phases to ``images`` in total, in the same proportions; phases that would get no image are dropped.
 
     Raises:
-        ArgumentError: Not even one image.
+        ArgumentError: ``images`` is below 1.
     """
     if images < 1:
         raise ArgumentError(f"images must be at least 1, got {images}")
@@ -84,20 +83,20 @@ def scaled(recipe: Recipe, images: int) -> Recipe:
 
 
 def class_weights(
-    source: Source, *, simulated_share: float = 0.0, limit: float = LARGEST_RATIO
+    source: Source, *, simulated_share: float = 0.0, limit: float = MAX_WEIGHT_RATIO
 ) -> tuple[float, ...] | None:
-    """Inverse frequency of each class among the images that the network sees, scaled to mean 1 over them.
+    """Weight each class by its inverse frequency among the images the network sees, with a mean of 1 over them.
 
-    Simulated images count as balanced: every class has a sixth of them. A class without any image, which only an
-    evaluation can meet, counts like the rarest one.
+    Simulated images count as balanced: a sixth per class. A class without images, which only validation can contain,
+    gets the weight of the rarest class.
 
     Args:
         source: The labelled images.
-        simulated_share: Part of simulated images among them, 0 to below 1.
-        limit: Largest ratio of two weights. A class of two images in a thousand would otherwise decide whole batches.
+        simulated_share: Fraction of simulated images mixed in, 0 to below 1.
+        limit: Largest ratio of two weights. Without it, a class of two images in a thousand would dominate batches.
 
     Returns:
-        Six weights; None where labels are made on demand or not one is known.
+        Six weights; None if labels are made on demand or all are unknown.
     """
     targets = source.targets()
     if targets is None or np.isnan(targets).any(axis=1).all():

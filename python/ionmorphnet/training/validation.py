@@ -1,11 +1,10 @@
-"""Judging weights on images held out from the training, and stopping when they no longer get better."""
+"""Losses and accuracies of weights on images held out from the training."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +32,12 @@ VALIDATION_COLUMNS = (
 
 @dataclass(frozen=True)
 class Validation:
-    """Images to judge by, and when.
+    """Images to validate on, and when.
 
     Attributes:
-        source: Images that the training does not see; a batch of them holds whole scenes.
-        every: Images trained on between two judgements.
-        patience: Judgements in the last phase without a smaller loss after which the training stops; None: never.
+        source: Images the training does not see.
+        every: Number of training images between two validations.
+        patience: Number of validations in the last phase without a lower loss before training stops; None: never stop.
     """
 
     source: Source
@@ -46,32 +45,39 @@ class Validation:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Check the values.
 
         Raises:
-            ArgumentError: A value out of range, or no images.
+            ArgumentError: A value is out of range, or the source has no images.
         """
         if self.every < 1 or (self.patience is not None and self.patience < 1) or len(self.source) == 0:
-            raise ArgumentError("every and patience must be at least 1, and there must be images to validate on")
+            raise ArgumentError("a validation needs at least one image, and every and patience of at least 1")
 
 
 class Validator:
-    """Computes the losses of averaged weights, with a network of its own."""
+    """Computes the losses of averaged weights in a copy of the network."""
 
     def __init__(self, validation: Validation, recipe: Recipe, network: nn.Module, weights: Tensor | None) -> None:
-        """Copy the network; ``weights`` are the class weights of the loss."""
+        """Copy the network.
+
+        Args:
+            validation: Images to validate on.
+            recipe: Recipe of the training.
+            network: Network of the training; it is not changed.
+            weights: Class weights of the loss, or None.
+        """
         self.validation, self.recipe, self.class_weights = validation, recipe, weights
         self.network = copy.deepcopy(network).eval()
 
     @torch.no_grad()
     def evaluate(self, average: dict[str, Tensor], size: int, batch: int, workers: int) -> dict[str, float]:
-        """Losses (means over images) and accuracies.
+        """Compute losses (means over images) and accuracies.
 
         Args:
-            average: The weights.
+            average: Weights by parameter name.
             size: Side of the images in pixels.
-            batch: Images at once; the ranking loss compares within a batch.
-            workers: Processes that make the images.
+            batch: Images per batch; the ranking loss compares images of a batch.
+            workers: Number of processes that prepare images.
         """
         self.network.load_state_dict(average)
         device = next(self.network.parameters()).device
@@ -100,28 +106,3 @@ def _accuracies(found: Tensor, truth: Tensor) -> dict[str, float]:
     right = (found == truth).double()
     recalls = [float(right[truth == k].mean()) for k in torch.bincount(truth).nonzero()[:, 0]]
     return {"accuracy": float(right.mean()), "balanced_accuracy": sum(recalls) / len(recalls)}
-
-
-def update_best(
-    extra: dict[str, Any], figures: dict[str, float], step: int, *, counts: bool, patience: int | None
-) -> bool:
-    """Note a judgement in a training's plain values.
-
-    Args:
-        extra: Receives ``best`` (step, loss, accuracies), ``waits`` (judgements since) and ``stopped``.
-        figures: Of the judgement.
-        step: When.
-        counts: Whether it is compared; losses at another image size are not comparable.
-        patience: See ``Validation``.
-
-    Returns:
-        Whether these are the best weights so far.
-    """
-    best = extra.get("best")
-    if best is None or not best["counts"] or (counts and figures["loss"] < best["loss"]):
-        extra["best"] = {"step": step, "counts": counts, **{name: float(value) for name, value in figures.items()}}
-        extra["waits"] = 0
-        return True
-    extra["waits"] += 1
-    extra["stopped"] = counts and patience is not None and extra["waits"] >= patience
-    return False

@@ -16,7 +16,7 @@ from ionmorphnet.evaluate.output import plain
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.models.networks.folder import new_model_folder, write_config, write_safetensors
 from ionmorphnet.models.networks.onnx_file import write_onnx
-from ionmorphnet.training.run import choose_device
+from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.tumor.model import FORMAT, KIND, Float32, Forward, TumorModel, load_tumor_model, start_on_cpu
 from ionmorphnet.tumor.networks import PatchNet, cost, make_patch_network
 from ionmorphnet.tumor.patches import Scaling
@@ -97,7 +97,7 @@ def torch_forward(model: TumorModel, device: str) -> Forward:
         FileError: The weights cannot be read.
         UnavailableError: The device is not there.
     """
-    network, where = load_network(model), choose_device(device)
+    network, where = load_network(model), torch_device(device)
     network.to(where)
 
     def run(patches: Float32, mask: npt.NDArray[np.uint8]) -> Float32:

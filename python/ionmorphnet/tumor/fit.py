@@ -31,7 +31,6 @@ from ionmorphnet.training.run_state import (
     save_file,
 )
 from ionmorphnet.training.runtime import arithmetic_threads, stop_requests
-from ionmorphnet.training.validation import update_best
 from ionmorphnet.tumor.augment import augment
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.networks import PatchNet, make_patch_network
@@ -189,7 +188,7 @@ class _Fit:
         state, recipe, execution = self.state, self.recipe, self.execution
         saved = time.monotonic()
         with stop_requests() as stop:
-            while state.step < recipe.steps and not state.extra.get("stopped"):
+            while state.step < recipe.steps and not state.validation.stopped:
                 self._step()
                 now = time.monotonic()
                 state.seconds = now - self.began
@@ -205,12 +204,11 @@ class _Fit:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        best = state.extra.get("best")
         return {
             "step": state.step,
             "seconds": state.seconds,
-            "stopped_early": bool(state.extra.get("stopped")),
-            "best": None if best is None else {name: value for name, value in best.items() if name != "counts"},
+            "stopped_early": state.validation.stopped,
+            "best": state.validation.best,
             "patches_per_s": state.step * recipe.batch / max(state.seconds, 1e-9),
         }
 
@@ -221,11 +219,8 @@ class _Fit:
 
     def _step(self) -> None:
         recipe, state = self.recipe, self.state
-        for group in state.optimiser.param_groups:
-            group["lr"] = recipe.rate(state.step)
-        seed = (recipe.seed << 24) + state.step
-        torch.manual_seed(seed)
-        self.generator.manual_seed(seed)
+        state.set_learning_rate(recipe.rate(state.step))
+        state.seed_step(self.generator)
         patches, mask, label = self._batch(self.drawer.draw(state.step))
         patches, mask = augment(patches, mask, self.level, recipe, self.generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
@@ -265,7 +260,7 @@ class _Fit:
             self.judged, self.recipe, self.data.cubes, pixels, self.data.scaling, self.device, self.execution.threads
         )
         figures = judge(given, pixels.label)
-        best = update_best(state.extra, figures, state.step, counts=True, patience=self.execution.patience)
+        best = state.validation.update(figures, state.step, comparable=True, patience=self.execution.patience)
         row = {"step": state.step, **figures, "best": int(best)}
         self.validation_log.add({name: round(value, 5) for name, value in row.items()})
         if best:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ionmorphnet.base.arguments import usable_cores
-from ionmorphnet.training.run import choose_device
+from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
 from ionmorphnet.tumor.patches import Pixels, Scaling
@@ -85,7 +85,7 @@ def prepare_fit(
         ArgumentError: A value out of range, or values that are not finite.
         UnavailableError: The device is not there.
     """
-    where = choose_device(device)
+    where = torch_device(device)
     if precision == "auto":
         precision = "bf16" if where.type == "cuda" else "f32"
     scaling = Scaling.of(cubes, training, channels)

@@ -269,10 +269,10 @@ def _require_device(device: str) -> None:
     missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
     try:
         require_torch(missing)
-        from ionmorphnet.training.run import choose_device
+        from ionmorphnet.training.runtime import torch_device
     except ImportError:
         raise UnavailableError(missing) from None
-    choose_device(device)
+    torch_device(device)
 
 
 def _tell_without_stopping(folds: Sequence[Fold]) -> None:

@@ -1,4 +1,4 @@
-"""Trained weights: the file that training leaves, and loading a state dict so that every mismatch is told."""
+"""Weights files of trainings, and strict loading of state dicts with every mismatch reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -21,36 +21,53 @@ WEIGHTS_FORMAT = 1
 _SHOWN = 4
 
 
+class WeightsFile(TypedDict):
+    """Content of ``weights.pt``."""
+
+    format: int
+    architecture: str
+    in_chans: int
+    extra_outputs: dict[str, int]
+    statistics: list[str]
+    preprocessing: str
+    weights: dict[str, Tensor]
+    recipe: dict[str, object]
+    provenance: dict[str, object]
+    step: int
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and where it comes from.
+    """A trained network and its origin.
 
     Attributes:
-        model: In evaluation mode, float32, on the CPU.
+        model: Network in evaluation mode, float32, on the CPU.
         preprocessing: Preprocessing id.
-        recipe: How it was trained, plain values.
-        provenance: From what it was trained, plain values.
+        recipe: Recipe of the training as plain values.
+        provenance: Data and effort of the training as plain values.
         step: Number of optimiser steps.
     """
 
     model: ConvNeXtV2
     preprocessing: str
-    recipe: Mapping[str, Any]
-    provenance: Mapping[str, Any]
+    recipe: Mapping[str, object]
+    provenance: Mapping[str, object]
     step: int
 
 
 def read_weights(path: Path) -> Trained:
-    """Read a weights file of the training.
+    """Read the weights file of a training.
 
     Raises:
-        FileError: It is missing, not such a file, or holds a network that this version does not know.
+        FileError: The file is missing, is not a weights file, or holds a network unknown to this version.
     """
     content = load_plain(path)
     if not isinstance(content, dict) or "weights" not in content or "architecture" not in content:
-        raise FileError(f"{path}: not a weights file of the training (published checkpoints: --from-checkpoint)")
+        raise FileError(f"{path}: not a weights file of a training; for a published checkpoint use --from-checkpoint")
     if content.get("format") != WEIGHTS_FORMAT:
-        raise FileError(f"{path}: weights format {content.get('format')}, this version reads {WEIGHTS_FORMAT}")
+        raise FileError(
+            f"{path}: weights format {content.get('format')} is not supported; this version reads {WEIGHTS_FORMAT}"
+        )
     missing = [k for k in ("in_chans", "extra_outputs", "statistics", "preprocessing") if k not in content]
     if missing:
         raise FileError(f"{path}: '{missing[0]}' is missing")
@@ -60,9 +77,9 @@ def read_weights(path: Path) -> Trained:
     except (ArgumentError, TypeError) as error:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from None
     if content["in_chans"] != channels:
-        raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} makes {channels}")
+        raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} produces {channels}")
     if statistics not in ((), STATISTICS):
-        raise FileError(f"{path}: statistics must be none or {', '.join(STATISTICS)}, not {', '.join(statistics)}")
+        raise FileError(f"{path}: statistics must be empty or {', '.join(STATISTICS)}; got {', '.join(statistics)}")
     try:
         model = ConvNeXtV2(
             content["architecture"],
@@ -84,43 +101,44 @@ def read_weights(path: Path) -> Trained:
     )
 
 
-def hidden_units(state: Mapping[str, Any]) -> int:
-    """Hidden units between the statistics and the outputs, by the shape of their weights."""
+def hidden_units(state: Mapping[str, Tensor]) -> int:
+    """Number of hidden units between the statistics and the outputs, from the shape of their weights."""
     first = state.get("head.statistics.0.weight")
     return first.shape[0] if isinstance(first, Tensor) and first.ndim == 2 else STATISTICS_HIDDEN
 
 
 def load_plain(path: Path) -> Any:
-    """Load a torch file that may hold tensors and plain values only: nothing in it is run.
+    """Load a torch file that holds only tensors and plain values; code in it is never run.
 
     Raises:
-        FileError: It is missing, unreadable, damaged, or holds other objects.
+        FileError: The file is missing, unreadable, damaged, or holds other objects.
     """
     if not path.is_file():
-        raise FileError(f"{path}: {'is a folder, a file is needed' if path.is_dir() else 'no such file'}")
+        raise FileError(f"{path}: {'is a folder; pass a file' if path.is_dir() else 'no such file'}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         if found is None:
-            raise FileError(f"{path}: damaged, or not a file written by torch.save") from None
-        what = f"an object of {found.group(1)}, and only tensors and plain values are safe to load"
-        raise FileError(f"{path}: not loaded: it holds {what}") from None
+            raise FileError(f"{path}: damaged or not written by torch.save") from None
+        raise FileError(
+            f"{path}: not loaded because it holds an object of {found.group(1)}; only tensors and plain values are safe"
+        ) from None
     except OSError as error:
         raise FileError(f"{path}: {error.strerror or error}") from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{path}: damaged, or not a file written by torch.save: {cause}") from None
+        raise FileError(f"{path}: damaged or not written by torch.save: {cause}") from None
 
 
 def load_strictly(model: ConvNeXtV2, state: object, path: Path) -> None:
-    """Load a state dict whose names and shapes must be exactly those of the model.
+    """Load a state dict whose names and shapes must match the model exactly.
 
     Raises:
-        FileError: Missing or unexpected names, other shapes, values that are no floating-point tensors or not finite.
+        FileError: Names are missing or unexpected, shapes differ, or values are not finite floating-point tensors.
     """
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise FileError(f"{path}: the weights are not tensors by name")
+        raise FileError(f"{path}: the weights are not a mapping of names to tensors")
     wanted = model.state_dict()
     complaints = []
     if missing := [name for name in wanted if name not in state]:
@@ -130,7 +148,7 @@ def load_strictly(model: ConvNeXtV2, state: object, path: Path) -> None:
     if complaints:
         raise FileError(f"{path}: does not fit {model.name}: {'; '.join(complaints)}")
     shapes = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        f"{name} {tuple(state[name].shape)}, expected {tuple(value.shape)}"
         for name, value in wanted.items()
         if state[name].shape != value.shape
     ]
@@ -138,7 +156,7 @@ def load_strictly(model: ConvNeXtV2, state: object, path: Path) -> None:
         raise FileError(f"{path}: does not fit {model.name}: {_list(shapes)}")
     for name, value in state.items():
         if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise FileError(f"{path}: {name} is not finite floating-point numbers")
+            raise FileError(f"{path}: {name} has values that are not finite floating-point numbers")
     model.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
 
 
