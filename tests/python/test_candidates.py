@@ -392,7 +392,7 @@ def test_drift_does_not_part_the_regions_of_a_channel(tmp_path: Path) -> None:
         min_gap_ppm=15,
         jitter_ppm=1,
         drift_ppm=5,
-        noise_peaks_per_pixel=50,
+        noise_peaks=50,
         mz_range=(300, 1000),
         seed=101,
     )

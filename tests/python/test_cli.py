@@ -190,7 +190,7 @@ def test_images(cli: Command, section: Path, tmp_path: Path) -> None:
 
 def test_simulate_and_pick(cli: Command, tmp_path: Path) -> None:
     path = tmp_path / "new.imzML"
-    done = cli("simulate", path, "--shape", 30, 40, "--channels", 50, "--seed", 3, "--mode", "continuous")
+    done = cli("simulate", path, "--shape", 30, 40, "--n-channels", 50, "--seed", 3, "--mode", "continuous")
     assert done.code == 0, done.stderr
     with imn.open(path) as ds:
         assert ds.mode == "continuous"
@@ -199,6 +199,6 @@ def test_simulate_and_pick(cli: Command, tmp_path: Path) -> None:
 
 
 def test_demo(cli: Command, tmp_path: Path) -> None:
-    done = cli("demo", "-o", tmp_path / "demo", "--shape", 40, 50, "--channels", 80)
+    done = cli("demo", "-o", tmp_path / "demo", "--shape", 40, 50, "--n-channels", 80)
     assert done.code == 0, done.stderr
     assert list((tmp_path / "demo").rglob("report.html"))

@@ -42,7 +42,7 @@ def peak_images(section: SimulatedSection, ppm: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def section(tmp_path_factory: pytest.TempPathFactory) -> SimulatedSection:
     path = tmp_path_factory.mktemp("section") / "section.imzML"
-    return simulate(path, shape=(40, 36), n_channels=200, seed=3, noise_peaks_per_pixel=0.0, drift_ppm=1.0)
+    return simulate(path, shape=(40, 36), n_channels=200, seed=3, noise_peaks=0.0, drift_ppm=1.0)
 
 
 def test_processed_centroids_agree_with_the_truth(section: SimulatedSection) -> None:
@@ -81,7 +81,7 @@ def test_informative_channels_are_structured_and_others_are_not(section: Simulat
 
 def test_mass_errors_keep_their_bounds(tmp_path: Path) -> None:
     section = simulate(
-        tmp_path / "s.imzML", shape=(30, 30), n_channels=50, jitter_ppm=3.0, drift_ppm=6.0, noise_peaks_per_pixel=0.0
+        tmp_path / "s.imzML", shape=(30, 30), n_channels=50, jitter_ppm=3.0, drift_ppm=6.0, noise_peaks=0.0
     )
     mz, errors = section.truth["mz"].to_numpy(), []
     for found, _ in spectra(section)[1]:
@@ -194,7 +194,7 @@ def test_stopping_leaves_nothing(tmp_path: Path) -> None:
         ({"resolving_power": 0.0}, "resolving_power"),
         ({"spectrum_type": "profile", "n_bins": 1}, "n_bins"),
         ({"spectrum_type": "profile", "n_bins": 20_000_001}, "n_bins must be at most 20,000,000"),
-        ({"spectrum_type": "profile", "resolving_power": 1e9}, "makes 6,907,755,279 bins, more than 2,000,000"),
+        ({"spectrum_type": "profile", "resolving_power": 1e9}, "yields 6,907,755,279 bins, more than 2,000,000"),
         ({"pixel_size_um": -1.0}, "pixel_size_um"),
     ],
 )
@@ -214,7 +214,7 @@ def test_masks_have_the_grid_of_the_file(tmp_path: Path, outline: bool, noise_pe
         shape=shape,
         n_channels=20,
         outline=outline,
-        noise_peaks_per_pixel=noise_peaks,
+        noise_peaks=noise_peaks,
         seed=1,
     )
     with imn.open(section.path) as ds:
@@ -231,9 +231,7 @@ def test_masks_have_the_grid_of_the_file(tmp_path: Path, outline: bool, noise_pe
 
 def test_regions_lie_where_the_channels_do(tmp_path: Path) -> None:
     """Cropping shifts truth and file alike: off-sample channels are bright off the sample."""
-    section = simulate(
-        tmp_path / "s.imzML", shape=(50, 70), n_channels=80, outline=True, noise_peaks_per_pixel=0.0, seed=9
-    )
+    section = simulate(tmp_path / "s.imzML", shape=(50, 70), n_channels=80, outline=True, noise_peaks=0.0, seed=9)
     images = peak_images(section, 2.6)
     truth = section.truth
     of_sample = (truth["label"] == "structured").to_numpy()
@@ -291,7 +289,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object]) -> None:
     given = (
-        "--shape 40 30 --channels 90 --n-informative 12 --mz-range 200 600.5 --jitter-ppm 1 --drift-ppm 3 "
+        "--shape 40 30 --n-channels 90 --n-informative 12 --mz-range 200 600.5 --jitter-ppm 1 --drift-ppm 3 "
         "--min-gap-ppm 20 --close-pairs 5 --noise-peaks 0 --resolving-power 5000 --n-bins 700 --outline "
         "--mode continuous --spectrum-type profile --pixel-size-um 12 --zlib --seed 4"
     )
@@ -306,7 +304,7 @@ def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object
         "drift_ppm": 3.0,
         "min_gap_ppm": 20.0,
         "close_pairs": 5,
-        "noise_peaks_per_pixel": 0.0,
+        "noise_peaks": 0.0,
         "resolving_power": 5000.0,
         "n_bins": 700,
         "outline": True,
@@ -327,7 +325,7 @@ def test_command_has_the_defaults_of_the_function(tmp_path: Path, passed: dict[s
 
 
 def test_command_states_the_measured_grid(tmp_path: Path) -> None:
-    options = ["--shape", "40", "60", "--channels", "20", "--outline", "--seed", "1"]
+    options = ["--shape", "40", "60", "--n-channels", "20", "--outline", "--seed", "1"]
     done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *options], catch_exceptions=False)
     with imn.open(tmp_path / "s.imzML") as ds:
         height, width = ds.shape

@@ -11,8 +11,8 @@ from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedImage, simulate_ion_image, simulate_scene
 from ionmorphnet.simulation.fields import smooth_field, spline_weights
 from ionmorphnet.simulation.ion_image import draw_measured_area
+from ionmorphnet.simulation.observer import WEAK, Truth, judge
 from ionmorphnet.simulation.silhouettes import draw_silhouette
-from ionmorphnet.simulation.verdict import WEAK, Truth, judge
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""``ionmorphnet demo``: what ``make demo`` runs."""
+"""``ionmorphnet demo``, also run by ``make demo``."""
 
 from __future__ import annotations
 
@@ -11,22 +11,40 @@ import pandas as pd
 import ionmorphnet as imn
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.picking.outputs import write_run
 
 
 @click.command()
-@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), default="demo-out", show_default=True)
-@click.option("--shape", nargs=2, type=click.IntRange(16), default=(100, 120), show_default=True, metavar="H W")
-@click.option("--channels", type=click.IntRange(10), default=600, show_default=True, metavar="N")
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
-def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
-    """Simulate a section with known truth, pick its channels and write a report: the whole tool in one minute."""
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="demo-out",
+    show_default=True,
+    help="Folder for the section and the results.",
+)
+@click.option(
+    "--shape",
+    nargs=2,
+    type=click.IntRange(16),
+    default=(100, 120),
+    show_default=True,
+    metavar="HEIGHT WIDTH",
+    help="Size of the section in pixels.",
+)
+@click.option(
+    "--n-channels", type=click.IntRange(10), default=600, show_default=True, metavar="N", help="Number of channels."
+)
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the simulation.")
+def demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
+    """Simulate a section, pick its channels, compare with the truth and write a report. Takes about a minute."""
     make_folder(out)
     path = out / "demo.imzML"
-    click.echo(f"1. simulate a section of {shape[0]} x {shape[1]} pixels with {channels} channels: {path}")
+    click.echo(f"1. simulate a section of {pixels_text(shape)} with {n_channels} channels: {path}")
     with progress_bar(path.name, "pixels") as progress:
-        imn.simulate(path, shape=shape, n_channels=channels, seed=seed, progress=progress)
-    click.echo("2. pick the channels that carry spatial structure")
+        imn.simulate(path, shape=shape, n_channels=n_channels, seed=seed, progress=progress)
+    click.echo("2. pick the channels with spatial structure")
     with imn.open(path) as ds:
         with progress_bar(path.name, "images") as progress:
             peaks = imn.pick(ds, progress=progress)
@@ -35,17 +53,17 @@ def demo(out: Path, shape: tuple[int, int], channels: int, seed: int) -> None:
             f"   {len(peaks)} of {len(peaks.all_scores)} channels in {times['total']:.1f} s "
             f"({len(peaks.all_scores) / times['score']:.0f} images/s, {peaks.run['precision']})"
         )
-        click.echo("3. compare with the truth")
+        click.echo("3. compare with the ground truth")
         _compare(peaks, pd.read_csv(path.with_name("demo_truth.csv")))
         written = write_run(peaks, out / "demo", report=True)
-    click.echo("4. look at the result")
+    click.echo("4. view the result")
     for file in written:
         click.echo(f"   {file}")
     click.echo(f"Open {(out / 'demo' / 'report.html').resolve()} in a browser.")
 
 
 def _compare(peaks: imn.PeakList, truth: pd.DataFrame) -> None:
-    """Says how many channels of each grade of simulated structure (0 to 3) were picked."""
+    """Prints how many channels of each structure grade (0 to 3) were picked."""
     candidates = np.sort(peaks.all_scores["mz"].to_numpy())
     grade = truth["structure"].to_numpy()
     groups = (

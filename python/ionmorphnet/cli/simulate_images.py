@@ -15,16 +15,26 @@ from ionmorphnet.simulation import simulate_images as write_images
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz|OUT.png")
 @click.option("-n", "n", type=click.IntRange(1), default=100, show_default=True, help="Number of images.")
-@click.option("--shape", nargs=2, type=click.IntRange(16), metavar="H W", help="Pixels; default: drawn for each scene.")
-@click.option("--label", type=click.Choice(CLASSES), help="Class to aim at; default: all.")
 @click.option(
-    "--levels", type=click.IntRange(1), default=1, show_default=True, help="Noise levels of one scene in a row."
+    "--shape",
+    nargs=2,
+    type=click.IntRange(16),
+    metavar="HEIGHT WIDTH",
+    help="Size in pixels; default: drawn per scene.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--label", type=click.Choice(CLASSES), help="Target class; default: all.")
+@click.option(
+    "--levels",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of consecutive images of one scene at different noise levels.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds write equal images.")
 def simulate_images(out: Path, n: int, **options: Any) -> None:
-    """Write simulated ion images: data with their truth (NPZ and CSV), or a sheet to look at (PNG).
+    """Write simulated ion images as data with ground truth (NPZ and CSV) or as a picture (PNG).
 
-    NPZ: image_00000 ... float32 (H, W), NaN where nothing was measured. Beside it OUT_labels.csv: class, structure
+    NPZ: image_00000 and so on, float32 (height, width), NaN = not measured. OUT_labels.csv next to it: class, structure
     (0 to 3) and the share of observers who would choose each class.
     """
     with progress_bar(out.name, "images") as progress:

@@ -1,7 +1,7 @@
-"""What is inside a sample: compartments, layers, rims, ducts, gradients, confined regions and scattered clusters.
+"""Anatomy of a sample: compartments, layers, rims, ducts, gradients, confined regions and scattered clusters.
 
-Every function returns relative abundance, float32 (H, W) in about [0, 1], defined on the whole frame; the caller masks
-it with the sample.
+Each function returns the relative abundance on the whole frame, float32 (H, W), roughly 0 to 1. The caller masks it
+with the sample.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ionmorphnet.simulation.silhouettes import Silhouette, frame_coordinates, st
 
 
 def _field(rng: np.random.Generator, silhouette: Silhouette, scale: float, octaves: int = 1) -> Field:
-    """Smooth field that shares the sample's mirror symmetry."""
+    """Smooth field with the mirror symmetry of the sample."""
     field = fractal_field(rng, silhouette.shape, scale, octaves)
     if silhouette.mirror:
         mirrored: Field = (field + field[:, ::-1]) * np.float32(0.75)
@@ -28,7 +28,7 @@ def _scale(rng: np.random.Generator, silhouette: Silhouette, fine: float, coarse
 
 
 def compartment_labels(rng: np.random.Generator, silhouette: Silhouette, n: int) -> NDArray[np.int64]:
-    """Partition of the sample into ``n`` compartments with smooth borders, int64 (H, W) in [0, n)."""
+    """Partition of the sample into n compartments with smooth borders, int64 (H, W) in [0, n)."""
     scale = _scale(rng, silhouette, 6.0, 2.0)
     octaves = int(rng.integers(1, 4))
     best = _field(rng, silhouette, scale, octaves) + np.float32(rng.normal(0.0, 1.0)) * silhouette.depth
@@ -42,7 +42,7 @@ def compartment_labels(rng: np.random.Generator, silhouette: Silhouette, n: int)
 
 
 def compartments(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """Compartments of different level."""
+    """Compartments with different levels."""
     n = int(rng.integers(2, 7))
     levels = rng.beta(0.7, 0.7, size=n).astype(np.float32)
     levels[int(rng.integers(n))] = 1.0
@@ -50,7 +50,7 @@ def compartments(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def layers(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """Layers that follow the outline, as in a cortex or a gut wall."""
+    """Layers parallel to the outline, as in a cortex or a gut wall."""
     n = int(rng.integers(2, 6))
     wobble = np.float32(rng.uniform(0.0, 0.12)) * _field(rng, silhouette, _scale(rng, silhouette, 8.0, 2.0), 2)
     edges = np.sort(rng.uniform(0.03, 0.85, size=n - 1)).astype(np.float32)
@@ -74,7 +74,7 @@ def spots(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def gradient(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """Slow change over the sample, linear or towards the core."""
+    """Slow change across the sample, linear or towards the core."""
     if rng.random() < 0.5:
         return ramp(rng, silhouette.shape)
     core: Field = np.clip(silhouette.depth, 0.0, 1.0)
@@ -82,13 +82,13 @@ def gradient(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def rim(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """The sample's edge."""
+    """Edge of the sample."""
     width = rng.uniform(0.06, 0.3)
     return 1.0 - smoothstep(silhouette.depth, width, width * rng.uniform(0.1, 0.6))
 
 
 def lining(rng: np.random.Generator, silhouette: Silhouette, centre: tuple[float, float]) -> Field:
-    """The lining of one folded cavity, as an epithelium around a lumen."""
+    """Lining of one folded cavity, such as an epithelium around a lumen."""
     v, u = frame_coordinates(silhouette.shape)
     fold = np.float32(rng.uniform(0.05, 0.2))
     scale = _scale(rng, silhouette, 7.0, 3.0)
@@ -101,7 +101,7 @@ def lining(rng: np.random.Generator, silhouette: Silhouette, centre: tuple[float
 
 
 def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """Fine modulation around 1 (never below 0)."""
+    """Fine modulation around 1, not negative."""
     amplitude = rng.uniform(0.0, 0.3)
     field = fractal_field(rng, silhouette.shape, _scale(rng, silhouette, 40.0, 6.0), 2)
     modulation: Field = np.maximum(np.float32(1.0) + np.float32(amplitude) * field, np.float32(0.0))
@@ -113,10 +113,10 @@ _PATTERN_WEIGHTS = np.array([0.3, 0.2, 0.2, 0.1, 0.12, 0.08])
 
 
 def whole_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """An ion that is present all over the sample, with anatomy: float32 (H, W), 0 outside the sample."""
+    """Ion present throughout the sample, with anatomy; float32 (H, W), 0 outside the sample."""
     n = int(rng.choice(4, p=[0.08, 0.35, 0.37, 0.2]))
     if silhouette.kind == "full":
-        n = max(n, 1)  # without an outline only the anatomy can be seen
+        n = max(n, 1)  # without an outline, only the anatomy is visible
     base = rng.uniform(0.35, 1.0) if n == 0 or rng.random() < 0.5 else rng.uniform(0.06, 0.35)
     field = np.full(silhouette.shape, base, dtype=np.float32)
     for _ in range(n):
@@ -130,7 +130,7 @@ def whole_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """An ion of one or two confined regions of the sample: float32 (H, W), 0 outside the sample."""
+    """Ion of one or two confined regions of the sample; float32 (H, W), 0 outside the sample."""
     v, u = frame_coordinates(silhouette.shape)
     inside = np.argwhere(silhouette.depth > 0.05)
     field = np.zeros(silhouette.shape, dtype=np.float32)
@@ -168,9 +168,9 @@ def confined_region(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def dominant_compartment(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """An ion that one kind of tissue holds, with less of it elsewhere in the sample: float32 (H, W), 0 outside.
+    """Ion of one kind of tissue, with less of it elsewhere in the sample; float32 (H, W), 0 outside the sample.
 
-    How much less runs from nothing to half, so that images of this kind reach from confined regions to a whole sample.
+    The level elsewhere is 0 to one half, so these images range from confined regions to a whole sample.
     """
     kind = rng.random()
     if kind < 0.3:
@@ -178,7 +178,7 @@ def dominant_compartment(rng: np.random.Generator, silhouette: Silhouette) -> Fi
         field = (labels == int(rng.integers(int(labels.max()) + 1))).astype(np.float32)
     elif kind < 0.5:
         field = ribbons(rng, silhouette)
-    elif kind < 0.7:  # the folded linings of one to three cavities
+    elif kind < 0.7:  # folded linings of one to three cavities
         inside = np.argwhere(silhouette.depth > 0.1)
         field = np.zeros(silhouette.shape, dtype=np.float32)
         v, u = frame_coordinates(silhouette.shape)
@@ -201,14 +201,14 @@ def dominant_compartment(rng: np.random.Generator, silhouette: Silhouette) -> Fi
 
 
 def scattered_clusters(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """Several separate clusters without a common shape: float32 (H, W)."""
+    """Several separate clusters without a common shape; float32 (H, W)."""
     short = min(silhouette.shape)
     on_sample = rng.random() < 0.7
     clusters = np.zeros(silhouette.shape, dtype=np.float32)
     for _ in range(4):
         field = fractal_field(rng, silhouette.shape, max(short / rng.uniform(7.0, 22.0), 2.0), int(rng.integers(1, 3)))
         clusters = smoothstep(field, rng.uniform(1.3, 2.1), rng.uniform(0.1, 0.4))
-        # Dropping clusters in patches keeps them from covering the sample evenly, as spots would.
+        # Dropped in patches, because evenly spread clusters would look like spots.
         keep = smooth_field(rng, silhouette.shape, short / rng.uniform(2.0, 6.0)) > rng.uniform(-1.5, 0.0)
         clusters = clusters * keep
         if on_sample:
@@ -222,13 +222,13 @@ def scattered_clusters(rng: np.random.Generator, silhouette: Silhouette) -> Fiel
 
 
 def off_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
-    """A matrix ion, bright outside the sample: float32 (H, W)."""
+    """Matrix ion, bright outside the sample; float32 (H, W)."""
     outside = smoothstep(-silhouette.depth, rng.uniform(-0.02, 0.04), rng.uniform(0.01, 0.08))
     level = np.ones(silhouette.shape, dtype=np.float32)
     kind = rng.random()
     if kind < 0.3:
         level *= np.float32(rng.uniform(0.2, 0.6)) + np.float32(0.7) * ramp(rng, silhouette.shape)
-    elif kind < 0.55:  # a halo of what was washed off the sample, or its lack
+    elif kind < 0.55:  # halo of delocalised analyte around the sample, or a depleted zone
         near = np.exp(np.minimum(silhouette.depth, 0.0) * np.float32(1.0 / rng.uniform(0.1, 0.6)))
         level *= np.float32(1.0) + np.float32(rng.uniform(-0.7, 1.5)) * near
     elif kind < 0.75:
@@ -243,7 +243,7 @@ def off_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
 
 
 def _on_sample(rng: np.random.Generator, field: Field, silhouette: Silhouette) -> Field:
-    """Mask with the sample; its edge may be sharp or washed out."""
+    """Masks with the sample; the edge may be sharp or blurred."""
     width = rng.uniform(0.005, 0.03) if rng.random() < 0.8 else rng.uniform(0.03, 0.12)
     masked: Field = np.maximum(field, 0.0) * smoothstep(silhouette.depth, 0.0, width)
     return masked

@@ -1,7 +1,7 @@
-"""The channels of a simulated section: where each m/z is, and how much of it lies in each pixel.
+"""Channels of a simulated section: their m/z and their abundance in each pixel.
 
-Abundance is a weighted sum of a few maps shared by all channels, so that a section of any size needs the memory of its
-maps, not of its channels, and channels correlate as they do in tissue.
+Abundance is a weighted sum of a few maps shared by all channels. This limits memory to the size of the maps and makes
+channels correlate as they do in tissue.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import unit_gamma
 from ionmorphnet.simulation.fields import Field
+from ionmorphnet.simulation.observer import FRAGMENTED, LOCALIZED, NEGATIVE, STRUCTURED, UNSTRUCTURED, WEAK
 from ionmorphnet.simulation.silhouettes import Silhouette
-from ionmorphnet.simulation.verdict import FRAGMENTED, LOCALIZED, NEGATIVE, STRUCTURED, UNSTRUCTURED, WEAK
 
-# Classes of the informative channels and of the others, with their shares.
+# Class shares of the informative channels and of the others.
 _INFORMATIVE = {STRUCTURED: 0.5, LOCALIZED: 0.3, NEGATIVE: 0.2}
 _OTHERS = {WEAK: 0.12, FRAGMENTED: 0.08, UNSTRUCTURED: 0.8}
 
@@ -29,12 +29,12 @@ class SectionMaps:
     """Maps shared by the channels.
 
     Attributes:
-        regions: int (H, W): 0 outside the sample, from 1 the compartments of the sample.
-        everywhere: float32 (1, H, W).
-        sample: float32 (n, H, W): compartments, layers, ducts and gradients, 0 outside the sample.
+        regions: int (H, W): 0 outside the sample, 1 and up for its compartments.
+        everywhere: float32 (1, H, W): constant.
+        sample: float32 (n, H, W): compartments, layers, ducts and gradients; 0 outside the sample.
         confined: float32 (n, H, W): confined regions.
         scattered: float32 (n, H, W): separate clusters.
-        outside: float32 (n, H, W): off-sample signal.
+        outside: float32 (n, H, W): signal off the sample.
     """
 
     regions: NDArray[np.int64]
@@ -45,12 +45,12 @@ class SectionMaps:
     outside: Field
 
     def stacked(self) -> Field:
-        """All maps, float32 (n, H, W): everywhere, sample, confined, scattered, outside."""
+        """All maps in the order of the attributes, float32 (n, H, W)."""
         return np.concatenate([self.everywhere, self.sample, self.confined, self.scattered, self.outside])
 
 
 def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
-    """Draw the anatomy of one section."""
+    """Draws the anatomy of one section."""
     n_regions = int(rng.integers(3, 7))
     compartments = anatomy.compartment_labels(rng, silhouette, n_regions)
     regions = np.where(silhouette.tissue, compartments + 1, 0)
@@ -72,7 +72,7 @@ def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
 def _visible(
     rng: np.random.Generator, silhouette: Silhouette, pattern: Callable[[np.random.Generator, Silhouette], Field]
 ) -> Field:
-    """A pattern that covers at least a hundredth of the sample: a drawn one may fall into a cavity."""
+    """Draws a pattern that covers at least 1 % of the sample; a single draw may fall into a cavity."""
     drawn = pattern(rng, silhouette)
     for _ in range(20):
         if (drawn > 0.4).sum() > 0.01 * silhouette.tissue.sum():
@@ -84,15 +84,14 @@ def _visible(
 def draw_mz(
     rng: np.random.Generator, n: int, mz_range: tuple[float, float], min_gap_ppm: float, close_pairs: int
 ) -> NDArray[np.float64]:
-    """Ascending m/z, uniform in log m/z, no two closer than ``min_gap_ppm``.
+    """Ascending m/z values, uniform in log m/z, at least ``min_gap_ppm`` apart.
 
     Args:
         rng: Source of randomness.
         n: Number of channels.
         mz_range: Smallest and largest m/z.
-        min_gap_ppm: Smallest distance of two channels in ppm.
-        close_pairs: Number of channel pairs that lie exactly this distance apart; all others keep at least three
-            times the distance.
+        min_gap_ppm: Smallest distance between two channels in ppm.
+        close_pairs: Number of channel pairs exactly this far apart; all others keep at least three times the distance.
 
     Raises:
         ArgumentError: The channels do not fit into the range.
@@ -104,7 +103,7 @@ def draw_mz(
     if room <= 0:
         raise ArgumentError(
             f"{n} channels at least {min_gap_ppm:g} ppm apart ({close_pairs} close pairs) do not fit into m/z "
-            f"{mz_range[0]:g} to {mz_range[1]:g}"
+            f"{mz_range[0]:g} to {mz_range[1]:g}; reduce n_channels or min_gap_ppm, or widen mz_range"
         )
     sites = mz_range[0] * np.exp(np.sort(rng.uniform(0.0, room, n_sites)) + width * np.arange(n_sites))
     twins = sites[rng.permutation(n_sites)[:close_pairs]] * (1.0 + gap)
@@ -113,15 +112,15 @@ def draw_mz(
 
 @dataclass(frozen=True)
 class Channels:
-    """All channels of a section; every array has one entry for each channel.
+    """All channels of a section; each array has one entry per channel.
 
     Attributes:
         mz: float64 (n,), ascending.
         labels: int64 (n,), index into ``CLASSES``.
         weights: float32 (n, maps): abundance = weights @ maps, about 1 in bright pixels.
-        shape: float32 (n,): shape of the gamma noise.
-        limit: float32 (n,): noise below this factor of a bright pixel's mean is not reported.
-        speckle: float32 (n,): part of the pixels with an unrelated peak.
+        shape: float32 (n,): shape parameter of the gamma noise.
+        limit: float32 (n,): detection limit relative to the mean of a bright pixel.
+        speckle: float32 (n,): share of pixels with an unrelated peak.
         level: float32 (n,): intensity of a bright pixel.
     """
 
@@ -141,7 +140,7 @@ class Channels:
 
 
 def _sparse(rng: np.random.Generator, n: int, width: int, most: int) -> Field:
-    """Rows with 1 to ``most`` entries from 0.3 to 1, the first of them 1, the rest 0: float32 (n, width)."""
+    """Rows with 1 to ``most`` non-zero entries, one of them 1 and the others 0.3 to 1; float32 (n, width)."""
     rank = np.argsort(rng.random((n, width)), axis=1)
     count = rng.integers(1, most + 1, size=(n, 1))
     values = np.where(rank == 0, 1.0, rng.uniform(0.3, 1.0, (n, width)))
@@ -155,7 +154,7 @@ def draw_channels(
     mz: NDArray[np.float64],
     n_informative: int,
 ) -> Channels:
-    """Draw class, abundance and noise of every channel.
+    """Draws class, abundance and noise of every channel.
 
     Args:
         rng: Source of randomness.
@@ -211,13 +210,13 @@ def draw_channels(
 
 
 def abundance(channels: Channels, maps: Field) -> Field:
-    """Noise-free abundance, float32 (pixels, n), of maps (maps, pixels)."""
+    """Noise-free abundance, float32 (pixels, n), from maps (maps, pixels)."""
     result: Field = maps.T @ channels.weights.T
     return result
 
 
 def observe(rng: np.random.Generator, channels: Channels, expected: Field) -> Field:
-    """Intensities an instrument reports: gamma noise, what is below the channel's limit is 0.
+    """Intensities an instrument would report: gamma noise, with 0 below the detection limit of the channel.
 
     Args:
         rng: Source of randomness.
@@ -242,7 +241,7 @@ def _draw_labels(rng: np.random.Generator, shares: dict[int, float], n: int) -> 
 
 
 def _normalise(weights: Field, maps: Field) -> None:
-    """Scale the rows so that a bright pixel (0.9 quantile of the positive ones) has abundance 1."""
+    """Scales the rows to abundance 1 in a bright pixel, the 0.9 quantile of the positive ones."""
     step = max(1, maps.shape[1] // 2000)
     sampled = maps[:, ::step]
     for first in range(0, len(weights), 256):

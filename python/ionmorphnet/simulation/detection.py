@@ -1,4 +1,4 @@
-"""From expected abundance to what an instrument reports: counts, thresholds, baseline noise, artefacts."""
+"""Detection: turns expected abundance into reported intensity with counts, thresholds, noise and artefacts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ DetectionModel = Literal["threshold", "counts", "profile"]
 
 @dataclass(frozen=True)
 class Detection:
-    """How abundance becomes intensity. Abundance 1 is a bright pixel of the image.
+    """How abundance becomes intensity; abundance 1 is a bright pixel of the image.
 
     Attributes:
-        model: ``threshold``: gamma noise, what stays below a limit is reported as 0 (centroided data). ``counts``:
-            Poisson ions. ``profile``: gamma noise over a baseline, nothing is cut.
-        shape: Shape of the gamma noise (1 / squared coefficient of variation).
-        rate: ``threshold``: part of the bright pixels that pass the limit. ``counts``: ions in a bright pixel.
-            ``profile``: ratio of a bright pixel to the baseline's standard deviation.
-        speckle: Part of all measured pixels that shows an unrelated peak.
+        model: ``"threshold"``: gamma noise with 0 below a limit (centroided data). ``"counts"``: Poisson ion counts.
+            ``"profile"``: gamma noise on a baseline without a limit.
+        shape: Shape parameter of the gamma noise, 1 / squared coefficient of variation.
+        rate: ``"threshold"``: share of bright pixels above the limit. ``"counts"``: ions in a bright pixel.
+            ``"profile"``: bright pixel over the standard deviation of the baseline.
+        speckle: Share of the measured pixels with an unrelated peak.
         blur: Whether neighbouring pixels share signal (oversampling).
     """
 
@@ -34,7 +34,7 @@ class Detection:
 
 
 def draw_detection(rng: np.random.Generator, *, faint: bool) -> Detection:
-    """Draw a detection model that leaves a dense image, or a faint one with gaps and low contrast."""
+    """Draws a detection model for a dense image, or for a faint one with gaps and low contrast."""
     model: DetectionModel = ("threshold", "counts", "profile")[int(rng.choice(3, p=[0.55, 0.2, 0.25]))]
     shape = float(np.exp(rng.uniform(np.log(1.5), np.log(80.0))))
     if model == "threshold":
@@ -48,14 +48,14 @@ def draw_detection(rng: np.random.Generator, *, faint: bool) -> Detection:
 
 
 def unit_gamma(rng: np.random.Generator, shape: float, size: tuple[int, ...]) -> Field:
-    """Gamma noise of mean 1, float32."""
+    """Gamma noise with mean 1, float32."""
     noise: Field = rng.standard_gamma(shape, size=size, dtype=np.float32)
     noise *= np.float32(1.0 / shape)
     return noise
 
 
 def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> tuple[Field, Field]:
-    """Apply a detection model.
+    """Applies a detection model.
 
     Args:
         rng: Source of randomness.
@@ -63,14 +63,14 @@ def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> 
         detection: The model.
 
     Returns:
-        Non-negative intensities, float32 (H, W), and the mean of what the sample's own signal gives at each pixel: a
-        limit of detection hides what is faint, whatever the noise.
+        Intensities, float32 (H, W), not negative; and the expected intensity of the sample's signal in each pixel,
+        which accounts for the detection limit.
     """
     size = abundance.shape
     expected = abundance
     if detection.model == "counts":
         image = rng.poisson(abundance * np.float32(detection.rate)).astype(np.float32)
-        # An ion's response spreads, so that single counts are not all equal.
+        # Detector response varies, so single ions do not all have the same intensity.
         image *= unit_gamma(rng, 6.0, size)
     else:
         noise = unit_gamma(rng, detection.shape, size)
@@ -95,7 +95,7 @@ def detect(rng: np.random.Generator, abundance: Field, detection: Detection) -> 
 
 
 def _mean_above(drawn: Field, limits: Field) -> Field:
-    """Mean of x where x is at least the limit and 0 elsewhere, over the sorted sample ``drawn``; like ``limits``."""
+    """Mean of the sorted sample ``drawn`` with values below each limit set to 0; shaped like ``limits``."""
     tails = np.zeros(drawn.size + 1, dtype=np.float32)
     tails[:-1] = np.cumsum(drawn[::-1], dtype=np.float64)[::-1] / drawn.size
     means: Field = tails[np.searchsorted(drawn, limits.ravel())].reshape(limits.shape)
@@ -103,7 +103,7 @@ def _mean_above(drawn: Field, limits: Field) -> Field:
 
 
 def blur3(image: Field) -> Field:
-    """Smooth with (1, 2, 1) / 4 along both axes, edges repeated; float32 (H, W)."""
+    """Smooths with (1, 2, 1) / 4 along both axes, with repeated edges; float32 (H, W)."""
     padded = np.pad(image, 1, mode="edge")
     rows = padded[:-2] + 2.0 * padded[1:-1] + padded[2:]
     result: Field = ((rows[:, :-2] + 2.0 * rows[:, 1:-1] + rows[:, 2:]) * 0.0625).astype(np.float32)
@@ -111,12 +111,12 @@ def blur3(image: Field) -> Field:
 
 
 def add_artefacts(rng: np.random.Generator, image: Field) -> Field:
-    """Hot pixels, line gains, lost lines, uneven pixel response and 8-bit rounding, each with a small probability."""
+    """Adds hot pixels, line gains, lost lines, uneven pixel response and 8-bit rounding, each with low probability."""
     height, width = image.shape
-    if rng.random() < 0.1:  # acquisition lines of different sensitivity
+    if rng.random() < 0.1:  # sensitivity differs by acquisition line
         gain = np.exp(rng.normal(0.0, rng.uniform(0.03, 0.3), size=height)).astype(np.float32)
         image = image * gain[:, None]
-    if rng.random() < 0.2:  # response that differs from pixel to pixel (crystals)
+    if rng.random() < 0.2:  # response differs by pixel (matrix crystals)
         image = image * unit_gamma(rng, rng.uniform(4.0, 30.0), (height, width))
     if rng.random() < 0.06:  # lost lines
         lost = rng.random((height, 1)) < rng.uniform(0.01, 0.15)
@@ -133,7 +133,7 @@ def add_artefacts(rng: np.random.Generator, image: Field) -> Field:
 
 
 def shapeless(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """An image without a sample in it: empty, sparse, noisy, striped or drifting. float32 (H, W), non-negative."""
+    """Image without a sample: empty, sparse, noisy, striped or drifting; float32 (H, W), not negative."""
     height, width = shape
     kind = rng.random()
     if kind < 0.07:
@@ -147,7 +147,7 @@ def shapeless(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     if kind < 0.26:  # noise in some of the acquisition lines
         rate = rng.gamma(0.4, 1.0, size=height).astype(np.float32)
         gain *= rate[:, None] if rng.random() < 0.8 else rng.gamma(0.4, 1.0, size=width).astype(np.float32)[None, :]
-    elif kind < 0.36:  # slow drift of the noise in order of acquisition
+    elif kind < 0.36:  # slow drift of the noise over the acquisition
         drift = np.linspace(rng.uniform(0.2, 1.0), rng.uniform(0.2, 1.0), height, dtype=np.float32)
         gain *= drift[:, None]
     if kind < 0.75:

@@ -1,7 +1,7 @@
 """Smooth random fields on a pixel grid.
 
-A field is white noise on a coarse grid of knots, interpolated with cubic B-splines. Both directions are small matrix
-products, so a field costs a fraction of a Fourier filter and needs no periodic boundary.
+A field is white noise on a coarse grid of knots, interpolated with cubic B-splines. Two small matrix products are much
+cheaper than a Fourier filter and need no periodic boundary.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
 
-# Root mean square of the cubic B-spline weights along one direction, averaged over the phase: dividing by it once per
-# direction gives a field of unit variance.
+# Root mean square of the cubic B-spline weights along one direction, averaged over the phase. Dividing by it once per
+# direction yields unit variance.
 _SPLINE_RMS = 0.69234
 
 
@@ -21,11 +21,11 @@ def spline_weights(n: int, spacing: float, phase: float) -> Field:
 
     Args:
         n: Number of pixels.
-        spacing: Distance of two knots in pixels.
+        spacing: Distance between knots in pixels.
         phase: Position of the first pixel between the first two knots, in [0, 1).
 
     Returns:
-        float32 (n, knots); every row sums to 1.
+        float32 (n, knots); each row sums to 1.
     """
     position = np.arange(n, dtype=np.float64) / spacing + phase
     first = position.astype(np.int64)
@@ -46,7 +46,7 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], scale: float 
     Args:
         rng: Source of randomness.
         shape: (H, W) in pixels.
-        scale: Correlation length in pixels (distance of the knots), or one for each of (y, x).
+        scale: Correlation length in pixels (distance between knots), one number or (y, x).
 
     Returns:
         float32 (H, W), mean 0 and variance 1 in expectation.
@@ -63,14 +63,14 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, int], scale: float 
 def fractal_field(
     rng: np.random.Generator, shape: tuple[int, int], scale: float, octaves: int = 3, gain: float = 0.5
 ) -> Field:
-    """Sum of smooth fields of halved scale and damped amplitude: rough edges on large shapes.
+    """Sum of smooth fields with halved scale and damped amplitude: large shapes with rough edges.
 
     Args:
         rng: Source of randomness.
         shape: (H, W) in pixels.
         scale: Correlation length of the first octave in pixels.
-        octaves: Number of fields summed.
-        gain: Amplitude of an octave relative to the one before.
+        octaves: Number of fields to sum.
+        gain: Amplitude of each octave relative to the previous one.
 
     Returns:
         float32 (H, W), mean 0 and variance 1 in expectation.

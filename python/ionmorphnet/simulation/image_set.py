@@ -1,4 +1,4 @@
-"""simulate_images: single ion images with their truth in a file, for training and tests elsewhere, and to look at."""
+"""Sets of simulated ion images with their ground truth, written as data or as a picture."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _MAX_IMAGES = 100_000
 
 @dataclass(frozen=True)
 class SimulatedImages:
-    """What :func:`simulate_images` wrote.
+    """Files written by :func:`simulate_images`.
 
     Attributes:
         path: The NPZ or PNG file.
-        truth_path: The CSV file with the truth; None for a picture.
+        truth_path: The CSV file with the ground truth; None for a picture.
         counts: Number of images of each class, in the order of ``CLASSES``.
-        seed: Seed it was made with.
+        seed: The random seed.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class SimulatedImages:
 def iterate_images(
     seed: int, *, shape: tuple[int, int] | None = None, label: int | None = None, levels: int = 1
 ) -> Iterator[SimulatedImage]:
-    """Endless simulated images: ``levels`` noise levels of each scene follow each other."""
+    """Endless simulated images; each scene is followed by its other noise levels."""
     scene = 0
     while True:
         yield from simulate_scene(np.random.default_rng([seed, scene]), shape=shape, label=label, levels=levels)
@@ -58,32 +58,35 @@ def simulate_images(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulatedImages:
-    """Simulate ion images and write them.
+    """Writes simulated ion images.
 
     Args:
-        out: ``.npz``: one float32 array (H, W) for each image, ``image_00000`` ..., NaN = not measured, and beside it
-            ``<stem>_labels.csv`` with index, key, label, structure (0 to 3) and the share of observers who would
-            choose each class. ``.png``: a sheet of the images, for looking.
+        out: ``.npz`` for data: one float32 array (height, width) per image, named ``image_00000`` and so on, NaN = not
+            measured. ``<stem>_labels.csv`` next to it has index, key, label, structure (0 to 3) and the share of
+            observers who would choose each class. ``.png`` for a sheet of the images.
         n: Number of images.
-        shape: (H, W) in pixels, each at least 16; drawn from 20 to 500 for every scene where None.
-        label: Class to aim at; drawn where None.
-        levels: Noise levels of one scene that follow each other.
-        seed: Seed; the same seed and arguments give the same images.
-        progress: Called as progress(done, n).
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500 for each scene.
+        label: Target class; by default drawn for each scene.
+        levels: Number of consecutive images of one scene at different noise levels.
+        seed: Random seed. Equal arguments produce the same images.
+        progress: Called as progress(images done, n).
+
+    Returns:
+        The files written and the number of images of each class.
 
     Raises:
-        ArgumentError: Wrong arguments.
+        ArgumentError: An argument is out of range.
         FileError: A file cannot be written.
     """
     path = Path(out)
     if path.suffix.lower() not in (".npz", ".png"):
         raise ArgumentError(f"{path}: the output must end in .npz or .png")
     if not 1 <= n <= _MAX_IMAGES:
-        raise ArgumentError(f"the number of images must be 1 to {_MAX_IMAGES}, not {n}")
+        raise ArgumentError(f"the number of images must be 1 to {_MAX_IMAGES:,}, got {n}")
     if label is not None and label not in CLASSES:
-        raise ArgumentError(f"label must be one of {', '.join(CLASSES)}, not '{label}'")
+        raise ArgumentError(f"label must be one of {', '.join(CLASSES)}, got '{label}'")
     if seed < 0:
-        raise ArgumentError(f"seed must not be negative, got {seed}")
+        raise ArgumentError(f"seed must be at least 0, got {seed}")
     source = iterate_images(seed, shape=shape, label=None if label is None else CLASSES.index(label), levels=levels)
     images = []
     for k, simulated in zip(range(n), source, strict=False):
@@ -120,7 +123,7 @@ def _sheet(images: list[SimulatedImage]) -> bytes:
 
 
 def _tile(image: Field) -> Field:
-    """Repeat or skip pixels to fit a square tile; the rest is NaN."""
+    """Repeats or skips pixels to fit a square tile; the rest is NaN."""
     height, width = image.shape
     scale = _TILE / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))

@@ -1,4 +1,4 @@
-"""Single simulated ion images with their class, for training and tests."""
+"""Single simulated ion images with their class and structure grade."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import add_artefacts, detect, draw_detection, shapeless
 from ionmorphnet.simulation.fields import Field, fractal_field
-from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates
-from ionmorphnet.simulation.verdict import (
+from ionmorphnet.simulation.observer import (
     FRAGMENTED,
     LOCALIZED,
     NEGATIVE,
@@ -24,25 +24,26 @@ from ionmorphnet.simulation.verdict import (
     block_means,
     judge,
 )
+from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates
 
-# Share of each class aimed at. Faint images of any class may turn out shapeless, so that one gets less.
+# Share of each target class. Faint images of any class may end up unstructured, so that class gets less.
 _CLASS_SHARES = np.array([0.24, 0.21, 0.21, 0.12, 0.08, 0.14])
-# How often an image of each class is drawn faint.
+# Probability that an image of each class is faint.
 _FAINT = {STRUCTURED: 0.15, WEAK: 0.85, LOCALIZED: 0.45, FRAGMENTED: 0.4, NEGATIVE: 0.45}
 _TRIES = 6
 
 
 @dataclass(frozen=True)
 class SimulatedImage:
-    """One ion image with known truth.
+    """One ion image with its ground truth.
 
     Attributes:
-        image: float32 (H, W), arbitrary intensity units, NaN where nothing was measured.
-        mask: bool (H, W), True where measured.
+        image: float32 (height, width) in arbitrary units; NaN = not measured.
+        mask: bool (height, width), True = measured.
         label: Index into ``CLASSES`` of the most probable class.
-        probabilities: float32 (6,), share of observers who would choose each class (see ``verdict``).
-        structure: 0 (no meaningful spatial structure) to 3 (clear), from how well the noise-free image shows through.
-        expectation: float32 (H, W), the noise-free relative abundance.
+        probabilities: float32 (6,), share of observers who would choose each class (see ``observer``).
+        structure: 0 (no meaningful spatial structure) to 3 (clear), by how clearly the noise-free image is visible.
+        expectation: float32 (height, width), the noise-free relative abundance.
     """
 
     image: Field
@@ -58,22 +59,21 @@ class SimulatedImage:
         return CLASSES[self.label]
 
     def __repr__(self) -> str:
-        """Size, class and structure."""
-        height, width = self.image.shape
-        return f"SimulatedImage({height} x {width}, {self.class_name}, structure {self.structure:.2f})"
+        """Size, class and structure in one line."""
+        return f"SimulatedImage({pixels_text(self.image.shape)}, {self.class_name}, structure {self.structure:.2f})"
 
 
 def draw_measured_area(
     rng: np.random.Generator, silhouette: Silhouette, *, kind: float | None = None, margin: float | None = None
 ) -> NDArray[np.bool_]:
-    """Pixels that were measured: the whole frame, an outline around the sample or at its very edge, or a cut frame.
+    """Draws the measured pixels: the whole frame, the sample alone, an outline around it, or a cropped frame.
 
     Args:
         rng: Source of randomness.
         silhouette: The sample.
-        kind: From 0 to 1: the whole frame up to 0.5, then the sample and nothing else up to 0.66, then an outline drawn
-            around it up to 0.86, then a cut frame; drawn where None.
-        margin: Of an outline, in units of the sample's depth; drawn where None.
+        kind: 0 to 1: below 0.5 the whole frame, below 0.66 the sample alone, below 0.86 an outline around it, above a
+            cropped frame; by default drawn.
+        margin: Margin of an outline in units of the sample's depth; by default drawn.
     """
     shape = silhouette.shape
     kind = rng.random() if kind is None else kind
@@ -83,9 +83,9 @@ def draw_measured_area(
     if kind < 0.86:
         if margin is None:
             margin = rng.uniform(-0.06, 0.02) if kind < 0.66 else rng.uniform(0.02, 0.6)
-        wobble = fractal_field(rng, shape, max(shape) / 4.0, 2)  # drawn by hand
+        wobble = fractal_field(rng, shape, max(shape) / 4.0, 2)  # as drawn by hand
         measured = silhouette.depth > np.float32(-margin) * (np.float32(1.0) + np.float32(0.3) * wobble)
-    else:  # a polygon: some half planes
+    else:  # polygon: intersection of half planes
         measured = np.ones(shape, dtype=np.bool_)
         for _ in range(int(rng.integers(1, 5))):
             angle = rng.uniform(0.0, 2.0 * np.pi)
@@ -96,7 +96,7 @@ def draw_measured_area(
 
 
 def _area_of_matrix(rng: np.random.Generator, silhouette: Silhouette) -> NDArray[np.bool_]:
-    """Measured area of a matrix ion: enough of it lies off the sample, else there would be nothing but a rim."""
+    """Measured area of a matrix ion, with enough of it off the sample to show more than a rim."""
     kind = rng.random()
     if kind < 0.7:
         return np.ones(silhouette.shape, dtype=np.bool_)
@@ -109,7 +109,7 @@ def _area_of_matrix(rng: np.random.Generator, silhouette: Silhouette) -> NDArray
 
 
 def draw_shape(rng: np.random.Generator, sides: tuple[int, int] = (20, 500)) -> tuple[int, int]:
-    """Size of a section in pixels: log-normal sides around 105, any aspect ratio up to about 3."""
+    """Height and width of a section: log-normal around 105 pixels, aspect ratio up to about 3."""
     side = np.exp(rng.normal(np.log(105.0), 0.5))
     aspect = np.exp(rng.normal(0.0, 0.35))
     height, width = np.clip([side / np.sqrt(aspect), side * np.sqrt(aspect)], *sides)
@@ -135,7 +135,7 @@ def _draw_expectation(rng: np.random.Generator, silhouette: Silhouette, kind: in
 
 
 def _scattered(expectation: Field) -> bool:
-    """Whether there are at least 4 separate clusters; fewer are confined regions."""
+    """Whether there are at least 4 separate clusters; fewer count as confined regions."""
     blocks = block_means(expectation, max(2, round(min(expectation.shape) / 25)))
     limit = 0.4 * float(blocks.max(initial=0.0))
     lit = {(int(y), int(x)) for y, x in np.argwhere(blocks > limit)} if limit > 0 else set()
@@ -158,22 +158,22 @@ def simulate_scene(
     levels: int = 2,
     label: int | None = None,
 ) -> tuple[SimulatedImage, ...]:
-    """Simulate one scene, the same noise-free image on the same pixels, seen at several noise levels.
+    """Simulates one scene, the same noise-free image on the same pixels, at several noise levels.
 
-    Which of two such images shows more structure is known whatever the conventions are: the training ranks by it.
+    Which of two such images shows more structure does not depend on any convention, so training ranks by it.
 
     Args:
-        rng: Source of randomness; the same state gives the same images.
-        shape: (H, W) in pixels, each at least 16; drawn from 20 to 500 where None.
+        rng: Source of randomness; the same state yields the same images.
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500.
         levels: Number of images.
-        label: Class to aim at (index into ``CLASSES``); drawn where None. What an observer would say decides the
-            label: an image that turns out too faint to be recognised is unstructured whatever was aimed at.
+        label: Target class (index into ``CLASSES``); by default drawn. The label of an image is what an observer would
+            choose: one that is too faint to recognise is unstructured, whatever the target.
 
     Returns:
-        ``levels`` images with their truth.
+        ``levels`` images with their ground truth.
 
     Raises:
-        ArgumentError: Shape too small, unknown label, or no levels.
+        ArgumentError: The shape is too small, the label is unknown, or ``levels`` is below 1.
     """
     _check(shape, label)
     if levels < 1:
@@ -182,7 +182,7 @@ def simulate_scene(
     kind = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
     if kind == UNSTRUCTURED:
         measured = np.ones(shape, dtype=np.bool_)
-        if rng.random() < 0.5:  # noise inside an outline must not pass for tissue
+        if rng.random() < 0.5:  # noise inside an outline must not look like tissue
             measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.5, 1.0))
         return tuple(_shapeless(rng, measured) for _ in range(levels))
     silhouette = draw_silhouette(rng, shape, coverage=(0.15, 0.85) if kind == NEGATIVE else (0.18, 1.0))
@@ -197,19 +197,19 @@ def simulate_ion_image(
     shape: tuple[int, int] | None = None,
     label: int | None = None,
 ) -> SimulatedImage:
-    """Simulate one ion image.
+    """Simulates one ion image.
 
     Args:
-        rng: Source of randomness; the same state gives the same image.
-        shape: (H, W) in pixels, each at least 16; drawn from 20 to 500 where None.
-        label: Class to aim at (index into ``CLASSES``); drawn where None. Several scenes are tried; what turns out
-            otherwise to an observer in all of them keeps the label an observer would give.
+        rng: Source of randomness; the same state yields the same image.
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500.
+        label: Target class (index into ``CLASSES``); by default drawn. Up to six scenes are tried. If an observer would
+            choose another class in all of them, the last one keeps that class.
 
     Returns:
-        The image with its truth.
+        The image with its ground truth.
 
     Raises:
-        ArgumentError: Shape too small or unknown label.
+        ArgumentError: The shape is too small, or the label is unknown.
     """
     _check(shape, label)
     shape = draw_shape(rng) if shape is None else shape
@@ -222,7 +222,7 @@ def simulate_ion_image(
 
 def _check(shape: tuple[int, int] | None, label: int | None) -> None:
     if shape is not None and (len(shape) != 2 or min(shape) < 16):
-        raise ArgumentError(f"shape must be (H, W) with at least 16 pixels a side, got {shape}")
+        raise ArgumentError(f"shape must be (height, width), each at least 16, got {shape}")
     if label is not None and not 0 <= label < len(CLASSES):
         raise ArgumentError(f"label must be 0 to {len(CLASSES) - 1}, got {label}")
 

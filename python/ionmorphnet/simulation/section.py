@@ -1,4 +1,4 @@
-"""Whole simulated sections with known truth, as imzML."""
+"""Simulated imzML sections with known ground truth."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.arguments import number
 from ionmorphnet.base.files import atomic_path
+from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.io.literals import Mode, SpectrumType
 from ionmorphnet.models.labels import CLASSES
@@ -22,6 +23,7 @@ from ionmorphnet.simulation.arguments import check_axis, check_layout, check_lev
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
 from ionmorphnet.simulation.ion_image import draw_measured_area
+from ionmorphnet.simulation.observer import FRAGMENTED, UNSTRUCTURED
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 from ionmorphnet.simulation.spectra import (
     MassError,
@@ -30,30 +32,29 @@ from ionmorphnet.simulation.spectra import (
     centroid_spectra,
     suppress_baseline,
 )
-from ionmorphnet.simulation.verdict import FRAGMENTED, UNSTRUCTURED
 
-# Values held at once: pixels are handled in chunks of about this many channel or bin values.
+# Pixels are processed in chunks of about this many channel or bin values, to limit memory.
 _CHUNK_VALUES = 4_000_000
 _BLOCKS = 24
 
 
 @dataclass(frozen=True)
 class SimulatedSection:
-    """A simulated section and its truth.
+    """A simulated section and its ground truth.
 
     Attributes:
-        path: The imzML file; the ibd lies beside it.
-        truth_path: CSV with the columns of ``truth``.
-        mask_path: NPZ with ``measured``, ``tissue`` and ``regions``.
-        truth: One row for each channel: ``mz``; ``label`` (class name); ``informative`` (structured, localized or
-            negative); ``structure`` (0 to 3, how well the noise-free image shows through); ``region`` (0 outside the
-            sample, from 1 its compartments, where the channel is brightest; -1 for noise); ``frequency`` (part of the
+        path: The imzML file; the ibd file is next to it.
+        truth_path: CSV file with the columns of ``truth``.
+        mask_path: NPZ file with ``measured``, ``tissue`` and ``regions``.
+        truth: One row per channel: ``mz``; ``label`` (class name); ``informative`` (structured, localized or negative);
+            ``structure`` (0 to 3, how clearly the noise-free image is visible); ``region`` (where the channel is
+            brightest: 0 outside the sample, 1 and up for its compartments, -1 for noise); ``frequency`` (share of
             measured pixels with a peak); ``mean_intensity`` (over the measured pixels).
-        measured: bool (H, W), equal to the mask of the opened file: the grid is the bounding box of the measured
-            pixels, smaller than the simulated frame where an outline was measured.
-        tissue: bool (H, W): pixels on the sample.
-        regions: int64 (H, W): 0 outside the sample, from 1 its compartments.
-        seed: The seed.
+        measured: bool (height, width), the mask of the opened file. The grid is the bounding box of the measured
+            pixels, which is smaller than the simulated frame if an outline was measured.
+        tissue: bool (height, width): pixels on the sample.
+        regions: int64 (height, width): 0 outside the sample, 1 and up for its compartments.
+        seed: The random seed.
     """
 
     path: Path
@@ -67,15 +68,14 @@ class SimulatedSection:
 
     @property
     def informative_mz(self) -> NDArray[np.float64]:
-        """m/z of the informative channels, ascending."""
+        """m/z of the informative channels in ascending order."""
         mz: NDArray[np.float64] = self.truth.loc[self.truth["informative"], "mz"].to_numpy(dtype=np.float64)
         return mz
 
     def __repr__(self) -> str:
-        """Name, size and number of channels."""
-        height, width = self.measured.shape
+        """Name, size and number of channels in one line."""
         return (
-            f"SimulatedSection({self.path.name!r}, {height} x {width} pixels, {len(self.truth)} channels, "
+            f"SimulatedSection({self.path.name!r}, {pixels_text(self.measured.shape)}, {len(self.truth)} channels, "
             f"{len(self.informative_mz)} informative)"
         )
 
@@ -93,7 +93,7 @@ def simulate(
     drift_ppm: float = 0.0,
     min_gap_ppm: float | None = None,
     close_pairs: int = 0,
-    noise_peaks_per_pixel: float = 20.0,
+    noise_peaks: float = 20.0,
     resolving_power: float = 20_000.0,
     n_bins: int | None = None,
     baseline: float = 5.0,
@@ -103,45 +103,52 @@ def simulate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulatedSection:
-    """Write a section with known truth: ``path``, the ibd, ``<stem>_truth.csv`` and ``<stem>_mask.npz``.
+    """Writes a simulated section with known ground truth: imzML, ibd, ``<stem>_truth.csv`` and ``<stem>_mask.npz``.
 
-    One sample outline is shared by all channels; its regions, layers and ducts build the informative channels. Memory
-    stays bounded whatever the size: pixels are made and written in chunks. The same arguments give the same bytes.
+    All channels share one sample outline; its regions, layers and ducts make up the informative channels. Pixels are
+    generated and written in chunks, so memory use does not depend on the size of the section. Equal arguments produce
+    identical files.
 
     Args:
-        path: Name of the imzML file.
-        shape: (H, W) of the simulated frame, each at least 16; the pixel grid of the file unless ``outline``.
+        path: The imzML file to write.
+        shape: Height and width of the simulated frame, each at least 16. This is the pixel grid of the file unless
+            ``outline`` is set.
         n_channels: Number of channels.
-        n_informative: How many of them are structured, localized or negative; a quarter where None. The others are
-            noise, faint or fragmented.
-        mode: ``processed`` or ``continuous``. Continuous centroids lie on the channels' m/z, without mass error.
-        spectrum_type: ``centroid`` or ``profile`` (Gaussian peaks over detector noise; shared axis where continuous,
-            an axis of its own without the baseline for each pixel where processed).
+        n_informative: Number of structured, localized or negative channels; a quarter by default. The others are noise,
+            faint or fragmented.
+        mode: ``"processed"`` or ``"continuous"``. Continuous centroids have no mass error.
+        spectrum_type: ``"centroid"`` or ``"profile"``. Profiles are Gaussian peaks on detector noise. Continuous
+            profiles share one axis; processed profiles omit the baseline and each has its own axis.
         mz_range: Smallest and largest m/z.
-        jitter_ppm: Largest random mass error, 0 to 10,000; of each peak (centroid, continuous profile) or each spectrum
-            (processed profile).
-        drift_ppm: Change of calibration over the section, 0 to 10,000.
-        min_gap_ppm: Smallest distance of two channels; where None 15 ppm for centroids, three peak widths for
+        jitter_ppm: Largest random mass error, 0 to 10,000; drawn per peak, or per spectrum for processed profiles.
+        drift_ppm: Calibration drift over the section, 0 to 10,000.
+        min_gap_ppm: Smallest distance between two channels; by default 15 ppm for centroids and three peak widths for
             profiles.
-        close_pairs: Number of pairs of channels exactly ``min_gap_ppm`` apart; all others then keep three times that.
-        noise_peaks_per_pixel: Mean number of peaks that belong to no channel (processed centroids).
-        resolving_power: m/z over full width at half maximum (profile), from 100.
-        n_bins: Length of the profile axis, at most 20 million; three bins for each peak width where None, which must
-            not make more than 2 million.
-        baseline: Standard deviation of the detector noise (profile); a channel's bright pixel is around 2000.
-        outline: Measure an outline around the sample instead of the whole frame. The pixel grid is then the bounding
-            box of the measured pixels, in the file and in the returned masks.
-        pixel_size_um: Side of a pixel in micrometres.
-        zlib: Compress the arrays.
-        seed: Seed of everything random, an integer from 0.
-        progress: Called after every chunk with (pixels written, pixels).
+        close_pairs: Number of channel pairs exactly ``min_gap_ppm`` apart. All other channels then keep three times
+            that distance.
+        noise_peaks: Mean number of peaks per pixel that belong to no channel (processed centroids).
+        resolving_power: m/z divided by the full width at half maximum of a peak, at least 100 (profiles).
+        n_bins: Length of the profile axis, up to 20 million; by default three bins per peak width and up to 2 million.
+        baseline: Standard deviation of the detector noise (profiles). Bright pixels of a channel are around 2000.
+        outline: Whether to measure only an outline around the sample instead of the whole frame. The pixel grid is then
+            the bounding box of the measured pixels.
+        pixel_size_um: Pixel width and height in micrometres.
+        zlib: Whether to compress the arrays.
+        seed: Random seed, an integer of at least 0.
+        progress: Called as progress(pixels written, all pixels) after each chunk.
 
     Returns:
-        The section with its truth.
+        The section with its ground truth.
 
     Raises:
-        ArgumentError: An argument cannot be meant.
-        FileError: The files cannot be written, or one of the names is a folder; nothing half-written is left.
+        ArgumentError: An argument has the wrong type or is out of range.
+        FileError: The files cannot be written, or a folder has one of their names. No partial files are left.
+
+    Example:
+        >>> import ionmorphnet as imn
+        >>> section = imn.simulate("section.imzML", shape=(40, 60), n_channels=100, seed=1)
+        >>> section
+        SimulatedSection('section.imzML', 40 x 60 pixels (height x width), 100 channels, 25 informative)
     """
     target = Path(path)
     layout = check_layout(
@@ -156,7 +163,7 @@ def simulate(
     check_levels(
         jitter_ppm=jitter_ppm,
         drift_ppm=drift_ppm,
-        noise_peaks_per_pixel=noise_peaks_per_pixel,
+        noise_peaks=noise_peaks,
         baseline=baseline,
         resolving_power=resolving_power,
     )
@@ -183,7 +190,7 @@ def simulate(
     )
     truth_path = target.with_name(f"{target.stem}_truth.csv")
     mask_path = target.with_name(f"{target.stem}_mask.npz")
-    settings = _SpectrumSettings(mode == "continuous", noise_peaks_per_pixel, layout.mz_range, baseline)
+    settings = _SpectrumSettings(mode == "continuous", noise_peaks, layout.mz_range, baseline)
     box = bounding_box(measured)
     measured, tissue, regions = measured[box], silhouette.tissue[box], maps.regions[box]
     writer = ImzMLWriter(
@@ -196,7 +203,7 @@ def simulate(
     )
     with ExitStack() as stack:
         stack.callback(writer.discard)
-        # Left in reverse order: the pair is complete before truth and mask get their names.
+        # Exited in reverse order: the imzML pair is complete before truth and mask are renamed.
         truth_part = stack.enter_context(atomic_path(truth_path))
         mask_part = stack.enter_context(atomic_path(mask_path))
         stack.enter_context(writer)
@@ -212,14 +219,14 @@ def simulate(
 
 
 def bounding_box(measured: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Smallest rectangle with all measured pixels, which is the grid that a reader sees."""
+    """Smallest rectangle with all measured pixels; a reader of the file sees this grid."""
     rows, cols = np.flatnonzero(measured.any(axis=1)), np.flatnonzero(measured.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 @dataclass
 class _Tally:
-    """What is known of the channels while the pixels go by."""
+    """Sums per channel, accumulated over the chunks of pixels."""
 
     channels: Channels
     maps: Field  # (maps, pixels), measured pixels only
@@ -292,7 +299,7 @@ class _SpectrumSettings:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some measured pixels in raster order."""
+    """A chunk of measured pixels in raster order."""
 
     stop: int
     positions: NDArray[np.int64]
@@ -322,7 +329,7 @@ class _Chunk:
                 return
             profiles = self.axis.profiles(self.mz, self.observed, np.zeros((n, 1)), noise)
             shift = drift + self.error.jitter(rng, n)
-            # Three standard deviations: what is left of the detector noise is rare single points.
+            # At three standard deviations, only rare single points of the detector noise remain.
             spectra = suppress_baseline(self.axis.mz, profiles, shift, 3.0 * settings.baseline)
         writer.add_many(self.positions, spectra.mz, spectra.intensity, spectra.counts)
 
@@ -345,14 +352,14 @@ def _chunks(
 
 
 def _add_by_group(sums: NDArray[np.float64], group: NDArray[np.int64], values: Field) -> None:
-    """``sums[g] += values[group == g]`` summed over the pixels."""
+    """Adds the sum of ``values[group == g]`` over the pixels to ``sums[g]``."""
     order = np.argsort(group, kind="stable")
     present, first = np.unique(group[order], return_index=True)
     sums[present] += np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
 
 
 def _column_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of the columns; 0 where one is constant."""
+    """Pearson correlation of each pair of columns; 0 if one is constant."""
     da, db = a - a.mean(axis=0), b - b.mean(axis=0)
     norm = np.sqrt((da**2).sum(axis=0) * (db**2).sum(axis=0))
     result: NDArray[np.float64] = np.where(norm > 1e-9, (da * db).sum(axis=0) / np.where(norm > 1e-9, norm, 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""Outlines of samples on the pixel grid: blobs, lobes, several pieces, symmetric sections, cut or full frames."""
+"""Sample outlines on the pixel grid: blobs, lobes, several pieces, symmetric sections, cropped or full frames."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ANGLES = 1024
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Where the sample is.
+    """Outline of the sample.
 
     Attributes:
-        depth: float32 (H, W), positive inside the sample (0 at its edge, about 1 at its deepest), negative outside.
+        depth: float32 (H, W): 0 at the edge of the sample, about 1 at its deepest point, negative outside.
         kind: Name of the shape family.
         mirror: Whether the sample is symmetric about the vertical middle line.
     """
@@ -40,7 +40,7 @@ class Silhouette:
 
 
 def frame_coordinates(shape: tuple[int, int]) -> tuple[Field, Field]:
-    """(v, u), each from -1 to 1 over the frame: the sample usually fills the measured rectangle."""
+    """Vertical and horizontal coordinate (v, u) of each pixel, from -1 to 1 over the frame."""
     v = np.linspace(-1.0, 1.0, shape[0], dtype=np.float32)[:, None]
     u = np.linspace(-1.0, 1.0, shape[1], dtype=np.float32)[None, :]
     return np.broadcast_to(v, shape), np.broadcast_to(u, shape)
@@ -65,7 +65,7 @@ def star(
         centre: (v, u) of the blob.
         radius: Mean radius in frame coordinates.
         aspect: Ratio of the two axes.
-        lobes: Strength of the outline's harmonics; 0 gives an ellipse.
+        lobes: Strength of the harmonics of the outline; 0 is an ellipse.
 
     Returns:
         float32 (H, W): 1 at the centre, 0 on the outline, negative outside.
@@ -137,7 +137,7 @@ def _lobed(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
 
 def _pieces(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     v, u = _warped(rng, shape, rng.uniform(0.0, 0.06))
-    if rng.random() < 0.3:  # cores on a grid, as in a tissue microarray
+    if rng.random() < 0.3:  # grid of cores, as in a tissue microarray
         rows, cols = int(rng.integers(1, 4)), int(rng.integers(2, 5))
         centres = [((2 * r + 1) / rows - 1.0, (2 * c + 1) / cols - 1.0) for r in range(rows) for c in range(cols)]
         radius = rng.uniform(0.6, 0.95) / max(rows, cols)
@@ -171,7 +171,7 @@ def _symmetric(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
 
 
 def _add_damage(rng: np.random.Generator, depth: Field) -> Field:
-    """Fissures, holes and a rough edge."""
+    """Adds fissures, holes and a rough edge."""
     shape = (depth.shape[0], depth.shape[1])
     v, u = frame_coordinates(shape)
     if rng.random() < 0.4:
@@ -180,7 +180,7 @@ def _add_damage(rng: np.random.Generator, depth: Field) -> Field:
     if rng.random() < 0.2:
         line = smooth_field(rng, shape, max(shape) / rng.uniform(1.5, 4.0))
         depth = np.minimum(depth, np.abs(line) * np.float32(rng.uniform(3.0, 8.0)) - np.float32(0.15))
-    if rng.random() < 0.3:  # one winding cavity, as a lumen
+    if rng.random() < 0.3:  # one winding cavity, such as a lumen
         centre = (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5))
         hole = star(
             rng,
@@ -208,15 +208,15 @@ _KINDS: dict[str, tuple[float, Callable[[np.random.Generator, tuple[int, int]], 
 def draw_silhouette(
     rng: np.random.Generator, shape: tuple[int, int], *, coverage: tuple[float, float] = (0.08, 1.0)
 ) -> Silhouette:
-    """Draw the outline of a sample.
+    """Draws the outline of a sample.
 
     Args:
         rng: Source of randomness.
         shape: (H, W) in pixels.
-        coverage: Smallest and largest part of the frame the sample may cover.
+        coverage: Smallest and largest share of the frame that the sample may cover.
 
     Returns:
-        The silhouette. After several misses the outline of the last try is moved to the nearest allowed coverage.
+        The silhouette. After four misses, the last outline is shifted to the nearest allowed coverage.
     """
     names = list(_KINDS)
     weights = np.array([_KINDS[name][0] for name in names])

@@ -1,4 +1,4 @@
-"""Peaks become spectra: centroids with mass error, or profiles on a shared or a per-pixel axis."""
+"""Spectra from peaks: centroids with mass error, or profiles on a shared or per-pixel axis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MassError:
 
     Attributes:
         jitter_ppm: Largest random error of a peak; triangular distribution around 0.
-        drift_ppm: Change of calibration from the first spectrum to the last, linear and centred on 0.
+        drift_ppm: Linear calibration drift from the first spectrum to the last, centred on 0.
     """
 
     jitter_ppm: float
@@ -38,7 +38,7 @@ class MassError:
 
 @dataclass(frozen=True)
 class Spectra:
-    """Spectra lying one after the other: m/z float64, intensity float32, number of points int64 of each spectrum."""
+    """Concatenated spectra: m/z float64, intensity float32, and the number of points in each spectrum, int64."""
 
     mz: NDArray[np.float64]
     intensity: Field
@@ -54,7 +54,7 @@ def centroid_spectra(
     noise_peaks: float,
     mz_range: tuple[float, float],
 ) -> Spectra:
-    """Peak lists of some pixels.
+    """Peak lists of a chunk of pixels.
 
     Args:
         rng: Source of randomness.
@@ -62,8 +62,8 @@ def centroid_spectra(
         observed: float32 (pixels, n): intensities; 0 = no peak.
         progress: float64 (pixels,): position in the acquisition, 0 to 1.
         error: Mass error.
-        noise_peaks: Mean number of peaks of a pixel that belong to no channel.
-        mz_range: Where these lie.
+        noise_peaks: Mean number of peaks per pixel that belong to no channel.
+        mz_range: m/z range of these peaks.
     """
     n_pixels = len(observed)
     pixel, channel = np.nonzero(observed)
@@ -81,18 +81,18 @@ def centroid_spectra(
 
 
 def default_bins(mz_range: tuple[float, float], resolving_power: float) -> int:
-    """Length of a profile axis with three bins for each full width at half maximum."""
+    """Length of a profile axis with three bins per full width at half maximum."""
     return max(2, round(3.0 * resolving_power * float(np.log(mz_range[1] / mz_range[0]))))
 
 
 @dataclass(frozen=True)
 class ProfileAxis:
-    """The m/z axis of profile spectra and the peaks' width.
+    """m/z axis and peak width of profile spectra.
 
     Attributes:
-        mz: float64 (bins,), equidistant in log m/z.
+        mz: float64 (bins,), equally spaced in log m/z.
         sigma: Relative standard deviation of a peak.
-        step: Relative distance of two bins.
+        step: Relative distance between two bins.
     """
 
     mz: NDArray[np.float64]
@@ -101,14 +101,14 @@ class ProfileAxis:
 
     @classmethod
     def build(cls, mz_range: tuple[float, float], resolving_power: float, n_bins: int | None) -> ProfileAxis:
-        """Axis over ``mz_range``; by default of ``default_bins``."""
+        """Axis over ``mz_range`` with ``n_bins`` bins; by default :func:`default_bins`."""
         span = float(np.log(mz_range[1] / mz_range[0]))
         bins = default_bins(mz_range, resolving_power) if n_bins is None else n_bins
         mz = mz_range[0] * np.exp(np.linspace(0.0, span, bins))
         return cls(mz, 1.0 / (resolving_power * _FWHM_SIGMAS), span / (bins - 1))
 
     def profiles(self, mz: NDArray[np.float64], observed: Field, shift: NDArray[np.float64], baseline: Field) -> Field:
-        """Add Gaussian peaks to a baseline.
+        """Adds Gaussian peaks to a baseline.
 
         Args:
             mz: float64 (n,): true m/z of the channels, ascending.
@@ -140,7 +140,7 @@ class ProfileAxis:
 
 
 def baseline_noise(rng: np.random.Generator, n_pixels: int, n_bins: int, level: float) -> Field:
-    """Detector noise of profile spectra: absolute value of Gaussian noise, float32 (pixels, bins)."""
+    """Detector noise of profile spectra: absolute Gaussian noise, float32 (pixels, bins)."""
     noise = rng.standard_normal((n_pixels, n_bins), dtype=np.float32)
     np.abs(noise, out=noise)
     noise *= np.float32(level)
@@ -148,13 +148,13 @@ def baseline_noise(rng: np.random.Generator, n_pixels: int, n_bins: int, level: 
 
 
 def suppress_baseline(axis: NDArray[np.float64], profiles: Field, shift: NDArray[np.float64], floor: float) -> Spectra:
-    """Keep the points above ``floor`` only, each pixel on its own shifted axis (processed profile spectra).
+    """Keeps only points above ``floor``, each pixel on its own shifted axis (processed profiles).
 
     Args:
         axis: float64 (bins,).
         profiles: float32 (pixels, bins).
         shift: float64 (pixels,): relative shift of each pixel's axis.
-        floor: Points at or below are left out.
+        floor: Points at or below this intensity are dropped.
     """
     pixel, bin_index = np.nonzero(profiles > np.float32(floor))
     return Spectra(

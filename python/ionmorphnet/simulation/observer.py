@@ -1,7 +1,7 @@
-"""What an observer says of an ion image whose noise-free truth is known: the classes' conventions, as numbers.
+"""Simulated observer: class and structure grade of an ion image whose noise-free truth is known.
 
-The numbers were set on labelled images that may shape shipped weights (see docs/reference/simulator.md). The limit
-between two classes lies where two observers disagree; the soft labels do the same.
+The limits were fitted to labelled images that may be used for shipped weights (see docs/reference/simulator.md). The
+limit between two classes is where observers disagree, and so are the soft labels.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from ionmorphnet.simulation.fields import Field
 STRUCTURED, WEAK, LOCALIZED, FRAGMENTED, UNSTRUCTURED, NEGATIVE = range(6)
 MAX_STRUCTURE = 3.0
 
-# Visibility (see Visibility.value): below, nothing is recognised; above the other, the sample is dense, not faint.
+# Limits of Visibility.value: nothing is recognised below the first; the sample is dense, not faint, above the second.
 RECOGNISED, DENSE = 0.35, 0.72
-# A part of the sample lights up where it is brighter than this share of its brightest parts; noise hides faint parts.
+# A part of the sample lights up if it exceeds this share of the brightest parts; noise hides faint parts.
 _LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.26, 0.04
-# Share of the sample that lights up: below, the image shows confined regions.
+# Share of the sample that lights up; below it, the image shows confined regions.
 CONFINED = 0.42
 # Width of the transition between two classes (logistic).
 _RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.02, 0.02, 0.03
-# Structure is 1.5 of 3 at this visibility, and 2.2 one width above.
+# Visibility at which the structure is 1.5 of 3; it is 2.2 one width above.
 _HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.50, 0.08
-# Clusters without a shape mean less than a shape that is seen equally well.
+# Clusters without a shape count less than an equally visible shape.
 _FRAGMENTED_STRUCTURE = 0.6
-# An observer takes what was not measured for dark surroundings: to him a sample measured to its very edge looks as it
-# would in a wider frame. Where less than this share of the measured pixels lies off the sample, dark pixels are added
-# up to it (bladder79, on which the limits above were set, has 0.39).
+# An observer sees unmeasured pixels as dark surroundings, so a sample measured up to its edge looks as it would in a
+# wider frame. If less than this share of the measured pixels is off the sample, dark pixels are added to reach it
+# (bladder79, to which the limits above were fitted, has 0.39).
 _SURROUNDINGS = 0.4
-# The outline alone says nothing, since noise in an outline has it too: surroundings help by no more than this factor.
+# Noise within an outline shows the outline too, so surroundings raise the visibility by at most this factor.
 _MOST_HELP = 1.35
 
 
 def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Field:
-    """Divide by the 0.99 quantile of every second pixel and line (at least 1e-6) and clip to [0, 1]; float32 (H, W)."""
+    """Divides by the 0.99 quantile of every second pixel and line (at least 1e-6), clips to [0, 1]; float32 (H, W)."""
     sample = image[::2, ::2].ravel() if measured is None else image[::2, ::2][measured[::2, ::2]]
     if sample.size == 0:
         return np.zeros_like(image)
@@ -48,7 +48,7 @@ def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Fiel
 
 
 def block_means(image: Field, block: int) -> Field:
-    """Means over ``block`` x ``block`` pixels, float32 (H // block, W // block); what is left over is dropped."""
+    """Means over ``block`` x ``block`` pixels, float32 (H // block, W // block); partial blocks are dropped."""
     rows, cols = image.shape[0] // block, image.shape[1] // block
     cropped = image[: rows * block, : cols * block]
     means: Field = cropped.reshape(rows, block, cols, block).mean(axis=(1, 3))
@@ -56,12 +56,12 @@ def block_means(image: Field, block: int) -> Field:
 
 
 def correlation(a: Field, b: Field, zeros: int = 0) -> float:
-    """Pearson correlation of two arrays, each with ``zeros`` values of 0 more; 0 where one is constant."""
+    """Pearson correlation of two arrays, each extended by ``zeros`` zeros; 0 if one is constant."""
     if a.size == 0:
         return 0.0
     mean_a, mean_b = a.mean(), b.mean()
     da, db = a - mean_a, b - mean_b
-    # What the zeros add to the sums of products around the common mean.
+    # Contribution of the zeros to the sums of products around the common mean.
     share = a.size * zeros / (a.size + zeros)
     ab = float(np.vdot(da, db)) + share * float(mean_a) * float(mean_b)
     aa = float(np.vdot(da, da)) + share * float(mean_a) ** 2
@@ -72,12 +72,12 @@ def correlation(a: Field, b: Field, zeros: int = 0) -> float:
 
 @dataclass(frozen=True)
 class Visibility:
-    """How well the noise-free image shows through, over measured pixels, after the clip at the 0.99 quantile.
+    """How clearly the noise-free image is visible in the measured pixels, after clipping at the 0.99 quantile.
 
     Attributes:
-        measured: Correlation of image and expectation over what was measured: 0.75 by pixel and 0.25 by blocks of about
-            a 25th of the short side, which are what is seen at a glance.
-        framed: The same with dark surroundings added where the measured area ends with the sample.
+        measured: Correlation of image and expectation over the measured pixels: 0.75 by pixel and 0.25 by blocks of
+            about 1/25 of the short side, which is what one sees at a glance.
+        framed: The same with dark surroundings added if the measured area ends at the sample.
         lit: Share of the sample that lights up in the expectation.
     """
 
@@ -87,23 +87,23 @@ class Visibility:
 
     @property
     def value(self) -> float:
-        """Both in one number."""
+        """Both correlations combined in one number."""
         return min(self.framed, _MOST_HELP * self.measured) if self.framed > self.measured else self.measured
 
     @property
     def structure(self) -> float:
-        """Grade of meaningful structure, 0 to 3: logistic in the visibility, so that no grade is reached abruptly."""
+        """Grade of meaningful structure, 0 to 3; logistic in the visibility, so grades change smoothly."""
         return MAX_STRUCTURE * _rises(self.value, _HALF_STRUCTURE, _STRUCTURE_WIDTH)
 
 
 class Truth:
-    """What an instrument would show of a scene without noise."""
+    """Noise-free view of a scene, to which simulated images are compared."""
 
     def __init__(self, expectation: Field, tissue: NDArray[np.bool_], measured: NDArray[np.bool_]) -> None:
-        """Prepare.
+        """Precomputes everything that does not depend on the image.
 
         Args:
-            expectation: float32 (H, W), mean intensity of the sample's own signal, 0 where not measured.
+            expectation: float32 (H, W), expected intensity of the sample's signal; 0 = not measured.
             tissue: bool (H, W), pixels on the sample.
             measured: bool (H, W).
         """
@@ -127,7 +127,7 @@ class Truth:
         return blocks if self.measured_blocks is None else blocks[self.measured_blocks]
 
     def visibility(self, image: Field) -> Visibility:
-        """How the truth shows in ``image``, float32 (H, W), 0 where not measured."""
+        """How clearly the truth is visible in ``image``, float32 (H, W); 0 = not measured."""
         clipped = clip_to_p99(image, self.measured)
         pixels, blocks = self._pixels(clipped), self._blocks(block_means(clipped, self.block))
         by_pixel = correlation(pixels, self.pixels)
@@ -140,14 +140,14 @@ class Truth:
         lit = 0.0
         if self.on_sample.size:
             limit = _LIT_IN_NOISE - _LIT_PER_CORRELATION * max(by_pixel, 0.0)
-            # A region of less than a twentieth of the sample does not reach the 0.95 quantile.
+            # A region smaller than 1/20 of the sample does not reach the 0.95 quantile.
             bright = max(self.on_sample[int(0.95 * (self.on_sample.size - 1))], 0.5 * self.on_sample[-1])
             lit = 1.0 - float(np.searchsorted(self.on_sample, limit * bright, side="right")) / self.on_sample.size
         return Visibility(measured, framed, lit)
 
 
 def _missing_surroundings(measured: int, on_sample: int) -> int:
-    """Number of pixels that make the surroundings of a sample the share that an observer sees around it."""
+    """Number of dark pixels to add for the surroundings that an observer expects."""
     return max(0, round((_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS)))
 
 
@@ -159,12 +159,12 @@ def judge(kind: int, view: Visibility) -> tuple[NDArray[np.float32], float]:
     """Share of observers who would choose each class, and the structure grade.
 
     Args:
-        kind: What the scene is: any of the sample's own classes (``STRUCTURED``, ``WEAK``, ``LOCALIZED``: what is seen
-            decides between them), ``FRAGMENTED``, ``NEGATIVE`` or ``UNSTRUCTURED``.
-        view: How it shows.
+        kind: Class of the scene. ``STRUCTURED``, ``WEAK`` and ``LOCALIZED`` are equivalent: visibility decides between
+            them.
+        view: Visibility of the scene in the image.
 
     Returns:
-        float32 (6,) summing to 1, in the order of ``CLASSES``, and the grade, 0 to 3.
+        float32 (6,) in the order of ``CLASSES``, summing to 1; and the grade, 0 to 3.
     """
     shares = np.zeros(6, dtype=np.float32)
     if kind == UNSTRUCTURED:
