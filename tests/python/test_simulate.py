@@ -329,7 +329,9 @@ def test_command_states_the_measured_grid(tmp_path: Path) -> None:
     done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *options], catch_exceptions=False)
     with imn.open(tmp_path / "s.imzML") as ds:
         height, width = ds.shape
-        assert f"{height} x {width} pixels ({ds.mask.sum()} measured), 20 channels, seed 1" in done.output
+        assert (
+            f"{height} x {width} pixels (height x width), {ds.mask.sum()} measured, 20 channels, seed 1" in done.output
+        )
     assert (height, width) != (40, 60)
 
 
