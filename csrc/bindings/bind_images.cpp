@@ -15,9 +15,7 @@
 #include "bindings/dataset_handle.h"
 #include "bindings/interruptible.h"
 #include "bindings/register.h"
-#include "core/device.h"
 #include "images/bin.h"
-#include "images/bin_emulated.h"
 #include "images/candidate_axis.h"
 #include "images/mz_window.h"
 #include "images/patches.h"
@@ -45,7 +43,7 @@ py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
 }
 
 py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
-                              float unmeasured, int threads, const std::string& device) {
+                              float unmeasured, int threads) {
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
   (void)dataset->pixels();  // several z planes: refused before the images are allocated
@@ -53,27 +51,11 @@ py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo
   images::BinOptions options;
   options.threads = threads;
   options.unmeasured = unmeasured;
-  options.device = choose_device(device);
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
   interruptible([&](const std::atomic<bool>& cancel) {
     options.cancel = &cancel;
     images::bin_images(*dataset, windows, options, values);
   });
-  return out;
-}
-
-// Test-only: the arithmetic and control flow of the CUDA kernels on the host.
-py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
-                                       float unmeasured, std::uint64_t seed, std::int32_t windows_per_strip,
-                                       std::int64_t pixels_per_block, std::int32_t bins_per_piece, bool wide) {
-  const std::vector<images::MzWindow> windows = as_windows(lo, hi);
-  const auto dataset = handle.dataset;
-  (void)dataset->pixels();
-  py::array_t<float> out({lo.size(), py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
-  const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
-  const images::BinEmulation emulation{seed, windows_per_strip, pixels_per_block, bins_per_piece, wide};
-  const py::gil_scoped_release release;
-  images::bin_images_emulated(*dataset, windows, emulation, unmeasured, values);
   return out;
 }
 
@@ -162,10 +144,7 @@ void register_images(py::module_& m) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   m.def("mz_windows", &windows_around, py::arg("mz"), py::arg("half_width"), py::arg("ppm"));
   m.def("bin_images", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::arg("unmeasured") = kNaN,
-        py::arg("threads") = 0, py::arg("device") = "cpu");
-  m.def("emulated_bin_images", &emulated_bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
-        py::arg("unmeasured") = kNaN, py::arg("seed") = 0, py::arg("windows_per_strip") = 1 << 20,
-        py::arg("pixels_per_block") = 1 << 20, py::arg("bins_per_piece") = 1 << 20, py::arg("wide") = false);
+        py::arg("threads") = 0);
   m.def("mean_spectrum", &mean_spectrum, py::arg("dataset"), py::arg("ppm") = 0.0, py::arg("threads") = 0);
   m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0);
   m.def("candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",

@@ -1,6 +1,5 @@
 #include "bindings/arrays.h"
 #include "bindings/register.h"
-#include "preprocess/blank.h"
 #include "preprocess/preprocess.h"
 
 #include <pybind11/stl.h>
@@ -31,22 +30,6 @@ void register_preprocess(py::module_& m) {
       },
       py::arg("images"), py::arg("preprocess_id"), py::arg("mask") = py::none(), py::arg("threads") = 0,
       "(n, H, W) float32 -> (n, C, 224, 224) float32; NaN or mask == 0 = not measured.");
-  m.def(
-      "find_blank",
-      [](const FloatArray& images, const std::string& id, const std::optional<MaskArray>& mask, int threads) {
-        const ImageStack stack = as_stack(images, mask);
-        const auto parsed = preprocess::parse_preprocess_id(id);
-        py::array_t<bool> out(images.shape(0));
-        std::uint8_t* flags = as_flags(out).data();
-        {
-          // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
-          const py::gil_scoped_release release;
-          preprocess::find_blank(stack, parsed, threads, flags);
-        }
-        return out;
-      },
-      py::arg("images"), py::arg("preprocess_id"), py::arg("mask") = py::none(), py::arg("threads") = 0,
-      "(n, H, W) float32 -> (n,) bool: whether an image holds nothing to see.");
 }
 
 }  // namespace imn::bindings

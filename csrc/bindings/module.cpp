@@ -5,9 +5,6 @@
 PYBIND11_MODULE(_core, m) {
   m.doc() = "Native core of ionmorphnet; use the Python package, not this module.";
   m.attr("__version__") = IMN_VERSION;
-#ifdef __VERSION__
-  m.attr("compiler") = __VERSION__;
-#endif
   using namespace imn::bindings;
   register_errors(m);
   register_device(m);
@@ -15,8 +12,6 @@ PYBIND11_MODULE(_core, m) {
   register_images(m);
   register_preprocess(m);
   register_score(m);
-  register_emulated_kernels(m);
   register_pipeline(m);
-  register_device_loop(m);
-  register_device_probe(m);
+  register_device_calls(m);
 }

@@ -1,4 +1,4 @@
-// One function a stage; module.cpp calls them all.
+// One function per stage; module.cpp calls them all.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,10 +10,8 @@ void register_device(pybind11::module_& m);
 void register_io(pybind11::module_& m);
 void register_images(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);
-void register_emulated_kernels(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);
-void register_device_loop(pybind11::module_& m);
-void register_device_probe(pybind11::module_& m);
+void register_device_calls(pybind11::module_& m);
 
 }  // namespace imn::bindings

@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "images/bin_cpu.h"
-#include "images/bin_device.h"
 
 namespace imn::images {
 
@@ -32,11 +31,7 @@ void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, c
                         " pixels are needed");
   }
   if (windows.empty() || pixels == 0) return;
-  if (options.device.is_cuda) {
-    bin_images_cuda(dataset, windows, options, out);
-  } else {
-    bin_images_cpu(dataset, windows, options, out);
-  }
+  bin_images_cpu(dataset, windows, options, out);
   dataset.require_size();
 }
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <span>
 
-#include "core/device.h"
 #include "images/mz_window.h"
 #include "io/dataset.h"
 
@@ -14,7 +13,6 @@ struct BinOptions {
   int threads = 0;          // 0: all
   float unmeasured = 0.0f;  // value of pixels without a spectrum (NaN for users, 0 for the model)
   const std::atomic<bool>* cancel = nullptr;
-  Device device;  // a GPU gives the same bits
 };
 
 // Throws ArgumentError: bounds not finite, lo > hi.
@@ -23,8 +21,7 @@ void check_windows(std::span<const MzWindow> windows);
 // out[w*height*width + y*width + x] = sum of the intensities of the pixel's spectrum with lo <= mz <= hi, accumulated
 // in float64 from low to high m/z and rounded once to float32. Windows may be in any order, overlap and repeat. Only
 // the m/z range that the windows span is read, so a strip of windows costs a strip of the file. Throws ArgumentError
-// (bounds not finite, lo > hi, out of the wrong size), FileError, Cancelled; with a GPU
-// UnavailableError and CudaError too.
+// (bounds not finite, lo > hi, out of the wrong size), FileError, Cancelled.
 void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
                 std::span<float> out);
 

@@ -1,7 +1,6 @@
-// Takes the place of statistics_cuda.cu and statistics_on_device_cuda.cpp in a build without CUDA.
+// Replaces statistics_cuda.cu in a build without CUDA.
 #include "core/error.h"
 #include "score/statistics_cuda.h"
-#include "score/statistics_on_device.h"
 
 namespace imn::score {
 namespace {
@@ -17,7 +16,5 @@ void prepare_section_cuda(const std::uint8_t*, std::int32_t, std::int32_t, void*
 std::size_t statistics_scratch_bytes(std::int64_t, std::int32_t, std::int32_t) { refuse(); }
 
 void statistics_cuda(const StatisticsCall&, void*) { refuse(); }
-
-void statistics_on_device(const ImageStack&, int, float*) { refuse(); }
 
 }  // namespace imn::score

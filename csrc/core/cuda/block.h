@@ -1,9 +1,10 @@
-// Block: how the body of a kernel sees its thread block. DeviceBlock is the real one, HostBlock emulates it.
+// Block: how the body of a kernel sees its thread block. DeviceBlock is the real one; HostBlock
+// (testing/host_block.h) emulates it.
 //
 // Note [Kernels without a device]. A kernel's body is written once, as a function template over a Block, marked
-// IMN_DEVICE_CODE. Its .cu file instantiates it with DeviceBlock inside a thin __global__; an *_emulated.cpp file,
-// plain C++ in every build, instantiates it with HostBlock, and tests compare that with the CPU stage and the
-// reference. So that both do the same, a body
+// IMN_DEVICE_CODE. Its .cu file instantiates it with DeviceBlock inside a thin __global__. For the tests,
+// testing/*_emulated.cpp (plain C++) instantiates it with HostBlock and compares it with the CPU stage and the
+// reference. For both to compute the same, a body
 //   - consists of phases: block.for_each(n, f) calls f(i) once for every i in [0, n), spread over the threads, and ends
 //     with a barrier. Within a phase the order is not defined: no f(i) may read what another one writes, unless any
 //     value that was ever there will do, and then by block.load(), store(), compare_and_swap();
@@ -19,8 +20,6 @@
 
 #ifdef __CUDACC__
 #include "core/cuda/device_block.h"
-#else
-#include "core/cuda/host_block.h"
 #endif
 
 namespace imn::cuda {

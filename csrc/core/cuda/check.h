@@ -12,7 +12,6 @@ class CudaError : public Error {
  public:
   CudaError(const char* call, cudaError_t code);
   cudaError_t code() const { return code_; }
-  bool out_of_memory() const { return code_ == cudaErrorMemoryAllocation; }
 
  private:
   cudaError_t code_;

@@ -15,11 +15,6 @@ struct alignas(16) Pack {
   T values[kSize];
 };
 
-template <typename T>
-IMN_HOST_DEVICE inline Pack<T> load_pack(const T* from) {
-  return *reinterpret_cast<const Pack<T>*>(from);
-}
-
 IMN_HOST_DEVICE inline std::uint64_t bits_of(double value) {
   std::uint64_t bits;
   memcpy(&bits, &value, sizeof(bits));

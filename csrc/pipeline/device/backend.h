@@ -1,5 +1,5 @@
-// DeviceBackend: memory, queues and kernels of a device as the device loop needs them. One for CUDA, one that runs the
-// kernels' bodies on the host, so that the loop is tested without a device.
+// DeviceBackend: memory, queues and kernels of a device as the device loop needs them. CUDA implements it here; the
+// tests implement it by running the kernels' bodies on the host.
 #pragma once
 
 #include <cstddef>
@@ -87,11 +87,10 @@ class DeviceBackend {
   virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
 };
 
+// Four fifths of the free memory; the rest is left for the scorer.
+inline std::int64_t default_device_bytes(const DeviceBackend& backend) { return backend.free_bytes() / 5 * 4; }
+
 // Throws UnavailableError where the build or the machine has no CUDA or not this device.
 std::unique_ptr<DeviceBackend> make_cuda_backend(int device);
-
-// The kernels' bodies on the host, in a thread for each queue. `seed` != 0: threads of a phase in random order, and
-// queues that pause at random, so that a missing wait shows in the results.
-std::unique_ptr<DeviceBackend> make_emulated_backend(std::uint64_t seed);
 
 }  // namespace imn::pipeline

@@ -1,4 +1,5 @@
-// HostBlock: a thread block emulated by one host thread; see core/cuda/block.h. For tests: it is slow.
+// HostBlock: a thread block that one host thread emulates; see Note [Kernels without a device] in core/cuda/block.h. It
+// is slow.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@
 
 #include "core/error.h"
 
-namespace imn::cuda {
+namespace imn::testing {
 
 class HostBlock {
  public:
@@ -62,7 +63,7 @@ class HostBlock {
     });
   }
 
-  // As late as may be: who reads too early, reads what was there before.
+  // Deferred until await_fetched(), so an early read sees stale bytes.
   void fetch(void* to, const void* from) { fetches_.emplace_back(to, from); }
   void await_fetched() {
     for (const auto& [to, from] : fetches_) std::memcpy(to, from, 16);
@@ -84,7 +85,7 @@ class HostBlock {
     std::vector<T> warps(32, identity);
     for (std::size_t w = 0; w < value.size() / 32; ++w) warps[w] = join_warp(value.data() + 32 * w, op);
     const T total = join_warp(warps.data(), op);
-    // What the device leaves behind is not to be relied on.
+    // A kernel must not rely on what the device leaves in its scratch.
     std::memset(static_cast<void*>(scratch), 0xA5, 33 * sizeof(T));
     return total;
   }
@@ -167,8 +168,8 @@ class HostBlock {
   std::vector<std::pair<void*, const void*>> fetches_;
 };
 
-// Runs body(block, shared) for every block of a grid, one after the other, in an order drawn from the seed (0: as they
-// are numbered). Shared memory is not zero, as on the device, and writing beside it is an error.
+// Runs body(block, shared) for every block of a grid, one after the other, in an order drawn from the seed (0: by
+// number). Shared memory does not start as zeros, as on the device, and writing outside it throws Error.
 template <typename Body>
 void emulate_grid(int grid_x, int grid_y, int threads, std::size_t shared_bytes, std::uint64_t seed, Body&& body) {
   constexpr std::size_t kGuard = 128;
@@ -190,9 +191,9 @@ void emulate_grid(int grid_x, int grid_y, int threads, std::size_t shared_bytes,
     const auto untouched = [](unsigned char byte) { return byte == kFill; };
     if (!std::all_of(begin, begin + kGuard, untouched) ||
         !std::all_of(begin + kGuard + shared_bytes, begin + size, untouched)) {
-      throw Error("an emulated kernel wrote beside its " + std::to_string(shared_bytes) + " bytes of shared memory");
+      throw Error("an emulated kernel wrote outside its " + std::to_string(shared_bytes) + " bytes of shared memory");
     }
   }
 }
 
-}  // namespace imn::cuda
+}  // namespace imn::testing

@@ -1,4 +1,4 @@
-#include "images/bin_emulated.h"
+#include "testing/bin_emulated.h"
 
 #include <algorithm>
 #include <limits>
@@ -6,11 +6,13 @@
 
 #include "core/error.h"
 #include "images/bin.h"
-#include "images/bin_emulate.h"
 #include "images/stage.h"
+#include "testing/emulate_bin.h"
 
-namespace imn::images {
+namespace imn::testing {
 namespace {
+
+using namespace images;
 
 PlanView view_of(const WindowPlan& plan) {
   return {plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
@@ -131,4 +133,4 @@ void bin_images_emulated(const io::Dataset& dataset, std::span<const MzWindow> w
   }
 }
 
-}  // namespace imn::images
+}  // namespace imn::testing

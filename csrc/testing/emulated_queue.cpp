@@ -1,9 +1,9 @@
-#include "pipeline/emulated_queue.h"
+#include "testing/emulated_queue.h"
 
 #include <chrono>
 #include <utility>
 
-namespace imn::pipeline {
+namespace imn::testing {
 
 EmulatedQueue::EmulatedQueue(std::uint64_t seed) : seed_(seed), random_(seed) {
   thread_ = std::thread([this] { run(); });
@@ -62,4 +62,4 @@ void EmulatedQueue::throw_if_failed() const {
   if (error_) std::rethrow_exception(error_);
 }
 
-}  // namespace imn::pipeline
+}  // namespace imn::testing

@@ -11,7 +11,7 @@
 #include <random>
 #include <thread>
 
-namespace imn::pipeline {
+namespace imn::testing {
 
 class EmulatedQueue {
  public:
@@ -49,4 +49,4 @@ class EmulatedQueue {
   std::thread thread_;
 };
 
-}  // namespace imn::pipeline
+}  // namespace imn::testing

@@ -1,19 +1,22 @@
-#include "score/statistics_emulated.h"
+#include "testing/statistics_emulated.h"
 
 #include <vector>
 
-#include "core/cuda/block.h"
-#include "preprocess/preprocess_emulated.h"
 #include "score/statistics_kernels.h"
+#include "testing/host_block.h"
+#include "testing/preprocess_emulated.h"
 
-namespace imn::score {
+namespace imn::testing {
+
 namespace {
+
+using namespace score;
 
 DeviceLimits limits_of(const Emulation& emulation) {
   return {emulation.shared_bytes, emulation.shared_bytes, emulation.multiprocessors};
 }
 
-// 256-byte aligned and, as on the device, not zero.
+// 256-byte aligned and, as on the device, not zeros.
 struct Memory {
   struct alignas(256) Unit {
     unsigned char bytes[256];
@@ -29,7 +32,7 @@ struct Memory {
 void statistics_emulated(const ImageStack& images, const Emulation& emulation, float* out) {
   if (images.n <= 0) return;
   const auto run = [&](const char*, int blocks, int threads, std::size_t shared_bytes, const auto& kernel) {
-    cuda::emulate_grid(blocks, 1, threads, shared_bytes, emulation.seed, kernel);
+    emulate_grid(blocks, 1, threads, shared_bytes, emulation.seed, kernel);
   };
   Memory section(section_bytes(images.height, images.width));
   run_section(images.mask, images.height, images.width, section.units.data(), run);
@@ -37,7 +40,7 @@ void statistics_emulated(const ImageStack& images, const Emulation& emulation, f
   Memory scratch(plan.bytes);
   StatisticsCall call{images, nullptr, section.units.data(), scratch.units.data(), out};
   const preprocess::PreprocessCall facts = facts_call(call, plan);
-  preprocess::preprocess_emulated(facts, emulation.shared_bytes, emulation.seed);
+  preprocess_emulated(facts, emulation.shared_bytes, emulation.seed);
   call.facts = facts.facts;
   run_statistics(call, plan, run);
 }
@@ -46,4 +49,4 @@ bool chaos_fits(std::int32_t height, std::int32_t width, std::size_t shared_byte
   return plan_statistics(1, height, width, {shared_bytes, shared_bytes, 1}).chaos_in_shared;
 }
 
-}  // namespace imn::score
+}  // namespace imn::testing

@@ -1,4 +1,4 @@
-// The kernels of statistics_cuda() on the host, for tests: their bodies, run by emulated thread blocks.
+// The bodies of statistics_cuda()'s kernels, run on the host by emulated thread blocks.
 #pragma once
 
 #include <cstddef>
@@ -6,18 +6,18 @@
 
 #include "core/image_stack.h"
 
-namespace imn::score {
+namespace imn::testing {
 
 struct Emulation {
-  std::size_t shared_bytes;  // a block may have, on the device that is emulated
+  std::size_t shared_bytes;  // limit per block on the emulated device
   int multiprocessors;
-  std::uint64_t seed;  // of the order in which threads and blocks run; 0 = as they are numbered
+  std::uint64_t seed;  // order in which threads and blocks run; 0: by number
 };
 
 // As prepare_section_cuda() and statistics_cuda(), on host memory: out (images.n, kStatistics).
 void statistics_emulated(const ImageStack& images, const Emulation& emulation, float* out);
 
-// Whether objects are counted in shared memory.
+// Whether the kernel counts objects in shared memory.
 bool chaos_fits(std::int32_t height, std::int32_t width, std::size_t shared_bytes);
 
-}  // namespace imn::score
+}  // namespace imn::testing

@@ -1,4 +1,5 @@
-// The device loop's backend without a device: queues are threads, kernels are their bodies on emulated thread blocks.
+#include "testing/emulated_backend.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -9,15 +10,20 @@
 
 #include "core/error.h"
 #include "core/stopwatch.h"
-#include "images/bin_emulate.h"
 #include "pipeline/device/backend.h"
 #include "pipeline/device/views.h"
-#include "pipeline/emulated_queue.h"
-#include "preprocess/preprocess_emulated.h"
-#include "score/statistics_emulated.h"
+#include "testing/emulate_bin.h"
+#include "testing/emulated_queue.h"
+#include "testing/preprocess_emulated.h"
+#include "testing/statistics_emulated.h"
 
-namespace imn::pipeline {
+namespace imn::testing {
 namespace {
+
+using pipeline::ChunkOnDevice;
+using pipeline::DeviceBackend;
+using pipeline::DeviceSection;
+using pipeline::Queue;
 
 // Of an H100.
 constexpr std::size_t kSharedBytes = 227 * 1024;
@@ -53,7 +59,7 @@ class EmulatedBackend final : public DeviceBackend {
     return memory_.emplace_back(bytes, 0).data();
   }
   std::int64_t allocated_bytes() const override { return allocated_bytes_; }
-  // Not zero: whoever counts on that would be wrong on a device.
+  // Filled with 0xFF: pinned memory of a device does not start as zeros either.
   void* allocate_pinned(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0xFF).data(); }
 
   Event make_event() override {
@@ -114,13 +120,13 @@ class EmulatedBackend final : public DeviceBackend {
           plan.first.data(),      plan.last.data()};
       const images::ImagesView out{images, pixels};
       const auto bins = [&]<typename T>(const std::vector<images::Piece<images::BinsView<T>>>& pieces) {
-        images::emulate_continuous<T>(view, strip, pieces, nullptr, out, seed_);
+        emulate_continuous<T>(view, strip, pieces, nullptr, out, seed_);
       };
       const auto peaks =
           [&]<typename M, typename T>(const std::vector<images::Piece<images::PeaksView<M, T>>>& pieces) {
-            images::emulate_processed<M, T>(view, strip, pieces, out, seed_);
+            emulate_processed<M, T>(view, strip, pieces, out, seed_);
           };
-      with_pieces(own, plan, strip, bins, peaks);
+      pipeline::with_pieces(own, plan, strip, bins, peaks);
     });
   }
 
@@ -131,10 +137,10 @@ class EmulatedBackend final : public DeviceBackend {
                float* statistics) override {
     work(Queue::prepare, [=, this] {
       const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
-      preprocess::preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
+      preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
       if (statistics == nullptr) return;
       std::vector<float> all(static_cast<std::size_t>(n * score::kStatistics));
-      score::statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());
+      statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());
       for (std::int64_t i = 0; i < n; ++i) {
         for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
           *(statistics + i * static_cast<std::int64_t>(section_.statistics.size()) + static_cast<std::int64_t>(k)) =
@@ -144,7 +150,7 @@ class EmulatedBackend final : public DeviceBackend {
     });
   }
 
-  // A device's scorer only enqueues; this one works, when its turn comes.
+  // A scorer of a device only enqueues; this one computes, when its turn comes.
   void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
     work(Queue::score, [&scorer, input, statistics, outputs] { scorer.enqueue(input, statistics, outputs, nullptr); });
   }
@@ -176,8 +182,8 @@ class EmulatedBackend final : public DeviceBackend {
 
 }  // namespace
 
-std::unique_ptr<DeviceBackend> make_emulated_backend(std::uint64_t seed) {
+std::unique_ptr<pipeline::DeviceBackend> make_emulated_backend(std::uint64_t seed) {
   return std::make_unique<EmulatedBackend>(seed);
 }
 
-}  // namespace imn::pipeline
+}  // namespace imn::testing

@@ -1,0 +1,70 @@
+// Calls on a device that `_core` and `_core_testing` share; each module turns the device's name into its own backend.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings/arrays.h"
+#include "bindings/dataset_handle.h"
+#include "pipeline/device/backend.h"
+
+namespace imn::bindings {
+
+// Called without the GIL.
+using MakeBackend = std::function<std::unique_ptr<pipeline::DeviceBackend>()>;
+
+// `device`: "cuda" or "cuda:N".
+MakeBackend cuda_backend(const std::string& device);
+
+// Keyword arguments of both loops. `scorer`: an object of the protocol
+// ionmorphnet.scoring.device_scorer.DeviceScorer.
+struct DeviceLoopCall {
+  pybind11::object scorer;
+  std::string preprocess_id;
+  std::vector<std::string> statistics;
+  std::int64_t device_memory;  // bytes; 0: four fifths of the free memory
+  std::int64_t pinned_memory;  // bytes
+  int threads;
+  pybind11::object progress;
+};
+
+// Both return (outputs float32 (n, k), blank bool (n,), timings), as score_windows() and score_stack() of the host.
+pybind11::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                                        const DeviceLoopCall& call, const MakeBackend& make);
+pybind11::tuple score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
+                                      const DeviceLoopCall& call, const MakeBackend& make);
+
+struct BinProbeCall {
+  int threads;
+  int repeat;
+  bool keep_images;
+  std::int64_t pinned_memory;
+};
+
+// images (n, H, W) float32 binned on the device, 0 where not measured; seconds per repetition; pixels of each chunk.
+pybind11::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
+                         const BinProbeCall& call, const MakeBackend& make);
+
+struct PrepareProbeCall {
+  std::string preprocess_id;
+  std::string type;
+  std::vector<std::string> statistics;
+  int repeat;
+};
+
+// (n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts: a dict of (n,)
+// arrays; statistics (n, k); seconds per repetition on the device.
+pybind11::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask,
+                             const PrepareProbeCall& call, const MakeBackend& make);
+
+// Seconds of a copy on the device (copy_s) and of an upload to it (upload_s).
+pybind11::dict probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make);
+
+}  // namespace imn::bindings

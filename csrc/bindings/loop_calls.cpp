@@ -1,0 +1,131 @@
+// The device loop, called from Python.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings/device_calls.h"
+#include "bindings/progress.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "pipeline/device/loop.h"
+#include "score/statistics.h"
+
+namespace py = pybind11;
+
+namespace imn::bindings {
+namespace {
+
+std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
+
+// A Python object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer.
+score::DeviceScorer as_device_scorer(const py::object& scorer) {
+  score::DeviceScorer native;
+  native.info.name = py::cast<std::string>(scorer.attr("name"));
+  native.info.precision = py::cast<std::string>(scorer.attr("precision"));
+  native.info.batch = py::cast<std::int64_t>(scorer.attr("batch"));
+  native.info.image_type = preprocess::parse_element_type(py::cast<std::string>(scorer.attr("input_dtype")));
+  native.info.channels = py::cast<std::int32_t>(scorer.attr("channels"));
+  native.info.n_outputs = py::cast<std::int32_t>(scorer.attr("n_outputs"));
+  native.info.n_statistics = py::cast<std::int32_t>(scorer.attr("n_statistics"));
+  // The last owner may be a thread without the GIL.
+  const std::shared_ptr<py::object> enqueue(new py::object(scorer.attr("enqueue")), [](const py::object* f) {
+    const py::gil_scoped_acquire acquire;
+    delete f;
+  });
+  native.enqueue = [enqueue](const void* image, const float* statistics, float* outputs, void* stream) {
+    const py::gil_scoped_acquire acquire;
+    (*enqueue)(address(image), address(statistics), address(outputs), address(stream));
+  };
+  return native;
+}
+
+pipeline::DeviceModel as_model(const DeviceLoopCall& call) {
+  pipeline::DeviceModel model;
+  model.scorer = as_device_scorer(call.scorer);
+  model.id = preprocess::parse_preprocess_id(call.preprocess_id);
+  for (const std::string& name : call.statistics) model.statistics.push_back(score::parse_statistic(name));
+  return model;
+}
+
+py::dict to_dict(const pipeline::DeviceTimings& t) {
+  py::dict out;
+  out["read_s"] = t.read_s;
+  out["wait_for_data_s"] = t.wait_for_data_s;
+  out["wait_for_device_s"] = t.wait_for_device_s;
+  out["total_s"] = t.total_s;
+  out["blocks"] = t.blocks;
+  out["images_per_block"] = t.images_per_block;
+  out["batches_ahead"] = t.batches_ahead;
+  out["chunks"] = t.chunks;
+  out["chunk_bytes"] = t.chunk_bytes;
+  out["device_chunks"] = t.device_chunks;
+  out["uploaded_bytes"] = t.uploaded_bytes;
+  out["device_bytes"] = t.device_bytes;
+  out["resident"] = t.resident;
+  return out;
+}
+
+// Runs `loop(backend, options, results)` without the GIL: it touches no Python object but the scorer's function and the
+// progress callback, which take the GIL themselves; the caller's frame holds the arrays.
+template <typename Loop>
+py::tuple run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall& call, const MakeBackend& make,
+                   Loop&& loop) {
+  PythonProgress progress(call.progress);
+  pipeline::DeviceOptions options;
+  options.limits = {call.device_memory, call.pinned_memory};
+  options.threads = call.threads;
+  options.progress = [&](std::int64_t done, std::int64_t total) { progress(done, total); };
+  py::array_t<float> out({n, n_outputs});
+  py::array_t<bool> blank(n);
+  const pipeline::Results results{{out.mutable_data(), static_cast<std::size_t>(out.size())}, as_flags(blank)};
+  pipeline::DeviceTimings timings;
+  {
+    const py::gil_scoped_release release;
+    const auto backend = make();
+    if (options.limits.device_bytes == 0) options.limits.device_bytes = pipeline::default_device_bytes(*backend);
+    timings = loop(*backend, options, results);
+  }
+  return py::make_tuple(out, blank, to_dict(timings));
+}
+
+}  // namespace
+
+MakeBackend cuda_backend(const std::string& device) {
+  return [device] {
+    const Device chosen = choose_device(device, device_status());
+    if (!chosen.is_cuda) throw ArgumentError("the device loop needs a CUDA device, not '" + device + "'");
+    return pipeline::make_cuda_backend(chosen.index);
+  };
+}
+
+py::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                                  const DeviceLoopCall& call, const MakeBackend& make) {
+  const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
+  const pipeline::DeviceModel model = as_model(call);
+  const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
+  return run_loop(
+      static_cast<std::int64_t>(windows.size()), model.scorer.info.n_outputs, call, make,
+      [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {
+        return pipeline::score_windows_on_device(*dataset, windows, model, backend, options, results);
+      });
+}
+
+py::tuple score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
+                                const DeviceLoopCall& call, const MakeBackend& make) {
+  const ImageStack stack = as_stack(images, mask);
+  const pipeline::DeviceModel model = as_model(call);
+  return run_loop(
+      stack.n, model.scorer.info.n_outputs, call, make,
+      [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {
+        return pipeline::score_stack_on_device(stack, model, backend, options, results);
+      });
+}
+
+}  // namespace imn::bindings

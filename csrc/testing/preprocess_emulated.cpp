@@ -1,0 +1,25 @@
+#include "testing/preprocess_emulated.h"
+
+#include "preprocess/preprocess_kernels.h"
+#include "testing/host_block.h"
+
+namespace imn::testing {
+
+void preprocess_emulated(const preprocess::PreprocessCall& call, std::size_t most_shared_bytes, std::uint64_t seed) {
+  preprocess::check_call(call);
+  const preprocess::PreprocessPlan plan = preprocess::plan_preprocess(call.images.pixels(), most_shared_bytes);
+  emulate_grid(static_cast<int>(call.images.n), 1, plan.threads, plan.shared_bytes, seed,
+               [&](HostBlock& block, void* shared) {
+                 if (plan.in_shared) {
+                   preprocess::preprocess_block<true>(block, call, shared);
+                 } else {
+                   preprocess::preprocess_block<false>(block, call, shared);
+                 }
+               });
+}
+
+bool preprocess_fits(std::int64_t pixels, std::size_t most_shared_bytes) {
+  return preprocess::plan_preprocess(pixels, most_shared_bytes).in_shared;
+}
+
+}  // namespace imn::testing
