@@ -31,10 +31,14 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
 cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+# The native test hooks (_core_testing) are built for tests and benchmarks only.
+testing := OFF
+$(dev) $(bench_env): testing := ON
 # Without isolation, the build uses cmake and ninja from the environment.
 install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
 	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -C cmake.define.IMN_WITH_CUDA=$(IMN_WITH_CUDA) \
-	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' -e
+	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' \
+	-C cmake.define.IMN_BUILD_TESTING=$(testing) -e
 
 .PHONY: demo test lint format bench core tidy sdist wheels device-bundle clean help
 

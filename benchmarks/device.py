@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -44,6 +45,15 @@ def run(context: Context) -> list[Row]:
     return found
 
 
+def _calls(device: str) -> ModuleType:
+    """The native module that runs calls on the device."""
+    if device != "emulated":
+        return _core
+    from ionmorphnet import _core_testing
+
+    return _core_testing
+
+
 def _guarded(part, *arguments) -> Iterator[Row]:
     """If a part fails, only its lines are missing."""
     *_, end, _ = arguments
@@ -72,10 +82,10 @@ def _copy_bandwidth(found: list[Row]) -> float | None:
 
 def _copies(context: Context, device: str, work: Workload, end: float, found: list[Row]) -> Iterator[Row]:
     size = int(work.scaled(2 << 30))
-    times = _core.probe_copy(size, device=device, repeat=10)
+    times = _calls(device).probe_copy(size, device=device, repeat=10)
     yield _rate("copies", "copy on the device", times["copy_s"], 2.0 * size, None)
     size = int(work.scaled(256 << 20))
-    times = _core.probe_copy(size, device=device, repeat=10)
+    times = _calls(device).probe_copy(size, device=device, repeat=10)
     yield _rate("copies", "upload from pinned memory", times["upload_s"], float(size), None)
 
 
@@ -85,7 +95,9 @@ def _kernels(context: Context, device: str, work: Workload, end: float, found: l
     files = reference_files(context.work, work)
     for mode, (path, axis) in files.items():
         with imn.open(path) as ds:
-            probe = _core.probe_bin(ds._native, axis.mz_lo, axis.mz_hi, device=device, repeat=repeat, keep_images=False)
+            probe = _calls(device).probe_bin(
+                ds._native, axis.mz_lo, axis.mz_hi, device=device, repeat=repeat, keep_images=False
+            )
             few = slice(0, 3)
             _check_images(ds, axis.mz_lo[few], axis.mz_hi[few], device)
         moved = work.file_bytes(mode) + 4.0 * work.pixels * len(axis)
@@ -94,11 +106,11 @@ def _kernels(context: Context, device: str, work: Workload, end: float, found: l
     n = len(images)
     base: dict[str, float] = {}
     for type_name, size in (("f32", 4), ("bf16", 2)):
-        probe = _core.probe_prepare(images, device=device, preprocess_id=MASKED, type=type_name, repeat=repeat)
+        probe = _calls(device).probe_prepare(images, device=device, preprocess_id=MASKED, type=type_name, repeat=repeat)
         base[type_name] = probe["seconds"]
         moved = n * (4.0 * work.pixels + size * 2 * 224 * 224)
         yield _rate("preprocess (quantile, clip, resize)", f"{n} images to {type_name}", probe["seconds"], moved, copy)
-    probe = _core.probe_prepare(
+    probe = _calls(device).probe_prepare(
         images, device=device, preprocess_id=MASKED, type="bf16", statistics=list(STATISTICS), repeat=repeat
     )
     seconds = max(probe["seconds"] - base["bf16"], 0.0)
@@ -108,7 +120,7 @@ def _kernels(context: Context, device: str, work: Workload, end: float, found: l
 def _check_images(ds: imn.Dataset, lo: np.ndarray, hi: np.ndarray, device: str) -> None:
     """Checks that the device's images equal the CPU's."""
     wanted = _core.bin_images(ds._native, lo, hi, unmeasured=0.0)
-    given = _core.probe_bin(ds._native, lo, hi, device=device)["images"]
+    given = _calls(device).probe_bin(ds._native, lo, hi, device=device)["images"]
     assert np.array_equal(wanted, given), "the device bins other images than the CPU"
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ionmorphnet import _core
+from ionmorphnet.models.labels import STATISTICS
+from native import _core_testing
 
 HOPPER = 227 * 1024  # bytes of shared memory that a block may have on compute capability 9.0
 SMALL = 24 * 1024  # less than any GPU has: images of ordinary size do not fit
@@ -28,8 +30,39 @@ def emulated(name: str, backend: str) -> Kernel:
     """A function of the host that runs the kernels of ``name``; shuffled: threads and blocks in another order."""
     shared_bytes = SMALL if "little memory" in backend else HOPPER
     return partial(
-        getattr(_core, f"emulated_{name}"), shared_bytes=shared_bytes, seed=7 if "shuffled" in backend else 0
+        getattr(_core_testing, f"emulated_{name}"), shared_bytes=shared_bytes, seed=7 if "shuffled" in backend else 0
     )
+
+
+def on_gpu(name: str, device: str) -> Kernel:
+    """A function of the host that runs the kernels of ``name`` on a GPU."""
+    return partial({"preprocess": _preprocess_on_gpu, "statistics": _statistics_on_gpu}[name], device)
+
+
+def _preprocess_on_gpu(
+    device: str, images: np.ndarray, preprocess_id: str, mask: np.ndarray | None = None, kind: str = "f32"
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind, device=device)
+    return probe["input"], probe["facts"]
+
+
+def _statistics_on_gpu(device: str, images: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    # With this preprocessing the statistics find the quantile themselves, as the emulated ones do.
+    probe = _core.probe_prepare(
+        images, mask, preprocess_id="p99-stretch-224", statistics=list(STATISTICS), device=device
+    )
+    return probe["statistics"]
+
+
+class DeviceCalls:
+    """The native module that runs calls on a device: on ``emulated`` with a seed, which a GPU does not accept."""
+
+    def __init__(self, device: str, seed: int = 0) -> None:
+        self._module = _core_testing if device == "emulated" else _core
+        self._arguments = {"device": device} | ({"seed": seed} if device == "emulated" else {})
+
+    def __getattr__(self, name: str) -> Kernel:
+        return partial(getattr(self._module, name), **self._arguments)
 
 
 def awkward_images(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

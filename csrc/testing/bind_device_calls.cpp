@@ -97,10 +97,10 @@ void register_device_calls(py::module_& m) {
       py::arg("seed") = 0, "As _core's, on the emulated device.");
   m.def(
       "probe_copy",
-      [](std::int64_t bytes, const std::string& device, int repeat) {
-        return bindings::probe_copy(bytes, repeat, emulated(device, 0));
+      [](std::int64_t bytes, const std::string& device, int repeat, std::uint64_t seed) {
+        return bindings::probe_copy(bytes, repeat, emulated(device, seed));
       },
-      py::arg("bytes"), py::kw_only(), py::arg("device") = "emulated", py::arg("repeat") = 10,
+      py::arg("bytes"), py::kw_only(), py::arg("device") = "emulated", py::arg("repeat") = 10, py::arg("seed") = 0,
       "As _core's, on the emulated device.");
   m.def("stream_copy", &copy_values<float>, py::arg("data"), py::arg("at"), py::arg("out").noconvert(),
         py::arg("bits") = 0, "Copies values to `out` as chunks are filled; False if one of them is not finite.");

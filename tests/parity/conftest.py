@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
-from ionmorphnet import _core
-from kernels import Kernel, emulated
+from kernels import Kernel, emulated, on_gpu
 
 
 @pytest.fixture
@@ -15,5 +12,5 @@ def run(request: pytest.FixtureRequest) -> Kernel:
     """Kernels on one backend, see `kernels.backends`; without a GPU the tests on one skip."""
     name, backend = request.param
     if backend == "cuda":
-        return partial(getattr(_core, f"cuda_{name}"), device=request.getfixturevalue("cuda"))
+        return on_gpu(name, request.getfixturevalue("cuda"))
     return emulated(name, backend)

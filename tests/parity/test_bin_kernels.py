@@ -19,6 +19,7 @@ from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.reference import images as reference
+from native import _core_testing
 
 TILE = 64
 # Few distinct m/z, so that bounds meet values exactly and values repeat; next to each other where doubles end.
@@ -61,7 +62,7 @@ def same_bits(got: np.ndarray, expected: np.ndarray) -> None:
 
 def check(ds: Dataset, lo: Any, hi: Any, **cuts: Any) -> np.ndarray:
     lower, upper = np.asarray(lo, float), np.asarray(hi, float)
-    got: np.ndarray = _core.emulated_bin_images(ds._native, lower, upper, **cuts)
+    got: np.ndarray = _core_testing.emulated_bin_images(ds._native, lower, upper, **cuts)
     same_bits(got, _core.bin_images(ds._native, lower, upper))
     return got
 
@@ -134,8 +135,8 @@ def test_all_stored_types(folder: Path, rng: np.random.Generator, dtype: str, sh
     section(path, rng, shared=shared, mz_dtype=mz_dtype, intensity_dtype=dtype)
     with open_dataset(path, duplicates="sum") as ds:
         lo, hi = windows_on(ds, rng)
-        assert ds._native.float_intensities == (dtype in ("f4", "u1", "i1", "u2", "i2"))
-        assert ds._native.float_mz == (mz_dtype == "f4")
+        assert _core_testing.float_intensities(ds._native) == (dtype in ("f4", "u1", "i1", "u2", "i2"))
+        assert _core_testing.float_mz(ds._native) == (mz_dtype == "f4")
         for wide in (False, True):
             got = check(ds, lo, hi, seed=7, wide=wide)
             assert np.isnan(got[0]).sum() == 100 - len(np.unique(ds.coordinates, axis=0))
@@ -162,9 +163,9 @@ def test_on_a_gpu(folder: Path, rng: np.random.Generator, cuda: str, dtype: str,
         section(path, rng, shared=shared, mz_dtype=mz_dtype, intensity_dtype=dtype, compress=k == 1)
         with open_dataset(path, duplicates=duplicates) as ds:
             lo, hi = windows_on(ds, rng)
-            expected = _core.bin_images(ds._native, lo, hi, unmeasured=-1.0)
+            expected = _core.bin_images(ds._native, lo, hi, unmeasured=0.0)
             for threads in (1, 3):
-                same_bits(_core.bin_images(ds._native, lo, hi, unmeasured=-1.0, threads=threads, device=cuda), expected)
+                same_bits(_core.probe_bin(ds._native, lo, hi, threads=threads, device=cuda)["images"], expected)
 
 
 @settings(COMMON, max_examples=25)
@@ -219,8 +220,8 @@ def test_errors_are_those_of_the_cpu(folder: Path) -> None:
     write_imzml(folder / "bad.imzML", [Spec(1, 1, [200.0, 100.0], [1.0, 2.0])])
     with open_dataset(folder / "bad.imzML") as ds:
         with pytest.raises(FileError, match="not ascending"):
-            _core.emulated_bin_images(ds._native, np.array([50.0]), np.array([500.0]))
+            _core_testing.emulated_bin_images(ds._native, np.array([50.0]), np.array([500.0]))
         with pytest.raises(ArgumentError, match="above the upper bound"):
-            _core.emulated_bin_images(ds._native, np.array([2.0]), np.array([1.0]))
+            _core_testing.emulated_bin_images(ds._native, np.array([2.0]), np.array([1.0]))
         with pytest.raises(ArgumentError, match="whole tiles"):
-            _core.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_piece=65)
+            _core_testing.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_piece=65)

@@ -14,6 +14,7 @@ import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
 from ionmorphnet import _core
 from ionmorphnet.models.labels import STATISTICS
+from native import _core_testing
 
 MASKED = "p99-stretch-224-mask"
 SMALL = 1 << 20  # bytes
@@ -111,7 +112,7 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     with imn.open(file, duplicates="sum") as ds:
         wanted, blank = on_cpu(ds, scorer, MASKED, [])
         done: list[tuple[int, int]] = []
-        outputs, found, timings = _core.score_windows_on_device(
+        outputs, found, timings = _core_testing.score_windows_on_device(
             ds._native,
             *windows(),
             scorer=scorer,
@@ -155,7 +156,7 @@ def test_statistics(file: Path, names: list[str], preprocess_id: str) -> None:
     scorer = HostScorer(16, 2 if preprocess_id == MASKED else 1, len(names))
     with imn.open(file, duplicates="sum") as ds:
         wanted, blank = on_cpu(ds, scorer, preprocess_id, names)
-        outputs, found, _ = _core.score_windows_on_device(
+        outputs, found, _ = _core_testing.score_windows_on_device(
             ds._native,
             *windows(),
             scorer=scorer,
@@ -199,7 +200,7 @@ def test_blocks_of_data_that_stay_on_the_device(file: Path) -> None:
 
 def run(ds: imn.Dataset, scorer: object, **options: object) -> tuple[np.ndarray, np.ndarray, dict]:
     options = {"preprocess_id": MASKED, "device": "emulated", "pinned_memory": SMALL // 10} | options
-    return _core.score_windows_on_device(ds._native, *windows(), scorer=scorer, **options)
+    return _core_testing.score_windows_on_device(ds._native, *windows(), scorer=scorer, **options)
 
 
 def test_limits(file: Path) -> None:
@@ -231,7 +232,7 @@ def test_the_memory_limit_is_kept(tmp_path: Path) -> None:
     with imn.open(path) as ds:
 
         def timings(device_memory: int) -> dict:
-            return _core.score_windows_on_device(
+            return _core_testing.score_windows_on_device(
                 ds._native,
                 np.array([299.0]),
                 np.array([301.0]),
@@ -366,7 +367,7 @@ def test_m_z_values_outside_of_all_windows_are_checked(tmp_path: Path, at: int, 
         for _ in range(2):
             with pytest.raises(imn.FileError) as error:
                 # Buffers of the default size take longer to make than the file to read.
-                _core.score_windows_on_device(
+                _core_testing.score_windows_on_device(
                     ds._native,
                     lo,
                     lo + 4,
@@ -414,14 +415,14 @@ def test_stack(masked: bool) -> None:
     scorer = HostScorer(8, 2, 0)
     native = _core.callback_scorer(scorer.outputs, 2, 224, 224, 7, 8)
     wanted, blank, _ = _core.score_stack(images, mask, scorer=native, preprocess_id=MASKED)
-    outputs, found, timings = _core.score_stack_on_device(
+    outputs, found, timings = _core_testing.score_stack_on_device(
         images, mask, scorer=scorer, preprocess_id=MASKED, device="emulated", pinned_memory=40_000, seed=6
     )
     np.testing.assert_array_equal(found, blank)
     assert blank.sum() == 4
     np.testing.assert_array_equal(outputs, wanted)
     assert timings["chunks"] > 3
-    none = _core.score_stack_on_device(
+    none = _core_testing.score_stack_on_device(
         images[:0], mask, scorer=scorer, preprocess_id=MASKED, device="emulated", pinned_memory=40_000
     )
     assert none[0].shape == (0, 7)

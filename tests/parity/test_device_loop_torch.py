@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core
+from kernels import DeviceCalls
 
 pytest.importorskip("torch", reason="needs the extra [train]")
 
@@ -60,14 +60,13 @@ def score(
     ds: imn.Dataset, mz: np.ndarray, scorer: Any, device: str, **limits: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
     model = imn.load_model()
-    outputs, _, timings = _core.score_windows_on_device(
+    outputs, _, timings = DeviceCalls(device).score_windows_on_device(
         ds._native,
         mz * (1 - 5e-6),
         mz * (1 + 5e-6),
         scorer=scorer,
         preprocess_id=model.preprocessing,
         statistics=list(model.statistics),
-        device=device,
         **limits,
     )
     return outputs, timings

@@ -11,6 +11,8 @@ import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
 from ionmorphnet import _core
 from ionmorphnet.models.labels import STATISTICS
+from kernels import DeviceCalls
+from native import _core_testing
 
 MASKED = "p99-stretch-224-mask"
 
@@ -36,7 +38,7 @@ def test_bin(tmp_path: Path, device: str, shared_axis: bool) -> None:
     half = centre * 10.0 ** rng.uniform(-6, -1.5, 200)
     with imn.open(path) as ds:
         wanted = _core.bin_images(ds._native, centre - half, centre + half, unmeasured=0.0)
-        probe = _core.probe_bin(ds._native, centre - half, centre + half, device=device, repeat=2, seed=1)
+        probe = DeviceCalls(device, 1).probe_bin(ds._native, centre - half, centre + half, repeat=2)
     np.testing.assert_array_equal(probe["images"], wanted)
     assert probe["seconds"] > 0
     assert probe["chunk_bytes"] > 0
@@ -62,8 +64,8 @@ def test_bin_many_chunks(tmp_path: Path, device: str, shared_axis: bool, twice: 
     of_pixel = 12 + (40 * 4 * (1 + twice) if shared_axis else 8 + 20 * 12)
     with imn.open(path, duplicates="sum") as ds:
         wanted = _core.bin_images(ds._native, centre - half, centre + half)
-        probe = _core.probe_bin(
-            ds._native, centre - half, centre + half, device=device, seed=1, pinned_memory=3 * (1300 + 39 * of_pixel)
+        probe = DeviceCalls(device, 1).probe_bin(
+            ds._native, centre - half, centre + half, pinned_memory=3 * (1300 + 39 * of_pixel)
         )
     np.testing.assert_array_equal(probe["images"], wanted)
     *whole, last = probe["chunk_pixels"]
@@ -77,8 +79,8 @@ def test_bin_many_chunks(tmp_path: Path, device: str, shared_axis: bool, twice: 
 @pytest.mark.parametrize("masked", [True, False])
 def test_preprocess(device: str, preprocess_id: str, kind: str, masked: bool) -> None:
     images, mask = _images(masked)
-    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind, device=device, seed=2)
-    np.testing.assert_array_equal(probe["blank"], _core.find_blank(images, preprocess_id, mask))
+    probe = DeviceCalls(device, 2).probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind)
+    np.testing.assert_array_equal(probe["facts"]["blank"], _core_testing.find_blank(images, preprocess_id, mask))
     wanted = _core.preprocess(images, preprocess_id, mask)
     if kind == "f32":
         np.testing.assert_array_equal(probe["input"], wanted)
@@ -93,21 +95,21 @@ def test_preprocess(device: str, preprocess_id: str, kind: str, masked: bool) ->
 @pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
 def test_statistics(device: str, preprocess_id: str, names: list[str]) -> None:
     images, mask = _images(True)
-    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, statistics=names, device=device, seed=3)
+    probe = DeviceCalls(device, 3).probe_prepare(images, mask, preprocess_id=preprocess_id, statistics=names)
     wanted = _core.image_statistics(images, mask)[:, [STATISTICS.index(name) for name in names]]
     np.testing.assert_allclose(probe["statistics"], wanted, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("size", [1, 1 << 20])
 def test_copy(device: str, size: int) -> None:
-    seconds = _core.probe_copy(size, device=device, repeat=2)
+    seconds = DeviceCalls(device).probe_copy(size, repeat=2)
     assert seconds["copy_s"] > 0
     assert seconds["upload_s"] > 0
 
 
 def test_what_cannot_be_probed() -> None:
     with pytest.raises(imn.ArgumentError, match="bytes must be positive"):
-        _core.probe_copy(0, device="emulated")
+        _core_testing.probe_copy(0)
     with pytest.raises(imn.ArgumentError, match="needs a CUDA device"):
         _core.probe_copy(1, device="cpu")
 

@@ -11,6 +11,7 @@ import ionmorphnet as imn
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.models.labels import STATISTICS
+from native import _core_testing
 
 pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import Network, write_model, write_network
@@ -35,7 +36,7 @@ def images(rng: np.random.Generator) -> np.ndarray:
 
 def by_hand(network: Network, images: np.ndarray, mask: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Outputs of the images that are not blank, 0 for the others."""
-    seen = ~_core.find_blank(images, MASKED, mask)
+    seen = ~_core_testing.find_blank(images, MASKED, mask)
     columns = [STATISTICS.index(name) for name in names]
     statistics = _core.image_statistics(images[seen], mask)[:, columns] if names else None
     outputs = np.zeros((len(images), len(network.bias)), np.float32)
@@ -61,7 +62,7 @@ def test_callback(
     outputs, blank, timings = _core.score_stack(
         images, mask, scorer=scorer, preprocess_id=MASKED, statistics=list(names)
     )
-    np.testing.assert_array_equal(blank, _core.find_blank(images, MASKED, mask))
+    np.testing.assert_array_equal(blank, _core_testing.find_blank(images, MASKED, mask))
     assert 10 < blank.sum() < 50
     np.testing.assert_allclose(outputs, by_hand(network, images, mask, names), rtol=1e-5, atol=1e-5)
     # Blank images never reach the network, and only the last batch is short.
@@ -77,7 +78,7 @@ def test_openvino(tmp_path: Path, images: np.ndarray, rng: np.random.Generator, 
     scorer = imn.make_scorer(model=tmp_path / "m", precision="f32")
     outputs, blank, _ = _core.score_stack(images, mask, **scorer.native_arguments())
     np.testing.assert_allclose(outputs, by_hand(network, images, mask, names), rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(blank, _core.find_blank(images, MASKED, mask))
+    np.testing.assert_array_equal(blank, _core_testing.find_blank(images, MASKED, mask))
 
 
 @pytest.mark.parametrize("which", ["none", "all", "first", "last"])

@@ -37,7 +37,7 @@ def progress(done, total):
     if time.monotonic() > begun + 0.8:  # all chunk slots are full by now, and the reader waits for one
         raise RuntimeError("enough")
 
-_core.score_windows_on_device(
+_core_testing.score_windows_on_device(
     ds._native, lo, hi, scorer=Slow(), preprocess_id="p99-stretch-224", device="emulated",
     device_memory=40 << 20, pinned_memory=100 << 10, progress=progress,
 )
@@ -47,7 +47,7 @@ SETUP = """
 import sys, time
 import numpy as np
 import ionmorphnet as imn
-from ionmorphnet import _core
+from ionmorphnet import _core, _core_testing
 
 ds = imn.open(sys.argv[1])
 lo = np.arange(200.0, 240.0) - 0.1

@@ -13,6 +13,7 @@ import pytest
 from ionmorphnet import _core, reference
 from ionmorphnet.base.errors import ArgumentError
 from kernels import HOPPER, SMALL, Kernel, awkward_images, backends, same_bits
+from native import _core_testing
 
 IDS = list(reference.preprocess.CHANNELS)
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 3), (5, 1), (3, 5), (7, 11), (40, 33), (1, 3000), (61, 100), (300, 300)]
@@ -37,7 +38,7 @@ def test_equals_the_cpu(run: Kernel, shape: tuple[int, int], preprocess_id: str,
     for mask in (None, rng.random(shape) < 0.7, np.zeros(shape, bool)):
         got, facts = run(images, preprocess_id, mask)
         same_bits(got, _core.preprocess(images, preprocess_id, mask))
-        np.testing.assert_array_equal(facts["blank"], _core.find_blank(images, preprocess_id, mask))
+        np.testing.assert_array_equal(facts["blank"], _core_testing.find_blank(images, preprocess_id, mask))
 
 
 @pytest.mark.parametrize("preprocess_id", IDS)
@@ -110,32 +111,32 @@ def test_the_place_in_the_stack_does_not_matter(run: Kernel, rng: np.random.Gene
 
 def test_neither_memory_nor_order_of_threads_show(rng: np.random.Generator) -> None:
     images = awkward_images((50, 61), rng)
-    expected, facts = _core.emulated_preprocess(images, IDS[0])
+    expected, facts = _core_testing.emulated_preprocess(images, IDS[0])
     for seed in range(1, 6):
         for shared_bytes in (HOPPER, SMALL // 2):
-            got, others = _core.emulated_preprocess(images, IDS[0], shared_bytes=shared_bytes, seed=seed)
+            got, others = _core_testing.emulated_preprocess(images, IDS[0], shared_bytes=shared_bytes, seed=seed)
             same_bits(got, expected)
             for name, values in facts.items():
                 same_bits(others[name], values)
 
 
 def test_what_fits_the_shared_memory() -> None:
-    assert _core.preprocess_fits(200 * 250)  # a section of ordinary size, on compute capability 9.0
-    assert not _core.preprocess_fits(300 * 300)
-    assert _core.preprocess_fits(61 * 50, shared_bytes=SMALL)
-    assert not _core.preprocess_fits(61 * 100, shared_bytes=SMALL)
+    assert _core_testing.preprocess_fits(200 * 250)  # a section of ordinary size, on compute capability 9.0
+    assert not _core_testing.preprocess_fits(300 * 300)
+    assert _core_testing.preprocess_fits(61 * 50, shared_bytes=SMALL)
+    assert not _core_testing.preprocess_fits(61 * 100, shared_bytes=SMALL)
 
 
 def test_bad_arguments() -> None:
     images = np.zeros((1, 3, 4), np.float32)
     with pytest.raises(ArgumentError, match="unknown element type 'f64'; known: f32, bf16, f16"):
-        _core.emulated_preprocess(images, IDS[0], None, "f64")
-    with pytest.raises(ArgumentError, match="'cpu' is no GPU"):
-        _core.cuda_preprocess(images, IDS[0], device="cpu")
-    assert _core.emulated_preprocess(images[:0], IDS[1])[0].shape == (0, 2, 224, 224)
+        _core_testing.emulated_preprocess(images, IDS[0], None, "f64")
+    assert _core_testing.emulated_preprocess(images[:0], IDS[1])[0].shape == (0, 2, 224, 224)
 
 
-@pytest.mark.parametrize("call", [f"cuda_preprocess(images, {IDS[0]!r})", "cuda_statistics(images)"])
+@pytest.mark.parametrize(
+    "call", [f"probe_prepare(images, preprocess_id={IDS[0]!r}, device='cuda')", "probe_copy(1, device='cuda')"]
+)
 def test_without_a_gpu_the_cause_is_told(call: str) -> None:
     """In a process that sees none, whatever this host has."""
     code = f"import numpy as np; from ionmorphnet import _core; images = np.zeros((1, 3, 4), 'f4'); _core.{call}"

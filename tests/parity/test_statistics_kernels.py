@@ -8,6 +8,7 @@ import pytest
 from ionmorphnet import _core
 from ionmorphnet.reference import statistics as reference
 from kernels import HOPPER, SMALL, Kernel, awkward_images, backends, same_bits
+from native import _core_testing
 
 SHAPES = [(1, 1), (1, 2), (2, 2), (1, 40), (40, 1), (7, 11), (31, 63), (33, 65), (61, 100)]
 
@@ -87,17 +88,17 @@ def test_the_place_in_the_stack_does_not_matter(run: Kernel, rng: np.random.Gene
 def test_neither_memory_nor_order_of_threads_show(rng: np.random.Generator) -> None:
     images = np.concatenate([awkward_images((50, 61), rng), mazes((50, 61))])
     mask = rng.random((50, 61)) < 0.95
-    expected = _core.emulated_statistics(images, mask)
+    expected = _core_testing.emulated_statistics(images, mask)
     for seed in range(1, 6):
         for shared_bytes in (HOPPER, SMALL // 4):
-            same_bits(_core.emulated_statistics(images, mask, shared_bytes=shared_bytes, seed=seed), expected)
+            same_bits(_core_testing.emulated_statistics(images, mask, shared_bytes=shared_bytes, seed=seed), expected)
 
 
 def test_what_fits_the_shared_memory() -> None:
-    assert _core.chaos_fits(200, 250)  # a section of ordinary size, on compute capability 9.0
-    assert not _core.chaos_fits(270, 262)
-    assert not _core.chaos_fits(134, 260, shared_bytes=SMALL)
+    assert _core_testing.chaos_fits(200, 250)  # a section of ordinary size, on compute capability 9.0
+    assert not _core_testing.chaos_fits(270, 262)
+    assert not _core_testing.chaos_fits(134, 260, shared_bytes=SMALL)
 
 
 def test_an_empty_stack() -> None:
-    assert _core.emulated_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 4)
+    assert _core_testing.emulated_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 4)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core
+from native import _core_testing
 
 DTYPES = ["f4", "f8"]
-WIDTHS = [0, *_core.stream_widths()]
+WIDTHS = [0, *_core_testing.stream_widths()]
 
 
 def copied(values: np.ndarray, at: int, first: int, bits: int) -> tuple[np.ndarray, bool]:
@@ -17,7 +17,7 @@ def copied(values: np.ndarray, at: int, first: int, bits: int) -> tuple[np.ndarr
     data = bytes(at) + values.tobytes() + bytes(64)
     whole = np.full(len(values) + 64, 7, values.dtype)
     skip = (-whole.ctypes.data % 64) // whole.itemsize + first
-    finite = _core.probe_stream_copy(data, at, whole[skip : skip + len(values)], bits)
+    finite = _core_testing.stream_copy(data, at, whole[skip : skip + len(values)], bits)
     # Nothing beside it is written.
     assert (whole[:skip] == 7).all()
     assert (whole[skip + len(values) :] == 7).all()
@@ -52,4 +52,4 @@ def test_each_value_is_looked_at(dtype: str, bits: int, bad: float, rng: np.rand
 
 def test_more_than_there_is() -> None:
     with pytest.raises(imn.ArgumentError, match="fewer values"):
-        _core.probe_stream_copy(bytes(15), 0, np.empty(4, "f4"))
+        _core_testing.stream_copy(bytes(15), 0, np.empty(4, "f4"))

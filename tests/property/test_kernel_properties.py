@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from ionmorphnet import _core
 from ionmorphnet.reference import preprocess as reference
 from kernels import HOPPER, SMALL, same_bits
+from native import _core_testing
 
 IDS = st.sampled_from(list(reference.CHANNELS))
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=70)
@@ -38,9 +39,9 @@ def test_preprocessing_has_the_bits_of_the_cpu(
     stack: tuple[np.ndarray, np.ndarray | None], preprocess_id: str, device: dict[str, int]
 ) -> None:
     images, mask = stack
-    got, facts = _core.emulated_preprocess(images, preprocess_id, mask, **device)
+    got, facts = _core_testing.emulated_preprocess(images, preprocess_id, mask, **device)
     same_bits(got, _core.preprocess(images, preprocess_id, mask, threads=1))
-    assert facts["blank"][0] == _core.find_blank(images, preprocess_id, mask, threads=1)[0]
+    assert facts["blank"][0] == _core_testing.find_blank(images, preprocess_id, mask, threads=1)[0]
     assert facts["measured"][0] == reference.measured_pixels(images[0], mask).sum()
 
 
@@ -56,7 +57,7 @@ def test_selection_is_exact_for_any_share_of_ties_and_unmeasured(
     image[0, 0, : n // 2] *= rng.choice([1, 1 + 2**-23, 1 + 2**-12, 2], n // 2).astype(np.float32)
     mask = rng.random((1, n)) < measured_share
     for preprocess_id, channels in reference.CHANNELS.items():
-        got, facts = _core.emulated_preprocess(image, preprocess_id, mask, **device)
+        got, facts = _core_testing.emulated_preprocess(image, preprocess_id, mask, **device)
         same_bits(got, _core.preprocess(image, preprocess_id, mask, threads=1))
         counted = image[0][mask] if channels == 2 else np.where(mask, image[0], np.float32(0))
         if counted.size > 0:
@@ -67,7 +68,7 @@ def test_selection_is_exact_for_any_share_of_ties_and_unmeasured(
 @settings(max_examples=150, deadline=None)
 def test_statistics_are_those_of_the_cpu(stack: tuple[np.ndarray, np.ndarray | None], device: dict[str, int]) -> None:
     images, mask = stack
-    got = _core.emulated_statistics(images, mask, **device)
+    got = _core_testing.emulated_statistics(images, mask, **device)
     cpu = _core.image_statistics(images, mask, threads=1)
     same_bits(got[:, 2:], cpu[:, 2:])
     unit = np.spacing(np.maximum(np.abs(cpu[:, :2]), np.float32(1e-3)))

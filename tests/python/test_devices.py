@@ -17,8 +17,8 @@ import ionmorphnet as imn
 from ionmorphnet import _core
 from ionmorphnet.base import devices
 from ionmorphnet.base.devices import Device
+from native import _core_testing
 
-BUILD_INFO, CHOOSE_DEVICE = _core.build_info, _core.choose_device
 GIB = 2**30
 A100 = (0, "NVIDIA A100", 8, 0, 80 * GIB)
 VOLTA = (1, "NVIDIA V100", 7, 0, 16 * GIB)
@@ -52,14 +52,14 @@ NO_GPU = facts(error="no CUDA-capable device is detected", found=[])
     ],
 )
 def test_each_reason_is_one_line_with_a_remedy(host: dict[str, Any], cause: str, remedy: str) -> None:
-    status = _core.build_info(host)["cuda"]
+    status = _core_testing.build_info(host)["cuda"]
     assert not status["usable"]
     assert cause in status["reason"]
-    assert _core.choose_device("auto", host) == "cpu"
-    assert _core.choose_device("cpu", host) == "cpu"
+    assert _core_testing.choose_device("auto", host) == "cpu"
+    assert _core_testing.choose_device("cpu", host) == "cpu"
     for name in ("cuda", "cuda:0", "cuda:7"):
         with pytest.raises(imn.UnavailableError) as raised:
-            _core.choose_device(name, host)
+            _core_testing.choose_device(name, host)
         text = str(raised.value)
         assert text.startswith(f"device '{name}': ")
         assert cause in text
@@ -70,8 +70,8 @@ def test_each_reason_is_one_line_with_a_remedy(host: dict[str, Any], cause: str,
 
 def test_a_usable_gpu_is_taken() -> None:
     for name in ("auto", "cuda", "cuda:0"):
-        assert _core.choose_device(name, facts()) == "cuda:0"
-    status = _core.build_info(facts())["cuda"]
+        assert _core_testing.choose_device(name, facts()) == "cuda:0"
+    status = _core_testing.build_info(facts())["cuda"]
     assert status["usable"]
     assert status["reason"] == status["remedy"] == ""
     assert status["toolkit"] == status["driver"] == "13.0"
@@ -90,12 +90,12 @@ def test_a_usable_gpu_is_taken() -> None:
 
 def test_among_several_the_first_usable_one_is_taken() -> None:
     host = facts(found=[(0, *VOLTA[1:]), (1, *A100[1:]), B200])
-    assert [gpu["usable"] for gpu in _core.build_info(host)["cuda"]["devices"]] == [False, True, False]
-    assert _core.choose_device("auto", host) == _core.choose_device("cuda", host) == "cuda:1"
+    assert [gpu["usable"] for gpu in _core_testing.build_info(host)["cuda"]["devices"]] == [False, True, False]
+    assert _core_testing.choose_device("auto", host) == _core_testing.choose_device("cuda", host) == "cuda:1"
     with pytest.raises(imn.UnavailableError, match=r"'cuda:0': NVIDIA V100: compute capability 7\.0 is too old"):
-        _core.choose_device("cuda:0", host)
+        _core_testing.choose_device("cuda:0", host)
     with pytest.raises(imn.UnavailableError, match="this host has 3 CUDA"):
-        _core.choose_device("cuda:3", host)
+        _core_testing.choose_device("cuda:3", host)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_among_several_the_first_usable_one_is_taken() -> None:
 def test_which_devices_a_build_has_code_for(architectures: str, capability: tuple[int, int], runs: bool) -> None:
     gpu = (0, "GPU", *capability, GIB)
     host = facts(architectures=architectures, found=[gpu])
-    assert _core.build_info(host)["cuda"]["usable"] == runs
+    assert _core_testing.build_info(host)["cuda"]["usable"] == runs
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_which_devices_a_build_has_code_for(architectures: str, capability: tupl
 )
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(imn.ArgumentError, match="known: auto, cpu, cuda, cuda:N"):
-        _core.choose_device(name, facts())
+        _core_testing.choose_device(name, facts())
     with pytest.raises(imn.ArgumentError, match="known: auto, cpu, cuda, cuda:N"):
         Device.parse(name)
 
@@ -144,8 +144,8 @@ def test_names_of_devices(name: str, device: Device) -> None:
 
 
 def fake_host(monkeypatch: pytest.MonkeyPatch, host: dict[str, Any]) -> None:
-    monkeypatch.setattr(_core, "build_info", lambda: BUILD_INFO(host))
-    monkeypatch.setattr(_core, "choose_device", lambda name: CHOOSE_DEVICE(name, host))
+    monkeypatch.setattr(_core, "build_info", lambda: _core_testing.build_info(host))
+    monkeypatch.setattr(_core, "choose_device", lambda name: _core_testing.choose_device(name, host))
     monkeypatch.setattr(devices, "_warned", set())
 
 

@@ -20,7 +20,7 @@ SHORTENED = """
 import os, sys
 import numpy as np
 import ionmorphnet as imn
-from ionmorphnet import _core
+from ionmorphnet import _core, _core_testing
 
 class Scorer:
     name, precision, input_dtype = "host", "f32", "f32"
@@ -30,7 +30,7 @@ class Scorer:
 
 def on_a_device(ds):
     lo = np.arange(100.0, 1000.0)
-    _core.score_windows_on_device(
+    _core_testing.score_windows_on_device(
         ds._native, lo, lo + 1, scorer=Scorer(), preprocess_id="p99-stretch-224-mask", device="emulated",
         device_memory=1 << 26, pinned_memory=1 << 17, threads=2,
     )

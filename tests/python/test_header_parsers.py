@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from imzml_factory import Spec, cv, grid_specs, write_imzml
-from ionmorphnet import _core
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.io.dataset import open_dataset
+from native import _core_testing
 
 
 def comparable(path: Path, parser: str) -> dict:
-    header = dict(_core.parse_header(str(path), parser))
+    header = dict(_core_testing.parse_header(str(path), parser))
     assert header.pop("used_expat") == (parser == "expat")
     for key in ("x", "y", "z"):
         header[key] = header[key].tolist()
@@ -166,8 +166,8 @@ def test_what_the_scanner_leaves_to_expat(tmp_path):
 
     path = write_imzml(tmp_path / "a.imzML", grid_specs(2, 1), edit=with_entity)
     with pytest.raises(FileError, match="scanner does not recognise"):
-        _core.parse_header(str(path), "scanner")
-    header = _core.parse_header(str(path), "auto")
+        _core_testing.parse_header(str(path), "scanner")
+    header = _core_testing.parse_header(str(path), "auto")
     assert header["used_expat"]
     assert header["x"].tolist() == [1, 2]
 

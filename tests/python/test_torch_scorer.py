@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet import _core
 from ionmorphnet.scoring.scorer import Scorer
+from native import _core_testing
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
 pytest.importorskip("onnx", reason="needs the extra [train]")
@@ -48,22 +50,27 @@ def test_at_addresses(inputs: tuple, by_openvino: np.ndarray, precision: str, to
         np.testing.assert_allclose(outputs, by_openvino, atol=tolerance)
 
 
-def on_emulated_device(precision: str) -> Scorer:
-    """What make_scorer gives on a GPU, with the device's part emulated."""
+def on_emulated_device(precision: str, monkeypatch: pytest.MonkeyPatch) -> Scorer:
+    """The Scorer that make_scorer returns on a GPU, with the device emulated."""
+    for name in ("score_windows_on_device", "score_stack_on_device"):
+        monkeypatch.setattr(_core, name, getattr(_core_testing, name))
     model = imn.load_model()
     native = TorchScorer(model, device="cpu", precision=precision, batch=16)
     return Scorer(name="torch", device="emulated", precision=native.precision, model=model, native=native)
 
 
 @pytest.mark.parametrize("mode", ["processed", "continuous"])
-def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str) -> None:
+def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "small.imzML"
     imn.simulate(path, shape=(18, 22), n_channels=24, mode=mode, seed=3)
     calls: list[tuple[int, int]] = []
     with imn.open(path) as ds:
         wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", top=7)
         peaks = imn.pick(
-            ds, scorer=on_emulated_device("f32"), top=7, progress=lambda done, total: calls.append((done, total))
+            ds,
+            scorer=on_emulated_device("f32", monkeypatch),
+            top=7,
+            progress=lambda done, total: calls.append((done, total)),
         )
     assert peaks.run["device"] == "emulated"
     assert peaks.run["scoring_loop"]["chunks"] >= 1
@@ -74,9 +81,9 @@ def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str) -> None:
     assert list(wanted.to_frame()["mz"]) == list(peaks.to_frame()["mz"])
 
 
-def test_score_images_in_bf16(images: np.ndarray) -> None:
+def test_score_images_in_bf16(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = imn.score_images(images, scorer="torch", device="cpu", precision="f32")
-    given = imn.score_images(images, scorer=on_emulated_device("bf16"))
+    given = imn.score_images(images, scorer=on_emulated_device("bf16", monkeypatch))
     np.testing.assert_allclose(given["score"], wanted["score"], atol=0.02)
     assert list(given["label"]) == list(wanted["label"])
 
