@@ -439,7 +439,9 @@ def test_a_scorer_that_does_not_fit(file: Path) -> None:
         with pytest.raises(imn.ArgumentError, match="f32, bf16, f16"):
             run(ds, wrong)
         with pytest.raises(imn.ArgumentError, match="needs a CUDA device, not 'cpu'"):
-            run(ds, HostScorer(4, 2, 0), device="cpu")
+            _core.score_windows_on_device(
+                ds._native, *windows(), scorer=HostScorer(4, 2, 0), preprocess_id=MASKED, device="cpu"
+            )
         wrong = HostScorer(0, 2, 0)
         with pytest.raises(imn.ArgumentError, match="must be positive"):
             run(ds, wrong)

@@ -12,6 +12,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import _core
+from ionmorphnet.scoring.device_scorer import DeviceScorer
 from ionmorphnet.scoring.scorer import Scorer
 from native import _core_testing
 
@@ -42,7 +43,7 @@ def test_on_the_cpu(inputs: tuple, by_openvino: np.ndarray, precision: str, tole
 @pytest.mark.parametrize(("precision", "tolerance"), [("f32", 1e-4), ("bf16", 0.05)])
 def test_at_addresses(inputs: tuple, by_openvino: np.ndarray, precision: str, tolerance: float) -> None:
     scorer = TorchScorer(imn.load_model(), device="cpu", precision=precision, batch=5)
-    assert isinstance(scorer, imn.device_scorer.DeviceScorer)
+    assert isinstance(scorer, DeviceScorer)
     image = torch.from_numpy(inputs[0]).to(torch.bfloat16 if precision == "bf16" else torch.float32).contiguous()
     for _ in range(2):  # other addresses the second time
         outputs = np.full((5, 7), np.nan, np.float32)
