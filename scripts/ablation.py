@@ -39,8 +39,8 @@ from evaluate_model import CLOSED, DATA, SETS, load_real, markdown
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.base.json_output import write_json
 from ionmorphnet.evaluate import EvaluationSet, auc, spearman
-from ionmorphnet.evaluate.output import write_json
 from ionmorphnet.labelled.sources import Sample, SimulatedSource
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2

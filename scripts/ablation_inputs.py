@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.evaluate.output import write_json
+from ionmorphnet.base.json_output import write_json
 from ionmorphnet.labelled.sources import SimulatedSource
 from ionmorphnet.models.labels import CLASSES, STATISTICS
 from ionmorphnet.training.batches import Item, NetworkInputs, prepare

@@ -28,7 +28,7 @@ import pandas as pd
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.base.files import atomic_path
-from ionmorphnet.evaluate.output import plain, write_json
+from ionmorphnet.base.json_output import plain, write_json
 from ionmorphnet.models.labels import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]

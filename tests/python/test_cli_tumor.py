@@ -29,7 +29,7 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     done = cli("tumor", "train", listed, *MAP, "-o", run, "--channels", "moran", *SHORT)
     assert done.code == 0, done
     assert "5 channels, 3 x 3 pixels" in done.stdout
-    assert "held out" in done.stdout
+    assert "held-out patient " in done.stdout
     assert cli("tumor", "train", listed, *MAP, "-o", run, "--no-resume", *SHORT).code == 2
     new = tmp_path / "new.imzML"
     write_section(new, np.random.default_rng(5))
@@ -49,7 +49,7 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     assert "bad.imzML" in done.stderr
     cli("tumor", "predict", run / "model", bad, "-o", tmp_path / "two").is_one_line_error("bad.imzML")
     cli("tumor", "predict", run / "model", new, "-o", tmp_path, "--format", "tif").is_one_line_error("tif")
-    cli("tumor", "predict", listed.parent, new, "-o", tmp_path).is_one_line_error("no config.json")
+    cli("tumor", "predict", listed.parent, new, "-o", tmp_path).is_one_line_error("config.json is missing")
 
 
 def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     done = cli("tumor", "evaluate", listed, *MAP, "-o", out, *methods, *SHORT, "--draws", 50, "--plots", tmp_path / "p")
     assert done.code == 0, done
     assert "moran: 5 channels, 3 sections" in done.stdout
-    assert "cnn3d less it" in done.stdout
+    assert "cnn3d minus method" in done.stdout
     assert {path.name for path in out.iterdir()} == {
         "plan.json",
         "scores.csv",
@@ -90,7 +90,7 @@ def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
 def test_wrong_use_is_one_line(cli: Cli, listed: Path, tmp_path: Path) -> None:
     evaluate = ("tumor", "evaluate", listed, *MAP, "-o", tmp_path / "x")
     cli(*evaluate, "--method", "magic").is_one_line_error("magic")
-    cli(*evaluate, "--mz", "200,300", "--picks", "p.csv").is_one_line_error("--mz or --picks")
+    cli(*evaluate, "--mz", "200,300", "--picks", "p.csv").is_one_line_error("--mz and --picks")
     cli(*evaluate, "--mz", "200,300").is_one_line_error("ppm")
     cli("tumor", "evaluate", tmp_path / "gone.csv", "-o", tmp_path / "x").is_one_line_error("gone.csv")
     cli("tumor", "train", listed, "--labels", "1=a", "-o", tmp_path / "x").is_one_line_error("two classes")

@@ -10,7 +10,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
-from ionmorphnet.evaluate.section import _resampled_mscf1
+from ionmorphnet.evaluate.picking_report import _resampled_mscf1
 
 T = (0.3, 0.4, 0.5, 0.6)
 

@@ -15,8 +15,8 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
+from ionmorphnet.base.json_output import plain, write_json
 from ionmorphnet.evaluate import ranking
-from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.models.model import DEFAULT_MODEL
 
@@ -344,8 +344,8 @@ def test_needs_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys\nsys.modules.update(torch=None, matplotlib=None, scipy=None)\n"
         "import ionmorphnet as imn\nimn.evaluate.mscf1\n"
-        "from ionmorphnet.evaluate import figures, plots\n"
-        "try:\n    figures.require_matplotlib()\nexcept imn.UnavailableError as error:\n    print(error)"
+        "from ionmorphnet.evaluate import drawing, plots\n"
+        "try:\n    drawing.require_matplotlib()\nexcept imn.UnavailableError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "ionmorphnet[plots]" in done.stdout

@@ -9,11 +9,11 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.io.imzml_writer import ImzMLWriter
+from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import consensus, make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
 from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
-from ionmorphnet.tumor.reach import shared_span
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
@@ -42,17 +42,17 @@ def test_a_list_is_read(cohort: imn.tumor.Cohort, listed: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no section"),
-        ("file,patient\na,b", "no column 'regions'"),
-        ("file,regions,patient\np0_0.imzML,gone.npy,a", "line 2: no such file: .*gone.npy"),
+        ("", "lists no sections"),
+        ("file,patient\na,b", "column 'regions' is missing; required are file, regions, patient, found file, patient"),
+        ("file,regions,patient\np0_0.imzML,gone.npy,a", "line 2: file not found: .*gone.npy"),
         ("file,regions,patient\np0_0.imzML,p0_0.npy,", "line 2: 'patient' is empty"),
         ("file,regions,patient\n" + "p0_0.imzML,p0_0.npy,a\n" * 2, "two sections are named 'p0_0'"),
-        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,x", "scale 'x' is no number"),
+        ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,x", "scale 'x' is not a number"),
         ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,0", r"bad\.csv: line 2: scale must be positive, not 0"),
         ("file,regions,patient,scale\np0_0.imzML,p0_0.npy,a,nan", r"bad\.csv: line 2: scale must be positive, not nan"),
     ],
 )
-def test_lists_that_cannot_be_meant(listed: Path, text: str, message: str) -> None:
+def test_invalid_lists(listed: Path, text: str, message: str) -> None:
     path = listed.with_name("bad.csv")
     path.write_text(text)
     with pytest.raises(FileError, match=message):
@@ -60,7 +60,7 @@ def test_lists_that_cannot_be_meant(listed: Path, text: str, message: str) -> No
 
 
 def test_one_class_is_no_cohort(listed: Path) -> None:
-    with pytest.raises(ArgumentError, match="two classes at least, found x"):
+    with pytest.raises(ArgumentError, match="at least two classes, found x"):
         imn.tumor.read_cohort(listed, labels={"1": "x", "2": "x"})
 
 
@@ -70,7 +70,7 @@ def test_a_mask_of_another_size_and_no_labels(listed: Path) -> None:
     path = listed.with_name("other.csv")
     path.write_text("file,regions,patient\np0_0.imzML,large.npy,a\n")
     with (
-        pytest.raises(FileError, match=r"large\.npy: the mask has shape \(9, 9\), the section \(14, 16\)"),
+        pytest.raises(FileError, match=r"large\.npy: the mask has shape \(9, 9\), but the section \(14, 16\)"),
         open_cubes(imn.tumor.read_cohort(path, labels=LABELS), _axis()),
     ):
         pass
@@ -182,7 +182,7 @@ def test_patches_never_mix_sections(cohort: imn.tumor.Cohort) -> None:
         assert abs(np.mean([own[pixels.section == s].mean() for s in (0, 2)])) < 1e-5
 
 
-def test_channels_that_are_no_numbers_are_named(cohort: imn.tumor.Cohort) -> None:
+def test_channels_with_nan_are_named(cohort: imn.tumor.Cohort) -> None:
     with open_cubes(cohort, _axis()) as cubes:
         cubes[1].values[5, 3, 4] = np.nan
         with pytest.raises(ArgumentError, match="p1_0: channel 4 holds NaN"):
@@ -217,7 +217,7 @@ def test_blocks_share_no_pixel(rng: np.random.Generator) -> None:
         for j in range(i):
             distance = np.abs(places[i][:, None] - places[j][None]).max(axis=2).min()
             assert distance > 4
-    with pytest.raises(ArgumentError, match="leave nothing"):
+    with pytest.raises(ArgumentError, match="leave no pixels inside a buffer of 2"):
         split_blocks(cube, 5, 3, buffer=2)
 
 
@@ -225,16 +225,16 @@ def test_consensus_merges_neighbours() -> None:
     a = imn.CandidateAxis.from_mz_list([100.0, 200.0, 300.0], ppm=10)
     b = imn.CandidateAxis.from_mz_list([100.0005, 250.0, 300.001], ppm=10)
     c = imn.CandidateAxis.from_mz_list([100.0002, 400.0], ppm=10)
-    all_ = consensus([a, b, c], ppm=10, min_share=0.0)
+    all_ = consensus([a, b, c], merge_ppm=10, min_share=0.0)
     np.testing.assert_allclose(all_.mz, [100.0002, 200.0, 250.0, 300.0005, 400.0])
-    half = consensus([a, b, c], ppm=10, min_share=0.5)
+    half = consensus([a, b, c], merge_ppm=10, min_share=0.5)
     np.testing.assert_allclose(half.mz, [100.0002, 300.0005])
     np.testing.assert_allclose(half.frequency, [1.0, 2 / 3])
     assert half.mz_lo[0] == a.mz_lo[0]
     assert (all_.mz_hi[:-1] < all_.mz_lo[1:]).all()
-    near = consensus([imn.CandidateAxis.from_mz_list([100.0, 100.002], ppm=50)], ppm=10)
+    near = consensus([imn.CandidateAxis.from_mz_list([100.0, 100.002], ppm=50)], merge_ppm=10)
     assert near.mz_hi[0] < near.mz_lo[1]
-    with pytest.raises(ArgumentError, match="no channel is in 100%"):
+    with pytest.raises(ArgumentError, match="no channel occurs in 100%"):
         consensus([a, imn.CandidateAxis.from_mz_list([500.0], ppm=5)], min_share=1.0)
 
 
@@ -248,10 +248,10 @@ def test_channels_are_given_in_many_ways(cohort: imn.tumor.Cohort, tmp_path: Pat
     assert len(make_channels([tmp_path / "peaks.csv", peaks], cohort)) == 4
     (tmp_path / "list.csv").write_text("mz\n300\n200\n")
     assert read_channels(tmp_path / "list.csv", ppm=5).mz.tolist() == [200.0, 300.0]
-    with pytest.raises(ArgumentError, match="holds no windows"):
+    with pytest.raises(ArgumentError, match="has no windows"):
         read_channels(tmp_path / "list.csv")
     (tmp_path / "list.csv").write_text("name\nx\n")
-    with pytest.raises(FileError, match="no column 'mz'"):
+    with pytest.raises(FileError, match="the column 'mz' is missing or empty"):
         read_channels(tmp_path / "list.csv", ppm=5)
 
 
@@ -279,7 +279,7 @@ def test_rankings_see_no_label(cohort: imn.tumor.Cohort) -> None:
         (("moran", "all"), 3, False, (("moran", "all"), 3)),
     ],
 )
-def test_given_channels_are_used_unless_a_selection_is_asked_for(
+def test_given_channels_are_used_unless_a_selection_is_requested(
     kinds: tuple[str, ...], top: int | None, given: bool, expected: object
 ) -> None:
     assert wanted_selection(kinds, top, given) == expected
@@ -287,7 +287,7 @@ def test_given_channels_are_used_unless_a_selection_is_asked_for(
     assert (plan.selections, plan.top) == expected
 
 
-def test_selections_that_cannot_be_meant() -> None:
+def test_invalid_selections() -> None:
     with pytest.raises(ArgumentError, match="not 'best'"):
         wanted_selection(["best"], 3, True)
     with pytest.raises(ArgumentError, match="at least 1, not 0"):
@@ -312,7 +312,7 @@ def test_statistics_copy_the_chosen_channels_only(rng: np.random.Generator) -> N
 def test_a_section_of_two_planes_is_refused(two_planes: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.ones((16, 18), int))
     (tmp_path / "c.csv").write_text(f"file,regions,patient\n{two_planes},m.npy,a\n")
-    with pytest.raises(FileError, match="holds 2 z planes"):
+    with pytest.raises(FileError, match=r"holds 2 z planes .*; give each section as a file with one plane"):
         imn.tumor.read_cohort(tmp_path / "c.csv")
 
 

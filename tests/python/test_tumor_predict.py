@@ -19,11 +19,12 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from safetensors.torch import load_file  # noqa: E402
 
 import ionmorphnet as imn  # noqa: E402
+from ionmorphnet.base.devices import Device  # noqa: E402
 from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError  # noqa: E402
 from ionmorphnet.io.imzml_writer import ImzMLWriter  # noqa: E402
-from ionmorphnet.tumor.exporting import torch_forward  # noqa: E402
+from ionmorphnet.tumor.inference import start_network  # noqa: E402
 from ionmorphnet.tumor.outputs import COLOURS  # noqa: E402
-from ionmorphnet.tumor.running import start_network  # noqa: E402
+from ionmorphnet.tumor.torch_inference import torch_forward  # noqa: E402
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section  # noqa: E402
 
 RECIPE = {"batch": 32, "width": 4, "ema_decay": 0.9}
@@ -136,7 +137,7 @@ def test_prediction(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) 
 def test_torch_and_openvino_agree(model: imn.tumor.TumorModel, rng: np.random.Generator) -> None:
     patches = rng.standard_normal((5, 8, 3, 3)).astype(np.float32)
     mask = (rng.random((5, 3, 3)) < 0.8).astype(np.uint8)
-    expected = torch_forward(model, "cpu")(patches, mask)
+    expected = torch_forward(model, Device.parse("cpu"))(patches, mask)
     np.testing.assert_allclose(start_network(model, "cpu", 1)(patches, mask), expected, atol=1e-4)
 
 
@@ -188,17 +189,17 @@ def test_files_that_do_not_fit_the_model(
     assert 0 < missing < 8
     # Its TIC would be that of 12 of 20 channels.
     for choice in ("error", "mean"):
-        with pytest.raises(
-            ArgumentError, match=rf"does not reach {missing} of .* TIC is taken over m/z 200.0000 to 390"
-        ):
+        with pytest.raises(ArgumentError, match=rf"does not reach {missing} of .* the TIC needs m/z 200.0000 to 390"):
             imn.tumor.predict(model, half, missing=choice)
-    with pytest.raises(ArgumentError, match=r"does not reach 8 of the 20 .*; with missing 'mean' they count"):
+    with pytest.raises(
+        ArgumentError, match=r"does not reach 8 of the 20 .*; missing 'mean' sets them to their training mean"
+    ):
         imn.tumor.predict(unnormalised, half)
     found = imn.tumor.predict(unnormalised, half, missing="mean")
     assert found.missing == pytest.approx(MZ[12:])
-    assert "they count as the training mean" in caplog.text
+    assert "they are set to their training mean" in caplog.text
     off = _shifted(tmp_path / "off.imzML", np.array([100.0, 500.0]))
-    with pytest.raises(ArgumentError, match="have no signal at all; the m/z calibration"):
+    with pytest.raises(ArgumentError, match="have no signal; check that m/z calibration"):
         imn.tumor.predict(model, off)
     with pytest.raises(ArgumentError, match="missing must be one of"):
         imn.tumor.predict(model, half, missing="zero")
@@ -249,7 +250,7 @@ def test_a_norm_does_not_depend_on_how_far_a_file_reaches(
     np.testing.assert_allclose(found["further"].by_spectrum, found["as the training"].by_spectrum, atol=1e-6)
 
 
-def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
+def test_invalid_model_folders(model: imn.tumor.TumorModel, tmp_path: Path) -> None:
     def changed(**values: Any) -> Path:
         folder = tmp_path / "m"
         shutil.rmtree(folder, ignore_errors=True)
@@ -259,32 +260,34 @@ def test_folders_that_are_no_models(model: imn.tumor.TumorModel, tmp_path: Path)
         return folder
 
     for values, message in (
-        ({"kind": "other"}, "is no model of patches"),
-        ({"format": 9}, "format 9, this version reads 1"),
+        ({"kind": "other"}, "not a tumor model"),
+        ({"format": 9}, "format 9 is not supported; this version reads 1"),
         ({"size": 4}, "out of range"),
         ({"normalisation": "sum"}, "out of range"),
-        ({"channels": {}}, "not understood"),
-        ({"span": [3.0, 2.0]}, "span must be the smallest and largest m/z"),
-        ({"span": None}, "not understood"),
+        ({"channels": {}}, r"config\.json: invalid \("),
+        ({"span": [3.0, 2.0]}, r"span must be the m/z range \(low, high\)"),
+        ({"span": None}, r"config\.json: invalid \("),
     ):
         with pytest.raises(FileError, match=message):
             imn.tumor.load_tumor_model(changed(**values))
     (changed() / "model.onnx").unlink()
     with pytest.raises(FileError, match=r"model\.onnx is missing"):
         imn.tumor.load_tumor_model(tmp_path / "m")
-    with pytest.raises(FileError, match=r"no config\.json"):
+    with pytest.raises(FileError, match=r"config\.json is missing"):
         imn.tumor.load_tumor_model(tmp_path)
     channels = json.loads((model.folder / "config.json").read_text())["channels"]
     fewer = {name: value[:-1] if isinstance(value, list) else value for name, value in channels.items()}
     for values in ({"channels": fewer}, {"size": 5}, {"classes": ["a", "b", "c"]}):
         damaged = imn.tumor.load_tumor_model(changed(**values))
-        with pytest.raises(FileError, match=r"model\.onnx: takes patches of \(channels, y, x\) \[8, 3, 3\] and gives"):
+        with pytest.raises(
+            FileError, match=r"model\.onnx: expects patches \(channels, y, x\) of \[8, 3, 3\] and returns"
+        ):
             start_network(damaged)
-        with pytest.raises(FileError, match="its recipe is of other channels, size or classes"):
-            torch_forward(damaged, "cpu")
+        with pytest.raises(FileError, match="the recipe and the model differ in channels, size or classes"):
+            torch_forward(damaged, Device.parse("cpu"))
     for recipe in (None, {"colour": 1}, {**model.config["recipe"], "width": "wide"}):
-        with pytest.raises(FileError, match=r"config\.json: recipe not understood"):
-            torch_forward(imn.tumor.load_tumor_model(changed(recipe=recipe)), "cpu")
+        with pytest.raises(FileError, match=r"config\.json: invalid recipe"):
+            torch_forward(imn.tumor.load_tumor_model(changed(recipe=recipe)), Device.parse("cpu"))
     broken = changed()
     (broken / "model.onnx").write_bytes(b"broken")
     with pytest.raises(FileError, match="cannot be loaded"):

@@ -32,26 +32,26 @@ def test_arrays_and_pictures(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (MASK.T, r"the mask has shape \(3, 2\), the section \(2, 3\)"),
+        (MASK.T, r"the mask has shape \(3, 2\), but the section \(2, 3\)"),
         (MASK - 1.5, "whole numbers from 0"),
         (-MASK.astype(int), "whole numbers from 0"),
-        (np.where(MASK, MASK, np.nan), "holds NaN"),
+        (np.where(MASK, MASK, np.nan), "contains NaN"),
     ],
 )
-def test_masks_that_are_none(tmp_path: Path, array: np.ndarray, message: str) -> None:
+def test_invalid_masks(tmp_path: Path, array: np.ndarray, message: str) -> None:
     np.save(tmp_path / "m.npy", array)
     with pytest.raises(FileError, match=rf"m\.npy: .*{message}"):
         read_regions(tmp_path / "m.npy", (2, 3))
 
 
-def test_files_that_are_no_masks(tmp_path: Path) -> None:
+def test_invalid_mask_files(tmp_path: Path) -> None:
     Image.new("RGB", (3, 2)).save(tmp_path / "rgb.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "broken.npy").write_bytes(b"")
     (tmp_path / "x.txt").write_text("1")
     for name, message in {
-        "rgb.png": "one channel, this picture has 3",
-        "broken.png": "not a readable picture",
+        "rgb.png": "one channel, but this image has 3",
+        "broken.png": "not a readable image",
         "broken.npy": "not a readable NPZ or NPY",
         "x.txt": "npy, npz, png, tif or geojson",
         "gone.npy": "No such file",
@@ -103,29 +103,29 @@ def test_a_pixel_belongs_to_the_polygon_of_its_centre() -> None:
     ("feature", "message"),
     [
         (_feature([SQUARE], key="colour"), "feature 0 has no class"),
-        (_feature([1, 2], kind="Point"), "is a Point; regions are polygons"),
+        (_feature([1, 2], kind="Point"), "is a Point; regions must be Polygon or MultiPolygon"),
         (_feature([[[0, 0], [1, 1]]]), "three points"),
-        (_feature([["a", "b", "c"]]), "no polygon"),
+        (_feature([["a", "b", "c"]]), "the coordinates do not form a polygon"),
         ({"properties": {"label": "x"}, "geometry": {"type": "Polygon"}}, "no coordinates"),
     ],
 )
-def test_polygons_that_are_none(tmp_path: Path, feature: dict, message: str) -> None:
+def test_invalid_polygons(tmp_path: Path, feature: dict, message: str) -> None:
     path = tmp_path / "r.geojson"
     path.write_text(json.dumps([feature]))
     with pytest.raises(FileError, match=message):
         read_regions(path, (5, 7))
 
 
-def test_polygons_that_hold_no_pixel(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_polygons_without_pixels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "r.geojson"
     micrometres = [[x * 50, y * 50] for x, y in SQUARE]
     far = [[x + 2000, y] for x, y in micrometres]
     path.write_text(json.dumps([_feature([SQUARE]), _feature([far])]))
-    with pytest.raises(FileError, match=r"feature 1 lies outside the section: x 2000 to 2200.* is the scale right\?"):
+    with pytest.raises(FileError, match=r"feature 1 lies outside the section: x 2000 to 2200.*; check the scale"):
         read_regions(path, (5, 7))
     path.write_text(json.dumps([_feature([SQUARE]), _feature([[[4.6, 4.6], [4.9, 4.6], [4.9, 4.9]]])]))
     assert (read_regions(path, (5, 7)).ids > 0).sum() == 16
-    assert "feature 1 holds the centre of no pixel" in caplog.text
+    assert "feature 1 contains no pixel centre" in caplog.text
 
 
 def test_label_maps(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_label_maps(tmp_path: Path) -> None:
     (tmp_path / "l.json").write_text('{"1": "a"}')
     assert parse_label_map(str(tmp_path / "l.json")) == {"1": "a"}
     for text in ("1=", "=a", "1=a,1=b"):
-        with pytest.raises(ArgumentError, match="no label map"):
+        with pytest.raises(ArgumentError, match="is not a label map"):
             parse_label_map(text)
     (tmp_path / "l.json").write_text("[1]")
     with pytest.raises(FileError, match="JSON object"):

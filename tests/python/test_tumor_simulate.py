@@ -69,7 +69,7 @@ def test_difficulties_are_ordered() -> None:
     "bad",
     [{"patients": 1}, {"sections": 0}, {"shape": (8, 40)}, {"n_channels": 3}, {"difficulty": "odd"}, {"seed": -1}],
 )
-def test_arguments_that_cannot_be_meant(tmp_path: Path, bad: dict) -> None:
+def test_invalid_arguments(tmp_path: Path, bad: dict) -> None:
     with pytest.raises(ArgumentError):
         imn.tumor.simulate_cohort(tmp_path, **bad)
     with pytest.raises(ArgumentError, match="difficulty: noise"):

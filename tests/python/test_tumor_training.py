@@ -234,7 +234,7 @@ def test_early_stopping_keeps_the_best(data: PatchData, tmp_path: Path, monkeypa
     assert load_file(tmp_path / "weights.pt", "step")["step"] == 8
 
 
-def test_no_number(data: PatchData, tmp_path: Path) -> None:
+def test_a_gradient_that_is_not_finite(data: PatchData, tmp_path: Path) -> None:
     recipe = _recipe(data, learning_rate=1e30, warmup=0.0, gradient_clip=0.0)
     with pytest.raises(IonMorphNetError, match="the gradient is not finite at step"):
         fit_patches(recipe, tmp_path, data, HERE)
@@ -256,7 +256,7 @@ def test_no_number(data: PatchData, tmp_path: Path) -> None:
         {"network": "cnn1d", "size": 3},
     ],
 )
-def test_recipes_that_cannot_be_meant(bad: dict[str, Any]) -> None:
+def test_invalid_recipes(bad: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         PatchRecipe(**{"network": "cnn3d", "channels": 5, "classes": 2, **bad})
     with pytest.raises(ArgumentError, match="unknown recipe entries: colour"):

@@ -7,27 +7,29 @@ import numpy as np
 import pandas as pd
 
 from ionmorphnet.evaluate.bootstrap import Estimate
-from ionmorphnet.tumor.report import TumorReport
+from ionmorphnet.tumor.evaluation_report import TumorReport
 
 _SHOWN = 10
 
 
 def show_report(report: TumorReport) -> None:
-    """One table a selection: methods by balanced accuracy, best first."""
+    """Prints one table per selection, with the methods in descending balanced accuracy."""
     for selection, rows in report.table.groupby("selection", sort=False):
         channels = int(rows["channels"].max())
         n = int(rows["n_sections"].max())
-        click.echo(f"\n{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over them")
+        click.echo(
+            f"\n{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over sections"
+        )
         table = pd.DataFrame(
             {
                 "method": rows["method"],
                 "balanced accuracy": [_interval(row, "balanced_accuracy", "low", "high") for _, row in rows.iterrows()],
                 **{f"recall {name}": rows[f"recall_{name}"].map("{:.3f}".format) for name in report.classes},
                 "AUC": rows["auc"].map("{:.3f}".format),
-                f"{report.reference} less it": [
+                f"{report.reference} minus method": [
                     _interval(row, "difference", "difference_low", "difference_high") for _, row in rows.iterrows()
                 ],
-                "train s": rows["train_s"].map("{:.1f}".format),
+                "training (s)": rows["train_s"].map("{:.1f}".format),
             }
         )
         order = np.argsort(-rows["balanced_accuracy"].to_numpy(), kind="stable")
@@ -35,7 +37,7 @@ def show_report(report: TumorReport) -> None:
 
 
 def show_importance(table: pd.DataFrame) -> None:
-    """The most important channels."""
+    """Prints the most important channels."""
     columns = ["rank", "mz", "importance", *(name for name in table.columns if name.startswith("for_"))]
     click.echo(table[columns].head(_SHOWN).to_string(index=False, float_format=lambda x: f"{x:.4f}"))
 

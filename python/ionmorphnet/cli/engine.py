@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from ionmorphnet import engine as engines
+from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
-from ionmorphnet.evaluate.output import plain
 from ionmorphnet.models.model import DEFAULT_MODEL, load_model
 
 Command = Callable[..., None]

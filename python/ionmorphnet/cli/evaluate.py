@@ -11,11 +11,11 @@ import click
 from ionmorphnet import evaluate as ev
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import temporary_beside
+from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cli import _evaluate_tables as tables
 from ionmorphnet.cli._shared import progress_bar, show_warnings
-from ionmorphnet.evaluate.data import require_own_names
-from ionmorphnet.evaluate.output import write_json
+from ionmorphnet.evaluate.evaluation_set import require_own_names
 from ionmorphnet.io.mz_list import read_mz_list
 
 Command = Callable[..., None]
@@ -240,7 +240,7 @@ class _Run:
         self.json_path: Path | None = options["json_path"]
         self.quiet: bool = options["quiet"]
         if self.plots is not None:
-            from ionmorphnet.evaluate.figures import require_matplotlib
+            from ionmorphnet.evaluate.drawing import require_matplotlib
 
             require_matplotlib()
             there = next(path for path in (self.plots, *self.plots.absolute().parents) if path.exists())

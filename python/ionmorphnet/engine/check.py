@@ -49,7 +49,7 @@ def check_inputs(model: Model, images: int, sets: Iterable[Path] = ()) -> dict[s
     Raises:
         FileError: A file cannot be read.
     """
-    from ionmorphnet.evaluate.data import load_sets
+    from ionmorphnet.evaluate.evaluation_set import load_sets
 
     prepared = {
         "simulated": simulated_inputs(model, images, seed=SEED),

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
-from ionmorphnet.evaluate.data import EvaluationSet, load_sets
+from ionmorphnet.evaluate.evaluation_set import EvaluationSet, load_sets
+from ionmorphnet.evaluate.methods import Methods, ScoredSet, make_methods, score_set
 from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
 from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
 from ionmorphnet.evaluate.pairs import read_pairs
+from ionmorphnet.evaluate.picking_report import PickingReport, mean_of_sections, picking_report
 from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
-from ionmorphnet.evaluate.scored import Methods, ScoredSet, make_methods, score_set
-from ionmorphnet.evaluate.section import PickingReport, mean_of_sections, picking_report
-from ionmorphnet.evaluate.section_data import SectionBins, open_bins
+from ionmorphnet.evaluate.section_bins import SectionBins, open_bins
 
 __all__ = [
     "MSCF1",

@@ -12,8 +12,8 @@ import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
-from ionmorphnet.evaluate.data import require_own_names
-from ionmorphnet.evaluate.scored import ScoredSet
+from ionmorphnet.evaluate.evaluation_set import require_own_names
+from ionmorphnet.evaluate.methods import ScoredSet
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 
 Float = npt.NDArray[np.float64]

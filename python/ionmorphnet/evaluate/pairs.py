@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ionmorphnet.base.csv_rows import parse_number, read_rows
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.evaluate.data import EvaluationSet
+from ionmorphnet.evaluate.evaluation_set import EvaluationSet
 
 _COLUMNS = ("better", "worse")
 # How far a written m/z may lie from that of the labels: far below any window, above the rounding to four decimals.

@@ -14,8 +14,8 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
-from ionmorphnet.evaluate.data import require_own_names
-from ionmorphnet.evaluate.scored import RANDOM, ScoredSet
+from ionmorphnet.evaluate.evaluation_set import require_own_names
+from ionmorphnet.evaluate.methods import RANDOM, ScoredSet
 
 Float = npt.NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Tissue classification: a 3D CNN on patches of the picked channels, and the pixel-wise classifiers beside it.
+"""Tissue classification with a 3D CNN on patches of picked channels, compared with pixel-wise classifiers.
 
 import ionmorphnet as imn
 cohort = imn.tumor.read_cohort("cohort.csv", labels={"1": "normal", "2": "tumor"})
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from ionmorphnet.tumor.channels import consensus, make_channels
 from ionmorphnet.tumor.cohort import Cohort, SectionFile, make_cohort, read_cohort
+from ionmorphnet.tumor.evaluation import evaluate_cohort
+from ionmorphnet.tumor.evaluation_plan import METHODS, EvaluationPlan
+from ionmorphnet.tumor.evaluation_report import TumorReport
 from ionmorphnet.tumor.explain import explain
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.outputs import annotate, overlay, to_anndata, write_npz, write_overlay
-from ionmorphnet.tumor.plan import METHODS, EvaluationPlan
 from ionmorphnet.tumor.predict import Prediction, predict
-from ionmorphnet.tumor.protocol import evaluate_cohort
 from ionmorphnet.tumor.regions import parse_label_map, read_regions
-from ionmorphnet.tumor.report import TumorReport
 from ionmorphnet.tumor.selection import SELECTIONS
 from ionmorphnet.tumor.simulate import DIFFICULTIES, Difficulty, SimulatedCohort, simulate_cohort
 from ionmorphnet.tumor.train import TrainedTumorModel, train_tumor

@@ -1,4 +1,4 @@
-"""Augmentation of patches on the device: what another patient, section or turn of the slide would change."""
+"""Augmentation of patches on the device, imitating differences between patients, sections and orientations."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from ionmorphnet.tumor.recipe import PatchRecipe
 def augment(
     patches: Tensor, mask: Tensor, level: Tensor, recipe: PatchRecipe, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mirror, turn, and jitter a batch; a patch and its mask stay together.
+    """Flips, transposes and jitters a batch; each patch and its mask change together.
 
     Args:
-        patches: float32 (N, C, p, p), standardised: (value - mean) / deviation.
+        patches: float32 (N, C, p, p), standardised: (value - mean) / standard deviation.
         mask: float32 (N, p, p), 1 = measured.
-        level: float32 (C,), mean / deviation of each channel: a gain acts on values, not on what is left without the
-            mean.
-        recipe: How much.
-        generator: Source of randomness, on the device of the patches.
+        level: float32 (C,), mean / standard deviation of each channel; gains apply to values before standardisation.
+        recipe: Strength of each augmentation.
+        generator: Random generator on the device of the patches.
 
     Returns:
-        New patches and masks; not measured stays 0.
+        New patches and masks; pixels that are not measured stay 0.
     """
     n, channels = patches.shape[:2]
 

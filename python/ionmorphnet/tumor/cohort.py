@@ -1,4 +1,4 @@
-"""A cohort: sections of several patients with annotated regions, listed in a CSV file."""
+"""Cohorts: sections of several patients with annotated regions, listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class SectionFile:
     """One section on disk.
 
     Attributes:
-        name: Unique in the cohort.
+        name: Unique name in the cohort.
         path: The imzML file.
-        regions: Its region mask, see :func:`~ionmorphnet.tumor.regions.read_regions`.
-        patient: Whose section it is; sections of one patient are never split between training and test.
-        scale: GeoJSON only: length of a pixel in the polygons' units.
+        regions: Region file, see :func:`~ionmorphnet.tumor.regions.read_regions`.
+        patient: Patient of the section. Sections of one patient are never split between training and test.
+        scale: Side of a pixel in the units of the polygons (GeoJSON only).
     """
 
     name: str
@@ -44,9 +44,9 @@ class Cohort:
     """Sections with their classes.
 
     Attributes:
-        sections: In the order of the list.
-        classes: Class names; labels are positions in it.
-        label_map: Class of each region name; None: region names are classes.
+        sections: Sections in the order of the list.
+        classes: Class names; a label is a position in this tuple.
+        label_map: Class of each region name; None: the region names are the classes.
     """
 
     sections: tuple[SectionFile, ...]
@@ -63,7 +63,11 @@ class Cohort:
         return f"Cohort({len(self)} sections of {patients} patients, classes {', '.join(self.classes)})"
 
     def labels(self, section: SectionFile, shape: tuple[int, int]) -> npt.NDArray[np.int16]:
-        """Class of each pixel, int16 (H, W), -1 = no label.
+        """Class of each pixel of a section, int16 (H, W), -1 = no label.
+
+        Args:
+            section: A section of the cohort.
+            shape: (H, W) of the section.
 
         Raises:
             FileError: The regions cannot be read or do not fit the section.
@@ -73,13 +77,13 @@ class Cohort:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What is known of a section before its intensities are read.
+    """Facts about a section that need no intensities.
 
     Attributes:
         measured: bool (H, W).
         labels: int16 (H, W), -1 = no label; labelled pixels are measured.
         span: Smallest and largest m/z.
-        identity: UUID and size of its data, by which a copy is known; empty where the file has no UUID.
+        identity: UUID and size of the data, which identify copies; empty if the file has no UUID.
     """
 
     measured: npt.NDArray[np.bool_]
@@ -89,7 +93,7 @@ class Survey:
 
 
 def survey(cohort: Cohort) -> list[Survey]:
-    """Reads the masks and heads of all sections, so that what cannot be used is known early.
+    """Reads masks and headers of all sections, to find unusable files before any long computation.
 
     Raises:
         FileError: A section or its regions cannot be used, or no pixel of the cohort has a label.
@@ -104,7 +108,8 @@ def survey(cohort: Cohort) -> list[Survey]:
             found.append(Survey(measured, labels, ds.mz_range, identity))
     if not any((each.labels != UNLABELLED).any() for each in found):
         regions = cohort.sections[0].regions
-        raise FileError(f"{regions}: no measured pixel of any section has a label (classes: {cohort.classes})")
+        classes = ", ".join(cohort.classes)
+        raise FileError(f"{regions}: no measured pixel of any section has a label; check the label map ({classes})")
     return found
 
 
@@ -112,26 +117,28 @@ def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> C
     """Reads a cohort list.
 
     Args:
-        path: CSV with the columns ``file`` (imzML), ``regions`` (mask or GeoJSON) and ``patient``; optional ``name``
-            (default: the file's stem) and ``scale`` (GeoJSON). Paths are relative to the list.
-        labels: Class of each region name (numbers of a mask as text); regions that it does not name stay unlabelled,
-            several may be one class. None: every region is a class of its own name.
+        path: CSV with the columns ``file`` (imzML), ``regions`` (mask or GeoJSON) and ``patient``, and optionally
+            ``name`` (default: the file's stem) and ``scale`` (GeoJSON). Paths are relative to the list.
+        labels: Class of each region name (for masks the number as text). Several regions may share a class; regions
+            not listed stay unlabelled. None: every region name is a class.
 
     Returns:
-        The cohort. Classes are in the order of ``labels``, or in the order of their names (numbers by value).
+        The cohort. Classes are in the order of ``labels``, or sorted by name (numbers by value).
 
     Raises:
-        FileError: The list or a region file cannot be read, or a section or its regions do not exist.
-        ArgumentError: Fewer than two classes.
+        FileError: The list or a region file cannot be read, or a listed file does not exist.
+        ArgumentError: There are fewer than two classes.
     """
     path = Path(path)
     rows = read_rows(path)
     if not rows:
-        raise FileError(f"{path}: holds no section")
+        raise FileError(f"{path}: lists no sections")
     header = [cell.lower() for cell in rows[0][1]]
     missing = [name for name in _NEEDED if name not in header]
     if missing:
-        raise FileError(f"{path}: no column '{missing[0]}' among {', '.join(header)} (needed: {', '.join(_NEEDED)})")
+        raise FileError(
+            f"{path}: column '{missing[0]}' is missing; required are {', '.join(_NEEDED)}, found {', '.join(header)}"
+        )
     sections = [_section(path, line, dict(zip(header, cells, strict=False))) for line, cells in rows[1:]]
     return make_cohort(sections, labels=labels, source=str(path))
 
@@ -139,50 +146,51 @@ def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> C
 def make_cohort(
     sections: Iterable[SectionFile], *, labels: Mapping[str, str] | None = None, source: str = "cohort"
 ) -> Cohort:
-    """A cohort of given sections; see :func:`read_cohort`.
+    """Makes a cohort of sections; see :func:`read_cohort`.
 
     Args:
         sections: The sections.
-        labels: Class of each region name, or None.
-        source: What errors name.
+        labels: Class of each region name; None: every region name is a class.
+        source: Name of the cohort in error messages.
 
     Raises:
-        FileError: No section, two of one name, or region files that cannot be read.
-        ArgumentError: Fewer than two classes.
+        FileError: There is no section, two have the same name, or a region file cannot be read.
+        ArgumentError: There are fewer than two classes.
     """
     listed = tuple(sections)
     if not listed:
-        raise FileError(f"{source}: holds no section")
+        raise FileError(f"{source}: lists no sections")
     names = [section.name for section in listed]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise FileError(f"{source}: two sections are named '{twice[0]}'; give them names of their own (column 'name')")
+        raise FileError(f"{source}: two sections are named '{twice[0]}'; give them different names (column 'name')")
     if labels is not None:
         classes = tuple(dict.fromkeys(labels.values()))
     else:
         found = {name for section in listed for name in _region_names(section)}
         classes = tuple(sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
     if len(classes) < 2:
-        raise ArgumentError(f"{source}: a classifier needs two classes at least, found {', '.join(classes) or 'none'}")
+        raise ArgumentError(f"{source}: a classifier needs at least two classes, found {', '.join(classes) or 'none'}")
     return Cohort(listed, classes, None if labels is None else dict(labels))
 
 
 def open_section(section: SectionFile) -> Dataset:
-    """Opens a section that must have one z plane.
+    """Opens a section, which must have a single z plane.
 
     Raises:
-        FileError: It cannot be read, or holds several planes.
+        FileError: The file cannot be read, or has several planes.
     """
     ds = open_dataset(section.path)
-    planes = len(ds.z_planes)
-    if planes > 1:
+    try:
+        ds.require_one_plane("give each section as a file with one plane", error=FileError)
+    except FileError:
         ds.close()
-        raise FileError(f"{section.path}: holds {planes} z planes; a cohort takes sections of one plane")
+        raise
     return ds
 
 
-def labelled_shares(labels: npt.NDArray[np.int16], n_classes: int) -> npt.NDArray[np.int64]:
-    """Number of pixels of each class, int64 (n_classes,)."""
+def class_counts(labels: npt.NDArray[np.int16], n_classes: int) -> npt.NDArray[np.int64]:
+    """Number of labelled pixels of each class, int64 (n_classes,)."""
     return np.bincount(labels[labels != UNLABELLED].astype(np.int64), minlength=n_classes)
 
 
@@ -199,11 +207,11 @@ def _section(list_path: Path, line: int, cells: dict[str, str]) -> SectionFile:
     paths = [list_path.parent / cells[name] for name in ("file", "regions")]
     for path in paths:
         if not path.is_file():
-            raise FileError(f"{list_path}: line {line}: no such file: {path}")
+            raise FileError(f"{list_path}: line {line}: file not found: {path}")
     try:
         scale = parse_number(cells.get("scale") or "1")
     except ValueError:
-        raise FileError(f"{list_path}: line {line}: scale '{cells['scale']}' is no number") from None
+        raise FileError(f"{list_path}: line {line}: scale '{cells['scale']}' is not a number") from None
     if not (np.isfinite(scale) and scale > 0):
         raise FileError(f"{list_path}: line {line}: scale must be positive, not {cells['scale']}")
     return SectionFile(cells.get("name") or paths[0].stem, paths[0], paths[1], cells["patient"], scale)

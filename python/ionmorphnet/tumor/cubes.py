@@ -1,4 +1,4 @@
-"""Sections as cubes [y, x, channel]: normalised once, then read by patches; on disk where they do not fit memory."""
+"""Sections as normalised cubes [y, x, channel], from which patches are read; kept on disk if memory is short."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.tumor.channel_checks import (
+    Span,
+    constant,
+    covers,
+    describe_unreached,
+    log_new_warnings,
+    shared_span,
+    unreached,
+)
 from ionmorphnet.tumor.cohort import Cohort, Survey, open_section, survey
-from ionmorphnet.tumor.reach import Span, constant, covers, describe_unreached, shared_span, tell_warnings, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
 
 logger = logging.getLogger("ionmorphnet")
 
 Normalisation = Literal["none", "tic", "rms", "median"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
-# A normalised pixel sums up to (TIC), has a root mean square of (RMS) or a median of (median) about this.
+# Sum (TIC), root mean square (RMS) or median of a normalised pixel.
 _LEVELS = {"tic": 1e4, "rms": 1e2, "median": 1e2}
 
 
@@ -36,12 +44,12 @@ class Cube:
 
     Attributes:
         name: Name of the section.
-        group: Patient (or block): never split between training and test.
-        source: The file, links resolved, for the check that no pixel is on both sides.
+        group: Patient, or block, that is never split between training and test.
+        source: The file with links resolved, for the check that training and test share no pixel.
         values: float32 (H, W, C), square roots of normalised intensities; in memory or mapped from disk.
         measured: bool (H, W).
         labels: int16 (H, W), -1 = no label; labelled pixels are measured.
-        identity: By which a copy of the file is known, see :class:`~ionmorphnet.tumor.cohort.Survey`.
+        identity: Identifies copies of the file, see :class:`~ionmorphnet.tumor.cohort.Survey`.
     """
 
     name: str
@@ -68,10 +76,15 @@ class Cube:
 
 
 class CubeStore:
-    """Makes cubes; what exceeds its memory goes to files in a folder that is removed with it."""
+    """Allocates cubes in memory up to a limit, then in temporary files, which :meth:`close` removes."""
 
     def __init__(self, memory_limit: int | str = "4GB", folder: Path | None = None) -> None:
-        """Plan with ``memory_limit`` (bytes, or text such as "4GB"); files go to ``folder`` or the temporary one."""
+        """Makes an empty store.
+
+        Args:
+            memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``; cubes use half of it.
+            folder: Folder for the files; None: the system's temporary folder.
+        """
         self.limit = parse_bytes(memory_limit)
         self.used = 0
         self._folder = folder
@@ -79,7 +92,7 @@ class CubeStore:
         self._files = 0
 
     def allocate(self, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-        """Zeros (H, W, C) in memory, or mapped from a new file once half of the limit is used."""
+        """Zeros float32 (H, W, C), in memory or, once half of the limit is used, mapped from a new file."""
         size = 4 * shape[0] * shape[1] * shape[2]
         if self.used + size <= self.limit // 2:
             self.used += size
@@ -96,25 +109,25 @@ class CubeStore:
     def fill(
         self, ds: Dataset, axis: CandidateAxis, normalisation: str, span: Span | None = None
     ) -> npt.NDArray[np.float32]:
-        """The cube of a section, float32 (H, W, C); 0 where nothing was measured.
+        """Reads the cube of a section, float32 (H, W, C); 0 where nothing was measured.
 
-        Logs what the reader says of the intensities.
+        Warnings of the reader about intensities are logged.
 
         Args:
             ds: The section.
             axis: The channels.
-            normalisation: See :func:`normalisation_factor`, as is ``span``.
-            span: m/z range of the norm.
+            normalisation: Norm, see :func:`normalisation_factor`.
+            span: m/z range of the norm; None: the whole range.
 
         Raises:
             ArgumentError: An unknown normalisation.
             FileError: The section cannot be read.
         """
         height, width = ds.shape
-        told = len(ds.warnings)
+        before = len(ds.warnings)
         factor = normalisation_factor(ds, normalisation, span)
         values = self.allocate((height, width, len(axis)))
-        # The images, a scaled copy and the transposed piece are alive at once.
+        # The images, a scaled copy and the transposed part are held at the same time.
         step = max(1, self.limit // 4 // (16 * height * width))
         for first in range(0, len(axis), step):
             part = slice(first, first + step)
@@ -124,11 +137,11 @@ class CubeStore:
             images *= factor
             np.sqrt(images, out=images)
             values[:, :, part] = images.transpose(1, 2, 0)
-        tell_warnings(ds, told)
+        log_new_warnings(ds, before)
         return values
 
     def close(self) -> None:
-        """Removes the files; cubes mapped from them must not be used any more."""
+        """Removes the files. Cubes mapped from them must not be used afterwards."""
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
@@ -146,37 +159,38 @@ def open_cubes(
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[list[Cube]]:
-    """The cubes of a cohort.
+    """Reads the cubes of a cohort.
 
     Args:
         cohort: The sections.
         axis: The channels; every section must reach all of them.
         normalisation: ``none``, ``tic`` (sum of the spectrum), ``rms`` or ``median`` (of its non-zero values).
-            Square roots are taken afterwards, which makes counting noise even.
-        span: m/z range over which the norm is taken, so that it does not depend on how far a file reaches; None: the
-            range that all sections of the cohort span.
-        surveys: Of the cohort, where they are known already.
-        memory_limit: Anonymous memory to plan with; half of it for cubes, the others are mapped from files.
-        folder: Where these files go.
-        progress: Called after every section with (done, sections).
+            Square roots are taken afterwards, which makes the variance of counting noise uniform.
+        span: m/z range of the norm, which keeps it independent of how far each file reaches; None: the range that all
+            sections of the cohort span.
+        surveys: Surveys of the cohort; None: they are made.
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``. Cubes use half of it; the rest
+            are mapped from files.
+        folder: Folder for these files; None: the system's temporary folder.
+        progress: Called as progress(done, total) in sections.
 
     Yields:
-        One cube a section.
+        One cube per section.
 
     Raises:
-        ArgumentError: An unknown normalisation, no channel, a section that does not reach one, or sections that share
-            no m/z range.
+        ArgumentError: The normalisation is unknown, the axis is empty, a section does not reach a channel, or the
+            sections share no m/z range.
         FileError: A section or its regions cannot be used, or no pixel of the cohort has a label.
     """
     if not len(axis):
-        raise ArgumentError("there is no channel")
+        raise ArgumentError("the list of channels is empty")
     _check_normalisation(normalisation)
     surveys = survey(cohort) if surveys is None else surveys
     for section, known in zip(cohort.sections, surveys, strict=True):
         missing = unreached(axis, known.span)
         if missing.any():
-            told = describe_unreached(axis, missing, known.span)
-            raise ArgumentError(f"section '{section.name}', {section.path}: {told}")
+            fault = describe_unreached(axis, missing, known.span)
+            raise ArgumentError(f"section '{section.name}', {section.path}: {fault}")
     if span is None:
         span = shared_span([known.span for known in surveys], [section.name for section in cohort.sections])
     store = CubeStore(memory_limit, folder)
@@ -190,7 +204,7 @@ def open_cubes(
             flat = constant(values, known.measured)
             if flat.any():
                 logger.warning(
-                    "%s: %d of %d channels are constant, most often without any signal",
+                    "%s: %d of %d channels are constant, usually because they have no signal",
                     section.path,
                     flat.sum(),
                     len(axis),
@@ -207,15 +221,15 @@ def open_cubes(
 
 
 def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> npt.NDArray[np.float32]:
-    """What each pixel's intensities are multiplied by, float32 (H, W); 0 for pixels without signal.
+    """Factor that normalises each pixel's intensities, float32 (H, W); 0 for pixels without signal.
 
     Args:
         ds: The section.
         kind: ``none``, ``tic``, ``rms`` or ``median``.
-        span: Smallest and largest m/z of the values that count; None: all.
+        span: m/z range (low, high) of the norm; None: the whole range.
 
     Raises:
-        ArgumentError: An unknown kind.
+        ArgumentError: The kind is unknown.
         FileError: A spectrum cannot be read.
     """
     _check_normalisation(kind)
@@ -237,10 +251,10 @@ def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> np
 
 
 def describe_uncovered(span: Span, wanted: Span, normalisation: str) -> str:
-    """Says that a file's norm is not that of the training sections, for logs and errors."""
+    """Warns in logs that a file's norm is not comparable with that of the training sections."""
     return (
         f"spans m/z {span[0]:.4f} to {span[1]:.4f}, but the {normalisation.upper()} is taken over {wanted[0]:.4f} to "
-        f"{wanted[1]:.4f}: normalised intensities come out larger than in sections that span all of it"
+        f"{wanted[1]:.4f}; its normalised intensities are larger than in sections that span the whole range"
     )
 
 
@@ -250,28 +264,31 @@ def _check_normalisation(kind: str) -> None:
 
 
 def split_blocks(cube: Cube, rows: int, columns: int, *, buffer: int) -> list[Cube]:
-    """A section cut into spatial blocks, as if each was a section of its own.
+    """Cuts a section into spatial blocks that count as separate sections.
 
-    Every block keeps the labels that lie at least ``buffer`` pixels inside its inner borders, and sees only its own
-    pixels as measured, so that labelled pixels of two blocks are more than ``2 * buffer`` apart and no patch shares a
-    pixel with one of another block.
+    A block keeps the labels at least ``buffer`` pixels inside its inner borders, and only its own pixels count as
+    measured. Labelled pixels of two blocks are therefore more than ``2 * buffer`` apart, and no patch shares a pixel
+    with a patch of another block.
 
     Args:
         cube: The section.
-        rows: Blocks from top to bottom.
-        columns: Blocks from left to right.
-        buffer: Pixels along inner borders that lose their label, from 0.
+        rows: Number of blocks from top to bottom.
+        columns: Number of blocks from left to right.
+        buffer: Width in pixels of the strips along inner borders that lose their labels; 0 or more.
 
     Returns:
-        Blocks with labels, row by row; ``group`` is the name of the block.
+        The blocks that have labels, row by row; ``group`` is the name of the block.
 
     Raises:
-        ArgumentError: Blocks smaller than their buffers.
+        ArgumentError: The blocks are no larger than their buffers.
     """
     height, width = cube.measured.shape
     edges = [np.linspace(0, side, parts + 1).round().astype(int) for side, parts in ((height, rows), (width, columns))]
     if buffer < 0 or min(int(np.diff(each).min()) for each in edges) <= 2 * buffer:
-        raise ArgumentError(f"{rows} x {columns} blocks of {height} x {width} pixels leave nothing within {buffer}")
+        raise ArgumentError(
+            f"{rows} x {columns} blocks of {height} x {width} pixels leave no pixels inside a buffer of {buffer}; "
+            "use fewer blocks or a smaller buffer"
+        )
     blocks = []
     for r in range(rows):
         for c in range(columns):

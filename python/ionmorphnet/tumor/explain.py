@@ -1,4 +1,4 @@
-"""Which channels a model relies on: occlusion, or integrated gradients, over labelled pixels of a cohort."""
+"""Importance of channels for a model, by occlusion or integrated gradients over labelled pixels of a cohort."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.models.model import softmax
 from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes
+from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels, thinned
-from ionmorphnet.tumor.running import start_network
 
 METHODS = ("auto", "occlusion", "gradients")
 _MOST_OCCLUDED = 300
@@ -33,41 +34,46 @@ def explain(
     method: str = "auto",
     pixels: int = 512,
     seed: int = 0,
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     memory_limit: int | str = "4GB",
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """Rank the channels of a model by what it loses without them.
+    """Ranks the channels of a model by how much its predictions depend on them.
 
-    Occlusion sets a channel of a patch to its training mean and takes the fall of the log probability of the patch's
-    true class. Integrated gradients (Sundararajan, Taly and Yan, 2017, ICML, 3319-3328) share out among
-    the channels by how much the logit of the true class, less the mean of all, differs from that of a patch of means.
+    Occlusion sets a channel of a patch to its training mean and measures the drop in the log probability of the
+    patch's true class. Integrated gradients (Sundararajan, Taly and Yan, 2017, ICML, 3319-3328) attribute to the
+    channels the difference between a patch and a patch of training means in the logit of the true class minus the mean
+    logit.
 
     Args:
         model: The model.
-        cohort: Sections with labels of the model's classes, in any order; those it was not trained on tell more.
-        method: ``occlusion``, ``gradients`` (needs torch), or ``auto``: occlusion up to 300 channels.
-        pixels: Labelled pixels to look at, evenly from each class of each section.
-        seed: Seed of their choice.
-        device: See :meth:`~ionmorphnet.tumor.model.TumorModel.forward`.
-        memory_limit: Anonymous memory to plan with.
-        progress: Called with (channels or batches done, in all).
+        cohort: Sections with labels of the model's classes, in any order. Sections the model was not trained on are
+            more informative.
+        method: ``occlusion``, ``gradients`` (needs torch), or ``auto``: occlusion for up to 300 channels.
+        pixels: Number of labelled pixels, drawn evenly from each class of each section.
+        seed: Seed of that draw.
+        device: Device for occlusion, see :func:`~ionmorphnet.tumor.inference.start_network`. Integrated gradients run
+            on the CPU.
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
+        progress: Called as progress(done, total), in channels for occlusion and pixels for gradients.
 
     Returns:
-        One row a channel, most important first: rank, mz, mz_lo, mz_hi, importance (mean over the classes), one column
-        ``for_<class>`` each (over pixels of that class), method.
+        One row per channel, most important first: rank, mz, mz_lo, mz_hi, importance (mean over the classes), one
+        column ``for_<class>`` per class (mean over pixels of that class), method.
 
     Raises:
-        ArgumentError: An unknown method, the cohort has a class that the model lacks, or a section does not reach all
-            channels.
+        ArgumentError: The method is unknown, the cohort has a class that the model lacks, or a section does not reach
+            all channels.
         FileError: A section cannot be read.
-        UnavailableError: torch is not installed.
+        UnavailableError: torch is not installed, or the device is not available.
     """
     if method not in METHODS:
         raise ArgumentError(f"method must be one of {', '.join(METHODS)}, not '{method}'")
     if not set(cohort.classes) <= set(model.classes):
-        raise ArgumentError(f"the cohort has classes {', '.join(cohort.classes)}, the model {', '.join(model.classes)}")
-    cohort = replace(cohort, classes=model.classes)  # labels are positions, the model's order counts
+        raise ArgumentError(
+            f"the cohort has classes {', '.join(cohort.classes)}, but the model only {', '.join(model.classes)}"
+        )
+    cohort = replace(cohort, classes=model.classes)  # labels are positions in the model's order
     if method == "auto":
         method = "occlusion" if len(model.axis) <= _MOST_OCCLUDED else "gradients"
     with open_cubes(
@@ -103,10 +109,10 @@ def _occlusion(
     patches: Float32,
     mask: npt.NDArray[np.uint8],
     label: npt.NDArray[np.int64],
-    device: str,
+    device: DeviceName | Device,
     progress: Callable[[int, int], None] | None,
 ) -> Float64:
-    """Fall of the log probability of the true class, (n, channels)."""
+    """Drop in the log probability of the true class, (n, channels)."""
     forward = start_network(model, device)
 
     def log_probability(given: Float32) -> Float64:
@@ -137,11 +143,11 @@ def _gradients(
     label: npt.NDArray[np.int64],
     progress: Callable[[int, int], None] | None,
 ) -> Float64:
-    """Integrated gradients of the true class' logit less the mean of all, summed over space, (n, channels)."""
+    """Integrated gradients of the true class' logit minus the mean logit, summed over space, (n, channels)."""
     try:
         import torch
 
-        from ionmorphnet.tumor.exporting import load_network
+        from ionmorphnet.tumor.torch_inference import load_network
     except ImportError:
         raise UnavailableError("integrated gradients need torch: pip install 'ionmorphnet[tumor]'") from None
     network = load_network(model)
@@ -152,7 +158,7 @@ def _gradients(
         truth = torch.from_numpy(label[part])[:, None]
         total = torch.zeros_like(given)
         for step in range(_PATH_STEPS):
-            # The middle of each interval: of second order in the number of steps.
+            # The midpoint of each interval makes the error second order in the number of steps.
             at = (given * ((step + 0.5) / _PATH_STEPS)).requires_grad_(True)
             logits = network(at, measured)
             wanted = (logits.gather(1, truth)[:, 0] - logits.mean(dim=1)).sum()

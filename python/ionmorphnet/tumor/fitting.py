@@ -1,4 +1,4 @@
-"""From pixels and wishes to a training of a network; imports torch."""
+"""Setup of a network's training from pixels and settings; imports torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ionmorphnet.base.arguments import usable_cores
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
@@ -24,9 +25,9 @@ class PatchFit:
     """A training that is ready to run.
 
     Attributes:
-        recipe: What is trained.
-        data: On what.
-        execution: How.
+        recipe: The network and its hyperparameters.
+        data: The training and validation pixels.
+        execution: Device, threads and intervals.
     """
 
     recipe: PatchRecipe
@@ -34,11 +35,11 @@ class PatchFit:
     execution: PatchExecution
 
     def run(self, folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-        """Train, or go on; see :func:`~ionmorphnet.tumor.fit.fit_patches`."""
+        """Trains the network, or resumes its training; see :func:`~ionmorphnet.tumor.fit.fit_patches`."""
         return fit_patches(self.recipe, folder, self.data, self.execution, progress)
 
     def predict(self, folder: Path, pixels: Pixels) -> npt.NDArray[np.float64]:
-        """Class probabilities of pixels by the trained network, float64 (n, classes)."""
+        """Class probabilities of pixels according to the trained network, float64 (n, classes)."""
         recipe, network = read_patch_weights(folder)
         device = self.execution.device
         return predict_pixels(
@@ -57,33 +58,33 @@ def prepare_fit(
     size: int,
     steps: int,
     seed: int,
-    device: str = "auto",
-    threads: int | None = None,
+    device: DeviceName | Device = "auto",
+    threads: int = 0,
     precision: str = "auto",
     patience: int | None = 5,
     recipe: Mapping[str, Any] | None = None,
 ) -> PatchFit:
-    """A training of a network on some pixels.
+    """Sets up the training of a network on some pixels.
 
     Args:
         network: ``cnn3d`` or ``cnn1d``.
         cubes: The sections.
-        training: Pixels to train on.
-        validation: Pixels of other patients to stop by, or None.
+        training: Training pixels.
+        validation: Pixels of other patients for early stopping, or None.
         channels: int64 (k,), positions on the cubes' axis.
         classes: Number of classes.
-        size: Side of a patch; ``cnn1d`` sees single spectra whatever it is.
+        size: Side of a patch in pixels; ``cnn1d`` ignores it and classifies single spectra.
         steps: Optimiser steps.
-        seed: Of everything random.
+        seed: Seed of everything random.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
-        threads: CPU threads; None: all that the process may use.
+        threads: CPU threads; 0: all cores.
         precision: ``f32``, ``bf16``, or ``auto``: bf16 (mixed) on a GPU, f32 on a CPU.
-        patience: Validations without a smaller loss after which it stops; None: never.
-        recipe: Further entries of the recipe.
+        patience: Number of validations without a smaller loss after which training stops; None: no early stopping.
+        recipe: Further fields of the recipe.
 
     Raises:
-        ArgumentError: A value out of range, or values that are not finite.
-        UnavailableError: The device is not there.
+        ArgumentError: A value is out of range, or intensities are not finite.
+        UnavailableError: The device is not available.
     """
     where = torch_device(device)
     if precision == "auto":
@@ -101,6 +102,5 @@ def prepare_fit(
         "data": data.fingerprint(),
         **(recipe or {}),
     }
-    threads = usable_cores() if threads is None else threads
-    execution = PatchExecution(torch.device(where), threads=threads, patience=patience)
+    execution = PatchExecution(torch.device(where), threads=threads or usable_cores(), patience=patience)
     return PatchFit(PatchRecipe.from_dict(wanted), data, execution)

@@ -1,10 +1,9 @@
 """The patch classifier, a compact 3D CNN over (channel, y, x), and its 1D sibling for single spectra.
 
-A convolution along the spectrum shares its weights between channels, and global pooling forgets where a feature was:
-alone they could not tell one m/z from another. The first layer therefore has weights of its own for each channel (a
-small bank of spatial filters); what follows are 3D convolutions that stride along the spectrum until few positions are
-left. A linear shortcut from the patch's centre and mean spectrum adds to the logits: what a linear classifier finds
-need not be learnt by convolutions.
+A convolution along the spectrum shares its weights between channels, and global pooling discards positions, so neither
+can tell one m/z from another. The first layer therefore has separate weights for each channel (a small bank of spatial
+filters). 3D convolutions follow that stride along the spectrum until few positions are left. A linear shortcut from the
+patch's centre and mean spectrum adds to the logits, so the convolutions need not learn what a linear classifier finds.
 """
 
 from __future__ import annotations
@@ -29,7 +28,15 @@ class PatchNet(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, size: int, *, width: int = 8, dropout: float = 0.3) -> None:
-        """Random weights."""
+        """Makes a network with random weights.
+
+        Args:
+            channels: Number of m/z channels.
+            classes: Number of classes.
+            size: Side of a patch in pixels, odd.
+            width: Features of the first layer.
+            dropout: Dropout before the last layer.
+        """
         super().__init__()
         self.channels, self.width = channels, width
         side, kernel = size, 3 if size >= 3 else 1
@@ -59,11 +66,11 @@ class PatchNet(nn.Module):
         nn.init.zeros_(self.shortcut.weight)
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
-        """Logits (N, classes)."""
+        """Computes logits (N, classes)."""
         given = self.stem(patches)
         cube = given.unflatten(1, (self.channels, self.width)).transpose(1, 2)
         cube = cube + self.measured(mask.unsqueeze(1)).unsqueeze(2)
-        cube = cube.contiguous(memory_format=torch.channels_last_3d)  # the 3D convolutions of a CPU take half the time
+        cube = cube.contiguous(memory_format=torch.channels_last_3d)  # halves the time of 3D convolutions on a CPU
         features = self.stages(nn.functional.gelu(self.stem_norm(cube)))
         centre = patches[..., patches.shape[-2] // 2, patches.shape[-1] // 2]
         mean = patches.sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
@@ -72,16 +79,16 @@ class PatchNet(nn.Module):
 
 
 def make_patch_network(recipe: PatchRecipe) -> PatchNet:
-    """The network of a recipe, random weights."""
+    """Makes the network of a recipe, with random weights."""
     return PatchNet(recipe.channels, recipe.classes, recipe.size, width=recipe.width, dropout=recipe.dropout)
 
 
 def cost(network: PatchNet, size: int) -> dict[str, int]:
-    """``parameters``, and ``multiply_adds`` of one patch (convolutions and linear layers).
+    """Counts ``parameters``, and ``multiply_adds`` of convolutions and linear layers for one patch.
 
     Args:
-        network: The network; its mode comes back as it was.
-        size: Side of a patch.
+        network: The network; its mode is restored.
+        size: Side of a patch in pixels.
     """
     total = 0
 

@@ -1,4 +1,4 @@
-"""What becomes of a prediction: NPZ, PNG overlay, columns in AnnData."""
+"""Output of a prediction as NPZ, PNG overlay, or columns in AnnData."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ionmorphnet.tumor.predict import Prediction
 if TYPE_CHECKING:
     import anndata
 
-# Apart from each other for every kind of colour vision, and from the grey below (Okabe and Ito).
+# Distinguishable with every kind of colour vision, and from the grey image below (Okabe and Ito).
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (240, 228, 66))
 _FONT_SIZE = 14
 _MARGIN = 8
@@ -27,8 +27,14 @@ _OUTSIDE = 255
 
 
 def write_npz(prediction: Prediction, path: PathLike) -> None:
-    """Writes ``probabilities`` (classes, H, W; NaN = not measured), ``by_spectrum`` (n, classes) in the order of the
+    """Writes a prediction as NPZ.
+
+    Arrays: ``probabilities`` (classes, H, W; NaN = not measured), ``by_spectrum`` (n, classes) in the order of the
     file's spectra with their ``coordinates`` (n, 3), ``labels`` (H, W), ``classes``, ``missing`` and ``silent`` m/z.
+
+    Args:
+        prediction: The prediction.
+        path: The file.
 
     Raises:
         FileError: The file cannot be written.
@@ -47,14 +53,16 @@ def write_npz(prediction: Prediction, path: PathLike) -> None:
 
 
 def overlay(prediction: Prediction, *, zoom: int | None = None) -> Image.Image:
-    """The most probable class in colour over the TIC in grey; the surer, the stronger. White = not measured.
+    """Draws the most probable class in colour over the TIC in grey.
+
+    The colour is stronger the more certain the class. Pixels that are not measured are white.
 
     Args:
-        prediction: What to show.
-        zoom: Whole number by which each pixel is repeated; None: small sections reach about 480 pixels.
+        prediction: The prediction.
+        zoom: Whole number of image pixels per pixel and axis; None: small sections reach about 480 image pixels.
 
     Returns:
-        RGB picture with a key below.
+        RGB image with a legend below.
     """
     height, width = prediction.labels.shape
     if zoom is None:
@@ -95,7 +103,7 @@ def write_overlay(prediction: Prediction, path: PathLike, *, zoom: int | None = 
 
 
 def prediction_columns(prediction: Prediction) -> pd.DataFrame:
-    """One row a measured pixel, row by row as in ``PeakList.to_anndata``: ``p_<class>`` and ``tissue_class``."""
+    """Frame of ``p_<class>`` and ``tissue_class`` with one row per measured pixel, as in ``PeakList.to_anndata``."""
     measured = prediction.measured
     found = pd.DataFrame(
         {f"p_{name}": prediction.probabilities[k][measured] for k, name in enumerate(prediction.classes)}
@@ -106,21 +114,30 @@ def prediction_columns(prediction: Prediction) -> pd.DataFrame:
 
 
 def annotate(table: anndata.AnnData, prediction: Prediction) -> None:
-    """Adds the columns of :func:`prediction_columns` to ``table.obs``, by the names of its pixels (``y_x``).
+    """Adds the columns ``p_<class>`` and ``tissue_class`` of a prediction to ``table.obs``, matched by pixel (``y_x``).
+
+    Args:
+        table: AnnData of the same section.
+        prediction: The prediction.
 
     Raises:
-        ArgumentError: The table is of another section: a pixel is missing in the prediction.
+        ArgumentError: A pixel of the table is not in the prediction, so the table belongs to another section.
     """
     columns = prediction_columns(prediction).set_index(pixel_table(prediction.measured).index)
     missing = table.obs_names.difference(columns.index)
     if len(missing):
-        raise ArgumentError(f"the table holds pixel {missing[0]}, which {prediction.path} has not measured")
+        raise ArgumentError(
+            f"pixel {missing[0]} of the table is not measured in {prediction.path}; use the table of that section"
+        )
     for name, values in columns.loc[table.obs_names].items():
         table.obs[name] = values.to_numpy() if values.dtype.kind == "f" else values.array
 
 
 def to_anndata(prediction: Prediction) -> anndata.AnnData:
-    """The model's channels of the section with the prediction: X = pixels x channels (float32), obs with p_* columns.
+    """Makes an AnnData of the section and its prediction.
+
+    X holds the intensities of the model's channels, float32 (pixels, channels); obs has the columns ``p_<class>`` and
+    ``tissue_class``.
 
     Raises:
         UnavailableError: anndata is not installed.

@@ -1,4 +1,4 @@
-"""Labelled pixels of several sections and their patches, extracted by the native core a batch at a time."""
+"""Labelled pixels of several sections and their patches, which the native core extracts in batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ionmorphnet.tumor.cubes import Cube
 
 Float32 = npt.NDArray[np.float32]
 
-# Values held at once: of spectra whose statistics are taken, and of patches (32 MB).
+# Values held at once: of spectra for statistics, and of patches (32 MB).
 _STATISTICS_VALUES = 500_000
 _PATCH_VALUES = 8_000_000
 
@@ -24,7 +24,7 @@ class Pixels:
     """Labelled pixels of some sections; all arrays (n,).
 
     Attributes:
-        section: int64, position among the cubes.
+        section: int64, position of the section among the cubes.
         pixel: int64, linear index y * W + x.
         label: int64, class.
     """
@@ -42,7 +42,7 @@ class Pixels:
         return f"Pixels({len(self)} of {len(np.unique(self.section))} sections)"
 
     def __getitem__(self, chosen: npt.NDArray[np.int64] | slice) -> Pixels:
-        """Some of them."""
+        """The pixels at these positions."""
         return Pixels(self.section[chosen], self.pixel[chosen], self.label[chosen])
 
 
@@ -57,7 +57,7 @@ def labelled_pixels(cubes: Sequence[Cube], sections: Sequence[int]) -> Pixels:
 
 
 def thinned(pixels: Pixels, most: int, seed: int) -> Pixels:
-    """At most about ``most`` pixels, evenly from each class of each section; the same seed gives the same."""
+    """About ``most`` pixels at most, drawn evenly from each class of each section; deterministic for a seed."""
     if len(pixels) <= most:
         return pixels
     key = pixels.section * (int(pixels.label.max()) + 1) + pixels.label
@@ -73,7 +73,7 @@ def thinned(pixels: Pixels, most: int, seed: int) -> Pixels:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scaling:
-    """Channels that a classifier sees, and how they are standardised.
+    """The channels of a classifier and their standardisation.
 
     Attributes:
         channels: int64 (k,), positions on the cubes' axis.
@@ -87,10 +87,10 @@ class Scaling:
 
     @classmethod
     def of(cls, cubes: Sequence[Cube], pixels: Pixels, channels: npt.NDArray[np.int64]) -> Scaling:
-        """Mean and deviation over some pixels; every section counts alike.
+        """Computes mean and standard deviation over some pixels; every section has the same weight.
 
         Raises:
-            ArgumentError: A value that is no finite number.
+            ArgumentError: A value is not finite.
         """
         n, mean, square = 0, np.zeros(len(channels)), np.zeros(len(channels))
         step = max(1, _STATISTICS_VALUES // max(1, len(channels)))
@@ -99,7 +99,7 @@ class Scaling:
             flat = cubes[section].values.reshape(-1, cubes[section].n_channels)
             total, total_square = np.zeros(len(channels)), np.zeros(len(channels))
             for first in range(0, len(own), step):
-                # Only the chosen channels: a row of an axis may hold thousands.
+                # Only the chosen channels are copied: an axis may have thousands.
                 values = flat[own[first : first + step, None], channels].astype(np.float64)
                 total += values.sum(axis=0)
                 total_square += (values**2).sum(axis=0)
@@ -115,7 +115,7 @@ class Scaling:
 
 
 def pieces(n: int, values: int) -> Iterator[slice]:
-    """Cuts ``n`` pixels of so many values each into parts of about 32 MB."""
+    """Divides ``n`` pixels, each with ``values`` values, into slices of about 32 MB."""
     step = max(1, _PATCH_VALUES // max(1, values))
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))
@@ -124,18 +124,18 @@ def pieces(n: int, values: int) -> Iterator[slice]:
 def extract(
     cubes: Sequence[Cube], pixels: Pixels, size: int, scaling: Scaling, *, threads: int = 0
 ) -> tuple[Float32, npt.NDArray[np.uint8]]:
-    """Patches around pixels, in their order; a patch lies in one section.
+    """Extracts the patches around pixels, in the order of the pixels.
 
     Args:
         cubes: The sections.
-        pixels: Centres.
+        pixels: Centres of the patches.
         size: Side of a patch in pixels, odd.
-        scaling: Channels and standardisation.
-        threads: CPU threads; 0: all. The result does not depend on it.
+        scaling: Channels and their standardisation.
+        threads: CPU threads; 0: all cores. The result does not depend on it.
 
     Returns:
-        float32 (n, k, size, size), axes [patch, channel, y, x], 0 where not measured or off the grid; uint8
-        (n, size, size), 1 = measured.
+        Patches, float32 (n, k, size, size), axes [patch, channel, y, x], 0 where not measured or outside the grid, and
+        masks, uint8 (n, size, size), 1 = measured.
 
     Raises:
         ArgumentError: ``size`` is even or not positive.
@@ -154,10 +154,12 @@ def extract(
 def in_batches(
     cubes: Sequence[Cube], pixels: Pixels, size: int, scaling: Scaling, batch: int, *, threads: int = 0
 ) -> Iterator[tuple[slice, Float32, npt.NDArray[np.uint8]]]:
-    """:func:`extract`, at most ``batch`` patches and about 32 MB at a time, each with its place.
+    """Extracts patches as :func:`extract` does, in batches of at most ``batch`` patches and about 32 MB.
 
-    The arrays are filled anew for the next batch: the system need not clear new memory, which takes as long as the
-    extraction.
+    All batches share the same arrays, because clearing new memory takes as long as the extraction.
+
+    Yields:
+        Positions of the batch among the pixels, its patches and its masks; valid until the next batch.
     """
     batch = int(np.clip(_PATCH_VALUES // (max(1, len(scaling.channels)) * max(1, size) ** 2), 1, batch))
     values = np.empty((min(batch, len(pixels)), len(scaling.channels), size, size), np.float32)
@@ -174,10 +176,10 @@ def in_batches(
 
 
 def spectra(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, *, side: int = 1) -> Float32:
-    """Standardised spectra, float32 (n, k): of the pixels, or means over the measured pixels of side x side patches."""
+    """Standardised spectra, float32 (n, k): means over the measured pixels of patches of side x side pixels."""
     found = np.empty((len(pixels), len(scaling.channels)), np.float32)
     for part, values, mask in in_batches(cubes, pixels, side, scaling, 4096):
-        # Centres are measured, so no patch is empty.
+        # A centre is measured, so no patch is empty.
         found[part] = values.sum(axis=(2, 3)) / mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
     return found
 
@@ -190,7 +192,7 @@ def _extract(
     threads: int,
     out: tuple[Float32, npt.NDArray[np.uint8]] | tuple[None, None] = (None, None),
 ) -> tuple[Float32, npt.NDArray[np.uint8]]:
-    measured = cube.measured.view(np.uint8)  # the core takes bytes; as bool they would be copied for every batch
+    measured = cube.measured.view(np.uint8)  # the core expects bytes; bool would be copied for every batch
     values, mask = _core.extract_patches(
         cube.values,
         measured,

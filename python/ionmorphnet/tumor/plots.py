@@ -1,33 +1,40 @@
-"""Plots of an evaluation and of an explanation (extra ``[plots]``)."""
+"""Plots of an evaluation and of channel importance (extra ``[plots]``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.evaluate.figures import (
+from ionmorphnet.evaluate.drawing import (
     COLOURS,
     GREY,
     confusion_image,
     interval_rows,
     line_style,
     new_figure,
+    remove_frame,
     save_figure,
-    tidy,
 )
-from ionmorphnet.tumor.plan import NETWORK_METHODS
-from ionmorphnet.tumor.report import TumorReport
+from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS
+from ionmorphnet.tumor.evaluation_report import TumorReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_report(report: TumorReport, folder: PathLike) -> list[Path]:
-    """Writes the methods side by side, ROC curves of each selection, and the confusion of the reference method.
+    """Writes the balanced accuracy of all methods, and ROC curves and the reference's confusion for each selection.
+
+    Args:
+        report: The report.
+        folder: Folder for the PNG files; created if missing.
 
     Returns:
-        The PNG files.
+        The files.
 
     Raises:
         UnavailableError: matplotlib is not installed.
@@ -47,7 +54,20 @@ def plot_report(report: TumorReport, folder: PathLike) -> list[Path]:
 
 
 def plot_importance(table: pd.DataFrame, folder: PathLike, *, top: int = 25) -> Path:
-    """Writes the most important channels of :func:`~ionmorphnet.tumor.explain.explain` as bars."""
+    """Writes the most important channels as bars.
+
+    Args:
+        table: Result of :func:`~ionmorphnet.tumor.explain.explain`.
+        folder: Folder for the PNG file; created if missing.
+        top: Number of channels to show.
+
+    Returns:
+        The file.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+        FileError: The file cannot be written.
+    """
     shown = table.head(top)
     figure = new_figure(6.4, 0.24 * len(shown) + 1.4)
     axes = figure.add_subplot()
@@ -60,14 +80,15 @@ def plot_importance(table: pd.DataFrame, folder: PathLike, *, top: int = 25) -> 
     axes.set_yticks(y, [f"{mz:.4f}" for mz in shown["mz"]], fontsize=8)
     axes.invert_yaxis()
     axes.set_ylabel("m/z")
-    what = "fall of the log probability" if shown["method"].iloc[0] == "occlusion" else "share of the logit"
+    occluded = shown["method"].iloc[0] == "occlusion"
+    what = "drop in log probability" if occluded else "contribution to the logit"
     axes.set_xlabel(f"{what} of the true class (bars: mean over classes)", fontsize=9)
-    axes.legend(title="pixels of", frameon=False, fontsize=8.5, loc="lower right")
-    tidy(axes)
+    axes.legend(title="pixels of class", frameon=False, fontsize=8.5, loc="lower right")
+    remove_frame(axes)
     return save_figure(figure, folder, "importance")
 
 
-def _methods(report: TumorReport) -> Any:
+def _methods(report: TumorReport) -> Figure:
     selections = list(dict.fromkeys(report.table["selection"]))
     methods = list(dict.fromkeys(report.table["method"]))
     figure = new_figure(2.5 * len(selections) + 1.6, 0.32 * len(methods) + 1.5)
@@ -79,13 +100,13 @@ def _methods(report: TumorReport) -> Any:
         axes.axvline(1.0 / len(report.classes), color=GREY, linewidth=1, linestyle=":")
         axes.set_title(f"{selection} ({rows['channels'].max():g} channels)", fontsize=9.5)
     figure.supxlabel(
-        f"balanced accuracy, {report.options.level:.0%} interval over sections; dotted: chance", fontsize=9.5
+        f"balanced accuracy with {report.options.level:.0%} interval over sections (dotted: chance)", fontsize=9.5
     )
     return figure
 
 
-def _roc(report: TumorReport, selection: str) -> Any:
-    """One panel a class, or only that of the second of two."""
+def _roc(report: TumorReport, selection: str) -> Figure:
+    """ROC curves with one panel per class, or a single panel for the second of two classes."""
     classes = report.classes[1:] if len(report.classes) == 2 else report.classes
     columns = min(3, len(classes))
     rows = -(-len(classes) // columns)
@@ -103,7 +124,7 @@ def _roc(report: TumorReport, selection: str) -> Any:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
         axes.set_title(classes[i], fontsize=10)
         axes.set_aspect("equal")
-        tidy(axes)
+        remove_frame(axes)
     grid[min(columns, len(classes)) - 1].legend(
         loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8.5
     )

@@ -1,4 +1,4 @@
-"""Prediction: class probabilities of every measured pixel of a section, streamed."""
+"""Prediction: class probabilities of every measured pixel of a section, computed batch by batch."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.models.model import softmax
+from ionmorphnet.tumor.channel_checks import covers, describe_unreached, silent, unreached
 from ionmorphnet.tumor.cubes import Cube, CubeStore, describe_uncovered
+from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.patches import Pixels, Scaling, in_batches
-from ionmorphnet.tumor.reach import covers, describe_unreached, silent, unreached
 from ionmorphnet.tumor.regions import UNLABELLED
-from ionmorphnet.tumor.running import start_network
 
 logger = logging.getLogger("ionmorphnet")
 
 MISSING = ("error", "mean")
 _BATCH = 512
-# More silent channels than this are no biology: calibration or preparation is another one.
+# More silent channels than this point to another calibration or preparation, not to biology.
 _MOST_SILENT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says about a section.
+    """Class probabilities of a section.
 
     Attributes:
-        path: The section.
+        path: The section's file.
         classes: Class names.
         probabilities: float32 (classes, H, W), NaN = not measured.
         by_spectrum: float32 (n_spectra, classes), in the order of the file's spectra.
         coordinates: int32 (n_spectra, 3): x, y, z as in the dataset.
         tic: float32 (H, W), sum of all intensities, NaN = not measured.
-        missing: m/z of the model's channels that the file does not reach, taken as the training mean.
-        silent: m/z of those that it reaches but has no signal at.
-        model: Folder and config of the model.
+        missing: m/z of the model's channels outside the file's m/z range; they were set to their training mean.
+        silent: m/z of the model's channels within the file's m/z range that have no signal in any pixel.
+        model: The model.
     """
 
     path: str
@@ -56,18 +57,18 @@ class Prediction:
 
     @property
     def measured(self) -> npt.NDArray[np.bool_]:
-        """bool (H, W)."""
+        """Measured pixels, bool (H, W)."""
         found: npt.NDArray[np.bool_] = ~np.isnan(self.probabilities[0])
         return found
 
     @property
     def labels(self) -> npt.NDArray[np.int16]:
-        """Most probable class, int16 (H, W); -1 = not measured."""
+        """Most probable class of each pixel, int16 (H, W); -1 = not measured."""
         best = np.nan_to_num(self.probabilities).argmax(axis=0)
         return np.where(self.measured, best, UNLABELLED).astype(np.int16)
 
     def __repr__(self) -> str:
-        """Name, size and shares."""
+        """Name, size and share of each class."""
         labels = self.labels
         shares = [f"{name} {np.mean(labels[self.measured] == k):.0%}" for k, name in enumerate(self.classes)]
         return f"Prediction({self.path!r}, {labels.shape[0]} x {labels.shape[1]} pixels: {', '.join(shares)})"
@@ -78,31 +79,34 @@ def predict(
     section: Dataset | PathLike,
     *,
     missing: str = "error",
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     threads: int = 0,
     memory_limit: int | str = "4GB",
     progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
-    """Class probabilities of every measured pixel.
+    """Predicts the class probabilities of every measured pixel.
 
     Args:
-        model: Model folder, or a loaded one.
-        section: imzML file or open dataset, one z plane.
-        missing: What to do where the file does not reach some of the model's channels: ``error``, or ``mean``: they
-            count as the mean of the training sections, which says nothing; the prediction lists them. A norm (TIC, RMS,
-            median) cannot be taken over m/z that the file lacks, so ``mean`` needs a model of normalisation ``none``,
-            unless the file spans the training sections' m/z range but for a hundredth.
+        model: Model folder, or a loaded model.
+        section: imzML file or open dataset with one z plane.
+        missing: How to treat channels of the model outside the file's m/z range. ``error`` refuses the file. ``mean``
+            sets them to their training mean, which carries no information, and lists them in the prediction. A norm
+            (TIC, RMS, median) cannot be computed over m/z that the file lacks, so ``mean`` requires a model with
+            normalisation ``none``, unless the file covers at least 99% of the model's ``span``.
         device: ``auto`` or ``cpu`` (OpenVINO), ``cuda[:N]`` (torch).
-        threads: CPU threads; 0: all.
-        memory_limit: Anonymous memory to plan with.
-        progress: Called with (pixels done, pixels).
+        threads: CPU threads; 0: all cores.
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
+        progress: Called as progress(done, total) in pixels.
+
+    Returns:
+        The prediction.
 
     Raises:
         FileError: The model or the section cannot be used.
-        ArgumentError: Missing channels with ``missing="error"`` or whose norm cannot be taken, no channel reached, or
-            more than half of them without any signal: another m/z range, calibration or preparation than the model
-            was trained on.
-        UnavailableError: The device is not there.
+        ArgumentError: Channels are missing and ``missing`` is ``error`` or the norm cannot be computed; the file
+            reaches no channel; or more than half of the channels have no signal, which points to another m/z range,
+            calibration or preparation than in training.
+        UnavailableError: The device is not available.
     """
     if missing not in MISSING:
         raise ArgumentError(f"missing must be one of {', '.join(MISSING)}, not '{missing}'")
@@ -117,12 +121,12 @@ def _predict(
     model: TumorModel,
     ds: Dataset,
     missing: str,
-    device: str,
+    device: DeviceName | Device,
     threads: int,
     memory_limit: int | str,
     progress: Callable[[int, int], None] | None,
 ) -> Prediction:
-    ds.require_one_plane("predict each ds.plane(z) on its own")
+    ds.require_one_plane("predict each ds.plane(z) separately")
     lacking = _lacking(model, ds, missing)
     forward = start_network(model, device, threads)
     store = CubeStore(memory_limit)
@@ -132,8 +136,8 @@ def _predict(
         mute = ~lacking & silent(values)
         if mute.sum() > _MOST_SILENT * (~lacking).sum():
             raise ArgumentError(
-                f"{ds.path}: {mute.sum()} of the model's {len(mute)} channels have no signal at all; "
-                "the m/z calibration, windows or preparation differ from those of the training sections"
+                f"{ds.path}: {mute.sum()} of the model's {len(mute)} channels have no signal; check that m/z "
+                "calibration, windows and preparation match those of the training sections"
             )
         if mute.any():
             logger.warning("%s: %d of the model's %d channels have no signal", ds.path, mute.sum(), len(mute))
@@ -166,7 +170,11 @@ def _predict(
 
 
 def _lacking(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.bool_]:
-    """The model's channels that a file does not reach, bool (C,), or the reason why it cannot be predicted."""
+    """The model's channels that a file does not reach, bool (C,).
+
+    Raises:
+        ArgumentError: The file cannot be predicted without them.
+    """
     span = ds.mz_range
     lacking = unreached(model.axis, span)
     comparable = model.normalisation == "none" or covers(span, model.span)
@@ -174,19 +182,18 @@ def _lacking(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.boo
         if not comparable:
             logger.warning("%s: %s", ds.path, describe_uncovered(span, model.span, model.normalisation))
         return lacking
-    told = f"{ds.path}: {describe_unreached(model.axis, lacking, span)} of the model"
+    fault = f"{ds.path}: {describe_unreached(model.axis, lacking, span)} of the model"
     if lacking.all():
-        raise ArgumentError(told)
+        raise ArgumentError(f"{fault}; train on sections that share an m/z range with this file")
     if not comparable:
-        # Note: over what the file has, the norm would be smaller, and all channels that it does reach brighter than
-        # anything in the training. How much smaller, nothing in the file tells.
+        # Note: the norm over the m/z that the file has would be smaller, and all its channels brighter than anything
+        # in training. Nothing in the file tells by how much.
         raise ArgumentError(
-            f"{told}; the model's {model.normalisation.upper()} is taken over m/z {model.span[0]:.4f} to "
-            f"{model.span[1]:.4f}, which the file lacks in part, so its other channels cannot be normalised alike and "
-            "missing 'mean' is no way out: train on channels and sections cut to the file's range, or without "
-            "normalisation"
+            f"{fault}; missing 'mean' does not help, because the {model.normalisation.upper()} needs m/z "
+            f"{model.span[0]:.4f} to {model.span[1]:.4f}: train on channels and sections cut to this file's range, or "
+            "without normalisation"
         )
     if missing == "error":
-        raise ArgumentError(f"{told}; with missing 'mean' they count as the training mean")
-    logger.warning("%s; they count as the training mean", told)
+        raise ArgumentError(f"{fault}; missing 'mean' sets them to their training mean")
+    logger.warning("%s; they are set to their training mean", fault)
     return lacking

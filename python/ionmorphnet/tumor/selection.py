@@ -1,9 +1,9 @@
-"""Rankings of channels within a cohort, none of which sees a label: picked, Moran's I, intensity, random, all."""
+"""Selection of channels in a cohort without labels: picked, Moran's I, intensity, random or all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.models.model import Model
 from ionmorphnet.picking.section import pick
 from ionmorphnet.scoring.images import score_images
 from ionmorphnet.scoring.scorer import Scorer, make_scorer
@@ -34,37 +35,37 @@ def section_scores(
     *,
     blocks: Sequence[Sequence[Mask]] | None = None,
     seed: int = 0,
-    model: Any = None,
+    model: str | Path | Model | None = None,
     device: DeviceName | Device = "auto",
     threads: int = 0,
     memory_limit: int | str = "4GB",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[pd.DataFrame]:
-    """Score of every channel in every section, or block.
+    """Scores every channel in every section or block.
 
-    The picker computes in float32, so that the channels do not depend on what the host is best at.
+    The picker computes in float32, so that the result does not depend on the host's preferred precision.
 
     Args:
         cohort: The sections.
         axis: The channels.
-        kinds: Names of ``SELECTIONS``.
-        blocks: Pixels, bool (H, W), of the blocks of each section that are ranked on their own, by nothing but their
-            pixels, cut to their rectangle. None: sections are ranked as they are.
+        kinds: Names from ``SELECTIONS``.
+        blocks: Pixels, bool (H, W), of the blocks of each section. Each block is scored separately on its own pixels,
+            cropped to its bounding box. None: whole sections are scored.
         seed: Seed of ``random``, which is one order for the whole cohort.
-        model: Of the picker; None: the bundled one.
-        device: Of the picker, see :func:`~ionmorphnet.picking.section.pick`.
-        threads: CPU threads; 0: all.
-        memory_limit: Anonymous memory to plan with.
-        progress: Called after every section with (done, sections).
+        model: Model of the picker; None: the bundled one.
+        device: Device of the picker, see :func:`~ionmorphnet.picking.section.pick`.
+        threads: CPU threads; 0: all cores.
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
+        progress: Called as progress(done, total) in sections.
 
     Returns:
-        For each section, or each block section by section, a frame with one row a channel, in the axis' order, and one
-        column a kind (without ``all``).
+        One frame per section, or per block in the order of the sections, with one row per channel in the order of the
+        axis and one column per kind except ``all``.
 
     Raises:
-        ArgumentError: An unknown kind.
+        ArgumentError: A kind is unknown.
         FileError: A section cannot be read.
-        UnavailableError: The device is not there.
+        UnavailableError: The device is not available.
     """
     unknown = [kind for kind in kinds if kind not in SELECTIONS]
     if unknown:
@@ -97,39 +98,39 @@ def section_scores(
 
 
 def wanted_selection(kinds: Sequence[str], top: int | None, given: bool) -> tuple[tuple[str, ...], int]:
-    """How channels are selected: given ones are used as they are unless a selection is asked for.
+    """Resolves how channels are selected. Given channels are used unchanged unless a selection is requested.
 
     Args:
-        kinds: Names of ``SELECTIONS`` that the user asks for; empty: none.
-        top: Number of channels that the user asks for; None: none.
+        kinds: Requested names from ``SELECTIONS``; may be empty.
+        top: Requested number of channels, or None.
         given: Whether the user gives channels.
 
     Returns:
         The names, and the number of channels.
 
     Raises:
-        ArgumentError: An unknown name, or a number below 1.
+        ArgumentError: A name is unknown, or the number is below 1.
     """
     unknown = [kind for kind in kinds if kind not in SELECTIONS]
     if unknown:
-        raise ArgumentError(f"channels must be of {', '.join(SELECTIONS)}, not '{unknown[0]}'")
+        raise ArgumentError(f"channels must be among {', '.join(SELECTIONS)}, not '{unknown[0]}'")
     if top is not None and top < 1:
-        raise ArgumentError(f"the number of channels must be at least 1, not {top}")
+        raise ArgumentError(f"top, the number of channels, must be at least 1, not {top}")
     chosen = tuple(kinds) or (("all",) if given and top is None else ("picked",))
     return chosen, DEFAULT_TOP if top is None else top
 
 
 def select(scores: Sequence[pd.DataFrame], kind: str, top: int, n_channels: int) -> npt.NDArray[np.int64]:
-    """The best channels by their mean rank over some sections.
+    """Selects the best channels by mean rank over some sections.
 
     Args:
-        scores: Of the sections that may be looked at (those of a training set).
+        scores: Scores of the sections of a training set.
         kind: Name of a column, or ``all``.
-        top: How many.
-        n_channels: How many there are.
+        top: Number of channels to select.
+        n_channels: Number of channels of the axis.
 
     Returns:
-        int64, ascending positions on the axis.
+        Ascending positions on the axis, int64.
     """
     if kind == "all" or top >= n_channels:
         return np.arange(n_channels)
@@ -142,7 +143,7 @@ def select(scores: Sequence[pd.DataFrame], kind: str, top: int, n_channels: int)
 def _whole(
     ds: Dataset, axis: CandidateAxis, scorers: Mapping[str, Scorer], limit: int, threads: int
 ) -> dict[str, Float64]:
-    """Scores of a section."""
+    """Scores of a whole section."""
     found = {}
     for kind, scorer in scorers.items():
         peaks = pick(ds, axis=axis, top=len(axis), scorer=scorer, memory_limit=limit, threads=threads)
@@ -158,7 +159,7 @@ def _by_block(
     limit: int,
     threads: int,
 ) -> list[dict[str, Float64]]:
-    """Scores of each block, by images in which nothing else was measured."""
+    """Scores of each block, from images in which only the block counts as measured."""
     found = [{kind: np.empty(len(axis)) for kind in scorers} for _ in blocks]
     if not scorers:
         return found
@@ -183,9 +184,9 @@ def _mean_intensity(ds: Dataset, axis: CandidateAxis, masks: Sequence[Mask], lim
 def _pieces(
     ds: Dataset, axis: CandidateAxis, limit: int, threads: int
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
-    """Ion images (n, H, W), some channels at a time, with their place."""
+    """Ion images (n, H, W) of some channels at a time, with their slice of the axis."""
     height, width = ds.shape
-    # The images, what is taken from them and what scores them are alive at once.
+    # The images, the blocks copied from them and the scorer's buffers are held at the same time.
     step = max(1, min(_IMAGE_BYTES, limit // 8) // (4 * height * width))
     for first in range(0, len(axis), step):
         at = slice(first, first + step)

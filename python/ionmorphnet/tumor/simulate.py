@@ -1,10 +1,10 @@
-"""Simulated cohorts: sections of several patients with tumors, and the channels that tell them known.
+"""Simulated cohorts: sections of several patients with tumors, for which the informative channels are known.
 
-Tumor differs from the tissue around it in two ways. Level channels hold more (or less) of something, as far as the
-tumor is not mixed with healthy tissue; some healthy tissue mimics it in half of them. Texture channels hold the same
-amount in both, but in another pattern: fine grains in the tumor, broad clouds elsewhere, so that a single spectrum
-does not tell them apart and its neighbourhood does. Every patient and every section has gains of its own in each
-channel. Most channels tell nothing: anatomy, bright matrix peaks, faint noise.
+Tumors differ from the surrounding tissue in two ways. Level channels have higher or lower intensity in the tumor, in
+proportion to its purity; some healthy tissue mimics this in half of them. Texture channels have the same mean intensity
+in both but another pattern, fine grains in the tumor and broad clouds elsewhere, so only a pixel's neighbourhood tells
+them apart, not its spectrum. Each patient and each section has a gain per channel. Most channels are not informative:
+they show anatomy, bright matrix peaks or faint noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -40,14 +39,14 @@ _MAPS = 6  # anatomical maps of a section
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How much a tumor shows.
+    """How hard a tumor is to detect.
 
     Attributes:
         level: Mean of |log ratio| of a level channel between pure tumor and normal tissue.
         texture: Standard deviation of a texture channel's log abundance within a tissue.
-        batch: Standard deviation of a patient's log gain in each channel; a section's own is half of it.
-        noise: Shape of the gamma noise of a pixel; smaller is noisier.
-        mimic: How far healthy tissue that mimics the tumor reaches its level.
+        batch: Standard deviation of a patient's log gain in each channel; that of a section is half of it.
+        noise: Shape parameter of a pixel's gamma noise; smaller is noisier.
+        mimic: Effect in healthy tissue that mimics the tumor, as a share of the tumor's.
     """
 
     level: float
@@ -57,30 +56,31 @@ class Difficulty:
     mimic: float
 
 
-# Set with linear discriminant analysis alone, on cohorts of other seeds, before any other method saw a cohort.
+# Tuned with linear discriminant analysis only, on cohorts with other seeds, before any other method was run.
 DIFFICULTIES = {
     "easy": Difficulty(level=0.8, texture=0.7, batch=0.3, noise=5.0, mimic=0.4),
     "medium": Difficulty(level=0.5, texture=0.55, batch=0.4, noise=3.0, mimic=0.6),
     "hard": Difficulty(level=0.35, texture=0.45, batch=0.5, noise=2.0, mimic=0.8),
 }
 
-# Channels of each kind, as shares; the rest are faint noise.
+# Share of each kind among the channels; the rest are faint noise.
 _SHARES = {"level": 0.05, "texture": 0.05, "anatomy": 0.15, "matrix": 0.2}
 
 
 @dataclass(frozen=True)
 class SimulatedCohort:
-    """What was written.
+    """A simulated cohort on disk.
 
     Attributes:
-        folder: ``cohort.csv`` (for ``read_cohort``), ``labels.json`` (label map), ``truth.csv``, ``cohort.json``, and
-            for each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 no label, 1 normal, 2 tumor).
-        list_path: ``cohort.csv``.
-        label_path: ``labels.json``.
-        truth: One row a channel, ascending: mz; kind (level, texture, anatomy, matrix, noise); informative (level or
-            texture); effect (log ratio of pure tumor, level channels).
+        folder: Folder with ``cohort.csv`` (for ``read_cohort``), ``labels.json`` (label map), ``truth.csv``,
+            ``cohort.json``, and for each section ``.imzML``, ``.ibd`` and ``_regions.png`` (0 = no label, 1 = normal,
+            2 = tumor).
+        list_path: Path of ``cohort.csv``.
+        label_path: Path of ``labels.json``.
+        truth: One row per channel in ascending m/z: mz; kind (level, texture, anatomy, matrix, noise); informative
+            (level or texture); effect (log ratio of pure tumor to normal tissue, for level channels).
         seed: The seed.
-        difficulty: Its numbers.
+        difficulty: The difficulty.
     """
 
     folder: Path
@@ -102,21 +102,24 @@ def simulate_cohort(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulatedCohort:
-    """Write a cohort with known truth. The same arguments give the same bytes.
+    """Writes a simulated cohort with known truth. The same arguments produce the same bytes.
 
     Args:
-        folder: Made where it is missing.
-        patients: Number of patients, from 2.
-        sections: Sections of each.
-        shape: (H, W) of the simulated frame, each at least 24; a section's grid is the bounding box of what was
-            measured.
-        n_channels: Number of channels, from 20; a twentieth of them level, a twentieth texture channels.
-        difficulty: ``easy``, ``medium``, ``hard``, or numbers of one's own.
+        folder: Destination; created if missing.
+        patients: Number of patients, at least 2.
+        sections: Number of sections per patient, at least 1.
+        shape: (H, W) of the simulated frame in pixels, each at least 24. The grid of a section is the bounding box of
+            its measured pixels.
+        n_channels: Number of channels, at least 20. 5% are level channels and 5% texture channels.
+        difficulty: ``easy``, ``medium``, ``hard``, or a custom :class:`Difficulty`.
         seed: Seed of everything random.
-        progress: Called after every section with (sections written, sections).
+        progress: Called as progress(done, total) in sections.
+
+    Returns:
+        Paths and truth of the cohort.
 
     Raises:
-        ArgumentError: An argument cannot be meant.
+        ArgumentError: An argument has the wrong type or is out of range.
         FileError: A file cannot be written.
     """
     patients, sections = integer("patients", patients, 2), integer("sections", sections, 1)
@@ -152,10 +155,10 @@ def simulate_cohort(
 
 
 def difficulty_of(difficulty: str | Difficulty) -> Difficulty:
-    """A difficulty by its name, or the checked numbers.
+    """Looks a difficulty up by name, or checks a custom one.
 
     Raises:
-        ArgumentError: An unknown name, or a number out of range.
+        ArgumentError: The name is unknown, or a number is out of range.
     """
     if isinstance(difficulty, str):
         if difficulty not in DIFFICULTIES:
@@ -168,11 +171,11 @@ def difficulty_of(difficulty: str | Difficulty) -> Difficulty:
 
 @dataclass(frozen=True)
 class _Channels:
-    """Arrays with one entry for each channel; log abundances."""
+    """Arrays with one entry per channel; abundances are natural logarithms."""
 
     mz: NDArray[np.float64]
-    kind: NDArray[Any]
-    level: NDArray[np.float64]  # of a pixel that holds it
+    kind: NDArray[np.str_]
+    level: NDArray[np.float64]  # log abundance where the channel is present
     effect: NDArray[np.float64]
     mimicked: NDArray[np.bool_]
     texture: NDArray[np.float64]
@@ -184,7 +187,7 @@ class _Channels:
         counts = {kind: max(1, round(share * n)) for kind, share in _SHARES.items()}
         kinds = np.repeat([*counts, "noise"], [*counts.values(), n - sum(counts.values())])
         kind = kinds[rng.permutation(n)]
-        tells = kind == "level"
+        has_level = kind == "level"
         centre = np.select([kind == "matrix", kind == "noise"], [8.5, 5.5], 6.5)
         sign = np.where(rng.random(n) < 0.7, 1.0, -1.0)
         maps = rng.uniform(-0.6, 0.6, (_MAPS, n)) * (rng.random((_MAPS, n)) < 0.4)
@@ -194,8 +197,8 @@ class _Channels:
             mz=draw_mz(rng, n, (150.0, 900.0), 60.0, 0),
             kind=kind,
             level=centre + rng.normal(0.0, 0.6, n),
-            effect=np.where(tells, sign * difficulty.level * rng.uniform(0.5, 1.5, n), 0.0),
-            mimicked=tells & (rng.random(n) < 0.5),
+            effect=np.where(has_level, sign * difficulty.level * rng.uniform(0.5, 1.5, n), 0.0),
+            mimicked=has_level & (rng.random(n) < 0.5),
             texture=np.where(kind == "texture", difficulty.texture * rng.choice([-1.0, 1.0], n), 0.0),
             anatomy=maps,
             detected=np.where(kind == "noise", rng.uniform(0.5, 2.0, n), 0.1),
@@ -220,7 +223,7 @@ def _write_section(
     log = channels.level + gains + _log_abundance(rng, silhouette, channels, tumor, pure, difficulty)
     on_sample = silhouette.tissue[..., None] | (channels.kind == "matrix") | (channels.kind == "noise")
     expected = np.exp(np.where(on_sample, log, log - 4.0))
-    expected *= np.exp(0.25 * rng.standard_normal(shape))[..., None]  # how much each shot ablates
+    expected *= np.exp(0.25 * rng.standard_normal(shape))[..., None]  # shot-to-shot variation of the laser
     observed = expected * rng.gamma(difficulty.noise, 1.0 / difficulty.noise, expected.shape)
     observed[observed < channels.detected * np.exp(channels.level)] = 0.0
     regions = _annotation(silhouette, tumor)
@@ -244,7 +247,7 @@ def _log_abundance(
     pure: Field,
     difficulty: Difficulty,
 ) -> NDArray[np.float64]:
-    """What the tissue adds to each channel's level, float64 (H, W, n)."""
+    """Contribution of the tissue to each channel's log abundance, float64 (H, W, n)."""
     shape = silhouette.shape
     labels = anatomy.compartment_labels(rng, silhouette, 4)
     maps = [(labels == k).astype(np.float64) for k in range(4)]
@@ -252,19 +255,19 @@ def _log_abundance(
     log = np.stack(maps, axis=-1) @ channels.anatomy
     strength = rng.uniform(0.7, 1.3)
     log += (strength * pure)[..., None] * channels.effect
-    # Inflamed or otherwise odd, but healthy: half of the level channels react.
+    # Healthy but unusual tissue, such as inflammation, changes half of the level channels.
     field = smooth_field(rng, shape, min(shape) / 3.0)
     odd = smoothstep(field, 0.5, 0.3) * (1.0 - tumor)
     log += (difficulty.mimic * odd)[..., None] * np.where(channels.mimicked, channels.effect, 0.0)
     fine, broad = _standardised(smooth_field(rng, shape, 1.6)), _standardised(smooth_field(rng, shape, 9.0))
-    # Where both meet, the mixture keeps the variance.
+    # The divisor keeps the variance where both tissues mix.
     mixed = (tumor * fine + (1.0 - tumor) * broad) / np.sqrt(tumor**2 + (1.0 - tumor) ** 2)
     log += mixed[..., None] * channels.texture
     return log
 
 
 def _tumor(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, Field]:
-    """Where the tumor is (0 to 1), and how pure it is there: healthy tissue lies between its cells."""
+    """Where the tumor is (0 to 1), and its purity there, since healthy tissue lies between tumor cells."""
     v, u = frame_coordinates(silhouette.shape)
     inside = np.argwhere(silhouette.depth > 0.25)
     depth = np.full(silhouette.shape, -1.0, np.float32)
@@ -286,7 +289,7 @@ def _tumor(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, Fie
 
 
 def _annotation(silhouette: Silhouette, tumor: Field) -> NDArray[np.int64]:
-    """What a pathologist draws: 0 none, 1 normal, 2 tumor; the doubtful rim between both stays open."""
+    """Annotation of a pathologist: 0 = none, 1 = normal, 2 = tumor; the uncertain rim in between has no label."""
     regions = np.where(tumor > 0.5, 2, 1)
     regions[(tumor > 0.02) & (tumor < 0.98)] = 0
     regions[~silhouette.tissue] = 0

@@ -1,4 +1,4 @@
-"""Splits of a cohort by patient or section; whatever could leak is refused."""
+"""Division of a cohort into folds by patient or section, with checks against leakage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import read_json
-from ionmorphnet.tumor.cohort import labelled_shares
+from ionmorphnet.tumor.cohort import class_counts
 from ionmorphnet.tumor.cubes import Cube
 
 PROTOCOLS = ("leave-one-out", "k-fold")
@@ -20,13 +20,13 @@ BY = ("patient", "section")
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the sections, by their positions.
+    """One division of the sections, given by their positions.
 
     Attributes:
-        name: For files and tables.
-        train: Sections to train on, without those of ``inner``.
-        inner: Sections to stop by (early stopping); empty: none.
-        test: Sections to judge on.
+        name: Name in files and tables.
+        train: Training sections, without those of ``inner``.
+        inner: Validation sections for early stopping; may be empty.
+        test: Test sections.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Fold:
 
     @property
     def outer(self) -> tuple[int, ...]:
-        """All that is not tested: what methods without early stopping train on."""
+        """All sections except the test sections; methods without early stopping train on these."""
         return tuple(sorted((*self.train, *self.inner)))
 
 
@@ -50,20 +50,20 @@ def make_folds(
     inner: bool = True,
     seed: int = 0,
 ) -> list[Fold]:
-    """Folds of a cohort.
+    """Divides a cohort into folds.
 
     Args:
         cubes: The sections; ``group`` is the patient.
-        classes: Class names, for messages.
+        classes: Class names for error messages.
         protocol: ``leave-one-out`` (every patient or section is a fold) or ``k-fold``.
-        by: ``patient`` or ``section``. By section, other sections of a patient may be trained on: this answers another
-            question (a new section of a known patient).
+        by: ``patient`` or ``section``. By section, training may include other sections of a test patient, so the
+            result holds for new sections of known patients.
         k: Number of folds of ``k-fold``.
         inner: Whether one more patient (or section) is held out of each training set for early stopping.
-        seed: Which groups meet in a fold, and which is held out.
+        seed: Determines which groups share a fold and which group is held out.
 
     Raises:
-        ArgumentError: Too few sections or groups, or a class is missing in a training set.
+        ArgumentError: There are too few sections or groups, or a training set lacks a class.
     """
     if protocol not in PROTOCOLS or by not in BY:
         raise ArgumentError(f"protocol must be one of {', '.join(PROTOCOLS)} and by one of {', '.join(BY)}")
@@ -71,15 +71,17 @@ def make_folds(
     names = list(dict.fromkeys(groups))
     if len(cubes) < 2:
         raise ArgumentError(
-            "there is one section only: nothing is left to judge on. Give more sections, or cut it into spatial blocks"
+            "the cohort has only one section, so none is left for testing; add sections, or cut it into spatial blocks"
         )
     if len(names) < 2:
-        raise ArgumentError(f"all sections are of one {by} ({names[0]}): nothing is left to judge on (by section?)")
+        raise ArgumentError(
+            f"all sections belong to one {by} ({names[0]}), so none is left for testing; split by section instead"
+        )
     rng = np.random.default_rng([seed, 5])
     shuffled = [names[i] for i in rng.permutation(len(names))]
     if protocol == "k-fold":
         if not 2 <= k <= len(names):
-            raise ArgumentError(f"k must be 2 to the number of {by}s ({len(names)}), not {k}")
+            raise ArgumentError(f"k must be from 2 to {len(names)}, the number of {by}s, not {k}")
         tests = [tuple(shuffled[i::k]) for i in range(k)]
     else:
         tests = [(name,) for name in names]
@@ -92,17 +94,23 @@ def make_folds(
 
 
 def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inner: bool = True) -> list[Fold]:
-    """Folds of a JSON file: ``[{"train": [names], "test": [names]}]``, by names of sections.
+    """Reads folds from a JSON file: ``[{"train": [names], "test": [names]}]`` with names of sections.
+
+    Args:
+        path: The file.
+        cubes: The sections; ``group`` is the patient.
+        classes: Class names for error messages.
+        inner: Whether one patient is held out of each training set for early stopping.
 
     Raises:
-        FileError: The file is no such list, names a section that is not there, or one twice where it must not.
-        ArgumentError: A patient or pixel is on both sides, or a class is missing in a training set.
+        FileError: The file is not such a list, names an unknown section, or repeats a section.
+        ArgumentError: Training and test share a patient or pixel, or a training set lacks a class.
     """
     found = read_json(path)
     if isinstance(found, dict):
         found = found.get("folds")
     if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
-        raise FileError(f'{path}: is no list of folds, [{{"train": [names], "test": [names]}}]')
+        raise FileError(f'{path}: not a list of folds such as [{{"train": [names], "test": [names]}}]')
     names = {cube.name: i for i, cube in enumerate(cubes)}
     folds: list[Fold] = []
     tested: set[int] = set()
@@ -111,10 +119,10 @@ def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inn
         for part in ("train", "test"):
             listed = each.get(part)
             if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
-                raise FileError(f"{path}: fold {i + 1}: '{part}' must list names of sections")
+                raise FileError(f"{path}: fold {i + 1}: '{part}' must be a list of section names")
             unknown = [name for name in listed if name not in names]
             if unknown:
-                raise FileError(f"{path}: fold {i + 1}: there is no section '{unknown[0]}'")
+                raise FileError(f"{path}: fold {i + 1}: unknown section '{unknown[0]}'")
             twice = [name for name in listed if listed.count(name) > 1]
             if twice:
                 raise FileError(f"{path}: fold {i + 1}: '{part}' lists '{twice[0]}' twice")
@@ -123,7 +131,7 @@ def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inn
         again = sorted(set(test) & tested)
         if again:
             # Its pixels would count twice in all figures.
-            raise FileError(f"{path}: fold {i + 1}: '{cubes[again[0]].name}' is tested in an earlier fold already")
+            raise FileError(f"{path}: fold {i + 1}: '{cubes[again[0]].name}' is already tested in an earlier fold")
         tested.update(test)
         refuse_leak(cubes, outer, test, f"{path}: fold {i + 1}")
         groups = [cube.group for cube in cubes]
@@ -135,42 +143,40 @@ def read_folds(path: Path, cubes: Sequence[Cube], classes: Sequence[str], *, inn
 
 
 def refuse_leak(cubes: Sequence[Cube], train: Sequence[int], test: Sequence[int], where: str) -> None:
-    """Refuses a division in which the test sections are not new.
+    """Refuses a division whose training and test sections overlap.
 
     Raises:
-        ArgumentError: A section, a patient or a measured pixel of a file is on both sides.
+        ArgumentError: Training and test share a section, a patient or a measured pixel of a file.
     """
     for i in test:
         for j in train:
             a, b = cubes[i], cubes[j]
             if i == j:
-                raise ArgumentError(f"{where}: section '{a.name}' is trained on and tested: the figures would leak")
+                raise ArgumentError(f"{where}: section '{a.name}' is in both training and test, which would leak")
             if a.group == b.group:
                 raise ArgumentError(
-                    f"{where}: sections '{b.name}' (trained on) and '{a.name}' (tested) are of patient '{a.group}': "
-                    "the figures would leak"
+                    f"{where}: sections '{b.name}' (training) and '{a.name}' (test) belong to the same patient "
+                    f"'{a.group}', which would leak"
                 )
     refuse_shared_pixels(cubes, test, train, where)
 
 
 def refuse_shared_pixels(cubes: Sequence[Cube], one: Sequence[int], other: Sequence[int], where: str) -> None:
-    """Refuses that a pixel of a file, or of a copy of it, is on both sides.
+    """Refuses two sets of sections that share a pixel of a file or of its copy.
 
     Raises:
-        ArgumentError: There is one.
+        ArgumentError: The sets share a pixel.
     """
     for a in (cubes[i] for i in one):
         for b in (cubes[j] for j in other):
             shared = a.measured & b.measured if a.measured.shape == b.measured.shape else np.zeros(1, bool)
             if shared.any() and (a.source == b.source or _copied(a, b, shared)):
                 files = a.source if a.source == b.source else f"{a.source}, of which {b.source} is a copy"
-                raise ArgumentError(
-                    f"{where}: '{b.name}' and '{a.name}' share pixels of {files}: the figures would leak"
-                )
+                raise ArgumentError(f"{where}: '{b.name}' and '{a.name}' share pixels of {files}, which would leak")
 
 
 def _copied(a: Cube, b: Cube, shared: npt.NDArray[np.bool_]) -> bool:
-    """Whether one file is a copy of the other; some programs write one UUID into all files, so the values count too."""
+    """Whether one file is a copy of the other. Some programs reuse a UUID, so the values are compared as well."""
     if not a.identity or a.identity != b.identity:
         return False
     rows = np.flatnonzero(shared.any(axis=1))
@@ -205,19 +211,19 @@ def held_out(
     turn: int,
     where: str,
 ) -> tuple[int, ...]:
-    """Sections to stop a training by: of one group that has all classes and whose absence leaves them to the others.
+    """Chooses the sections for early stopping: one group with all classes that leaves all classes to the others.
 
     Args:
         cubes: The sections.
         groups: Patient (or section) of each.
-        outer: Positions of those that may be trained on.
-        rest: Their groups, in the order in which they are tried.
+        outer: Positions of the sections available for training.
+        rest: Groups of those sections, in the order in which they are tried.
         n_classes: Number of classes.
         turn: Position of the group that is tried first.
-        where: What errors name.
+        where: Prefix of error messages.
 
     Returns:
-        Positions; none where there are fewer than three groups, or none of them can be spared.
+        Positions; empty if there are fewer than three groups or none of them can be spared.
 
     Raises:
         ArgumentError: The chosen group shares pixels with the others.
@@ -237,7 +243,7 @@ def held_out(
 def _counts(cubes: Sequence[Cube], sections: Sequence[int], n_classes: int) -> npt.NDArray[np.int64]:
     total = np.zeros(n_classes, np.int64)
     for i in sections:
-        total += labelled_shares(cubes[i].labels, n_classes)
+        total += class_counts(cubes[i].labels, n_classes)
     return total
 
 
@@ -246,8 +252,8 @@ def _require_classes(cubes: Sequence[Cube], classes: Sequence[str], fold: Fold) 
     missing = [name for name, n in zip(classes, counts, strict=True) if n == 0]
     if missing:
         raise ArgumentError(
-            f"fold {fold.name}: no labelled pixel of class '{missing[0]}' in its training sections "
-            f"({', '.join(cubes[i].name for i in fold.train)})"
+            f"fold {fold.name}: the training sections ({', '.join(cubes[i].name for i in fold.train)}) have no "
+            f"labelled pixel of class '{missing[0]}'"
         )
     if not _counts(cubes, fold.test, len(classes)).any():
-        raise ArgumentError(f"fold {fold.name}: no labelled pixel in its test sections")
+        raise ArgumentError(f"fold {fold.name}: the test sections have no labelled pixel")

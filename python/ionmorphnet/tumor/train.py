@@ -1,4 +1,4 @@
-"""Train a patch classifier on a cohort and leave a model folder."""
+"""Training of a tumor model: from a cohort to a model folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from ionmorphnet.base.devices import Device
+from ionmorphnet.base.arguments import thread_count
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.torch_check import require_torch
 from ionmorphnet.base.versions import versions
+from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
-from ionmorphnet.tumor.cohort import Cohort, labelled_shares, survey
+from ionmorphnet.tumor.cohort import Cohort, class_counts, survey
 from ionmorphnet.tumor.cubes import open_cubes
+from ionmorphnet.tumor.evaluation import inner_pixels
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels
-from ionmorphnet.tumor.protocol import inner_pixels
-from ionmorphnet.tumor.reach import shared_span
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from ionmorphnet.tumor.splits import held_out
 
@@ -35,13 +36,13 @@ class TrainedTumorModel:
     """A finished training.
 
     Attributes:
-        model: The model folder.
-        steps: Optimiser steps done.
-        seconds: Wall time of the steps, over all sittings.
-        patches_per_s: Speed of the training.
-        stopped_early: Whether the validation ended it.
-        validation: Step, loss and balanced accuracy of the kept weights; None without validation.
-        validated_on: The patient that was held out for that.
+        model: The trained model.
+        steps: Optimiser steps.
+        seconds: Wall time of the steps, summed over all runs of a resumed training.
+        patches_per_s: Patches per second.
+        stopped_early: Whether early stopping ended the training.
+        validation: Step, loss and balanced accuracy of the saved weights; None without validation.
+        validated_on: The patient held out for validation; None without validation.
     """
 
     model: TumorModel
@@ -68,45 +69,48 @@ def train_tumor(
     validate: bool = True,
     recipe: Mapping[str, Any] | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     precision: str = "auto",
-    threads: int | None = None,
+    threads: int = 0,
     memory_limit: int | str = "4GB",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> TrainedTumorModel:
-    """Train the 3D CNN on all sections, or go on with a training that was stopped.
+    """Trains the 3D CNN on all sections, or resumes a stopped training.
 
     Args:
-        out: Folder; receives ``training/`` (``last.pt`` to go on with, ``log.csv``, ``validation.csv``) and ``model/``.
+        out: Folder for ``training/`` (``last.pt`` to resume from, ``log.csv``, ``validation.csv``) and ``model/``.
         cohort: The sections.
-        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: all of them are used unless
-            ``selection`` or ``top`` is given. None: all that are found, to select from.
-        selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``; None: ``picked``, or given channels as
-            they are.
+        channels: Channels, see :func:`~ionmorphnet.tumor.channels.make_channels`. All of them are used unless
+            ``selection`` or ``top`` is given. None: selected from all channels of the cohort.
+        selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``. None: ``picked``, or the given channels
+            unchanged.
         top: Number of channels; None: 40.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
         normalisation: ``none``, ``tic``, ``rms`` or ``median``.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps.
-        validate: Hold one patient of three or more out and keep the weights that fit it best; False: the last weights
-            of all patients.
-        recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
-        seed: Of everything random; on a CPU the same seed, data and number of threads give the same weights.
+        validate: Whether to hold one of at least three patients out and keep the weights with the smallest loss on that
+            patient. False: train on all patients and keep the last weights.
+        recipe: Further fields of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
+        seed: Seed of everything random. On a CPU, the same seed, data and number of threads give the same weights.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
-        precision: ``f32``, ``bf16``, or ``auto``: mixed precision on a GPU.
-        threads: CPU threads; None: all.
-        memory_limit: Anonymous memory to plan with.
-        progress: Called with what is done now, and (done, in all).
+        precision: ``f32``, ``bf16``, or ``auto``: mixed precision on a GPU, f32 on a CPU.
+        threads: CPU threads; 0: all cores.
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
+        progress: Called as progress(text, done, total), where the text names the current stage.
+
+    Returns:
+        The trained model and how its training went.
 
     Raises:
-        ArgumentError: An argument that cannot be meant, a class without labelled pixels, pixels of a file both held out
-            and trained on, or ``out`` holds another training.
+        ArgumentError: An argument has the wrong type or is out of range, a class has no labelled pixels, the held-out
+            patient shares pixels of a file with the others, or ``out`` contains another training.
         FileError: A file cannot be read or written.
-        UnavailableError: torch or the device is not there.
-        Cancelled: Stopped after saving; the same call goes on.
+        UnavailableError: torch or the device is not available.
+        Cancelled: The training was stopped and saved; the same call resumes it.
     """
-    require_torch("training needs torch, which is not installed: pip install 'ionmorphnet[tumor]'")
+    require_torch("training needs torch: pip install 'ionmorphnet[tumor]'")
     from ionmorphnet.models.networks.folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
     from ionmorphnet.tumor.fit import read_patch_weights
@@ -114,15 +118,16 @@ def train_tumor(
 
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise FileError(f"{out}: is a file, a folder is needed")
+        raise FileError(f"{out}: is a file; choose a folder")
     check_replaceable(out / "model")
-    tell = progress or (lambda *_: None)
+    threads = thread_count(threads)
+    report_progress = progress or (lambda *_: None)
     (selection,), top = wanted_selection(() if selection is None else (selection,), top, channels is not None)
-    # Masks first: ranking the channels of a cohort takes minutes.
+    # Masks are checked first, because ranking the channels of a cohort takes minutes.
     surveys = survey(cohort)
-    labelled = np.sum([labelled_shares(known.labels, len(cohort.classes)) for known in surveys], axis=0)
+    labelled = np.sum([class_counts(known.labels, len(cohort.classes)) for known in surveys], axis=0)
     if (labelled == 0).any():
-        raise ArgumentError(f"class '{cohort.classes[int(np.argmin(labelled))]}' has no labelled pixel to train on")
+        raise ArgumentError(f"class '{cohort.classes[int(np.argmin(labelled))]}' has no labelled pixels to train on")
     span = shared_span([known.span for known in surveys], [section.name for section in cohort.sections])
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
     if selection != "all":
@@ -131,10 +136,10 @@ def train_tumor(
             axis,
             [selection],
             seed=seed,
-            device=Device.parse(device),
-            threads=threads or 0,
+            device=device,
+            threads=threads,
             memory_limit=memory_limit,
-            progress=lambda d, n: tell("ranking channels", d, n),
+            progress=lambda done, total: report_progress("ranking channels", done, total),
         )
         chosen = select(scores, selection, top, len(axis))
         axis = some_channels(axis, chosen, f"{selection} {len(chosen)} of {axis.method}")
@@ -145,17 +150,17 @@ def train_tumor(
         span=span,
         surveys=surveys,
         memory_limit=memory_limit,
-        progress=lambda done, total: tell("reading", done, total),
+        progress=lambda done, total: report_progress("reading", done, total),
     ) as cubes:
         patients = [cube.group for cube in cubes]
         everything = range(len(cubes))
-        # The last patient that can be spared.
+        # Held out is the last patient that can be spared.
         names = list(dict.fromkeys(reversed(patients)))
         spared = held_out(cubes, patients, everything, names, len(cohort.classes), 0, "training") if validate else ()
         if validate and not spared:
             logger.warning(
-                "no patient is held out, the last weights are kept: it takes three patients, and one with all classes "
-                "whose absence leaves them to the others"
+                "no patient is held out, so the last weights are kept: validation needs three patients, one of whom "
+                "has all classes and leaves all classes to the others"
             )
         training = labelled_pixels(cubes, [i for i in everything if i not in spared])
         counts = np.bincount(training.label, minlength=len(cohort.classes))
@@ -175,7 +180,7 @@ def train_tumor(
             precision=precision,
             recipe=recipe,
         )
-        done = fit.run(out / "training", lambda step, total: tell("training", step, total))
+        done = fit.run(out / "training", lambda step, total: report_progress("training", step, total))
         trained, network = read_patch_weights(out / "training")
         examples = extract(cubes, training[:: max(1, len(training) // _EXAMPLES)][:_EXAMPLES], size, fit.data.scaling)
         provenance = {

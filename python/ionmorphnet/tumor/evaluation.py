@@ -1,4 +1,4 @@
-"""The evaluation: every method on the same channels, pixels and folds, resumable after each of them."""
+"""Evaluation of all methods on the same channels, pixels and folds; it can resume after any fold."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet.base.arguments import usable_cores
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.files import atomic_path, make_folder, read_json
+from ionmorphnet.base.json_output import plain, write_json
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.torch_check import require_torch
 from ionmorphnet.base.versions import versions
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
-from ionmorphnet.evaluate.output import plain, write_json
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklearn
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
+from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS, EvaluationPlan
+from ionmorphnet.tumor.evaluation_report import Outcome, TumorReport, make_report
 from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, pieces, spectra, thinned
-from ionmorphnet.tumor.plan import NETWORK_METHODS, EvaluationPlan
-from ionmorphnet.tumor.report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.selection import DEFAULT_TOP, section_scores, select
+from ionmorphnet.tumor.selection import DEFAULT_TOP, Mask, section_scores, select
 from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
 
 logger = logging.getLogger("ionmorphnet")
@@ -50,64 +52,65 @@ def evaluate_cohort(
     ppm: float | None = None,
     tol: float | None = None,
     split: PathLike | None = None,
-    device: str = "auto",
+    device: DeviceName | Device = "auto",
     memory_limit: int | str = "4GB",
     options: BootstrapOptions | None = None,
     resume: bool = True,
     progress: Progress | None = None,
 ) -> TumorReport:
-    """Judge the 3D CNN and the pixel-wise classifiers on patients that they have not seen.
+    """Evaluates the 3D CNN and the pixel-wise classifiers on unseen patients.
 
-    Channels are ranked, standardised and chosen in each fold by its training sections alone, and no ranking sees a
-    label. Networks stop by one of the training patients; the other methods train on that one too.
+    In each fold, channels are ranked, selected and standardised on the training sections only, and no ranking uses
+    labels. Networks use one training patient for early stopping; the other methods train on that patient as well.
 
     Args:
-        out: Folder; receives ``plan.json``, the predictions of every fold and method, ``table.csv``, ``by_section.csv``
-            and ``report.json``. What is there already is not computed again.
+        out: Folder for ``plan.json``, the predictions of every fold and method, ``table.csv``, ``by_section.csv`` and
+            ``report.json``. Results that it already contains are reused.
         cohort: The sections.
-        plan: What to do.
-        channels: Given channels, see :func:`~ionmorphnet.tumor.channels.make_channels`: used as they are unless the
-            plan names a selection, an ablation or ``top``. None: all that are found, to select from.
+        plan: Settings of the evaluation; None: the defaults.
+        channels: Channels, see :func:`~ionmorphnet.tumor.channels.make_channels`. They are used unchanged unless the
+            plan sets a selection, an ablation or ``top``. None: selected from all channels of the cohort.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
-        split: JSON file of folds, instead of the plan's protocol, which must be the default one.
+        split: JSON file with folds. It replaces the plan's ``protocol``, ``by`` and ``k``, which must have their
+            defaults.
         device: ``auto``, ``cpu`` or ``cuda[:N]``, for the networks and the picker.
-        memory_limit: Anonymous memory to plan with.
-        options: Of the intervals.
-        resume: Go on in ``out``; False refuses a folder with an evaluation.
-        progress: Called with what is done now, and (done, in all).
+        memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
+        options: How the intervals are computed; None: the defaults.
+        resume: Continue an evaluation in ``out``; False refuses a folder that contains one.
+        progress: Called as progress(text, done, total), where the text names the current stage.
 
     Returns:
         The report.
 
     Raises:
-        ArgumentError: Arguments that cannot be meant; folds that leak; a class that a training set lacks; one section
-            only; ``out`` holds another evaluation.
+        ArgumentError: An argument has the wrong type or is out of range; a fold leaks; a training set lacks a class;
+            there is only one section; or ``out`` contains another evaluation.
         FileError: A file cannot be read or written.
-        UnavailableError: scikit-learn, torch or the device is not there.
-        Cancelled: Stopped; the same call goes on.
+        UnavailableError: scikit-learn, torch or the device is not available.
+        Cancelled: The evaluation was stopped; the same call continues it.
     """
     plan = (EvaluationPlan() if plan is None else plan).resolved(given=channels is not None)
     if split is not None and any(
         getattr(plan, name) != getattr(EvaluationPlan, name) for name in ("protocol", "by", "k")
     ):
-        raise ArgumentError("a split names its own folds; leave protocol, by and k out")
+        raise ArgumentError("split defines the folds; do not set protocol, by or k as well")
     if any(method in BASELINES for _, method in plan.tasks()):
         require_sklearn()
     if plan.networks():
         _require_device(device)
     out = Path(out)
     axis = make_channels(channels, cohort, ppm=ppm, tol=tol)
-    tell = progress or (lambda *_: None)
+    report_progress = progress or (lambda *_: None)
     with open_cubes(
         cohort,
         axis,
         normalisation=plan.normalisation,
         memory_limit=memory_limit,
-        progress=lambda done, total: tell("reading", done, total),
+        progress=lambda done, total: report_progress("reading", done, total),
     ) as sections:
         cubes, origin = _blocks(sections, plan)
-        # Held out also where no network is among the methods: one may join later.
+        # A patient is held out even without networks among the methods, because one may be added later.
         if split is not None:
             folds = read_folds(Path(split), cubes, cohort.classes, inner=plan.inner)
         else:
@@ -115,7 +118,7 @@ def evaluate_cohort(
                 cubes, cohort.classes, protocol=plan.protocol, by=plan.by, k=plan.k, inner=plan.inner, seed=plan.seed
             )
         if plan.networks() and plan.inner:
-            _tell_without_stopping(folds)
+            _warn_without_stopping(folds)
         _claim(out, _described(plan, axis, sections, cubes, folds, cohort), resume)
         blocks = None
         if plan.blocks is not None:
@@ -127,7 +130,7 @@ def evaluate_cohort(
             cohort,
             axis,
             list(dict.fromkeys([*plan.selections, *plan.ablation])),
-            tell,
+            report_progress,
             blocks=blocks,
             seed=plan.seed,
             device=device,
@@ -139,11 +142,11 @@ def evaluate_cohort(
         for selection, method in tasks:
             parts = []
             for fold in folds:
-                tell(f"{selection} / {method}", done, len(tasks) * len(folds))
+                report_progress(f"{selection} / {method}", done, len(tasks) * len(folds))
                 parts.append(run.fold(selection, method, fold))
                 done += 1
             outcomes.append(_joined(selection, method, parts))
-        tell("done", done, done)
+        report_progress("done", done, done)
         names = tuple(cube.name for cube in cubes)
     report = make_report(outcomes, cohort.classes, names, options=options)
     write_report(report, out, outcomes)
@@ -166,12 +169,12 @@ def write_report(report: TumorReport, out: Path, outcomes: Sequence[Outcome]) ->
 
 
 def inner_pixels(cubes: Sequence[Cube], sections: Sequence[int], seed: int) -> Pixels | None:
-    """The pixels that a network stops by, or None."""
+    """Pixels for early stopping of a network; None without sections."""
     return thinned(labelled_pixels(cubes, sections), VALIDATION_PIXELS, seed) if sections else None
 
 
 class _Run:
-    """One evaluation: what its folds share."""
+    """State shared by the folds of an evaluation."""
 
     def __init__(
         self,
@@ -181,16 +184,16 @@ class _Run:
         scores: list[pd.DataFrame],
         classes: tuple[str, ...],
         n_channels: int,
-        device: str,
+        device: DeviceName | Device,
     ) -> None:
         self.out, self.plan, self.cubes, self.scores = out, plan, cubes, scores
         self.classes, self.n_channels, self.device = classes, n_channels, device
 
     def fold(self, selection: str, method: str, fold: Fold) -> dict[str, npt.NDArray[Any]]:
-        """The predictions of a method on a fold, computed or read."""
+        """Predictions of a method on a fold, read from its file or computed."""
         top = DEFAULT_TOP if self.plan.top is None else self.plan.top
         chosen = select([self.scores[i] for i in fold.outer], selection, top, self.n_channels)
-        # By the channels, not by the selection: where two selections agree, one computation serves both.
+        # Named after the channels, not the selection: if two selections agree, one computation serves both.
         name = f"{_file_name(fold.name)}_{len(chosen)}-{zlib.crc32(chosen.tobytes()):08x}.npz"
         path = self.out / "folds" / method / name
         if path.is_file():
@@ -222,9 +225,9 @@ class _Run:
         training = thinned(labelled_pixels(self.cubes, fold.outer), baseline.most, seed)
         scaling = Scaling.of(self.cubes, training, chosen)
         values = spectra(self.cubes, training, scaling, side=baseline.side)
-        fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads)
+        fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads or usable_cores())
         between = time.perf_counter()
-        # Test sections are as large as they are: a piece of them at a time.
+        # Test sections can be large, so their spectra are read in parts.
         found = np.concatenate(
             [
                 fitted.probabilities(spectra(self.cubes, test[part], scaling, side=baseline.side))
@@ -259,14 +262,14 @@ class _Run:
         return found, (done["seconds"], time.perf_counter() - started)
 
 
-def _require_device(device: str) -> None:
-    """Says before any work is done that the networks cannot be trained.
+def _require_device(device: DeviceName | Device) -> None:
+    """Checks before any work is done that networks can be trained.
 
     Raises:
-        ArgumentError: No name of a device.
-        UnavailableError: torch or the device is not there.
+        ArgumentError: ``device`` is not the name of a device.
+        UnavailableError: torch or the device is not available.
     """
-    missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]'; or name other methods"
+    missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]', or choose other methods"
     try:
         require_torch(missing)
         from ionmorphnet.training.runtime import torch_device
@@ -275,12 +278,12 @@ def _require_device(device: str) -> None:
     torch_device(device)
 
 
-def _tell_without_stopping(folds: Sequence[Fold]) -> None:
+def _warn_without_stopping(folds: Sequence[Fold]) -> None:
     without = [fold.name for fold in folds if not fold.inner]
     if without:
         logger.warning(
-            "networks do not stop early in %d of %d folds (%s): no training patient can be spared, which takes three "
-            "and one with all classes whose absence leaves them to the others",
+            "no early stopping of networks in %d of %d folds (%s): that needs three training patients, one of whom has "
+            "all classes and leaves all classes to the others",
             len(without),
             len(folds),
             ", ".join(without[:5]) + (", ..." if len(without) > 5 else ""),
@@ -288,34 +291,52 @@ def _tell_without_stopping(folds: Sequence[Fold]) -> None:
 
 
 def _scores(
-    out: Path, cohort: Cohort, axis: CandidateAxis, kinds: Sequence[str], tell: Progress, **options: Any
+    out: Path,
+    cohort: Cohort,
+    axis: CandidateAxis,
+    kinds: Sequence[str],
+    report_progress: Progress,
+    *,
+    blocks: Sequence[Sequence[Mask]] | None,
+    seed: int,
+    device: DeviceName | Device,
+    threads: int,
+    memory_limit: int | str,
 ) -> list[pd.DataFrame]:
-    """Channel scores of each section or block, by the kinds; what was computed before is read."""
+    """Channel scores of each section or block by the kinds, read from ``scores.csv`` or computed."""
     path = out / "scores.csv"
     try:
         known = pd.read_csv(path) if path.is_file() else pd.DataFrame()
     except ValueError as error:
-        raise FileError(f"{path}: damaged; remove it to rank the channels again ({error})") from None
+        raise FileError(f"{path}: damaged ({error}); delete it to rank the channels again") from None
     missing = [kind for kind in kinds if kind not in known and kind != "all"]
     if missing:
-        found = section_scores(cohort, axis, missing, progress=lambda d, n: tell("ranking channels", d, n), **options)
+        found = section_scores(
+            cohort,
+            axis,
+            missing,
+            blocks=blocks,
+            seed=seed,
+            device=device,
+            threads=threads,
+            memory_limit=memory_limit,
+            progress=lambda done, total: report_progress("ranking channels", done, total),
+        )
         known = pd.concat([known, pd.concat(found, ignore_index=True)], axis=1)
         with atomic_path(path) as temporary:
             known.to_csv(temporary, index=False)
-    n, blocks = len(axis), options["blocks"]
+    n = len(axis)
     parts = len(cohort) if blocks is None else sum(map(len, blocks))
     if len(known.columns) and len(known) != n * parts:
-        raise FileError(f"{path}: damaged; remove it to rank the channels again")
+        raise FileError(f"{path}: damaged (wrong number of rows); delete it to rank the channels again")
     return [known.iloc[first : first + n].reset_index(drop=True) for first in range(0, n * parts, n)]
 
 
 def _blocks(sections: list[Cube], plan: EvaluationPlan) -> tuple[list[Cube], list[int]]:
-    """The cubes that folds are made of, and which section each is from."""
+    """The cubes that form the folds, and the position of the section that each comes from."""
     if plan.blocks is None:
         return sections, list(range(len(sections)))
     buffer = plan.size // 2 if plan.buffer is None else plan.buffer
-    if buffer < plan.size // 2:
-        raise ArgumentError(f"a buffer of {buffer} pixels is less than a patch of {plan.size} reaches")
     parts = [split_blocks(cube, *plan.blocks, buffer=buffer) for cube in sections]
     return [block for blocks in parts for block in blocks], [i for i, blocks in enumerate(parts) for _ in blocks]
 
@@ -328,7 +349,7 @@ def _described(
     folds: Sequence[Fold],
     cohort: Cohort,
 ) -> dict[str, Any]:
-    """All that the figures depend on; another host or number of threads may go on."""
+    """Everything that determines the figures. Another host or number of threads may continue the evaluation."""
     names = [cube.name for cube in cubes]
     left_out = ("selections", "ablation", "methods", "ablation_methods", "threads")
     return {
@@ -339,7 +360,7 @@ def _described(
             "method": axis.method,
             "crc": zlib.crc32(np.stack([axis.mz, axis.mz_lo, axis.mz_hi]).tobytes()),
         },
-        # What was read, whatever the files are called or dated.
+        # Checksums of the contents, independent of file names and dates.
         "data": {cube.name: zlib.crc32(np.ascontiguousarray(cube.values).data) for cube in sections},
         "sections": [
             {
@@ -362,25 +383,27 @@ def _described(
 
 
 def _claim(out: Path, described: dict[str, Any], resume: bool) -> None:
-    """Writes ``plan.json``, or refuses a folder that holds another one."""
+    """Writes ``plan.json``, or refuses a folder that contains another evaluation."""
     if out.exists() and not out.is_dir():
-        raise FileError(f"{out}: is a file, a folder is needed")
+        raise FileError(f"{out}: is a file; choose a folder")
     path = out / "plan.json"
     document = json.loads(json.dumps(plain(described)))
     if path.is_file():
         if not resume:
-            raise ArgumentError(f"{out}: holds an evaluation already; resume it or choose another folder")
+            raise ArgumentError(f"{out}: contains an evaluation; resume it or choose another folder")
         other = read_json(path)
         changed = [key for key in document if not isinstance(other, dict) or other.get(key) != document[key]]
         if changed:
-            raise ArgumentError(f"{out}: holds an evaluation with other {', '.join(changed)}; choose another folder")
+            raise ArgumentError(
+                f"{out}: contains an evaluation that differs in {', '.join(changed)}; choose another folder"
+            )
         return
     make_folder(out)
     write_json(path, document)
 
 
 def _file_name(fold: str) -> str:
-    """A name that every file system takes, and no two folds share."""
+    """A file name that is valid on every file system and unique to the fold."""
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in fold)
     return safe if safe == fold else f"{safe}-{zlib.crc32(fold.encode()):08x}"
 
@@ -390,7 +413,7 @@ def _read_fold(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as loaded:
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"{path}: damaged; remove it to compute it again ({error})") from None
+        raise FileError(f"{path}: damaged ({error}); delete it to compute the fold again") from None
 
 
 def _joined(selection: str, method: str, parts: Sequence[dict[str, npt.NDArray[Any]]]) -> Outcome:

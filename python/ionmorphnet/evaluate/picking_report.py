@@ -13,8 +13,8 @@ import pandas as pd
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Statistic, resample
+from ionmorphnet.evaluate.methods import RANDOM
 from ionmorphnet.evaluate.mscf1 import MSCF1Truth, f1_of
-from ionmorphnet.evaluate.scored import RANDOM
 
 _RANDOM_DRAWS = 100
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.evaluate.methods import Methods, Progress, score_stack
 from ionmorphnet.evaluate.mscf1 import THRESHOLDS, MSCF1Truth, Rule, mscf1_truth
-from ionmorphnet.evaluate.scored import Methods, Progress, score_stack
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import Dataset, open_dataset
 

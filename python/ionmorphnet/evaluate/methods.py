@@ -15,7 +15,7 @@ import pandas as pd
 from ionmorphnet import _core
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.evaluate.data import EvaluationSet
+from ionmorphnet.evaluate.evaluation_set import EvaluationSet
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.images import score_images

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: balanced accuracy, recalls, AUC and confusion, with intervals over sections."""
+"""Report of an evaluation: balanced accuracy, recalls, AUC and confusion, with intervals over sections."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What one method said about the test pixels of all folds, on one selection of channels.
+    """Predictions of one method on one selection of channels, for the test pixels of all folds.
 
     Attributes:
-        selection: How the channels were chosen.
+        selection: Name of the selection.
         method: Name of the method.
         n_channels: Number of channels.
         section: int64 (n,), position of each pixel's section.
         label: int64 (n,), true class.
         probabilities: float (n, classes).
-        train_seconds: Over all folds.
-        predict_seconds: Over all folds.
+        train_seconds: Training time, summed over the folds.
+        predict_seconds: Prediction time, summed over the folds.
     """
 
     selection: str
@@ -48,20 +48,20 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class TumorReport:
-    """Methods side by side.
+    """Comparison of methods on the test pixels of all folds.
 
     Attributes:
         classes: Class names.
         sections: Names of the sections, by position.
-        table: One row for each selection and method: selection, channels, method, balanced_accuracy, low, high,
-            one column ``recall_<class>`` each, auc (mean over classes of one against the rest), auc_low, auc_high,
-            difference (to the reference method of that selection), difference_low, difference_high, n_sections,
-            train_s, predict_s.
-        confusion: Counts (classes, classes), rows = truth, of each selection and method.
-        roc: For each selection, method and class a frame with false_positive and true_positive rates.
-        by_section: Balanced accuracy of each section (rows) by each selection and method (columns); NaN where a section
-            has one class only.
-        options: Of the intervals.
+        table: One row per selection and method: selection, channels, method, balanced_accuracy, low, high, one column
+            ``recall_<class>`` per class, auc (one class against the rest, mean over the classes), auc_low, auc_high,
+            difference (balanced accuracy of the reference method minus that of this method), difference_low,
+            difference_high, n_sections, train_s, predict_s.
+        confusion: Counts (classes, classes), rows = truth, by selection and method.
+        roc: Frame with false_positive and true_positive rates, by selection, method and class.
+        by_section: Balanced accuracy of each section (rows) for each selection and method (columns); NaN where a
+            section has only one class.
+        options: How the intervals were computed.
         reference: Method that the others are compared with.
     """
 
@@ -75,7 +75,7 @@ class TumorReport:
     reference: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON (without the curves)."""
+        """The report as plain values for JSON, without the ROC curves."""
         return {
             "classes": list(self.classes),
             "sections": list(self.sections),
@@ -95,18 +95,18 @@ def make_report(
     reference: str = "cnn3d",
     options: BootstrapOptions | None = None,
 ) -> TumorReport:
-    """Figures of some outcomes.
+    """Computes the report of an evaluation.
 
-    Sections are what is drawn again with replacement: pixels of one section are no independent observations. The
-    balanced accuracy of a resample is the mean over the classes of the share of correct pixels among all its pixels of
-    that class; all methods see the same resamples, so differences are paired.
+    The bootstrap resamples sections, because pixels of one section are not independent observations. The balanced
+    accuracy of a resample is the mean over the classes of the share of correct pixels among all its pixels of that
+    class. All methods see the same resamples, so differences are paired.
 
     Args:
-        outcomes: The methods, on the same pixels.
+        outcomes: Predictions of the methods for the same pixels.
         classes: Class names.
-        sections: Names by position.
-        reference: Method that the others of its selection are compared with.
-        options: Of the intervals.
+        sections: Names of the sections, by position.
+        reference: Method that the others of a selection are compared with.
+        options: How the intervals are computed.
     """
     options = BootstrapOptions() if options is None else options
     sampled = {each.key: _balanced(each, len(sections), len(classes), options) for each in outcomes}
@@ -165,18 +165,18 @@ def make_report(
 def confusion_counts(
     truth: npt.NDArray[np.int64], found: npt.NDArray[np.int64], n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Counts (classes, classes), rows = truth, columns = found."""
+    """Counts (classes, classes), rows = truth, columns = prediction."""
     return np.bincount(truth * n_classes + found, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def roc_curve(positive: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], points: int = 400) -> pd.DataFrame:
-    """False and true positive rates over at most ``points`` thresholds; empty where one kind is missing."""
+    """False and true positive rates at up to ``points`` thresholds; empty without positives or negatives."""
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
         return pd.DataFrame({"false_positive": [], "true_positive": []})
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(positive[order])
-    ends = np.flatnonzero(np.concatenate([np.diff(score[order]) != 0, [True]]))  # equal scores are taken together
+    ends = np.flatnonzero(np.concatenate([np.diff(score[order]) != 0, [True]]))  # equal scores form one step
     true = np.concatenate([[0.0], hits[ends] / n_positive])
     false = np.concatenate([[0.0], (ends + 1 - hits[ends]) / n_negative])
     kept = np.unique(np.linspace(0, len(true) - 1, min(points, len(true))).round().astype(int))
@@ -193,17 +193,17 @@ def _balanced(outcome: Outcome, n_sections: int, n_classes: int, options: Bootst
     total, correct = total[tested], correct[tested]
 
     def statistic(counts: Float64) -> Float64:
-        there = counts @ total
-        share = np.divide(counts @ correct, there, out=np.full_like(there, np.nan), where=there > 0)
-        # A resample without a class would be judged by the others alone.
-        result: Float64 = np.where((there > 0).all(axis=1), np.nansum(share, axis=1) / n_classes, np.nan)
+        pixels = counts @ total
+        share = np.divide(counts @ correct, pixels, out=np.full_like(pixels, np.nan), where=pixels > 0)
+        # Without a class the mean over the others would not be comparable.
+        result: Float64 = np.where((pixels > 0).all(axis=1), np.nansum(share, axis=1) / n_classes, np.nan)
         return result
 
     return resample(statistic, len(total), options, stream="sections")
 
 
 def _area(outcome: Outcome, n_sections: int, n_classes: int, options: BootstrapOptions) -> Sampled:
-    """Mean over sections of the mean over the classes that are there of the area under one-against-rest curves."""
+    """AUC of one class against the rest, averaged over the classes of a section, then over sections."""
     found = []
     for i in range(n_sections):
         own = outcome.section == i

@@ -1,4 +1,4 @@
-"""What a file tells of some channels: which it reaches, which say nothing, and whether its norm is comparable."""
+"""Checks of channels against a file: which it reaches, which are silent or constant, and whether norms compare."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ logger = logging.getLogger("ionmorphnet")
 Span = tuple[float, float]
 Bools = npt.NDArray[np.bool_]
 
-# Files end at their last peak, not where the instrument stopped: this share of a span may be without a value.
+# Files end at their last peak, not where the instrument stopped: this share of a span may lack values.
 _UNCOVERED = 0.01
 
 
 def unreached(axis: CandidateAxis, span: Span) -> Bools:
-    """Channels that lie wholly outside an m/z range, bool (C,)."""
+    """Channels that lie entirely outside an m/z range, bool (C,)."""
     found: Bools = (axis.mz_hi < span[0]) | (axis.mz_lo > span[1])
     return found
 
 
 def describe_unreached(axis: CandidateAxis, missing: Bools, span: Span) -> str:
-    """Says which channels a file of this m/z range does not reach, for errors."""
+    """Describes for errors which channels a file with this m/z range does not reach."""
     listed = ", ".join(f"{mz:.4f}" for mz in axis.mz[missing][:5]) + (", ..." if missing.sum() > 5 else "")
     return (
         f"spans m/z {span[0]:.4f} to {span[1]:.4f} and does not reach {missing.sum()} of the {len(axis)} channels "
@@ -37,10 +37,10 @@ def describe_unreached(axis: CandidateAxis, missing: Bools, span: Span) -> str:
 
 
 def shared_span(spans: Sequence[Span], names: Sequence[str]) -> Span:
-    """The m/z range that all of some sections span.
+    """The m/z range (low, high) that all sections span.
 
     Raises:
-        ArgumentError: There is none.
+        ArgumentError: The sections have no m/z range in common.
     """
     low, high = np.array(spans).T
     first, last = int(low.argmax()), int(high.argmin())
@@ -53,13 +53,13 @@ def shared_span(spans: Sequence[Span], names: Sequence[str]) -> Span:
 
 
 def covers(span: Span, wanted: Span) -> bool:
-    """Whether a file of the m/z range ``span`` has all that a norm over ``wanted`` is made of, but for a hundredth."""
+    """Whether a file with m/z range ``span`` covers at least 99% of ``wanted``, so that its norm is comparable."""
     lacking = max(0.0, span[0] - wanted[0]) + max(0.0, wanted[1] - span[1])
     return lacking <= _UNCOVERED * (wanted[1] - wanted[0])
 
 
 def silent(values: npt.NDArray[np.float32]) -> Bools:
-    """Channels without signal, bool (C,), a row of pixels at a time."""
+    """Channels without signal in any pixel, bool (C,)."""
     signal = np.zeros(values.shape[2], bool)
     for row in values:
         signal |= (row > 0).any(axis=0)
@@ -69,7 +69,7 @@ def silent(values: npt.NDArray[np.float32]) -> Bools:
 
 
 def constant(values: npt.NDArray[np.float32], measured: Bools) -> Bools:
-    """Channels that have one value in all measured pixels, bool (C,), a row at a time."""
+    """Channels with the same value in all measured pixels, bool (C,)."""
     varies = np.zeros(values.shape[2], bool)
     first = None
     for row, there in zip(values, measured, strict=True):
@@ -82,7 +82,7 @@ def constant(values: npt.NDArray[np.float32], measured: Bools) -> Bools:
     return ~varies
 
 
-def tell_warnings(ds: Dataset, told: int) -> None:
-    """Logs what was met while spectra were read: the warnings of a dataset beyond the first ``told``."""
-    for line in ds.warnings[told:]:
+def log_new_warnings(ds: Dataset, before: int) -> None:
+    """Logs the warnings that reading spectra added to a dataset's first ``before`` warnings."""
+    for line in ds.warnings[before:]:
         logger.warning("%s: %s", ds.path, line)

@@ -1,10 +1,10 @@
-"""What all plots share; the only module that imports matplotlib (extra ``[plots]``)."""
+"""Elements that the plots share; the only module that imports matplotlib at run time (extra ``[plots]``)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,28 @@ from ionmorphnet.base.errors import UnavailableError
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.paths import PathLike
 
-# Colours that stay apart for every kind of colour vision (Okabe and Ito), and dashes for print.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Dashes = str | tuple[int, tuple[int, ...]]
+
+# Distinguishable with every kind of colour vision (Okabe and Ito); the dashes are for grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
+DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 GREY = "#666666"
 _DPI = 130
 
 
+class LineStyle(TypedDict):
+    """Keywords of a line for ``Axes.plot``."""
+
+    color: str
+    linestyle: Dashes
+
+
 def require_matplotlib() -> None:
-    """Says early that plots cannot be made.
+    """Checks early that plots are available.
 
     Raises:
         UnavailableError: matplotlib is not installed.
@@ -33,14 +46,18 @@ def require_matplotlib() -> None:
         raise UnavailableError("plots need matplotlib: pip install 'ionmorphnet[plots]'") from None
 
 
-def new_figure(width: float, height: float) -> Any:
-    """An empty figure of this size in inches.
+def new_figure(width: float, height: float) -> Figure:
+    """Makes an empty figure.
+
+    Args:
+        width: Width in inches.
+        height: Height in inches.
 
     Raises:
         UnavailableError: matplotlib is not installed.
     """
     require_matplotlib()
-    # Figures of their own, drawn with Agg: no window, no state shared with the user's plots.
+    # Without pyplot no window opens, and no state is shared with the user's plots.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -49,8 +66,13 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def save_figure(figure: Any, folder: PathLike, name: str) -> Path:
-    """Write a figure as PNG into a folder, which is made; what no file name takes becomes an underscore.
+def save_figure(figure: Figure, folder: PathLike, name: str) -> Path:
+    """Writes a figure as PNG.
+
+    Args:
+        figure: The figure.
+        folder: Folder for the file; created if missing.
+        name: File name without suffix. Characters that are unsafe in file names become underscores.
 
     Returns:
         The file.
@@ -66,25 +88,25 @@ def save_figure(figure: Any, folder: PathLike, name: str) -> Path:
     return path
 
 
-def line_style(i: int) -> dict[str, Any]:
-    """Colour and dashes of the i-th line; where colours come again, the dashes are others."""
+def line_style(i: int) -> LineStyle:
+    """Colour and dashes of the i-th line; lines that share a colour have different dashes."""
     again, place = divmod(i, len(COLOURS))
     return {"color": COLOURS[place], "linestyle": DASHES[(place + again) % len(DASHES)]}
 
 
-def tidy(*all_axes: Any) -> None:
-    """Take the upper and the right border off."""
+def remove_frame(*all_axes: Axes) -> None:
+    """Removes the top and right borders."""
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def interval_rows(axes: Any, rows: pd.DataFrame, colours: list[str]) -> None:
-    """Draw one figure a row with its interval, the first row on top; rows without a figure keep their place.
+def interval_rows(axes: Axes, rows: pd.DataFrame, colours: list[str]) -> None:
+    """Draws one value with its interval per row, from top to bottom; rows without a value stay empty.
 
     Args:
-        axes: Where.
-        rows: Columns figure, lower and upper end, in this order; the index names the rows.
-        colours: One a row.
+        axes: Axes to draw on.
+        rows: Columns value, lower end and upper end, in this order; the index holds the row labels.
+        colours: One colour per row.
     """
     for y, (value, low, high) in enumerate(rows.to_numpy(dtype=np.float64)):
         if not np.isnan(value):
@@ -94,11 +116,18 @@ def interval_rows(axes: Any, rows: pd.DataFrame, colours: list[str]) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
-    tidy(axes)
+    remove_frame(axes)
 
 
-def confusion_image(figure: Any, axes: Any, counts: npt.NDArray[Any], names: list[str]) -> None:
-    """Draw counts (classes, classes), rows = label, as shares of the label."""
+def confusion_image(figure: Figure, axes: Axes, counts: npt.NDArray[Any], names: list[str]) -> None:
+    """Draws a confusion matrix, coloured by the share of each label.
+
+    Args:
+        figure: Figure of the axes.
+        axes: Axes to draw on.
+        counts: Counts (classes, classes), rows = label.
+        names: Class names.
+    """
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     picture = axes.imshow(share, vmin=0, vmax=1, cmap="cividis")

@@ -1,10 +1,11 @@
-"""What an evaluation does, as plain values that are checked before any work is done."""
+"""Settings of an evaluation, checked before any work is done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.baselines import BASELINES
 from ionmorphnet.tumor.cubes import NORMALISATIONS
@@ -19,27 +20,28 @@ PIXEL_WISE = ("lda", "logistic", "svm", "forest", "boosting", "cnn1d")
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is evaluated; plain values, written as ``plan.json``.
+    """Settings of an evaluation, written to ``plan.json``.
 
     Attributes:
-        selections: Channel selections on which all ``methods`` are judged. None named: ``picked``; where channels are
-            given and neither ``ablation`` nor ``top`` asks for a selection, ``all`` of them.
-        ablation: Further selections, of the same number of channels (``all``: of all), with ``ablation_methods`` only.
-        methods: Names of ``METHODS``.
-        ablation_methods: Those of the ablation.
+        selections: Channel selections on which all ``methods`` are evaluated. Empty: ``picked``, or ``all`` if channels
+            are given and neither ``ablation`` nor ``top`` is set.
+        ablation: Further selections with the same number of channels (``all``: every channel), evaluated with
+            ``ablation_methods`` only.
+        methods: Names from ``METHODS``.
+        ablation_methods: Methods of the ablation.
         top: Number of channels of a selection; None: 40.
-        normalisation: See :func:`~ionmorphnet.tumor.cubes.open_cubes`.
+        normalisation: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps of a network.
-        recipe: Further entries of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
+        recipe: Further fields of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
         protocol: ``leave-one-out`` or ``k-fold``.
         by: ``patient`` or ``section``.
-        k: Folds of ``k-fold``.
-        inner: Whether networks stop early by a patient held out of the training set.
-        blocks: Cut each section into this many (rows, columns), which then count as patients; None: no.
-        buffer: Pixels along inner borders of blocks without labels; None: as many as a patch reaches.
-        seed: Of folds, draws, networks and the random selection.
-        threads: CPU threads.
+        k: Number of folds of ``k-fold``.
+        inner: Whether a patient is held out of each training set for early stopping of the networks.
+        blocks: Cuts each section into (rows, columns) blocks that count as patients; None: sections stay whole.
+        buffer: Width in pixels of the unlabelled strip along inner borders of blocks; None: half a patch.
+        seed: Seed of folds, draws, networks and the random selection.
+        threads: CPU threads; 0: all cores. The last bits of the networks' weights depend on it.
     """
 
     selections: tuple[str, ...] = ()
@@ -58,13 +60,13 @@ class EvaluationPlan:
     blocks: tuple[int, int] | None = None
     buffer: int | None = None
     seed: int = 0
-    threads: int = 2
+    threads: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Checks the values.
 
         Raises:
-            ArgumentError: An unknown name, or a number out of range.
+            ArgumentError: A name is unknown, or a number is out of range.
         """
         for what, known, given in (
             ("methods", METHODS, (*self.methods, *self.ablation_methods)),
@@ -72,46 +74,53 @@ class EvaluationPlan:
         ):
             unknown = [name for name in given if name not in known]
             if unknown:
-                raise ArgumentError(f"{what} must be of {', '.join(known)}, not '{unknown[0]}'")
+                raise ArgumentError(f"{what} must be among {', '.join(known)}, not '{unknown[0]}'")
         if not self.methods:
-            raise ArgumentError("there is no method to evaluate")
+            raise ArgumentError("methods is empty; name at least one")
         for name, known in (("protocol", PROTOCOLS), ("by", BY), ("normalisation", NORMALISATIONS)):
             if getattr(self, name) not in known:
                 raise ArgumentError(f"{name} must be one of {', '.join(known)}, not '{getattr(self, name)}'")
         if self.size < 1 or self.size % 2 == 0:
-            raise ArgumentError(f"the side of a patch must be odd and positive, not {self.size}")
-        if self.steps < 1 or self.threads < 1 or (self.top is not None and self.top < 1):
-            raise ArgumentError("top, steps and threads must be at least 1")
+            raise ArgumentError(f"size must be odd and positive, not {self.size}")
+        thread_count(self.threads)
+        if self.steps < 1 or (self.top is not None and self.top < 1):
+            raise ArgumentError("top and steps must be at least 1")
         if self.k < 2:
-            raise ArgumentError(f"k must be 2 at least, not {self.k}")
+            raise ArgumentError(f"k must be at least 2, not {self.k}")
         if self.blocks is not None and (len(self.blocks) != 2 or min(self.blocks) < 1):
-            raise ArgumentError(f"blocks are rows and columns, both from 1, not {self.blocks}")
+            raise ArgumentError(f"blocks must be two positive numbers, rows and columns, not {self.blocks}")
         if self.blocks is not None and self.buffer is not None and self.buffer < self.size // 2:
-            raise ArgumentError(f"a buffer of {self.buffer} pixels is less than a patch of {self.size} reaches")
+            raise ArgumentError(
+                f"buffer must be at least {self.size // 2} pixels, half a patch of {self.size}, not {self.buffer}"
+            )
         if not 0 <= self.seed < 1 << 31:
-            raise ArgumentError(f"seed must lie from 0 to {(1 << 31) - 1}, not {self.seed}")
+            raise ArgumentError(f"seed must be from 0 to {(1 << 31) - 1}, not {self.seed}")
         for method in self.networks():
-            # Channels and classes are not known yet; everything else is checked.
+            # Channels and classes are not known yet, so placeholders stand in; everything else is checked.
             size = 1 if method == "cnn1d" else self.size
             entries = {"network": method, "channels": 1, "classes": 2, "size": size, "steps": self.steps}
             taken = sorted({"channels", "classes", "data", "network", "seed", "size", "steps"} & set(self.recipe))
             if taken:
-                raise ArgumentError(f"the recipe cannot set {', '.join(taken)}: the plan or the cohort does")
+                raise ArgumentError(f"recipe must not set {', '.join(taken)}; the plan or the cohort determines them")
             PatchRecipe.from_dict({**entries, **self.recipe})
 
     def tasks(self) -> list[tuple[str, str]]:
-        """Every (selection, method) once, in order."""
+        """Every pair (selection, method) once, in order."""
         first = [(selection, method) for selection in self.selections for method in self.methods]
         more = [(selection, method) for selection in self.ablation for method in self.ablation_methods]
         return list(dict.fromkeys([*first, *more]))
 
     def networks(self) -> list[str]:
         """The networks among the methods."""
-        asked = [*self.methods, *(self.ablation_methods if self.ablation else ())]
-        return [method for method in NETWORK_METHODS if method in asked]
+        used = [*self.methods, *(self.ablation_methods if self.ablation else ())]
+        return [method for method in NETWORK_METHODS if method in used]
 
     def resolved(self, *, given: bool) -> EvaluationPlan:
-        """The plan with its selections and number of channels, by whether the user gives channels."""
-        asked = self.selections or (("picked",) if self.ablation else ())
-        selections, top = wanted_selection(asked, self.top, given)
+        """Fills in the default selections and number of channels.
+
+        Args:
+            given: Whether the user gives channels.
+        """
+        named = self.selections or (("picked",) if self.ablation else ())
+        selections, top = wanted_selection(named, self.top, given)
         return replace(self, selections=selections, top=top)
