@@ -136,10 +136,10 @@ def _picks(context: Context, device: str, work: Workload, end: float, found: lis
         yield Row("picks", "skipped", 0.0, None, "no GPU")
         return
     scorer = imn.make_scorer(device=device)
-    if not scorer.on_device:
+    if scorer.device.kind != "cuda":
         yield Row("picks", "skipped", 0.0, None, "; ".join(f"{name}: {why}" for name, why in scorer.refused.items()))
         return
-    rate = scorer.native.batch / seconds_of_a_batch(scorer.native, device)
+    rate = scorer.network.batch / seconds_of_a_batch(scorer.network, device)
     for mode, (path, axis) in reference_files(context.work, work).items():
         for _ in range(2):  # the first one warms the page cache and the scorer
             peaks = imn.pick(path, axis=axis, scorer=scorer, top=20)
@@ -148,14 +148,14 @@ def _picks(context: Context, device: str, work: Workload, end: float, found: lis
 
 def _pick_row(peaks: imn.PeakList, mode: str, path: Path, rate: float) -> Row:
     """One pick. "hidden" is the share of the reading that costs no time because it overlaps with scoring."""
-    loop = peaks.run["scoring_loop"]
+    loop = peaks.run.scoring_loop
     n = len(peaks.all_scores)
     total, read = loop["total_s"], loop["read_s"]
-    values = {"loop_s": total, "read_s": read, "images/s": n / total, "open_s": peaks.run["timings"]["open"]}
+    values = {"loop_s": total, "read_s": read, "images/s": n / total, "open_s": peaks.run.timings["open"]}
     scoring = n / rate
     values |= {"scoring_alone_s": scoring, "hidden": min(max((read + scoring - total) / read, 0.0), 1.0)}
     note = (
         f"{n / total:.0f} images/s, open {values['open_s']:.2f} s, read {read:.2f} s, scoring alone {scoring:.2f} s, "
     )
     note += f"{values['hidden']:.2f} of reading hidden"
-    return Row(f"pick, {mode}, {path.stat().st_size / 1e6:.0f} MB XML", peaks.run["scorer"], total, None, note, values)
+    return Row(f"pick, {mode}, {path.stat().st_size / 1e6:.0f} MB XML", peaks.run.scorer, total, None, note, values)

@@ -11,7 +11,7 @@ from typing import Any
 import ionmorphnet as imn
 from benchmarks.common import Row
 from ionmorphnet.models.model import Model
-from ionmorphnet.scoring.device_scorer import DeviceScorer
+from ionmorphnet.scoring.device_network import DeviceNetwork
 
 WARM_UP = 5
 TIMED = 30
@@ -61,15 +61,17 @@ def scorer_rows(work: Path, device: str, end: float) -> Iterator[Row]:
         yield Row(case, tool, seconds, None, f"{rate:.0f} images/s, started in {start_s:.1f} s", values)
 
 
-def _start(engine: str, model: Model, device: str, precision: str, batch: int, options: dict[str, Any]) -> DeviceScorer:
+def _start(
+    engine: str, model: Model, device: str, precision: str, batch: int, options: dict[str, Any]
+) -> DeviceNetwork:
     if engine == "tensorrt":
-        return imn.engine.make_tensorrt_scorer(model, int(device.removeprefix("cuda:")), precision, batch)
+        return imn.engine.make_tensorrt_scorer(model, imn.Device.parse(device).index or 0, precision, batch)
     from ionmorphnet.scoring.torch.scorer import TorchScorer
 
     return TorchScorer(model, device=device, precision=precision, batch=batch, **options)
 
 
-def seconds_of_a_batch(scorer: DeviceScorer, device: str, *, warm_up: int = WARM_UP, timed: int = TIMED) -> float:
+def seconds_of_a_batch(scorer: DeviceNetwork, device: str, *, warm_up: int = WARM_UP, timed: int = TIMED) -> float:
     """Seconds per batch by the device's clock, over many batches on one stream, with memory and events of torch."""
     import torch
 

@@ -19,7 +19,7 @@ def run(context: Context) -> list[Row]:
     for name, path in sections.items():
         for _ in range(2):  # the first one warms the page cache
             peaks = imn.pick(path, top=20)
-        times = peaks.run["timings"]
+        times = peaks.run.timings
         n = len(peaks.all_scores)
         for stage in ("load_model", "open", "axis", "score", "total"):
             note = f"{n / times[stage]:.0f} images/s" if stage in ("score", "total") else ""
@@ -40,7 +40,7 @@ def _against_bare(path, context: Context) -> list[Row]:
         )
         for precision in ["f32", "bf16"] if _core.cpu_has_bf16() else ["f32"]:
             scorer = imn.make_scorer(precision=precision)
-            bare = _BareOpenVino(str(scorer.model.onnx_path), precision, scorer.native.info["batch"])
+            bare = _BareOpenVino(str(scorer.model.onnx_path), precision, scorer.network.info["batch"])
             seconds = interleaved(
                 {
                     "pick": lambda s=scorer: imn.pick(ds, axis=axis, scorer=s, top=20),

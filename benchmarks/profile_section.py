@@ -18,10 +18,10 @@ def run(context: Context) -> list[Row]:
         for scorer in scorers:
             peaks = imn.pick(path, axis=kind, scorer=scorer, top=100)
             n = len(peaks.all_scores)
-            times = peaks.run["timings"]
+            times = peaks.run.timings
             case = f"{SHAPE[0]} x {SHAPE[1]} pixels, axis {kind}: {n} channels, {scorer}"
             for stage in ("open", "axis", "score", "total"):
                 note = f"{n / times[stage]:.0f} images/s" if stage == "score" else ""
                 found.append(Row(case, stage, times[stage], None, note))
-            found.append(Row(case, "of which binning (overlapped)", peaks.run["scoring_loop"]["bin_s"], None))
+            found.append(Row(case, "of which binning (overlapped)", peaks.run.scoring_loop["bin_s"], None))
     return found

@@ -24,11 +24,11 @@ def run(context: Context) -> list[Row]:
     precisions = ["f32", "bf16"] if _core.cpu_has_bf16() else ["f32"]
     for precision in precisions:
         scorer = imn.make_scorer(precision=precision)
-        info = scorer.native.info
+        info = scorer.network.info
         bare = _BareOpenVino(str(model.onnx_path), precision, info["batch"])
         tolerance = 1e-4 if precision == "f32" else 0.5
         few = [part[:64] for part in inputs]
-        assert np.abs(bare.run(few) - scorer.native.score(*few)).max() < tolerance
+        assert np.abs(bare.run(few) - scorer.network.score(*few)).max() < tolerance
         tools = {
             "ionmorphnet score_images": lambda s=scorer: imn.score_images(images, scorer=s),
             "bare OpenVINO async": lambda b=bare: b.run(inputs),

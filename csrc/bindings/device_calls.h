@@ -24,7 +24,7 @@ using MakeBackend = std::function<std::unique_ptr<pipeline::DeviceBackend>()>;
 MakeBackend cuda_backend(const std::string& device);
 
 // Keyword arguments of both loops. `scorer`: an object of the protocol
-// ionmorphnet.scoring.device_scorer.DeviceScorer.
+// ionmorphnet.scoring.device_network.DeviceNetwork.
 struct DeviceLoopCall {
   pybind11::object scorer;
   std::string preprocess_id;

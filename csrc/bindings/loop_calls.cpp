@@ -24,7 +24,7 @@ namespace {
 
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
-// A Python object of the protocol ionmorphnet.scoring.device_scorer.DeviceScorer.
+// A Python object of the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
 score::DeviceScorer as_device_scorer(const py::object& scorer) {
   score::DeviceScorer native;
   native.info.name = py::cast<std::string>(scorer.attr("name"));

@@ -52,7 +52,7 @@ def compared(path: Path, device: str, precisions: list[str]) -> list[dict]:
             "section": path.stem,
             "images": len(gpu.all_scores),
             "precision": precision,
-            "cpu": cpu.run["scorer"],
+            "cpu": cpu.run.scorer,
             "cpu_s": round(seconds, 3),
             "gpu_s": round(time.perf_counter() - started, 3),
         }

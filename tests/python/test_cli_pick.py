@@ -120,11 +120,11 @@ def test_text_of_the_file_is_no_markup(cli: Command, section: Path, tmp_path: Pa
     ("options", "word"),
     [
         (["--memory-limit", "lots", *QUICK], "lots"),
-        (["--scorer", "moran"], "--top or --min-score"),
-        (["--scorer", "moran", "--min-score", "nan"], "--min-score"),
-        (["--ppm", 5, *QUICK], "--mz-list"),
-        (["--mz-list", "LIST", *QUICK], "--ppm"),
-        (["--mz-list", "LIST", "--ppm", 5, "--tol", 0.1, *QUICK], "--ppm"),
+        (["--scorer", "moran"], "top or min_score"),
+        (["--scorer", "moran", "--min-score", "nan"], "min_score"),
+        (["--ppm", 5, *QUICK], "m/z list"),
+        (["--mz-list", "LIST", *QUICK], "exactly one of ppm"),
+        (["--mz-list", "LIST", "--ppm", 5, "--tol", 0.1, *QUICK], "exactly one of ppm"),
         (["--mz-list", "LIST", "--ppm", -5, *QUICK], "ppm"),
         (["--mz-list", "LIST", "--ppm", 5, "--axis", "bins", *QUICK], "--axis"),
     ],
@@ -288,8 +288,8 @@ def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path
     assert np.array_equal(picks[scorer], picks["score"])
     assert cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4).code == 0
     assert "coverage" not in (tmp_path / "small section" / "peaks.csv").read_text()
-    cli("pick", section, "-o", tmp_path, "--scorer", scorer).is_one_line_error("--top or --min-score")
-    cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error("moran, blur, chaos")
+    cli("pick", section, "-o", tmp_path, "--scorer", scorer).is_one_line_error("top or min_score")
+    cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error("moran, blur or chaos")
 
 
 def test_spectra_that_are_declared_wrongly(cli: Command, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError, UnavailableError
-from ionmorphnet.scoring.device_scorer import DeviceScorer
+from ionmorphnet.scoring.device_network import DeviceNetwork
 from ionmorphnet.scoring.tensorrt import gpu as gpu_module
 from ionmorphnet.scoring.tensorrt.build import new_log
 from ionmorphnet.scoring.tensorrt.cuda_graph import Graphs
@@ -96,7 +96,7 @@ def test_a_scorer_is_made(
 ) -> None:
     cuda = machine(gpu, **modules)
     scorer = make(model, tmp_path)
-    assert isinstance(scorer, DeviceScorer)
+    assert isinstance(scorer, DeviceNetwork)
     assert scorer.flavour == f"{expected} {VERSIONS[expected]}"
     assert (scorer.name, scorer.precision, scorer.input_dtype) == ("tensorrt", "bf16", "bf16")
     assert (scorer.batch, scorer.channels, scorer.n_outputs, scorer.n_statistics) == (8, 2, 7, 2)

@@ -12,7 +12,6 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import grid_specs, write_imzml
-from ionmorphnet.picking.outputs import write_run
 
 LOST = "section.ibd: could not be read to its end: it became shorter after it was opened, or its drive is gone\n"
 
@@ -174,14 +173,15 @@ def test_an_ibd_that_is_written_to_is_told(path: Path, tmp_path: Path, monkeypat
     with imn.open(path) as ds:
         monkeypatch.chdir("/")  # a relative path means another file from here on
         before = imn.pick(ds, scorer="moran", top=3)
-        assert before.run["warnings"] == []
+        assert before.run.warnings == ()
         os.utime(ibd, ns=(0, 10**18 + 1))
         assert ds.was_changed
-        write_run(before, tmp_path / "run")  # reads images of the picks
-        for run in (imn.pick(ds, scorer="moran", top=3).run, before.run):
-            assert [line for line in run["warnings"] if warning in line]
+        before.save(tmp_path / "run")  # reads images of the picks
+        for run in (imn.pick(ds, scorer="moran", top=3).run, imn.open_run(tmp_path / "run", dataset=ds).run):
+            assert run is not None
+            assert [line for line in run.warnings if warning in line]
         # Another file at its place: the mapping keeps the one that was opened.
         data = ibd.read_bytes()
         ibd.unlink()
         ibd.write_bytes(data)
-        assert imn.pick(ds, scorer="moran", top=3).run["warnings"] == []
+        assert imn.pick(ds, scorer="moran", top=3).run.warnings == ()

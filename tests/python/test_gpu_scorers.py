@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.devices import Device
-from ionmorphnet.scoring import gpu_scorers
-from ionmorphnet.scoring import scorer as scorers
+from ionmorphnet.scoring import choose, gpu_networks, kept
+from ionmorphnet.scoring.device_loop import DeviceLoopScorer
 
 
 class Engine:
-    """A DeviceScorer that never runs."""
+    """A DeviceNetwork that never runs."""
 
     batch, input_dtype, channels, n_outputs, n_statistics = 8, "bf16", 2, 7, 4
 
@@ -28,13 +28,13 @@ class Engine:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """A host whose cuda:0 is usable; the dictionary holds why an engine refuses."""
     refuses: dict[str, str] = {}
 
     def start(name: str):
-        def make(model: imn.Model, device: str, precision: str, engine: object = None) -> Engine:
-            assert device == "cuda:0"
+        def make(model: imn.Model, device: Device, precision: str, engine: object = None) -> Engine:
+            assert device == Device("cuda", 0)
             if engine is not None:
                 refuses["taken"] = str(engine)
             if name in refuses:
@@ -43,17 +43,19 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
         return make
 
-    monkeypatch.setattr(gpu_scorers, "_tensorrt", start("tensorrt"))
-    monkeypatch.setattr(gpu_scorers, "_torch", start("torch"))
-    monkeypatch.setattr(scorers, "resolve_device", lambda device: Device.parse("cpu" if device == "cpu" else "cuda:0"))
-    return refuses
+    monkeypatch.setattr(gpu_networks, "_tensorrt", start("tensorrt"))
+    monkeypatch.setattr(gpu_networks, "_torch", start("torch"))
+    monkeypatch.setattr(choose, "resolve_device", lambda device: Device.parse("cpu" if device == "cpu" else "cuda:0"))
+    kept.clear_scorers()
+    yield refuses
+    kept.clear_scorers()
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda", "cuda:0"])
 def test_tensorrt_comes_first(gpu: dict[str, str], device: str) -> None:
     scorer = imn.make_scorer(device=device)
-    assert (scorer.name, scorer.device, scorer.precision) == ("tensorrt", "cuda:0", "bf16")
-    assert scorer.on_device
+    assert (scorer.name, str(scorer.device), scorer.precision) == ("tensorrt", "cuda:0", "bf16")
+    assert isinstance(scorer, DeviceLoopScorer)
     assert scorer.refused == {}
     assert scorer.native_arguments()["device"] == "cuda:0"
     with pytest.raises(TypeError, match="does not pickle"):
@@ -73,8 +75,8 @@ def test_then_the_cpu(gpu: dict[str, str], caplog: pytest.LogCaptureFixture, sec
     gpu |= {"tensorrt": "no TensorRT", "torch": "no torch"}
     with caplog.at_level(logging.WARNING, "ionmorphnet"):
         peaks = imn.pick(section, device="cuda:0", top=3)
-    assert (peaks.run["scorer"], peaks.run["device"]) == ("openvino", "cpu")
-    assert peaks.run["refused"] == gpu
+    assert (peaks.run.scorer, peaks.run.device) == ("openvino", "cpu")
+    assert peaks.run.refused == gpu
     for text in ("no TensorRT", "no torch", "the CPU scores"):
         assert caplog.text.count(text) == 1
 
@@ -103,13 +105,13 @@ def test_an_engine_that_was_built_ahead_is_taken_or_refused(
     done.is_one_line_error("a.engine: built for sm_80")
 
 
-@pytest.mark.parametrize("scorer", ["moran", "openvino", lambda x: x])
+@pytest.mark.parametrize("scorer", ["moran", "openvino", lambda x, statistics: x])
 def test_what_runs_on_the_cpu_only(gpu: dict[str, str], scorer: object) -> None:
     with pytest.raises(imn.UnavailableError, match=r"device 'cuda:0': .* on the CPU only"):
         imn.make_scorer(scorer=scorer, device="cuda:0")
-    assert imn.make_scorer(scorer=scorer).device == "cpu"  # whatever auto would take
+    assert imn.make_scorer(scorer=scorer).device == Device("cpu")  # whatever auto would take
 
 
 def test_torch_on_a_gpu_has_no_fp16() -> None:
     with pytest.raises(imn.ArgumentError, match="f32 or bf16, not fp16"):
-        gpu_scorers.start_gpu_scorer(imn.load_model(), "torch", "cuda:0", "fp16")
+        gpu_networks.start_gpu_network(imn.load_model(), "torch", Device("cuda", 0), "fp16")

@@ -10,6 +10,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.picking.run_record import Counts
 
 CONTRACT = ["rank", "mz", "mz_lo", "mz_hi", "score", "label", *PROBABILITY_COLUMNS]
 
@@ -47,8 +48,8 @@ def test_strips_and_threads_do_not_change_the_result(section: Path, scorer: str)
     pixels = 40 * 50
     limit = 4 * 4 * pixels * 7
     strips = imn.pick(section, top=9, scorer=scorer, precision="f32", device="cpu", memory_limit=limit, threads=1)
-    assert strips.run["scoring_loop"]["strips"] >= 8
-    assert one.run["scoring_loop"]["strips"] == 1
+    assert strips.run.scoring_loop["strips"] >= 8
+    assert one.run.scoring_loop["strips"] == 1
     pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)
 
 
@@ -74,7 +75,7 @@ def test_cuts(section: Path) -> None:
 def test_the_model_s_threshold_is_the_default_cut(section: Path) -> None:
     peaks = imn.pick(section)
     threshold = imn.load_model().threshold
-    assert peaks.run["parameters"]["threshold"] == threshold
+    assert peaks.run.parameters.threshold == threshold
     assert len(peaks) == (peaks.all_scores["score"] >= threshold).sum()
 
 
@@ -187,11 +188,11 @@ def test_the_record_says_how_the_file_was_opened(tmp_path: Path) -> None:
         with pytest.raises(imn.ArgumentError, match="2 z planes"):
             imn.pick(ds, top=1, scorer="moran")
         peaks = imn.pick(ds.plane(2), top=10**30, scorer="moran")
-    record = peaks.run["input"]
-    assert record["z"] == 2
-    assert record["coordinate_origin"] == [11, 1, 1]
-    assert record["opened_with"]["duplicates"] == "sum"
-    assert record["uuid"]
+    record = peaks.run.input
+    assert record.z == 2
+    assert record.coordinate_origin == (11, 1, 1)
+    assert record.opened_with["duplicates"] == "sum"
+    assert record.uuid
     assert list(peaks.to_frame()["scorer"]) == ["moran", "moran"]
 
 
@@ -235,7 +236,7 @@ def test_equal_scores_rank_by_ascending_mz(twins: Path, scorer: str, top: int) -
 
 def test_empty_channels_are_counted_and_come_last(twins: Path) -> None:
     peaks = imn.pick(twins, min_score=-9, axis="bins")
-    assert peaks.run["counts"] == {"candidates": 16, "blank": 4, "picked": 16}
+    assert peaks.run.counts == Counts(candidates=16, blank=4, picked=16)
     assert (peaks.all_scores["score"][12:] == 0).all()
     assert (peaks.all_scores["label"][12:] == "unstructured").all()
 
@@ -250,10 +251,10 @@ def test_a_model_with_structure_and_statistics(section: Path, tmp_path: Path) ->
     pd.testing.assert_frame_equal(one.all_scores, strips.all_scores, atol=1e-4, rtol=0)
     assert list(one.to_frame().columns)[: len(CONTRACT) + 1] == [*CONTRACT, "structure"]
     np.testing.assert_allclose(one.all_scores["score"], one.all_scores["structure"] / 3)
-    assert one.run["model"]["statistics"] == list(STATISTICS)
-    assert one.run["model"]["outputs"] == ["logits", "structure"]
-    assert one.run["scoring_loop"]["statistics_s"] >= 0
-    assert one.run["score"] == "calibrated structure estimate (0 to 1)"
+    assert one.run.model.statistics == STATISTICS
+    assert one.run.model.outputs == ("logits", "structure")
+    assert one.run.scoring_loop["statistics_s"] >= 0
+    assert one.run.score == "calibrated structure estimate (0 to 1)"
     with imn.open(section) as ds:
         direct = imn.score_images(one.ion_images(), ds.mask, model=tmp_path / "m", precision="f32")
     np.testing.assert_allclose(direct["structure"], one.to_frame()["structure"], atol=1e-4)

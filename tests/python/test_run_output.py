@@ -9,7 +9,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.files import atomic_path
-from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, skipped_formats, write_run
+from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder
 from users import ordinary_user
 
 
@@ -31,7 +31,7 @@ def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="Parquet needs the extra [parquet]")
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks = imn.pick(section, top=10, scorer="moran")
-    written = write_run(peaks, tmp_path / "run", formats=("csv", "parquet", "imzml", "h5ad"), report=True)
+    written = peaks.save(tmp_path / "run", formats=("csv", "parquet", "imzml", "h5ad"), report=True)
     assert {path.name for path in written} == {
         "peaks.ibd",
         "peaks.csv",
@@ -58,7 +58,7 @@ def test_a_failure_leaves_no_run_json_and_no_half_file(
     section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = imn.pick(section, top=3, scorer="moran")
-    write_run(peaks, tmp_path)
+    peaks.save(tmp_path)
     before = (tmp_path / "peaks.csv").read_bytes()
 
     def broken(self: pd.DataFrame, path: Path, **_: object) -> None:
@@ -67,7 +67,7 @@ def test_a_failure_leaves_no_run_json_and_no_half_file(
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
     with pytest.raises(imn.FileError, match=r"peaks\.csv.*No space"):
-        write_run(peaks, tmp_path)
+        peaks.save(tmp_path)
     assert (tmp_path / "peaks.csv").read_bytes() == before
     assert not (tmp_path / "run.json").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"peaks.csv", "scores.csv"}
@@ -88,31 +88,31 @@ def test_links_name_their_own_folder(tmp_path: Path) -> None:
 
 def test_files_of_an_earlier_run_go(section: Path, tmp_path: Path) -> None:
     peaks = imn.pick(section, top=3, scorer="moran")
-    write_run(peaks, tmp_path, formats=("imzml",), report=True)
+    peaks.save(tmp_path, formats=("imzml",), report=True)
     for stale in ("peaks.parquet", "peaks.h5ad", "notes.txt"):
         (tmp_path / stale).write_text("old")
-    write_run(peaks, tmp_path)
+    peaks.save(tmp_path)
     assert names(tmp_path) == {"peaks.csv", "scores.csv", "run.json", "notes.txt"}
     assert json.loads((tmp_path / "run.json").read_text())["files"] == ["peaks.csv", "scores.csv", "run.json"]
 
 
 def test_files_of_others_stay(section: Path, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("mine")
-    write_run(imn.pick(section, top=3, scorer="moran"), tmp_path)
+    imn.pick(section, top=3, scorer="moran").save(tmp_path)
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
 @pytest.mark.parametrize("formats", [("csv",), ("csv", "imzml")])
 def test_a_pick_of_a_pick_does_not_replace_it(section: Path, tmp_path: Path, formats: tuple[str, ...]) -> None:
-    write_run(imn.pick(section, top=9, scorer="moran"), tmp_path / "x" / "peaks", formats=("imzml",))
+    imn.pick(section, top=9, scorer="moran").save(tmp_path / "x" / "peaks", formats=("imzml",))
     given = tmp_path / "x" / "peaks" / "peaks.imzML"
     before = {path.name: path.read_bytes() for path in given.parent.iterdir()}
     again = imn.pick(given, top=3, scorer="moran")
     with pytest.raises(imn.FileError, match=r"peaks\.imzML: is the input, and would be replaced"):
-        write_run(again, given.parent, formats=formats)
+        again.save(given.parent, formats=formats)
     (tmp_path / "link").symlink_to(given.parent)
     with pytest.raises(imn.FileError, match="is the input"):
-        write_run(again, tmp_path / "link", formats=formats)
+        again.save(tmp_path / "link", formats=formats)
     with pytest.raises(imn.FileError, match="is the input, and would be replaced; give another name"):
         again.to_imzml(given)
     assert {path.name: path.read_bytes() for path in given.parent.iterdir()} == before
@@ -122,9 +122,9 @@ def test_no_pick_is_a_complete_run(section: Path, tmp_path: Path) -> None:
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     peaks = imn.pick(section, min_score=2.0, scorer="moran")
     assert len(peaks) == 0
-    assert list(skipped_formats(peaks, ("csv", "imzml"))) == ["imzml"]
-    assert skipped_formats(peaks, ("csv", "h5ad")) == {}
-    write_run(peaks, tmp_path, formats=("csv", "imzml", "h5ad"), report=True)
+    assert list(peaks.unwritable(("csv", "imzml"))) == ["imzml"]
+    assert peaks.unwritable(("csv", "h5ad")) == {}
+    peaks.save(tmp_path, formats=("csv", "imzml", "h5ad"), report=True)
     assert names(tmp_path) == {"peaks.csv", "scores.csv", "peaks.h5ad", "report.html", "run.json"}
     record = json.loads((tmp_path / "run.json").read_text())
     assert "no channel was picked" in record["skipped"]["imzml"]
@@ -135,7 +135,7 @@ def test_an_interruption_leaves_no_run_json_and_no_temporary_file(
     section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = imn.pick(section, top=3, scorer="moran")
-    write_run(peaks, tmp_path, report=True)
+    peaks.save(tmp_path, report=True)
 
     def interrupted(self: imn.PeakList, path: Path) -> None:
         with atomic_path(path) as temporary:
@@ -145,7 +145,7 @@ def test_an_interruption_leaves_no_run_json_and_no_temporary_file(
     monkeypatch.setattr(imn.PeakList, "report", interrupted)
     (tmp_path / "report.html").unlink()
     with pytest.raises(KeyboardInterrupt):
-        write_run(peaks, tmp_path, report=True)
+        peaks.save(tmp_path, report=True)
     assert names(tmp_path) == {"peaks.csv", "scores.csv"}
 
 

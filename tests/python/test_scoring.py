@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet import reference
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.scoring import choose, kept
+from ionmorphnet.scoring.columns import plain_columns
 
 COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
@@ -275,3 +278,96 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 def test_a_network_after_a_fork_is_an_error_instead_of_a_hang(script: str) -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=False)
     assert done.returncode == 0
+
+
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Counts the networks that are compiled from here on."""
+    seen: list[str] = []
+    start = choose.start_openvino
+
+    def counted(model: imn.Model, **options: Any) -> Any:
+        seen.append(model.name)
+        return start(model, **options)
+
+    imn.clear_scorers()
+    monkeypatch.setattr(choose, "start_openvino", counted)
+    return seen
+
+
+def test_repeated_calls_compile_once(images: np.ndarray, monkeypatch: pytest.MonkeyPatch, section: Path) -> None:
+    seen = compiled(monkeypatch)
+    first = imn.score_images(images, precision="f32", device="cpu")
+    for _ in range(3):
+        pd.testing.assert_frame_equal(imn.score_images(images, precision="f32", device="cpu"), first)
+    imn.pick(section, top=1, precision="f32", device="cpu")
+    assert len(seen) == 1
+    imn.score_images(images, precision="f32", device="cpu", threads=1)  # other settings, another network
+    assert len(seen) == 2
+    imn.clear_scorers()
+    imn.score_images(images, precision="f32", device="cpu")
+    assert len(seen) == 3
+    assert len(kept._idle) == 1
+
+
+def test_kept_scorers_are_bounded_and_follow_their_files(
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
+    from model_factory import write_model
+
+    seen = compiled(monkeypatch)
+    for name in ("a", "b", "c"):
+        write_model(tmp_path / name, format=1, outputs=None)
+        imn.score_images(images, model=tmp_path / name, device="cpu")
+    assert len(kept._idle) == kept.MOST_KEPT == 2
+    imn.score_images(images, model=tmp_path / "a", device="cpu")  # the oldest has gone
+    assert len(seen) == 4
+    weights = {"kind": "weighted_probabilities", "weights": {"structured": 0.25}}
+    before = imn.score_images(images, model=tmp_path / "a", device="cpu")
+    assert len(seen) == 4
+    write_model(tmp_path / "a", format=1, outputs=None, score=weights)  # a changed folder is another model
+    assert not np.allclose(imn.score_images(images, model=tmp_path / "a", device="cpu")["score"], before["score"])
+    assert len(seen) == 5
+    imn.clear_scorers()
+
+
+def test_threads_do_not_share_a_kept_scorer(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = compiled(monkeypatch)
+    expected = imn.score_images(images, precision="f32", device="cpu")
+    results: list[pd.DataFrame] = []
+
+    def nested(done: int, total: int) -> None:
+        if not results:  # while the scorer is in use
+            results.append(imn.score_images(images, precision="f32", device="cpu"))
+
+    results_of_outer = imn.score_images(images, precision="f32", device="cpu", progress=nested)
+    assert len(seen) == 2
+    pd.testing.assert_frame_equal(results_of_outer, expected)
+    pd.testing.assert_frame_equal(results[0], expected)
+    imn.clear_scorers()
+
+
+def test_a_callable_of_the_wrong_kind_says_so(images: np.ndarray) -> None:
+    with pytest.raises(imn.ArgumentError, match=r"must accept \(images, statistics\) and return logits \(n, 7\)"):
+        imn.score_images(images, scorer=lambda only: only)
+
+
+def test_a_scorer_of_ones_own(images: np.ndarray, section: Path) -> None:
+    """What the documentation promises: a subclass is enough."""
+
+    class Brightest(imn.Scorer):
+        name = "brightest"
+        description = "largest intensity of the image"
+
+        def score_windows(self, dataset: imn.Dataset, axis: imn.CandidateAxis, **options: Any) -> imn.Scores:
+            return self.score_stack(dataset.window_images(axis.mz_lo, axis.mz_hi))
+
+        def score_stack(self, images: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> imn.Scores:
+            return imn.Scores(plain_columns(np.nanmax(images, axis=(1, 2))), np.zeros(len(images), bool))
+
+    frame = imn.score_images(images, scorer=Brightest())
+    assert list(frame.columns) == COLUMNS
+    np.testing.assert_allclose(frame["score"], images.max(axis=(1, 2)), rtol=1e-6)
+    peaks = imn.pick(section, scorer=Brightest(), top=4)
+    np.testing.assert_allclose(peaks.to_frame()["score"], np.nanmax(peaks.ion_images(), axis=(1, 2)))
+    assert "brightest" in repr(peaks)

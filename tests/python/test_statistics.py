@@ -10,7 +10,6 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet import reference
 from ionmorphnet.models.labels import STATISTICS
-from ionmorphnet.picking.outputs import write_run
 
 
 def test_one_row_an_image(images: np.ndarray) -> None:
@@ -63,13 +62,13 @@ def test_the_scorers_are_the_statistics(name: str, images: np.ndarray, section: 
     descriptions = {imn.make_scorer(scorer=other).description for other in ("moran", "blur", "chaos")}
     assert len(descriptions) == 3
     peaks = imn.pick(section, top=8, scorer=name)
-    assert peaks.run["scorer"] == peaks.scorer == name
-    assert peaks.run["score"] in descriptions
+    assert peaks.run.scorer == peaks.scorer == name
+    assert peaks.run.score in descriptions
     assert np.array_equal(peaks.to_frame(features=True)[name], peaks.to_frame()["score"])
 
 
 def test_coverage_does_not_rank() -> None:
-    with pytest.raises(imn.ArgumentError, match=r"nothing.*known: auto, openvino, tensorrt, torch, moran, blur, chaos"):
+    with pytest.raises(imn.ArgumentError, match=r"not a ranking score; use moran, blur or chaos"):
         imn.make_scorer(scorer="coverage")
 
 
@@ -86,7 +85,7 @@ def test_features_of_the_picks(section: Path) -> None:
 
 def test_images_are_taken_in_parts(section: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = imn.pick(section, top=7, scorer="moran").to_frame(features=True)
-    monkeypatch.setattr("ionmorphnet.picking.peak_list._IMAGE_BYTES_AT_A_TIME", 3 * 4 * 40 * 50)
+    monkeypatch.setattr("ionmorphnet.picking.exports._IMAGE_BYTES_AT_A_TIME", 3 * 4 * 40 * 50)
     parts = imn.pick(section, top=7, scorer="moran").to_frame(features=True)
     pd.testing.assert_frame_equal(parts, whole)
 
@@ -117,11 +116,11 @@ def test_features_need_the_section(section: Path) -> None:
 def test_features_in_files(section: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="Parquet needs the extra [parquet]")
     peaks = imn.pick(section, top=5, scorer="chaos")
-    write_run(peaks, tmp_path, formats=("parquet",), features=True)
+    peaks.save(tmp_path, formats=("parquet",), features=True)
     expected = peaks.to_frame(features=True)
     csv = pd.read_csv(tmp_path / "peaks.csv", float_precision="round_trip")
     assert np.array_equal(csv[list(STATISTICS)], expected[list(STATISTICS)])
     assert np.array_equal(pd.read_parquet(tmp_path / "peaks.parquet")[list(STATISTICS)], expected[list(STATISTICS)])
     assert "blur" not in pd.read_csv(tmp_path / "scores.csv")
-    write_run(peaks, tmp_path)
+    peaks.save(tmp_path)
     assert "blur" not in pd.read_csv(tmp_path / "peaks.csv")

@@ -6,14 +6,16 @@ import builtins
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import _core
-from ionmorphnet.scoring.device_scorer import DeviceScorer
-from ionmorphnet.scoring.scorer import Scorer
+from ionmorphnet.base.devices import Device
+from ionmorphnet.scoring.device_loop import DeviceLoopScorer
+from ionmorphnet.scoring.device_network import DeviceNetwork
 from native import _core_testing
 
 torch = pytest.importorskip("torch", reason="needs the extra [train]")
@@ -29,21 +31,21 @@ def inputs() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def by_openvino(inputs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return imn.make_scorer(scorer="openvino", precision="f32", device="cpu").native.score(*inputs)
+    return imn.make_scorer(scorer="openvino", precision="f32", device="cpu").network.score(*inputs)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("f32", 1e-4), ("auto", 1e-4), ("bf16", 0.05)])
 def test_on_the_cpu(inputs: tuple, by_openvino: np.ndarray, precision: str, tolerance: float) -> None:
     scorer = imn.make_scorer(scorer="torch", device="cpu", precision=precision, threads=1)
-    assert (scorer.name, scorer.device) == ("torch", "cpu")
+    assert (scorer.name, str(scorer.device)) == ("torch", "cpu")
     assert scorer.precision == ("bf16" if precision == "bf16" else "f32")
-    np.testing.assert_allclose(scorer.native.score(*inputs), by_openvino, atol=tolerance)
+    np.testing.assert_allclose(scorer.network.score(*inputs), by_openvino, atol=tolerance)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("f32", 1e-4), ("bf16", 0.05)])
 def test_at_addresses(inputs: tuple, by_openvino: np.ndarray, precision: str, tolerance: float) -> None:
     scorer = TorchScorer(imn.load_model(), device="cpu", precision=precision, batch=5)
-    assert isinstance(scorer, DeviceScorer)
+    assert isinstance(scorer, DeviceNetwork)
     image = torch.from_numpy(inputs[0]).to(torch.bfloat16 if precision == "bf16" else torch.float32).contiguous()
     for _ in range(2):  # other addresses the second time
         outputs = np.full((5, 7), np.nan, np.float32)
@@ -51,13 +53,20 @@ def test_at_addresses(inputs: tuple, by_openvino: np.ndarray, precision: str, to
         np.testing.assert_allclose(outputs, by_openvino, atol=tolerance)
 
 
-def on_emulated_device(precision: str, monkeypatch: pytest.MonkeyPatch) -> Scorer:
-    """The Scorer that make_scorer returns on a GPU, with the device emulated."""
+class EmulatedLoop(DeviceLoopScorer):
+    """The device loop with the device emulated on the host."""
+
+    def native_arguments(self) -> dict[str, Any]:
+        return {**super().native_arguments(), "device": "emulated"}
+
+
+def on_emulated_device(precision: str, monkeypatch: pytest.MonkeyPatch) -> DeviceLoopScorer:
+    """The scorer that make_scorer returns on a GPU, with the device emulated."""
     for name in ("score_windows_on_device", "score_stack_on_device"):
         monkeypatch.setattr(_core, name, getattr(_core_testing, name))
     model = imn.load_model()
     native = TorchScorer(model, device="cpu", precision=precision, batch=16)
-    return Scorer(name="torch", device="emulated", precision=native.precision, model=model, native=native)
+    return EmulatedLoop(model, native, Device("cuda", 0))
 
 
 @pytest.mark.parametrize("mode", ["processed", "continuous"])
@@ -73,8 +82,8 @@ def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str, monkeypatch:
             top=7,
             progress=lambda done, total: calls.append((done, total)),
         )
-    assert peaks.run["device"] == "emulated"
-    assert peaks.run["scoring_loop"]["chunks"] >= 1
+    assert peaks.run.device == "cuda:0"
+    assert peaks.run.scoring_loop["chunks"] >= 1
     assert calls[-1] == (len(peaks.all_scores), len(peaks.all_scores))
     left, right = wanted.all_scores.sort_values("mz"), peaks.all_scores.sort_values("mz")
     np.testing.assert_allclose(left["score"], right["score"], atol=1e-4)

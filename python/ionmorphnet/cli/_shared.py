@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
+
+from ionmorphnet.base.progress import Progress
+from ionmorphnet.base.progress import progress_bar as drawn_bar
 
 
 class PipeConsole(Console):
@@ -34,7 +28,7 @@ stderr = PipeConsole(stderr=True, highlight=False)
 @contextlib.contextmanager
 def progress_bar(
     title: str, unit: str, *, quiet: bool = False, before: str = "", after: str = ""
-) -> Iterator[Callable[[int, int], None] | None]:
+) -> Iterator[Progress | None]:
     """Yields progress(done, total), drawn on a terminal; None in a pipe, where bars would only be noise.
 
     Args:
@@ -44,26 +38,11 @@ def progress_bar(
         before: What happens until the first call, for example ``"finding channels"``.
         after: What happens after the last one.
     """
-    if quiet or not stderr.is_terminal:
+    if quiet:
         yield None
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr, transient=True) as bar:
-        task = bar.add_task(f"{title}: {before}" if before else title, total=None)
-
-        def advance(done: int, total: int) -> None:
-            text = f"{title}: {after}" if after and done >= total else title
-            bar.update(task, description=text, completed=done, total=total)
-
-        yield advance
+    with drawn_bar(title, unit, console=stderr, before=before, after=after) as bar:
+        yield bar
 
 
 @contextlib.contextmanager

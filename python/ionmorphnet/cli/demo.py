@@ -12,7 +12,6 @@ import ionmorphnet as imn
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.dataset import pixels_text
-from ionmorphnet.picking.outputs import write_run
 
 
 @click.command()
@@ -48,14 +47,15 @@ def demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
     with imn.open(path) as ds:
         with progress_bar(path.name, "images") as progress:
             peaks = imn.pick(ds, progress=progress)
-        times = peaks.run["timings"]
+        assert peaks.run is not None
+        times = peaks.run.timings
         click.echo(
             f"   {len(peaks)} of {len(peaks.all_scores)} channels in {times['total']:.1f} s "
-            f"({len(peaks.all_scores) / times['score']:.0f} images/s, {peaks.run['precision']})"
+            f"({len(peaks.all_scores) / times['score']:.0f} images/s, {peaks.run.precision})"
         )
         click.echo("3. compare with the ground truth")
         _compare(peaks, pd.read_csv(path.with_name("demo_truth.csv")))
-        written = write_run(peaks, out / "demo", report=True)
+        written = peaks.save(out / "demo", report=True)
     click.echo("4. view the result")
     for file in written:
         click.echo(f"   {file}")

@@ -2,95 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
-import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 import ionmorphnet as imn
-from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
-from ionmorphnet.base.units import format_bytes, parse_bytes
-from ionmorphnet.cli._shared import progress_bar, show_warnings, spinner
-from ionmorphnet.io.dataset import SpectrumType
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.units import format_bytes
+from ionmorphnet.cli import _shared
+from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
-from ionmorphnet.picking.outputs import (
-    output_names,
-    parse_formats,
-    prepared_folder,
-    refuse_input_folder,
-    skipped_formats,
-    write_run,
-)
-from ionmorphnet.scoring.scorer import make_scorer
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is the same for every input."""
-
-    out: Path
-    formats: tuple[str, ...]
-    report: bool
-    features: bool
-    quiet: bool
-    spectrum_type: SpectrumType | None
-    arguments: dict[str, Any]
-    claimed: dict[Path, Path] = field(default_factory=dict)
-    """Folders that this call has results for, and of which input."""
-
-    def claim(self, path: Path, names: list[str]) -> None:
-        """Reserves OUT/name for an input.
-
-        Raises:
-            ArgumentError: Another input has it already.
-        """
-        for name in names:
-            other = self.claimed.get(self.out / name)
-            if other is not None:
-                raise ArgumentError(
-                    f"{path}: would write to {self.out / name}, where the result of {other} is: pick them in "
-                    "separate calls"
-                )
-        self.claimed.update({self.out / name: path for name in names})
-
-
-@dataclass(frozen=True)
-class _Result:
-    """One section, or one plane of it, that was picked and written."""
-
-    peaks: imn.PeakList
-    title: str
-    z: int | None
-    folder: Path
-    written: list[Path]
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "file": click.format_filename(self.peaks.dataset.path),
-            "z": self.z,
-            "folder": click.format_filename(self.folder),
-            "written": [click.format_filename(path) for path in self.written],
-            "candidates": len(self.peaks.all_scores),
-            "picked": len(self.peaks),
-            "scorer": self.peaks.run["scorer"],
-            "precision": self.peaks.run["precision"],
-            "seconds": round(self.seconds, 3),
-            "warnings": [*self.peaks.run["input"]["warnings"], *self.peaks.run["warnings"]],
-        }
+from ionmorphnet.picking.progress import PickBar
 
 
 class _Folder(click.Path):
-    """An output folder: nothing is not the current one."""
+    """An output folder: an empty name does not mean the current folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -163,33 +93,32 @@ class _Folder(click.Path):
 @click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
+def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> int:
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
 
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
     With neither --top nor --min-score the model's own threshold cuts. The planes of a file with several are picked
     one by one, each into OUT/<file stem>_z<plane>.
     """
-    as_json = options.pop("as_json")
-    job = _job(out, options, quiet=as_json)
-    names = output_names(files)
+    if options["spectrum_type"] == "auto":
+        options["spectrum_type"] = None
+    mz_list = options.pop("mz_list")
+    if mz_list is not None:  # the windows are the axis' own from here on
+        options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
     results, failures = [], []
-    for path, name in zip(files, names, strict=True):
-        picked = _pick_file(path, name, job)
-        while True:
-            try:
-                result = next(picked, None)
-            except BrokenPipeError:  # nobody reads our stderr: not the fault of this input
-                raise
-            except (IonMorphNetError, OSError, MemoryError) as error:
-                failures.append({"file": click.format_filename(path), "error": _one_line(error, path)})
-                click.echo(f"ionmorphnet: {failures[-1]['error']}", err=True)
-                break
-            if result is None:
-                break
-            results.append(result.to_dict())
-            if not as_json:
-                _print_summary(result)
+    with PickBar(_shared.stderr) as bar:
+        for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **options):
+            bar.hide()
+            show_warnings(outcome.warnings, name=outcome.path.name)
+            for plane in outcome.picked:
+                results.append(_result(plane, outcome))
+                skipped = [f"{kind} was not written: {cause}" for kind, cause in plane.skipped.items()]
+                show_warnings(skipped, name=_title(plane, outcome))
+                if not as_json:
+                    _print_summary(plane, outcome)
+            if not outcome.ok:
+                failures.append({"file": click.format_filename(outcome.path), "error": outcome.message})
+                click.echo(f"ionmorphnet: {outcome.message}", err=True)
     if as_json:
         click.echo(json.dumps({"results": results, "failures": failures}, indent=2, ensure_ascii=False))
     elif failures and len(files) > 1:
@@ -199,107 +128,55 @@ def pick(files: tuple[Path, ...], out: Path, **options: Any) -> int:
     return 1 if len(failures) < len(files) else 2
 
 
-def _job(out: Path, options: dict[str, Any], *, quiet: bool) -> _Job:
-    """Checks here, once, what would otherwise fail every input in the same words."""
-    formats = parse_formats(options.pop("formats"))
-    report = options.pop("report")
-    features = options.pop("features")
-    spectrum_type = options.pop("spectrum_type")
-    options["memory_limit"] = parse_bytes(options["memory_limit"])
-    if options["device_memory_limit"] is not None:
-        options["device_memory_limit"] = parse_bytes(options["device_memory_limit"])
-    if options["min_score"] is not None and not math.isfinite(options["min_score"]):
-        raise ArgumentError("--min-score must be a finite number")
-    mz_list = options.pop("mz_list")
-    if mz_list is not None:
-        options["axis"] = _listed_mz(mz_list, options)
-    elif options["ppm"] is not None or options["tol"] is not None:
-        raise ArgumentError("--ppm and --tol belong to --mz-list; channels found in the data have their own windows")
-    # Started once for all inputs: loading and compiling the network takes longer than scoring a small section.
-    names = ("model", "scorer", "device", "precision", "engine")
-    scorer = make_scorer(threads=options["threads"], **{name: options.pop(name) for name in names})
-    if scorer.model is None and options["top"] is None and options["min_score"] is None:
-        raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give --top or --min-score")
-    arguments = {**options, "scorer": scorer}
-    return _Job(
-        out=out,
-        formats=formats,
-        report=report,
-        features=features,
-        quiet=quiet,
-        spectrum_type=None if spectrum_type == "auto" else spectrum_type,
-        arguments=arguments,
-    )
-
-
-def _listed_mz(path: Path, options: dict[str, Any]) -> np.ndarray:
+def _listed_axis(mz_list: Path, axis: str, ppm: float | None, tol: float | None) -> imn.CandidateAxis:
     """The m/z of a list file, each once."""
-    if options["axis"] != "auto":
+    if axis != "auto":
         raise ArgumentError("--axis and --mz-list exclude each other")
-    if (options["ppm"] is None) == (options["tol"] is None):
-        raise ArgumentError("--mz-list needs one of --ppm and --tol")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        axis = imn.CandidateAxis.from_mz_list(read_mz_list(path), ppm=options["ppm"], tol=options["tol"])
-    show_warnings([str(warning.message) for warning in caught], name=path.name)
-    return axis.mz
+        listed = imn.CandidateAxis.from_mz_list(read_mz_list(mz_list), ppm=ppm, tol=tol)
+    show_warnings([str(warning.message) for warning in caught], name=mz_list.name)
+    return listed
 
 
-def _pick_file(path: Path, name: str, job: _Job) -> Iterator[_Result]:
-    """Picks a file, plane by plane."""
-    with contextlib.ExitStack() as stack:
-        with spinner(f"{path.name}: opening", quiet=job.quiet):
-            ds = stack.enter_context(imn.open(path, spectrum_type=job.spectrum_type))
-        planes = ds.z_planes
-        if len(planes) <= 1:
-            job.claim(path, [name])
-            yield _pick_plane(ds, path.name, None, job.out / name, job)
-        else:
-            job.claim(path, [f"{name}_z{z}" for z in planes])
-            for z in planes:
-                yield _pick_plane(ds.plane(z), f"{path.name} z={z}", z, job.out / f"{name}_z{z}", job)
-        show_warnings(ds.warnings, name=path.name)
+def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
+    run = plane.peaks.run
+    assert run is not None
+    return {
+        "file": click.format_filename(outcome.path),
+        "z": plane.z,
+        "folder": click.format_filename(plane.folder),
+        "written": [click.format_filename(path) for path in plane.written],
+        "candidates": len(plane.peaks.all_scores),
+        "picked": len(plane.peaks),
+        "scorer": run.scorer,
+        "precision": run.precision,
+        "seconds": round(plane.seconds, 3),
+        "warnings": [*run.input.warnings, *run.warnings],
+    }
 
 
-def _pick_plane(ds: imn.Dataset, title: str, z: int | None, folder: Path, job: _Job) -> _Result:
-    started = time.perf_counter()
-    refuse_input_folder(ds, folder)
-    with prepared_folder(folder):
-        with progress_bar(title, "images", quiet=job.quiet, before="finding channels") as progress:
-            peaks = imn.pick(ds, progress=progress, **job.arguments)
-        with spinner(f"{title}: writing", quiet=job.quiet):
-            written = write_run(peaks, folder, formats=job.formats, report=job.report, features=job.features)
-    skipped = skipped_formats(peaks, job.formats)
-    texts = [f"{kind} was not written: {cause}" for kind, cause in skipped.items()]
-    show_warnings([*peaks.run["warnings"], *texts], name=title)
-    return _Result(peaks, title, z, folder, written, time.perf_counter() - started)
+def _title(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> str:
+    return outcome.path.name if plane.z is None else f"{outcome.path.name} z={plane.z}"
 
 
-def _print_summary(result: _Result) -> None:
-    peaks = result.peaks
-    rate = len(peaks.all_scores) / max(peaks.run["timings"]["score"], 1e-9)
+def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
+    peaks, run = plane.peaks, plane.peaks.run
+    assert run is not None
+    rate = len(peaks.all_scores) / max(run.timings["score"], 1e-9)
     click.echo(
-        f"{result.title}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {result.seconds:.1f} s "
-        f"({peaks.run['scorer']} {peaks.run['precision']}, {rate:.0f} images/s)"
+        f"{_title(plane, outcome)}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {plane.seconds:.1f} s "
+        f"({run.scorer} {run.precision}, {rate:.0f} images/s)"
     )
-    frame = peaks.to_frame()
-    if frame["label"].notna().any():
-        counts = Counter(frame["label"])
-        click.echo("  " + ", ".join(f"{counts[name]} {name}" for name in imn.CLASSES if counts[name]))
-    for row in frame.head(5).itertuples():
-        parts = [row.label] if isinstance(row.label, str) else []
-        if "structure" in frame:
-            parts.append(f"structure {row.structure:.1f} of 3")
-        click.echo(f"  {row.rank:>3}  m/z {row.mz:<11.4f} {row.score:.3f}  {', '.join(parts)}")
-    if len(frame) > 5:
-        click.echo(f"  ... {len(frame) - 5} more")
-    for path in result.written:
+    labels = Counter(peak.label for peak in peaks)
+    if set(labels) != {None} and labels:
+        click.echo("  " + ", ".join(f"{labels[name]} {name}" for name in imn.CLASSES if labels[name]))
+    for peak in peaks[:5]:
+        parts = [] if peak.label is None else [peak.label]
+        if peak.structure is not None:
+            parts.append(f"structure {peak.structure:.1f} of 3")
+        click.echo(f"  {peak.rank:>3}  m/z {peak.mz:<11.4f} {peak.score:.3f}  {', '.join(parts)}")
+    if len(peaks) > 5:
+        click.echo(f"  ... {len(peaks) - 5} more")
+    for path in plane.written:
         click.echo(f"  {click.format_filename(path)} ({format_bytes(path.stat().st_size)})")
-
-
-def _one_line(error: Exception, path: Path) -> str:
-    if isinstance(error, MemoryError):
-        return f"{path}: there is not enough memory; give a smaller --memory-limit or fewer channels"
-    if isinstance(error, OSError) and not isinstance(error, FileError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())

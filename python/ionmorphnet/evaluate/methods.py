@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.evaluation_set import EvaluationSet
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.choose import make_scorer
 from ionmorphnet.scoring.images import score_images
-from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
+from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
 
 Kind = Literal["model", "classical", "baseline"]
 Progress = Callable[[int, int], None]
@@ -104,10 +104,10 @@ class Methods:
 
 def make_methods(
     models: Sequence[str | Path | Model | None] = (None,),
-    scorers: Mapping[str, Scorer | ScorerCallable] | Sequence[str] = (),
+    scorers: Mapping[str, Scorer | ScorerCallable] | Sequence[ScorerName] = (),
     *,
     baselines: bool = True,
-    precision: str = "auto",
+    precision: Precision = "auto",
     device: DeviceName | Device = "auto",
     threads: int = 0,
 ) -> Methods:
@@ -151,10 +151,10 @@ def make_methods(
         add(ready.model.name, ready)
     if isinstance(scorers, Mapping):
         for name, given in scorers.items():
-            ready = make_scorer(scorer=given)
-            if callable(given):
-                _check_arguments(name, given, ready.model)
-            add(name, ready)
+            try:
+                add(name, make_scorer(scorer=given))
+            except ArgumentError as error:
+                raise ArgumentError(f"scorer '{name}': {error}") from None
     else:
         for text in scorers:
             ready = make_scorer(scorer=text, device=device, threads=threads)
@@ -162,23 +162,6 @@ def make_methods(
     if not named and not baselines:
         raise ArgumentError("nothing to evaluate: give a model or a scorer, or leave the baselines in")
     return Methods(named, baselines, threads)
-
-
-def _check_arguments(name: str, given: ScorerCallable, model: Model | None) -> None:
-    """Refuses a callable that cannot be called as the model's network is, before any image is read."""
-    assert model is not None
-    arguments = ("images", "statistics") if model.statistics else ("images",)
-    try:
-        signature = inspect.signature(given)
-    except (TypeError, ValueError):  # some compiled functions have none
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        raise ArgumentError(
-            f"scorer '{name}': the callable must take ({', '.join(arguments)}) and return logits "
-            f"(n, {model.n_outputs}), as the network of {model.name} does; its arguments are {signature}"
-        ) from None
 
 
 def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:

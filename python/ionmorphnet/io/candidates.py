@@ -48,6 +48,8 @@ class CandidateAxis:
         frequency: Share of spectra with a non-zero value in the window, float64 (n,); NaN if it was not measured, as
             for an axis from an m/z list.
         method: How the axis was made, for the run record.
+        ppm: Half width of the windows of a given m/z list in parts per million; None for other axes.
+        tol: The same in m/z units.
 
     Raises:
         ArgumentError: Lengths differ, a value is not finite, ``mz_lo <= mz <= mz_hi`` is violated, or mz is not
@@ -66,6 +68,8 @@ class CandidateAxis:
     mz_hi: FloatArray
     frequency: FloatArray
     method: str = "given"
+    ppm: float | None = None
+    tol: float | None = None
 
     def __post_init__(self) -> None:
         """Converts to read-only float64 and validates."""
@@ -121,7 +125,7 @@ class CandidateAxis:
         chosen = self._positions(index)
         mz, lo, hi, frequency = (getattr(self, name)[chosen] for name in _COLUMNS)
         part = "" if len(mz) == len(self) else f"; {len(mz)} of {len(self)} channels"
-        return CandidateAxis(mz, lo, hi, frequency, self.method + part)
+        return CandidateAxis(mz, lo, hi, frequency, self.method + part, self.ppm, self.tol)
 
     def _positions(self, index: object) -> npt.NDArray[np.intp]:
         """Ascending positions that a slice, a mask or a list of positions selects."""
@@ -179,15 +183,15 @@ class CandidateAxis:
         Raises:
             ArgumentError: A value is not finite and positive, or not exactly one of ``ppm`` and ``tol`` is given.
         """
-        mz_windows(mz, ppm=ppm, tol=tol)  # Before sorting, so that an error names the entry as given.
+        lo, hi = mz_windows(mz, ppm=ppm, tol=tol)  # Before sorting, so that an error names the entry as given.
         given = np.atleast_1d(np.asarray(mz, dtype=np.float64))
-        unique = np.unique(given)
+        unique, first = np.unique(given, return_index=True)
         repeats = len(given) - len(unique)
         if repeats:
             warnings.warn(f"the m/z list contains {repeats} repeated values; each m/z is used once", stacklevel=2)
-        lo, hi = mz_windows(unique, ppm=ppm, tol=tol)
         width = f"{ppm:g} ppm" if ppm is not None else f"{tol:g}"
-        return cls(unique, lo, hi, np.full(len(unique), np.nan), f"given m/z list, +-{width}")
+        frequency = np.full(len(unique), np.nan)
+        return cls(unique, lo[first], hi[first], frequency, f"given m/z list, +-{width}", ppm, tol)
 
     def to_frame(self) -> pd.DataFrame:
         """Data frame with the columns mz, mz_lo, mz_hi and frequency."""

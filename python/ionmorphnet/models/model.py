@@ -161,7 +161,7 @@ def load_model(model: str | Path | None = None) -> Model:
     Raises:
         FileError: The folder, its config or its network is missing or not understood.
     """
-    folder = _find(DEFAULT_MODEL if model is None else model)
+    folder = model_folder(model)
     config_path = folder / "config.json"
     config = read_json(config_path)
     if not isinstance(config, dict):
@@ -172,7 +172,14 @@ def load_model(model: str | Path | None = None) -> Model:
     return _checked(config, folder, config_path, hashlib.sha256(onnx.read_bytes()).hexdigest())
 
 
-def _find(model: str | Path) -> Path:
+def model_folder(model: str | Path | None) -> Path:
+    """The folder that a bundled name or a path stands for; None: the default model.
+
+    Raises:
+        FileError: There is no such folder.
+    """
+    if model is None:
+        model = DEFAULT_MODEL
     folder = Path(model)
     if folder.is_dir():
         return folder

@@ -2,71 +2,188 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import html
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.base.errors import ArgumentError, UnavailableError
-from ionmorphnet.base.files import atomic_path, refuse_replacing
-from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import CHANGED, Dataset
+from ionmorphnet.io.h5ad import write_h5ad
+from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.picking import exports, outputs
+from ionmorphnet.picking.run_record import InputRecord, RunRecord
 from ionmorphnet.scoring.statistics import image_statistics
 
 if TYPE_CHECKING:
     import anndata
 
-    from ionmorphnet.io.dataset import Dataset
-
-PathLike = str | os.PathLike[str]
-_IMAGE_BYTES_AT_A_TIME = 256 << 20
 _REPORT_IMAGE_BYTES = 1 << 30
+_SHOWN_ROWS = 20
+# Columns without which a table is no peak list.
+_NEEDED = ("rank", "mz", "mz_lo", "mz_hi", "score", "scorer")
 
 
 @dataclass(frozen=True)
+class Peak:
+    """One picked channel.
+
+    Attributes:
+        rank: Rank among all candidates, 1 = best.
+        mz: Centre of the channel.
+        mz_lo: Lower bound of its m/z window, inclusive.
+        mz_hi: Upper bound, inclusive.
+        score: The scorer's score.
+        label: Most probable class; None for a scorer without classes.
+        probabilities: Probability of each class; empty for a scorer without classes.
+        structure: Expected structure grade, 0 to 3; None if the model does not estimate it.
+        frequency: Share of spectra with a signal in the window; NaN if it was not measured.
+    """
+
+    rank: int
+    mz: float
+    mz_lo: float
+    mz_hi: float
+    score: float
+    label: str | None
+    probabilities: dict[str, float] = field(repr=False)
+    structure: float | None
+    frequency: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PeakList:
-    """Result of :func:`ionmorphnet.pick`.
+    """Result of :func:`ionmorphnet.pick`: the ranked candidates of a section and which of them are picks.
+
+    ``len(peaks)`` counts the picks and iterating yields them as :class:`Peak`, best first. ``peaks[0]`` is the best
+    one; ``peaks[:10]`` and ``peaks[peaks.to_frame()["label"] == "structured"]`` are peak lists of their own.
 
     Attributes:
         all_scores: Every candidate, ranked; columns rank, mz, mz_lo, mz_hi, score, label, p_structured ... p_negative,
-            structure (expected grade, 0 to 3; where the model estimates it), frequency, scorer. A classical scorer
+            structure (expected grade, 0 to 3; if the model estimates it), frequency, scorer. A scorer without classes
             leaves label and p_* empty.
-        n_picked: How many of them, from the top, are picks.
-        scorer: Which scorer made the scores; scales differ between scorers.
+        chosen: int (n,), rows of ``all_scores`` that are picks, ascending.
+        scorer: Name of the scorer; scales differ between scorers.
         score_description: What the score is, in one line.
-        run: Inputs, parameters, model, versions, device, precision, timings.
-        dataset: The section, for images and exports.
+        run: How the list was made; None for a list that was read from a CSV.
+        section: The section, or its record, from which :attr:`dataset` opens it; None: unknown.
     """
 
-    all_scores: pd.DataFrame = field(repr=False)
-    n_picked: int
+    all_scores: pd.DataFrame
+    chosen: npt.NDArray[np.int64]
     scorer: str
     score_description: str
-    run: dict[str, Any] = field(repr=False)
-    dataset: Dataset = field(repr=False)
+    run: RunRecord | None = None
+    section: Dataset | InputRecord | None = None
+
+    @classmethod
+    def from_csv(cls, path: PathLike, *, dataset: Dataset | None = None) -> Self:
+        """Reads ``peaks.csv`` or ``scores.csv`` as :meth:`to_csv` and ``ionmorphnet pick`` write them.
+
+        Every row is a pick; :func:`ionmorphnet.open_run` reads a whole result folder with its record.
+
+        Args:
+            path: The CSV file.
+            dataset: The section, for images and exports; None: without it these raise an error.
+
+        Raises:
+            FileError: Not readable, or not a peak list.
+        """
+        frame = read_table(Path(path))
+        names = frame["scorer"].dropna().unique()
+        if len(names) > 1:
+            raise FileError(f"{path}: holds scores of several scorers ({', '.join(map(str, names))})")
+        scorer = str(names[0]) if len(names) else "unknown"
+        return cls(frame, np.arange(len(frame)), scorer, f"score of '{scorer}'", None, dataset)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The section. A list that was read from a result folder opens it on first use.
+
+        Raises:
+            ArgumentError: The list does not know its section.
+            FileError: The section cannot be opened, or another file has taken its place.
+        """
+        return self._opened
+
+    @functools.cached_property
+    def _opened(self) -> Dataset:
+        if self.section is None:
+            raise ArgumentError("this peak list has no section; pass dataset= when you read it")
+        return self.section.reopen() if isinstance(self.section, InputRecord) else self.section
 
     def __len__(self) -> int:
         """Number of picks."""
-        return self.n_picked
+        return len(self.chosen)
 
     def __repr__(self) -> str:
         """Counts, scorer and the best channel."""
-        best = f", best m/z {self.mz[0]:.4f}" if self.n_picked else ""
-        return f"PeakList({self.n_picked} of {len(self.all_scores)} channels, scorer={self.scorer!r}{best})"
+        best = f", best m/z {self.mz[0]:.4f}" if len(self) else ""
+        return f"PeakList({len(self)} of {len(self.all_scores)} channels, scorer={self.scorer!r}{best})"
 
     def _repr_html_(self) -> str:
-        head = self.to_frame().head(20)
-        return f"<p>{self.n_picked} of {len(self.all_scores)} channels ({self.scorer})</p>{head.to_html(index=False)}"
+        frame = self.to_frame()
+        shown = [name for name in ("rank", "mz", "score", "label", "structure", "frequency") if name in frame]
+        digits = {"mz": "{:.4f}", "score": "{:.3f}", "structure": "{:.2f}", "frequency": "{:.3f}"}
+        formats = {name: text.format for name, text in digits.items() if name in shown}
+        table = frame[shown].head(_SHOWN_ROWS).to_html(index=False, border=0, formatters=formats, na_rep="")
+        more = f"<p>... {len(frame) - _SHOWN_ROWS} more</p>" if len(frame) > _SHOWN_ROWS else ""
+        about = html.escape(f"{self.scorer}: {self.score_description}")
+        return f"<p>{len(self)} of {len(self.all_scores)} channels picked ({about})</p>{table}{more}"
+
+    def __iter__(self) -> Iterator[Peak]:
+        """The picks, best first."""
+        return (self[i] for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: int) -> Peak: ...
+    @overload
+    def __getitem__(self, key: slice | npt.ArrayLike) -> PeakList: ...
+    def __getitem__(self, key: int | slice | npt.ArrayLike) -> Peak | PeakList:
+        """One pick, or some of them as a peak list.
+
+        Args:
+            key: Position among the picks (0 = best, negative ones count from the end); a slice; a boolean array or
+                Series with one entry per pick; or an array of positions. The result keeps the order of rank.
+
+        Raises:
+            IndexError: Out of range, or a boolean array of another length.
+            TypeError: Nothing of these.
+        """
+        if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"pick {key} of a list of {len(self)}")
+            return _peak(self.all_scores.iloc[int(self.chosen[key])])
+        if isinstance(key, slice):
+            return self._with(self.chosen[key])
+        where = np.asarray(key)
+        if where.size == 0 and where.dtype.kind == "f":  # an empty list
+            where = where.astype(np.int64)
+        if where.ndim != 1 or where.dtype.kind not in "biu":
+            raise TypeError(f"a peak list is indexed by positions, a slice or a boolean array, not {key!r}")
+        if where.dtype.kind == "b" and len(where) != len(self):
+            raise IndexError(f"a boolean index needs one entry per pick, {len(self)}, not {len(where)}")
+        return self._with(self.chosen[where])
+
+    def _with(self, chosen: npt.NDArray[np.int64]) -> PeakList:
+        return dataclasses.replace(self, chosen=np.unique(chosen))
 
     @property
     def mz(self) -> npt.NDArray[np.float64]:
-        """m/z of the picks, best first."""
-        return self.all_scores["mz"].to_numpy(np.float64)[: self.n_picked]
+        """m/z of the picks, best first, float64 (n,)."""
+        mz: npt.NDArray[np.float64] = self.all_scores["mz"].to_numpy(np.float64)[self.chosen]
+        return mz
 
     def to_frame(self, *, features: bool = False) -> pd.DataFrame:
         """The picks as a new frame, best first; columns as in ``all_scores``.
@@ -77,12 +194,12 @@ class PeakList:
                 read from the section the first time.
 
         Raises:
-            ArgumentError: The statistics are wanted, and the section is closed.
+            ArgumentError: The statistics are wanted, and the section is unknown or closed.
             FileError: The section cannot be read.
         """
-        frame = self.all_scores.head(self.n_picked).copy()
+        frame = self.all_scores.iloc[self.chosen].reset_index(drop=True)
         if features:
-            frame[list(STATISTICS)] = self._features.set_axis(frame.index)
+            frame[list(STATISTICS)] = self._features
         return frame
 
     def ion_images(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.float32]:
@@ -108,9 +225,7 @@ class PeakList:
         Raises:
             FileError: The file cannot be written.
         """
-        frame = self.to_frame(features=features)
-        with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False)
+        _write_csv(self.to_frame(features=features), path)
 
     def to_parquet(self, path: PathLike, *, features: bool = False) -> None:
         """Writes the picks as Parquet.
@@ -121,6 +236,7 @@ class PeakList:
 
         Raises:
             UnavailableError: pyarrow is not installed.
+            FileError: The file cannot be written.
         """
         try:
             import pyarrow  # noqa: F401
@@ -133,29 +249,16 @@ class PeakList:
     def to_imzml(self, path: PathLike) -> None:
         """Writes the picked channels as a continuous centroid imzML (m/z ascending, float32), with its ibd.
 
-        Pixels keep the positions that they have in the section's file. Those that imzML does not allow (below 1), or
-        that count steps of the stage, are numbered from 1.
+        Pixels keep the positions that they have in the section's file. Positions that imzML does not allow (below 1),
+        or that count steps of the stage, are numbered from 1.
 
         Raises:
             ArgumentError: There are no picks to write.
             FileError: It cannot be written, or is the section's own file.
         """
-        from ionmorphnet.io.imzml_writer import LARGEST_POSITION, ImzMLWriter
-
-        if self.n_picked == 0:
+        if not len(self):
             raise ArgumentError("no channel was picked: there is nothing to write")
-        targets = (Path(path), Path(path).with_suffix(".ibd"))
-        refuse_replacing(targets, (self.dataset.path, self.dataset.ibd_path), "give another name")
-        order = np.argsort(self.mz)
-        picks = self.to_frame().iloc[order]
-        ds = self.dataset
-        positions = file_positions(ds)
-        for axis, (lowest, step) in enumerate(zip(ds.coordinate_origin, ds.coordinate_step, strict=True)):
-            stage = step > 1 and axis < 2
-            if stage or lowest < 1 or positions[:, axis].max() > LARGEST_POSITION:
-                positions[:, axis] = (positions[:, axis] - lowest) // step + 1
-        with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
-            writer.add_shared(positions, picks["mz"].to_numpy(), self._pixel_matrix(picks))
+        exports.write_imzml(path, self.dataset, self.to_frame())
 
     def to_anndata(self) -> anndata.AnnData:
         """The picked channels as AnnData: X = pixels x ions (float32), var = the pick table, obsm["spatial"] = x, y.
@@ -165,26 +268,14 @@ class PeakList:
         Raises:
             UnavailableError: anndata is not installed.
         """
-        try:
-            import anndata
-        except ImportError:
-            raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
-        picks = self.to_frame()
-        obs = pixel_table(self.dataset.mask)
-        obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(self.dataset)
-        var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
-        # AnnData writes plain strings; pandas' missing labels become empty.
-        var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
-        var["scorer"] = var["scorer"].astype(object)
-        table = anndata.AnnData(X=self._pixel_matrix(picks), obs=obs, var=var)
-        table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+        table = exports.anndata_table(self.dataset, self.to_frame())
         table.uns["ionmorphnet"] = {"scorer": self.scorer, "score": self.score_description}
         return table
 
     def report(self, path: PathLike) -> None:
-        """Writes a self-contained HTML report: ranked images, mean spectrum, TIC, run facts.
+        """Writes a self-contained HTML report: ranked images, mean spectrum, TIC, facts of the run.
 
-        As many of the best picks are pictured as their images take at most 1 GiB of memory, 500 at most.
+        It shows the images of the best picks, as many as fit into 1 GiB of memory, 500 at most.
 
         Args:
             path: The HTML file.
@@ -196,9 +287,9 @@ class PeakList:
 
         ds = self.dataset
         pictured = min(MAX_PICTURES, max(1, _REPORT_IMAGE_BYTES // (4 * ds.shape[0] * ds.shape[1])))
-        plane = self.run["input"]["z"]
-        title = os.path.basename(ds.path) + ("" if plane is None else f" z={plane}")
+        title = os.path.basename(ds.path) + ("" if ds.plane_z is None else f" z={ds.plane_z}")
         mean_mz, mean_intensity = ds.mean_spectrum()
+        warnings = [*ds.warnings, *(self.run.warnings if self.run is not None else ())]
         write_report(
             path,
             ReportData(
@@ -210,61 +301,138 @@ class PeakList:
                 mean_intensity=mean_intensity,
                 tic=ds.tic_image(),
                 pixel_size_um=ds.pixel_size_um,
-                facts=self.run,
-                warnings=list(ds.warnings),
+                facts={} if self.run is None else self.run.to_dict(),
+                warnings=list(dict.fromkeys(warnings)),
                 score_description=self.score_description,
             ),
         )
 
-    def _pixel_matrix(self, picks: pd.DataFrame) -> npt.NDArray[np.float32]:
-        """(measured pixels in row-major order, picks), binned a few images at a time."""
-        mask = self.dataset.mask
-        matrix = np.empty((int(mask.sum()), len(picks)), np.float32)
-        for first, images in self._images_in_parts(picks):
-            matrix[:, first : first + len(images)] = images[:, mask].T
-        return matrix
+    def unwritable(self, formats: Iterable[str]) -> dict[str, str]:
+        """Which of some formats cannot hold this list, and why."""
+        if not len(self) and "imzml" in formats:
+            return {"imzml": "no channel was picked, and an imzML file without channels cannot be read"}
+        return {}
+
+    def save(
+        self,
+        folder: PathLike,
+        *,
+        formats: str | Iterable[str] = ("csv",),
+        report: bool = False,
+        features: bool = False,
+    ) -> list[Path]:
+        """Writes a result folder, which :func:`ionmorphnet.open_run` reads: tables, record and other formats.
+
+        Each file is written under a temporary name first, and run.json last, so that it marks a complete folder. Files
+        of an earlier run that this one does not write are removed; a folder that holds the input is refused. run.json
+        lists the ``files``, and under ``skipped`` the formats that cannot hold the list.
+
+        Args:
+            folder: The folder; made if it is missing.
+            formats: Names of ``csv``, ``parquet``, ``imzml``, ``h5ad``; csv is always written.
+            report: Write report.html.
+            features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            ArgumentError: An unknown format, or the list has no record (it was read from a CSV).
+            FileError: A file cannot be written, or the folder holds the input.
+            UnavailableError: A format needs a package that is not installed.
+        """
+        folder, wanted = Path(folder), outputs.parse_formats(formats)
+        if self.run is None:
+            raise ArgumentError("a list that was read from a CSV has no record to save; use to_csv")
+        skipped = self.unwritable(wanted)
+        extra = [*(name for name in wanted if name not in skipped), *(["report"] if report else [])]
+        chosen = [name for name in outputs.OPTIONAL_FILES if name in extra]
+        optional = [file for name in chosen for file in outputs.OPTIONAL_FILES[name]]
+        files = [*outputs.TABLES, *optional, outputs.RECORD]
+
+        if self.section is not None:
+            outputs.refuse_input_folder((self.section.path, self.section.ibd_path), folder)
+        make_folder(folder)
+        outputs.remove_stale_files(folder, files)
+        self.to_csv(folder / "peaks.csv", features=features)
+        _write_csv(self.all_scores, folder / "scores.csv")
+        for name in chosen:
+            self._write_optional(name, folder / outputs.OPTIONAL_FILES[name][0], features=features)
+        record = {**self._current_record(self.run).to_dict(), "files": files, "skipped": skipped}
+        with atomic_path(folder / outputs.RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return [folder / file for file in files]
+
+    def _current_record(self, run: RunRecord) -> RunRecord:
+        """The record with the number of picks of this list, and whether the file has changed since it was opened.
+
+        Asked last: the formats read the images of the picks again.
+        """
+        warnings = run.warnings
+        if isinstance(self.section, Dataset) and self.section.was_changed and CHANGED not in warnings:
+            warnings = (*warnings, CHANGED)
+        counts = dataclasses.replace(run.counts, picked=len(self))
+        return dataclasses.replace(run, counts=counts, warnings=warnings)
+
+    def _write_optional(self, name: str, target: Path, *, features: bool) -> None:
+        if name == "parquet":
+            self.to_parquet(target, features=features)
+        elif name == "imzml":
+            self.to_imzml(target)
+        elif name == "h5ad":
+            write_h5ad(self.to_anndata(), target)
+        else:
+            self.report(target)
 
     @functools.cached_property
     def _features(self) -> pd.DataFrame:
         """The statistics of the picks, in their order."""
-        parts = [image_statistics(images) for _, images in self._images_in_parts(self.to_frame())]
+        picks = self.to_frame()
+        parts = [image_statistics(images) for _, images in exports.images_in_parts(self.dataset, picks)]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(STATISTICS), dtype=float)
 
-    def _images_in_parts(self, picks: pd.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        """Images of a few picks at a time, each time with the position of the first."""
-        height, width = self.dataset.shape
-        lo, hi = picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy()
-        step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * height * width))
-        for first in range(0, len(picks), step):
-            yield first, self.dataset.window_images(lo[first : first + step], hi[first : first + step])
 
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in ``peaks.csv`` or ``scores.csv``, with the types that a pick gives it.
 
-def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
-    """x, y, z of the measured pixels of one plane as the imzML file gives them, row by row, int64 (n, 3)."""
-    cells = np.argwhere(ds.mask)
-    plane = ds.coordinates[0, 2] if len(cells) else 1
-    grid = np.column_stack([cells[:, 1], cells[:, 0], np.full(len(cells), plane - 1)])
-    positions: npt.NDArray[np.int64] = np.array(ds.coordinate_origin) + grid * np.array(ds.coordinate_step)
-    return positions
-
-
-def pixel_table(mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """One row a measured pixel, row by row, named ``y_x``: its place and the shape of the images.
-
-    Args:
-        mask: bool (H, W), measured pixels.
-
-    Returns:
-        Columns ion_image_pixel_y, ion_image_pixel_x (from 0), ion_image_shape_y, ion_image_shape_x.
+    Raises:
+        FileError: Not readable, or not a peak list.
     """
-    measured = np.argwhere(mask)
-    height, width = mask.shape
-    return pd.DataFrame(
-        {
-            "ion_image_pixel_y": measured[:, 0],
-            "ion_image_pixel_x": measured[:, 1],
-            "ion_image_shape_y": height,
-            "ion_image_shape_x": width,
-        },
-        index=[f"{y}_{x}" for y, x in measured],
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip", dtype={"label": "string", "scorer": "string"})
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise FileError(f"{path}: not a readable CSV: {error}") from None
+    missing = [name for name in _NEEDED if name not in frame]
+    if missing:
+        raise FileError(f"{path}: not a peak list: it lacks the column '{missing[0]}'")
+    if frame.empty:  # a column without values has no type
+        frame = frame.astype({name: np.float64 for name in frame if name not in ("label", "scorer")})
+        frame["rank"] = frame["rank"].astype(np.int64)
+    wrong = [name for name in _NEEDED[:-1] if frame[name].dtype.kind not in "if"]
+    if wrong:
+        raise FileError(f"{path}: not a peak list: column '{wrong[0]}' does not hold numbers")
+    if not frame["rank"].is_monotonic_increasing:
+        raise FileError(f"{path}: not a peak list: the ranks do not ascend")
+    return frame
+
+
+def _write_csv(frame: pd.DataFrame, path: PathLike) -> None:
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False)
+
+
+def _peak(row: pd.Series) -> Peak:
+    label = None if pd.isna(row["label"]) else str(row["label"])
+    return Peak(
+        rank=int(row["rank"]),
+        mz=float(row["mz"]),
+        mz_lo=float(row["mz_lo"]),
+        mz_hi=float(row["mz_hi"]),
+        score=float(row["score"]),
+        label=label,
+        probabilities={} if label is None else {name[2:]: float(row[name]) for name in PROBABILITY_COLUMNS},
+        structure=float(row["structure"]) if "structure" in row and not pd.isna(row["structure"]) else None,
+        frequency=float(row["frequency"]) if "frequency" in row else float("nan"),
     )

@@ -8,9 +8,9 @@ import operator
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,18 @@ import pandas as pd
 from ionmorphnet import _core
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.peak_list import PeakList
-from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
+from ionmorphnet.picking.run_record import AxisRecord, Counts, InputRecord, ModelRecord, Parameters, RunRecord
+from ionmorphnet.scoring.kept import kept_scorer
+from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName, Scores
 
-Progress = Callable[[int, int], None]
 AxisKind = Literal["auto", "bins", "peaks"]
 
 DEFAULT_MEMORY_LIMIT = "4GB"
@@ -38,21 +41,21 @@ _log = logging.getLogger("ionmorphnet")
 
 
 def pick(
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: Dataset | PathLike,
     *,
     top: int | None = None,
     min_score: float | None = None,
     model: str | Path | Model | None = None,
-    scorer: str | ScorerCallable | Scorer = "auto",
+    scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
-    precision: str = "auto",
-    axis: CandidateAxis | npt.ArrayLike | str | None = None,
+    precision: Precision = "auto",
+    axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
     ppm: float | None = None,
     tol: float | None = None,
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
     threads: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> PeakList:
     """Ranks the m/z channels of a section by the spatial morphology of their ion images.
 
@@ -60,12 +63,12 @@ def pick(
         dataset: An open Dataset, or the path of an imzML file.
         top: Keep at most this many channels.
         min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
-            threshold cuts; both given: both apply.
+            threshold cuts; if both are given, both apply.
         model: Bundled name, model folder or loaded Model; None: the default model.
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
-            ``"chaos"``), or a callable (see :func:`ionmorphnet.scoring.scorer.make_scorer`).
+            ``"chaos"``), a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        precision: ``"auto"`` (bf16 on a GPU, and where the CPU has it), ``"f32"`` (reproduces between hosts),
+        precision: ``"auto"`` (bf16 on a GPU, and on CPUs that have it), ``"f32"`` (reproduces between hosts),
             ``"bf16"`` or, for TensorRT, ``"fp16"``.
         axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
@@ -73,76 +76,69 @@ def pick(
         tol: Half width of the windows around a given m/z list, m/z units.
         memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
         device_memory_limit: The same for memory of the GPU, without the scorer's own; None: four fifths of what is free
-            once the scorer is there.
+            once the scorer has started.
         threads: CPU threads; 0: all.
-        progress: Called as progress(done, total) while images are scored.
+        progress: Called as progress(done, total) while images are scored; True: a bar on the terminal or in the
+            notebook.
 
     Returns:
         The picks and all candidates' scores, ranked; equal scores by ascending m/z.
 
     Raises:
         FileError: The section or the model cannot be used.
-        ArgumentError: Arguments that cannot be meant; a classical scorer without ``top`` or ``min_score``; a file with
-            several z planes (pick ``ds.plane(z)``).
-        UnavailableError: The scorer or device is not there.
+        ArgumentError: An argument has the wrong type or is out of range; a classical scorer without ``top`` or
+            ``min_score``; a file with several z planes (pick ``ds.plane(z)``).
+        UnavailableError: The scorer or device is not available.
     """
     limit = parse_bytes(memory_limit)
-    device_limit = 0 if device_memory_limit is None else parse_bytes(device_memory_limit)
-    top, min_score = _checked_cut(top, min_score)
-    started = time.perf_counter()
-    clock: dict[str, float] = {}
-
-    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
-    if ready.model is None and top is None and min_score is None:
-        raise ArgumentError(f"scorer '{ready.name}' has no default threshold: give top or min_score")
-    clock["load_model_s"] = _lap(started, clock)
-    ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
-    ds.require_one_plane("pick each ds.plane(z) on its own")
-    clock["open_s"] = _lap(started, clock)
-    channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
-    clock["axis_s"] = _lap(started, clock)
-    outputs, blank, loop = ready.run_windows(
-        ds._native,
-        channels.mz_lo,
-        channels.mz_hi,
-        memory_limit=limit,
-        device_memory_limit=device_limit,
-        threads=threads,
-        progress=progress,
-    )
-    clock["score_s"] = _lap(started, clock)
-    clock["total_s"] = time.perf_counter() - started
+    device_limit = None if device_memory_limit is None else parse_bytes(device_memory_limit)
+    top, min_score = checked_cut(top, min_score)
+    check_windows(axis, ppm, tol)
+    clock = _Clock()
+    with kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready:
+        require_cut(ready, top, min_score)
+        clock.lap("load_model")
+        ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+        ds.require_one_plane("pick each ds.plane(z) on its own")
+        clock.lap("open")
+        channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
+        clock.lap("axis")
+        with shown_progress(progress, Path(ds.path).name, "images") as shown:
+            scores = ready.score_windows(
+                ds,
+                channels,
+                memory_limit=limit,
+                device_memory_limit=device_limit,
+                threads=threads,
+                progress=shown,
+            )
+        clock.lap("score")
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    all_scores, kept = _ranked(channels, ready.frame(outputs, blank), ready.name, top, cut)
-    run = _run_record(ds, ready, channels, clock, loop)
-    run["parameters"] = {
-        "top": top,
-        "min_score": min_score,
-        "threshold": threshold,
-        "ppm": ppm,
-        "tol": tol,
-        "memory_limit_bytes": limit,
-        "device_memory_limit_bytes": device_limit or None,
-        "threads": threads,
-    }
-    run["warnings"] = _warnings(ds, channels)
-    for text in run["warnings"]:
+    ranked, kept = _ranked(channels, scores.frame, ready.name, top, cut)
+    warnings = _warnings(ds, channels)
+    for text in warnings:
         _log.warning("%s: %s", ds.path, text)
-    run["counts"] = {"candidates": len(all_scores), "blank": int(blank.sum()), "picked": kept}
-    return PeakList(
-        all_scores=all_scores,
-        n_picked=kept,
-        scorer=ready.name,
-        score_description=ready.description,
-        run=run,
-        dataset=ds,
+    run = _run_record(
+        ds,
+        ready,
+        channels,
+        scores,
+        Parameters(top, min_score, threshold, channels.ppm, channels.tol, limit, device_limit, threads),
+        kept,
+        clock.timings(),
+        warnings,
     )
+    return PeakList(ranked, np.arange(kept), ready.name, ready.description, run, ds)
 
 
-def _checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, float | None]:
-    """The cut as an int and a float, before any work is done."""
+def checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, float | None]:
+    """The cut as an int and a float, before any work is done.
+
+    Raises:
+        ArgumentError: Not numbers, or out of range.
+    """
     if top is not None:
         try:
             top = operator.index(top)
@@ -157,40 +153,70 @@ def _checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, 
         except (TypeError, ValueError):
             raise ArgumentError(f"min_score must be a number, not {min_score!r}") from None
         if not np.isfinite(min_score):
-            raise ArgumentError("min_score must be a finite number")
+            raise ArgumentError(f"min_score must be a finite number, not {min_score}")
     return top, min_score
 
 
-def _lap(started: float, clock: dict[str, float]) -> float:
-    return time.perf_counter() - started - sum(clock.values())
+def require_cut(scorer: Scorer, top: int | None, min_score: float | None) -> None:
+    """Checks that something says how many channels are picked.
+
+    Raises:
+        ArgumentError: The scorer has no threshold of its own, and neither ``top`` nor ``min_score`` is given.
+    """
+    if scorer.model is None and top is None and min_score is None:
+        raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give top or min_score")
+
+
+def check_windows(axis: AxisKind | CandidateAxis | npt.ArrayLike | None, ppm: float | None, tol: float | None) -> None:
+    """Checks that ``ppm`` and ``tol`` are given for a list of m/z values only.
+
+    Raises:
+        ArgumentError: The axis has its own windows.
+    """
+    if ppm is None and tol is None:
+        return
+    if isinstance(axis, CandidateAxis):
+        raise ArgumentError("a CandidateAxis has its own windows; leave ppm and tol out")
+    if axis is None or isinstance(axis, str):
+        raise ArgumentError("ppm and tol belong to a given m/z list; channels found in the data have their own windows")
+
+
+class _Clock:
+    """Seconds of each stage, one after the other."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name] = now - self._last
+        self._last = now
+
+    def timings(self) -> dict[str, float]:
+        laps = {**self._laps, "total": self._last - self._started}
+        return {name: round(seconds, 4) for name, seconds in laps.items()}
 
 
 def _resolve_axis(
     ds: Dataset,
-    axis: CandidateAxis | npt.ArrayLike | str | None,
+    axis: AxisKind | CandidateAxis | npt.ArrayLike | None,
     *,
     ppm: float | None,
     tol: float | None,
     threads: int,
 ) -> CandidateAxis:
-    if axis is None or isinstance(axis, str):
-        if ppm is not None or tol is not None:
-            raise ArgumentError(
-                "ppm and tol belong to a given m/z list; the axis found in the data has its own windows"
-            )
-        return candidate_axis(ds, kind=_axis_kind(axis or "auto"), threads=threads)
     if isinstance(axis, CandidateAxis):
-        if ppm is not None or tol is not None:
-            raise ArgumentError("a CandidateAxis has its own windows; leave ppm and tol out")
         return axis
-    return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
-
-
-def _axis_kind(text: str) -> AxisKind:
-    for kind in get_args(AxisKind):
-        if text == kind:
-            return cast(AxisKind, kind)
-    raise ArgumentError(f"axis must be auto, bins, peaks, a CandidateAxis or a list of m/z values, not '{text}'")
+    if axis is None:
+        axis = "auto"
+    if not isinstance(axis, str):
+        return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
+    kinds: tuple[AxisKind, ...] = get_args(AxisKind)
+    for kind in kinds:
+        if axis == kind:
+            return candidate_axis(ds, kind=kind, threads=threads)
+    raise ArgumentError(f"axis must be {', '.join(kinds)}, a CandidateAxis or a list of m/z values, not '{axis}'")
 
 
 def _ranked(
@@ -208,15 +234,15 @@ def _ranked(
 
 
 def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
-    """What makes scores say little, one line each."""
+    """What limits the meaning of the scores, one line each."""
     texts = []
     measured = np.pad(ds.mask, 1)
     beside = measured[:-2, 1:-1] | measured[2:, 1:-1] | measured[1:-1, :-2] | measured[1:-1, 2:]
     alone = float((ds.mask & ~beside).sum()) / max(1, int(ds.mask.sum()))
     if alone > _MOST_ALONE and ds.mask.sum() > 1:
         texts.append(
-            f"{alone:.0%} of the measured pixels have no measured neighbour, so that scores mean little; are the "
-            "coordinates those of a stage?"
+            f"{alone:.0%} of the measured pixels have no measured neighbour, so the scores mean little; check whether "
+            "the coordinates are those of a stage"
         )
     if ds.was_changed:
         texts.append(CHANGED)
@@ -228,45 +254,37 @@ def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
 
 
 def _run_record(
-    ds: Dataset, scorer: Scorer, channels: CandidateAxis, clock: dict[str, float], loop: dict[str, Any]
-) -> dict[str, Any]:
+    ds: Dataset,
+    scorer: Scorer,
+    channels: CandidateAxis,
+    scores: Scores,
+    parameters: Parameters,
+    picked: int,
+    timings: Mapping[str, float],
+    warnings: list[str],
+) -> RunRecord:
     model = scorer.model
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "input": {
-            "path": str(ds.path),
-            "ibd_path": str(ds.ibd_path),
-            "z": ds.plane_z,
-            "uuid": ds.declared.get("uuid"),
-            "n_spectra": ds.n_spectra,
-            "height": ds.shape[0],
-            "width": ds.shape[1],
-            "mode": ds.mode,
-            "spectrum_type": ds.spectrum_type,
-            "pixel_size_um": ds.pixel_size_um,
-            "coordinate_origin": list(ds.coordinate_origin),
-            "coordinate_step": list(ds.coordinate_step),
-            "opened_with": ds.open_options,
-            "warnings": list(ds.warnings),
-        },
-        "scorer": scorer.name,
-        "device": scorer.device,
-        "precision": scorer.precision,
-        "refused": dict(scorer.refused),
-        "score": scorer.description,
-        "model": None
+    return RunRecord(
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        input=InputRecord.of(ds),
+        scorer=scorer.name,
+        device=str(scorer.device),
+        precision=scorer.precision,
+        refused=dict(scorer.refused),
+        score=scorer.description,
+        model=None
         if model is None
-        else {
-            "name": model.name,
-            "architecture": model.architecture,
-            "preprocessing": model.preprocessing,
-            "outputs": list(model.outputs),
-            "statistics": list(model.statistics),
-            "sha256": model.sha256,
+        else ModelRecord(
+            model.name, model.architecture, model.preprocessing, model.outputs, model.statistics, model.sha256
+        ),
+        axis=AxisRecord(channels.method, len(channels)),
+        parameters=parameters,
+        counts=Counts(len(scores.frame), int(scores.blank.sum()), picked),
+        timings=timings,
+        scoring_loop={
+            name: round(value, 4) if isinstance(value, float) else value for name, value in scores.timings.items()
         },
-        "axis": {"method": channels.method, "n_channels": len(channels)},
-        "timings": {name.removesuffix("_s"): round(seconds, 4) for name, seconds in clock.items()},
-        "scoring_loop": {name: value if isinstance(value, bool) else round(value, 4) for name, value in loop.items()},
-        "versions": versions(),
-        "host": {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
-    }
+        versions=versions(),
+        host={"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
+        warnings=tuple(warnings),
+    )

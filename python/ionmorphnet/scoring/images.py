@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.stacks import checked_stack
 from ionmorphnet.models.model import Model
-from ionmorphnet.scoring.scorer import Scorer, ScorerCallable, make_scorer
-
-Progress = Callable[[int, int], None]
+from ionmorphnet.scoring.kept import kept_scorer
+from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
 
 
 def score_images(
@@ -21,13 +21,15 @@ def score_images(
     mask: npt.ArrayLike | None = None,
     *,
     model: str | Path | Model | None = None,
-    scorer: str | ScorerCallable | Scorer = "auto",
+    scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
-    precision: str = "auto",
+    precision: Precision = "auto",
     threads: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> pd.DataFrame:
     """Scores ion images by their spatial morphology.
+
+    The compiled network is kept for the next call with the same arguments, see :func:`ionmorphnet.clear_scorers`.
 
     Args:
         images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN (and what a numpy
@@ -35,23 +37,26 @@ def score_images(
         mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
         model: Bundled name, model folder or loaded Model; None: the default model.
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
-            ``"chaos"``), or a callable (see :func:`ionmorphnet.scoring.scorer.make_scorer`).
+            ``"chaos"``), a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
         threads: CPU threads; 0: all.
-        progress: Called as progress(done, total).
+        progress: Called as progress(done, total); True: a bar on the terminal or in the notebook.
 
     Returns:
-        A frame with one row per image, in order: score, label, p_structured ... p_negative and, where the model
+        A frame with one row per image, in order: score, label, p_structured ... p_negative and, if the model
         estimates it, structure (expected grade, 0 to 3). A classical score leaves label and p_* empty. Blank images
         (no pixel measured, or constant once clipped) are ``unstructured`` with probability 1, score and structure 0.
 
     Raises:
         ArgumentError: Wrong shapes or names.
         FileError: The model cannot be used.
-        UnavailableError: The scorer or device is not there.
+        UnavailableError: The scorer or device is not available.
     """
     stack, measured = checked_stack(images, mask)
-    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads)
-    outputs, blank, _ = ready.run_stack(stack, measured, threads=threads, progress=progress)
-    return ready.frame(outputs, blank)
+    threads = thread_count(threads)
+    with (
+        kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
+        shown_progress(progress, "scoring", "images") as shown,
+    ):
+        return ready.score_stack(stack, measured, threads=threads, progress=shown).frame

@@ -13,7 +13,7 @@ from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.io.rendering import upper_level
-from ionmorphnet.picking.peak_list import pixel_table
+from ionmorphnet.picking.exports import pixel_table
 from ionmorphnet.tumor.predict import Prediction
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.section import pick
+from ionmorphnet.scoring.choose import make_scorer
 from ionmorphnet.scoring.images import score_images
-from ionmorphnet.scoring.scorer import Scorer, make_scorer
+from ionmorphnet.scoring.scorer import Scorer
 from ionmorphnet.tumor.cohort import Cohort, open_section
 
 Float64 = npt.NDArray[np.float64]

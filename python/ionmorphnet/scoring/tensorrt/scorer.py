@@ -10,7 +10,7 @@ from typing import Any
 
 from ionmorphnet.base.errors import FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.models.model import Model, load_model
-from ionmorphnet.scoring.device_scorer import DeviceScorer, InputDtype
+from ionmorphnet.scoring.device_network import DeviceNetwork, InputDtype
 from ionmorphnet.scoring.tensorrt.build import DEFAULT_BATCH, build_engine, checked_precision, new_log, started
 from ionmorphnet.scoring.tensorrt.cuda_graph import Graphs, StreamOrder
 from ionmorphnet.scoring.tensorrt.flavour import Flavour, find_flavour
@@ -22,7 +22,7 @@ _DTYPES = {"FLOAT": "f32", "BF16": "bf16", "HALF": "f16"}
 
 
 class TensorRTScorer:
-    """Implements :class:`ionmorphnet.scoring.device_scorer.DeviceScorer` with an engine.
+    """Implements :class:`ionmorphnet.scoring.device_network.DeviceNetwork` with an engine.
 
     Attributes:
         engine: The file that it runs.
@@ -66,7 +66,7 @@ class TensorRTScorer:
             weakref.finalize(self, self._graphs.close).atexit = False
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
-        """See :meth:`ionmorphnet.scoring.device_scorer.DeviceScorer.enqueue`."""
+        """See :meth:`ionmorphnet.scoring.device_network.DeviceNetwork.enqueue`."""
         if not (image and outputs and (statistics or not self.n_statistics)):
             raise IonMorphNetError("a scorer on the GPU got a null address")  # the GPU would fail without a reason
         with self._lock, self._order.on(stream):
@@ -128,7 +128,7 @@ def make_tensorrt_scorer(
     *,
     engine: str | os.PathLike[str] | None = None,
     flavour: str | None = None,
-) -> DeviceScorer:
+) -> DeviceNetwork:
     """A scorer for a model on a GPU: the engine comes from a file, from the cache, or is built now.
 
     Args:

@@ -22,7 +22,7 @@ from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, Unavailable
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.derive import read_network
-from ionmorphnet.scoring.device_scorer import InputDtype
+from ionmorphnet.scoring.device_network import InputDtype
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -62,7 +62,7 @@ class OneOutput(nn.Module):
 
 
 class TorchScorer:
-    """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.scoring.device_scorer`.
+    """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.scoring.device_network`.
 
     On a GPU it runs on fused kernels (bf16, where Triton is there), else compiled (where a compiler is there; else it
     runs uncompiled and the log says so), and the calls for one set of addresses become a CUDA graph. On the CPU,
@@ -125,7 +125,7 @@ class TorchScorer:
                 self._capture()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
-        """Put one batch on a stream; see :class:`ionmorphnet.scoring.device_scorer.DeviceScorer`.
+        """Put one batch on a stream; see :class:`ionmorphnet.scoring.device_network.DeviceNetwork`.
 
         Raises:
             IonMorphNetError: torch failed.

@@ -1,4 +1,4 @@
-"""What a scorer on a GPU offers to the native loop: it takes device addresses and a stream, and waits for nothing."""
+"""What a network on a GPU offers to the native loop: it enqueues work on a stream and waits for nothing."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ InputDtype = Literal["f32", "bf16", "f16"]
 
 
 @runtime_checkable
-class DeviceScorer(Protocol):
+class DeviceNetwork(Protocol):
     """A network that is ready on one GPU, for batches of one fixed size.
 
-    The TensorRT and the torch scorer implement it; the native device loop calls it.
+    The TensorRT and the torch network implement it; the native device loop calls it.
 
     Attributes:
         name: ``tensorrt`` or ``torch``, as in ``make_scorer(scorer=...)``.
         precision: What the network computes in: ``f32``, ``bf16`` or ``fp16``.
-        batch: Images of each call; a last batch with fewer is padded by the caller.
+        batch: Images per call; the caller pads a last batch that has fewer.
         input_dtype: Type of the images in memory.
         channels: Channels of an image.
-        n_outputs: Values for each image.
-        n_statistics: Statistics beside each image; 0: the network takes none.
+        n_outputs: Values per image.
+        n_statistics: Statistics that the network reads with each image; 0: none.
     """
 
     name: str
@@ -32,15 +32,15 @@ class DeviceScorer(Protocol):
     n_statistics: int
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
-        """Put one batch on a stream and return without waiting for it.
+        """Puts one batch on a stream and returns without waiting for it.
 
-        The calls of one loop take a few sets of addresses in turn.
+        The calls of one loop use a few sets of addresses in turn.
 
         Args:
             image: Device address of (batch, channels, 224, 224), C order, in ``input_dtype``.
-            statistics: Device address of float32 (batch, n_statistics), C order; 0 where the network takes none.
+            statistics: Device address of float32 (batch, n_statistics), C order; 0 if the network reads none.
             outputs: Device address of float32 (batch, n_outputs), C order, written by the network.
-            stream: A ``cudaStream_t`` as an integer, of the device that the scorer was made for.
+            stream: A ``cudaStream_t`` as an integer, of the device that the network was started on.
 
         Raises:
             IonMorphNetError: The network cannot be started.

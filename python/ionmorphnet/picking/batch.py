@@ -1,0 +1,260 @@
+"""pick_files: many imzML files one after the other, each with a result folder. One that fails stops no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ionmorphnet.base.devices import Device, DeviceName
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset, SpectrumType, open_dataset
+from ionmorphnet.models.model import Model
+from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
+from ionmorphnet.picking.peak_list import PeakList
+from ionmorphnet.picking.progress import PickProgress, Stage, shown_pick
+from ionmorphnet.picking.section import (
+    DEFAULT_MEMORY_LIMIT,
+    AxisKind,
+    check_windows,
+    checked_cut,
+    pick,
+    require_cut,
+)
+from ionmorphnet.scoring.choose import make_scorer
+from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
+
+
+@dataclass(frozen=True)
+class PickedPlane:
+    """One section, or one plane of it, that was picked and written.
+
+    Attributes:
+        peaks: The picks. The file is closed when the next one starts; ``open_run(folder)`` opens it again.
+        z: The plane of a file with several; None otherwise.
+        folder: The result folder.
+        written: Its files.
+        seconds: Wall time, with writing.
+        skipped: Formats that could not hold the result, and why.
+    """
+
+    peaks: PeakList
+    z: int | None
+    folder: Path
+    written: tuple[Path, ...]
+    seconds: float
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PickOutcome:
+    """What became of one file.
+
+    Attributes:
+        path: The file, as given.
+        picked: Its sections in the order of the planes; those before the failure if one failed.
+        error: Why the file failed; None if it did not.
+        warnings: What was odd about the file and what limits the meaning of the scores, each once.
+    """
+
+    path: Path
+    picked: tuple[PickedPlane, ...]
+    error: Exception | None
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything in the file was picked and written."""
+        return self.error is None
+
+    @property
+    def message(self) -> str:
+        """The error in one line, which names the file; empty if there is none."""
+        if self.error is None:
+            return ""
+        if isinstance(self.error, MemoryError):
+            return f"{self.path}: there is not enough memory; give a smaller memory limit or fewer channels"
+        if isinstance(self.error, OSError) and not isinstance(self.error, FileError) and self.error.filename:
+            return f"{self.error.filename}: {self.error.strerror}"
+        return " ".join(str(self.error).split())
+
+
+def pick_files(
+    files: Iterable[PathLike],
+    out: PathLike,
+    *,
+    formats: str | Iterable[str] = ("csv",),
+    report: bool = False,
+    features: bool = False,
+    spectrum_type: SpectrumType | None = None,
+    top: int | None = None,
+    min_score: float | None = None,
+    model: str | Path | Model | None = None,
+    scorer: ScorerName | ScorerCallable | Scorer = "auto",
+    device: DeviceName | Device = "auto",
+    precision: Precision = "auto",
+    engine: PathLike | None = None,
+    axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
+    ppm: float | None = None,
+    tol: float | None = None,
+    memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
+    device_memory_limit: int | str | None = None,
+    threads: int = 0,
+    progress: Callable[[PickProgress], None] | bool | None = None,
+) -> Iterator[PickOutcome]:
+    """Picks imzML files one after the other and writes a result folder for each.
+
+    The network is loaded once. What is wrong with the arguments is raised by this call; what is wrong with a file is in
+    its outcome, and the other files are picked all the same. Files are picked as the outcomes are asked for::
+
+        for outcome in imn.pick_files(paths, "results", report=True):
+            print(outcome.path, outcome.message or f"{len(outcome.picked[0].peaks)} picks")
+
+    Args:
+        files: imzML files.
+        out: Folder for the results. A file goes to ``out/<stem>``; equal stems get their parent folder's name as
+            prefix; the planes of a file with several go to ``out/<stem>_z<plane>``. See :meth:`PeakList.save`.
+        formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
+        report: Write report.html.
+        features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
+        spectrum_type: What the spectra are, whatever the files declare; None: as :func:`ionmorphnet.open` finds.
+        top: See :func:`ionmorphnet.pick`, as for the arguments that follow.
+        min_score: As above.
+        model: As above.
+        scorer: As above.
+        device: As above.
+        precision: As above.
+        engine: A TensorRT engine that was built ahead, see :func:`ionmorphnet.make_scorer`.
+        axis: As above.
+        ppm: As above.
+        tol: As above.
+        memory_limit: As above.
+        device_memory_limit: As above.
+        threads: As above.
+        progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
+            that it raises stops the work.
+
+    Yields:
+        One outcome per file, in the order given.
+
+    Raises:
+        ArgumentError: An argument has the wrong type or is out of range, or two files would write to one folder.
+        FileError: The model cannot be used.
+        UnavailableError: The scorer or device is not available.
+    """
+    paths = [Path(file) for file in files]
+    names = output_names(paths)
+    top, min_score = checked_cut(top, min_score)
+    check_windows(axis, ppm, tol)
+    if axis is not None and not isinstance(axis, (str, CandidateAxis)):
+        axis = CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
+    arguments = {
+        "top": top,
+        "min_score": min_score,
+        "axis": axis,
+        "memory_limit": parse_bytes(memory_limit),
+        "device_memory_limit": None if device_memory_limit is None else parse_bytes(device_memory_limit),
+        "threads": threads,
+    }
+    wanted = parse_formats(formats)
+    ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads, engine=engine)
+    require_cut(ready, top, min_score)
+    batch = _Batch(
+        Path(out), wanted, report, features, spectrum_type, {**arguments, "scorer": ready}, len(paths), progress
+    )
+    return batch.run(paths, names)
+
+
+class _Batch:
+    """One call of :func:`pick_files`."""
+
+    def __init__(
+        self,
+        out: Path,
+        formats: tuple[str, ...],
+        report: bool,
+        features: bool,
+        spectrum_type: SpectrumType | None,
+        arguments: dict[str, Any],
+        n_files: int,
+        progress: Callable[[PickProgress], None] | bool | None,
+    ) -> None:
+        self.out = out
+        self.formats = formats
+        self.report = report
+        self.features = features
+        self.spectrum_type = spectrum_type
+        self.arguments = arguments
+        self.n_files = n_files
+        self.progress = progress
+        # Result folders of this call, and of which input.
+        self.claimed: dict[Path, Path] = {}
+
+    def run(self, paths: list[Path], names: list[str]) -> Iterator[PickOutcome]:
+        for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
+            with shown_pick(self.progress) as tell:
+
+                def advance(
+                    z: int | None, stage: Stage, done: int = 0, total: int = 0, *, path: Path = path, n: int = number
+                ) -> None:
+                    if tell is not None:
+                        tell(PickProgress(path, n, self.n_files, z, stage, done, total))
+
+                outcome = self._file(path, name, advance)
+            yield outcome
+
+    def _file(self, path: Path, name: str, advance: Callable[..., None]) -> PickOutcome:
+        picked: list[PickedPlane] = []
+        warnings: list[str] = []
+        failure: Exception | None = None
+        try:
+            advance(None, "opening")
+            with open_dataset(path, spectrum_type=self.spectrum_type) as ds:
+                for z, plane, folder in self._planes(ds, path, name):
+                    picked.append(self._plane(plane, z, folder, advance))
+                    run = picked[-1].peaks.run
+                    warnings += run.warnings if run is not None else ()
+                warnings = [*ds.warnings, *warnings]
+        except BrokenPipeError:  # nobody reads the output of the caller's progress: not the fault of this file
+            raise
+        except (IonMorphNetError, OSError, MemoryError) as error:
+            failure = error
+        return PickOutcome(path, tuple(picked), failure, tuple(dict.fromkeys(warnings)))
+
+    def _planes(self, ds: Dataset, path: Path, name: str) -> list[tuple[int | None, Dataset, Path]]:
+        """The planes of a file and their folders, which are reserved for it.
+
+        Raises:
+            ArgumentError: Another file of this call has written to one of the folders.
+        """
+        planes = ds.z_planes
+        if len(planes) <= 1:
+            found: list[tuple[int | None, Dataset, Path]] = [(None, ds, self.out / name)]
+        else:
+            found = [(z, ds.plane(z), self.out / f"{name}_z{z}") for z in planes]
+        for _, _, folder in found:
+            if folder in self.claimed:
+                raise ArgumentError(
+                    f"{path}: would write to {folder}, which holds the result of {self.claimed[folder]}: pick them in "
+                    "separate calls"
+                )
+        self.claimed.update({folder: path for _, _, folder in found})
+        return found
+
+    def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: Callable[..., None]) -> PickedPlane:
+        started = time.perf_counter()
+        refuse_input_folder((ds.path, ds.ibd_path), folder)
+        with prepared_folder(folder):
+            advance(z, "finding channels")
+            peaks = pick(ds, progress=lambda done, total: advance(z, "scoring", done, total), **self.arguments)
+            advance(z, "writing")
+            written = peaks.save(folder, formats=self.formats, report=self.report, features=self.features)
+        seconds = time.perf_counter() - started
+        return PickedPlane(peaks, z, folder, tuple(written), seconds, peaks.unwritable(self.formats))

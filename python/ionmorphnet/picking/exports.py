@@ -1,0 +1,122 @@
+"""Picked channels in other tools' formats: continuous imzML and AnnData."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.files import refuse_replacing
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.imzml_writer import LARGEST_POSITION, ImzMLWriter
+
+if TYPE_CHECKING:
+    import anndata
+
+_IMAGE_BYTES_AT_A_TIME = 256 << 20
+
+
+def write_imzml(path: PathLike, ds: Dataset, picks: pd.DataFrame) -> None:
+    """Writes channels of a section as a continuous centroid imzML (m/z ascending, float32) with its ibd.
+
+    Pixels keep the positions that they have in the section's file. Positions that imzML does not allow (below 1), or
+    that count steps of the stage, are numbered from 1.
+
+    Args:
+        path: The imzML file.
+        ds: The section.
+        picks: Columns mz, mz_lo, mz_hi; at least one row.
+
+    Raises:
+        FileError: It cannot be written, or is the section's own file.
+    """
+    targets = (Path(path), Path(path).with_suffix(".ibd"))
+    refuse_replacing(targets, (ds.path, ds.ibd_path), "give another name")
+    picks = picks.sort_values("mz", kind="stable")
+    positions = file_positions(ds)
+    for axis, (lowest, step) in enumerate(zip(ds.coordinate_origin, ds.coordinate_step, strict=True)):
+        stage = step > 1 and axis < 2
+        if stage or lowest < 1 or positions[:, axis].max() > LARGEST_POSITION:
+            positions[:, axis] = (positions[:, axis] - lowest) // step + 1
+    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
+        writer.add_shared(positions, picks["mz"].to_numpy(), pixel_matrix(ds, picks))
+
+
+def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
+    """Channels of a section as AnnData: X = pixels x channels (float32), var = the table, obsm["spatial"] = x, y.
+
+    Args:
+        ds: The section.
+        picks: Columns mz, mz_lo, mz_hi, label, scorer, and any others.
+
+    Raises:
+        UnavailableError: anndata is not installed.
+    """
+    try:
+        import anndata
+    except ImportError:
+        raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
+    obs = pixel_table(ds.mask)
+    obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(ds)
+    var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
+    # AnnData writes plain strings; pandas' missing labels become empty.
+    var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
+    var["scorer"] = var["scorer"].astype(object)
+    table = anndata.AnnData(X=pixel_matrix(ds, picks), obs=obs, var=var)
+    table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+    return table
+
+
+def images_in_parts(ds: Dataset, picks: pd.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Ion images (n, H, W) of a few rows at a time, each time with the position of the first."""
+    height, width = ds.shape
+    lo, hi = picks["mz_lo"].to_numpy(), picks["mz_hi"].to_numpy()
+    step = max(1, _IMAGE_BYTES_AT_A_TIME // (4 * height * width))
+    for first in range(0, len(picks), step):
+        yield first, ds.window_images(lo[first : first + step], hi[first : first + step])
+
+
+def pixel_matrix(ds: Dataset, picks: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """float32 (measured pixels in row-major order, rows of ``picks``), made a few images at a time."""
+    mask = ds.mask
+    matrix = np.empty((int(mask.sum()), len(picks)), np.float32)
+    for first, images in images_in_parts(ds, picks):
+        matrix[:, first : first + len(images)] = images[:, mask].T
+    return matrix
+
+
+def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
+    """x, y, z of the measured pixels of one plane as the imzML file gives them, row by row, int64 (n, 3)."""
+    cells = np.argwhere(ds.mask)
+    plane = ds.coordinates[0, 2] if len(cells) else 1
+    grid = np.column_stack([cells[:, 1], cells[:, 0], np.full(len(cells), plane - 1)])
+    positions: npt.NDArray[np.int64] = np.array(ds.coordinate_origin) + grid * np.array(ds.coordinate_step)
+    return positions
+
+
+def pixel_table(mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """One row per measured pixel, row by row, named ``y_x``: its place and the shape of the images.
+
+    Args:
+        mask: bool (H, W), measured pixels.
+
+    Returns:
+        Columns ion_image_pixel_y, ion_image_pixel_x (from 0), ion_image_shape_y, ion_image_shape_x.
+    """
+    measured = np.argwhere(mask)
+    height, width = mask.shape
+    return pd.DataFrame(
+        {
+            "ion_image_pixel_y": measured[:, 0],
+            "ion_image_pixel_x": measured[:, 1],
+            "ion_image_shape_y": height,
+            "ion_image_shape_x": width,
+        },
+        index=[f"{y}_{x}" for y, x in measured],
+    )

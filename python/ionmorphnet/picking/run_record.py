@@ -1,0 +1,235 @@
+"""The record of a pick: what was read, what ran, what came out. ``run.json`` holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.files import read_json
+from ionmorphnet.io.dataset import Dataset, open_dataset
+
+# Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """The section that was read.
+
+    Attributes:
+        path: The imzML file, as given.
+        ibd_path: Its ibd file.
+        z: The plane that was picked; None for a file with one plane.
+        uuid: UUID that the file declares.
+        n_spectra: Number of spectra.
+        height: Pixel rows.
+        width: Pixel columns.
+        mode: ``continuous`` or ``processed``.
+        spectrum_type: ``profile`` or ``centroid``.
+        pixel_size_um: Width and height of a pixel in micrometres; None if the file does not say.
+        coordinate_origin: Smallest written x, y, z.
+        coordinate_step: Written units per pixel along x, y, z.
+        opened_with: Options of :func:`ionmorphnet.open`.
+        warnings: What was odd about the file.
+    """
+
+    path: str
+    ibd_path: str
+    z: int | None
+    uuid: str | None
+    n_spectra: int
+    height: int
+    width: int
+    mode: str
+    spectrum_type: str
+    pixel_size_um: tuple[float, float] | None
+    coordinate_origin: tuple[int, int, int]
+    coordinate_step: tuple[int, int, int]
+    opened_with: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ds: Dataset) -> Self:
+        """The record of an open section."""
+        height, width = ds.shape
+        return cls(
+            path=str(ds.path),
+            ibd_path=str(ds.ibd_path),
+            z=ds.plane_z,
+            uuid=ds.declared.get("uuid"),
+            n_spectra=ds.n_spectra,
+            height=height,
+            width=width,
+            mode=ds.mode,
+            spectrum_type=ds.spectrum_type,
+            pixel_size_um=ds.pixel_size_um,
+            coordinate_origin=ds.coordinate_origin,
+            coordinate_step=ds.coordinate_step,
+            opened_with=ds.open_options,
+            warnings=tuple(ds.warnings),
+        )
+
+    def reopen(self) -> Dataset:
+        """Opens the section again, as it was opened for the pick.
+
+        Raises:
+            FileError: It cannot be opened, or another file has taken its place.
+        """
+        ds = open_dataset(self.path, ibd_path=self.ibd_path, **self.opened_with)
+        if self.z is not None and len(ds.z_planes) > 1:
+            ds = ds.plane(self.z)
+        self.require_same(ds)
+        return ds
+
+    def require_same(self, ds: Dataset) -> None:
+        """Checks that a section is the recorded one.
+
+        Raises:
+            FileError: UUID, number of spectra or grid differ.
+        """
+        found = (ds.declared.get("uuid"), ds.n_spectra, *ds.shape)
+        if found != (self.uuid, self.n_spectra, self.height, self.width):
+            raise FileError(
+                f"{ds.path}: is not the section that was picked ({self.n_spectra} spectra on {self.height} x "
+                f"{self.width} pixels, UUID {self.uuid}); open the right one and pass it as dataset"
+            )
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The model that scored; fields as in ``config.json``."""
+
+    name: str
+    architecture: str
+    preprocessing: str
+    outputs: tuple[str, ...]
+    statistics: tuple[str, ...]
+    sha256: str
+    """Hash of ``model.onnx``."""
+
+
+@dataclass(frozen=True)
+class AxisRecord:
+    """The candidate channels."""
+
+    method: str
+    n_channels: int
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Arguments of the pick that shape its result. Only one of ``threshold`` and ``min_score`` is set."""
+
+    top: int | None
+    min_score: float | None
+    threshold: float | None
+    """The model's own threshold, if it made the cut."""
+    ppm: float | None
+    tol: float | None
+    memory_limit_bytes: int
+    device_memory_limit_bytes: int | None
+    threads: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many channels there were."""
+
+    candidates: int
+    blank: int
+    """Candidates whose image shows nothing; they were not scored."""
+    picked: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that a pick depended on, for reproducing it.
+
+    Attributes:
+        date: When it started, ISO 8601, UTC.
+        input: The section.
+        scorer: Name of the scorer.
+        device: ``cpu`` or ``cuda:N``.
+        precision: What the scorer computed in.
+        refused: Engines that were tried before, and why they did not start.
+        score: What the score is, in one line.
+        model: The model; None for a scorer without one.
+        axis: The candidates.
+        parameters: Arguments of the pick.
+        counts: Channels found, blank and picked.
+        timings: Seconds of each stage: load_model, open, axis, score, total.
+        scoring_loop: Timings and sizes within the scoring stage, as the scorer reports them.
+        versions: Versions of the package and of what it ran on.
+        host: Machine, system, number of CPUs.
+        warnings: What limits the meaning of the scores; warnings about the file are in ``input``.
+    """
+
+    date: str
+    input: InputRecord
+    scorer: str
+    device: str
+    precision: str
+    refused: Mapping[str, str]
+    score: str
+    model: ModelRecord | None
+    axis: AxisRecord
+    parameters: Parameters
+    counts: Counts
+    timings: Mapping[str, float]
+    scoring_loop: Mapping[str, float | int | bool]
+    versions: Mapping[str, str]
+    host: Mapping[str, str | int | None]
+    warnings: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, for JSON."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The record from what :meth:`to_dict` returned, or from what ``run.json`` holds; unknown fields are ignored.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field has the wrong form.
+            ValueError: Another schema.
+        """
+        if values.get("schema") != SCHEMA:
+            raise ValueError(f"schema {values.get('schema')}, this version reads {SCHEMA}")
+        nested = {
+            "input": _build(InputRecord, values["input"]),
+            "model": None if values["model"] is None else _build(ModelRecord, values["model"]),
+            "axis": _build(AxisRecord, values["axis"]),
+            "parameters": _build(Parameters, values["parameters"]),
+            "counts": _build(Counts, values["counts"]),
+        }
+        return _build(cls, {**values, **nested})
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """Reads ``run.json``.
+
+    Raises:
+        FileError: Not readable, or not the record of a pick.
+    """
+    values = read_json(path)
+    try:
+        return RunRecord.from_dict(values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: not the record of a pick ({type(error).__name__}: {error})") from None
+
+
+T = TypeVar("T")
+
+
+def _build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass from its fields; lists become tuples."""
+    given = {}
+    for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        value = values[each.name]
+        given[each.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given)

@@ -1,0 +1,58 @@
+"""Outputs of the native loops as columns of a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models.model import Model
+
+Float32 = npt.NDArray[np.float32]
+
+
+def plain_columns(score: npt.NDArray[np.floating]) -> pd.DataFrame:
+    """Columns of a score without classes: label and p_* stay empty.
+
+    Args:
+        score: (n,).
+    """
+    frame = pd.DataFrame({"score": score.astype(np.float64)})
+    frame["label"] = pd.array([pd.NA] * len(score), dtype="string")
+    frame[list(PROBABILITY_COLUMNS)] = np.nan
+    return frame
+
+
+def network_columns(name: str, model: Model, outputs: Float32, blank: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Columns of a network's outputs: score, label, p_* and, if the model estimates it, structure.
+
+    Blank images are ``unstructured`` with probability 1; their score and structure are 0.
+
+    Args:
+        name: Name of the scorer, for errors.
+        model: Says what the outputs are.
+        outputs: (n, k).
+        blank: (n,), images that were not scored.
+
+    Raises:
+        IonMorphNetError: Outputs are not finite.
+    """
+    bad = ~np.isfinite(outputs).all(axis=1)
+    if bad.any():
+        raise IonMorphNetError(f"scorer '{name}': outputs of image {int(bad.argmax())} are not finite")
+    probabilities = model.probabilities(outputs)
+    probabilities[blank] = np.eye(len(CLASSES))[CLASSES.index("unstructured")]
+    structure = None
+    if model.has_structure:
+        structure = model.structure(outputs)
+        structure[blank] = 0.0
+    score = model.score(probabilities, structure)
+    score[blank] = 0.0
+    labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
+    frame = pd.DataFrame({"score": score, "label": pd.array(labels, dtype="string")})
+    frame[list(PROBABILITY_COLUMNS)] = probabilities
+    if structure is not None:
+        frame["structure"] = structure
+    return frame

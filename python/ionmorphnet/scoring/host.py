@@ -1,0 +1,218 @@
+"""Networks on the CPU, behind the host's streaming loop: OpenVINO, torch, or a callable of the user's."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet import _core
+from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.progress import Progress
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.columns import network_columns
+from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
+
+# Side of the network's input in pixels.
+SIZE = 224
+_CALLBACK_BATCH = 32
+
+_FORKED = (
+    "OpenVINO was started before this process was forked and would hang here: "
+    "start workers with multiprocessing's 'spawn' or 'forkserver' method"
+)
+_started = False
+_started_before_fork = False
+
+
+def _after_fork() -> None:
+    global _started_before_fork
+    _started_before_fork = _started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class HostScorer(Scorer):
+    """A network on the CPU.
+
+    Attributes:
+        network: The network as the native core runs it.
+    """
+
+    def __init__(
+        self, name: str, model: Model, network: Any, precision: str, *, refused: Mapping[str, str] | None = None
+    ) -> None:
+        """Use :func:`start_openvino`, :func:`start_torch` or :func:`wrap_callable`."""
+        self.name = name
+        self.model = self._model = model
+        self.network = network
+        self.precision = precision
+        self.refused = dict(refused or {})
+        self._process = os.getpid()
+
+    @property
+    def description(self) -> str:
+        """How the model forms its score."""
+        return self._model.score_description
+
+    def __reduce__(self) -> NoReturn:
+        """A running network stays in its process."""
+        raise TypeError("a scorer with a network does not pickle: call make_scorer in the worker")
+
+    def score_windows(
+        self,
+        dataset: Dataset,
+        axis: CandidateAxis,
+        *,
+        memory_limit: int,
+        device_memory_limit: int | None = None,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """See :meth:`Scorer.score_windows`."""
+        outputs, blank, timings = _core.score_windows(
+            dataset._native,
+            axis.mz_lo,
+            axis.mz_hi,
+            memory_limit=memory_limit,
+            threads=threads,
+            progress=progress,
+            **self.native_arguments(),
+        )
+        return Scores(network_columns(self.name, self._model, outputs, blank), blank, timings)
+
+    def score_stack(
+        self,
+        images: Float32,
+        mask: npt.NDArray[np.uint8] | None = None,
+        *,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """See :meth:`Scorer.score_stack`."""
+        outputs, blank, timings = _core.score_stack(
+            images, mask, threads=threads, progress=progress, **self.native_arguments()
+        )
+        return Scores(network_columns(self.name, self._model, outputs, blank), blank, timings)
+
+    def native_arguments(self) -> dict[str, Any]:
+        """Which network the native loop runs, and on what.
+
+        Raises:
+            UnavailableError: The network was started before this process was forked.
+        """
+        if self.name == "openvino" and self._process != os.getpid():
+            raise UnavailableError(_FORKED)
+        return {
+            "scorer": self.network,
+            "preprocess_id": self._model.preprocessing,
+            "statistics": list(self._model.statistics),
+        }
+
+
+def start_openvino(
+    model: Model, *, precision: str, threads: int, refused: Mapping[str, str] | None = None
+) -> HostScorer:
+    """Compiles a model's network with OpenVINO.
+
+    Raises:
+        FileError: The network cannot be read, or is not what ``config.json`` says.
+        UnavailableError: This build has no OpenVINO, or the process was forked after OpenVINO was started.
+    """
+    global _started
+    if _started_before_fork:
+        raise UnavailableError(_FORKED)
+    _started = True
+    network = _core.openvino_scorer(str(model.onnx_path), precision=precision, threads=threads)
+    info = network.info
+    _check_network(model, info)
+    return HostScorer(info["name"], model, network, info["precision"], refused=refused)
+
+
+def start_torch(model: Model, *, precision: str, threads: int) -> HostScorer:
+    """Loads a model's network in torch.
+
+    Raises:
+        FileError: The network is not one of this package's.
+        ImportError: torch, or a package that it needs here, is not installed.
+    """
+    from ionmorphnet.scoring.torch.scorer import resolved_precision, torch_callable
+
+    precision = resolved_precision(precision, "cpu")
+    call = torch_callable(model, precision=precision, threads=threads)
+    return HostScorer("torch", model, _callback(call, "torch", precision, model), precision)
+
+
+def wrap_callable(call: Callable[..., Float32], model: Model) -> HostScorer:
+    """Puts a callable in the place of a model's network.
+
+    Args:
+        call: Takes preprocessed images (n, channels, 224, 224) float32 and, if the model uses statistics, these as
+            (n, k) float32; returns what the network would.
+        model: Says what the inputs and outputs are.
+
+    Raises:
+        ArgumentError: The callable does not accept the inputs of the model's network.
+    """
+    _check_signature(call, model)
+    return HostScorer("callback", model, _callback(call, "callback", "f32", model), "f32")
+
+
+def _callback(call: Callable[..., Float32], name: str, precision: str, model: Model) -> Any:
+    channels = _core.preprocess_channels(model.preprocessing)
+    return _core.callback_scorer(
+        call,
+        channels,
+        SIZE,
+        SIZE,
+        model.n_outputs,
+        _CALLBACK_BATCH,
+        name=name,
+        precision=precision,
+        n_statistics=len(model.statistics),
+    )
+
+
+def _check_signature(call: Callable[..., Float32], model: Model) -> None:
+    """Refuses a callable that cannot be called as the network is, before any image is read."""
+    arguments = ("images", "statistics") if model.statistics else ("images",)
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # some compiled functions have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise ArgumentError(
+            f"the callable must accept ({', '.join(arguments)}) and return logits (n, {model.n_outputs}), as the "
+            f"network of {model.name} does; its arguments are {signature}"
+        ) from None
+
+
+def _check_network(model: Model, info: Mapping[str, Any]) -> None:
+    """Compares the network with the model's config."""
+    wanted = (_core.preprocess_channels(model.preprocessing), SIZE, SIZE)
+    has = (info["channels"], info["height"], info["width"])
+    if has != wanted:
+        raise FileError(
+            f"{model.onnx_path}: takes images of (channels, height, width) {has}, but preprocessing "
+            f"'{model.preprocessing}' makes {wanted}"
+        )
+    if info["n_statistics"] != len(model.statistics):
+        raise FileError(
+            f"{model.onnx_path}: takes {info['n_statistics'] or 'no'} statistics with each image, but config.json "
+            f"names {', '.join(model.statistics) or 'none'}"
+        )
+    if info["n_outputs"] != model.n_outputs:
+        raise FileError(
+            f"{model.onnx_path}: returns {info['n_outputs']} values per image, but config.json "
+            f"({', '.join(model.outputs)}) says {model.n_outputs}"
+        )

@@ -1,0 +1,121 @@
+"""imn.pick_files: one outcome a file, whatever happens to the others."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import ionmorphnet as imn
+from ionmorphnet.picking.progress import PickBar
+
+
+@pytest.fixture
+def sections(section: Path, two_planes: Path, tmp_path: Path) -> list[Path]:
+    """A section, a file that is none, and a file of two planes."""
+    (tmp_path / "broken.imzML").write_text("not XML")
+    paths = [tmp_path / "a.imzML", tmp_path / "broken.imzML", tmp_path / "planes.imzML"]
+    for source, path in ((section, paths[0]), (two_planes, paths[2])):
+        for suffix in (".imzML", ".ibd"):
+            shutil.copyfile(source.with_suffix(suffix), path.with_suffix(suffix))
+    return paths
+
+
+def test_one_outcome_a_file(sections: list[Path], tmp_path: Path) -> None:
+    outcomes = list(imn.pick_files(sections, tmp_path / "out", scorer="moran", top=3, formats=["csv"]))
+    assert [outcome.path for outcome in outcomes] == sections
+    assert [outcome.ok for outcome in outcomes] == [True, False, True]
+    assert [[plane.z for plane in outcome.picked] for outcome in outcomes] == [[None], [], [1, 2]]
+    assert isinstance(outcomes[1].error, imn.FileError)
+    assert outcomes[1].message.startswith(f"{sections[1]}: ")
+    assert "\n" not in outcomes[1].message
+    for outcome in outcomes:
+        for plane in outcome.picked:
+            again = imn.open_run(plane.folder)
+            np.testing.assert_array_equal(again.mz, plane.peaks.mz)
+            assert set(plane.written) == set(plane.folder.iterdir())
+
+
+def test_the_result_is_that_of_pick(section: Path, tmp_path: Path) -> None:
+    (outcome,) = imn.pick_files([section], tmp_path, top=5, precision="f32", device="cpu")
+    expected = imn.pick(section, top=5, precision="f32", device="cpu")
+    np.testing.assert_array_equal(outcome.picked[0].peaks.mz, expected.mz)
+
+
+def test_wrong_arguments_are_raised_by_the_call(sections: list[Path], tmp_path: Path) -> None:
+    for wrong in (
+        {"scorer": "moran"},
+        {"scorer": "moran", "top": 0},
+        {"scorer": "magic"},
+        {"formats": "xlsx"},
+        {"ppm": 5},
+        {"axis": [500.0]},
+        {"memory_limit": "much"},
+    ):
+        with pytest.raises(imn.ArgumentError):
+            imn.pick_files(sections, tmp_path / "out", **wrong)
+    with pytest.raises(imn.ArgumentError, match="would write to"):
+        imn.pick_files([sections[0], sections[0]], tmp_path / "out", scorer="moran", top=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_mz_is_recorded(section: Path, tmp_path: Path) -> None:
+    (outcome,) = imn.pick_files([section], tmp_path, axis=[300.0, 200.0], tol=0.5, scorer="moran", top=9)
+    run = outcome.picked[0].peaks.run
+    assert run is not None
+    assert (run.parameters.ppm, run.parameters.tol, run.counts.candidates) == (None, 0.5, 2)
+
+
+def test_progress_tells_file_and_stage(sections: list[Path], tmp_path: Path) -> None:
+    seen: list[imn.PickProgress] = []
+    list(imn.pick_files(sections, tmp_path / "out", scorer="moran", top=3, progress=seen.append))
+    stages = [(at.number, at.z, at.stage) for at in seen]
+    assert list(dict.fromkeys(stages)) == [
+        (1, None, "opening"),
+        (1, None, "finding channels"),
+        (1, None, "scoring"),
+        (1, None, "writing"),
+        (2, None, "opening"),
+        (3, None, "opening"),
+        *((3, z, stage) for z in (1, 2) for stage in ("finding channels", "scoring", "writing")),
+    ]
+    assert {at.n_files for at in seen} == {3}
+    scored = [at for at in seen if at.stage == "scoring"]
+    assert any(at.done == at.total > 0 for at in scored)
+
+    def stop(at: imn.PickProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(imn.pick_files(sections, tmp_path / "more", scorer="moran", top=3, progress=stop))
+    with pytest.raises(imn.ArgumentError, match="progress must be"):
+        next(iter(imn.pick_files(sections, tmp_path / "more", scorer="moran", top=3, progress=3)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[Console, io.StringIO]]:
+    shown = io.StringIO()
+    yield Console(file=shown, force_terminal=True, width=120, color_system=None), shown
+
+
+def test_the_bar_counts_files(terminal: tuple[Console, io.StringIO], tmp_path: Path) -> None:
+    console, shown = terminal
+    with PickBar(console) as bar:
+        bar(imn.PickProgress(Path("x/a [b].imzML"), 2, 3, None, "scoring", 5, 10))
+        bar.hide()
+        bar(imn.PickProgress(Path("y.imzML"), 3, 3, 7, "writing"))
+    assert "[2/3] a [b].imzML: scoring" in shown.getvalue()
+    assert "[3/3] y.imzML z=7: writing" in shown.getvalue()
+
+
+def test_progress_true_draws_nothing_in_a_pipe(section: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imn.pick(section, scorer="moran", top=1, progress=True)
+    imn.score_images(np.ones((2, 9, 9)), scorer="moran", progress=True)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(imn.ArgumentError, match="progress must be True, False or a callable"):
+        imn.pick(section, scorer="moran", top=1, progress="yes")  # type: ignore[arg-type]
