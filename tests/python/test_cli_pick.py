@@ -182,7 +182,7 @@ def test_repeats_of_an_mz_list_are_said_once(cli: Command, two_planes: Path, tmp
     (tmp_path / "list.csv").write_text("mz\n300\n900\n300\n")
     done = cli("pick", two_planes, "-o", tmp_path, "--mz-list", tmp_path / "list.csv", "--ppm", 5, *QUICK)
     assert done.code == 0
-    assert done.stderr.startswith("warning: list.csv: the m/z list holds 1 repeated")
+    assert done.stderr.startswith("warning: list.csv: the m/z list contains 1 repeated")
     assert len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "z_z2" / "run.json").read_text())
     assert (record["parameters"]["ppm"], record["counts"]["candidates"]) == (5, 2)
@@ -238,7 +238,9 @@ def test_an_interruption_while_writing(
 def test_images_of_a_plane(cli: Command, two_planes: Path, tmp_path: Path) -> None:
     options = ("--mz", 300, "--ppm", 5, "-o", tmp_path / "i.npz")
     cli("images", two_planes, *options).is_one_line_error(str(two_planes), "2 z planes (1, 2)", "--plane")
-    cli("images", two_planes, *options, "--plane", 3).is_one_line_error(str(two_planes), "--plane may be 1, 2")
+    cli("images", two_planes, *options, "--plane", 3).is_one_line_error(
+        str(two_planes), "no z plane 3; pass one of 1, 2 to --plane"
+    )
     assert not (tmp_path / "i.npz").exists()
     assert cli("images", two_planes, *options, "--plane", 2).code == 0
     with imn.open(two_planes) as ds, np.load(tmp_path / "i.npz") as found:
@@ -251,7 +253,7 @@ def test_images_of_many_mz(cli: Command, section: Path, tmp_path: Path) -> None:
     with np.load(tmp_path / "i.npz") as found:
         assert len(found["mz"]) == 100
     empty = cli("images", section, "--mz", ",", "--ppm", 5, "-o", tmp_path / "j.npz")
-    empty.is_one_line_error("holds no m/z value")
+    empty.is_one_line_error("contains no m/z value")
 
 
 def test_terminals_see_that_work_goes_on(cli: Command, section: Path, tmp_path: Path, terminal: io.StringIO) -> None:

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
+import ionmorphnet as imn
 from imzml_factory import Spec, cv, grid_specs, write_imzml
-from ionmorphnet.base.errors import FileError
-from ionmorphnet.io.dataset import read_info
 from ionmorphnet.io.info import declared_checksums
 
 HEAD = (
@@ -25,7 +24,7 @@ def test_fields(tmp_path):
     path = write_imzml(
         tmp_path / "a.imzML", grid_specs(4, 3), head=HEAD, max_count=(4, 3), pixel_size_um=(50, 40), checksum="md5"
     )
-    info = read_info(path)
+    info = imn.read_info(path)
     assert (info.mode, info.spectrum_type, info.n_spectra, info.polarity) == ("processed", "centroid", 12, "positive")
     assert info.max_count == (4, 3)
     assert info.pixel_size_um == (50.0, 40.0)
@@ -50,7 +49,7 @@ def test_arrays_beside_mz_and_intensity(tmp_path):
         grid_specs(1, 1),
         edit=lambda t: t.replace("<referenceableParamGroupList>", "<referenceableParamGroupList>" + group),
     )
-    assert read_info(path).other_arrays == ["mean inverse reduced ion mobility array"]
+    assert imn.read_info(path).other_arrays == ["mean inverse reduced ion mobility array"]
 
 
 def test_only_the_head_is_read(tmp_path):
@@ -62,7 +61,7 @@ def test_only_the_head_is_read(tmp_path):
         stream.truncate(3 << 30)
     path.with_suffix(".ibd").unlink()
     start = time.perf_counter()
-    info = read_info(path)
+    info = imn.read_info(path)
     assert time.perf_counter() - start < 0.1
     assert info.n_spectra == 918_855
     assert info.size_bytes == 3 << 30
@@ -72,7 +71,7 @@ def test_only_the_head_is_read(tmp_path):
 
 def test_nothing_declared(tmp_path):
     path = write_imzml(tmp_path / "a.imzML", grid_specs(1, 1), mode=None, spectrum_type=None, uuid="", checksum=None)
-    info = read_info(path)
+    info = imn.read_info(path)
     assert (info.mode, info.spectrum_type, info.pixel_size_um, info.uuid) == (None, None, None, None)
     assert info.max_count == (None, None)
     assert info.instrument == info.software == info.other_arrays == []
@@ -83,5 +82,5 @@ def test_nothing_declared(tmp_path):
 def test_not_imzml(tmp_path, content):
     path = tmp_path / "a.imzML"
     path.write_bytes(content)
-    with pytest.raises(FileError, match=r"a\.imzML: "):
-        read_info(path)
+    with pytest.raises(imn.FileError, match=r"a\.imzML: "):
+        imn.read_info(path)

@@ -115,8 +115,8 @@ def test_long_captions_do_not_overlap(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("images", "captions", "options", "message"),
     [
-        (np.zeros((4, 4), np.float32), ["a"], {}, r"\(n, H, W\)"),
-        (np.zeros((0, 4, 4), np.float32), [], {}, "none of them empty"),
+        (np.zeros((4, 4), np.float32), ["a"], {}, r"\(n, height, width\)"),
+        (np.zeros((0, 4, 4), np.float32), [], {}, "non-empty images"),
         (np.zeros((2, 4, 4), np.float32), ["a"], {}, "2 images but 1 captions"),
         (np.zeros((1, 4, 4), np.float32), ["a"], {"zoom": 0}, "zoom must be at least 1"),
         (np.zeros((1, 4, 4), np.float32), ["a"], {"columns": 0}, "columns must be at least 1"),
@@ -131,7 +131,7 @@ def test_contact_sheet_refuses(
 
 
 def test_encode_refuses_impossible_images() -> None:
-    with pytest.raises(ArgumentError, match=r"\(H, W\)"):
+    with pytest.raises(ArgumentError, match=r"\(height, width\)"):
         rendering.encode_png(np.zeros((2, 3, 4), np.float32))
     with pytest.raises(ArgumentError, match="without pixels"):
         rendering.encode_png(np.zeros((0, 4), np.float32))

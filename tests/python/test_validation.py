@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+import ionmorphnet as imn
 from imzml_factory import Spec, grid_specs, write_imzml
-from ionmorphnet.io.validation import Problem, validate
+from ionmorphnet.io.validation import Problem
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def path(tmp_path):
 
 
 def test_a_file_in_order(path):
-    report = validate(write_imzml(path, grid_specs(20, 10)), checksum=True)
+    report = imn.validate(write_imzml(path, grid_specs(20, 10)), checksum=True)
     assert report.ok
     assert report.n_spectra == 200
     assert report.problems == []
@@ -34,7 +35,7 @@ def test_problems_are_counted_by_kind(path, threads):
         specs[i].intensity[0] = np.nan
     specs[40].intensity[1] = -1.0
     specs[41] = Spec(specs[41].x, specs[41].y, [], [])
-    report = validate(write_imzml(path, specs), threads=threads)
+    report = imn.validate(write_imzml(path, specs), threads=threads)
     assert not report.ok
     assert report.n_spectra == 400
     found = {(p.kind, p.severity, p.count, p.first): p.message for p in report.problems}
@@ -44,14 +45,14 @@ def test_problems_are_counted_by_kind(path, threads):
     assert "empty" in found.pop(("spectrum", "warning", 1, 41))
     assert "2 of the spectra" in found.pop(("file", "warning", 1, None))
     assert found == {}
-    assert "2 kinds of errors" in repr(report)
+    assert "2 kinds of error, 3 kinds of warning" in repr(report)
 
 
 def test_spectra_are_numbered_as_in_the_file_where_some_were_left_out(path):
     specs = grid_specs(4, 1)
     specs[2].intensity[0] = -1.0
     write_imzml(path, specs, edit=lambda text: text.replace('name="external array length" value="5"', 'value="-5"', 2))
-    report = validate(path)
+    report = imn.validate(path)
     assert report.n_spectra == 3
     assert ("negative", 2) in [(p.message.split()[-1], p.first) for p in report.problems if p.kind == "spectrum"]
 
@@ -62,13 +63,13 @@ def test_spectra_are_numbered_as_in_the_file_where_some_were_left_out(path):
 )
 def test_arrays_that_lie_on_one_another(path, shared, offset, first, count):
     specs = grid_specs(4, 1, shared=shared)
-    assert validate(write_imzml(path, specs, shared_axis=shared)).ok  # one axis of all is no mistake
+    assert imn.validate(write_imzml(path, specs, shared_axis=shared)).ok  # one axis of all is no mistake
 
     def eight_bytes_early(text):
         assert f'value="{offset}"' in text
         return text.replace(f'value="{offset}"', f'value="{offset - 8}"')
 
-    report = validate(write_imzml(path, specs, shared_axis=shared, edit=eight_bytes_early))
+    report = imn.validate(write_imzml(path, specs, shared_axis=shared, edit=eight_bytes_early))
     assert not report.ok
     (problem,) = [p for p in report.problems if "lies on another" in p.message]
     assert (problem.severity, problem.count, problem.first) == ("error", count, first)
@@ -76,7 +77,7 @@ def test_arrays_that_lie_on_one_another(path, shared, offset, first, count):
 
 def test_intensities_that_are_the_mz_values(path):
     specs = grid_specs(4, 1)
-    same = validate(
+    same = imn.validate(
         write_imzml(path, specs, mz_dtype="f4", edit=lambda text: text.replace('value="116"', 'value="96"'))
     )
     (problem,) = [p for p in same.problems if "lies on another" in p.message]
@@ -84,13 +85,13 @@ def test_intensities_that_are_the_mz_values(path):
 
 
 def test_warnings_alone_are_ok(path):
-    report = validate(write_imzml(path, grid_specs(2, 2), ibd_uuid=b"\0" * 16))
+    report = imn.validate(write_imzml(path, grid_specs(2, 2), ibd_uuid=b"\0" * 16))
     assert report.ok
     assert [p.severity for p in report.problems] == ["warning"]
 
 
 def test_truncated_file_is_validated_as_far_as_it_goes(path):
-    report = validate(write_imzml(path, grid_specs(4, 1), truncate_ibd=16 + 60 * 2))
+    report = imn.validate(write_imzml(path, grid_specs(4, 1), truncate_ibd=16 + 60 * 2))
     assert not report.ok
     assert report.n_spectra == 2
     assert report.problems[0].kind == "open"
@@ -99,7 +100,7 @@ def test_truncated_file_is_validated_as_far_as_it_goes(path):
 
 def test_file_that_cannot_be_opened(path):
     path.write_bytes(b"nonsense")
-    report = validate(path)
+    report = imn.validate(path)
     assert not report.ok
     assert (report.n_spectra, len(report.problems)) == (0, 1)
 
@@ -107,13 +108,13 @@ def test_file_that_cannot_be_opened(path):
 @pytest.mark.parametrize("name", ["md5", "sha1", "sha256"])
 def test_checksum(path, name):
     write_imzml(path, grid_specs(2, 2), checksum=name)
-    assert validate(path, checksum=True).ok
+    assert imn.validate(path, checksum=True).ok
     ibd = path.with_suffix(".ibd")
     data = bytearray(ibd.read_bytes())
     data[-1] ^= 1
     ibd.write_bytes(data)
-    assert validate(path).ok
-    report = validate(path, checksum=True)
+    assert imn.validate(path).ok
+    report = imn.validate(path, checksum=True)
     assert not report.ok
     assert [p.kind for p in report.problems] == ["checksum"]
     assert name in report.problems[0].message
@@ -121,7 +122,7 @@ def test_checksum(path, name):
 
 def test_no_checksum_to_compare_with(path):
     write_imzml(path, grid_specs(1, 1), checksum=None)
-    assert validate(path, checksum=True).problems == [
+    assert imn.validate(path, checksum=True).problems == [
         Problem("checksum", "warning", "the file declares no checksum of its ibd file")
     ]
 
@@ -129,7 +130,7 @@ def test_no_checksum_to_compare_with(path):
 def test_progress(path):
     write_imzml(path, grid_specs(50, 10))
     seen = []
-    validate(path, lambda done, total: seen.append((done, total)), threads=3)
+    imn.validate(path, progress=lambda done, total: seen.append((done, total)), threads=3)
     assert seen == sorted(seen)
     assert seen[-1] == (500, 500)
     assert len(seen) > 3
@@ -142,4 +143,10 @@ def test_an_exception_in_progress_stops_the_work(path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        validate(path, progress, threads=2)
+        imn.validate(path, progress=progress, threads=2)
+
+
+def test_a_number_of_threads_is_checked(path):
+    write_imzml(path, grid_specs(1, 1))
+    with pytest.raises(imn.ArgumentError, match="threads"):
+        imn.validate(path, threads=-1)

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,12 @@ def refuse_replacing(targets: Iterable[Path], inputs: Iterable[PathLike], remedy
     kept = list(inputs)
     for target in targets:
         for given in kept:
-            with suppress(OSError):  # one of them is not there
-                if os.path.samefile(target, given):
-                    raise FileError(f"{target}: is the input, and would be replaced; {remedy}")
+            try:
+                same = os.path.samefile(target, given)
+            except OSError:  # one of them does not exist
+                continue
+            if same:
+                raise FileError(f"{target}: is the input, and would be replaced; {remedy}")
 
 
 @contextmanager

@@ -12,24 +12,27 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.cli._shared import show_warnings, spinner
+from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.rendering import write_contact_sheet
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
-@click.option("--mz", required=True, metavar="LIST", help="m/z values, 500.1,600.2, or a CSV file.")
-@click.option("--ppm", type=float, metavar="P", help="Half width of the windows, parts per million.")
-@click.option("--tol", type=float, metavar="T", help="Half width of the windows, m/z units.")
-@click.option("--plane", type=int, metavar="Z", help="Which z plane, where the file holds several.")
 @click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz (data) or OUT.png (picture)."
+    "--mz", required=True, metavar="LIST", help="m/z values such as 500.1,600.2, or a CSV file with an mz column."
+)
+@click.option("--ppm", type=float, metavar="P", help="Half width of the windows in parts per million.")
+@click.option("--tol", type=float, metavar="T", help="Half width of the windows in m/z units.")
+@click.option("--plane", type=int, metavar="Z", help="The z plane, if FILE has several.")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz for data or OUT.png for a picture."
 )
 def images(file: Path, mz: str, ppm: float | None, tol: float | None, plane: int | None, out: Path) -> None:
-    """Write the ion images of FILE at the given m/z.
+    """Write the ion images of FILE at the given m/z values.
 
-    NPZ: images float32 (n, H, W) with NaN where nothing was measured, mz (n,), mask (H, W).
-    PNG: one sheet, each image clipped at its 0.99 quantile.
+    NPZ: images, float32 (n, height, width) with NaN = not measured; mz (n,); mask (height, width).
+    PNG: one sheet with all images, each clipped at its 0.99 quantile.
     """
     suffix = out.suffix.lower()
     if suffix not in (".npz", ".png"):
@@ -49,10 +52,10 @@ def images(file: Path, mz: str, ppm: float | None, tol: float | None, plane: int
         if empty:
             listed = ", ".join(f"{value:.4f}" for value in empty[:5]) + (", ..." if len(empty) > 5 else "")
             ds_range = "{:.4f} to {:.4f}".format(*ds.mz_range)
-            text = f"{len(empty)} of {len(values)} images hold no signal (m/z {listed}); the file spans {ds_range}"
+            text = f"{len(empty)} of {len(values)} images have no signal (m/z {listed}); the file covers {ds_range}"
             show_warnings([text], name=file.name)
         show_warnings(list(ds.warnings), name=file.name)
-    click.echo(f"{out}: {len(values)} images of {found.shape[1]} x {found.shape[2]} pixels")
+    click.echo(f"{out}: {len(values)} images of {pixels_text(found.shape[1:])}")
 
 
 def _one_plane(ds: imn.Dataset, file: Path, plane: int | None) -> imn.Dataset:
@@ -60,8 +63,8 @@ def _one_plane(ds: imn.Dataset, file: Path, plane: int | None) -> imn.Dataset:
     listed = ", ".join(map(str, planes[:10])) + (", ..." if len(planes) > 10 else "")
     if plane is None:
         if len(planes) > 1:
-            raise ArgumentError(f"{file}: holds {len(planes)} z planes ({listed}): choose one with --plane")
+            raise ArgumentError(f"{file}: holds {len(planes)} z planes ({listed}); choose one with --plane")
         return ds
     if plane not in planes:
-        raise ArgumentError(f"{file}: there is no z plane {plane}; --plane may be {listed}")
+        raise ArgumentError(f"{file}: no z plane {plane}; pass one of {listed} to --plane")
     return ds.plane(plane)

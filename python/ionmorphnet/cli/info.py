@@ -8,23 +8,22 @@ from typing import Any
 
 import click
 
-from ionmorphnet.base.devices import build_info
+import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
-from ionmorphnet.io.info import read_info
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False), required=False)
-@click.option("--system", is_flag=True, help="Show versions, processors and GPUs, and why a GPU is not used.")
+@click.option("--system", is_flag=True, help="Show versions, CPU and GPUs, and why a GPU is not used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def info(file: Path | None, system: bool, as_json: bool) -> None:
-    """Show what the head of FILE declares; the spectra are not read (see validate).
+    """Show what the header of FILE declares. The spectra are not read (see validate).
 
-    With --system and no FILE: what was built, what was found on this host, and why a device is not used.
+    With --system instead of FILE: build options, software and devices of this machine.
     """
     if system == (file is not None):
-        raise click.UsageError("give either FILE or --system")
-    facts = build_info() if file is None else read_info(file).to_dict()
+        raise click.UsageError("pass either FILE or --system")
+    facts = imn.build_info() if file is None else imn.read_info(file).to_dict()
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -32,13 +31,13 @@ def info(file: Path | None, system: bool, as_json: bool) -> None:
     texts = {key: _text(value) for key, value in rows.items() if value not in (None, "", [], {})}
     width = max(map(len, texts))
     for key, text in texts.items():
-        # Plain text, nothing folded: values come from the file, and a path that is cut in two cannot be copied.
+        # Plain text without wrapping: a path broken over two lines cannot be copied.
         lines = text.splitlines()
         click.echo(click.style(key.ljust(width), bold=True) + "  " + f"\n{'':{width + 2}}".join(lines))
 
 
 def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
-    """The table of --system: one line a thing, and at its end what ``device="auto"`` does, and why."""
+    """Rows of the --system table; the last one says what ``device="auto"`` selects and why."""
     cuda = info["cuda"]
     bf16 = {True: ", bf16", False: ", no bf16", None: ""}[info["bf16"]]
     built = (
@@ -52,7 +51,7 @@ def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
         "openvino": info["openvino"] or "not in this build",
         "libraries": ", ".join(f"{name} {version}" for name, version in info["libraries"].items() if version),
         "cuda": built,
-        "driver": driver if cuda["built"] else "",  # without CUDA code nobody asked
+        "driver": driver if cuda["built"] else "",  # a build without CUDA does not look for a driver
     }
     rows |= {gpu["device"]: _gpu_text(gpu) for gpu in cuda["devices"]}
     rows["device=auto"] = info["auto"]

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import click
 
+import ionmorphnet as imn
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.validation import Problem
-from ionmorphnet.io.validation import validate as validate_file
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
-@click.option("--checksum", is_flag=True, help="Also compare the ibd's checksum with the declared one.")
+@click.option("--checksum", is_flag=True, help="Compare the ibd file with its declared checksum as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def validate(file: Path, checksum: bool, as_json: bool) -> int:
-    """Read every spectrum of FILE and list the problems. Exit code 0: none or warnings
-    only, 1: problems, 2: not readable at all."""
+    """Read every spectrum of FILE and list its problems.
+
+    Exit code 0: no errors (warnings are allowed), 1: errors, 2: FILE cannot be read.
+    """
     after = "comparing the checksum" if checksum else ""
     with progress_bar(file.name, "spectra", quiet=as_json, before="opening", after=after) as progress:
-        report = validate_file(file, checksum=checksum, progress=progress)
+        report = imn.validate(file, checksum=checksum, progress=progress)
     unreadable = report.n_spectra == 0 and any(problem.kind == "open" for problem in report.problems)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
@@ -31,7 +33,7 @@ def validate(file: Path, checksum: bool, as_json: bool) -> int:
         if not unreadable:
             errors = sum(problem.severity == "error" for problem in report.problems)
             warnings = len(report.problems) - errors
-            verdict = "no problems" if not report.problems else f"{errors} kinds of errors, {warnings} of warnings"
+            verdict = f"{errors} kinds of error, {warnings} of warning" if report.problems else "no problems"
             click.echo(f"{file}: {report.n_spectra} spectra read, {verdict}")
     if unreadable:
         return 2
@@ -41,4 +43,4 @@ def validate(file: Path, checksum: bool, as_json: bool) -> int:
 def _text(problem: Problem) -> str:
     if problem.first is None:
         return problem.message
-    return f"{problem.message} ({problem.count} spectra, the first is number {problem.first})"
+    return f"{problem.message} ({problem.count} spectra, first at index {problem.first})"

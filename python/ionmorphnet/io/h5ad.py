@@ -1,4 +1,4 @@
-"""h5ad files, written so that a full disk is an error like any other."""
+"""h5ad files, written so that a full disk raises an ordinary error."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 def write_h5ad(table: anndata.AnnData, path: Path) -> None:
-    """Writes the table, as its own ``write_h5ad`` does, by way of a copy in memory.
+    """Writes the table as ``AnnData.write_h5ad`` does, but assembles the file in memory first.
 
-    HDF5 that writes to a disk that fills up prints what went wrong, fails once more when it closes the file, and can
-    take the process along.
+    If the disk fills up while HDF5 writes, HDF5 prints to stderr, fails again on closing and may crash the process.
 
     Raises:
         FileError: The file cannot be written.

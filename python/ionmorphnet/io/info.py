@@ -1,11 +1,10 @@
-"""What the head of an imzML file declares, without reading its spectra."""
+"""Declarations in the header of an imzML file; its spectra are not read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import FileError
@@ -16,7 +15,25 @@ __all__ = ["FileInfo", "declared_checksums", "read_info"]
 
 @dataclass(frozen=True)
 class FileInfo:
-    """Declarations of one file; nothing is verified, ``None`` and empty values mean that the file does not tell."""
+    """Declarations of one imzML file, unverified. None or an empty value means the file does not state it.
+
+    Attributes:
+        path: Path of the imzML file.
+        size_bytes: Size of the imzML file.
+        ibd_path: Path of the ibd file; None if there is none.
+        ibd_size_bytes: Size of the ibd file.
+        mode: ``"continuous"`` or ``"processed"``.
+        spectrum_type: ``"profile"`` or ``"centroid"``.
+        n_spectra: Number of spectra.
+        max_count: Number of pixels in x and y (width, height).
+        pixel_size_um: Pixel width and height in micrometres.
+        polarity: ``"positive"`` or ``"negative"``.
+        instrument: Instrument model and further terms of its configuration.
+        software: Name and version of each program.
+        other_arrays: Arrays in addition to m/z and intensity, such as ion mobility. They are ignored on reading.
+        uuid: Identifier shared with the ibd file.
+        checksums: Lower-case checksums of the ibd file by algorithm (``md5``, ``sha1``, ``sha256``).
+    """
 
     path: str
     size_bytes: int
@@ -26,20 +43,16 @@ class FileInfo:
     spectrum_type: str | None
     n_spectra: int | None
     max_count: tuple[int | None, int | None]
-    """Declared pixel counts in x and y."""
     pixel_size_um: tuple[float, float] | None
-    """Width and height of a pixel in micrometres."""
     polarity: str | None
     instrument: list[str]
     software: list[str]
     other_arrays: list[str]
-    """Arrays beside m/z and intensity that the parameter groups announce (ion mobility ...); they are skipped."""
     uuid: str | None
     checksums: dict[str, str]
-    """Declared checksums of the ibd file by algorithm (``md5``, ``sha1``, ``sha256``), lower case."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as plain Python values, for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Returns all fields as plain Python values, ready for JSON."""
         return asdict(self)
 
 
@@ -51,10 +64,10 @@ def _integer(text: str | None) -> int | None:
 
 
 def declared_checksums(declared: Mapping[str, str]) -> dict[str, str]:
-    """Checksums of the ibd file by algorithm (``md5``, ``sha1``, ``sha256``), lower case.
+    """Declared checksums of the ibd file, lower case, by algorithm (``md5``, ``sha1``, ``sha256``).
 
     Args:
-        declared: what the head of the file declares, as :attr:`~ionmorphnet.io.dataset.Dataset.declared`.
+        declared: Declarations of the file, as :attr:`~ionmorphnet.io.dataset.Dataset.declared`.
     """
     return {
         name: declared[f"ibd_{name}"].strip().lower() for name in ("md5", "sha1", "sha256") if f"ibd_{name}" in declared
@@ -62,14 +75,23 @@ def declared_checksums(declared: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_info(path: PathLike, *, ibd_path: PathLike | None = None) -> FileInfo:
-    """Reads the head of an imzML file, up to its list of spectra: milliseconds whatever its size.
+    """Reads the header of an imzML file, up to its list of spectra. Takes milliseconds for files of any size.
 
     Args:
-        path: the imzML file.
-        ibd_path: the ibd file; by default the one beside ``path``. It is looked for but not read.
+        path: The imzML file.
+        ibd_path: The ibd file; by default the one next to ``path``. Only its size is read.
+
+    Returns:
+        What the header declares; use :func:`ionmorphnet.validate` to check the data.
 
     Raises:
-        FileError: the file cannot be read or is not imzML. A missing ibd file is no error here.
+        FileError: The file cannot be read or is not imzML. A missing ibd file is not an error.
+
+    Example:
+        >>> import ionmorphnet as imn
+        >>> info = imn.read_info("section.imzML")
+        >>> info.mode, info.n_spectra
+        ('processed', 2)
     """
     text = utf8_path(path)
     declared = dict(_core.read_head(text))

@@ -1,4 +1,4 @@
-"""m/z values on the command line and in list files."""
+"""m/z values from the command line and from list files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NAMES = ("mz", "m/z")
 
 
 def parse_mz_values(text: str) -> list[float]:
-    """Reads m/z values from ``500.1,600.2``, or else from the file of that name.
+    """Reads m/z values from text such as ``500.1,600.2``, or from the file of that name.
 
     Raises:
-        ArgumentError: An empty list, or neither a list of numbers nor a file.
+        ArgumentError: The list is empty, or the text is neither a list of numbers nor a file.
         FileError: As :func:`read_mz_list`.
     """
     try:
@@ -23,20 +23,23 @@ def parse_mz_values(text: str) -> list[float]:
     except ValueError:
         if _is_file(text):
             return read_mz_list(Path(text))
-        raise ArgumentError(f"'{text}' is neither a list of m/z values such as 500.1,600.2 nor a file") from None
+        raise ArgumentError(
+            f"'{text}' is neither a list of m/z values such as 500.1,600.2 nor an existing file"
+        ) from None
     if not values:
-        raise ArgumentError(f"'{text}' holds no m/z value")
+        raise ArgumentError(f"'{text}' contains no m/z value")
     return values
 
 
 def read_mz_list(path: Path) -> list[float]:
-    """Reads the ``mz`` (or ``m/z``) column of a CSV, or the only column of a file without a header.
+    """Reads the ``mz`` (or ``m/z``) column of a CSV file, or the only column of a file without a header.
 
-    Comma, semicolon or tab separates the cells, whichever the first line has most of; the decimal mark is a point.
+    Cells are separated by comma, semicolon or tab, whichever is most frequent in the first line. The decimal mark is a
+    point.
 
     Raises:
-        FileError: Not readable, no m/z, several columns without a header, a row longer than the header, or a value
-            that is no m/z; names the line.
+        FileError: The file cannot be read, has no m/z, has several columns but no header, has a row longer than its
+            header, or has an invalid value; the message names the line.
     """
     rows = read_rows(path)
     if not rows:
@@ -52,8 +55,8 @@ def read_mz_list(path: Path) -> list[float]:
         raise FileError(f"{path}: line {line}: no column 'mz' among {', '.join(first)}")
     elif len(first) > 1:
         raise FileError(
-            f"{path}: line {line}: {len(first)} columns but no header that names the 'mz' one "
-            "(or a decimal comma? the decimal mark is a point)"
+            f"{path}: line {line}: {len(first)} columns but no header with 'mz' "
+            "(if these are decimal commas, use a decimal point)"
         )
     if not rows:
         raise FileError(f"{path}: no m/z values in the file")
@@ -63,14 +66,14 @@ def read_mz_list(path: Path) -> list[float]:
 
 def _value(path: Path, line: int, row: list[str], column: int, width: int) -> float:
     if len(row) > width:
-        raise FileError(f"{path}: line {line}: more cells than the header or first line; decimal comma?")
+        raise FileError(f"{path}: line {line}: more cells than the header or first line; is there a decimal comma?")
     text = row[column] if column < len(row) else ""
     if not text or not _is_number(text):
-        hint = "; the decimal mark is a point" if "," in text else ""
-        raise FileError(f"{path}: line {line}: '{text}' is no m/z value{hint}")
+        hint = "; use a decimal point" if "," in text else ""
+        raise FileError(f"{path}: line {line}: '{text}' is not an m/z value{hint}")
     value = parse_number(text)
     if not (math.isfinite(value) and value > 0):
-        raise FileError(f"{path}: line {line}: '{text}' is no m/z value")
+        raise FileError(f"{path}: line {line}: '{text}' is not an m/z value")
     return value
 
 

@@ -1,8 +1,8 @@
 """Ion images as pictures: colour map, scaling, PNG encoding, contact sheets.
 
-Pictures are for looking: intensities are clipped at a quantile of the measured pixels, shown on a perceptually uniform
-colour map and enlarged by whole numbers without blurring. Not measured (NaN) never looks like zero: it is transparent,
-or a checked grey that the colour map does not contain.
+Intensities are clipped at a quantile of the measured pixels, mapped to a perceptually uniform colour map and enlarged
+by whole numbers without blurring. Pixels that were not measured (NaN) never look like zero: they are transparent or a
+grey checkerboard, which the colour map does not contain.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
 
 CLIP_QUANTILE = 0.99
-LEVELS = 240  # Colours of the map; the other 16 palette entries stay free for transparency, greys and text.
-MAX_SHEET_PIXELS = 120_000_000  # A larger sheet opens in few viewers and needs gigabytes in them.
+LEVELS = 240  # Colours of the map; leaves 16 palette entries for transparency, greys and text.
+MAX_SHEET_PIXELS = 120_000_000  # Most viewers cannot open a larger sheet.
 
-# Dark blue over green to yellow, lightness rising evenly: readable in grey and with every common colour blindness.
+# Viridis, from dark blue over green to yellow. Lightness rises evenly: readable in grey and by the colour-blind.
 _ANCHORS = ("440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
 _CHECK_GREYS = (187, 204)
 _GAP = 10
@@ -35,7 +35,7 @@ Unmeasured = Literal["transparent", "checked"]
 
 
 def colour_table(levels: int = LEVELS) -> NDArray[np.uint8]:
-    """Colours of the map from low to high, uint8 ``(levels, 3)`` RGB."""
+    """Colours of the map from low to high, uint8 (levels, 3) RGB."""
     anchors = np.array([[int(a[i : i + 2], 16) for i in (0, 2, 4)] for a in _ANCHORS], dtype=np.float64)
     at = np.linspace(0, len(anchors) - 1, levels)
     channels = [np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
@@ -43,10 +43,10 @@ def colour_table(levels: int = LEVELS) -> NDArray[np.uint8]:
 
 
 def upper_level(image: NDArray[np.floating], quantile: float = CLIP_QUANTILE) -> float:
-    """Intensity that gets the brightest colour: the quantile of the measured pixels, linearly interpolated.
+    """Intensity of the brightest colour: a quantile of the measured pixels, linearly interpolated.
 
-    Where that is not positive (under 1 % of the pixels carry signal) it is the maximum instead, so that the few pixels
-    are visible; 0.0 for an image without any positive intensity.
+    If fewer than 1 % of the pixels carry signal, the quantile is 0 and the maximum is used instead, so that these few
+    pixels remain visible. 0.0 for an image without positive intensities.
     """
     values = image[np.isfinite(image)].astype(np.float64)
     if values.size == 0:
@@ -56,18 +56,21 @@ def upper_level(image: NDArray[np.floating], quantile: float = CLIP_QUANTILE) ->
 
 
 def colour_levels(image: NDArray[np.floating], upper: float | None = None, levels: int = LEVELS) -> NDArray[np.uint8]:
-    """Scale ``(H, W)`` intensities linearly so that 0 and below is level 0 and ``upper`` and above the last level.
+    """Scales intensities linearly to colour levels: 0 and below to level 0, ``upper`` and above to the last level.
 
     Args:
-        image: Intensities ``(H, W)``, NaN = not measured.
+        image: Intensities (height, width); NaN = not measured.
         upper: Intensity of the last level; ``upper_level(image)`` if None.
-        levels: Number of levels, at most 255.
+        levels: Number of levels, up to 255.
 
     Returns:
-        uint8 ``(H, W)``; not measured pixels hold the value ``levels``.
+        uint8 (height, width). Pixels that were not measured have the value ``levels``.
+
+    Raises:
+        ArgumentError: The image is not two-dimensional.
     """
     if image.ndim != 2:
-        raise ArgumentError(f"an ion image has the shape (H, W), not {image.shape}")
+        raise ArgumentError(f"an ion image must have the shape (height, width), got {image.shape}")
     if upper is None:
         upper = upper_level(image)
     measured = ~np.isnan(image)
@@ -80,12 +83,18 @@ def colour_levels(image: NDArray[np.floating], upper: float | None = None, level
 
 
 def block_mean(image: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
-    """Mean over ``factor`` x ``factor`` blocks of the measured pixels; NaN where a block holds none.
+    """Mean of the measured pixels in blocks of ``factor`` x ``factor``; NaN for a block without measured pixels.
 
-    Blocks at the right and lower edge may be partial. Returns float32 ``(ceil(H / factor), ceil(W / factor))``.
+    Blocks at the right and lower edge may be partial.
+
+    Returns:
+        float32 (ceil(height / factor), ceil(width / factor)).
+
+    Raises:
+        ArgumentError: ``factor`` is below 1.
     """
     if factor < 1:
-        raise ArgumentError(f"the block size must be at least 1, not {factor}")
+        raise ArgumentError(f"the block size must be at least 1, got {factor}")
     if factor == 1:
         return image.astype(np.float32)
     height, width = image.shape
@@ -96,7 +105,7 @@ def block_mean(image: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
     measured = ~np.isnan(blocks)
     count = measured.sum(axis=(1, 3))
     total = np.where(measured, blocks, 0).sum(axis=(1, 3))
-    # Where nothing was measured the quotient is replaced, so the divisor only has to be valid.
+    # Blocks without measured pixels become NaN; the maximum only avoids a division by zero.
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
@@ -107,19 +116,22 @@ def encode_png(
     zoom: int = 1,
     unmeasured: Unmeasured = "transparent",
 ) -> bytes:
-    """Encode one ion image as a palette PNG.
+    """Encodes one ion image as a palette PNG.
 
     Args:
-        image: Intensities ``(H, W)``, NaN = not measured.
+        image: Intensities (height, width); NaN = not measured.
         upper: Intensity of the brightest colour; ``upper_level(image)`` if None.
-        zoom: Whole number by which each pixel is repeated in both directions.
-        unmeasured: How pixels that were not measured look.
+        zoom: Whole-number enlargement in both directions.
+        unmeasured: Appearance of pixels that were not measured.
 
     Returns:
-        The bytes of the PNG file, ``(H * zoom, W * zoom)`` pixels.
+        The bytes of the PNG file.
+
+    Raises:
+        ArgumentError: The image has no pixels or another number of dimensions, or ``zoom`` is below 1.
     """
     if image.ndim == 2 and 0 in image.shape:
-        raise ArgumentError(f"an image without pixels cannot be drawn: {image.shape}")
+        raise ArgumentError(f"cannot draw an image without pixels: shape {image.shape}")
     return _png(_drawn(image, upper, zoom), transparent=unmeasured == "transparent", runs=zoom == 1)
 
 
@@ -130,30 +142,31 @@ def contact_sheet(
     columns: int | None = None,
     zoom: int | None = None,
 ) -> bytes:
-    """Draw several ion images side by side, each with a caption and its own scale, and a key below.
+    """Draws several ion images side by side, each with its caption and intensity scale, above a common legend.
 
     Args:
-        images: Intensities ``(n, H, W)``, NaN = not measured (drawn as checked grey).
-        captions: ``n`` short texts, for example ``"m/z 741.5307"``.
-        columns: Images in a row; by default the sheet comes out roughly 4:3.
-        zoom: Whole number by which each pixel is repeated; by default small images reach up to 240 pixels.
+        images: Intensities (n, height, width); NaN = not measured, drawn as a grey checkerboard.
+        captions: n short texts, for example ``"m/z 741.5307"``.
+        columns: Images per row; by default the sheet is roughly 4:3.
+        zoom: Whole-number enlargement; by default small images are enlarged to at most 240 pixels.
 
     Returns:
         The bytes of a palette PNG.
 
     Raises:
-        ArgumentError: Shapes and captions do not fit, nothing to draw, or the sheet would be unreasonably large.
+        ArgumentError: There is nothing to draw, the number of captions differs, ``columns`` or ``zoom`` is below 1, or
+            the sheet would exceed 120 million pixels.
     """
     if images.ndim != 3 or 0 in images.shape:
         raise ArgumentError(
-            f"a contact sheet needs images of the shape (n, H, W), none of them empty, not {images.shape}"
+            f"a contact sheet needs non-empty images of the shape (n, height, width), got {images.shape}"
         )
     n, height, width = images.shape
     if len(captions) != n:
         raise ArgumentError(f"{n} images but {len(captions)} captions")
     for name, value in (("columns", columns), ("zoom", zoom)):
         if value is not None and value < 1:
-            raise ArgumentError(f"{name} must be at least 1, not {value}")
+            raise ArgumentError(f"{name} must be at least 1, got {value}")
     if zoom is None:
         zoom = max(1, 240 // max(height, width))
     font = ImageFont.load_default(_FONT_SIZE)
@@ -164,14 +177,15 @@ def contact_sheet(
         columns = max(1, round(math.sqrt(n * cell_height / cell_width * 4 / 3)))
     columns = min(columns, n)
     rows = -(-n // columns)
-    key = f"each image: 0 to its {CLIP_QUANTILE} quantile (measured pixels); checked: not measured"
+    key = f"colours: 0 to the {CLIP_QUANTILE} quantile of each image; checkerboard: not measured"
     size = (
         max(columns * cell_width, math.ceil(font.getlength(key)) + 120) + _GAP,
         rows * cell_height + line + 2 * _GAP,
     )
     if size[0] * size[1] > MAX_SHEET_PIXELS:
         raise ArgumentError(
-            f"a sheet of {n} images would have {size[0]} x {size[1]} pixels; ask for fewer m/z, or write .npz"
+            f"a sheet of {n} images would be {size[1]} x {size[0]} pixels (height x width); "
+            "choose fewer m/z, or write .npz"
         )
 
     text = Image.new("L", size, 255)
@@ -181,7 +195,7 @@ def contact_sheet(
         draw.text((x, y), caption, fill=0, font=font)
     key_y = _GAP + rows * cell_height
     draw.text((_GAP + 110, key_y), key, fill=64, font=font)
-    # The palette's last 16 entries are black to white: text stays smooth in a palette image.
+    # The last 16 palette entries run from black to white, which keeps the text smooth.
     sheet = (LEVELS + np.asarray(text) // 16).astype(np.uint8)
     for image, (x, y) in zip(images, cells, strict=True):
         drawn = _drawn(image, None, zoom)
@@ -202,11 +216,18 @@ def write_contact_sheet(
     columns: int | None = None,
     zoom: int | None = None,
 ) -> None:
-    """Write ``contact_sheet`` of ``(n, H, W)`` images, captioned with their ``n`` m/z, to a PNG file.
+    """Writes a :func:`contact_sheet`, captioned with the m/z of each image, to a PNG file.
+
+    Args:
+        path: The PNG file.
+        images: Intensities (n, height, width); NaN = not measured.
+        mz: m/z of each image (n,).
+        columns: Images per row.
+        zoom: Whole-number enlargement.
 
     Raises:
-        ArgumentError: As ``contact_sheet``.
-        FileError: The file cannot be written; nothing half-written is left.
+        ArgumentError: As :func:`contact_sheet`.
+        FileError: The file cannot be written; an existing file is left as it was.
     """
     data = contact_sheet(images, [f"m/z {value:.4f}" for value in mz], columns=columns, zoom=zoom)
     with atomic_path(path) as temporary:
@@ -215,7 +236,7 @@ def write_contact_sheet(
 
 def _drawn(image: NDArray[np.floating], upper: float | None, zoom: int) -> NDArray[np.uint8]:
     if zoom < 1:
-        raise ArgumentError(f"zoom must be a whole number of at least 1, not {zoom}")
+        raise ArgumentError(f"zoom must be at least 1, got {zoom}")
     return colour_levels(image, upper).repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
@@ -237,7 +258,7 @@ def _encode(indices: NDArray[np.uint8], palette: NDArray[np.uint8], transparent:
     picture = Image.frombytes("P", (indices.shape[1], indices.shape[0]), np.ascontiguousarray(indices).tobytes())
     picture.putpalette(palette.tobytes(), "RGB")
     buffer = io.BytesIO()
-    # Run lengths suit noise and empty ground: smaller than the default strategy on ion images, and 15 times faster.
+    # On ion images, run-length encoding is smaller than the default strategy and 15 times faster.
     how: dict[str, int] = {"compress_level": 6, "compress_type": zlib.Z_RLE} if runs else {"compress_level": 6}
     if transparent is not None:
         how["transparency"] = transparent

@@ -1,13 +1,14 @@
-"""Reading every spectrum of a file and listing what is wrong with it."""
+"""Validation: reads every spectrum of a file and lists its problems."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ionmorphnet import _core
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.dataset import CHANGED, open_dataset
@@ -15,49 +16,63 @@ from ionmorphnet.io.info import declared_checksums
 
 __all__ = ["Problem", "ValidationReport", "validate"]
 
+Kind = Literal["open", "file", "spectrum", "checksum"]
 Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of problem, however many spectra show it."""
+    """One kind of problem, found in the file as a whole or in any number of spectra.
 
-    kind: str
-    """``"open"`` (the file cannot be opened), ``"file"``, ``"spectrum"`` or ``"checksum"``."""
+    Attributes:
+        kind: ``"open"`` (the file cannot be opened), ``"file"``, ``"spectrum"`` or ``"checksum"``.
+        severity: ``"error"`` or ``"warning"``.
+        message: The cause, as found in the first affected spectrum.
+        count: Number of affected spectra; 1 for the file as a whole.
+        first: Index of the first affected spectrum; None for the file as a whole.
+    """
+
+    kind: Kind
     severity: Severity
     message: str
-    """Cause, as the first spectrum shows it."""
     count: int = 1
-    """Number of spectra; 1 for problems of the file as a whole."""
     first: int | None = None
-    """Index of the first such spectrum, ``None`` for the file as a whole."""
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """Result of :func:`validate`."""
+    """Result of :func:`ionmorphnet.validate`.
+
+    Attributes:
+        path: Path of the imzML file.
+        n_spectra: Number of spectra checked; 0 if the file cannot be opened.
+        problems: One entry for each kind of problem.
+    """
 
     path: str
     n_spectra: int
-    """Spectra that were read or tried; 0 if the file cannot be opened."""
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether every spectrum can be used; warnings do not count."""
+        """Whether there are no errors; warnings are allowed."""
         return all(problem.severity != "error" for problem in self.problems)
 
-    def to_dict(self) -> dict[str, Any]:
-        """All fields and ``ok`` as plain Python values, for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Returns all fields and ``ok`` as plain Python values, ready for JSON."""
         return {**asdict(self), "ok": self.ok}
 
     def __repr__(self) -> str:
-        """One line: verdict and numbers."""
+        """Verdict and counts in one line."""
         errors = sum(problem.severity == "error" for problem in self.problems)
         return (
             f"<ValidationReport {self.path!r}: {'ok' if self.ok else 'not ok'}, {self.n_spectra} spectra, "
-            f"{errors} kinds of errors, {len(self.problems) - errors} kinds of warnings>"
+            f"{_kinds(errors, 'error')}, {_kinds(len(self.problems) - errors, 'warning')}>"
         )
+
+
+def _kinds(n: int, what: str) -> str:
+    return f"{n} kind{'s' * (n != 1)} of {what}"
 
 
 def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]:
@@ -70,7 +85,9 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
             for digest in digests.values():
                 digest.update(piece)
     return [
-        Problem("checksum", "error", f"the ibd file's {name} is {digests[name].hexdigest()}, declared is {value}")
+        Problem(
+            "checksum", "error", f"{name} of the ibd file is {digests[name].hexdigest()}, the file declares {value}"
+        )
         for name, value in wanted.items()
         if digests[name].hexdigest() != value
     ]
@@ -78,24 +95,33 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
 
 def validate(
     path: PathLike,
-    progress: Callable[[int, int], None] | None = None,
     *,
     ibd_path: PathLike | None = None,
     threads: int = 0,
     checksum: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ValidationReport:
-    """Reads every spectrum of an imzML file and lists the problems, one entry a kind.
+    """Reads every spectrum of an imzML file and lists the problems, one entry for each kind.
 
     Args:
-        path: the imzML file.
-        progress: called with (spectra read, spectra in all); an exception raised in it stops the work.
-        ibd_path: the ibd file; by default the one beside ``path``.
-        threads: number of threads, 0 for all.
-        checksum: also compare the ibd file with the declared checksums (reads all of it once more).
+        path: The imzML file.
+        ibd_path: The ibd file; by default the one next to ``path``.
+        threads: Worker threads, 0 = all cores. Does not affect the result.
+        checksum: Whether to compare the ibd file with its declared checksums as well, which reads it a second time.
+        progress: Called as progress(spectra read, all spectra). An exception raised in it stops the work.
 
     Returns:
-        The report; a file that cannot be opened is a report with one error, not an exception.
+        The report. A file that cannot be opened yields a report with one error, not an exception.
+
+    Raises:
+        ArgumentError: ``threads`` is not an integer of at least 0.
+
+    Example:
+        >>> import ionmorphnet as imn
+        >>> imn.validate("section.imzML", checksum=True)
+        <ValidationReport 'section.imzML': ok, 2 spectra, 0 kinds of error, 0 kinds of warning>
     """
+    workers = thread_count(threads)
     text = utf8_path(path)
     problems: list[Problem] = []
     try:
@@ -103,14 +129,14 @@ def validate(
     except FileError as error:
         problems.append(Problem("open", "error", str(error)))
         try:
-            # A truncated file still holds spectra worth looking at.
+            # The spectra before a truncation can still be checked.
             dataset = open_dataset(text, ibd_path=ibd_path, strict=False)
         except FileError:
             return ValidationReport(text, 0, problems)
     with dataset:
         n = dataset.n_spectra
         native_progress = None if progress is None else (lambda done: progress(done, n))
-        found = _core.validate(dataset._native, threads=threads, progress=native_progress)
+        found = _core.validate(dataset._native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))

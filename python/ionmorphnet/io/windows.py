@@ -1,4 +1,4 @@
-"""Closed m/z windows around given m/z values."""
+"""Closed m/z windows around m/z values."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def mz_windows(
 
     Args:
         mz: One value or a one-dimensional list, in any order, repeats allowed.
-        ppm: Half width in parts per million of each value.
+        ppm: Half width in parts per million of each value. Pass exactly one of ``ppm`` and ``tol``.
         tol: Half width in m/z units.
 
     Returns:
-        ``(lo, hi)``, each float64 (n,); a value belongs to a window when ``lo <= value <= hi``.
+        ``(lo, hi)``, each float64 (n,). A value is in a window if ``lo <= value <= hi``.
 
     Raises:
-        ArgumentError: An m/z is not finite or not positive; not exactly one of ``ppm`` and ``tol`` is given; the half
-            width is negative or not finite.
+        ArgumentError: An m/z value or half width is not finite and positive, or not exactly one of ``ppm`` and ``tol``
+            is given.
     """
     try:
         values = np.atleast_1d(np.asarray(mz, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"mz must be a number or a list of numbers: {error}") from error
     if values.ndim != 1:
-        raise ArgumentError(f"mz must be a number or a one-dimensional list, not an array of shape {values.shape}")
+        raise ArgumentError(f"mz must be a number or a one-dimensional list, got an array of shape {values.shape}")
     bad = ~(np.isfinite(values) & (values > 0))
     if bad.any():
         first = int(np.argmax(bad))
