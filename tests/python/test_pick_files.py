@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +97,9 @@ def test_progress_tells_file_and_stage(sections: list[Path], tmp_path: Path) -> 
 
 
 @pytest.fixture
-def terminal() -> Iterator[tuple[Console, io.StringIO]]:
+def terminal() -> tuple[Console, io.StringIO]:
     shown = io.StringIO()
-    yield Console(file=shown, force_terminal=True, width=120, color_system=None), shown
+    return Console(file=shown, force_terminal=True, width=120, color_system=None), shown
 
 
 def test_the_bar_counts_files(terminal: tuple[Console, io.StringIO], tmp_path: Path) -> None:
