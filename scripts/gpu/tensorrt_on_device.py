@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 import ionmorphnet as imn
+from ionmorphnet.base.devices import Device
 from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.scoring.tensorrt.build import new_log
@@ -54,7 +55,7 @@ def main() -> None:
     run.add_argument("--flavour", choices=["tensorrt", "tensorrt_rtx"])
     run.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp16", "f32"])
     run.add_argument("--batch", type=int, default=imn.engine.DEFAULT_BATCH)
-    run.add_argument("--device", type=int, default=0)
+    run.add_argument("--device", default="cuda")
     run.add_argument("--cache-dir", type=Path)
     run.add_argument("--json", action="store_true")
     ask = commands.add_parser("ask")
@@ -87,10 +88,15 @@ def run_engine(given: argparse.Namespace) -> int:
             raise IonMorphNetError(f"{given.npz}: saved from another network than {model.onnx_path}")
     started = time.perf_counter()
     if given.engine is not None:
-        scorer: Any = imn.engine.load_tensorrt_scorer(given.engine, device_index=given.device)
+        scorer: Any = imn.engine.load_tensorrt_scorer(given.engine, device=Device.parse(given.device))
     else:
         scorer = imn.engine.make_tensorrt_scorer(
-            model, given.device, given.precision, given.batch, given.cache_dir, flavour=given.flavour
+            model,
+            device=Device.parse(given.device),
+            precision=given.precision,
+            batch=given.batch,
+            cache_dir=given.cache_dir,
+            flavour=given.flavour,
         )
     ready = time.perf_counter() - started
     with buffers(scorer) as device:
@@ -194,7 +200,7 @@ def ask_tensorrt(given: argparse.Namespace) -> int:
     print(f"ours: {imn.engine.why_not_runnable(read_sidecar(given.engine)) or 'compatible'}")
     flavour = find_flavour(key.flavour)
     driver = Driver()
-    gpu = find_gpu(0, driver)
+    gpu = find_gpu("cuda", driver)
     driver.make_current(gpu)
     log = new_log(flavour)
     runtime, content = flavour.module.Runtime(log), given.engine.read_bytes()

@@ -49,9 +49,9 @@ def test_build_info_and_cache(cli: Cli, model: Path, tmp_path: Path, monkeypatch
     info = cli("engine", "info", out)
     assert info.code == 0
     assert info.stdout.splitlines()[:-1] == lines
-    assert info.stdout.splitlines()[-1].startswith("  runs here: no: no NVIDIA driver on this machine")
+    assert info.stdout.splitlines()[-1].startswith("  runs on this machine: no: no NVIDIA driver on this machine")
     set_machine(monkeypatch, ("RTX 4090", 89), tensorrt_rtx="1.7.1.116")
-    assert cli("engine", "info", out).stdout.splitlines()[-1] == "  runs here: yes, as far as the sidecar tells"
+    assert cli("engine", "info", out).stdout.splitlines()[-1] == "  runs on this machine: yes, according to the sidecar"
     set_machine(monkeypatch, ("H200", 90), tensorrt_rtx="1.7.1.116")
     document = json.loads(cli("engine", "info", out, "--json").stdout)
     assert document["refused"].startswith("built for sm_80, sm_89, this machine has GPU 0 (H200, sm_90)")
@@ -77,8 +77,8 @@ def test_errors(cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.Monke
     out = tmp_path / "out.engine"
     set_machine(monkeypatch, tensorrt_rtx="1.7.1.116")
     cli("engine", "build", model, "-o", out, "--target", "sm_90").is_one_line_error("does not support sm_90", "sm_121")
-    cli("engine", "build", model, "-o", out).is_one_line_error("no NVIDIA driver", "to build ahead name the target")
-    cli("engine", "build", model, "-o", out, "--target", "89").is_one_line_error("a target is sm_NN")
+    cli("engine", "build", model, "-o", out).is_one_line_error("no NVIDIA driver", "to build ahead, name the target")
+    cli("engine", "build", model, "-o", out, "--target", "89").is_one_line_error("use sm_NN")
     cli("engine", "build", tmp_path / "none").is_one_line_error("no such model folder")
     cli("engine", "build", model, "-o", tmp_path / "no" / "x", "--target", "sm_80").is_one_line_error("does not exist")
     assert not out.exists()
@@ -90,7 +90,7 @@ def test_errors(cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.Monke
         "tensorrt 11.1.0 builds only for the GPU of this machine, not for sm_80", "GPU 0 (RTX 4090, sm_89)"
     )
     out.write_bytes(b"foreign")
-    cli("engine", "info", out).is_one_line_error("no out.engine.json beside it")
+    cli("engine", "info", out).is_one_line_error("out.engine.json is missing")
     cli("engine", "info", tmp_path / "none").is_one_line_error("no such engine")
 
 

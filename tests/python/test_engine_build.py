@@ -84,12 +84,14 @@ def test_targets_that_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as error:
         imn.engine.build_engine(path=tmp_path / "a.engine", targets="sm_90")
     assert str(error.value) == (
-        f"tensorrt_rtx {trt.__version__} does not support sm_90 (it builds for sm_80, sm_86, sm_89, sm_120, sm_121); "
-        "on such a GPU install the full TensorRT: pip install 'ionmorphnet[tensorrt]'"
+        f"tensorrt_rtx {trt.__version__} does not support sm_90, only sm_80, sm_86, sm_89, sm_120, sm_121; "
+        "for other GPUs install the full TensorRT: pip install 'ionmorphnet[tensorrt]'"
     )
     with pytest.raises(UnavailableError, match=r"does not support sm_100"):
         imn.engine.build_engine(path=tmp_path / "a.engine", targets=["sm_89", "sm_100"])
-    with pytest.raises(UnavailableError, match=r"no NVIDIA driver .*; to build ahead name the target, for example sm_"):
+    with pytest.raises(
+        UnavailableError, match=r"no NVIDIA driver .*; to build ahead, name the target, for example sm_"
+    ):
         imn.engine.build_engine(path=tmp_path / "a.engine")
     assert list(tmp_path.iterdir()) == []
 
@@ -99,7 +101,7 @@ def test_turing_is_refused_for_a_reason(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="does not support sm_75"):
         imn.engine.build_engine(path=tmp_path / "a.engine", targets="sm_75")
     flavour = find_flavour("tensorrt_rtx")
-    with pytest.raises(IonMorphNetError, match=r"could not build the engine: .*FP32 GEMM is not supported") as error:
+    with pytest.raises(IonMorphNetError, match=r"failed to build the engine: .*FP32 GEMM is not supported") as error:
         build(typed_onnx(imn.load_model(), "fp16", 2), flavour, (75,))
     assert "\n" not in str(error.value)
 
@@ -119,7 +121,7 @@ def test_targets_that_cannot_be_meant(targets: str | list[str]) -> None:
 
 
 def test_arguments(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="precision of an engine must be one of auto, bf16, fp16, f32, not 'int8'"):
+    with pytest.raises(ArgumentError, match="precision of an engine must be one of auto, bf16, fp16, f32, got 'int8'"):
         imn.engine.build_engine(precision="int8", targets="sm_80")
     with pytest.raises(ArgumentError, match="batch of an engine must be at least 1"):
         imn.engine.build_engine(batch=0, targets="sm_80")

@@ -234,7 +234,7 @@ def test_convolutions_that_are_not_known_are_refused() -> None:
     x, w = np.zeros((1, 4, 8, 8), np.float32), np.zeros((4, 2, 3, 3), np.float32)
     for attributes in ({"group": 2}, {"dilations": [2, 2]}, {"auto_pad": b"SAME_UPPER"}):
         weight = w if "group" in attributes else np.zeros((4, 4, 3, 3), np.float32)
-        with pytest.raises(IonMorphNetError, match=r"convolution .* cannot be computed here"):
+        with pytest.raises(IonMorphNetError, match=r"convolution .* is not supported"):
             OPERATIONS["Conv"](attributes, x, weight)
 
 
@@ -270,7 +270,7 @@ def test_what_there_is_no_rule_for(tmp_path: Path) -> None:
     ]
     path = tmp_path / "m" / "model.onnx"
     save_onnx(path, nodes, [tensor("image", ["n", 6, 224, 224])], [tensor("y", ["n", 6])], {})
-    with pytest.raises(FileError, match=r"model\.onnx: there is no rule for the type of Softmax \('y'\)"):
+    with pytest.raises(FileError, match=r"model\.onnx: no typing rule for Softmax \('y'\)"):
         typed_onnx(imn.load_model(tmp_path / "m"), "bf16", 1)
     two = [helper.make_node("Split", ["image"], ["y", "z"], axis=1, num_outputs=2)]
     save_onnx(path, two, [tensor("image", ["n", 6, 4, 4])], [tensor("y", ["n", 3, 4, 4])], {})
@@ -289,9 +289,9 @@ def test_what_there_is_no_rule_for(tmp_path: Path) -> None:
 
 def test_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     model = imn.load_model()
-    with pytest.raises(ArgumentError, match="precision of an engine must be one of bf16, fp16, f32, not 'int8'"):
+    with pytest.raises(ArgumentError, match="precision of an engine must be one of bf16, fp16, f32, got 'int8'"):
         typed_onnx(model, "int8", 1)
-    with pytest.raises(ArgumentError, match="at least 1, not 0"):
+    with pytest.raises(ArgumentError, match="at least 1, got 0"):
         typed_onnx(model, "bf16", 0)
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(UnavailableError, match=r"needs onnx.*pip install 'ionmorphnet\[tensorrt\]'"):

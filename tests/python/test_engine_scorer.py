@@ -124,7 +124,7 @@ def test_the_second_scorer_comes_from_the_cache(
     first = make(model, tmp_path)
     monkeypatch.setattr(Builder, "fails", "nothing is built twice")
     assert make(model, tmp_path).engine == first.engine
-    with pytest.raises(IonMorphNetError, match=r"tensorrt 11\.1\.0\.106 could not build the engine: nothing is built"):
+    with pytest.raises(IonMorphNetError, match=r"tensorrt 11\.1\.0\.106 failed to build the engine: nothing is built"):
         make(model, tmp_path, precision="fp16")
     first.engine.path.write_bytes(b"damaged")
     with pytest.raises(IonMorphNetError, match="nothing is built twice"):
@@ -141,7 +141,7 @@ def test_precisions(precision: str, dtype: str, machine: Machine, model: imn.Mod
 def test_a_gpu_without_bf16(machine: Machine, model: imn.Model, tmp_path: Path) -> None:
     machine(("T4", 75), **VERSIONS)
     assert make(model, tmp_path).precision == "fp16"
-    with pytest.raises(UnavailableError, match="sm_75 has no bf16; choose the precision fp16"):
+    with pytest.raises(UnavailableError, match="sm_75 has no bf16; use precision fp16"):
         make(model, tmp_path, precision="bf16")
 
 
@@ -166,8 +166,8 @@ def test_null_addresses_are_refused(machine: Machine, model: imn.Model, tmp_path
 def test_failures_while_running(machine: Machine, model: imn.Model, tmp_path: Path) -> None:
     machine(("RTX 4090", 89), **VERSIONS)
     scorer = make(model, tmp_path)
-    address = "the address of 'statistics' is refused: it gives no reason"
-    for refuses, text in (("address", address), ("run", "the engine does not start: it gives no reason")):
+    address = "rejected the address of 'statistics': no reason given"
+    for refuses, text in (("address", address), ("run", "failed to start the engine: no reason given")):
         scorer._context.refuses = refuses
         with pytest.raises(IonMorphNetError, match=text):
             scorer.enqueue(1, 2, 3, STREAM)
@@ -175,14 +175,14 @@ def test_failures_while_running(machine: Machine, model: imn.Model, tmp_path: Pa
 
 def test_no_usable_gpu(machine: Machine, model: imn.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(**VERSIONS)
-    with pytest.raises(UnavailableError, match="the NVIDIA driver is there, but no GPU that CUDA shows"):
+    with pytest.raises(UnavailableError, match="NVIDIA driver found, but CUDA reports no GPU"):
         make(model, tmp_path)
     machine(("RTX 4090", 89), fail="cuInit", **VERSIONS)
-    with pytest.raises(UnavailableError, match=r"the NVIDIA driver does not start \(cuInit: CUDA_ERROR_TEST\)"):
+    with pytest.raises(UnavailableError, match=r"the NVIDIA driver failed to start \(cuInit: CUDA_ERROR_TEST\)"):
         make(model, tmp_path)
     machine(("RTX 4090", 89), ("T4", 75), **VERSIONS)
     with pytest.raises(ArgumentError, match=r"no GPU 2; found: GPU 0 \(RTX 4090, sm_89\), GPU 1 \(T4, sm_75\)"):
-        make(model, tmp_path, device_index=2)
+        make(model, tmp_path, device="cuda:2")
     monkeypatch.undo()
     monkeypatch.setattr(gpu_module, "_LIBRARY", "libno-such-driver.so.1")
     with pytest.raises(UnavailableError, match=r"no NVIDIA driver on this machine \(libno-such-driver"):
@@ -193,9 +193,9 @@ def test_no_usable_gpu(machine: Machine, model: imn.Model, tmp_path: Path, monke
     ("capability", "modules", "text"),
     [
         (89, {}, r"TensorRT is not installed: pip install 'ionmorphnet\[tensorrt-rtx\]'"),
-        (89, {"tensorrt": "10.9.0.34"}, r"tensorrt 10\.9\.0\.34 is too old, 10\.12 is needed: pip install"),
-        (89, {"tensorrt_rtx": "1.2.0"}, r"tensorrt_rtx 1\.2\.0 is too old, 1\.7 is needed"),
-        (90, {"tensorrt_rtx": "1.7.1.116"}, r"does not support sm_90 \(it builds for sm_80, .*\[tensorrt\]"),
+        (89, {"tensorrt": "10.9.0.34"}, r"tensorrt 10\.9\.0\.34 is too old, 10\.12 or later is needed: pip install"),
+        (89, {"tensorrt_rtx": "1.2.0"}, r"tensorrt_rtx 1\.2\.0 is too old, 1\.7 or later is needed"),
+        (90, {"tensorrt_rtx": "1.7.1.116"}, r"does not support sm_90, only sm_80, .*\[tensorrt\]"),
         (70, {"tensorrt": "11.1.0"}, r"tensorrt 11\.1\.0 does not support GPU 0 \(card, sm_70\)"),
         (90, {"tensorrt": "9.0", "tensorrt_rtx": "1.7.1.116"}, r"tensorrt 9\.0 is too old.*; tensorrt_rtx .* sm_90"),
     ],
@@ -241,9 +241,9 @@ def test_an_engine_that_was_built_ahead(machine: Machine, model: imn.Model, tmp_
     assert not (tmp_path / "cache").exists()
     alone = imn.engine.make_tensorrt_scorer(model, engine=path)  # precision and batch are the file's
     assert (alone.batch, alone.precision) == (8, "bf16")
-    with pytest.raises(FileError, match="takes image 8x2x224x224"):
+    with pytest.raises(FileError, match="has shapes image 8x2x224x224"):
         imn.engine.make_tensorrt_scorer(model, engine=path, batch=16)
-    with pytest.raises(FileError, match="computes in bf16, wanted is fp16"):
+    with pytest.raises(FileError, match="computes in bf16, not fp16"):
         make(model, tmp_path, engine=path, precision="fp16")
     with pytest.raises(FileError, match="built from another network"):
         make(imn.load_model(), tmp_path, engine=path)
@@ -263,11 +263,13 @@ def test_tensorrt_refuses_the_engine(machine: Machine, model: imn.Model, tmp_pat
     machine(("RTX 4090", 89), tensorrt_rtx="1.7.1.116")
     built = imn.engine.build_engine(model, tmp_path / "a.engine", batch=8)
     write_engine(built.path, b"no plan", built.key, "m")
-    with pytest.raises(UnavailableError, match=r"a\.engine: tensorrt_rtx .* refuses it on GPU 0 .*: the plan is no"):
+    with pytest.raises(
+        UnavailableError, match=r"a\.engine: tensorrt_rtx .* rejected the engine on GPU 0 .*: the plan is no"
+    ):
         imn.engine.load_tensorrt_scorer(built.path)
     other = imn.engine.build_engine(model, tmp_path / "b.engine", batch=4)
     write_engine(built.path, read_engine(other.path)[1], built.key, "m")
-    with pytest.raises(FileError, match=r"the engine holds .*\[4, 2, 224, 224\].* not what its sidecar says"):
+    with pytest.raises(FileError, match=r"the engine has .*\[4, 2, 224, 224\].* does not match its sidecar"):
         imn.engine.load_tensorrt_scorer(built.path)
 
 
@@ -275,14 +277,14 @@ def test_tensorrt_does_not_take_the_graph(machine: Machine) -> None:
     from ionmorphnet.scoring.tensorrt.build import build
 
     machine(("RTX 4090", 89), **VERSIONS)
-    with pytest.raises(IonMorphNetError, match=r"tensorrt 11\.1\.0\.106 does not take the network: not a network"):
+    with pytest.raises(IonMorphNetError, match=r"tensorrt 11\.1\.0\.106 rejected the network: not a network"):
         build(b"\x12no network", find_flavour("tensorrt"), (89,))
 
 
 def test_the_log_keeps_the_first_error(machine: Machine) -> None:
     machine(tensorrt="11.1.0")
     log = new_log(find_flavour("tensorrt"))
-    assert log.said() == "it gives no reason"
+    assert log.said() == "no reason given"
     log.log(Severity.WARNING, "no matter")
     log.log(Severity.ERROR, "first\n  of two")
     log.log(Severity.INTERNAL_ERROR, "second")
@@ -339,7 +341,7 @@ class TestGraphs:
         graphs = Graphs(Driver(cuda))
         launched = [self.launch(graphs, 1) for _ in range(4)]
         assert all(each[-1:] == [1] for each in launched)
-        assert caplog.text.count("it runs without") == 1
+        assert caplog.text.count("the engine runs without") == 1
         assert cuda.calls.count("cuStreamBeginCapture_v2") == 1
 
     def test_an_error_inside_a_capture_ends_it(self) -> None:
@@ -358,4 +360,4 @@ class TestGraphs:
 def test_the_gpus_of_the_driver() -> None:
     driver = Driver(FakeCuda(("H200", 90), ("RTX 5090", 120)))
     assert driver.gpus() == [Gpu(0, "H200", 90), Gpu(1, "RTX 5090", 120)]
-    assert str(find_gpu(1, driver)) == "GPU 1 (RTX 5090, sm_120)"
+    assert str(find_gpu("cuda:1", driver)) == "GPU 1 (RTX 5090, sm_120)"

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ionmorphnet import engine as engines
+from ionmorphnet.base.devices import Device
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
@@ -20,43 +20,50 @@ Command = Callable[..., None]
 
 _FILE = click.Path(path_type=Path, readable=False)
 _cache_dir = click.option(
-    "--cache-dir", type=_FILE, metavar="DIR", help="Folder of the engine cache; default: the platform's cache folder."
+    "--cache-dir",
+    type=_FILE,
+    metavar="DIR",
+    help="Folder of the engine cache; default: the cache folder of the platform.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def engine() -> None:
-    """Build TensorRT engines of model folders, say whether this machine can run one, list the cache.
+    """Build TensorRT engines of model folders, check whether this machine can run them, manage the cache.
 
-    Needs the extra [tensorrt] or [tensorrt-rtx]. No engine has been run on a GPU by this version's tests.
+    Needs the extra [tensorrt] or [tensorrt-rtx]. The tests of this version have not run an engine on a GPU.
     """
 
 
 @engine.command(short_help="Build the engine of a model.")
 @click.argument("model", metavar="[MODEL]", default=DEFAULT_MODEL)
-@click.option("-o", "--out", type=_FILE, metavar="FILE", help="Engine to write; default: into the cache.")
+@click.option("-o", "--out", type=_FILE, metavar="FILE", help="Engine file to write; default: in the cache.")
 @click.option(
     "--target",
     "targets",
     multiple=True,
     default=("current",),
     metavar="sm_NN|current",
-    help="GPU to build for: its compute capability, or the GPU of this machine (the default). May be repeated, or "
-    "several with commas. Building for a GPU that is not here needs [tensorrt-rtx].",
+    help="Compute capability to build for; default: the GPU of this machine. Repeat the option or separate names by "
+    "commas for several. Building for a GPU of another machine needs [tensorrt-rtx].",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", *engines.PRECISIONS]),
     default="auto",
     show_default=True,
-    help="auto: bf16, or fp16 where a target has no bf16.",
+    help="auto: bf16, or fp16 if a target lacks bf16.",
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=engines.DEFAULT_BATCH, show_default=True, help="Images of each call."
+    "--batch", type=click.IntRange(1), default=engines.DEFAULT_BATCH, show_default=True, help="Images per call."
 )
-@click.option("--flavour", type=click.Choice(["tensorrt", "tensorrt_rtx"]), help="Module; default: what fits.")
-@click.option("--device", "index", type=click.IntRange(0), default=0, help="Number of the GPU that `current` means.")
+@click.option(
+    "--flavour",
+    type=click.Choice(["tensorrt", "tensorrt_rtx"]),
+    help="TensorRT module; default: an installed one that supports the target.",
+)
+@click.option("--device", default="cuda", show_default=True, metavar="cuda[:N]", help="The GPU that `current` means.")
 @_cache_dir
 @_as_json
 def build(
@@ -66,14 +73,14 @@ def build(
     precision: str,
     batch: int,
     flavour: str | None,
-    index: int,
+    device: str,
     cache_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Build the engine of MODEL (a bundled name or a model folder; default: the bundled model).
+    """Build the engine of MODEL, a bundled name or a model folder (default: the bundled model).
 
-    The engine computes in 16 bit with float32 where it must be, takes batches of one size, and gets a sidecar,
-    FILE.json, that says what it depends on. Without -o it goes into the cache; one that is there already is used.
+    The engine computes in 16 bit, in float32 where needed, with a fixed batch size. Its sidecar FILE.json records
+    everything it depends on. Without -o the engine is stored in the cache, and a matching one is reused.
     """
     with log_shown(), spinner(f"building the engine of {model}"):
         built = engines.build_engine(
@@ -83,7 +90,7 @@ def build(
             precision=precision,
             batch=batch,
             flavour=flavour,
-            device_index=index,
+            device=Device.parse(device),
             cache_dir=cache_dir,
         )
     if as_json:
@@ -93,11 +100,11 @@ def build(
         click.echo(line)
 
 
-@engine.command(short_help="What an engine is, and whether this machine can run it.")
+@engine.command(short_help="Describe an engine and check whether this machine can run it.")
 @click.argument("file", type=_FILE, metavar="FILE")
 @_as_json
 def info(file: Path, as_json: bool) -> None:
-    """Check FILE against its sidecar and say whether this machine can run it. TensorRT does not see the file.
+    """Check FILE against its sidecar and report whether this machine can run it, without loading it in TensorRT.
 
     A damaged or foreign file is an error (exit code 2); an engine for another machine is not.
     """
@@ -108,15 +115,15 @@ def info(file: Path, as_json: bool) -> None:
         return
     for line in _described(found):
         click.echo(line)
-    click.echo("  runs here: " + (f"no: {reason}" if reason else "yes, as far as the sidecar tells"))
+    click.echo("  runs on this machine: " + (f"no: {reason}" if reason else "yes, according to the sidecar"))
 
 
-@engine.command(short_help="List the engine cache, or empty it.")
-@click.option("--clear", is_flag=True, help="Remove all engines of the cache.")
+@engine.command(short_help="List or clear the engine cache.")
+@click.option("--clear", is_flag=True, help="Remove all engines from the cache.")
 @_cache_dir
 @_as_json
 def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
-    """List the engines of the cache, or remove them with --clear."""
+    """List the engines in the cache, or remove them with --clear."""
     folder = engines.cache_folder(cache_dir)
     if clear:
         removed = engines.clear_cache(cache_dir)
@@ -134,20 +141,20 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
         click.echo(f"  {each.path.name} ({format_bytes(each.n_bytes)})")
 
 
-@engine.command(short_help="What 16 bit costs in accuracy, without a GPU.")
+@engine.command(short_help="Measure the accuracy of 16 bit without a GPU.")
 @click.argument("model", metavar="[MODEL]", default=DEFAULT_MODEL)
 @click.option("--precision", type=click.Choice(["bf16", "fp16"]), multiple=True, help="May be repeated; default: both.")
 @click.option("--images", type=click.IntRange(2), default=32, show_default=True, help="Number of simulated images.")
-@click.option("--set", "sets", multiple=True, type=_FILE, metavar="NPZ", help="Labelled real images beside them.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--set", "sets", multiple=True, type=_FILE, metavar="NPZ", help="Additional labelled images.")
+@click.option("--quiet", is_flag=True, help="Hide the progress bar.")
 @_as_json
 def check(
     model: str, precision: tuple[str, ...], images: int, sets: tuple[Path, ...], quiet: bool, as_json: bool
 ) -> None:
-    """Compare the typed graph of MODEL with its float32 network, and say how far its numbers are from overflow.
+    """Compare the typed graph of MODEL with its float32 network, and report its distance from overflow.
 
-    The graph that an engine is built from is computed on the CPU with rounding at every node, half a second an image.
-    The extreme inputs (all ones, checkerboards, single pixels) serve the range, few of them are ion images.
+    Evaluates the graph of an engine on the CPU with rounding at each node, about half a second per image. The set of
+    extreme inputs (all ones, checkerboards, single pixels) tests the range; few of them resemble ion images.
     """
     loaded = load_model(model)
     prepared = engines.check_inputs(loaded, images, sets)
@@ -168,7 +175,7 @@ def check(
         click.echo("  " + "  ".join(cells).rstrip())
 
 
-def _row(each: Any) -> tuple[str, ...]:
+def _row(each: engines.Checked) -> tuple[str, ...]:
     a = each.agreement
     return (
         each.precision,

@@ -1,7 +1,8 @@
-"""TensorRT engines of model folders: typed 16-bit graphs, engines built ahead and cached, a scorer for the GPU.
+"""TensorRT engines of model folders: typed 16-bit graphs, building, caching, and a scorer on the GPU.
 
-import ionmorphnet as imn
-imn.engine.build_engine("atto-sim-2", "atto.engine", targets="sm_89")
+Example:
+    >>> import ionmorphnet as imn
+    >>> built = imn.engine.build_engine("atto-sim-3", "atto.engine", targets="sm_89")  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""What 16 bit costs: a typed graph against float32, and how near its tensors come to the end of float16."""
+"""Cost of 16 bit: difference between typed graph and float32, and the distance of its tensors from overflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,7 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Prepared:
-    """Images as a network takes them.
+    """Inputs of a network.
 
     Attributes:
         images: float32 (n, channels, 224, 224), preprocessed.
@@ -39,7 +38,7 @@ class Prepared:
 
     @staticmethod
     def of(model: Model, images: Sequence[npt.ArrayLike]) -> Prepared:
-        """From ion images (H, W), NaN = not measured; sizes may differ."""
+        """Prepares ion images (height, width), NaN = not measured; sizes may differ."""
         rows, values = [], []
         for image in images:
             stack, measured = checked_stack(np.asarray(image)[None], None)
@@ -54,7 +53,7 @@ class Prepared:
         return len(self.images)
 
 
-def _statistics(model: Model, stack: Any, measured: Any) -> Float32:
+def _statistics(model: Model, stack: Float32, measured: npt.NDArray[np.uint8] | None) -> Float32:
     if not model.statistics:
         return np.zeros(0, np.float32)
     found = _core.image_statistics(stack, measured, threads=1)[0]
@@ -62,9 +61,9 @@ def _statistics(model: Model, stack: Any, measured: Any) -> Float32:
 
 
 def extreme_inputs(model: Model) -> Prepared:
-    """Inputs made to drive activations up: all ones, checkerboards, single pixels, stripes, constants, noise.
+    """Inputs that cause large activations: all ones, checkerboards, single pixels, stripes, constants, noise.
 
-    Every channel is set on its own and together with the others; some of these inputs no preprocessing gives.
+    Each channel is set alone and together with the others. No preprocessing produces some of these inputs.
     """
     y, x = np.mgrid[:SIZE, :SIZE]
     single = (y == SIZE // 2) & (x == SIZE // 2)
@@ -89,47 +88,47 @@ def extreme_inputs(model: Model) -> Prepared:
 
 @dataclass
 class Ranges:
-    """The largest magnitude of every 16-bit tensor, weights included, before it is rounded.
+    """Largest magnitude of each 16-bit tensor before rounding, weights included.
 
     Attributes:
-        largest: By the name of the tensor in the typed graph.
-        worst: The most that a tensor held as a share of what its type holds, over all tensors.
+        kind: The 16-bit type.
+        largest: Magnitude by the name of the tensor in the typed graph.
     """
 
     kind: str
     largest: dict[str, float] = field(default_factory=dict)
 
     def note(self, name: str, kind: str, values: Array) -> None:
-        """Takes one tensor into account; NaN counts as infinite."""
+        """Adds one tensor; NaN counts as infinite."""
         if kind == self.kind and values.size:
             magnitude = float(np.max(np.abs(values)))
             magnitude = magnitude if np.isfinite(magnitude) else float("inf")
             self.largest[name] = max(self.largest.get(name, 0.0), magnitude)
 
     def top(self, n: int = 5) -> list[tuple[str, float]]:
-        """The n tensors with the largest values, largest first."""
+        """Names and magnitudes of the n largest tensors, largest first."""
         return sorted(self.largest.items(), key=lambda item: -item[1])[:n]
 
     @property
     def maximum(self) -> float:
-        """The largest magnitude of all."""
+        """Largest magnitude of all tensors."""
         return max(self.largest.values(), default=0.0)
 
     @property
     def margin(self) -> float:
-        """How many times larger the largest value could be before its type overflows."""
+        """Factor by which the largest value could grow before its type overflows."""
         return LARGEST[self.kind] / self.maximum if self.maximum else float("inf")
 
 
 class TypedNetwork:
-    """The typed graph of a model on the CPU, rounding at every node; remembers the ranges of its tensors."""
+    """Typed graph of a model on the CPU, rounded at each node; records the ranges of its tensors."""
 
     def __init__(self, model: Model, precision: str) -> None:
-        """Types the graph and reads it back from ONNX, so that what runs is what an engine is built from.
+        """Types the graph and reads it back from ONNX, exactly as an engine would be built from it.
 
         Raises:
-            ArgumentError: Unknown precision.
-            FileError: The network has something that there is no rule for.
+            ArgumentError: The precision is unknown.
+            FileError: The network has an operation without a typing rule.
             UnavailableError: onnx is not installed.
         """
         graph = read_onnx(typed_onnx(model, precision, 1))
@@ -151,7 +150,7 @@ class TypedNetwork:
 
 
 def reference_outputs(model: Model, prepared: Prepared) -> Float32:
-    """Outputs of the model's own float32 network by OpenVINO, float32 (n, 6 or 7)."""
+    """Outputs of the float32 network, computed by OpenVINO; float32 (n, 6 or 7)."""
     import openvino
 
     network = openvino.Core().compile_model(str(model.onnx_path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -171,13 +170,13 @@ def _batches(prepared: Prepared) -> Iterator[Prepared]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a typed graph is from float32 on the same images.
+    """Differences between a typed graph and float32 on the same images.
 
     Attributes:
-        images: How many.
-        max_difference: Largest absolute difference of an output (logits; the structure logit too).
-        rms_difference: Root mean square of all of them.
-        spearman: Rank correlation of the score; NaN where it is constant.
+        images: Number of images.
+        max_difference: Largest absolute difference of an output (class and structure logits).
+        rms_difference: Root mean square difference of the outputs.
+        spearman: Rank correlation of the scores; NaN if they are constant.
         max_score_difference: Largest absolute difference of the score.
         top1: Share of images with the same most probable class.
     """
@@ -191,13 +190,13 @@ class Agreement:
 
 
 def agreement(model: Model, outputs: Float32, reference: Float32) -> Agreement:
-    """Compares outputs, (n, 6 or 7) each.
+    """Compares two arrays of outputs, each (n, 6 or 7).
 
     Raises:
-        ArgumentError: Shapes differ, or there is nothing to compare.
+        ArgumentError: The shapes differ, or the arrays are empty.
     """
     if outputs.shape != reference.shape or not len(outputs):
-        raise ArgumentError(f"outputs of the shapes {outputs.shape} and {reference.shape} cannot be compared")
+        raise ArgumentError(f"cannot compare outputs of shapes {outputs.shape} and {reference.shape}")
     difference = np.abs(outputs.astype(np.float64) - reference)
     scores, labels = zip(*(_scored(model, each) for each in (outputs, reference)), strict=True)
     return Agreement(
@@ -210,14 +209,14 @@ def agreement(model: Model, outputs: Float32, reference: Float32) -> Agreement:
     )
 
 
-def _scored(model: Model, outputs: Float32) -> tuple[Any, Any]:
+def _scored(model: Model, outputs: Float32) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
     probabilities = model.probabilities(outputs)
     structure = model.structure(outputs) if model.has_structure else None
     return model.score(probabilities, structure), probabilities.argmax(axis=1)
 
 
 def simulated_inputs(model: Model, n: int, *, seed: int) -> Prepared:
-    """Simulated ion images as the model takes them; image i depends on the seed and i alone."""
+    """Simulated ion images as inputs of the model; image i depends only on the seed and i."""
     from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
 
     def images() -> Iterable[Float32]:

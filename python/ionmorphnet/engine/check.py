@@ -1,4 +1,4 @@
-"""Accuracy and ranges of a model's typed graphs on sets of images: what ``ionmorphnet engine check`` shows."""
+"""Accuracy and ranges of typed graphs on sets of images, as shown by ``ionmorphnet engine check``."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SEED = 51_004_001
 
 @dataclass(frozen=True)
 class Checked:
-    """One precision on one set.
+    """Result for one precision on one set.
 
     Attributes:
         precision: ``bf16`` or ``fp16``.
-        name: The set.
-        agreement: Against float32.
-        largest: Largest magnitude of a 16-bit tensor.
-        largest_in: The tensor that held it.
-        margin: How many times larger it could be before its type overflows.
+        name: Name of the set.
+        agreement: Differences from float32.
+        largest: Largest magnitude in a 16-bit tensor.
+        largest_in: Name of that tensor.
+        margin: Factor by which it could grow before its type overflows.
     """
 
     precision: str
@@ -44,7 +44,15 @@ class Checked:
 
 
 def check_inputs(model: Model, images: int, sets: Iterable[Path] = ()) -> dict[str, Prepared]:
-    """Simulated images, extreme inputs, and real ones of files as ``ionmorphnet evaluate`` reads them.
+    """Prepares simulated images, extreme inputs, and labelled images from files.
+
+    Args:
+        model: A loaded model folder.
+        images: Number of simulated images.
+        sets: Files as read by ``ionmorphnet evaluate``.
+
+    Returns:
+        Inputs by the name of the set.
 
     Raises:
         FileError: A file cannot be read.
@@ -68,16 +76,19 @@ def check_model(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Checked]:
-    """Runs the typed graph of each precision on each set; about half a second of a CPU core for an image.
+    """Runs the typed graph of each precision on each set; takes about half a second of one CPU core per image.
 
     Args:
         model: A loaded model folder.
-        precisions: ``bf16``, ``fp16``.
-        inputs: Sets by name.
+        precisions: Any of ``"bf16"`` and ``"fp16"``.
+        inputs: Inputs by the name of the set, see :func:`check_inputs`.
         progress: Called as progress(done, total).
 
+    Returns:
+        One result per precision and set.
+
     Raises:
-        FileError: The network has something that there is no rule for.
+        FileError: The network has an operation without a typing rule.
         UnavailableError: onnx is not installed.
     """
     chosen = tuple(precisions)

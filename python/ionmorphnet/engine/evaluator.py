@@ -1,9 +1,9 @@
-"""A typed graph on the CPU, with real rounding at every node.
+"""Evaluates a typed graph on the CPU, with rounding at each node.
 
-A runtime on a CPU computes a typed graph in the types that it likes. OpenVINO keeps bfloat16 convolutions and float32
-islands where the CPU has bfloat16, but computes float16 in float32. Here every operation is computed in float32 and its
-result rounded to the type of the tensor, once, as tensor cores with float32 accumulators do. Rounding inside an
-operation (partial sums in 16 bit) is not modelled. Types must agree at every node, as a strongly typed engine demands.
+A CPU runtime may compute a typed graph in other types: OpenVINO keeps bfloat16 convolutions and float32 islands if the
+CPU supports bfloat16, but computes float16 in float32. Here each operation is computed in float32 and its result
+rounded once to the type of the tensor, as tensor cores with float32 accumulators do. Rounding within an operation
+(16-bit partial sums) is not modelled. Types must agree at each node, as a strongly typed engine requires.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ionmorphnet.scoring.tensorrt.graph import Constant, Graph, Node
 from ionmorphnet.scoring.tensorrt.operations import OPERATIONS, Array
 from ionmorphnet.scoring.tensorrt.rounding import Float32, bits_of, every_value, round_to
 
-# Called for each tensor of the graph with its name, its type and its values before they are rounded.
+# Called for each tensor with its name, type and values before rounding.
 Watch = Callable[[str, str, Array], None]
 
 
@@ -28,7 +28,7 @@ class Evaluator:
 
     Attributes:
         graph: As read from ONNX.
-        watch: Sees every tensor that is made.
+        watch: Called for each tensor produced.
     """
 
     graph: Graph
@@ -40,10 +40,10 @@ class Evaluator:
         self._last_reader = {name: i for i, node in enumerate(self.graph.nodes) for name in node.inputs}
 
     def __call__(self, inputs: Mapping[str, Float32]) -> Float32:
-        """The output for inputs by name; they are rounded to the type of the input first.
+        """Computes the output; inputs, by name, are first rounded to their types.
 
         Raises:
-            IonMorphNetError: An operation is not known, or types disagree at a node.
+            IonMorphNetError: An operation is unknown, or types disagree at a node.
         """
         values: dict[str, Constant] = dict(self.graph.constants)
         for name, port in self.graph.inputs.items():
@@ -51,7 +51,7 @@ class Evaluator:
         for i, node in enumerate(self.graph.nodes):
             given = [values[name] if name else None for name in node.inputs]
             values[node.output] = self._run(node, given)
-            for name in node.inputs:  # a whole network of a batch would not fit into memory
+            for name in node.inputs:  # the tensors of the whole network would not fit in memory
                 if name and self._last_reader[name] == i and name not in self.graph.constants:
                     values.pop(name, None)
         output: Float32 = values[self.graph.output].values
@@ -70,12 +70,12 @@ class Evaluator:
             assert arrays[0] is not None
             return self._made(node.output, kind, self._looked_up(node.op, kind, arrays[0]))
         if node.op not in OPERATIONS:
-            raise IonMorphNetError(f"{node.op} '{node.output}': not an operation that can be computed here")
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows shows in the values
+            raise IonMorphNetError(f"{node.op} '{node.output}': operation not supported")
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow is visible in the values
             return self._made(node.output, kind, OPERATIONS[node.op](node.attributes, *arrays))
 
     def _looked_up(self, op: str, kind: str, x: Array) -> Array:
-        """A function of one value is computed once for all 65,536 values of its type."""
+        """Looks up a function of one value, tabulated for all 65,536 values of its type."""
         if (op, kind) not in self._tables:
             values = every_value(kind)
             values[~np.isfinite(values)] = np.nan

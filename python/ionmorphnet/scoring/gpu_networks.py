@@ -73,7 +73,7 @@ def first_gpu_network(model: Model, device: Device, precision: str) -> tuple[Dev
 def _tensorrt(model: Model, device: Device, precision: str, engine_file: PathLike | None) -> DeviceNetwork:
     from ionmorphnet.scoring.tensorrt.scorer import make_tensorrt_scorer
 
-    return make_tensorrt_scorer(model, device.index or 0, precision, engine=engine_file)
+    return make_tensorrt_scorer(model, device=device, precision=precision, engine=engine_file)
 
 
 def _torch(model: Model, device: Device, precision: str) -> DeviceNetwork:

@@ -1,14 +1,15 @@
-"""From a model folder to an engine."""
+"""Building of TensorRT engines from model folders."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.models.model import Model, load_model
 from ionmorphnet.scoring.tensorrt.cache import find_cached, store
 from ionmorphnet.scoring.tensorrt.flavour import Flavour, find_flavour
@@ -26,44 +27,48 @@ logger = logging.getLogger(__name__)
 
 def build_engine(
     model: str | Path | Model | None = None,
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
     *,
     targets: str | Iterable[str] = CURRENT,
     precision: str = "auto",
     batch: int = DEFAULT_BATCH,
     flavour: str | None = None,
-    device_index: int = 0,
-    cache_dir: str | os.PathLike[str] | None = None,
+    device: DeviceName | Device = "cuda",
+    cache_dir: PathLike | None = None,
 ) -> EngineFile:
-    """Builds an engine, or finds it in the cache.
+    """Builds a TensorRT engine, or returns a matching one from the cache.
 
     Args:
-        model: Bundled name, model folder or loaded Model; None: the default model.
-        path: File to write; None: into the cache, where an engine with the same key is used as it is.
-        targets: ``"sm_89"``, a list of such, or ``"current"``, the GPU of this machine. ``tensorrt`` builds for the
-            current GPU only, ``tensorrt_rtx`` for any that it knows, also without a GPU.
-        precision: ``"bf16"``, ``"fp16"``, ``"f32"``, or ``"auto"``: bf16, or fp16 where a target has no bf16.
-        batch: Images of each call.
-        flavour: ``"tensorrt"`` or ``"tensorrt_rtx"``; None: the installed one that fits.
-        device_index: Which GPU ``"current"`` means.
-        cache_dir: Folder of the cache; None: the platform's.
+        model: Bundled name, model folder or loaded Model; None for the default model.
+        path: File to write. None uses the cache and builds only if no engine with the same key is there.
+        targets: ``"sm_89"``, a list of such names, or ``"current"`` for the GPU of this machine. ``tensorrt`` builds
+            for the current GPU only; ``tensorrt_rtx`` builds for any GPU it knows, even on a machine without one.
+        precision: ``"bf16"``, ``"fp16"``, ``"f32"`` or ``"auto"``: bf16, or fp16 if a target lacks bf16.
+        batch: Images per call.
+        flavour: ``"tensorrt"`` or ``"tensorrt_rtx"``; None chooses an installed one that supports the target.
+        device: The GPU that ``"current"`` refers to, ``"cuda"`` (the first) or ``"cuda:N"``.
+        cache_dir: Folder of the engine cache; None for the default of the platform.
 
     Returns:
-        The engine's file and what it depends on. Beside the file lies its sidecar, ``<file>.json``.
+        The engine file with its key. Its sidecar ``<file>.json`` is next to it.
 
     Raises:
-        ArgumentError: An argument cannot be meant.
+        ArgumentError: An argument has the wrong type or is out of range.
         FileError: The model cannot be used, or the file cannot be written.
         UnavailableError: TensorRT or onnx is missing or too old, there is no GPU, or a target is not supported.
-        IonMorphNetError: TensorRT could not build it.
+        IonMorphNetError: TensorRT failed to build the engine.
+
+    Example:
+        >>> import ionmorphnet as imn
+        >>> imn.engine.build_engine("atto-sim-3", "atto.engine", targets="sm_89")  # doctest: +SKIP
     """
     loaded = model if isinstance(model, Model) else load_model(model)
     if precision not in ("auto", *PRECISIONS):
-        raise ArgumentError(f"precision of an engine must be one of auto, {', '.join(PRECISIONS)}, not '{precision}'")
+        raise ArgumentError(f"precision of an engine must be one of auto, {', '.join(PRECISIONS)}, got '{precision}'")
     if batch < 1:
-        raise ArgumentError(f"the batch of an engine must be at least 1, not {batch}")
+        raise ArgumentError(f"batch of an engine must be at least 1, got {batch}")
     wanted = parse_targets(targets)
-    gpu = _current_gpu(device_index, needed=wanted is None)
+    gpu = _current_gpu(device, needed=wanted is None)
     if wanted is None:
         assert gpu is not None
         wanted = (gpu.capability,)
@@ -78,7 +83,7 @@ def build_engine(
         if cached is not None:
             return cached
     if gpu is not None and not chosen.builds_ahead:
-        Driver().make_current(gpu)  # tensorrt measures kernels on the current GPU
+        Driver().make_current(gpu)  # tensorrt times kernels on the current GPU
     content = build(typed_onnx(loaded, precision, batch), chosen, wanted)
     if path is None:
         return store(content, key, loaded.name, cache_dir)
@@ -86,30 +91,30 @@ def build_engine(
 
 
 def checked_precision(precision: str, targets: tuple[int, ...]) -> str:
-    """The precision to build in, ``auto`` resolved.
+    """Resolves ``auto`` and checks that the targets support the precision.
 
     Raises:
-        UnavailableError: bf16 for a GPU that has none.
+        UnavailableError: A target lacks bf16.
     """
     without = [target for target in targets if target < _FIRST_WITH_BF16]
     if precision == "auto":
         return "fp16" if without else "bf16"
     if precision == "bf16" and without:
-        raise UnavailableError(f"{target_name(without[0])} has no bf16; choose the precision fp16")
+        raise UnavailableError(f"{target_name(without[0])} has no bf16; use precision fp16")
     return precision
 
 
-def _current_gpu(index: int, *, needed: bool) -> Gpu | None:
+def _current_gpu(device: DeviceName | Device, *, needed: bool) -> Gpu | None:
     try:
-        return find_gpu(index, Driver())
+        return find_gpu(device, Driver())
     except UnavailableError as error:
         if needed:
-            raise UnavailableError(f"{error}; to build ahead name the target, for example sm_89") from None
+            raise UnavailableError(f"{error}; to build ahead, name the target, for example sm_89") from None
         return None
 
 
 def _flavour_for(targets: tuple[int, ...], name: str | None, gpu: Gpu | None) -> Flavour:
-    """The module for explicit targets: what is measured on the GPU that is here, else what builds ahead."""
+    """Module for explicit targets: one that times kernels on the GPU at hand, otherwise one that builds ahead."""
     if name is not None:
         return find_flavour(name)
     if gpu is not None and targets == (gpu.capability,):
@@ -118,10 +123,10 @@ def _flavour_for(targets: tuple[int, ...], name: str | None, gpu: Gpu | None) ->
 
 
 def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
-    """An engine from a typed graph.
+    """Builds an engine from a typed graph.
 
     Raises:
-        IonMorphNetError: TensorRT did not take the graph, or could not build it; its own words, in one line.
+        IonMorphNetError: TensorRT rejected the graph or failed to build it; quotes its message in one line.
     """
     trt = flavour.module
     log = new_log(flavour)
@@ -130,34 +135,34 @@ def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
     parser = trt.OnnxParser(network, log)
     if not parser.parse(onnx):
         said = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise IonMorphNetError(f"{flavour} does not take the network: {said or log.said()}")
+        raise IonMorphNetError(f"{flavour} rejected the network: {said or log.said()}")
     config = builder.create_builder_config()
-    # Float32 means float32, in the islands too. (With TF32 an f32 engine for sm_120 is twelve times as large, besides.)
+    # Full float32, also in the islands. (With TF32, an f32 engine for sm_120 is also twelve times larger.)
     config.clear_flag(trt.BuilderFlag.TF32)
     flavour.set_targets(config, targets)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise IonMorphNetError(f"{flavour} could not build the engine: {log.said()}")
+        raise IonMorphNetError(f"{flavour} failed to build the engine: {log.said()}")
     return bytes(serialized)
 
 
 def started(flavour: Flavour, log: Any, make: Callable[[], Any]) -> Any:
-    """What ``make`` makes of TensorRT.
+    """Creates a TensorRT object.
 
     Raises:
-        UnavailableError: It cannot be made, as with a driver that is too old: TensorRT's bindings then raise errors of
-            their own, some of them for a null pointer.
+        UnavailableError: It cannot be created, for example because the driver is too old; the bindings of TensorRT then
+            raise various errors, some of them about a null pointer.
     """
     try:
         return make()
     except (TypeError, RuntimeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         said = log.said() if log.errors else first
-        raise UnavailableError(f"{flavour} does not start: {said}") from error
+        raise UnavailableError(f"{flavour} failed to start: {said}") from error
 
 
 def new_log(flavour: Flavour) -> Any:
-    """A logger for TensorRT that passes its messages on to ours, and remembers errors for :meth:`said`."""
+    """Logger for TensorRT that forwards messages to our log and keeps errors for ``said``."""
     base: Any = flavour.module.ILogger
 
     class Log(base):  # type: ignore[misc]
@@ -171,6 +176,6 @@ def new_log(flavour: Flavour) -> Any:
             logger.log(logging.DEBUG, "%s: %s", flavour.name, message)
 
         def said(self) -> str:
-            return self.errors[0] if self.errors else "it gives no reason"
+            return self.errors[0] if self.errors else "no reason given"
 
     return Log()

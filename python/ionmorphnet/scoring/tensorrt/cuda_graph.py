@@ -1,7 +1,7 @@
-"""CUDA graphs of an engine's launches, captured through the driver where TensorRT does not do it itself.
+"""CUDA graphs of engine launches, captured through the driver if TensorRT does not capture them itself.
 
-A captured graph repeats the launches with the addresses that they were captured with, so there is one for each set of
-buffers. The first call with a set runs as it is (TensorRT wants one run before a capture), the second is captured.
+A graph repeats launches with the addresses they were captured with, so each set of buffers needs its own graph. The
+first call with a set runs normally (TensorRT requires one run before a capture); the second is captured.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from ionmorphnet.scoring.tensorrt.gpu import Driver
 
 logger = logging.getLogger(__name__)
 
-# The device loop prepares up to four batches ahead: a pick has up to four sets of buffers, and several may run at once.
+# The device loop prepares up to four batches ahead, so each of several concurrent picks uses up to four buffer sets.
 _MOST = 16
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
-_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate meanwhile
-# Handles of the null stream and the two default streams of CUDA; nothing can be captured there.
+_THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may allocate
+# Handles of the null stream and of the two default streams of CUDA, which cannot be captured.
 _DEFAULT_STREAMS = (0, 1, 2)
 
 
 class StreamOrder:
-    """Keeps the work of one context in order on the GPU when it is put on several streams."""
+    """Keeps the work of one context in order on the GPU when it is submitted to several streams."""
 
     def __init__(self, driver: Driver) -> None:
-        """The event behind the latest work is made when a first stream comes."""
+        """The event that follows the latest work is created on first use."""
         self._driver = driver
         self._event = ctypes.c_void_p()
         self._last: int | None = None
 
     @contextlib.contextmanager
     def on(self, stream: int) -> Iterator[None]:
-        """Work on ``stream``, after all that was put on another one before."""
+        """Submits work to ``stream`` after all earlier work on other streams."""
         if not self._event:
             self._driver.call("cuEventCreate", ctypes.byref(self._event), _NO_TIMING)
         if self._last not in (None, stream):
@@ -46,26 +46,26 @@ class StreamOrder:
 
 
 class Graphs:
-    """Graphs by the buffers that they use."""
+    """Captured graphs, by the buffers they use."""
 
     def __init__(self, driver: Driver) -> None:
-        """Holds nothing yet."""
+        """Starts without graphs."""
         self._driver = driver
         self._captured: dict[Hashable, ctypes.c_void_p] = {}
-        self._seen: dict[Hashable, None] = {}  # the latest last
+        self._seen: dict[Hashable, None] = {}  # in order of use
         self._works = True
 
     def launch(self, buffers: Hashable, stream: int, enqueue: Callable[[], None]) -> None:
-        """Does what ``enqueue`` does on a stream, from a graph where that is possible.
+        """Runs the work of ``enqueue`` on a stream, from a graph if possible.
 
         Args:
             buffers: All addresses that ``enqueue`` uses.
-            stream: The stream that it uses.
-            enqueue: Puts the work on the stream.
+            stream: The stream that ``enqueue`` uses.
+            enqueue: Submits the work to the stream.
 
         Raises:
-            IonMorphNetError: The work cannot be started. A capture that fails is no error: it is logged once, and the
-                work runs without.
+            IonMorphNetError: The work cannot be started. A failed capture is not an error: it is logged once, and the
+                work runs without a graph.
         """
         graph = self._captured.get(buffers)
         if graph is None and self._works and buffers in self._seen and stream not in _DEFAULT_STREAMS:
@@ -77,7 +77,7 @@ class Graphs:
         self._driver.call("cuGraphLaunch", graph, ctypes.c_void_p(stream))
 
     def _remember(self, buffers: Hashable) -> None:
-        """Forgets the buffers that came first: those of a pick that has ended are not used again."""
+        """Forgets the oldest buffers, because those of a finished pick are not used again."""
         self._seen[buffers] = None
         while len(self._seen) > _MOST:
             oldest = next(iter(self._seen))
@@ -96,7 +96,7 @@ class Graphs:
             self._driver.call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
         except IonMorphNetError as error:
             self._works = False
-            logger.warning("no CUDA graph of the engine (%s): it runs without, a little slower", error)
+            logger.warning("the engine runs without a CUDA graph, slightly slower: %s", error)
             return None
         finally:
             if graph:

@@ -1,12 +1,12 @@
-"""The two modules that build and run engines, ``tensorrt`` and ``tensorrt_rtx``, and all that differs between them.
+"""Differences between ``tensorrt`` and ``tensorrt_rtx``, the two modules that build and run engines.
 
-Both are used through one interface: strongly typed networks, engines of static shape, tensors by address. The rest:
+Both use strongly typed networks, engines with static shapes and tensors passed by address. They differ in this:
 
-* ``tensorrt_rtx`` builds for any list of the compute capabilities that it knows, without a GPU; kernels are compiled on
-  the machine that runs them. It captures CUDA graphs itself, told so by a runtime configuration; a capture of ours
-  would need engines built for memory that the user allocates.
-* ``tensorrt`` builds for the GPU of this machine and measures kernels on it. Graphs are captured by us
-  (:mod:`ionmorphnet.scoring.tensorrt.cuda_graph`).
+* ``tensorrt_rtx`` builds without a GPU, for any of the compute capabilities it knows; kernels are compiled on the
+  machine that runs them. It captures CUDA graphs itself if its runtime configuration says so. Capturing them here
+  would require engines built for memory allocated by the user.
+* ``tensorrt`` builds for the GPU of this machine and times kernels on it. Its graphs are captured in
+  :mod:`ionmorphnet.scoring.tensorrt.cuda_graph`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.scoring.tensorrt.gpu import Gpu
 from ionmorphnet.scoring.tensorrt.targets import target_name, target_names
 
-# tensorrt first: it measures kernels on the GPU that it builds for, and it knows the data centre's GPUs.
+# tensorrt first, because it times kernels on the target GPU and supports data centre GPUs.
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 _OLDEST = {"tensorrt": (10, 12), "tensorrt_rtx": (1, 7)}
 _EXTRA = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
-# Turing has no float32 matrix products in tensorrt_rtx, and the heads of our networks are in float32.
+# tensorrt_rtx lacks float32 matrix products on Turing, which the heads of the networks need.
 _OLDEST_CAPABILITY = {"tensorrt": 75, "tensorrt_rtx": 80}
 
 
 @dataclass(frozen=True)
 class Flavour:
-    """An installed module.
+    """An installed TensorRT module.
 
     Attributes:
         name: ``tensorrt`` or ``tensorrt_rtx``.
-        version: Its version.
-        module: The module.
+        version: Version of the module.
+        module: The imported module.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Flavour:
 
     @property
     def builds_ahead(self) -> bool:
-        """Whether engines can be built for GPUs that are not here."""
+        """Whether engines can be built for GPUs of other machines."""
         return self.name == "tensorrt_rtx"
 
     @property
@@ -56,7 +56,7 @@ class Flavour:
         return self.name == "tensorrt_rtx"
 
     def known_targets(self) -> tuple[int, ...] | None:
-        """Compute capabilities that it builds our networks for, ascending; None: that shows only on the GPU."""
+        """Supported compute capabilities, ascending; None if only a build on the GPU can tell."""
         if not self.builds_ahead:
             return None
         names = vars(self.module.ComputeCapability)
@@ -64,25 +64,25 @@ class Flavour:
         return tuple(each for each in found if each >= _OLDEST_CAPABILITY[self.name])
 
     def check_targets(self, targets: tuple[int, ...], gpu: Gpu | None) -> None:
-        """Refuses targets that it does not build for.
+        """Checks that the module can build for the targets.
 
         Args:
             targets: Compute capabilities.
-            gpu: The GPU of this machine, where there is one.
+            gpu: The GPU of this machine, if there is one.
 
         Raises:
-            UnavailableError: One line with the target and what can be done.
+            UnavailableError: A target is not supported; one line with the target and the remedy.
         """
         known = self.known_targets()
         if known is not None:
             for target in targets:
                 if target not in known:
                     raise UnavailableError(
-                        f"{self} does not support {target_name(target)} (it builds for {target_names(known)}); "
-                        "on such a GPU install the full TensorRT: pip install 'ionmorphnet[tensorrt]'"
+                        f"{self} does not support {target_name(target)}, only {target_names(known)}; "
+                        "for other GPUs install the full TensorRT: pip install 'ionmorphnet[tensorrt]'"
                     )
         elif gpu is None or targets != (gpu.capability,):
-            here = f"this machine has {gpu}" if gpu else "there is none here"
+            here = f"this machine has {gpu}" if gpu else "this machine has none"
             raise UnavailableError(
                 f"{self} builds only for the GPU of this machine, not for {target_names(targets)} ({here}); "
                 "to build ahead: pip install 'ionmorphnet[tensorrt-rtx]'"
@@ -91,16 +91,16 @@ class Flavour:
             raise UnavailableError(f"{self} does not support {gpu}")
 
     def set_targets(self, config: Any, targets: tuple[int, ...]) -> None:
-        """Tells the builder what to build for."""
+        """Sets the targets of a build."""
         if not self.builds_ahead:
-            return  # the current GPU, which is all that there is
+            return  # tensorrt always builds for the current GPU
         config.num_compute_capabilities = len(targets)
         for index, target in enumerate(targets):
             if not config.set_compute_capability(getattr(self.module.ComputeCapability, f"SM{target}"), index):
-                raise UnavailableError(f"{self} refuses to build for {target_name(target)}")
+                raise UnavailableError(f"{self} cannot build for {target_name(target)}")
 
     def new_context(self, engine: Any) -> Any:
-        """An execution context that owns its memory; with graphs where the module captures them."""
+        """Execution context that owns its memory, with graphs if the module captures them."""
         if not self.captures_graphs:
             return engine.create_execution_context()
         config = engine.create_runtime_config()
@@ -109,15 +109,16 @@ class Flavour:
 
 
 def find_flavour(name: str | None = None, gpu: Gpu | None = None) -> Flavour:
-    """The module to use.
+    """Finds the module to use.
 
     Args:
-        name: ``tensorrt`` or ``tensorrt_rtx``; None: the first of them that is installed and supports the GPU.
-        gpu: What must be supported.
+        name: ``"tensorrt"`` or ``"tensorrt_rtx"``; None for the first one that is installed and supports the GPU.
+        gpu: The GPU to support.
 
     Raises:
-        ArgumentError: Unknown name.
-        UnavailableError: Not installed, too old, or not for this GPU; one line with what to install.
+        ArgumentError: The name is unknown.
+        UnavailableError: The module is not installed, too old, or does not support the GPU; one line with what to
+            install.
     """
     if name is not None and name not in FLAVOURS:
         raise ArgumentError(f"unknown flavour '{name}'; known: {', '.join(FLAVOURS)}")
@@ -129,7 +130,7 @@ def find_flavour(name: str | None = None, gpu: Gpu | None = None) -> Flavour:
                 flavour.check_targets((gpu.capability,), gpu)
             return flavour
         except UnavailableError as error:
-            # Where nothing is named, a module that was never installed is no news beside one that has a problem.
+            # Without a name, only report modules that are installed but do not work.
             reasons.append((str(error), isinstance(error, _MissingError)))
     if all(missing for _, missing in reasons) and name is None:
         raise UnavailableError(
@@ -157,5 +158,7 @@ def _load(name: str) -> Flavour:
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < _OLDEST[name]:
         oldest = ".".join(map(str, _OLDEST[name]))
-        raise UnavailableError(f"{name} {version or 'of unknown version'} is too old, {oldest} is needed: {install}")
+        raise UnavailableError(
+            f"{name} {version or 'of unknown version'} is too old, {oldest} or later is needed: {install}"
+        )
     return Flavour(name, version, module)

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, asked of the NVIDIA driver itself: no CUDA toolkit, no torch, no build option is needed."""
+"""GPUs of this machine, queried from the NVIDIA driver without CUDA toolkit, torch or a CUDA build of the core."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.scoring.tensorrt.targets import target_name
 
@@ -19,8 +20,8 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        index: As CUDA counts them.
-        name: As the driver calls it.
+        index: CUDA device number.
+        name: Name reported by the driver.
         capability: Compute capability, 89 for 8.9.
     """
 
@@ -40,16 +41,16 @@ def _open_library() -> Any:
 
 
 class Driver:
-    """The functions of the driver's library that are needed here, each checked."""
+    """Checked calls to the NVIDIA driver library."""
 
     def __init__(self, library: Any = None) -> None:
         """Opens the driver.
 
         Args:
-            library: What to call in its place, for tests.
+            library: Replacement for the library, for tests.
 
         Raises:
-            UnavailableError: There is no driver, or it does not start.
+            UnavailableError: There is no driver, or it fails to start.
         """
         if library is None:
             library = _open_library()
@@ -57,13 +58,13 @@ class Driver:
         try:
             self.call("cuInit", 0)
         except IonMorphNetError as error:
-            raise UnavailableError(f"the NVIDIA driver does not start ({error})") from None
+            raise UnavailableError(f"the NVIDIA driver failed to start ({error})") from None
 
     def call(self, name: str, *arguments: Any) -> None:
         """Calls a function of the driver.
 
         Raises:
-            IonMorphNetError: It did not succeed; names the function and the driver's word for the cause.
+            IonMorphNetError: The call failed; names the function and the error code of the driver.
         """
         code = getattr(self._library, name)(*arguments)
         if code:
@@ -72,15 +73,15 @@ class Driver:
             raise IonMorphNetError(f"{name}: {text.value.decode() if text.value else code}")
 
     def gpus(self) -> list[Gpu]:
-        """All GPUs that CUDA shows.
+        """All GPUs that CUDA reports.
 
         Raises:
-            UnavailableError: There is none.
+            UnavailableError: There is no GPU.
         """
         count = ctypes.c_int(0)
         self.call("cuDeviceGetCount", ctypes.byref(count))
         if count.value == 0:
-            raise UnavailableError("the NVIDIA driver is there, but no GPU that CUDA shows")
+            raise UnavailableError("NVIDIA driver found, but CUDA reports no GPU")
         return [self._gpu(index) for index in range(count.value)]
 
     def _gpu(self, index: int) -> Gpu:
@@ -99,20 +100,27 @@ class Driver:
         return device
 
     def make_current(self, gpu: Gpu) -> None:
-        """Makes a GPU the one that the calling thread uses, with the context that CUDA's runtime uses too."""
+        """Makes a GPU current in the calling thread, with the context that the CUDA runtime also uses."""
         context = ctypes.c_void_p()
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), self._device(gpu.index))
         self.call("cuCtxSetCurrent", context)
 
 
-def find_gpu(index: int, driver: Driver) -> Gpu:
-    """The GPU of a number.
+def find_gpu(device: DeviceName | Device, driver: Driver) -> Gpu:
+    """Finds the GPU that a device name refers to.
+
+    Args:
+        device: ``"cuda"`` or ``"auto"`` for the first GPU, ``"cuda:N"``, or a :class:`Device`.
+        driver: The open driver.
 
     Raises:
-        ArgumentError: There are not so many.
-        UnavailableError: There is none.
+        ArgumentError: The device is not a GPU, or its number is too high.
+        UnavailableError: There is no GPU.
     """
-    gpus = driver.gpus()
-    if not 0 <= index < len(gpus):
-        raise ArgumentError(f"there is no GPU {index}; found: {', '.join(map(str, gpus))}")
+    request = Device.parse(device)
+    if request.kind == "cpu":
+        raise ArgumentError("TensorRT needs a GPU; use device cuda or cuda:N, not cpu")
+    gpus, index = driver.gpus(), request.index or 0
+    if index >= len(gpus):
+        raise ArgumentError(f"no GPU {index}; found: {', '.join(map(str, gpus))}")
     return gpus[index]

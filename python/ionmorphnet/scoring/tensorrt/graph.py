@@ -1,4 +1,4 @@
-"""A network as a plain list of nodes: read from ONNX, written as ONNX. onnx is needed for nothing else."""
+"""Networks as plain lists of nodes, read from and written to ONNX. Only this module imports onnx."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ionmorphnet.base.errors import FileError, UnavailableError
 from ionmorphnet.scoring.tensorrt.rounding import bf16_bits, from_bf16_bits
 
-# The first set in which Conv takes bfloat16; TensorRT's parser reads it from 10.12 on.
+# First opset in which Conv accepts bfloat16. The parser of TensorRT supports it since 10.12.
 OPSET = 22
 _IR_VERSION = 10
 
@@ -32,7 +32,7 @@ class Constant:
 
 @dataclass
 class Node:
-    """One operation; an input that is left out has the name ``""``. A Cast names its type as a Constant does."""
+    """One operation. An omitted input has the name ``""``; the type of a Cast is written as in Constant."""
 
     op: str
     inputs: list[str]
@@ -42,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of the network: its type and its shape, None for a size that is free."""
+    """Input or output of the network: type and shape, None for a free size."""
 
     kind: str
     shape: tuple[int | None, ...]
@@ -59,7 +59,7 @@ class Graph:
     constants: dict[str, Constant]
 
     def consumers(self) -> dict[str, list[Node]]:
-        """The nodes that read each tensor."""
+        """Nodes that read each tensor."""
         found: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
@@ -67,15 +67,15 @@ class Graph:
         return found
 
     def producers(self) -> dict[str, Node]:
-        """The node that makes each tensor."""
+        """Node that produces each tensor."""
         return {node.output: node for node in self.nodes}
 
 
 def require_onnx() -> Any:
-    """The module onnx.
+    """Imports onnx.
 
     Raises:
-        UnavailableError: It is not installed.
+        UnavailableError: onnx is not installed.
     """
     try:
         import onnx
@@ -91,11 +91,11 @@ def read_onnx(source: Path | bytes, name: str = "model.onnx") -> Graph:
     """Reads a network.
 
     Args:
-        source: A file, or what is in one.
-        name: What to call it in errors; for a file its path is used.
+        source: An ONNX file or its content.
+        name: Name of the content in error messages.
 
     Raises:
-        FileError: It is not ONNX, or not a network of plain tensors with one output.
+        FileError: The source is not ONNX, or not a network of plain tensors with one output.
         UnavailableError: onnx is not installed.
     """
     onnx = require_onnx()
@@ -105,7 +105,7 @@ def read_onnx(source: Path | bytes, name: str = "model.onnx") -> Graph:
         proto = onnx.load_from_string(source if isinstance(source, bytes) else source.read_bytes())
     except OSError as error:
         raise FileError(f"{name}: {error.strerror}") from None
-    except Exception as error:  # the exception of the protobuf package, whatever its version calls it
+    except Exception as error:  # protobuf, whose exception types differ between versions
         raise FileError(f"{name}: not an ONNX file ({error})") from None
     return _read(onnx, proto.graph, name)
 
@@ -119,7 +119,7 @@ def _read(onnx: Any, graph: Any, name: str) -> Graph:
             return Constant(from_bf16_bits(bits), "bf16")
         values = onnx.numpy_helper.to_array(tensor)
         if tensor.data_type not in kinds:
-            raise FileError(f"{name}: constant '{tensor.name}' has a type that is not supported ({values.dtype})")
+            raise FileError(f"{name}: constant '{tensor.name}' has an unsupported type ({values.dtype})")
         kind = kinds[tensor.data_type]
         return Constant(values if kind == "i64" else values.astype(np.float32), kind)
 
@@ -142,13 +142,13 @@ def _read(onnx: Any, graph: Any, name: str) -> Graph:
                 attributes = {"to": kinds.get(attributes["to"], "")}
             nodes.append(Node(node.op_type, list(node.input), node.output[0], attributes))
     if len(graph.output) != 1:
-        raise FileError(f"{name}: one output is expected, not {len(graph.output)}")
+        raise FileError(f"{name}: expected one output, found {len(graph.output)}")
     inputs = {value.name: port(value) for value in graph.input if value.name not in constants}
     return Graph(inputs, graph.output[0].name, port(graph.output[0]), nodes, constants)
 
 
 def _value(constant: Any, attributes: dict[str, Any]) -> Constant:
-    """What a Constant node holds, in whichever of its attributes."""
+    """Value of a Constant node, stored in one of several attributes."""
     key, value = next(iter(attributes.items()))
     if key == "value":
         read: Constant = constant(value)
@@ -158,7 +158,7 @@ def _value(constant: Any, attributes: dict[str, Any]) -> Constant:
 
 
 def write_onnx(graph: Graph) -> bytes:
-    """The network as ONNX, valid by onnx's own check with full inference of types.
+    """Serialises the network and runs the full check of onnx on it.
 
     Raises:
         UnavailableError: onnx is not installed.
@@ -171,7 +171,7 @@ def write_onnx(graph: Graph) -> bytes:
 
 
 def ranks(graph: Graph) -> dict[str, int]:
-    """Number of axes of every tensor that onnx can infer it for.
+    """Number of axes of each tensor for which onnx can infer it.
 
     Raises:
         UnavailableError: onnx is not installed.

@@ -1,4 +1,4 @@
-"""What an engine depends on. Two engines with the same key are interchangeable; any difference makes another key."""
+"""Key of an engine: everything it depends on. Engines with equal keys are interchangeable."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class EngineKey:
         flavour: ``tensorrt`` or ``tensorrt_rtx``.
         version: Version of that module.
         targets: Compute capabilities, such as ``sm_89``, ascending.
-        gpu: Name of the GPU that kernels were measured on (``tensorrt``); empty where it does not matter.
+        gpu: Name of the GPU on which kernels were timed (``tensorrt``); empty if it does not matter.
         precision: ``bf16``, ``fp16`` or ``f32``.
-        batch: Images of each call.
+        batch: Images per call.
         channels: Channels of an image.
         size: Height and width of an image.
-        n_statistics: Statistics beside each image.
-        n_outputs: Values for each image.
+        n_statistics: Statistics per image.
+        n_outputs: Outputs per image.
     """
 
     onnx_sha256: str
@@ -53,7 +53,7 @@ class EngineKey:
     def of(
         model: Model, flavour: Flavour, targets: tuple[int, ...], gpu: Gpu | None, *, precision: str, batch: int
     ) -> EngineKey:
-        """The key of an engine that is wanted."""
+        """Key of the engine for a model and its targets."""
         return EngineKey(
             onnx_sha256=model.sha256,
             graph_revision=GRAPH_REVISION,
@@ -71,7 +71,7 @@ class EngineKey:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EngineKey:
-        """The inverse of :meth:`to_dict`.
+        """Inverse of :meth:`to_dict`.
 
         Raises:
             TypeError: A part is missing, unknown or of another type.
@@ -83,17 +83,17 @@ class EngineKey:
                 raise TypeError(f"'{name}' is not of type {wanted.__name__}")
         return key
 
-    def to_dict(self) -> dict[str, Any]:
-        """The parts by name, for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Parts by name, for JSON."""
         return asdict(self) | {"targets": list(self.targets)}
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all parts."""
+        """SHA-256 of all parts."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def tensors(self) -> list[dict[str, Any]]:
-        """Inputs and outputs of the engine: role, type and shape."""
+        """Inputs and outputs of the engine with role, type and shape."""
         kind = {"fp16": "f16"}.get(self.precision, self.precision)
         image = {"role": "image", "dtype": kind, "shape": [self.batch, self.channels, self.size, self.size]}
         outputs = {"role": "outputs", "dtype": "f32", "shape": [self.batch, self.n_outputs]}

@@ -1,4 +1,4 @@
-"""What each operation of our networks computes, in numpy and float32: the meaning of a graph without any runtime."""
+"""Operations of the networks in numpy and float32, which define a graph independently of any runtime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _erf(x: Array) -> Array:
 
 
 def gelu(x: Array) -> Array:
-    """``x (1 + erf(x / sqrt 2)) / 2``, in float64 and then rounded to float32."""
+    """``x (1 + erf(x / sqrt 2)) / 2``, computed in float64 and rounded to float32."""
     wide = x.astype(np.float64)
     with np.errstate(invalid="ignore"):  # minus infinity times 0
         result = 0.5 * wide * (1.0 + _erf(wide / math.sqrt(2.0)))
@@ -30,13 +30,13 @@ def gelu(x: Array) -> Array:
 
 
 def conv(attributes: Attributes, x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """Convolution of (N, C, H, W), dense or depthwise: one product for each tap of the kernel, summed in float32."""
+    """Convolution of (N, C, H, W), dense or depthwise: one product per kernel tap, summed in float32."""
     groups, dilations = attributes.get("group", 1), list(attributes.get("dilations", [1, 1]))
     depthwise = groups == x.shape[1] == weight.shape[0] and weight.shape[1] == 1
     if (not depthwise and groups != 1) or dilations != [1, 1]:
-        raise IonMorphNetError("a convolution in groups or with dilation cannot be computed here")
+        raise IonMorphNetError("a convolution in groups or with dilation is not supported")
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET"):
-        raise IonMorphNetError("a convolution with automatic padding cannot be computed here")
+        raise IonMorphNetError("a convolution with automatic padding is not supported")
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     sy, sx = attributes.get("strides", [1, 1])
     if top or left or bottom or right:
@@ -64,7 +64,7 @@ def gemm(attributes: Attributes, a: Array, b: Array, c: Array | None = None) -> 
 
 
 def layer_norm(attributes: Attributes, x: Array, scale: Array, shift: Array | None = None) -> Array:
-    """Zero mean and unit variance over the last axes, then scale and shift."""
+    """Normalises to zero mean and unit variance over the last axes, then scales and shifts."""
     axes = tuple(range(attributes.get("axis", -1) % x.ndim, x.ndim))
     centred = x - x.mean(axes, keepdims=True)
     variance = (centred * centred).mean(axes, keepdims=True)
@@ -98,7 +98,7 @@ def _flatten(attributes: Attributes, x: Array) -> Array:
     return x.reshape(math.prod(x.shape[: attributes.get("axis", 1)]), -1)
 
 
-# By the operation's name in ONNX: (attributes, inputs...) -> output. Inputs that are left out are None.
+# By ONNX name: (attributes, inputs...) -> output. Omitted inputs are None.
 OPERATIONS: dict[str, Callable[..., Array]] = {
     "Add": lambda _, a, b: a + b,
     "Concat": lambda attributes, *parts: np.concatenate(parts, attributes["axis"]),

@@ -1,12 +1,12 @@
-"""Rewrites of a network that leave its outputs as they are, up to the rounding of float32.
+"""Simplifies a network without changing its outputs, apart from float32 rounding.
 
-What of the affine maps can be folded into a neighbour already is when a model is exported
-(:mod:`ionmorphnet.models.networks.deploy`): scale and shift of every normalisation before an unpadded convolution, and
-the shift of each global response normalisation. Here remain what the exporter of torch leaves behind:
+Exporting a model already folds affine maps into their neighbours (:mod:`ionmorphnet.models.networks.deploy`): scale and
+shift of each normalisation before an unpadded convolution, and the shift of each global response normalisation. Two
+leftovers of the torch exporter are handled here:
 
-* what depends on no input is computed once (the axes of every reduction pass through a Constant and a Reshape);
-* the five operations of a GELU become one. In 16 bit this is more than speed: ``1 + erf(x)`` of a negative x is a
-  difference of nearly equal numbers, and rounding in between would leave nothing of it.
+* Nodes that depend on no input are computed once. (The axes of each reduction pass through a Constant and a Reshape.)
+* The five operations of a GELU become one. In 16 bit this matters for accuracy too: ``1 + erf(x)`` of a negative x is a
+  difference of nearly equal numbers, which intermediate rounding would erase.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ionmorphnet.scoring.tensorrt.operations import OPERATIONS
 
 
 def rewritten(graph: Graph) -> Graph:
-    """The network in fewer operations; the one given is not changed."""
+    """Simplified copy of the network."""
     nodes = [Node(node.op, list(node.inputs), node.output, dict(node.attributes)) for node in graph.nodes]
     copy = Graph(dict(graph.inputs), graph.output, graph.output_port, nodes, dict(graph.constants))
     _fold_constants(copy)
@@ -47,7 +47,7 @@ def _drop_unused(graph: Graph) -> None:
 
 
 def _join_gelu(graph: Graph) -> None:
-    """``x (0.5 (1 + erf(x / sqrt 2)))``, with the factors in any order, becomes Gelu."""
+    """Replaces ``x (0.5 (1 + erf(x / sqrt 2)))``, with the factors in any order, by Gelu."""
     match, gone = _GeluMatch(graph), set()
     for erf in [node for node in graph.nodes if node.op == "Erf"]:
         found = match.find(erf)
@@ -65,7 +65,7 @@ class _GeluMatch:
         self._consumers, self._producers = graph.consumers(), graph.producers()
 
     def find(self, erf: Node) -> tuple[str, list[Node]] | None:
-        """The tensor that goes into the GELU around ``erf``, and the nodes of it, the last one last."""
+        """Input of the GELU around ``erf`` and its nodes in order; None if there is no GELU."""
         inner = self._producers.get(erf.inputs[0])
         if inner is None or self._consumers[inner.output] != [erf]:
             return None
@@ -94,11 +94,11 @@ class _GeluMatch:
         return float(constant.values.reshape(-1)[0]) if constant and constant.values.size == 1 else None
 
     def _next(self, node: Node, op: str) -> Node | None:
-        """The only reader of what a node makes, where it is of this kind."""
+        """The only reader of a node's output, if it is of this kind."""
         users = self._consumers.get(node.output, [])
         alone = len(users) == 1 and node.output != self._graph.output
         return users[0] if alone and users[0].op == op and len(set(users[0].inputs)) == 2 else None
 
     def _beside(self, node: Node, before: Node) -> str:
-        """The input of a node that ``before`` does not make."""
+        """The other input of a node, not the one from ``before``."""
         return node.inputs[1 - node.inputs.index(before.output)]

@@ -1,4 +1,4 @@
-"""Rounding of float32 arrays to the values of a 16-bit type, in numpy."""
+"""Rounding of float32 arrays to 16-bit types in numpy."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ LARGEST = {"bf16": float(2.0**127 * (2 - 2.0**-7)), "fp16": 65504.0, "f32": floa
 
 
 def round_to(values: Float32, kind: str) -> Float32:
-    """The nearest values of a type, ties to even, as float32; what is too large becomes infinite.
+    """Rounds to the nearest values of a type, ties to even; values that are too large become infinite.
 
     Args:
         values: float32, any shape.
-        kind: ``bf16`` or ``fp16``; with ``f32`` or ``i64`` nothing happens.
+        kind: ``bf16`` or ``fp16``; ``f32`` and ``i64`` return the values unchanged.
+
+    Returns:
+        The rounded values as float32.
     """
     if kind in ("f32", "i64"):
         return values
@@ -27,25 +30,25 @@ def round_to(values: Float32, kind: str) -> Float32:
 
 
 def bf16_bits(values: Float32) -> NDArray[np.uint16]:
-    """The bits of each value as bfloat16."""
+    """bfloat16 bits of each value."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) >> np.uint32(16)
-    # The carry of rounding would turn some NaN into infinity or zero.
+    # Rounding could carry some NaN to infinity or zero.
     quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
     return np.where(np.isnan(values), quiet, rounded).astype(np.uint16)
 
 
 def from_bf16_bits(bits: NDArray[np.uint16]) -> Float32:
-    """The float32 values of bfloat16 bits."""
+    """float32 values of bfloat16 bits."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def every_value(kind: str) -> Float32:
-    """All 65,536 values of a 16-bit type, by their bits."""
+    """All 65,536 values of a 16-bit type in the order of their bits."""
     bits = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
     return bits.view(np.float16).astype(np.float32) if kind == "fp16" else from_bf16_bits(bits)
 
 
 def bits_of(values: Float32, kind: str) -> NDArray[np.uint16]:
-    """The bits of values that a 16-bit type holds."""
+    """Bits of values that the 16-bit type represents exactly."""
     return values.astype(np.float16).view(np.uint16) if kind == "fp16" else bf16_bits(values)

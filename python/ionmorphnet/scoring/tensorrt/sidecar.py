@@ -1,7 +1,7 @@
-"""The JSON file beside every engine. It decides whether the engine may be used, before TensorRT sees it.
+"""Sidecar: the JSON file next to each engine, which decides whether the engine can be used.
 
-TensorRT itself gives no reason that a user could act on: a foreign file, another version and a missing GPU all end in
-``None`` and lines on stderr.
+TensorRT itself does not explain a failure: for a foreign file, another version or a missing GPU it returns ``None`` and
+prints lines to stderr.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ionmorphnet import _core
+from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import FileError, IonMorphNetError, UnavailableError
 from ionmorphnet.base.files import atomic_path, read_json
 from ionmorphnet.models.model import Model
@@ -26,15 +26,15 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class EngineFile:
-    """An engine and what its sidecar says.
+    """An engine file as described by its sidecar.
 
     Attributes:
-        path: The engine.
-        key: All that it depends on.
+        path: The engine file.
+        key: Everything the engine depends on.
         model: Name of the model.
-        sha256: Hash of the engine.
-        n_bytes: Its size.
-        made_by: Version of this package.
+        sha256: Hash of the engine file.
+        n_bytes: Size of the engine file.
+        made_by: Version of ionmorphnet that built it.
     """
 
     path: Path
@@ -46,11 +46,11 @@ class EngineFile:
 
     @property
     def sidecar(self) -> Path:
-        """The JSON file."""
+        """Path of the sidecar."""
         return sidecar_path(self.path)
 
-    def to_dict(self) -> dict[str, Any]:
-        """What the sidecar holds."""
+    def to_dict(self) -> dict[str, object]:
+        """Content of the sidecar."""
         return {
             "format": FORMAT,
             "made_by": f"ionmorphnet {self.made_by}",
@@ -63,7 +63,7 @@ class EngineFile:
 
 
 def sidecar_path(engine: Path) -> Path:
-    """``x.engine.json`` beside ``x.engine``."""
+    """``x.engine.json`` for ``x.engine``."""
     return engine.with_name(engine.name + ".json")
 
 
@@ -71,10 +71,10 @@ def write_engine(path: Path, content: bytes, key: EngineKey, model: str) -> Engi
     """Writes an engine and its sidecar, each under a temporary name first.
 
     Raises:
-        FileError: They cannot be written.
+        FileError: One of them cannot be written.
     """
     done = EngineFile(path, key, model, hashlib.sha256(content).hexdigest(), len(content), str(_core.__version__))
-    # Renamed from the inside out: the engine first, so that no sidecar ever speaks of an engine that is not there yet.
+    # The inner context exits first, so the engine is renamed before the sidecar that describes it.
     with atomic_path(sidecar_path(path)) as temporary_sidecar, atomic_path(path) as temporary:
         temporary.write_bytes(content)
         temporary_sidecar.write_text(json.dumps(done.to_dict(), indent=2) + "\n", encoding="utf-8")
@@ -82,24 +82,26 @@ def write_engine(path: Path, content: bytes, key: EngineKey, model: str) -> Engi
 
 
 def read_sidecar(path: Path) -> EngineFile:
-    """What the sidecar of an engine says; the engine itself is not read.
+    """Reads the sidecar of an engine, but not the engine itself.
 
     Args:
-        path: The engine.
+        path: The engine file.
 
     Raises:
-        FileError: There is no sidecar, or it is not one of this version.
+        FileError: There is no sidecar, or it has another format.
     """
     sidecar = sidecar_path(path)
     if not path.is_file():
         raise FileError(f"{path}: no such engine")
     if not sidecar.is_file():
-        raise FileError(f"{path}: no {sidecar.name} beside it; only engines of `ionmorphnet engine build` can be used")
+        raise FileError(f"{path}: {sidecar.name} is missing; only engines from `ionmorphnet engine build` can be used")
     values = read_json(sidecar)
     if not isinstance(values, dict) or type(values.get("format")) is not int:
         raise FileError(f"{sidecar}: not the sidecar of an engine")
     if values["format"] != FORMAT:
-        raise FileError(f"{sidecar}: format {values['format']} is not the one that this version reads ({FORMAT})")
+        raise FileError(
+            f"{sidecar}: has format {values['format']}, this version reads format {FORMAT}; build the engine again"
+        )
     try:
         key = EngineKey.from_dict(values["parts"])
         engine, made_by = values["engine"], str(values["made_by"]).removeprefix("ionmorphnet ")
@@ -108,15 +110,18 @@ def read_sidecar(path: Path) -> EngineFile:
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{sidecar}: not the sidecar of an engine ({error})") from None
     if not same:
-        raise FileError(f"{sidecar}: changed after it was written (its key does not follow from its parts)")
+        raise FileError(f"{sidecar}: was edited (its key does not match its parts); build the engine again")
     return found
 
 
 def read_engine(path: Path) -> tuple[EngineFile, bytes]:
-    """An engine whose file is the one that its sidecar describes.
+    """Reads an engine and checks it against its sidecar.
+
+    Returns:
+        The description and the content of the engine file.
 
     Raises:
-        FileError: As :func:`read_sidecar`; or the engine is damaged, or another one.
+        FileError: As :func:`read_sidecar`; also if the engine is damaged or belongs to another sidecar.
     """
     found = read_sidecar(path)
     try:
@@ -125,23 +130,23 @@ def read_engine(path: Path) -> tuple[EngineFile, bytes]:
         raise FileError(f"{path}: {error.strerror}") from None
     if len(content) != found.n_bytes:
         raise FileError(
-            f"{path}: has {len(content)} bytes, its sidecar says {found.n_bytes}: damaged, or another engine"
+            f"{path}: has {len(content)} bytes, not {found.n_bytes}; the engine is damaged or not the one described"
         )
     if hashlib.sha256(content).hexdigest() != found.sha256:
-        raise FileError(f"{path}: damaged, or another engine (its SHA-256 is not that of its sidecar)")
+        raise FileError(f"{path}: SHA-256 differs from the sidecar; the engine is damaged or not the one described")
     return found, content
 
 
 def check_runnable(engine: EngineFile, flavour: Flavour, gpu: Gpu) -> None:
-    """Refuses an engine that this machine cannot run.
+    """Checks that this machine can run an engine.
 
     Raises:
-        UnavailableError: One line with what differs and what to do.
+        UnavailableError: It cannot; one line with the difference and the remedy.
     """
     key = engine.key
-    again = "build it here with `ionmorphnet engine build`"
+    again = "build it on this machine with `ionmorphnet engine build`"
     if key.flavour != flavour.name:
-        raise UnavailableError(f"{engine.path}: an engine of {key.flavour}, not of {flavour.name}; {again}")
+        raise UnavailableError(f"{engine.path}: built by {key.flavour}, not {flavour.name}; {again}")
     if key.version != flavour.version:
         raise UnavailableError(
             f"{engine.path}: built by {key.flavour} {key.version}, installed is {flavour.version}; {again}"
@@ -153,33 +158,33 @@ def check_runnable(engine: EngineFile, flavour: Flavour, gpu: Gpu) -> None:
 
 
 def check_fits(engine: EngineFile, wanted: EngineKey, model: Model) -> None:
-    """Refuses an engine that is not of this model and these shapes.
+    """Checks that an engine belongs to a model and has the requested precision and shapes.
 
     Raises:
-        FileError: One line with what differs.
+        FileError: It does not; one line with the difference.
     """
     key = engine.key
     if key.onnx_sha256 != wanted.onnx_sha256:
-        raise FileError(f"{engine.path}: built from another network than {model.onnx_path} ('{engine.model}')")
+        raise FileError(f"{engine.path}: built from another network ('{engine.model}'), not from {model.onnx_path}")
     if key.graph_revision != wanted.graph_revision:
         raise FileError(f"{engine.path}: built by an older version of ionmorphnet ({engine.made_by})")
     if key.precision != wanted.precision:
-        raise FileError(f"{engine.path}: computes in {key.precision}, wanted is {wanted.precision}")
+        raise FileError(f"{engine.path}: computes in {key.precision}, not {wanted.precision}")
     if key.tensors() != wanted.tensors():
-        raise FileError(f"{engine.path}: takes {_shapes(key)}, wanted is {_shapes(wanted)}")
+        raise FileError(f"{engine.path}: has shapes {_shapes(key)}, not {_shapes(wanted)}")
 
 
 def _shapes(key: EngineKey) -> str:
     return ", ".join(f"{each['role']} {'x'.join(map(str, each['shape']))}" for each in key.tensors())
 
 
-def why_not_runnable(engine: EngineFile, device_index: int = 0) -> str | None:
-    """Why this machine cannot run an engine, in one line; None where nothing speaks against it.
+def why_not_runnable(engine: EngineFile, device: DeviceName | Device = "cuda") -> str | None:
+    """Reason why this machine cannot run an engine, in one line; None if the sidecar shows none.
 
-    The module of TensorRT is imported to learn its version; the engine is not shown to it.
+    Imports the TensorRT module for its version, but does not load the engine.
     """
     try:
-        gpu = find_gpu(device_index, Driver())
+        gpu = find_gpu(device, Driver())
         check_runnable(engine, find_flavour(engine.key.flavour), gpu)
     except IonMorphNetError as error:
         return str(error).removeprefix(f"{engine.path}: ")

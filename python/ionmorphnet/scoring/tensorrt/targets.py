@@ -1,4 +1,4 @@
-"""Compute capabilities that an engine is built for, as ``sm_89`` and as the number 89."""
+"""Targets of an engine: compute capabilities as ``sm_89`` and as the number 89."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ CURRENT = "current"
 
 
 def parse_targets(targets: str | Iterable[str]) -> tuple[int, ...] | None:
-    """The compute capabilities meant.
+    """Reads target names.
 
     Args:
-        targets: ``"sm_89"``, several of them (a list, or separated by commas), or ``"current"``.
+        targets: ``"sm_89"``, several names (a list, or separated by commas), or ``"current"``.
 
     Returns:
         Numbers such as 89, ascending; None for the GPU of this machine.
 
     Raises:
-        ArgumentError: Not of this form, or ``current`` beside others.
+        ArgumentError: A name has another form, or ``current`` is combined with others.
     """
     listed = [targets] if isinstance(targets, str) else list(targets)
     names = [part.strip() for each in listed for part in str(each).split(",") if part.strip()]
@@ -32,8 +32,8 @@ def parse_targets(targets: str | Iterable[str]) -> tuple[int, ...] | None:
     for name in names:
         match = re.fullmatch(r"sm_(\d{2,3})", name)
         if match is None:
-            beside = " stands alone" if name == CURRENT else ""
-            raise ArgumentError(f"target '{name}'{beside}: a target is sm_NN (for example sm_89), or current")
+            beside = " cannot be combined with others" if name == CURRENT else ""
+            raise ArgumentError(f"target '{name}'{beside}: use sm_NN (for example sm_89) or current")
         found.add(int(match[1]))
     return tuple(sorted(found))
 

@@ -1,13 +1,13 @@
-"""From a float32 network to a strongly typed one: 16 bit where it pays, float32 where it must be.
+"""Types a float32 network: 16 bit where it is faster, float32 where it is needed.
 
-Convolutions and large matrix products take 16-bit weights and activations; what passes between them (GELU, residual
-sums) stays in 16 bit. Float32 islands are reductions and everything that is computed with their results until the next
-convolution: statistics and scaling of the normalisations, the sum of squares of the global response normalisation, the
-head, the branch of the classical statistics, the outputs. An island lies between two casts, and an engine that fuses
-elementwise operations computes it without float32 ever reaching memory.
+Convolutions and large matrix products use 16-bit weights and activations; operations between them (GELU, residual sums)
+stay in 16 bit. Reductions, and everything computed from their results up to the next convolution, form float32 islands:
+statistics and scaling of the normalisations, the sum of squares of the global response normalisation, the head, the
+branch of the classical statistics and the outputs. An island lies between two casts. An engine that fuses elementwise
+operations computes it without writing float32 to memory.
 
-The sum of squares overflows float16 where the root mean square of 56 x 56 values exceeds 4.6, which is why it must not
-be taken in 16 bit.
+The sum of squares must not be computed in 16 bit: it overflows float16 if the root mean square of 56 x 56 values
+exceeds 4.6.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ from ionmorphnet.scoring.tensorrt.rewrite import rewritten
 from ionmorphnet.scoring.tensorrt.rounding import round_to
 
 PRECISIONS = ("bf16", "fp16", "f32")
-# Counts up when what is built from the same model changes: engines in the cache are then built anew.
+# Increase it when the graph built from a model changes, so that cached engines are built again.
 GRAPH_REVISION = 1
 
-# Computed in float32 whatever comes in.
+# Always computed in float32.
 _WIDE = {
     "Div", "Erf", "Gemm", "GlobalAveragePool", "LayerNormalization", "Pow", "Reciprocal", "ReduceL2", "ReduceMean",
     "ReduceSum", "Sqrt",
 }  # fmt: skip
-# Computed in float32 where one input is, else in 16 bit.
+# Computed in float32 if one input is float32, otherwise in 16 bit.
 _FOLLOWING = {"Add", "Concat", "Flatten", "Gelu", "Identity", "Mul", "Reshape", "Sub", "Transpose"}
 
 
 def typed_onnx(model: Model, precision: str, batch: int) -> bytes:
-    """The network of a model as an engine is built from it.
+    """Typed network of a model, from which an engine is built.
 
     Args:
         model: A loaded model folder.
-        precision: ``bf16``, ``fp16`` or ``f32``.
-        batch: Images of each call; every shape in the graph is fixed.
+        precision: ``"bf16"``, ``"fp16"`` or ``"f32"``.
+        batch: Images per call; all shapes in the graph are fixed.
 
     Returns:
-        ONNX with the input ``image`` in the chosen type, ``statistics`` (where the model takes them) and the outputs in
+        ONNX with the input ``image`` in the chosen type, and ``statistics`` (if the model uses them) and the outputs in
         float32.
 
     Raises:
-        ArgumentError: Unknown precision, or a batch below 1.
-        FileError: The network has something that there is no rule for.
+        ArgumentError: The precision is unknown, or the batch is below 1.
+        FileError: The network has an operation without a typing rule.
         UnavailableError: onnx is not installed.
     """
     if precision not in PRECISIONS:
-        raise ArgumentError(f"precision of an engine must be one of {', '.join(PRECISIONS)}, not '{precision}'")
+        raise ArgumentError(f"precision of an engine must be one of {', '.join(PRECISIONS)}, got '{precision}'")
     if batch < 1:
-        raise ArgumentError(f"the batch of an engine must be at least 1, not {batch}")
+        raise ArgumentError(f"batch of an engine must be at least 1, got {batch}")
     graph = rewritten(read_onnx(model.onnx_path))
     return write_onnx(typed(with_batch(graph, batch), precision, name=str(model.onnx_path)))
 
 
 def with_batch(graph: Graph, batch: int) -> Graph:
-    """The network for batches of one size; nodes and constants are shared with the one given."""
+    """Network for a fixed batch size; shares nodes and constants with ``graph``."""
     inputs = {name: Port(each.kind, (batch, *each.shape[1:])) for name, each in graph.inputs.items()}
     output = Port(graph.output_port.kind, (batch, *graph.output_port.shape[1:]))
     return Graph(inputs, graph.output, output, graph.nodes, graph.constants)
 
 
 def typed(graph: Graph, precision: str, *, name: str = "model.onnx") -> Graph:
-    """The network with a type on every tensor; the one given is not changed.
+    """Copy of the network with a type for each tensor.
 
     Args:
-        graph: In float32, rewritten.
-        precision: ``bf16``, ``fp16`` or ``f32``.
-        name: What to call it in errors.
+        graph: Simplified network in float32.
+        precision: ``"bf16"``, ``"fp16"`` or ``"f32"``.
+        name: Name of the network in error messages.
 
     Raises:
-        FileError: There is no rule for an operation.
+        FileError: An operation has no typing rule.
     """
     if precision == "f32":
         return graph
@@ -86,15 +86,15 @@ class _Typing:
         self._graph, self._kind, self._name = graph, kind, name
         self._consumers = graph.consumers()
         self._ranks = ranks(graph)
-        self._kinds: dict[str, str] = {}  # of every tensor that is made
-        self._read_as: dict[str, str] = {}  # the tensor that others read in its place
+        self._kinds: dict[str, str] = {}  # type of each tensor produced
+        self._read_as: dict[str, str] = {}  # cast that other nodes read instead of a tensor
         self._nodes: list[Node] = []
         self._constants: dict[str, Constant] = {}
 
     def run(self) -> Graph:
         inputs = dict(self._graph.inputs)
         for name, port in inputs.items():
-            # The image comes in 16 bit; a vector beside it (the classical statistics) in float32.
+            # The image is passed in 16 bit, the vector of classical statistics in float32.
             kind = self._kind if len(port.shape) == 4 else "f32"
             inputs[name] = Port(kind, port.shape)
             self._kinds[name] = kind
@@ -114,7 +114,7 @@ class _Typing:
             self._read_as[node.output] = self._cast(node.output, self._kind)
 
     def _narrow(self, node: Node) -> bool:
-        """Whether this is where the arithmetic is: a convolution, or a product of matrices with an image."""
+        """Whether this node dominates the cost: a convolution, or a matrix product with an image."""
         return node.op == "Conv" or (node.op == "MatMul" and self._ranks.get(node.inputs[0], 0) > 2)
 
     def _is_wide(self, node: Node) -> bool:
@@ -125,7 +125,7 @@ class _Typing:
         if node.op in _FOLLOWING:
             read = [self._read_as.get(name, name) for name in node.inputs if name not in self._graph.constants]
             return any(self._kinds[name] == "f32" for name in read)
-        raise FileError(f"{self._name}: there is no rule for the type of {node.op} ('{node.output}')")
+        raise FileError(f"{self._name}: no typing rule for {node.op} ('{node.output}')")
 
     def _input(self, node: Node, index: int, kind: str) -> str:
         name = node.inputs[index]
@@ -148,7 +148,7 @@ class _Typing:
         return typed_name
 
     def _cast(self, name: str, kind: str) -> str:
-        """A cast of a tensor; each is made once."""
+        """Cast of a tensor, created once."""
         cast = f"{name}.{kind}"
         if cast not in self._kinds:
             self._nodes.append(Node("Cast", [name], cast, {"to": kind}))
