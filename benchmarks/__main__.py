@@ -15,6 +15,7 @@ from benchmarks.common import Context, table
 from ionmorphnet.base.versions import versions
 
 NAMES = (
+    "startup",
     "parse",
     "binning",
     "preprocess",

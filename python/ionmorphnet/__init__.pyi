@@ -34,6 +34,7 @@ from .picking.run_record import RunRecord as RunRecord
 from .picking.saved import open_run as open_run
 from .picking.section import pick as pick
 from .scoring.choose import make_scorer as make_scorer
+from .scoring.image_scorer import ImageScorer as ImageScorer
 from .scoring.images import score_images as score_images
 from .scoring.kept import clear_scorers as clear_scorers
 from .scoring.scorer import Scorer as Scorer

@@ -285,7 +285,7 @@ def test_methods_may_be_named_and_mixed() -> None:
 
 def test_a_callable_with_other_arguments_is_refused_at_once() -> None:
     with pytest.raises(
-        imn.ArgumentError, match=r"'mine': .* must take \(images, statistics\) and return logits \(n, 7\)"
+        imn.ArgumentError, match=r"'mine': .* must accept \(images, statistics\) and return logits \(n, 7\)"
     ):
         ev.make_methods((), {"mine": lambda images: images})
     assert ev.make_methods((), {"any": lambda *given: given[0]}, baselines=False).kinds == {"any": "model"}

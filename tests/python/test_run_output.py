@@ -108,12 +108,12 @@ def test_a_pick_of_a_pick_does_not_replace_it(section: Path, tmp_path: Path, for
     given = tmp_path / "x" / "peaks" / "peaks.imzML"
     before = {path.name: path.read_bytes() for path in given.parent.iterdir()}
     again = imn.pick(given, top=3, scorer="moran")
-    with pytest.raises(imn.FileError, match=r"peaks\.imzML: is the input, and would be replaced"):
+    with pytest.raises(imn.FileError, match=r"peaks\.imzML: is the input and would be replaced"):
         again.save(given.parent, formats=formats)
     (tmp_path / "link").symlink_to(given.parent)
     with pytest.raises(imn.FileError, match="is the input"):
         again.save(tmp_path / "link", formats=formats)
-    with pytest.raises(imn.FileError, match="is the input, and would be replaced; give another name"):
+    with pytest.raises(imn.FileError, match="is the input and would be replaced; give another name"):
         again.to_imzml(given)
     assert {path.name: path.read_bytes() for path in given.parent.iterdir()} == before
 

@@ -13,8 +13,8 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet import reference
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
-from ionmorphnet.scoring import choose, kept
-from ionmorphnet.scoring.columns import plain_columns
+from ionmorphnet.scoring import choose, gpu_networks, kept
+from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
 COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
@@ -206,7 +206,7 @@ def test_a_masked_array_hides_what_was_not_measured(images: np.ndarray) -> None:
     assert np.array_equal(imn.score_images(hidden, scorer="moran")["score"], expected)
     with_nan = np.where(mask, 1.0, np.nan)
     assert np.array_equal(imn.score_images(images, with_nan, scorer="moran")["score"], expected)
-    with pytest.raises(imn.ArgumentError, match="mask must be"):
+    with pytest.raises(imn.ArgumentError, match="mask must hold"):
         imn.score_images(images, np.full(images.shape[1:], "x"), scorer="moran")
 
 
@@ -352,22 +352,37 @@ def test_a_callable_of_the_wrong_kind_says_so(images: np.ndarray) -> None:
         imn.score_images(images, scorer=lambda only: only)
 
 
-def test_a_scorer_of_ones_own(images: np.ndarray, section: Path) -> None:
-    """What the documentation promises: a subclass is enough."""
+class Brightest(imn.ImageScorer):
+    name = "brightest"
+    description = "largest intensity of the image"
 
-    class Brightest(imn.Scorer):
-        name = "brightest"
-        description = "largest intensity of the image"
+    def score(self, images: np.ndarray) -> np.ndarray:
+        return np.nanmax(images, axis=(1, 2))
 
-        def score_windows(self, dataset: imn.Dataset, axis: imn.CandidateAxis, **options: Any) -> imn.Scores:
-            return self.score_stack(dataset.window_images(axis.mz_lo, axis.mz_hi))
 
-        def score_stack(self, images: np.ndarray, mask: np.ndarray | None = None, **options: Any) -> imn.Scores:
-            return imn.Scores(plain_columns(np.nanmax(images, axis=(1, 2))), np.zeros(len(images), bool))
-
+def test_a_scorer_of_ones_own(images: np.ndarray, section: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = imn.score_images(images, scorer=Brightest())
     assert list(frame.columns) == COLUMNS
-    np.testing.assert_allclose(frame["score"], images.max(axis=(1, 2)), rtol=1e-6)
-    peaks = imn.pick(section, scorer=Brightest(), top=4)
+    np.testing.assert_allclose(frame["score"][:2], images[:2].max(axis=(1, 2)), rtol=1e-6)
+    assert list(frame["score"][2:]) == [0, 0]  # blank
+    mask = images[0] < images[0].max()
+    assert imn.score_images(images, mask, scorer=Brightest())["score"][0] == np.float32(images[0][mask].max())
+    calls: list[tuple[int, int]] = []
+    peaks = imn.pick(section, scorer=Brightest(), top=4, progress=lambda done, total: calls.append((done, total)))
     np.testing.assert_allclose(peaks.to_frame()["score"], np.nanmax(peaks.ion_images(), axis=(1, 2)))
-    assert "brightest" in repr(peaks)
+    assert calls[-1] == (len(peaks.all_scores),) * 2
+    small = imn.pick(section, scorer=Brightest(), top=4, memory_limit=8 * 4 * 40 * 50 * 3)  # three images at a time
+    pd.testing.assert_frame_equal(small.all_scores, peaks.all_scores)
+    assert peaks.run is not None
+    assert (peaks.run.score, peaks.run.model) == ("largest intensity of the image", None)
+    with pytest.raises(imn.ArgumentError, match="'brightest' has no default threshold"):
+        imn.pick(section, scorer=Brightest())
+    monkeypatch.setattr(Brightest, "score", lambda self, images: np.full(len(images), np.nan))
+    with pytest.raises(imn.IonMorphNetError, match="score of image 0 is not finite"):
+        imn.score_images(images, scorer=Brightest())
+
+
+def test_names_of_scorers_agree() -> None:
+    assert set(choose.SCORER_NAMES) == {"auto", "openvino", *gpu_networks.GPU_ENGINES, *CLASSICAL_SCORERS}
+    for name in CLASSICAL_SCORERS:
+        assert imn.make_scorer(scorer=name).name == name

@@ -1,4 +1,4 @@
-"""Numbers that a user gave, checked."""
+"""Checks of numeric arguments."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ionmorphnet.base.errors import ArgumentError
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; where the system does not tell, as on macOS, all there are."""
+    """Number of cores this process may use; all cores where the system does not say, as on macOS."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def integer(name: str, value: Any, least: int) -> int:
-    """``value`` as a plain integer from ``least``.
+    """Returns ``value`` as a plain integer of at least ``least``.
 
     Raises:
-        ArgumentError: Not an integer (1.5, but also 1.0), or smaller.
+        ArgumentError: Not an integer (floats such as 1.0 are refused too), or too small.
     """
     try:
         result = operator.index(value)
@@ -33,7 +33,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def number(name: str, value: Any, least: float, most: float) -> float:
-    """``value`` as a finite number from ``least`` to ``most``.
+    """Returns ``value`` as a finite number between ``least`` and ``most``, bounds included.
 
     Raises:
         ArgumentError: Not a number, or out of range.
@@ -46,7 +46,7 @@ def number(name: str, value: Any, least: float, most: float) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """``value`` as a finite number above 0.
+    """Returns ``value`` as a finite number above 0.
 
     Raises:
         ArgumentError: Not a number, or not above 0.
@@ -58,7 +58,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def thread_count(threads: Any) -> int:
-    """A number of threads as a plain integer; 0 means all.
+    """Returns a number of threads as a plain integer; 0 means all cores.
 
     Raises:
         ArgumentError: Not an integer, or negative.
@@ -73,7 +73,7 @@ def thread_count(threads: Any) -> int:
 
 
 def half_width(ppm: float | None, tol: float | None) -> tuple[float, bool]:
-    """The half width of m/z windows: exactly one of ``ppm`` and ``tol``.
+    """Returns the half width of m/z windows from exactly one of ``ppm`` and ``tol``.
 
     Args:
         ppm: Parts per million of the m/z.
@@ -83,7 +83,7 @@ def half_width(ppm: float | None, tol: float | None) -> tuple[float, bool]:
         The half width, and whether it is in parts per million.
 
     Raises:
-        ArgumentError: None or both are given, or the value is negative or not finite.
+        ArgumentError: Neither or both are given, or the value is negative or not finite.
     """
     if (ppm is None) == (tol is None):
         raise ArgumentError("give exactly one of ppm (half width in parts per million) and tol (half width in m/z)")

@@ -1,4 +1,4 @@
-"""Reading small CSV files of users: any of three delimiters, line numbers kept, errors that name the line."""
+"""Reads small CSV files: three delimiters, line numbers kept, errors that name the line."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _DELIMITERS = (",", ";", "\t")
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Rows that hold something, with their line numbers; cells stripped, empty cells at the end dropped.
+    """Reads the rows that are not empty, with their line numbers. Cells are stripped, trailing empty cells dropped.
 
-    Comma, semicolon or tab separates the cells, whichever the first line has most of.
+    The delimiter is the comma, semicolon or tab, whichever is most frequent in the first line.
 
     Args:
         path: UTF-8 text, with or without a byte order mark.
 
     Returns:
-        (line number from 1, cells) of each row; a quoted cell may span lines, the number is that of the last one.
+        (line number from 1, cells) of each row. A quoted cell may span lines; the number is then that of its last line.
 
     Raises:
-        FileError: Not readable, or not a CSV.
+        FileError: The file cannot be read or is not a CSV.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -45,11 +45,11 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def parse_number(text: str) -> float:
-    """The number that a cell shows; the decimal mark is a point.
+    """Parses the number in a cell; the decimal mark is a point.
 
     Raises:
         ValueError: Not a number.
     """
-    if "_" in text:  # Python's own notation for 100: nobody means that in a list
+    if "_" in text:  # Python's digit grouping: never intended in a list
         raise ValueError(text)
     return float(text)

@@ -1,4 +1,4 @@
-"""What this build and this host offer, and which device work runs on."""
+"""What this build and this host offer, and which device runs the work."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Device:
 
 
 def build_info() -> dict[str, Any]:
-    """What was built and what was found on this host; for bug reports, and to see why a GPU is not used.
+    """Describes this build and this host, for bug reports and to find out why a GPU is not used.
 
-    Nothing is started on any device.
+    Starts nothing on any device.
 
     Returns:
         A plain dictionary: ``version``, ``compiler``, ``python``, ``platform``, ``threads`` (CPU threads of this

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever meets half of one."""
+"""Atomic file writing: readers never see half a file."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from typing import Any
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike
 
-# Errors that concern the file being written although they carry no file name.
+# These errors concern the file being written even though they carry no file name.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def temporary_beside(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """The file that ``path`` means, and a name to write it under first.
+    """Resolves ``path`` and chooses a temporary name next to it.
 
-    The temporary name is unique, so concurrent writers do not meet, and it keeps the suffix, because some writers
+    The temporary name is unique, so concurrent writers do not collide, and it keeps the suffix, because some writers
     choose the format by it.
 
     Args:
-        path: The file to write. Through a symbolic link it is the file the link points to.
+        path: The file to write. If it is a symbolic link, the target is the file it points to.
 
     Returns:
-        ``(target, temporary)`` in the same folder (a rename across file systems is not atomic); neither is created.
+        ``(target, temporary)`` in the same folder, because a rename across file systems is not atomic. Neither file is
+        created.
 
     Raises:
         FileError: The folder does not exist, or ``path`` is a folder.
@@ -43,10 +44,10 @@ def temporary_beside(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Reads a JSON file.
 
     Raises:
-        FileError: It cannot be read, or is not JSON.
+        FileError: The file cannot be read or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -57,10 +58,10 @@ def read_json(path: Path) -> Any:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing.
+    """Makes a folder and its missing parents.
 
     Raises:
-        FileError: It cannot be made, or there is a file at its place.
+        FileError: The folder cannot be made, or a file is in its place.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -71,12 +72,12 @@ def make_folder(path: Path) -> None:
 
 
 def refuse_replacing(targets: Iterable[Path], inputs: Iterable[PathLike], remedy: str) -> None:
-    """Refuses targets that are an input, by whatever name or link.
+    """Refuses targets that are inputs, under any name or link.
 
     Args:
         targets: Files that would be written or removed; they need not exist.
         inputs: Files that must stay.
-        remedy: What the user can do.
+        remedy: What the user can do instead; the end of the message.
 
     Raises:
         FileError: One of the targets is one of the inputs.
@@ -89,17 +90,17 @@ def refuse_replacing(targets: Iterable[Path], inputs: Iterable[PathLike], remedy
             except OSError:  # one of them does not exist
                 continue
             if same:
-                raise FileError(f"{target}: is the input, and would be replaced; {remedy}")
+                raise FileError(f"{target}: is the input and would be replaced; {remedy}")
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and move it to ``path`` when the block succeeds.
+    """Yields a temporary path next to ``path`` and moves it to ``path`` when the block succeeds.
 
-    A block that fails or is interrupted leaves ``path`` as it was and removes the temporary file.
+    If the block fails or is interrupted, ``path`` stays as it was and the temporary file is removed.
 
     Args:
-        path: The file to write. Through a symbolic link the file it points to is replaced, not the link.
+        path: The file to write. If it is a symbolic link, the file it points to is replaced, not the link.
 
     Yields:
         The temporary path, see :func:`temporary_beside`. The block must create a file there.
@@ -113,7 +114,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        # The temporary name means nothing to the reader of the message: name the file that was asked for.
+        # The temporary name would mean nothing to the user: name the file that was requested.
         if error.filename == os.fspath(temporary) or error.errno in _DISK_ERRORS:
             raise FileError(f"{shown}: cannot be written: {error.strerror}") from error
         raise

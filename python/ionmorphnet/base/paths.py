@@ -1,4 +1,4 @@
-"""Paths on their way to the native core."""
+"""Paths as the native core expects them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PathLike = str | os.PathLike[str]
 
 
 def utf8_path(path: PathLike) -> str:
-    """The path as text that can be written as UTF-8, which is what the core takes on every system.
+    """The path as text that can be encoded as UTF-8, which is what the core expects on every system.
 
     Raises:
-        ArgumentError: not a path.
-        FileError: a name whose bytes are no UTF-8.
+        ArgumentError: Not a path.
+        FileError: The name's bytes are not valid UTF-8.
     """
     if not isinstance(path, str | os.PathLike):
         raise ArgumentError(f"a path must be text or a path object, not {type(path).__name__}")

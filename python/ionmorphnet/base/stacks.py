@@ -1,4 +1,4 @@
-"""What callers give as images and masks, as the native core takes them."""
+"""Checks and converts images and masks for the native core."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Float32 = npt.NDArray[np.float32]
 
 
 def checked_stack(images: npt.ArrayLike, mask: npt.ArrayLike | None) -> tuple[Float32, npt.NDArray[np.uint8] | None]:
-    """Images and mask in the core's types.
+    """Converts images and mask to the core's types.
 
     Args:
-        images: (n, H, W), or one image (H, W); any real dtype. NaN (and what a numpy masked array hides) = not
-            measured; infinite values are kept, the core knows what they are worth.
+        images: (n, H, W), or one image (H, W); any real dtype. NaN, and what a numpy masked array hides, means not
+            measured. Infinite values are kept; the core clips them.
         mask: (H, W), non-zero = measured (NaN is not); None: every pixel that is not NaN.
 
     Returns:
@@ -37,9 +37,9 @@ def checked_stack(images: npt.ArrayLike, mask: npt.ArrayLike | None) -> tuple[Fl
     if mask is not None:
         given = np.asarray(mask)
         if given.dtype.kind not in "fiub":
-            raise ArgumentError(f"mask must be boolean or numbers, not {given.dtype}")
+            raise ArgumentError(f"mask must hold booleans or numbers, not {given.dtype}")
         if given.shape != stack.shape[1:]:
-            raise ArgumentError(f"mask has shape {given.shape}, the images {stack.shape[1:]}")
+            raise ArgumentError(f"mask has shape {given.shape}, but the images have {stack.shape[1:]}")
         measured = (np.nan_to_num(given) != 0).astype(np.uint8)
-    with np.errstate(over="ignore"):  # infinite values are taken as the largest finite ones
+    with np.errstate(over="ignore"):  # the core treats infinite values as the largest finite ones
         return stack.astype(np.float32, copy=False), measured

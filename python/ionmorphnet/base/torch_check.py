@@ -1,4 +1,4 @@
-"""What is done about torch before it is imported."""
+"""Preparations before torch is imported."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ionmorphnet.base.errors import UnavailableError
 
 
 def require_torch(message: str) -> None:
-    """Check that torch is installed, and ask its threads to sleep while they wait for each other.
+    """Checks that torch is installed, and makes its threads sleep while they wait for each other.
 
-    By default they spin, which takes the cores from the simulator and, beside other work, makes a training several
-    times slower. A set ``OMP_WAIT_POLICY`` is left as it is; once torch is loaded nothing changes.
+    By default they spin, which takes cores from the simulator and makes training several times slower next to other
+    work. An ``OMP_WAIT_POLICY`` that is already set stays; once torch is loaded, this has no effect.
 
     Args:
-        message: What to say where it is not there.
+        message: The error message if torch is missing.
 
     Raises:
         UnavailableError: torch is not installed.

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them."""
+"""Memory sizes as text, such as 4GB."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_bytes(size: int | str) -> int:
 
 
 def format_bytes(size: float) -> str:
-    """A size for people: ``1.5 GB``."""
+    """A size as readable text: ``1.5 GB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Versions of everything that a result may depend on."""
+"""Versions of the package and of the libraries that a result depends on."""
 
 from __future__ import annotations
 

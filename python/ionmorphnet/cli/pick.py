@@ -17,6 +17,7 @@ from ionmorphnet.cli import _shared
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
 from ionmorphnet.picking.progress import PickBar
+from ionmorphnet.scoring.choose import SCORER_NAMES
 
 
 class _Folder(click.Path):
@@ -61,7 +62,7 @@ class _Folder(click.Path):
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="auto, openvino, tensorrt, torch, moran, blur or chaos.",
+    help=", ".join(SCORER_NAMES) + ".",
 )
 @click.option(
     "--engine",

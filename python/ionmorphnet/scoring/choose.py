@@ -14,7 +14,7 @@ from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import Model, load_model
-from ionmorphnet.scoring.classical import CLASSICAL_SCORERS, ClassicalScorer
+from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 from ionmorphnet.scoring.device_loop import DeviceLoopScorer
 from ionmorphnet.scoring.gpu_networks import GPU_ENGINES, first_gpu_network, start_gpu_network, torch_missing
 from ionmorphnet.scoring.host import start_openvino, start_torch, wrap_callable
@@ -72,7 +72,7 @@ def make_scorer(
     if name in CLASSICAL_SCORERS:
         if model is not None:
             raise ArgumentError(f"scorer '{name}' uses no model; leave model out")
-        return ClassicalScorer(name)
+        return CLASSICAL_SCORERS[name]
     if where.kind == "cpu" and precision == "fp16" and name != "tensorrt":
         raise ArgumentError("precision 'fp16' is for scorer 'tensorrt' on a GPU; the CPU computes in f32 or bf16")
     loaded = model if isinstance(model, Model) else load_model(model)

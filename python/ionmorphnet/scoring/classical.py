@@ -12,29 +12,24 @@ from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.scoring.columns import plain_columns
 from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
 
-# Statistics that rank images, and what each score is. The statistics themselves are native: csrc/score/statistics.h.
-CLASSICAL_SCORERS = {
-    "moran": "Moran's I of the ion image over measured pixels (rook neighbours)",
-    "blur": "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels",
-    "chaos": "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)",
-}
 
+class StatisticScorer(Scorer):
+    """Scores images by a native statistic (csrc/score/statistics.h), on the CPU. Pickles."""
 
-class ClassicalScorer(Scorer):
-    """Scores images by one statistic, on the CPU. Pickles."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, description: str) -> None:
         """Makes the scorer; it starts nothing.
 
         Args:
-            name: A key of ``CLASSICAL_SCORERS``.
+            name: Name of the statistic in the native core.
+            description: What the score is, in one line.
         """
         self.name = name
+        self._description = description
 
     @property
     def description(self) -> str:
         """What the statistic is."""
-        return CLASSICAL_SCORERS[self.name]
+        return self._description
 
     def score_windows(
         self,
@@ -56,7 +51,7 @@ class ClassicalScorer(Scorer):
             threads=threads,
             progress=progress,
         )
-        return Scores(plain_columns(outputs[:, 0]), blank, timings)
+        return Scores(plain_columns(self.name, outputs[:, 0]), blank, timings)
 
     def score_stack(
         self,
@@ -70,4 +65,20 @@ class ClassicalScorer(Scorer):
         outputs, blank, timings = _core.score_stack(
             images, mask, statistic=self.name, threads=threads, progress=progress
         )
-        return Scores(plain_columns(outputs[:, 0]), blank, timings)
+        return Scores(plain_columns(self.name, outputs[:, 0]), blank, timings)
+
+
+# Every classical scorer by name; all are ready to run. Names are part of ScorerName, too.
+CLASSICAL_SCORERS: dict[str, Scorer] = {
+    scorer.name: scorer
+    for scorer in (
+        StatisticScorer("moran", "Moran's I of the ion image over measured pixels (rook neighbours)"),
+        StatisticScorer(
+            "blur",
+            "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels",
+        ),
+        StatisticScorer(
+            "chaos", "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)"
+        ),
+    )
+}

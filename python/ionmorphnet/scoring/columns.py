@@ -13,12 +13,19 @@ from ionmorphnet.models.model import Model
 Float32 = npt.NDArray[np.float32]
 
 
-def plain_columns(score: npt.NDArray[np.floating]) -> pd.DataFrame:
+def plain_columns(name: str, score: npt.NDArray[np.floating]) -> pd.DataFrame:
     """Columns of a score without classes: label and p_* stay empty.
 
     Args:
+        name: Name of the scorer, for errors.
         score: (n,).
+
+    Raises:
+        IonMorphNetError: A score is not finite.
     """
+    bad = ~np.isfinite(score)
+    if bad.any():
+        raise IonMorphNetError(f"scorer '{name}': the score of image {int(bad.argmax())} is not finite")
     frame = pd.DataFrame({"score": score.astype(np.float64)})
     frame["label"] = pd.array([pd.NA] * len(score), dtype="string")
     frame[list(PROBABILITY_COLUMNS)] = np.nan

@@ -1,7 +1,7 @@
 """The scorer interface: ion images of a section, or images in memory, become a table of scores.
 
-To add a scorer, subclass :class:`Scorer` and pass an instance as ``scorer=`` to any function that scores; the ones
-that have a name are listed in :mod:`ionmorphnet.scoring.choose`.
+A scorer of your own is an instance that you pass as ``scorer=`` to any function that scores. For a function of the
+image subclass :class:`ionmorphnet.ImageScorer`, which needs one method; for anything else subclass :class:`Scorer`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""ImageScorer: the base of scores that are a function of the ion image, written in numpy."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.base.progress import Progress
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.scoring.columns import plain_columns
+from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
+
+# Images that are scored at once are at most this large in all, and at most an eighth of the memory limit.
+_PART_BYTES = 64 << 20
+
+
+class ImageScorer(Scorer):
+    """A scorer that needs one method, :meth:`score`; it runs on the CPU.
+
+    Images come in parts of bounded size. Blank images (not measured, or constant) score 0 and are not passed on::
+
+        class Range(imn.ImageScorer):
+            name = "range"
+            description = "largest minus smallest intensity"
+
+            def score(self, images):
+                return np.nanmax(images, axis=(1, 2)) - np.nanmin(images, axis=(1, 2))
+
+        imn.pick("section.imzML", scorer=Range(), top=100)
+    """
+
+    @abc.abstractmethod
+    def score(self, images: Float32) -> npt.NDArray[np.floating]:
+        """Scores some ion images; higher is better.
+
+        Args:
+            images: float32 (n, H, W), axes [image, y, x]; NaN = not measured. No image is blank.
+
+        Returns:
+            (n,) finite scores.
+        """
+
+    def score_windows(
+        self,
+        dataset: Dataset,
+        axis: CandidateAxis,
+        *,
+        memory_limit: int,
+        device_memory_limit: int | None = None,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """See :meth:`Scorer.score_windows`."""
+        height, width = dataset.shape
+        step = max(1, min(_PART_BYTES, memory_limit // 8) // (4 * height * width))
+
+        def parts() -> Iterator[Float32]:
+            for first in range(0, len(axis), step):
+                part = slice(first, first + step)
+                yield dataset.window_images(axis.mz_lo[part], axis.mz_hi[part], threads=threads)
+
+        return self._collect(parts(), len(axis), progress)
+
+    def score_stack(
+        self,
+        images: Float32,
+        mask: npt.NDArray[np.uint8] | None = None,
+        *,
+        threads: int = 0,
+        progress: Progress | None = None,
+    ) -> Scores:
+        """See :meth:`Scorer.score_stack`."""
+        step = max(1, _PART_BYTES // max(1, images[:1].nbytes))
+
+        def parts() -> Iterator[Float32]:
+            for first in range(0, len(images), step):
+                part = images[first : first + step]
+                yield part if mask is None else np.where(mask != 0, part, np.float32(np.nan))
+
+        return self._collect(parts(), len(images), progress)
+
+    def _collect(self, parts: Iterator[Float32], n: int, progress: Progress | None) -> Scores:
+        scores, blank = np.zeros(n), np.ones(n, dtype=np.bool_)
+        done = 0
+        for images in parts:
+            shown = np.nanmax(images, axis=(1, 2), initial=-np.inf) > np.nanmin(images, axis=(1, 2), initial=np.inf)
+            where = done + np.flatnonzero(shown)
+            blank[where] = False
+            if len(where):
+                scores[where] = self.score(images[shown])
+            done += len(images)
+            if progress is not None:
+                progress(done, n)
+        return Scores(plain_columns(self.name, scores), blank)
