@@ -64,7 +64,12 @@ def steps(out: Path, work: Path, architectures: str, more: tuple[str, ...] = ())
     spread = ("-n", str(max(1, (os.cpu_count() or 1) - 2))) if importlib.util.find_spec("xdist") else ()
     openvino = "ON" if importlib.util.find_spec("openvino") else "OFF"
     install = (python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", *_target())
-    defines = {"IMN_WITH_CUDA": "ON", "IMN_WITH_OPENVINO": openvino, "IMN_CUDA_ARCHITECTURES": architectures}
+    defines = {
+        "IMN_BUILD_TESTING": "ON",
+        "IMN_WITH_CUDA": "ON",
+        "IMN_WITH_OPENVINO": openvino,
+        "IMN_CUDA_ARCHITECTURES": architectures,
+    }
     defines |= dict(item.split("=", 1) for item in more)
     build = (
         *install,
