@@ -20,7 +20,7 @@
 #include "images/mz_window.h"
 #include "images/patches.h"
 #include "images/summary.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace py = pybind11;
 
@@ -47,7 +47,7 @@ py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
   (void)dataset->pixels();  // several z planes: refused before the images are allocated
-  py::array_t<float> out({lo.size(), py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  py::array_t<float> out({lo.size(), py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   images::BinOptions options;
   options.threads = threads;
   options.unmeasured = unmeasured;
@@ -69,7 +69,7 @@ py::tuple mean_spectrum(const DatasetHandle& handle, double ppm, int threads) {
 py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int threads) {
   const auto dataset = handle.dataset;
   (void)dataset->pixels();
-  py::array_t<float> out({py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  py::array_t<float> out({py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
   interruptible(
       [&](const std::atomic<bool>& cancel) { images::tic_image(*dataset, unmeasured, threads, values, &cancel); });

@@ -35,7 +35,7 @@ DatasetHandle open_dataset(const std::string& path, const std::string& ibd_path,
   }
   // Only C++ values from here on.
   const py::gil_scoped_release release;
-  return {io::Dataset::open(path, options)};
+  return {io::Plane::open(path, options)};
 }
 
 // (n, 3), a copy: it must outlive the dataset.
@@ -89,29 +89,29 @@ py::list validate(const DatasetHandle& handle, int threads, const std::optional<
 void register_io(py::module_& m) {
   using Handle = DatasetHandle;
   py::class_<Handle>(m, "Dataset")
-      .def("plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->plane(z)}; })
-      .def_property_readonly("path", [](const Handle& h) { return h.dataset->path(); })
-      .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->ibd_path(); })
-      .def("changed", [](const Handle& h) { return h.dataset->changed(); })
+      .def("plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->at_z(z)}; })
+      .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
+      .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
+      .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
-      .def_property_readonly("width", [](const Handle& h) { return h.dataset->width(); })
-      .def_property_readonly("height", [](const Handle& h) { return h.dataset->height(); })
+      .def_property_readonly("width", [](const Handle& h) { return h.dataset->geometry().width; })
+      .def_property_readonly("height", [](const Handle& h) { return h.dataset->geometry().height; })
       .def_property_readonly(
           "mode",
-          [](const Handle& h) { return h.dataset->mode() == io::Mode::continuous ? "continuous" : "processed"; })
+          [](const Handle& h) { return h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed"; })
       .def_property_readonly("spectrum_type",
                              [](const Handle& h) {
-                               return h.dataset->spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid";
+                               return h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid";
                              })
-      .def_property_readonly("coordinates", [](const Handle& h) { return rows_of_three(h.dataset->coordinates()); })
+      .def_property_readonly("coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
       .def_property_readonly("raw_coordinates",
-                             [](const Handle& h) { return rows_of_three(h.dataset->raw_coordinates()); })
-      .def_property_readonly("coordinate_origin", [](const Handle& h) { return h.dataset->coordinate_origin(); })
-      .def_property_readonly("coordinate_step", [](const Handle& h) { return h.dataset->coordinate_step(); })
-      .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->z_planes(); })
-      .def_property_readonly("pixel_size_um", [](const Handle& h) { return h.dataset->pixel_size_um(); })
-      .def_property_readonly("declared", [](const Handle& h) { return h.dataset->declared(); })
-      .def_property_readonly("warnings", [](const Handle& h) { return h.dataset->warnings(); })
+                             [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
+      .def_property_readonly("coordinate_origin", [](const Handle& h) { return h.dataset->geometry().origin; })
+      .def_property_readonly("coordinate_step", [](const Handle& h) { return h.dataset->geometry().step; })
+      .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->geometry().z_planes; })
+      .def_property_readonly("pixel_size_um", [](const Handle& h) { return h.dataset->file().pixel_size_um(); })
+      .def_property_readonly("declared", [](const Handle& h) { return h.dataset->file().declared(); })
+      .def_property_readonly("warnings", [](const Handle& h) { return h.dataset->file().warnings(); })
       .def_property_readonly("pixels",
                              [](const Handle& h) {
                                const auto pixels = h.dataset->pixels();
@@ -126,7 +126,7 @@ void register_io(py::module_& m) {
       .def("spectrum_length", [](const Handle& h, std::int64_t i) { return h.dataset->spectrum_length(i); })
       .def("shared_mz",
            [](const Handle& h) {
-             const auto mz = h.dataset->shared_mz();
+             const auto mz = h.dataset->spectra().shared_mz();
              return to_numpy(std::vector<double>(mz.begin(), mz.end()));
            })
       .def("mz_range",
@@ -135,7 +135,7 @@ void register_io(py::module_& m) {
              // May touch every page of a large file; the copied pointer keeps the mapping alive.
              const py::gil_scoped_release release;
              const auto range = dataset->mz_range();
-             dataset->require_size();
+             dataset->spectra().require_size();
              return range;
            })
       .def("spectrum",
@@ -144,8 +144,8 @@ void register_io(py::module_& m) {
              io::Spectrum spectrum;
              {
                const py::gil_scoped_release release;  // reading is thread-safe and touches no Python object
-               dataset->read_spectrum(i, spectrum);
-               dataset->require_size();
+               dataset->read(i, spectrum);
+               dataset->spectra().require_size();
              }
              return arrays_of(std::move(spectrum));
            })
@@ -154,8 +154,8 @@ void register_io(py::module_& m) {
         io::Spectrum spectrum;
         {
           const py::gil_scoped_release release;  // as in spectrum()
-          dataset->read_spectrum(i, lo, hi, spectrum);
-          dataset->require_size();
+          dataset->read(i, lo, hi, spectrum);
+          dataset->spectra().require_size();
         }
         return arrays_of(std::move(spectrum));
       });

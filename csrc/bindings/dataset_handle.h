@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::bindings {
 
@@ -11,7 +11,7 @@ namespace imn::bindings {
 // `const DatasetHandle&` and copy `dataset` before they release the GIL: the copy keeps the mapping alive even when
 // Python closes the file meanwhile.
 struct DatasetHandle {
-  std::shared_ptr<const io::Dataset> dataset;
+  std::shared_ptr<const io::Plane> dataset;
 };
 
 }  // namespace imn::bindings

@@ -21,7 +21,7 @@ py::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
   const auto n = call.keep_images ? static_cast<py::ssize_t>(windows.size()) : py::ssize_t{0};
-  py::array_t<float> out({n, py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  py::array_t<float> out({n, py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   const std::span<float> images(out.mutable_data(), static_cast<std::size_t>(out.size()));
   pipeline::BinProbe probe;
   {

@@ -323,9 +323,9 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
 }
 
 // A single spectrum has no repetition to learn from: every peak is a channel.
-std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& width) {
+std::vector<Channel> every_peak(const io::Plane& plane, const PeakWidth& width) {
   io::Spectrum spectrum;
-  dataset.read_spectrum(0, spectrum);
+  plane.read(0, spectrum);
   std::vector<Channel> channels;
   for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
     if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < kLeastMz) continue;
@@ -342,12 +342,12 @@ std::vector<Channel> every_peak(const io::Dataset& dataset, const PeakWidth& wid
 
 }  // namespace
 
-CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options) {
+CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
-  const auto n = static_cast<double>(dataset.n_spectra());
-  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(dataset, options.cancel);
+  const auto n = static_cast<double>(plane.n_spectra());
+  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(plane, options.cancel);
   const double cell = std::min(kFinestCell, width.typical_ppm());
-  PeakDensity density(dataset, cell, 0.0, options.threads, options.cancel);
+  PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
   const double floor = options.min_frequency >= 0.0 ? options.min_frequency : kDefaultFrequency;
   // One pixel has no shape: a channel needs two, unless there is only one.
   const double fewest = std::max(std::ceil(floor * n - 1e-9), std::min(n, 2.0));
@@ -358,7 +358,7 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
          << (options.ppm > 0.0   ? " (given)"
              : width.estimated() ? " (estimated)"
                                  : " (assumed)")
-         << ", at least " << fewest << " of " << dataset.n_spectra() << " spectra";
+         << ", at least " << fewest << " of " << plane.n_spectra() << " spectra";
     axis.method = text.str();
   };
   describe();
@@ -367,11 +367,11 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   density.find_background(width, options.threads);
   const double places = std::max(1.0, static_cast<double>(density.cells()) * density.cell_ppm() / width.typical_ppm());
   const double log10_p = std::log10(kFalseChannels / places);
-  PeakDensity paired(dataset, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
+  PeakDensity paired(plane, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
   const Search search{density, paired, width, log10_p, 0.5 * fewest, options.cancel};
-  const bool lone = dataset.n_spectra() == 1;
-  auto channels = lone ? every_peak(dataset, width) : find_channels(search, options);
+  const bool lone = plane.n_spectra() == 1;
+  auto channels = lone ? every_peak(plane, width) : find_channels(search, options);
   if (options.ppm == 0.0 && width.estimated()) {
     width.refine(measured_widths(density, channels));
     density.find_background(width, options.threads);
@@ -385,7 +385,7 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
     for (const Channel& c : list) mz.push_back(mz_of(c.position));
     return mz;
   };
-  const Occupancy found = occupancy(dataset, mz_windows(channels), centres(channels), options.threads, options.cancel);
+  const Occupancy found = occupancy(plane, mz_windows(channels), centres(channels), options.threads, options.cancel);
   if (lone) {
     for (Channel& channel : channels) channel.spectra = 1;
   }
@@ -393,7 +393,7 @@ CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& o
   const auto windows = mz_windows(kept);
   if (kept.size() != channels.size()) {
     // Spectra of joined channels cannot be added: count them again in the final windows.
-    const auto again = spectra_in_windows(dataset, windows, options.threads, options.cancel);
+    const auto again = spectra_in_windows(plane, windows, options.threads, options.cancel);
     for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again[k];
   }
   for (std::size_t k = 0; k < kept.size(); ++k) {

@@ -12,11 +12,11 @@ namespace imn::images {
 // A single bin gets +-5 ppm. The bounds of neighbours do not touch: a value on a border belongs to the lower bin.
 std::vector<MzWindow> bin_windows(std::span<const double> mz);
 
-CandidateAxis axis_of_bins(const io::Dataset& dataset, const AxisOptions& options);
-CandidateAxis axis_of_profile(const io::Dataset& dataset, const AxisOptions& options);
-CandidateAxis axis_of_centroids(const io::Dataset& dataset, const AxisOptions& options);
+CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options);
+CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options);
+CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& options);
 
 // Share of spectra with a non-zero value in every window.
-void fill_frequency(const io::Dataset& dataset, const AxisOptions& options, CandidateAxis& axis);
+void fill_frequency(const io::Plane& plane, const AxisOptions& options, CandidateAxis& axis);
 
 }  // namespace imn::images

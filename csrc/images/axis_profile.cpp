@@ -82,13 +82,13 @@ double centroid(const std::vector<double>& mz, const std::vector<double>& curve,
 
 }  // namespace
 
-CandidateAxis axis_of_profile(const io::Dataset& dataset, const AxisOptions& options) {
+CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
   axis.method = "local maxima of the mean spectrum and of the root mean square over the spectra";
-  const Moments m = moments(dataset, options.threads, options.cancel);
+  const Moments m = moments(plane, options.threads, options.cancel);
   const std::size_t bins = m.mean.size();
   if (bins == 0) return axis;
-  const auto n = static_cast<double>(dataset.n_spectra());
+  const auto n = static_cast<double>(plane.n_spectra());
 
   auto threshold = [](const std::vector<double>& curve) {
     std::vector<double> noise = running_noise(curve);
@@ -137,7 +137,7 @@ CandidateAxis axis_of_profile(const io::Dataset& dataset, const AxisOptions& opt
     axis.mz_hi.push_back(edges[peak.last].hi);
     axis.mz.push_back(std::clamp(mz, axis.mz_lo.back(), axis.mz_hi.back()));
   }
-  fill_frequency(dataset, options, axis);
+  fill_frequency(plane, options, axis);
   return axis;
 }
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -22,7 +22,7 @@ void check_windows(std::span<const MzWindow> windows);
 // in float64 from low to high m/z and rounded once to float32. Windows may be in any order, overlap and repeat. Only
 // the m/z range that the windows span is read, so a strip of windows costs a strip of the file. Throws ArgumentError
 // (bounds not finite, lo > hi, out of the wrong size), FileError, Cancelled.
-void bin_images(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
+void bin_images(const io::Plane& plane, std::span<const MzWindow> windows, const BinOptions& options,
                 std::span<float> out);
 
 }  // namespace imn::images

@@ -53,10 +53,11 @@ double sum(const double* values, std::size_t n) {
   return total;
 }
 
-void bin_processed(const io::Dataset& dataset, const SortedWindows& windows, const BinOptions& options, float* out) {
-  const auto pixels = dataset.pixels();
-  const ExtraSpectra extra(dataset.extra_spectra());
-  const std::size_t image_size = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
+void bin_processed(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
+  const auto pixels = plane.pixels();
+  const ExtraSpectra extra(plane.extra_spectra());
+  const std::size_t image_size =
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   const std::size_t count = windows.size();
   const double lowest = windows.lo.front();
   const double highest = windows.reach.back();
@@ -77,7 +78,7 @@ void bin_processed(const io::Dataset& dataset, const SortedWindows& windows, con
     tile.assign(count * kBlock, 0.0f);
     for (std::size_t p = 0; p < block.size(); ++p) {
       float* column = tile.data() + p;
-      dataset.read_spectrum(block[p].spectrum, lowest, highest, spectrum);
+      plane.read(block[p].spectrum, lowest, highest, spectrum);
       const auto more = extra.at(block[p].index);
       if (more.empty()) {
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), [&](std::size_t w, std::size_t a, std::size_t b) {
@@ -91,7 +92,7 @@ void bin_processed(const io::Dataset& dataset, const SortedWindows& windows, con
       };
       scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
       for (const io::Pixel& further : more) {
-        dataset.read_spectrum(further.spectrum, lowest, highest, spectrum);
+        plane.read(further.spectrum, lowest, highest, spectrum);
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
       }
       for (std::size_t w = 0; w < count; ++w) column[w * kBlock] = static_cast<float>(row[w]);
@@ -143,15 +144,16 @@ std::vector<Piece> cut_into_pieces(const std::vector<BinRange>& ranges, std::int
   return pieces;
 }
 
-void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, const BinOptions& options, float* out) {
-  const auto pixels = dataset.pixels();
-  const ExtraSpectra extra(dataset.extra_spectra());
-  const std::size_t image_size = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
-  const std::vector<BinRange> ranges = bin_ranges(dataset.shared_mz(), windows);
+void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
+  const auto pixels = plane.pixels();
+  const ExtraSpectra extra(plane.extra_spectra());
+  const std::size_t image_size =
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
+  const std::vector<BinRange> ranges = bin_ranges(plane.spectra().shared_mz(), windows);
   // A compressed spectrum is inflated once: all of it is one piece, whatever the caches say.
   constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
-  const std::vector<Piece> pieces =
-      dataset.compressed() ? cut_into_pieces(ranges, kNoLimit, kNoLimit) : cut_into_pieces(ranges, kPiece, kBridge);
+  const std::vector<Piece> pieces = plane.spectra().compressed() ? cut_into_pieces(ranges, kNoLimit, kNoLimit)
+                                                                 : cut_into_pieces(ranges, kPiece, kBridge);
   std::size_t longest = 0;
   std::size_t most_windows = 0;
   for (const Piece& piece : pieces) {
@@ -180,7 +182,7 @@ void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, co
       const BinRange* range = ranges.data() + piece.first_window;
       const auto each_sum = [&](std::int64_t spectrum, auto&& take) {
         if (piece.first_bin < piece.last_bin) {
-          dataset.read_bins(spectrum, piece.first_bin, piece.last_bin, bins.data());
+          plane.read_bins(spectrum, piece.first_bin, piece.last_bin, bins.data());
         }
         for (std::size_t w = 0; w < count; ++w) {
           const bool empty = range[w].first == range[w].last;  // may lie outside the piece
@@ -209,11 +211,12 @@ void bin_continuous(const io::Dataset& dataset, const SortedWindows& windows, co
 }
 
 // Pixels without a spectrum; the others are written by the blocks.
-void fill_unmeasured(const io::Dataset& dataset, const BinOptions& options, std::size_t windows, float* out) {
-  const auto image_size = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
-  if (dataset.pixels().size() == image_size) return;
+void fill_unmeasured(const io::Plane& plane, const BinOptions& options, std::size_t windows, float* out) {
+  const auto image_size =
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
+  if (plane.pixels().size() == image_size) return;
   std::vector<std::uint8_t> measured(image_size, 0);
-  for (const io::Pixel& pixel : dataset.pixels()) measured[static_cast<std::size_t>(pixel.index)] = 1;
+  for (const io::Pixel& pixel : plane.pixels()) measured[static_cast<std::size_t>(pixel.index)] = 1;
   parallel_for(
       static_cast<std::int64_t>(windows), 16, options.threads,
       [&](std::int64_t begin, std::int64_t end, int) {
@@ -229,14 +232,14 @@ void fill_unmeasured(const io::Dataset& dataset, const BinOptions& options, std:
 
 }  // namespace
 
-void bin_images_cpu(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
+void bin_images_cpu(const io::Plane& plane, std::span<const MzWindow> windows, const BinOptions& options,
                     std::span<float> out) {
   const SortedWindows sorted(windows);
-  fill_unmeasured(dataset, options, windows.size(), out.data());
-  if (dataset.mode() == io::Mode::continuous) {
-    bin_continuous(dataset, sorted, options, out.data());
+  fill_unmeasured(plane, options, windows.size(), out.data());
+  if (plane.spectra().mode() == io::Mode::continuous) {
+    bin_continuous(plane, sorted, options, out.data());
   } else {
-    bin_processed(dataset, sorted, options, out.data());
+    bin_processed(plane, sorted, options, out.data());
   }
 }
 

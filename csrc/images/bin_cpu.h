@@ -7,7 +7,7 @@
 
 namespace imn::images {
 
-void bin_images_cpu(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinOptions& options,
+void bin_images_cpu(const io::Plane& plane, std::span<const MzWindow> windows, const BinOptions& options,
                     std::span<float> out);
 
 }  // namespace imn::images

@@ -2,7 +2,7 @@
 //
 // A run goes through the file strip by strip, and within a strip through blocks of pixels:
 //
-//   plan = make_window_plan(dataset, windows);  DeviceWindowPlan on_device(plan, stream);          once
+//   plan = make_window_plan(plane, windows);  DeviceWindowPlan on_device(plan, stream);          once
 //   for every strip (consecutive windows of the plan):
 //     for every block of pixels:                             host: stage_pixels, stage_bins or read_peaks + store_peaks
 //       copy to the device;  bin_continuous_cuda or bin_processed_cuda(...)                    enqueued on a stream

@@ -49,51 +49,52 @@ std::vector<MzWindow> bin_windows(std::span<const double> mz) {
   return windows;
 }
 
-void fill_frequency(const io::Dataset& dataset, const AxisOptions& options, CandidateAxis& axis) {
+void fill_frequency(const io::Plane& plane, const AxisOptions& options, CandidateAxis& axis) {
   std::vector<MzWindow> windows;
   for (std::size_t i = 0; i < axis.mz.size(); ++i) windows.push_back({axis.mz_lo[i], axis.mz_hi[i]});
   axis.frequency.clear();
-  for (const std::int64_t spectra : spectra_in_windows(dataset, windows, options.threads, options.cancel)) {
-    axis.frequency.push_back(static_cast<double>(spectra) / static_cast<double>(dataset.n_spectra()));
+  for (const std::int64_t spectra : spectra_in_windows(plane, windows, options.threads, options.cancel)) {
+    axis.frequency.push_back(static_cast<double>(spectra) / static_cast<double>(plane.n_spectra()));
   }
 }
 
-CandidateAxis axis_of_bins(const io::Dataset& dataset, const AxisOptions& options) {
+CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
-  if (dataset.mode() == io::Mode::continuous) {
+  if (plane.spectra().mode() == io::Mode::continuous) {
     // A repeated m/z is one channel: its window holds all of its bins.
-    std::unique_copy(dataset.shared_mz().begin(), dataset.shared_mz().end(), std::back_inserter(axis.mz));
+    std::unique_copy(plane.spectra().shared_mz().begin(), plane.spectra().shared_mz().end(),
+                     std::back_inserter(axis.mz));
     axis.method = "bins of the shared axis";
   } else {
-    axis.mz = common_grid(dataset);
+    axis.mz = common_grid(plane);
     axis.method = "bins of a common grid at the spacing of the spectra";
   }
   for (const MzWindow& window : bin_windows(axis.mz)) {
     axis.mz_lo.push_back(window.lo);
     axis.mz_hi.push_back(window.hi);
   }
-  fill_frequency(dataset, options, axis);
+  fill_frequency(plane, options, axis);
   return axis;
 }
 
-CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& options) {
+CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options) {
   if (!std::isfinite(options.ppm) || options.ppm < 0.0) throw ArgumentError("candidate_axis: ppm must be positive");
   if (!(options.min_frequency <= 1.0)) throw ArgumentError("candidate_axis: min_frequency must be at most 1");
-  const bool centroid = dataset.spectrum_type() == io::SpectrumType::centroid;
-  const bool continuous = dataset.mode() == io::Mode::continuous;
+  const bool centroid = plane.file().spectrum_type() == io::SpectrumType::centroid;
+  const bool continuous = plane.spectra().mode() == io::Mode::continuous;
   CandidateAxis axis;
   if (options.kind == AxisKind::bins || (options.kind == AxisKind::automatic && centroid && continuous)) {
     if (centroid && !continuous) {
-      throw ArgumentError("candidate_axis: " + dataset.path() +
+      throw ArgumentError("candidate_axis: " + plane.file().path() +
                           " holds processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
     }
-    axis = frequent(axis_of_bins(dataset, options), options.min_frequency);
+    axis = frequent(axis_of_bins(plane, options), options.min_frequency);
   } else if (centroid && !continuous) {
-    axis = axis_of_centroids(dataset, options);
+    axis = axis_of_centroids(plane, options);
   } else {
-    axis = frequent(axis_of_profile(dataset, options), options.min_frequency);
+    axis = frequent(axis_of_profile(plane, options), options.min_frequency);
   }
-  dataset.require_size();
+  plane.spectra().require_size();
   return axis;
 }
 

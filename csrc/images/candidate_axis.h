@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -27,6 +27,6 @@ struct CandidateAxis {
   std::string method;  // how the axis was made, for the run record
 };
 
-CandidateAxis candidate_axis(const io::Dataset& dataset, const AxisOptions& options = {});
+CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options = {});
 
 }  // namespace imn::images

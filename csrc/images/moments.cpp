@@ -86,19 +86,19 @@ void interpolate(const io::Spectrum& spectrum, const std::vector<double>& grid, 
 
 }  // namespace
 
-std::vector<double> common_grid(const io::Dataset& dataset) {
-  const std::int64_t n = dataset.n_spectra();
+std::vector<double> common_grid(const io::Plane& plane) {
+  const std::int64_t n = plane.n_spectra();
   const std::int64_t sampled = std::min(n, kSampled);
   std::vector<std::vector<double>> axes;
   for (std::int64_t s = 0; s < sampled; ++s) {
     io::Spectrum spectrum;
-    dataset.read_spectrum(s * n / sampled, spectrum);
+    plane.read(s * n / sampled, spectrum);
     auto& mz = spectrum.mz;
     mz.erase(mz.begin(), std::lower_bound(mz.begin(), mz.end(), kLeastMz));
     if (mz.size() > 1) axes.push_back(std::move(mz));
   }
   if (axes.empty()) return {};
-  auto [lowest, highest] = dataset.mz_range();
+  auto [lowest, highest] = plane.mz_range();
   if (lowest < kLeastMz) {  // where the ions begin, only the samples tell
     lowest = highest;
     for (const auto& axis : axes) lowest = std::min(lowest, axis.front());
@@ -145,17 +145,17 @@ std::vector<double> common_grid(const io::Dataset& dataset) {
   return grid;
 }
 
-Moments moments(const io::Dataset& dataset, int threads, const std::atomic<bool>* cancel) {
-  const bool continuous = dataset.mode() == io::Mode::continuous;
+Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel) {
+  const bool continuous = plane.spectra().mode() == io::Mode::continuous;
   Moments result;
   if (continuous) {
-    const auto axis = dataset.shared_mz();
+    const auto axis = plane.spectra().shared_mz();
     result.mz.assign(axis.begin(), axis.end());
   } else {
-    result.mz = common_grid(dataset);
+    result.mz = common_grid(plane);
   }
   const std::size_t bins = result.mz.size();
-  const std::int64_t n = dataset.n_spectra();
+  const std::int64_t n = plane.n_spectra();
   if (bins == 0 || n == 0) return result;
 
   struct Worker {
@@ -167,9 +167,9 @@ Moments moments(const io::Dataset& dataset, int threads, const std::atomic<bool>
     auto& [spectrum, values] = workers[static_cast<std::size_t>(worker)];
     if (continuous) {
       values.resize(bins);
-      dataset.read_bins(i, 0, static_cast<std::int64_t>(bins), values.data());
+      plane.read_bins(i, 0, static_cast<std::int64_t>(bins), values.data());
     } else {
-      dataset.read_spectrum(i, spectrum);
+      plane.read(i, spectrum);
       interpolate(spectrum, result.mz, values);
     }
     double* squares = sums + bins;

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -19,10 +19,10 @@ struct Moments {
 
 // Continuous: on the shared axis. Processed: every spectrum is interpolated linearly to a common grid whose spacing
 // follows the data's (meant for profile spectra).
-Moments moments(const io::Dataset& dataset, int threads, const std::atomic<bool>* cancel);
+Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel);
 
 // The grid of a processed profile file: the axis itself where all sampled spectra have the same, else points at the
 // median local spacing. Empty for a file without values.
-std::vector<double> common_grid(const io::Dataset& dataset);
+std::vector<double> common_grid(const io::Plane& plane);
 
 }  // namespace imn::images

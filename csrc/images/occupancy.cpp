@@ -18,12 +18,12 @@ void add(std::int64_t& count, std::int64_t more) {
 // Calls visit(window, mz, intensity, first, last, previous) for every window that holds the values [first, last) of a
 // spectrum; `previous` is the window of that spectrum for which visit was true last, or the number of windows.
 template <typename Visit>
-void visit_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+void visit_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
                    const std::atomic<bool>* cancel, const Visit& visit) {
   if (windows.empty()) return;
   const SortedWindows sorted(windows);
-  const bool continuous = dataset.mode() == io::Mode::continuous;
-  const auto shared = dataset.shared_mz();
+  const bool continuous = plane.spectra().mode() == io::Mode::continuous;
+  const auto shared = plane.spectra().shared_mz();
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
@@ -31,9 +31,9 @@ void visit_windows(const io::Dataset& dataset, std::span<const MzWindow> windows
       const double* mz = shared.data();
       if (continuous) {
         spectrum.intensity.resize(shared.size());
-        dataset.read_bins(i, 0, static_cast<std::int64_t>(shared.size()), spectrum.intensity.data());
+        plane.read_bins(i, 0, static_cast<std::int64_t>(shared.size()), spectrum.intensity.data());
       } else {
-        dataset.read_spectrum(i, sorted.lo.front(), sorted.reach.back(), spectrum);
+        plane.read(i, sorted.lo.front(), sorted.reach.back(), spectrum);
         mz = spectrum.mz.data();
       }
       const double* intensity = spectrum.intensity.data();
@@ -43,12 +43,12 @@ void visit_windows(const io::Dataset& dataset, std::span<const MzWindow> windows
       });
     }
   };
-  parallel_for(dataset.n_spectra(), 32, threads, body, cancel);
+  parallel_for(plane.n_spectra(), 32, threads, body, cancel);
 }
 
 }  // namespace
 
-Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> windows, std::span<const double> centre,
+Occupancy occupancy(const io::Plane& plane, std::span<const MzWindow> windows, std::span<const double> centre,
                     int threads, const std::atomic<bool>* cancel) {
   const std::size_t n = windows.size();
   Occupancy result;
@@ -56,7 +56,7 @@ Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> window
   result.with_next.assign(n, 0);
   std::vector<std::int64_t> peaks(n, 0);
   std::vector<std::int64_t> offset(n, 0);
-  visit_windows(dataset, windows, threads, cancel,
+  visit_windows(plane, windows, threads, cancel,
                 [&](std::size_t w, const double* mz, const double* intensity, std::size_t first, std::size_t last,
                     std::size_t previous) {
                   std::int64_t found = 0;
@@ -82,11 +82,11 @@ Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> window
   return result;
 }
 
-std::vector<std::int64_t> spectra_in_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+std::vector<std::int64_t> spectra_in_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
                                              const std::atomic<bool>* cancel) {
   std::vector<std::int64_t> spectra(windows.size(), 0);
   visit_windows(
-      dataset, windows, threads, cancel,
+      plane, windows, threads, cancel,
       [&](std::size_t w, const double*, const double* intensity, std::size_t first, std::size_t last, std::size_t) {
         for (std::size_t p = first; p < last; ++p) {
           if (intensity[p] == 0.0) continue;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -19,11 +19,11 @@ struct Occupancy {
 };
 
 // Windows ascending and disjoint; centre: a reference m/z of each.
-Occupancy occupancy(const io::Dataset& dataset, std::span<const MzWindow> windows, std::span<const double> centre,
+Occupancy occupancy(const io::Plane& plane, std::span<const MzWindow> windows, std::span<const double> centre,
                     int threads, const std::atomic<bool>* cancel);
 
 // Occupancy::spectra alone.
-std::vector<std::int64_t> spectra_in_windows(const io::Dataset& dataset, std::span<const MzWindow> windows, int threads,
+std::vector<std::int64_t> spectra_in_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
                                              const std::atomic<bool>* cancel);
 
 }  // namespace imn::images

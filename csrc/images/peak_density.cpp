@@ -37,9 +37,9 @@ double clipped_mean(const double* counts, std::size_t n) {
 
 }  // namespace
 
-PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
+PeakDensity::PeakDensity(const io::Plane& plane, double finest, double paired_within, int threads,
                          const std::atomic<bool>* cancel) {
-  const std::pair<double, double> range_of_file = dataset.mz_range();
+  const std::pair<double, double> range_of_file = plane.mz_range();
   const double lowest = std::max(range_of_file.first, kLeastMz);
   const double highest = range_of_file.second;
   if (!(highest >= lowest)) {
@@ -59,7 +59,7 @@ PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paire
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
     auto& [spectrum, positions] = workers[static_cast<std::size_t>(worker)];
     for (auto i = begin; i < end; ++i) {
-      dataset.read_spectrum(i, spectrum);
+      plane.read(i, spectrum);
       positions.clear();
       for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
         if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= lowest)
@@ -76,7 +76,7 @@ PeakDensity::PeakDensity(const io::Dataset& dataset, double finest, double paire
       }
     }
   };
-  parallel_for(dataset.n_spectra(), 64, threads, body, cancel);
+  parallel_for(plane.n_spectra(), 64, threads, body, cancel);
   for (std::size_t c = 1; c < below_.size(); ++c) below_[c] += below_[c - 1];
 }
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "images/peak_width.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -15,7 +15,7 @@ class PeakDensity {
  public:
   // Counts the non-zero peaks of every spectrum; `paired_within` > 0: only those with another one in the same spectrum
   // not further than this (ppm). `finest`: width of a cell in ppm, unless the range needs too many.
-  PeakDensity(const io::Dataset& dataset, double finest, double paired_within, int threads,
+  PeakDensity(const io::Plane& plane, double finest, double paired_within, int threads,
               const std::atomic<bool>* cancel);
 
   std::int64_t cells() const { return static_cast<std::int64_t>(below_.size()) - 1; }

@@ -28,11 +28,11 @@ constexpr double kLeast = 0.25;                           // ppm; float32 m/z va
 using Differences = std::vector<std::uint64_t>;
 
 // How many spectra to look at: fewer where they are long (a profile file that is declared centroid).
-std::int64_t sample_size(const io::Dataset& dataset) {
-  const std::int64_t n = dataset.n_spectra();
+std::int64_t sample_size(const io::Plane& plane) {
+  const std::int64_t n = plane.n_spectra();
   const std::int64_t sampled = std::min(n, kSampled);
   std::int64_t peaks = 0;
-  for (std::int64_t s = 0; s < sampled; ++s) peaks += dataset.spectrum_length(s * n / sampled);
+  for (std::int64_t s = 0; s < sampled; ++s) peaks += plane.spectrum_length(s * n / sampled);
   if (peaks <= kMostPeaks) return sampled;
   const double share = static_cast<double>(kMostPeaks) / static_cast<double>(peaks);
   return std::clamp(static_cast<std::int64_t>(static_cast<double>(sampled) * share), std::min(n, kFewestSampled),
@@ -117,14 +117,14 @@ std::optional<double> spread(const Differences& differences, double enough) {
 
 }  // namespace
 
-PeakWidth::PeakWidth(const io::Dataset& dataset, const std::atomic<bool>* cancel) {
-  const std::int64_t n = dataset.n_spectra();
-  const std::int64_t sampled = sample_size(dataset);
+PeakWidth::PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel) {
+  const std::int64_t n = plane.n_spectra();
+  const std::int64_t sampled = sample_size(plane);
   std::vector<std::vector<double>> positions;
   io::Spectrum spectrum;
   for (std::int64_t s = 0; s < sampled; ++s) {
     throw_if_cancelled(cancel);
-    dataset.read_spectrum(s * n / sampled, spectrum);
+    plane.read(s * n / sampled, spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
       if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= kLeastMz) x.push_back(1e6 * std::log(spectrum.mz[p]));

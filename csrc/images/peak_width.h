@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -16,7 +16,7 @@ namespace imn::images {
 // spread of the rest is measured. Once channels are known, it can be refined as a function of m/z.
 class PeakWidth {
  public:
-  explicit PeakWidth(const io::Dataset& dataset, const std::atomic<bool>* cancel = nullptr);
+  explicit PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel = nullptr);
   explicit PeakWidth(double sd_ppm) : typical_(sd_ppm) {}
 
   // The width at known channels, ascending in position, replaces the one value where there are enough of them: medians

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 

@@ -9,10 +9,10 @@
 
 namespace imn::images {
 
-StagedPixels stage_pixels(const io::Dataset& dataset, const ExtraSpectra& extra, std::int64_t begin, std::int64_t end) {
+StagedPixels stage_pixels(const io::Plane& plane, const ExtraSpectra& extra, std::int64_t begin, std::int64_t end) {
   StagedPixels staged;
   staged.row_first.push_back(0);
-  const auto pixels = dataset.pixels();
+  const auto pixels = plane.pixels();
   for (std::int64_t p = begin; p < end; ++p) {
     const io::Pixel& pixel = pixels[static_cast<std::size_t>(p)];
     staged.index.push_back(pixel.index);
@@ -45,22 +45,22 @@ Runs runs_within(const WindowPlan& plan, std::int32_t first, std::int32_t last) 
 }  // namespace
 
 template <typename T>
-void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+void stage_bins(const io::Plane& plane, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
                 std::int32_t last, StageScratch& scratch, T* out) {
   const auto [begin, end] = runs_within(plan, first, last);
   if (begin == end) return;
-  const bool streams = dataset.streams();
-  const bool whole = !streams && dataset.compressed();
+  const bool streams = plane.spectra().streams();
+  const bool whole = !streams && plane.spectra().compressed();
   if (whole) {  // inflated once
     scratch.bins.resize(static_cast<std::size_t>((end - 1)->last - begin->first));
-    dataset.read_bins(spectrum, begin->first, (end - 1)->last, scratch.bins.data());
+    plane.read_bins(spectrum, begin->first, (end - 1)->last, scratch.bins.data());
   }
   for (auto run = begin; run != end; ++run) {
     const std::int64_t from = run->first + std::max(0, first - run->position);
     const std::int64_t to = std::min(run->last, run->first + (last - run->position));
     T* place = out + (run->position + (from - run->first) - first);
     if (streams) {
-      dataset.stream(spectrum, io::Values::intensity, from, to, place);
+      io::StreamReader(plane).copy(spectrum, io::Values::intensity, from, to, place);
       continue;
     }
     const double* values = nullptr;
@@ -68,7 +68,7 @@ void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t
       values = scratch.bins.data() + (from - begin->first);
     } else {
       scratch.bins.resize(static_cast<std::size_t>(to - from));
-      dataset.read_bins(spectrum, from, to, scratch.bins.data());
+      plane.read_bins(spectrum, from, to, scratch.bins.data());
       values = scratch.bins.data();
     }
     for (std::int64_t k = 0; k < to - from; ++k) place[k] = static_cast<T>(values[k]);
@@ -76,24 +76,23 @@ void stage_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t
   if (streams) finish_streams();
 }
 
-void prefetch_bins(const io::Dataset& dataset, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
+void prefetch_bins(const io::Plane& plane, const WindowPlan& plan, std::int64_t spectrum, std::int32_t first,
                    std::int32_t last) {
-  if (!dataset.streams()) return;
+  if (!plane.spectra().streams()) return;
   const auto [begin, end] = runs_within(plan, first, last);
   if (begin == end) return;
   // Gaps between runs are short or else their own concern: the first run is what the wait would be for.
   const std::int64_t from = begin->first + std::max(0, first - begin->position);
-  dataset.prefetch(spectrum, io::Values::intensity, from, std::min(begin->last, from + (last - first)));
+  io::StreamReader(plane).prefetch(spectrum, io::Values::intensity, from, std::min(begin->last, from + (last - first)));
 }
 
-template void stage_bins<float>(const io::Dataset&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
+template void stage_bins<float>(const io::Plane&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
                                 StageScratch&, float*);
-template void stage_bins<double>(const io::Dataset&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
+template void stage_bins<double>(const io::Plane&, const WindowPlan&, std::int64_t, std::int32_t, std::int32_t,
                                  StageScratch&, double*);
 
-std::int64_t read_peaks(const io::Dataset& dataset, std::int64_t spectrum, double lo, double hi,
-                        StageScratch& scratch) {
-  dataset.read_spectrum(spectrum, lo, hi, scratch.spectrum);
+std::int64_t read_peaks(const io::Plane& plane, std::int64_t spectrum, double lo, double hi, StageScratch& scratch) {
+  plane.read(spectrum, lo, hi, scratch.spectrum);
   return static_cast<std::int64_t>(scratch.spectrum.mz.size());
 }
 

@@ -19,12 +19,12 @@ namespace {
 
 constexpr double kMostBins = 1 << 26;
 
-double sum_of_spectrum(const io::Dataset& dataset, std::int64_t i, io::Spectrum& spectrum) {
-  if (dataset.mode() == io::Mode::continuous) {
-    spectrum.intensity.resize(dataset.shared_mz().size());
-    dataset.read_bins(i, 0, static_cast<std::int64_t>(spectrum.intensity.size()), spectrum.intensity.data());
+double sum_of_spectrum(const io::Plane& plane, std::int64_t i, io::Spectrum& spectrum) {
+  if (plane.spectra().mode() == io::Mode::continuous) {
+    spectrum.intensity.resize(plane.spectra().shared_mz().size());
+    plane.read_bins(i, 0, static_cast<std::int64_t>(spectrum.intensity.size()), spectrum.intensity.data());
   } else {
-    dataset.read_spectrum(i, spectrum);
+    plane.read(i, spectrum);
   }
   double total = 0.0;
   for (const double value : spectrum.intensity) total += value;
@@ -32,21 +32,21 @@ double sum_of_spectrum(const io::Dataset& dataset, std::int64_t i, io::Spectrum&
 }
 
 // Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
-double bin_width_ppm(const io::Dataset& dataset, const std::atomic<bool>* cancel) {
-  if (dataset.spectrum_type() == io::SpectrumType::centroid) {
-    return std::max(1.0, 4.0 * PeakWidth(dataset, cancel).typical_ppm());
+double bin_width_ppm(const io::Plane& plane, const std::atomic<bool>* cancel) {
+  if (plane.file().spectrum_type() == io::SpectrumType::centroid) {
+    return std::max(1.0, 4.0 * PeakWidth(plane, cancel).typical_ppm());
   }
-  const std::vector<double> grid = common_grid(dataset);
+  const std::vector<double> grid = common_grid(plane);
   const bool spaced = grid.size() > 1 && grid.back() > grid.front();
   return spaced ? std::log(grid.back() / grid.front()) * 1e6 / static_cast<double>(grid.size() - 1) : 5.0;
 }
 
-MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
-  const std::pair<double, double> range_of_file = dataset.mz_range();
+MeanSpectrum mean_in_bins(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel) {
+  const std::pair<double, double> range_of_file = plane.mz_range();
   const double lowest = std::max(range_of_file.first, kLeastMz);
   const double highest = range_of_file.second;
   if (highest < lowest) return {};  // no values, or none of an ion
-  if (ppm == 0.0) ppm = bin_width_ppm(dataset, cancel);
+  if (ppm == 0.0) ppm = bin_width_ppm(plane, cancel);
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
@@ -57,60 +57,61 @@ MeanSpectrum mean_in_bins(const io::Dataset& dataset, double ppm, int threads, c
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
   const auto add = [&](std::int64_t i, int worker, double* sums) {
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
-    dataset.read_spectrum(i, spectrum);
+    plane.read(i, spectrum);
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
       if (spectrum.mz[p] < lowest) continue;
       const double position = std::clamp((std::log(spectrum.mz[p]) - origin) / width, 0.0, needed - 1.0);
       sums[static_cast<std::size_t>(position)] += spectrum.intensity[p];
     }
   };
-  const std::vector<double> total = grouped_sum(dataset.n_spectra(), bins, threads, cancel, add);
+  const std::vector<double> total = grouped_sum(plane.n_spectra(), bins, threads, cancel, add);
   MeanSpectrum mean;
   for (std::size_t b = 0; b < bins; ++b) {
     if (total[b] == 0.0) continue;
     mean.mz.push_back(std::exp(origin + (static_cast<double>(b) + 0.5) * width));
-    mean.intensity.push_back(total[b] / static_cast<double>(dataset.n_spectra()));
+    mean.intensity.push_back(total[b] / static_cast<double>(plane.n_spectra()));
   }
   return mean;
 }
 
 }  // namespace
 
-MeanSpectrum mean_spectrum(const io::Dataset& dataset, double ppm, int threads, const std::atomic<bool>* cancel) {
+MeanSpectrum mean_spectrum(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel) {
   if (!std::isfinite(ppm) || ppm < 0.0) throw ArgumentError("mean_spectrum: ppm must be positive (0: from the data)");
   MeanSpectrum mean;
-  if (dataset.mode() == io::Mode::processed) {
-    mean = mean_in_bins(dataset, ppm, threads, cancel);
+  if (plane.spectra().mode() == io::Mode::processed) {
+    mean = mean_in_bins(plane, ppm, threads, cancel);
   } else {
-    Moments m = moments(dataset, threads, cancel);
+    Moments m = moments(plane, threads, cancel);
     mean = {std::move(m.mz), std::move(m.mean)};
   }
-  dataset.require_size();
+  plane.spectra().require_size();
   return mean;
 }
 
-void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::span<float> out,
+void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<float> out,
                const std::atomic<bool>* cancel) {
-  const auto pixels = dataset.pixels();
-  if (out.size() != static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height())) {
+  const auto pixels = plane.pixels();
+  if (out.size() !=
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height)) {
     throw ArgumentError("tic_image: output has the wrong size");
   }
   std::fill(out.begin(), out.end(), unmeasured);
-  const ExtraSpectra extra(dataset.extra_spectra());
+  const ExtraSpectra extra(plane.extra_spectra());
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
     for (auto p = begin; p < end; ++p) {
       const io::Pixel pixel = pixels[static_cast<std::size_t>(p)];
-      double total = sum_of_spectrum(dataset, pixel.spectrum, spectrum);
+      double total = sum_of_spectrum(plane, pixel.spectrum, spectrum);
       for (const io::Pixel& further : extra.at(pixel.index)) {
-        total += sum_of_spectrum(dataset, further.spectrum, spectrum);
+        total += sum_of_spectrum(plane, further.spectrum, spectrum);
       }
       out[static_cast<std::size_t>(pixel.index)] = static_cast<float>(total);
     }
   };
   parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);
-  dataset.require_size();
+  plane.spectra().require_size();
 }
 
 }  // namespace imn::images

@@ -5,22 +5,21 @@
 #include <span>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
 struct MeanSpectrum {
   std::vector<double> mz;
-  std::vector<double> intensity;  // mean over all spectra of the dataset
+  std::vector<double> intensity;  // mean over all spectra of the plane
 };
 
 // Continuous: on the shared axis. Processed: on a grid of `ppm`-wide bins (0: chosen from the data), empty bins left
 // out.
-MeanSpectrum mean_spectrum(const io::Dataset& dataset, double ppm, int threads,
-                           const std::atomic<bool>* cancel = nullptr);
+MeanSpectrum mean_spectrum(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel = nullptr);
 
 // out (height*width): sum of all intensities of the pixel's spectrum, `unmeasured` elsewhere.
-void tic_image(const io::Dataset& dataset, float unmeasured, int threads, std::span<float> out,
+void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<float> out,
                const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace imn::images

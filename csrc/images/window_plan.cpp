@@ -80,8 +80,8 @@ WindowPlan make_window_plan(std::span<const double> shared_mz, std::span<const M
   return plan;
 }
 
-WindowPlan make_window_plan(const io::Dataset& dataset, std::span<const MzWindow> windows) {
-  return make_window_plan(dataset.shared_mz(), windows);
+WindowPlan make_window_plan(const io::Plane& plane, std::span<const MzWindow> windows) {
+  return make_window_plan(plane.spectra().shared_mz(), windows);
 }
 
 std::pair<std::int32_t, std::int32_t> strip_bins(const WindowPlan& plan, WindowStrip strip) {

@@ -10,7 +10,7 @@
 #include "core/host_device.h"
 #include "images/mz_window.h"
 #include "images/sorted_windows.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::images {
 
@@ -62,7 +62,7 @@ struct WindowPlan {
 };
 
 // Bounds as bin_images checks them. Throws ArgumentError for more than 2^31 - 1 windows or bins.
-WindowPlan make_window_plan(const io::Dataset& dataset, std::span<const MzWindow> windows);
+WindowPlan make_window_plan(const io::Plane& plane, std::span<const MzWindow> windows);
 
 // The same for an axis that is given (empty: processed).
 WindowPlan make_window_plan(std::span<const double> shared_mz, std::span<const MzWindow> windows);

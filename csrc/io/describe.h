@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "io/dataset.h"
 #include "io/header.h"
+#include "io/types.h"
 
 namespace imn::io {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "io/array_type.h"
-#include "io/dataset.h"
 #include "io/header.h"
+#include "io/types.h"
 
 namespace imn::io {
 

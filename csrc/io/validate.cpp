@@ -52,22 +52,22 @@ class Collector {
 
 }  // namespace
 
-std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& options) {
+std::vector<Problem> validate(const Plane& plane, const ValidateOptions& options) {
   constexpr std::int64_t kGrain = 64;
-  const std::int64_t n = dataset.n_spectra();
+  const std::int64_t n = plane.n_spectra();
   Collector problems;
   std::vector<Spectrum> buffers(static_cast<std::size_t>(thread_count(options.threads)));
   std::mutex progress_mutex;
   std::int64_t done = 0;
-  const std::string prefix = dataset.path() + ": ";
+  const std::string prefix = plane.file().path() + ": ";
   parallel_for(
       n, kGrain, options.threads,
       [&](std::int64_t begin, std::int64_t end, int worker) {
         Spectrum& spectrum = buffers[static_cast<std::size_t>(worker)];
         for (std::int64_t i = begin; i < end; ++i) {
-          const std::int64_t number = dataset.number_in_file(i);
+          const std::int64_t number = plane.number_in_file(i);
           try {
-            dataset.read_spectrum(i, spectrum);
+            plane.read(i, spectrum);
           } catch (const FileError& error) {
             std::string message = error.what();
             if (message.starts_with(prefix)) message.erase(0, prefix.size());
@@ -91,7 +91,7 @@ std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& opt
         }
       },
       options.cancel);
-  for (const std::int64_t number : dataset.overlapping_spectra()) {
+  for (const std::int64_t number : plane.overlapping_spectra()) {
     problems.add(number, "one of its arrays lies on another array of the file", true);
   }
   return problems.take();

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::io {
 
@@ -26,6 +26,6 @@ struct ValidateOptions {
 };
 
 // Problems in the order of their first spectrum. Throws Cancelled.
-std::vector<Problem> validate(const Dataset& dataset, const ValidateOptions& options);
+std::vector<Problem> validate(const Plane& plane, const ValidateOptions& options);
 
 }  // namespace imn::io

@@ -43,9 +43,9 @@ double measured(DeviceBackend& backend, int repeat, Work&& work) {
 
 }  // namespace
 
-BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
+BinProbe bin_on_device(const io::Plane& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
                        const DeviceLimits& limits, int threads, int repeat, std::span<float> out) {
-  const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
+  const std::int64_t pixels = std::int64_t{dataset.geometry().width} * dataset.geometry().height;
   const DeviceBlocks blocks(dataset, windows, {}, limits, true);
   if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
   backend.set_windows(blocks.windows());
@@ -82,7 +82,7 @@ BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWin
   return probe;
 }
 
-ReadProbe read_chunks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
+ReadProbe read_chunks(const io::Plane& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
                       const DeviceLimits& limits, int threads) {
   const DeviceBlocks blocks(dataset, windows, {.batch = batch}, limits);
   constexpr std::align_val_t kAlignment{ChunkLayout::kAlignment};

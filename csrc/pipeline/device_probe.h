@@ -8,7 +8,7 @@
 
 #include "core/image_stack.h"
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 #include "pipeline/device/backend.h"
 #include "pipeline/device/plan.h"
 
@@ -23,7 +23,7 @@ struct BinProbe {
 
 // All images of the windows, in their order: (n, height, width), pixels without a spectrum 0. The file must fit into
 // the device (ArgumentError). `out` may be empty.
-BinProbe bin_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
+BinProbe bin_on_device(const io::Plane& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
                        const DeviceLimits& limits, int threads, int repeat, std::span<float> out);
 
 struct ReadProbe {
@@ -35,7 +35,7 @@ struct ReadProbe {
 
 // Fills every chunk of the device loop, into ordinary memory: reading alone, without a device. `batch`: of the scorer
 // that the blocks would be cut for.
-ReadProbe read_chunks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
+ReadProbe read_chunks(const io::Plane& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
                       const DeviceLimits& limits, int threads);
 
 struct PrepareProbe {

@@ -39,7 +39,7 @@ class Packed {
 };
 
 struct Run {
-  const io::Dataset& dataset;
+  const io::Plane& dataset;
   const WindowPlan& plan;
   const BinEmulation& emulation;
   StageScratch scratch{};
@@ -89,11 +89,11 @@ struct Run {
   }
 
   void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
-    const bool narrow = dataset.float_intensities() && !emulation.wide;
-    if (dataset.mode() == io::Mode::continuous) {
+    const bool narrow = dataset.spectra().float_intensities() && !emulation.wide;
+    if (dataset.spectra().mode() == io::Mode::continuous) {
       return narrow ? continuous<float>(strip, pixels, images) : continuous<double>(strip, pixels, images);
     }
-    if (dataset.float_mz() && !emulation.wide) {
+    if (dataset.spectra().float_mz() && !emulation.wide) {
       return narrow ? processed<float, float>(strip, pixels, images) : processed<float, double>(strip, pixels, images);
     }
     return narrow ? processed<double, float>(strip, pixels, images) : processed<double, double>(strip, pixels, images);
@@ -102,10 +102,10 @@ struct Run {
 
 }  // namespace
 
-void bin_images_emulated(const io::Dataset& dataset, std::span<const MzWindow> windows, const BinEmulation& emulation,
+void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> windows, const BinEmulation& emulation,
                          float unmeasured, std::span<float> out) {
   check_windows(windows);
-  const auto pixels = std::int64_t{dataset.width()} * dataset.height();
+  const auto pixels = std::int64_t{dataset.geometry().width} * dataset.geometry().height;
   if (out.size() != windows.size() * static_cast<std::size_t>(pixels)) {
     throw ArgumentError("bin_images_emulated: output of the wrong size");
   }

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::testing {
 
@@ -19,7 +19,7 @@ struct BinEmulation {
 };
 
 // Contract of bin_images(). Also throws Error if a kernel writes outside its shared memory.
-void bin_images_emulated(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+void bin_images_emulated(const io::Plane& dataset, std::span<const images::MzWindow> windows,
                          const BinEmulation& emulation, float unmeasured, std::span<float> out);
 
 }  // namespace imn::testing

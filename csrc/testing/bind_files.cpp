@@ -65,12 +65,12 @@ py::dict parse_header(const std::string& path, const std::string& parser) {
 py::array_t<double> read_bins(const DatasetHandle& handle, std::int64_t spectrum, std::int64_t first,
                               std::int64_t last) {
   const auto dataset = handle.dataset;
-  const auto bins = static_cast<std::int64_t>(dataset->shared_mz().size());
+  const auto bins = static_cast<std::int64_t>(dataset->spectra().shared_mz().size());
   std::vector<double> out(static_cast<std::size_t>(std::clamp<std::int64_t>(last - first, 0, bins)));
   {
     const py::gil_scoped_release release;  // reading is thread-safe and touches no Python object
     dataset->read_bins(spectrum, first, last, out.data());
-    dataset->require_size();
+    dataset->spectra().require_size();
   }
   return to_numpy(std::move(out));
 }
@@ -83,10 +83,10 @@ void register_files(py::module_& m) {
   m.def("read_bins", &read_bins, py::arg("dataset"), py::arg("spectrum"), py::arg("first"), py::arg("last"),
         "Intensities [first, last) on the shared m/z axis of a continuous file.");
   m.def(
-      "float_intensities", [](const DatasetHandle& h) { return h.dataset->float_intensities(); }, py::arg("dataset"),
+      "float_intensities", [](const DatasetHandle& h) { return h.dataset->spectra().float_intensities(); }, py::arg("dataset"),
       "Whether float32 holds every intensity of the file exactly.");
   m.def(
-      "float_mz", [](const DatasetHandle& h) { return h.dataset->float_mz(); }, py::arg("dataset"),
+      "float_mz", [](const DatasetHandle& h) { return h.dataset->spectra().float_mz(); }, py::arg("dataset"),
       "Whether float32 holds every m/z value of the file exactly.");
 }
 

@@ -38,7 +38,7 @@ py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const Double
   const std::vector<images::MzWindow> windows = bindings::as_windows(lo, hi);
   const auto dataset = handle.dataset;
   (void)dataset->pixels();
-  py::array_t<float> out({lo.size(), py::ssize_t{dataset->height()}, py::ssize_t{dataset->width()}});
+  py::array_t<float> out({lo.size(), py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
   const BinEmulation emulation{seed, windows_per_strip, pixels_per_block, bins_per_piece, wide};
   const py::gil_scoped_release release;

@@ -332,7 +332,7 @@ def test_scientific_notation(path):
 
 
 def test_fraction_where_an_integer_belongs(path):
-    with pytest.raises(FileError, match="spectrum 0: its position is no integer"):
+    with pytest.raises(FileError, match="spectrum 0: its position is not an integer"):
         open_dataset(write_imzml(path, [Spec("1.5", 1, [1.0], [1.0])]))
 
 
@@ -446,7 +446,7 @@ def test_third_arrays_are_skipped(path):
         ('offset" value="16"', 'offset" value="9223372036854775807"', "needs 40 bytes"),
         ("MS:1000574", "MS:1002312", "not supported"),
         ("MS:1000514", "MS:1000000", "no m/z array"),
-        ('accession="IMS:1000050"', 'accession="IMS:1000059"', "no position x"),
+        ('accession="IMS:1000050"', 'accession="IMS:1000059"', "no position in x"),
     ],
 )
 def test_hostile_numbers(path, old, new, cause):

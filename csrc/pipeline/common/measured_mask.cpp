@@ -2,9 +2,10 @@
 
 namespace imn::pipeline {
 
-std::vector<std::uint8_t> measured_mask(const io::Dataset& dataset) {
-  const auto measured = dataset.pixels();
-  const auto pixels = static_cast<std::size_t>(dataset.width()) * static_cast<std::size_t>(dataset.height());
+std::vector<std::uint8_t> measured_mask(const io::Plane& plane) {
+  const auto measured = plane.pixels();
+  const auto pixels =
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   if (measured.size() == pixels) return {};
   std::vector<std::uint8_t> mask(pixels, 0);
   for (const io::Pixel& pixel : measured) mask[static_cast<std::size_t>(pixel.index)] = 1;

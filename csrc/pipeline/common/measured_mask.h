@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/dataset.h"
+#include "io/plane.h"
 
 namespace imn::pipeline {
 
 // (height * width), 1 = the pixel has a spectrum. Empty if every pixel has one: the stages then skip the mask.
-std::vector<std::uint8_t> measured_mask(const io::Dataset& dataset);
+std::vector<std::uint8_t> measured_mask(const io::Plane& plane);
 
 }  // namespace imn::pipeline

@@ -63,9 +63,9 @@ class BinsSource final : public ChunkSource {
     const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
       for (std::int64_t r = begin; r < end; ++r) {
         if (r + 1 < end) {
-          images::prefetch_bins(file_.dataset, file_.plan, spectrum[r + 1], chunk.first_bin, chunk.last_bin);
+          images::prefetch_bins(file_.plane, file_.plan, spectrum[r + 1], chunk.first_bin, chunk.last_bin);
         }
-        images::stage_bins(file_.dataset, file_.plan, spectrum[r], chunk.first_bin, chunk.last_bin,
+        images::stage_bins(file_.plane, file_.plan, spectrum[r], chunk.first_bin, chunk.last_bin,
                            scratch_[static_cast<std::size_t>(worker)], values + r * chunk.stride());
       }
     };

@@ -8,9 +8,9 @@
 namespace imn::pipeline {
 namespace {
 
-images::StagedPixels all_pixels(const io::Dataset& dataset) {
-  const images::ExtraSpectra extra(dataset.extra_spectra());
-  return images::stage_pixels(dataset, extra, 0, static_cast<std::int64_t>(dataset.pixels().size()));
+images::StagedPixels all_pixels(const io::Plane& plane) {
+  const images::ExtraSpectra extra(plane.extra_spectra());
+  return images::stage_pixels(plane, extra, 0, static_cast<std::int64_t>(plane.pixels().size()));
 }
 
 // Tables of a window on the device: bounds, bins, lookup.
@@ -18,18 +18,18 @@ constexpr std::int64_t kWindowBytes = 64;
 
 }  // namespace
 
-DeviceBlocks::DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+DeviceBlocks::DeviceBlocks(const io::Plane& plane, std::span<const images::MzWindow> windows,
                            const ScoringNeeds& scoring, const DeviceLimits& limits, bool keep)
-    : windows_(images::make_window_plan(dataset, windows)),
-      pixels_(all_pixels(dataset)),
-      file_{dataset, windows_, pixels_, {}, {!dataset.float_mz(), !dataset.float_intensities()}} {
+    : windows_(images::make_window_plan(plane, windows)),
+      pixels_(all_pixels(plane)),
+      file_{plane, windows_, pixels_, {}, {!plane.spectra().float_mz(), !plane.spectra().float_intensities()}} {
   DeviceWork work;
   work.scoring = scoring;
   work.scoring.fixed_bytes +=
       static_cast<std::int64_t>(windows.size()) * kWindowBytes + static_cast<std::int64_t>(windows_.lut.size()) * 4;
   work.n = static_cast<std::int64_t>(windows.size());
-  work.pixels = std::int64_t{dataset.width()} * dataset.height();
-  work.whole_reads = keep || dataset.compressed();
+  work.pixels = std::int64_t{plane.geometry().width} * plane.geometry().height;
+  work.whole_reads = keep || plane.spectra().compressed();
   work.largest_item = largest_item(file_, work.whole_reads);
   work.all_bytes = work.whole_reads ? all_bytes(file_) : 0;
   plan_ = plan_device_loop(work, limits);

@@ -18,7 +18,7 @@ class DeviceBlocks {
  public:
   // `keep`: the file shall stay on the device where it fits, also if it is cheap to read in parts. Throws ArgumentError
   // where the limits are too small or a window makes no sense.
-  DeviceBlocks(const io::Dataset& dataset, std::span<const images::MzWindow> windows, const ScoringNeeds& scoring,
+  DeviceBlocks(const io::Plane& plane, std::span<const images::MzWindow> windows, const ScoringNeeds& scoring,
                const DeviceLimits& limits, bool keep = false);
   DeviceBlocks(const DeviceBlocks&) = delete;
   DeviceBlocks& operator=(const DeviceBlocks&) = delete;
@@ -38,7 +38,7 @@ class DeviceBlocks {
   std::unique_ptr<ChunkSource> make_source(int threads) const;
 
  private:
-  bool continuous() const { return file_.dataset.mode() == io::Mode::continuous; }
+  bool continuous() const { return file_.plane.spectra().mode() == io::Mode::continuous; }
   // False where the bins of a block and one pixel do not fit into a chunk.
   bool cut();
 

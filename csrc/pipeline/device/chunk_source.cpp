@@ -25,7 +25,7 @@ std::int64_t most_peaks(const FileToRead& file) {
     std::int64_t peaks = 0;
     for (auto r = file.pixels.row_first[static_cast<std::size_t>(p)];
          r < file.pixels.row_first[static_cast<std::size_t>(p) + 1]; ++r) {
-      peaks += file.dataset.spectrum_length(file.pixels.spectrum[static_cast<std::size_t>(r)]);
+      peaks += file.plane.spectrum_length(file.pixels.spectrum[static_cast<std::size_t>(r)]);
     }
     most = std::max(most, peaks);
   }
@@ -68,7 +68,7 @@ class StackSource final : public ChunkSource {
 }  // namespace
 
 std::int64_t largest_item(const FileToRead& file, bool whole) {
-  if (file.dataset.mode() != io::Mode::continuous) {
+  if (file.plane.spectra().mode() != io::Mode::continuous) {
     Chunk chunk = one_pixel(file, ChunkKind::peaks);
     chunk.peaks = most_peaks(file);
     return layout_of(chunk).bytes;
@@ -91,12 +91,12 @@ std::int64_t all_bytes(const FileToRead& file) {
   chunk.types = file.types;
   chunk.n = file.pixels.n();
   chunk.rows = file.pixels.rows();
-  if (file.dataset.mode() == io::Mode::continuous) {
+  if (file.plane.spectra().mode() == io::Mode::continuous) {
     chunk.kind = ChunkKind::bins;
     chunk.last_bin = file.plan.compact_size;
   } else {
     chunk.kind = ChunkKind::peaks;
-    for (const std::int64_t spectrum : file.pixels.spectrum) chunk.peaks += file.dataset.spectrum_length(spectrum);
+    for (const std::int64_t spectrum : file.pixels.spectrum) chunk.peaks += file.plane.spectrum_length(spectrum);
   }
   return layout_of(chunk).bytes;
 }

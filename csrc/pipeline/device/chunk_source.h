@@ -11,7 +11,7 @@
 #include "core/image_stack.h"
 #include "images/stage.h"
 #include "images/window_plan.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 #include "pipeline/device/chunk.h"
 
 namespace imn::pipeline {
@@ -31,7 +31,7 @@ struct SourceOptions {
 
 // A file that is gone through load by load: a load is a strip of windows whose data are read together, pixel by pixel.
 struct FileToRead {
-  const io::Dataset& dataset;
+  const io::Plane& plane;
   const images::WindowPlan& plan;
   const images::StagedPixels& pixels;  // all of them
   std::vector<images::WindowStrip> loads;

@@ -25,7 +25,7 @@ class ConvertedPeaksSource final : public PeaksSource {
     const auto [lo, hi] = mz_range();
     const auto body = [&, lo = lo, hi = hi](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t row = begin + from; row < begin + to; ++row) {
-        counts[row - begin] = images::read_peaks(file_.dataset, spectrum_of(row), lo, hi, spectra_[place(row)]);
+        counts[row - begin] = images::read_peaks(file_.plane, spectrum_of(row), lo, hi, spectra_[place(row)]);
       }
     };
     workers_.run(end - begin, 16, body, &stop);

@@ -157,25 +157,25 @@ ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, co
 
 }  // namespace
 
-DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const images::MzWindow> windows,
                                       const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
                                       const Results& results) {
   const auto n = static_cast<std::int64_t>(windows.size());
   check_device_model(model);
   check_results(n, model.scorer.info.n_outputs, results);
   if (n == 0) return {};
-  ImageStack shape{nullptr, n, dataset.height(), dataset.width(), nullptr};
+  ImageStack shape{nullptr, n, plane.geometry().height, plane.geometry().width, nullptr};
   check_size(shape);
 
-  const std::vector<std::uint8_t> mask = measured_mask(dataset);
+  const std::vector<std::uint8_t> mask = measured_mask(plane);
   if (!mask.empty()) shape.mask = to_device(backend, mask.data(), shape.pixels());
-  const DeviceBlocks blocks(dataset, windows, needs_of(backend, model, shape), options.limits);
+  const DeviceBlocks blocks(plane, windows, needs_of(backend, model, shape), options.limits);
   backend.set_windows(blocks.windows());
   const auto source = blocks.make_source(options.threads);
   const OnUnwind guard([&] { backend.finish(); });
   Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
   const DeviceTimings timings = loop.run(*source, results, blocks.order());
-  dataset.require_size();
+  plane.spectra().require_size();
   return timings;
 }
 

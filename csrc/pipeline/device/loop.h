@@ -6,7 +6,7 @@
 
 #include "core/image_stack.h"
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 #include "pipeline/common/progress.h"
 #include "pipeline/common/results.h"
 #include "pipeline/device/backend.h"
@@ -44,7 +44,7 @@ struct DeviceTimings {
 // scoring. One block of images is enough, because `prepare` works in order.
 
 // As score_windows() of the CPU: one image per window, results in the order of the windows.
-DeviceTimings score_windows_on_device(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const images::MzWindow> windows,
                                       const DeviceModel& model, DeviceBackend& backend, const DeviceOptions& options,
                                       const Results& results);
 

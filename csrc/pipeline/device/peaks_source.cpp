@@ -70,8 +70,8 @@ void PeaksSource::write(std::byte* to, const Chunk& chunk, const std::atomic<boo
 }
 
 std::unique_ptr<ChunkSource> make_peaks_source(const FileToRead& file, const SourceOptions& options) {
-  return file.dataset.streams() ? make_streamed_peaks_source(file, options)
-                                : make_converted_peaks_source(file, options);
+  return file.plane.spectra().streams() ? make_streamed_peaks_source(file, options)
+                                        : make_converted_peaks_source(file, options);
 }
 
 }  // namespace imn::pipeline

@@ -10,7 +10,7 @@ namespace {
 class StreamedPeaksSource final : public PeaksSource {
  public:
   StreamedPeaksSource(const FileToRead& file, const SourceOptions& options)
-      : PeaksSource(file, options), found_(static_cast<std::size_t>(file.pixels.rows())) {}
+      : PeaksSource(file, options), reader_(file.plane), found_(static_cast<std::size_t>(file.pixels.rows())) {}
 
  private:
   std::int64_t find_ahead() const override { return 8192; }
@@ -23,9 +23,9 @@ class StreamedPeaksSource final : public PeaksSource {
       for (std::int64_t row = begin + from; row < begin + to; ++row) {
         if (row + 1 < begin + to) prefetch_next_load(row + 1);  // the one after it is another thread's
         io::PeakRange& range = found_[static_cast<std::size_t>(row)];
-        range = file_.dataset.find_peaks(spectrum_of(row), lo, hi, range);
+        range = reader_.find_peaks(spectrum_of(row), lo, hi, range);
         counts[row - begin] = range.size();
-        if (is_last_load()) file_.dataset.check_further_peaks(spectrum_of(row), range);
+        if (is_last_load()) reader_.check_further_peaks(spectrum_of(row), range);
       }
     };
     workers_.run(end - begin, 32, body, &stop);
@@ -34,7 +34,7 @@ class StreamedPeaksSource final : public PeaksSource {
   // Loads ascend: the next one begins about where the last one ended, and is about as long.
   void prefetch_next_load(std::int64_t row) const {
     const io::PeakRange& last = found(row);
-    file_.dataset.prefetch(spectrum_of(row), io::Values::mz, last.last, last.last + last.size());
+    reader_.prefetch(spectrum_of(row), io::Values::mz, last.last, last.last + last.size());
   }
 
   void store(const Chunk& chunk, const std::int64_t* start, std::byte* mz, std::byte* values,
@@ -44,10 +44,10 @@ class StreamedPeaksSource final : public PeaksSource {
       const io::PeakRange& range = found(first + r);
       if (wide) {
         auto* out = reinterpret_cast<double*>(place) + start[r];
-        file_.dataset.stream(spectrum_of(first + r), which, range.first, range.last, out);
+        reader_.copy(spectrum_of(first + r), which, range.first, range.last, out);
       } else {
         auto* out = reinterpret_cast<float*>(place) + start[r];
-        file_.dataset.stream(spectrum_of(first + r), which, range.first, range.last, out);
+        reader_.copy(spectrum_of(first + r), which, range.first, range.last, out);
       }
     };
     const auto body = [&](std::int64_t begin, std::int64_t end, int) {
@@ -64,10 +64,11 @@ class StreamedPeaksSource final : public PeaksSource {
   void prefetch(std::int64_t row) const {
     const io::PeakRange& range = found(row);
     for (const io::Values values : {io::Values::mz, io::Values::intensity}) {
-      file_.dataset.prefetch(spectrum_of(row), values, range.first, range.last);
+      reader_.prefetch(spectrum_of(row), values, range.first, range.last);
     }
   }
 
+  io::StreamReader reader_;
   std::vector<io::PeakRange> found_;  // the peaks of every row: of this load, or else of the one before
 };
 

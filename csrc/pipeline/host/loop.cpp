@@ -34,7 +34,7 @@ std::int64_t images_per_strip(std::int64_t n_windows, std::int64_t pixels, std::
   return std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, n_windows));
 }
 
-HostTimings score_windows(const io::Dataset& dataset, std::span<const images::MzWindow> windows, ImageSink& sink,
+HostTimings score_windows(const io::Plane& plane, std::span<const images::MzWindow> windows, ImageSink& sink,
                           const HostOptions& options, const Results& results) {
   const auto n = static_cast<std::int64_t>(windows.size());
   check_results(n, sink.n_outputs(), results);
@@ -42,11 +42,11 @@ HostTimings score_windows(const io::Dataset& dataset, std::span<const images::Mz
   if (n == 0) return timings;
   const Stopwatch total;
 
-  const std::int64_t pixels = std::int64_t{dataset.width()} * dataset.height();
-  const std::vector<std::uint8_t> mask = measured_mask(dataset);
+  const std::int64_t pixels = std::int64_t{plane.geometry().width} * plane.geometry().height;
+  const std::vector<std::uint8_t> mask = measured_mask(plane);
 
   timings.images_per_strip = images_per_strip(n, pixels, options.memory_limit);
-  StripProducer producer(dataset, windows, timings.images_per_strip, options.threads);
+  StripProducer producer(plane, windows, timings.images_per_strip, options.threads);
   timings.strips = producer.strips();
   Progress progress(options, n);
   const OnUnwind guard([&] { sink.abandon(); });
@@ -60,7 +60,7 @@ HostTimings score_windows(const io::Dataset& dataset, std::span<const images::Mz
       progress.advance(0);
       continue;
     }
-    const ImageStack stack{strip.images, strip.n, dataset.height(), dataset.width(),
+    const ImageStack stack{strip.images, strip.n, plane.geometry().height, plane.geometry().width,
                            mask.empty() ? nullptr : mask.data()};
     sink.consume(stack, [&](std::int64_t k) { progress.advance(k); });
     producer.release();

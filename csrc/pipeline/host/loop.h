@@ -7,7 +7,7 @@
 
 #include "core/image_stack.h"
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 #include "pipeline/host/image_sink.h"
 #include "pipeline/host/options.h"
 
@@ -19,7 +19,7 @@ std::int64_t images_per_strip(std::int64_t n_windows, std::int64_t pixels, std::
 
 // Scores one ion image per window; results are in the order of the windows. Unmeasured pixels are 0 and marked in the
 // stack's mask. A thread bins strip k+1 while strip k is scored.
-HostTimings score_windows(const io::Dataset& dataset, std::span<const images::MzWindow> windows, ImageSink& sink,
+HostTimings score_windows(const io::Plane& plane, std::span<const images::MzWindow> windows, ImageSink& sink,
                           const HostOptions& options, const Results& results);
 
 // The same for images that already exist.

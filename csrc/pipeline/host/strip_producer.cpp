@@ -8,12 +8,12 @@
 
 namespace imn::pipeline {
 
-StripProducer::StripProducer(const io::Dataset& dataset, std::span<const images::MzWindow> windows,
+StripProducer::StripProducer(const io::Plane& plane, std::span<const images::MzWindow> windows,
                              std::int64_t images_per_strip, int threads)
-    : dataset_(dataset),
+    : plane_(plane),
       windows_(windows),
       images_per_strip_(images_per_strip),
-      pixels_(std::int64_t{dataset.width()} * dataset.height()),
+      pixels_(std::int64_t{plane.geometry().width} * plane.geometry().height),
       n_strips_((static_cast<std::int64_t>(windows.size()) + images_per_strip - 1) / images_per_strip),
       threads_(threads) {
   for (std::int64_t b = 0; b < std::min<std::int64_t>(2, n_strips_); ++b) {
@@ -37,7 +37,7 @@ void StripProducer::run() {
     options.cancel = &thread_.stopping();
     const Stopwatch working;
     const auto n = static_cast<std::size_t>(strip_size(strip));
-    images::bin_images(dataset_, windows_.subspan(static_cast<std::size_t>(strip * images_per_strip_), n), options,
+    images::bin_images(plane_, windows_.subspan(static_cast<std::size_t>(strip * images_per_strip_), n), options,
                        {buffers_[static_cast<std::size_t>(strip % 2)].get(), n * static_cast<std::size_t>(pixels_)});
     thread_.change([&] {
       bin_s_ += working.seconds();

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "images/mz_window.h"
-#include "io/dataset.h"
+#include "io/plane.h"
 #include "pipeline/common/background_thread.h"
 
 namespace imn::pipeline {
@@ -21,7 +21,7 @@ class StripProducer {
     std::int64_t n = 0;
   };
 
-  StripProducer(const io::Dataset& dataset, std::span<const images::MzWindow> windows, std::int64_t images_per_strip,
+  StripProducer(const io::Plane& plane, std::span<const images::MzWindow> windows, std::int64_t images_per_strip,
                 int threads);
   ~StripProducer();  // stops the thread
   StripProducer(const StripProducer&) = delete;
@@ -39,7 +39,7 @@ class StripProducer {
   void run();
   std::int64_t strip_size(std::int64_t strip) const;
 
-  const io::Dataset& dataset_;
+  const io::Plane& plane_;
   std::span<const images::MzWindow> windows_;
   std::int64_t images_per_strip_;
   std::int64_t pixels_;

@@ -1,40 +1,35 @@
-// The reading half of Section: the hot path of binning.
+// Reading whole spectra, m/z ranges and bins: the hot path of binning.
 #include <algorithm>
 
 #include "core/error.h"
-#include "io/section.h"
+#include "io/spectra.h"
 
 namespace imn::io {
 
-void Section::fail(std::int64_t s, const std::string& cause) const {
-  const FileError error(path_, "spectrum " + std::to_string(in_file(s)) + ": " + cause);
-  throw foreign_ibd_ ? error.also(kForeignIbd) : error;
-}
-
 template <typename Body>
-void Section::named(std::int64_t s, Body&& body) const {
+void Spectra::named(std::int64_t s, Body&& body) const {
   try {
     body();
     ibd_.require_pages();
   } catch (const ArrayError& error) {
-    ibd_.require_size();  // zeros are no m/z values either
+    ibd_.require_size();  // a page that is gone reads as zeros, which are not valid m/z either
     fail(s, error.what());
   }
 }
 
-void Section::load_axis() const {
-  // A failed call leaves the flag unset: every reader of a bad axis gets the error.
+void Spectra::load_axis() const {
+  // A call that throws leaves the flag unset, so that every reader of a bad axis gets the error.
   std::call_once(axis_once_, [this] {
     std::int64_t s = 0;
-    while (s < n_spectra() && layout_.mz.length(s) == 0) ++s;
-    if (s == n_spectra()) return;
+    while (s < size_ && layout_.mz.length(s) == 0) ++s;
+    if (s == size_) return;
     const ArrayRef array = layout_.mz[s];
     std::vector<double> mz(static_cast<std::size_t>(array.length));
     named(s, [&] {
       read_array(ibd_.bytes(), array, 0, array.length, mz.data());
-      if (!options_.repair) check_mz(mz);
+      if (!repair_) check_mz(mz);
     });
-    if (options_.repair) {
+    if (repair_) {
       std::vector<std::int64_t> order = repair_order(mz);
       const bool as_is = order.size() == mz.size() && std::is_sorted(order.begin(), order.end());
       if (!as_is) {
@@ -49,52 +44,52 @@ void Section::load_axis() const {
   });
 }
 
-std::span<const double> Section::axis() const {
+std::span<const double> Spectra::shared_mz() const {
   if (layout_.mode != Mode::continuous) return {};
   load_axis();
   return axis_;
 }
 
-std::int64_t Section::length(std::int64_t s) const {
+std::int64_t Spectra::length(std::int64_t s) const {
   const std::int64_t n = layout_.mz.length(s);
-  if (n == 0 || !options_.repair || layout_.mode != Mode::continuous) return n;
-  return static_cast<std::int64_t>(axis().size());
+  if (n == 0 || !repair_ || layout_.mode != Mode::continuous) return n;
+  return static_cast<std::int64_t>(shared_mz().size());
 }
 
-bool Section::compressed() const {
-  for (std::int64_t s = 0; s < n_spectra(); ++s) {
+bool Spectra::compressed() const {
+  for (std::int64_t s = 0; s < size_; ++s) {
     if (layout_.intensity.length(s) > 0) return layout_.intensity[s].zlib;
   }
   return false;
 }
 
-// Checked unless the file is to be repaired; once a spectrum, for the strips of a file read each spectrum many times.
-void Section::read_all_mz(std::int64_t s, std::vector<double>& out) const {
+// Checks the values unless the file is to be repaired; once per spectrum, because every strip reads every spectrum.
+void Spectra::read_all_mz(std::int64_t s, std::vector<double>& out) const {
   const ArrayRef array = layout_.mz[s];
   out.resize(static_cast<std::size_t>(array.length));
   auto& ascending = ascending_[static_cast<std::size_t>(s)];
   named(s, [&] {
     read_array(ibd_.bytes(), array, 0, array.length, out.data());
-    if (options_.repair || ascending.load(std::memory_order_relaxed) != 0) return;
+    if (repair_ || ascending.load(std::memory_order_relaxed) != 0) return;
     check_mz(out);
     ascending.store(1, std::memory_order_relaxed);
   });
 }
 
-void Section::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
+void Spectra::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
   if (first >= last) return;
   named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });
   if (zero_non_finite({out, static_cast<std::size_t>(last - first)})) count_zeroed(s);
 }
 
-void Section::count_zeroed(std::int64_t s) const {
+void Spectra::count_zeroed(std::int64_t s) const {
   if (zeroed_[static_cast<std::size_t>(s)].exchange(1, std::memory_order_relaxed) != 0) return;
   n_zeroed_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Section::read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
-  if (layout_.mode != Mode::continuous) throw ArgumentError("bins can be read from a continuous file only");
-  const auto bins = static_cast<std::int64_t>(axis().size());
+void Spectra::read_bins(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
+  if (layout_.mode != Mode::continuous) throw ArgumentError("only a continuous file can be read by bins");
+  const auto bins = static_cast<std::int64_t>(shared_mz().size());
   if (first < 0 || last > bins || first > last) {
     throw ArgumentError("bins " + std::to_string(first) + " to " + std::to_string(last) + " are not on the axis of " +
                         std::to_string(bins) + " bins");
@@ -112,7 +107,7 @@ void Section::read_bins(std::int64_t s, std::int64_t first, std::int64_t last, d
   }
 }
 
-void Section::apply_repair(Spectrum& out) const {
+void Spectra::apply_repair(Spectrum& out) const {
   const std::vector<std::int64_t> order = repair_order(out.mz);
   if (order.size() == out.mz.size() && std::is_sorted(order.begin(), order.end())) return;
   Spectrum repaired;
@@ -125,23 +120,23 @@ void Section::apply_repair(Spectrum& out) const {
   std::swap(out, repaired);
 }
 
-void Section::read(std::int64_t s, Spectrum& out) const {
+void Spectra::read(std::int64_t s, Spectrum& out) const {
   const std::int64_t n = length(s);
   out.mz.resize(static_cast<std::size_t>(n));
   out.intensity.resize(static_cast<std::size_t>(n));
   if (n == 0) return;
   if (layout_.mode == Mode::continuous) {
-    const auto shared = axis();
+    const auto shared = shared_mz();
     std::copy(shared.begin(), shared.end(), out.mz.begin());
     read_bins(s, 0, n, out.intensity.data());
     return;
   }
   read_all_mz(s, out.mz);
   read_intensity(s, 0, n, out.intensity.data());
-  if (options_.repair) apply_repair(out);
+  if (repair_) apply_repair(out);
 }
 
-void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
+void Spectra::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
   auto resize = [&out](std::int64_t n) {
     out.mz.resize(static_cast<std::size_t>(n));
     out.intensity.resize(static_cast<std::size_t>(n));
@@ -149,14 +144,14 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
   const ArrayRef mz = layout_.mz[s];
   if (mz.length == 0 || !(lo <= hi)) return resize(0);
   if (layout_.mode == Mode::continuous) {
-    const auto shared = axis();
+    const auto shared = shared_mz();
     const auto begin = std::lower_bound(shared.begin(), shared.end(), lo);
     const auto end = std::upper_bound(begin, shared.end(), hi);
     resize(end - begin);
     std::copy(begin, end, out.mz.begin());
     return read_bins(s, begin - shared.begin(), end - shared.begin(), out.intensity.data());
   }
-  if (options_.repair) {  // order is known only after reading all of it
+  if (repair_) {  // the order is known only after reading all of it
     read(s, out);
     const auto begin = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
     const auto end = std::upper_bound(out.mz.begin() + begin, out.mz.end(), hi) - out.mz.begin();
@@ -165,7 +160,7 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     return resize(end - begin);
   }
   std::int64_t first = 0, last = 0;
-  // Bisecting values that do not ascend would miss some without a word: the first range reads and checks all of them.
+  // Bisecting values that do not ascend would silently miss some, so the first range reads and checks all of them.
   if (mz.zlib || ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
     read_all_mz(s, out.mz);
     first = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
@@ -183,10 +178,10 @@ void Section::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
   read_intensity(s, first, last, out.intensity.data());
 }
 
-bool Section::ends(std::int64_t s, double& lo, double& hi) const {
+bool Spectra::ends(std::int64_t s, double& lo, double& hi) const {
   const ArrayRef mz = layout_.mz[s];
   if (mz.length == 0) return false;
-  if (options_.repair || mz.zlib) {
+  if (repair_ || mz.zlib) {
     Spectrum spectrum;
     read(s, spectrum);
     if (spectrum.mz.empty()) return false;

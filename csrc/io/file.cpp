@@ -1,0 +1,125 @@
+#include "io/file.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "core/error.h"
+#include "io/describe.h"
+#include "io/ibd_lookup.h"
+
+namespace imn::io {
+
+namespace {
+
+// Thresholds of Sampling above which spectra declared centroid look like profiles. In the files examined, profiles
+// have regular_steps 1.0 and smoothness above 0.6; centroided spectra reach at most 0.44 and 0.47.
+constexpr double kRegular = 0.75;
+constexpr double kSmooth = 0.5;
+
+}  // namespace
+
+std::shared_ptr<const File> File::open(const std::string& path, const OpenOptions& options) {
+  Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
+  if (header.n_spectra() == 0) throw FileError(path, "the file holds no spectra");
+  const std::string ibd = options.ibd_path.empty() ? find_ibd(path) : options.ibd_path;
+  return std::make_shared<const File>(path, options, ibd, std::move(header));
+}
+
+File::File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
+    : path_(path), duplicates_(options.duplicates), spectra_(path, ibd_path, options, header) {
+  warnings_ = spectra_.opening_warnings();
+  if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
+    warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra but holds " +
+                        std::to_string(header.n_spectra()));
+  }
+  take_coordinates(header);
+  declared_ = describe(header);
+  pixel_size_ = io::pixel_size_um(header.text);
+  check_duplicates();
+  choose_type(header, options.spectrum_type);
+}
+
+void File::take_coordinates(const Header& header) {
+  const auto n = static_cast<std::size_t>(spectra_.size());
+  raw_.resize(3 * n);
+  for (std::size_t k = 0; k < n; ++k) {
+    const auto i = static_cast<std::size_t>(spectra_.number_in_file(static_cast<std::int64_t>(k)));
+    const std::int64_t x = header.x[i], y = header.y[i], z = header.z[i];
+    if (x == kAbsent || y == kAbsent) {
+      throw FileError(path_, "spectrum " + std::to_string(i) + ": it has no position in " + (x == kAbsent ? "x" : "y"));
+    }
+    if (x == kUnreadable || y == kUnreadable || z == kUnreadable) {
+      throw FileError(path_, "spectrum " + std::to_string(i) + ": its position is not an integer");
+    }
+    raw_[3 * k] = x;
+    raw_[3 * k + 1] = y;
+    raw_[3 * k + 2] = z == kAbsent ? 0 : z;
+  }
+  auto count = [](const std::string& text) -> std::optional<std::int64_t> {
+    const std::int64_t value = parse_integer(text);
+    return value > 0 ? std::optional(value) : std::nullopt;
+  };
+  grid_ = make_grid(raw_, count(header.text.max_count_x), count(header.text.max_count_y), path_);
+  warnings_.insert(warnings_.end(), grid_.warnings.begin(), grid_.warnings.end());
+}
+
+void File::check_duplicates() {
+  const std::size_t n = raw_.size() / 3;
+  std::vector<std::int64_t> members(n);
+  for (std::size_t i = 0; i < n; ++i) members[i] = static_cast<std::int64_t>(i);
+  // By position, then file order: the second of two equal neighbours is a duplicate.
+  const std::int32_t* c = grid_.coordinates.data();
+  auto key = [c](std::int64_t i) { return std::array{c[3 * i + 2], c[3 * i + 1], c[3 * i]}; };
+  auto less = [&](std::int64_t a, std::int64_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); };
+  if (!std::is_sorted(members.begin(), members.end(), less)) std::sort(members.begin(), members.end(), less);
+  std::int64_t duplicates = 0, first = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t i = 1; i < n; ++i) {
+    if (key(members[i]) != key(members[i - 1])) continue;
+    ++duplicates;
+    first = std::min(first, members[i]);
+  }
+  if (duplicates == 0) return;
+  const std::string text = std::to_string(duplicates) +
+                           " spectra lie on a pixel that already has one (first: spectrum " + std::to_string(first) +
+                           ")";
+  if (duplicates_ == Duplicates::error) throw FileError(path_, text);
+  warnings_.push_back(
+      text + (duplicates_ == Duplicates::sum ? "; their sum is shown" : "; the first spectrum of each pixel is shown"));
+}
+
+void File::choose_type(const Header& header, const std::optional<SpectrumType>& wanted) {
+  if (wanted) {
+    type_ = *wanted;
+    return;
+  }
+  const std::string& text = header.text.spectrum_type;
+  const bool one_kind = (header.profile_spectra > 0) != (header.centroid_spectra > 0);
+  if (one_kind || (header.profile_spectra == 0 && !text.empty())) {
+    const bool profile = one_kind ? header.profile_spectra > 0 : text == "profile";
+    type_ = profile ? SpectrumType::profile : SpectrumType::centroid;
+    if (profile) return;
+    const Sampling found = spectra_.sampling();
+    if (found.regular_steps > kRegular && found.smoothness > kSmooth) {
+      warnings_.push_back(
+          "the file says centroid, but its m/z values lie at regular distances and its spectra are smooth, like "
+          "profile "
+          "spectra; if they are profiles, set spectrum_type (pick --spectrum-type)");
+    }
+    return;
+  }
+  type_ = spectra_.sampling().regular_steps > 0.5 ? SpectrumType::profile : SpectrumType::centroid;
+  warnings_.push_back(
+      std::string(header.profile_spectra == 0 ? "the file does not say whether its spectra are profile or centroid"
+                                              : "the file says both profile and centroid") +
+      "; judging by the data, they are read as " + (type_ == SpectrumType::profile ? "profile" : "centroid"));
+}
+
+std::vector<std::string> File::warnings() const {
+  std::vector<std::string> all = warnings_;
+  const std::vector<std::string> later = spectra_.reading_warnings();
+  all.insert(all.end(), later.begin(), later.end());
+  return all;
+}
+
+}  // namespace imn::io

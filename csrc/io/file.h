@@ -1,0 +1,52 @@
+// File: an opened imzML file with its ibd file: the spectra, their positions and what the header declares.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/grid.h"
+#include "io/header.h"
+#include "io/spectra.h"
+#include "io/types.h"
+
+namespace imn::io {
+
+class File {
+ public:
+  // Maps and parses the imzML file first, so that an error in it is not reported as a missing ibd file. `path` is
+  // UTF-8. Throws FileError.
+  static std::shared_ptr<const File> open(const std::string& path, const OpenOptions& options);
+  File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header);
+
+  const std::string& path() const { return path_; }
+  const Spectra& spectra() const { return spectra_; }
+  const Grid& grid() const { return grid_; }                                 // of all z planes
+  const std::vector<std::int64_t>& raw_coordinates() const { return raw_; }  // (n, 3): as written, 0 where absent
+  Duplicates duplicates() const { return duplicates_; }
+  SpectrumType spectrum_type() const { return type_; }  // declared, overridden or inferred
+  const Declared& declared() const { return declared_; }
+  std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
+  // Grows while spectra are read; one line per kind of problem.
+  std::vector<std::string> warnings() const;
+
+ private:
+  void take_coordinates(const Header& header);
+  void choose_type(const Header& header, const std::optional<SpectrumType>& wanted);
+  void check_duplicates();
+
+  std::string path_;
+  Duplicates duplicates_;
+  Spectra spectra_;
+  Grid grid_;
+  std::vector<std::int64_t> raw_;
+  Declared declared_;
+  SpectrumType type_ = SpectrumType::centroid;
+  std::optional<std::pair<double, double>> pixel_size_;
+  std::vector<std::string> warnings_;  // about opening the file
+};
+
+}  // namespace imn::io

@@ -1,0 +1,122 @@
+// Plane: the spectra of one z value of an opened imzML file, or all of them before a plane is chosen; ready for random
+// and threaded access.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/file.h"
+#include "io/types.h"
+
+namespace imn::io {
+
+// Where the spectra of a plane lie.
+struct Geometry {
+  std::int32_t width = 0;
+  std::int32_t height = 0;
+  std::vector<std::int32_t> coordinates;      // (n, 3): x, y, z, 1-based after rebasing
+  std::vector<std::int64_t> raw_coordinates;  // (n, 3): x, y, z as written (0 where absent)
+  std::vector<std::int32_t> z_planes;         // ascending, values as in coordinates
+  // coordinate = (raw - origin) / step + 1, per axis x, y, z; step is 1 except for stage coordinates.
+  std::array<std::int64_t, 3> origin{};
+  std::array<std::int64_t, 3> step{1, 1, 1};
+
+  std::int64_t n_pixels() const { return std::int64_t{width} * height; }
+};
+
+// Shares the File with all other planes of it. What holds for the whole file is asked of file() and spectra(); here a
+// spectrum's index counts within the plane, from 0. Reading is safe from several threads at once, each with its own
+// buffers; FileError names file, spectrum and cause, ArgumentError an index outside the plane.
+class Plane {
+ public:
+  // All spectra of the file. Throws FileError. `path` is UTF-8.
+  static std::shared_ptr<const Plane> open(const std::string& path, const OpenOptions& options = {});
+  explicit Plane(std::shared_ptr<const File> file, std::optional<std::int32_t> z = std::nullopt);
+
+  // The spectra of one z value. Throws ArgumentError if this plane has none there.
+  std::shared_ptr<const Plane> at_z(std::int32_t z) const;
+
+  const File& file() const { return *file_; }
+  const Spectra& spectra() const { return file_->spectra(); }
+  const Geometry& geometry() const { return geometry_; }
+  std::int64_t n_spectra() const { return static_cast<std::int64_t>(members_.size()); }
+
+  // Measured pixels in the order of their spectra; where several spectra share a pixel, the first one. Throws
+  // ArgumentError if there are several z values: choose one with at_z().
+  std::span<const Pixel> pixels() const { return one_z().pixels; }
+  // Duplicates::sum only: further spectra of pixels that are already in pixels().
+  std::span<const Pixel> extra_spectra() const { return one_z().extra; }
+
+  std::int64_t spectrum_length(std::int64_t i) const { return spectra().length(member(i)); }
+  std::int64_t number_in_file(std::int64_t i) const { return spectra().number_in_file(member(i)); }
+  // Numbers in the file of those spectra that Spectra::overlapping() lists.
+  std::vector<std::int64_t> overlapping_spectra() const;
+  // Smallest and largest m/z; (0, 0) if all spectra are empty. Reads the ends of every m/z array on first use.
+  std::pair<double, double> mz_range() const;
+
+  // As in Spectra.
+  void read(std::int64_t i, Spectrum& out) const { spectra().read(member(i), out); }
+  void read(std::int64_t i, double lo, double hi, Spectrum& out) const { spectra().read(member(i), lo, hi, out); }
+  void read_bins(std::int64_t i, std::int64_t first, std::int64_t last, double* out) const {
+    spectra().read_bins(member(i), first, last, out);
+  }
+
+ private:
+  friend class StreamReader;
+
+  std::int64_t member(std::int64_t i) const {
+    if (i < 0 || i >= n_spectra()) refuse_index(i);
+    return members_[static_cast<std::size_t>(i)];
+  }
+  [[noreturn]] void refuse_index(std::int64_t i) const;
+  const PixelTable& one_z() const;
+  std::string z_text() const;
+
+  std::shared_ptr<const File> file_;
+  std::vector<std::int64_t> members_;  // indices into the file's spectra
+  Geometry geometry_;
+  PixelTable table_;  // filled if there is one z value
+  mutable std::once_flag range_once_;
+  mutable std::pair<double, double> range_;
+};
+
+// Reads a plane for a device: parts of arrays straight from the file to memory that the device reads next, with the
+// values, errors and warnings of Plane. Possible where nothing is compressed or to be repaired (Spectra::streams()). A
+// view: the plane must outlive it.
+class StreamReader {
+ public:
+  explicit StreamReader(const Plane& plane) : plane_(&plane) {}
+
+  // Processed files: the peaks with lo <= m/z <= hi. `before` is the result of the previous call for this spectrum,
+  // where the search starts, or empty. Checks that m/z values ascend as far as it has looked; check_further_peaks()
+  // checks the rest, and must be called before the peaks of any range are trusted.
+  PeakRange find_peaks(std::int64_t i, double lo, double hi, PeakRange before) const {
+    return plane_->spectra().find_peaks(plane_->member(i), lo, hi, before);
+  }
+  void check_further_peaks(std::int64_t i, PeakRange before) const {
+    plane_->spectra().check_further_peaks(plane_->member(i), before);
+  }
+  // Values [first, last) of spectrum i: intensities of either mode, or m/z values of a processed file that find_peaks()
+  // has seen. T: double, or float where float_intensities() or float_mz() holds. Another thread may read them only
+  // after finish_streams() (core/stream_copy.h).
+  template <typename T>
+  void copy(std::int64_t i, Values values, std::int64_t first, std::int64_t last, T* out) const {
+    plane_->spectra().stream(plane_->member(i), values, first, last, out);
+  }
+  // A hint that these values are needed soon. Any range is accepted.
+  void prefetch(std::int64_t i, Values values, std::int64_t first, std::int64_t last) const {
+    plane_->spectra().prefetch(plane_->member(i), values, first, last);
+  }
+
+ private:
+  const Plane* plane_;
+};
+
+}  // namespace imn::io

@@ -1,0 +1,50 @@
+// Small types that the header, the layout and the readers share.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace imn::io {
+
+enum class Mode { continuous, processed };
+enum class SpectrumType { profile, centroid };
+enum class Duplicates { first, sum, error };
+
+struct OpenOptions {
+  std::string ibd_path;  // empty: the file next to the imzML, found regardless of case
+  bool strict = true;    // false: keep the readable spectra of a truncated ibd and warn with the number lost
+  Duplicates duplicates = Duplicates::first;
+  std::optional<SpectrumType> spectrum_type;  // overrides what the file declares or what is inferred
+  bool repair = false;                        // sort m/z and drop NaN or negative m/z instead of refusing them
+};
+
+// Reusable buffers of one spectrum. m/z ascends; NaN and infinite intensities have become 0.
+struct Spectrum {
+  std::vector<double> mz;
+  std::vector<double> intensity;
+};
+
+// Values [first, last) of a spectrum.
+struct PeakRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t size() const { return last - first; }
+};
+
+// The two arrays of a spectrum.
+enum class Values { mz, intensity };
+
+// A measured pixel: linear index y * width + x, and the spectrum shown there.
+struct Pixel {
+  std::int64_t index;
+  std::int64_t spectrum;
+};
+
+// What the head of the file declares, as key/value text in file order (mode, spectrum type, pixel size, instrument
+// ...).
+using Declared = std::vector<std::pair<std::string, std::string>>;
+
+}  // namespace imn::io
