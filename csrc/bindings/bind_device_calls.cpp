@@ -6,7 +6,7 @@
 
 #include "bindings/device_calls.h"
 #include "bindings/register.h"
-#include "pipeline/device_probe.h"
+#include "pipeline/device/probe.h"
 
 namespace py = pybind11;
 

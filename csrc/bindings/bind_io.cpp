@@ -96,16 +96,20 @@ void register_io(py::module_& m) {
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
       .def_property_readonly("width", [](const Handle& h) { return h.dataset->geometry().width; })
       .def_property_readonly("height", [](const Handle& h) { return h.dataset->geometry().height; })
-      .def_property_readonly(
-          "mode",
-          [](const Handle& h) { return h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed"; })
+      .def_property_readonly("mode",
+                             [](const Handle& h) {
+                               return h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed";
+                             })
       .def_property_readonly("spectrum_type",
                              [](const Handle& h) {
-                               return h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid";
+                               return h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile"
+                                                                                                     : "centroid";
                              })
-      .def_property_readonly("coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
-      .def_property_readonly("raw_coordinates",
-                             [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
+      .def_property_readonly(
+          "coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
+      .def_property_readonly(
+          "raw_coordinates",
+          [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
       .def_property_readonly("coordinate_origin", [](const Handle& h) { return h.dataset->geometry().origin; })
       .def_property_readonly("coordinate_step", [](const Handle& h) { return h.dataset->geometry().step; })
       .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->geometry().z_planes; })

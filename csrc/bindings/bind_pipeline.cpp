@@ -36,7 +36,7 @@ std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandl
   }
   if (!preprocess_id) throw ArgumentError("a network needs its preprocessing id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);
-  const score::ScorerInfo& info = scorer->scorer->info();
+  const score::NetworkInfo& info = scorer->scorer->info();
   if (info.channels != preprocess::channels(id) || info.height != preprocess::kInputSize ||
       info.width != preprocess::kInputSize) {
     throw ArgumentError("the network takes " + std::to_string(info.channels) + " x " + std::to_string(info.height) +

@@ -15,7 +15,7 @@ namespace imn::bindings {
 namespace {
 
 py::dict info_dict(const ScorerHandle& handle) {
-  const score::ScorerInfo& info = handle.scorer->info();
+  const score::NetworkInfo& info = handle.scorer->info();
   py::dict d;
   d["name"] = info.name;
   d["device"] = info.device;
@@ -51,7 +51,7 @@ void take_result(const py::object& result, std::int64_t n, std::int64_t n_output
   std::copy_n(values.data(), n * n_outputs, out);
 }
 
-score::ScoreCallback python_callback(const py::function& callable, const score::ScorerInfo& info) {
+score::ScoreCallback python_callback(const py::function& callable, const score::NetworkInfo& info) {
   // The last owner may be a thread without the GIL.
   const std::shared_ptr<py::function> held(new py::function(callable), [](const py::function* f) {
     const py::gil_scoped_acquire acquire;
@@ -72,7 +72,7 @@ score::ScoreCallback python_callback(const py::function& callable, const score::
 }
 
 // The second input of `n` images; null where none was given. score_all() tells whether there should be one.
-const float* checked_statistics(const score::ScorerInfo& info, const std::optional<FloatArray>& statistics,
+const float* checked_statistics(const score::NetworkInfo& info, const std::optional<FloatArray>& statistics,
                                 py::ssize_t n) {
   if (!statistics) return nullptr;
   const bool fits = statistics->ndim() == 2 && statistics->shape(0) == n && statistics->shape(1) == info.n_statistics;
@@ -85,7 +85,7 @@ const float* checked_statistics(const score::ScorerInfo& info, const std::option
 
 py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images,
                                const std::optional<FloatArray>& statistics) {
-  const score::ScorerInfo& info = handle.scorer->info();
+  const score::NetworkInfo& info = handle.scorer->info();
   if (images.ndim() != 4 || images.shape(1) != info.channels || images.shape(2) != info.height ||
       images.shape(3) != info.width) {
     throw ArgumentError("the scorer takes shape (n, " + std::to_string(info.channels) + ", " +
@@ -127,7 +127,7 @@ void register_score(py::module_& m) {
         // Compiling takes a while and touches nothing of Python; the arguments are copies.
         const py::gil_scoped_release release;
         auto handle = std::make_shared<ScorerHandle>();
-        handle->scorer = score::make_openvino_scorer(path, {precision, threads, batch});
+        handle->scorer = score::make_openvino_network(path, {precision, threads, batch});
         return handle;
       },
       py::arg("path"), py::arg("precision") = "auto", py::arg("threads") = 0, py::arg("batch") = 0);
@@ -136,9 +136,9 @@ void register_score(py::module_& m) {
       "callback_scorer",
       [](const py::function& callable, int channels, int height, int width, int n_outputs, int batch,
          const std::string& name, const std::string& device, const std::string& precision, int n_statistics) {
-        const score::ScorerInfo info{name, device, precision, channels, height, width, n_outputs, batch, n_statistics};
+        const score::NetworkInfo info{name, device, precision, channels, height, width, n_outputs, batch, n_statistics};
         auto handle = std::make_shared<ScorerHandle>();
-        handle->scorer = score::make_callback_scorer(info, python_callback(callable, info));
+        handle->scorer = score::make_callback_network(info, python_callback(callable, info));
         return handle;
       },
       py::arg("callable"), py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("n_outputs"),

@@ -25,8 +25,8 @@ namespace {
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
 // A Python object of the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
-score::DeviceScorer as_device_scorer(const py::object& scorer) {
-  score::DeviceScorer native;
+score::DeviceNetwork as_device_scorer(const py::object& scorer) {
+  score::DeviceNetwork native;
   native.info.name = py::cast<std::string>(scorer.attr("name"));
   native.info.precision = py::cast<std::string>(scorer.attr("precision"));
   native.info.batch = py::cast<std::int64_t>(scorer.attr("batch"));
@@ -48,7 +48,7 @@ score::DeviceScorer as_device_scorer(const py::object& scorer) {
 
 pipeline::DeviceModel as_model(const DeviceLoopCall& call) {
   pipeline::DeviceModel model;
-  model.scorer = as_device_scorer(call.scorer);
+  model.network = as_device_scorer(call.scorer);
   model.id = preprocess::parse_preprocess_id(call.preprocess_id);
   for (const std::string& name : call.statistics) model.statistics.push_back(score::parse_statistic(name));
   return model;
@@ -60,8 +60,8 @@ py::dict to_dict(const pipeline::DeviceTimings& t) {
   out["wait_for_data_s"] = t.wait_for_data_s;
   out["wait_for_device_s"] = t.wait_for_device_s;
   out["total_s"] = t.total_s;
-  out["blocks"] = t.blocks;
-  out["images_per_block"] = t.images_per_block;
+  out["strips"] = t.strips;
+  out["images_per_strip"] = t.images_per_strip;
   out["batches_ahead"] = t.batches_ahead;
   out["chunks"] = t.chunks;
   out["chunk_bytes"] = t.chunk_bytes;
@@ -111,7 +111,7 @@ py::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray
   const pipeline::DeviceModel model = as_model(call);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(
-      static_cast<std::int64_t>(windows.size()), model.scorer.info.n_outputs, call, make,
+      static_cast<std::int64_t>(windows.size()), model.network.info.n_outputs, call, make,
       [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {
         return pipeline::score_windows_on_device(*dataset, windows, model, backend, options, results);
       });
@@ -122,7 +122,7 @@ py::tuple score_stack_on_device(const FloatArray& images, const std::optional<Ma
   const ImageStack stack = as_stack(images, mask);
   const pipeline::DeviceModel model = as_model(call);
   return run_loop(
-      stack.n, model.scorer.info.n_outputs, call, make,
+      stack.n, model.network.info.n_outputs, call, make,
       [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {
         return pipeline::score_stack_on_device(stack, model, backend, options, results);
       });

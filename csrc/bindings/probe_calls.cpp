@@ -10,7 +10,7 @@
 #include "bindings/facts.h"
 #include "core/error.h"
 #include "pipeline/device/loop.h"
-#include "pipeline/device_probe.h"
+#include "pipeline/device/probe.h"
 
 namespace py = pybind11;
 
@@ -43,22 +43,22 @@ py::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
 py::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
                        const MakeBackend& make) {
   const ImageStack stack = as_stack(images, mask);
-  pipeline::DeviceSection section;
-  section.id = preprocess::parse_preprocess_id(call.preprocess_id);
-  section.type = preprocess::parse_element_type(call.type);
-  for (const std::string& name : call.statistics) section.statistics.push_back(score::parse_statistic(name));
+  pipeline::PrepareSetup setup;
+  setup.id = preprocess::parse_preprocess_id(call.preprocess_id);
+  setup.type = preprocess::parse_element_type(call.type);
+  for (const std::string& name : call.statistics) setup.statistics.push_back(score::parse_statistic(name));
   pipeline::PrepareProbe probe;
   {
     // Only plain memory is touched, held by this frame.
     const py::gil_scoped_release release;
     const auto backend = make();
-    probe = pipeline::prepare_on_device(stack, section, *backend, call.repeat);
+    probe = pipeline::prepare_on_device(stack, setup, *backend, call.repeat);
   }
-  const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(section.id), preprocess::kInputSize,
+  const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(setup.id), preprocess::kInputSize,
                                        preprocess::kInputSize};
   // 16-bit types as their bits: numpy has no bfloat16.
   py::array input(
-      section.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(), shape);
+      setup.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(), shape);
   if (!probe.input.empty()) std::memcpy(input.mutable_data(), probe.input.data(), probe.input.size());
   py::array_t<float> found({images.shape(0), static_cast<py::ssize_t>(call.statistics.size())});
   if (!probe.statistics.empty()) {

@@ -7,12 +7,12 @@
 #include <thread>
 
 #include "core/error.h"
-#include "score/scorer.h"
+#include "score/network.h"
 
 namespace imn::bindings {
 
 struct ScorerHandle {
-  std::unique_ptr<score::Scorer> scorer;
+  std::unique_ptr<score::Network> scorer;
   std::mutex feeding;                        // a scorer has one feeder at a time
   std::atomic<std::thread::id> feeder_id{};  // who that is
 };

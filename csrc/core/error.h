@@ -43,7 +43,7 @@ class Cancelled : public Error {
   Cancelled() : Error("cancelled") {}
 };
 
-// For long work between two chunks of parallel_for.
+// For long work between two grains of parallel_for.
 inline void throw_if_cancelled(const std::atomic<bool>* cancel) {
   if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) throw Cancelled();
 }

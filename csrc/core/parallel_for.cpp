@@ -26,7 +26,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads,
                   const std::function<void(std::int64_t, std::int64_t, int)>& body, const std::atomic<bool>* cancel) {
   if (n <= 0) return;
   SharedJob job(n, grain, body, cancel);
-  const int workers = static_cast<int>(std::min<std::int64_t>(thread_count(threads), job.chunks()));
+  const int workers = static_cast<int>(std::min<std::int64_t>(thread_count(threads), job.grains()));
 
   std::vector<std::thread> pool;
   pool.reserve(static_cast<std::size_t>(workers - 1));

@@ -1,4 +1,4 @@
-// SharedJob: what parallel_for and Workers have in common.
+// SharedJob: the loop that parallel_for and Workers share.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace imn {
 
-// One run of parallel_for: its chunks are handed out one after the other to the threads that work on it.
+// One run of parallel_for: the threads that work on it take its grains one after the other.
 class SharedJob {
  public:
   using Body = std::function<void(std::int64_t, std::int64_t, int)>;
@@ -20,19 +20,19 @@ class SharedJob {
   SharedJob(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel)
       : n_(n),
         grain_(std::max<std::int64_t>(1, grain)),
-        chunks_(n <= 0 ? 0 : (n - 1) / grain_ + 1),
+        grains_(n <= 0 ? 0 : (n - 1) / grain_ + 1),
         body_(body),
         cancel_(cancel) {}
 
-  std::int64_t chunks() const { return chunks_; }
+  std::int64_t grains() const { return grains_; }
 
   void work(int worker) {
     try {
       while (!stop_.load(std::memory_order_relaxed)) {
         if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Cancelled();
-        const std::int64_t chunk = next_.fetch_add(1);
-        if (chunk >= chunks_) return;
-        body_(chunk * grain_, chunk + 1 == chunks_ ? n_ : (chunk + 1) * grain_, worker);
+        const std::int64_t k = next_.fetch_add(1);
+        if (k >= grains_) return;
+        body_(k * grain_, k + 1 == grains_ ? n_ : (k + 1) * grain_, worker);
       }
     } catch (...) {
       stop_ = true;
@@ -46,7 +46,7 @@ class SharedJob {
   }
 
  private:
-  std::int64_t n_, grain_, chunks_;
+  std::int64_t n_, grain_, grains_;
   const Body& body_;
   const std::atomic<bool>* cancel_;
   std::atomic<std::int64_t> next_{0};

@@ -58,7 +58,7 @@ void Workers::serve(int worker) {
 void Workers::run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel) {
   if (n <= 0) return;
   SharedJob job(n, grain, body, cancel);
-  if (job.chunks() == 1) {
+  if (job.grains() == 1) {
     job.work(0);
     return job.rethrow();
   }

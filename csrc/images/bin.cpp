@@ -24,7 +24,8 @@ void check_windows(std::span<const MzWindow> windows) {
 void bin_images(const io::Plane& plane, std::span<const MzWindow> windows, const BinOptions& options,
                 std::span<float> out) {
   check_windows(windows);
-  const std::size_t pixels = static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
+  const std::size_t pixels =
+      static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   if (out.size() != windows.size() * pixels) {
     throw ArgumentError("bin_images: output holds " + std::to_string(out.size()) + " values, " +
                         std::to_string(windows.size()) + " windows of " + std::to_string(pixels) +

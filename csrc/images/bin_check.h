@@ -16,7 +16,7 @@ inline void check_strip(WindowStrip strip) {
 
 inline void check_pixels(const PixelView& pixels) {
   if (pixels.n > pixels.rows || (pixels.n > 0) != (pixels.layers > 0)) {
-    throw ArgumentError("binning: every pixel of a block must have a spectrum");
+    throw ArgumentError("binning: every pixel of a chunk must have a spectrum");
   }
 }
 
@@ -27,9 +27,9 @@ inline void check_aligned(const void* address) {
 }
 
 template <typename M, typename T>
-void check_pieces(WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> pieces) {
+void check_chunks(WindowStrip strip, std::span<const ChunkView<PeaksView<M, T>>> chunks) {
   check_strip(strip);
-  for (const auto& [pixels, peaks] : pieces) {
+  for (const auto& [pixels, peaks] : chunks) {
     check_pixels(pixels);
     check_aligned(peaks.mz);
     check_aligned(peaks.intensity);
@@ -37,10 +37,11 @@ void check_pieces(WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> pie
 }
 
 template <typename T>
-void check_pieces(WindowStrip strip, std::span<const Piece<BinsView<T>>> pieces, const double* carry) {
+void check_chunks(WindowStrip strip, std::span<const ChunkView<BinsView<T>>> chunks, const double* carry) {
   check_strip(strip);
-  if (carry != nullptr && pieces.size() > 1) throw ArgumentError("binning: sums are carried for one block of pixels");
-  for (const auto& [pixels, bins] : pieces) {
+  if (carry != nullptr && chunks.size() > 1)
+    throw ArgumentError("binning: sums can be carried across the parts of one chunk only");
+  for (const auto& [pixels, bins] : chunks) {
     check_pixels(pixels);
     const std::int64_t size = std::int64_t{bins.last} - bins.first;
     if (bins.first < 0 || bins.first % kBinTile != 0 || size < 0 || bins.stride < size) {

@@ -9,7 +9,7 @@
 
 #include "core/cuda/block.h"
 #include "core/cuda/pack.h"
-#include "images/bin_pieces.h"
+#include "images/bin_launch.h"
 
 namespace imn::images {
 
@@ -55,13 +55,13 @@ IMN_DEVICE_CODE double add_bins(double sum, const cuda::Pack<T>* row, std::int32
 
 template <typename Shape, typename T, typename Block>
 IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, WindowStrip strip,
-                                          const Pieces<BinsView<T>>& pieces, double* carry, const ImagesView& images,
-                                          void* shared) {
+                                          const LaunchChunks<BinsView<T>>& chunks, double* carry,
+                                          const ImagesView& images, void* shared) {
   using Pack = cuda::Pack<T>;
   constexpr std::int32_t kBins = Shape::kRowPacks * Pack::kSize;
-  const BlockPlace place = place_of<Shape>(pieces, block.x(), continuous_window_blocks<Shape>(strip));
-  const PixelView& pixels = pieces.pixels[place.piece];
-  const BinsView<T>& bins = pieces.data[place.piece];
+  const BlockPlace place = place_of<Shape>(chunks, block.x(), continuous_window_blocks<Shape>(strip));
+  const PixelView& pixels = chunks.pixels[place.chunk];
+  const BinsView<T>& bins = chunks.data[place.chunk];
   const std::int32_t w0 = strip.first + place.windows * Shape::kWindows;
   const std::int32_t count = cuda::lesser(Shape::kWindows, strip.last - w0);
   const std::int32_t p0 = place.pixel;
@@ -126,7 +126,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
               sum = carry[std::int64_t{w0 - strip.first + g} * pixels.rows + row];
             }
             sum = add_bins(sum, own, cuda::greater(first, t) - t, cuda::lesser(last, end) - t);
-            if (last > end) {  // ends in a later tile, or a later piece
+            if (last > end) {  // ends in a later tile, or a later part
               if (end < to) {
                 sums[g * Shape::kPixels + p] = sum;
               } else {

@@ -13,25 +13,25 @@
 namespace imn::images {
 namespace {
 
-// A tile holds [windows][pixels of a block] and is meant to stay in the second-level cache: 16 neighbouring pixels make
+// A tile holds [windows][kTilePixels] and is meant to stay in the second-level cache: 16 neighbouring pixels make
 // one cache line of every image, which is what the write-out needs to run at memory speed.
-constexpr std::int64_t kBlock = 16;
+constexpr std::int64_t kTilePixels = 16;
 
 // Bins of the shared axis that are bridged rather than read around.
 constexpr std::int64_t kBridge = 256;
 // Bins read at a time in a continuous file: their doubles and a tile of as many windows fit the second-level cache.
-constexpr std::int64_t kPiece = 4096;
+constexpr std::int64_t kMaxSpan = 4096;
 
-// Copies a tile to the images. Pixels of the block that are neighbours in the grid go out as one run.
-void write_tile(const float* tile, std::span<const io::Pixel> block, const std::size_t* row, std::size_t windows,
+// Copies a tile to the images. Pixels of the tile that are neighbours in the grid go out as one run.
+void write_tile(const float* tile, std::span<const io::Pixel> tile_pixels, const std::size_t* row, std::size_t windows,
                 std::size_t image_size, float* out) {
   struct Run {
     std::size_t pixel, from, length;
   };
-  std::array<Run, kBlock> runs;
+  std::array<Run, kTilePixels> runs;
   std::size_t n_runs = 0;
-  for (std::size_t p = 0; p < block.size(); ++p) {
-    const auto index = static_cast<std::size_t>(block[p].index);
+  for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
+    const auto index = static_cast<std::size_t>(tile_pixels[p].index);
     if (n_runs > 0 && runs[n_runs - 1].pixel + runs[n_runs - 1].length == index) {
       ++runs[n_runs - 1].length;
     } else {
@@ -40,7 +40,7 @@ void write_tile(const float* tile, std::span<const io::Pixel> block, const std::
   }
   for (std::size_t w = 0; w < windows; ++w) {
     float* image = out + row[w] * image_size;
-    const float* values = tile + w * kBlock;
+    const float* values = tile + w * kTilePixels;
     for (std::size_t r = 0; r < n_runs; ++r) {
       std::memcpy(image + runs[r].pixel, values + runs[r].from, runs[r].length * sizeof(float));
     }
@@ -74,15 +74,15 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
     io::Spectrum& spectrum = own.spectrum;
     std::vector<float>& tile = own.tile;
     std::vector<double>& row = own.row;
-    const auto block = pixels.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    tile.assign(count * kBlock, 0.0f);
-    for (std::size_t p = 0; p < block.size(); ++p) {
+    const auto tile_pixels = pixels.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+    tile.assign(count * kTilePixels, 0.0f);
+    for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
       float* column = tile.data() + p;
-      plane.read(block[p].spectrum, lowest, highest, spectrum);
-      const auto more = extra.at(block[p].index);
+      plane.read(tile_pixels[p].spectrum, lowest, highest, spectrum);
+      const auto more = extra.at(tile_pixels[p].index);
       if (more.empty()) {
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), [&](std::size_t w, std::size_t a, std::size_t b) {
-          column[w * kBlock] = static_cast<float>(sum(spectrum.intensity.data() + a, b - a));
+          column[w * kTilePixels] = static_cast<float>(sum(spectrum.intensity.data() + a, b - a));
         });
         continue;
       }
@@ -95,15 +95,15 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
         plane.read(further.spectrum, lowest, highest, spectrum);
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
       }
-      for (std::size_t w = 0; w < count; ++w) column[w * kBlock] = static_cast<float>(row[w]);
+      for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(row[w]);
     }
-    write_tile(tile.data(), block, windows.row.data(), count, image_size, out);
+    write_tile(tile.data(), tile_pixels, windows.row.data(), count, image_size, out);
   };
-  parallel_for(static_cast<std::int64_t>(pixels.size()), kBlock, options.threads, body, options.cancel);
+  parallel_for(static_cast<std::int64_t>(pixels.size()), kTilePixels, options.threads, body, options.cancel);
 }
 
-// A stretch of the shared axis, read in one piece, and the sorted windows that lie in it.
-struct Piece {
+// A stretch of the shared axis that is read at once, and the sorted windows that lie in it.
+struct AxisSpan {
   std::int64_t first_bin, last_bin;
   std::size_t first_window, last_window;
 };
@@ -123,25 +123,25 @@ std::vector<BinRange> bin_ranges(std::span<const double> mz, const SortedWindows
   return ranges;
 }
 
-std::vector<Piece> cut_into_pieces(const std::vector<BinRange>& ranges, std::int64_t longest, std::int64_t bridge) {
-  std::vector<Piece> pieces;
+std::vector<AxisSpan> cut_into_spans(const std::vector<BinRange>& ranges, std::int64_t longest, std::int64_t bridge) {
+  std::vector<AxisSpan> spans;
   for (std::size_t w = 0; w < ranges.size(); ++w) {
     const auto [first, last] = ranges[w];
-    if (!pieces.empty()) {
-      Piece& piece = pieces.back();
-      const std::int64_t reach = std::max(piece.last_bin, last);
-      const bool inside = last <= piece.last_bin;
-      const bool near = first - piece.last_bin <= bridge && reach - piece.first_bin <= longest;
-      const auto held = static_cast<std::int64_t>(w - piece.first_window);
+    if (!spans.empty()) {
+      AxisSpan& span = spans.back();
+      const std::int64_t reach = std::max(span.last_bin, last);
+      const bool inside = last <= span.last_bin;
+      const bool near = first - span.last_bin <= bridge && reach - span.first_bin <= longest;
+      const auto held = static_cast<std::int64_t>(w - span.first_window);
       if (first == last || ((inside || near) && held < longest)) {
-        if (first < last) piece.last_bin = reach;
-        piece.last_window = w + 1;
+        if (first < last) span.last_bin = reach;
+        span.last_window = w + 1;
         continue;
       }
     }
-    pieces.push_back({first, last, w, w + 1});
+    spans.push_back({first, last, w, w + 1});
   }
-  return pieces;
+  return spans;
 }
 
 void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
@@ -150,15 +150,15 @@ void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const 
   const std::size_t image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   const std::vector<BinRange> ranges = bin_ranges(plane.spectra().shared_mz(), windows);
-  // A compressed spectrum is inflated once: all of it is one piece, whatever the caches say.
+  // A compressed spectrum is inflated once, as a single span, whatever the size of the caches.
   constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
-  const std::vector<Piece> pieces = plane.spectra().compressed() ? cut_into_pieces(ranges, kNoLimit, kNoLimit)
-                                                                 : cut_into_pieces(ranges, kPiece, kBridge);
+  const std::vector<AxisSpan> spans = plane.spectra().compressed() ? cut_into_spans(ranges, kNoLimit, kNoLimit)
+                                                                   : cut_into_spans(ranges, kMaxSpan, kBridge);
   std::size_t longest = 0;
   std::size_t most_windows = 0;
-  for (const Piece& piece : pieces) {
-    longest = std::max(longest, static_cast<std::size_t>(piece.last_bin - piece.first_bin));
-    most_windows = std::max(most_windows, piece.last_window - piece.first_window);
+  for (const AxisSpan& span : spans) {
+    longest = std::max(longest, static_cast<std::size_t>(span.last_bin - span.first_bin));
+    most_windows = std::max(most_windows, span.last_window - span.first_window);
   }
 
   struct Worker {
@@ -174,40 +174,41 @@ void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const 
     std::vector<float>& tile = own.tile;
     std::vector<double>& row = own.row;
     bins.resize(longest);
-    tile.resize(most_windows * kBlock);
+    tile.resize(most_windows * kTilePixels);
     row.resize(most_windows);
-    const auto block = pixels.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-    for (const Piece& piece : pieces) {
-      const std::size_t count = piece.last_window - piece.first_window;
-      const BinRange* range = ranges.data() + piece.first_window;
+    const auto tile_pixels = pixels.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+    for (const AxisSpan& span : spans) {
+      const std::size_t count = span.last_window - span.first_window;
+      const BinRange* range = ranges.data() + span.first_window;
       const auto each_sum = [&](std::int64_t spectrum, auto&& take) {
-        if (piece.first_bin < piece.last_bin) {
-          plane.read_bins(spectrum, piece.first_bin, piece.last_bin, bins.data());
+        if (span.first_bin < span.last_bin) {
+          plane.read_bins(spectrum, span.first_bin, span.last_bin, bins.data());
         }
         for (std::size_t w = 0; w < count; ++w) {
-          const bool empty = range[w].first == range[w].last;  // may lie outside the piece
+          const bool empty = range[w].first == range[w].last;  // may lie outside the span
           take(w, empty ? 0.0
-                        : sum(bins.data() + (range[w].first - piece.first_bin),
+                        : sum(bins.data() + (range[w].first - span.first_bin),
                               static_cast<std::size_t>(range[w].last - range[w].first)));
         }
       };
-      for (std::size_t p = 0; p < block.size(); ++p) {
+      for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
         float* column = tile.data() + p;
-        const auto more = extra.at(block[p].index);
+        const auto more = extra.at(tile_pixels[p].index);
         if (more.empty()) {
-          each_sum(block[p].spectrum, [&](std::size_t w, double s) { column[w * kBlock] = static_cast<float>(s); });
+          each_sum(tile_pixels[p].spectrum,
+                   [&](std::size_t w, double s) { column[w * kTilePixels] = static_cast<float>(s); });
           continue;
         }
-        each_sum(block[p].spectrum, [&](std::size_t w, double s) { row[w] = s; });
+        each_sum(tile_pixels[p].spectrum, [&](std::size_t w, double s) { row[w] = s; });
         for (const io::Pixel& further : more) {
           each_sum(further.spectrum, [&](std::size_t w, double s) { row[w] += s; });
         }
-        for (std::size_t w = 0; w < count; ++w) column[w * kBlock] = static_cast<float>(row[w]);
+        for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(row[w]);
       }
-      write_tile(tile.data(), block, windows.row.data() + piece.first_window, count, image_size, out);
+      write_tile(tile.data(), tile_pixels, windows.row.data() + span.first_window, count, image_size, out);
     }
   };
-  parallel_for(static_cast<std::int64_t>(pixels.size()), kBlock, options.threads, body, options.cancel);
+  parallel_for(static_cast<std::int64_t>(pixels.size()), kTilePixels, options.threads, body, options.cancel);
 }
 
 // Pixels without a spectrum; the others are written by the blocks.

@@ -12,48 +12,48 @@ namespace {
 
 template <typename T>
 __global__ void __launch_bounds__(ContinuousShape::kThreads, ContinuousShape::kBlocks)
-    bin_continuous_kernel(PlanView plan, WindowStrip strip, const __grid_constant__ Pieces<BinsView<T>> pieces,
+    bin_continuous_kernel(PlanView plan, WindowStrip strip, const __grid_constant__ LaunchChunks<BinsView<T>> chunks,
                           double* carry, ImagesView images) {
   cuda::DeviceBlock block;
-  bin_continuous_block<ContinuousShape>(block, plan, strip, pieces, carry, images, cuda::dynamic_shared());
+  bin_continuous_block<ContinuousShape>(block, plan, strip, chunks, carry, images, cuda::dynamic_shared());
 }
 
 template <bool Several, typename M, typename T>
 __global__ void __launch_bounds__(ProcessedShape::kThreads, ProcessedShape::kBlocks)
     bin_processed_kernel(PlanView plan, WindowStrip strip, std::int32_t groups,
-                         const __grid_constant__ Pieces<PeaksView<M, T>> pieces, ImagesView images) {
+                         const __grid_constant__ LaunchChunks<PeaksView<M, T>> chunks, ImagesView images) {
   cuda::DeviceBlock block;
-  bin_processed_block<ProcessedShape, Several>(block, plan, strip, groups, pieces, images, cuda::dynamic_shared_once());
+  bin_processed_block<ProcessedShape, Several>(block, plan, strip, groups, chunks, images, cuda::dynamic_shared_once());
 }
 
 dim3 grid(std::int32_t blocks) { return {static_cast<unsigned>(blocks)}; }
 
 template <typename T>
-void continuous(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<T>>> given, double* carry,
+void continuous(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<T>>> given, double* carry,
                 const ImagesView& images, cudaStream_t stream) {
   using Shape = ContinuousShape;
-  check_pieces(strip, given, carry);
+  check_chunks(strip, given, carry);
   each_launch<Shape>(given, continuous_window_blocks<Shape>(strip),
-                     [&](const Pieces<BinsView<T>>& pieces, std::int32_t blocks, std::int32_t layers) {
+                     [&](const LaunchChunks<BinsView<T>>& chunks, std::int32_t blocks, std::int32_t layers) {
                        cuda::launch("bin_continuous_kernel", bin_continuous_kernel<T>, grid(blocks), Shape::kThreads,
-                                    continuous_shared_bytes<Shape>(layers), stream, plan, strip, pieces, carry, images);
+                                    continuous_shared_bytes<Shape>(layers), stream, plan, strip, chunks, carry, images);
                      });
 }
 
 template <typename M, typename T>
-void processed(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<M, T>>> given,
+void processed(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<PeaksView<M, T>>> given,
                const ImagesView& images, cudaStream_t stream) {
   using Shape = ProcessedShape;
-  check_pieces(strip, given);
+  check_chunks(strip, given);
   const bool several =
-      std::any_of(given.begin(), given.end(), [](const auto& piece) { return piece.pixels.layers > 1; });
+      std::any_of(given.begin(), given.end(), [](const auto& chunk) { return chunk.pixels.layers > 1; });
   const std::int32_t groups = groups_of_block<Shape>(strip, several);
   each_launch<Shape>(
       given, blocks_for(groups_of(strip), groups),
-      [&](const Pieces<PeaksView<M, T>>& pieces, std::int32_t blocks, std::int32_t) {
+      [&](const LaunchChunks<PeaksView<M, T>>& chunks, std::int32_t blocks, std::int32_t) {
         auto* const kernel = several ? bin_processed_kernel<true, M, T> : bin_processed_kernel<false, M, T>;
         cuda::launch("bin_processed_kernel", kernel, grid(blocks), Shape::kThreads,
-                     processed_shared_bytes<Shape, M, T>(several), stream, plan, strip, groups, pieces, images);
+                     processed_shared_bytes<Shape, M, T>(several), stream, plan, strip, groups, chunks, images);
       });
 }
 
@@ -68,33 +68,34 @@ DeviceWindowPlan::DeviceWindowPlan(const WindowPlan& plan, cudaStream_t stream)
       last_(cuda::upload(std::span(plan.last), stream)),
       view_{lo_.data(), hi_.data(), reach_.data(), lut_.data(), plan.cells, first_.data(), last_.data()} {}
 
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<float>>> pieces,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<float>>> chunks,
                          double* carry, const ImagesView& images, cudaStream_t stream) {
-  continuous(plan, strip, pieces, carry, images, stream);
+  continuous(plan, strip, chunks, carry, images, stream);
 }
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<double>>> pieces,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<double>>> chunks,
                          double* carry, const ImagesView& images, cudaStream_t stream) {
-  continuous(plan, strip, pieces, carry, images, stream);
+  continuous(plan, strip, chunks, carry, images, stream);
 }
 
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<float, float>>> pieces,
-                        const ImagesView& images, cudaStream_t stream) {
-  processed(plan, strip, pieces, images, stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const ChunkView<PeaksView<float, float>>> chunks, const ImagesView& images,
+                        cudaStream_t stream) {
+  processed(plan, strip, chunks, images, stream);
 }
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<float, double>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<float, double>>> chunks, const ImagesView& images,
                         cudaStream_t stream) {
-  processed(plan, strip, pieces, images, stream);
+  processed(plan, strip, chunks, images, stream);
 }
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<double, float>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<double, float>>> chunks, const ImagesView& images,
                         cudaStream_t stream) {
-  processed(plan, strip, pieces, images, stream);
+  processed(plan, strip, chunks, images, stream);
 }
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<double, double>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<double, double>>> chunks, const ImagesView& images,
                         cudaStream_t stream) {
-  processed(plan, strip, pieces, images, stream);
+  processed(plan, strip, chunks, images, stream);
 }
 
 }  // namespace imn::images

@@ -35,28 +35,29 @@ class DeviceWindowPlan {
   PlanView view_;
 };
 
-// Both enqueue one kernel, or one for every kMostPieces pieces, on `stream` and return; every address is the device's,
-// and a pixel lies in one piece. `images` must have room for the strip's windows and is written at the pieces' pixels
+// Both enqueue one kernel, or one for every kMostChunks chunks, on `stream` and return; every address is the device's,
+// and a pixel lies in one chunk. `images` must have room for the strip's windows and is written at the chunks' pixels
 // only. Throws CudaError (launch) and ArgumentError (views that contradict each other).
 //
 // A strip's bins (strip_bins) may be given in several parts, cut at multiples of kBinTile and given in ascending order
-// on one stream, one piece at a time: then `carry` holds the unfinished sums of windows across a cut, strip.size() *
-// pixels.rows doubles, not initialised, the same for all parts of one piece. nullptr: the bins are given in one part.
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<float>>> pieces,
+// on one stream, one chunk at a time: then `carry` holds the unfinished sums of windows across a cut, strip.size() *
+// pixels.rows doubles, not initialised, the same for all parts of one chunk. nullptr: the bins are given in one part.
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<float>>> chunks,
                          double* carry, const ImagesView& images, cudaStream_t stream);
-void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<BinsView<double>>> pieces,
+void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<double>>> chunks,
                          double* carry, const ImagesView& images, cudaStream_t stream);
 
-void bin_processed_cuda(const PlanView& plan, WindowStrip strip, std::span<const Piece<PeaksView<float, float>>> pieces,
-                        const ImagesView& images, cudaStream_t stream);
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<float, double>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<float, float>>> chunks, const ImagesView& images,
                         cudaStream_t stream);
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<double, float>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<float, double>>> chunks, const ImagesView& images,
                         cudaStream_t stream);
 void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
-                        std::span<const Piece<PeaksView<double, double>>> pieces, const ImagesView& images,
+                        std::span<const ChunkView<PeaksView<double, float>>> chunks, const ImagesView& images,
+                        cudaStream_t stream);
+void bin_processed_cuda(const PlanView& plan, WindowStrip strip,
+                        std::span<const ChunkView<PeaksView<double, double>>> chunks, const ImagesView& images,
                         cudaStream_t stream);
 
 }  // namespace imn::images

@@ -14,7 +14,7 @@
 
 #include "core/cuda/block.h"
 #include "core/cuda/pack.h"
-#include "images/bin_pieces.h"
+#include "images/bin_launch.h"
 
 namespace imn::images {
 
@@ -105,7 +105,7 @@ IMN_DEVICE_CODE std::int64_t first_not_in_memory(std::int64_t begin, std::int64_
 // Several: whether pixels may have several spectra. groups: groups_of_block().
 template <typename Shape, bool Several, typename M, typename T, typename Block>
 IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, WindowStrip strip, std::int32_t groups,
-                                         const Pieces<PeaksView<M, T>>& pieces, const ImagesView& images,
+                                         const LaunchChunks<PeaksView<M, T>>& chunks, const ImagesView& images,
                                          void* shared) {
   using Shared = ProcessedShared<Shape, M, T>;
   constexpr std::int32_t kPixels = Shape::kPixels;
@@ -114,9 +114,9 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
   constexpr std::int32_t kUnit = Shape::kUnit;
   constexpr std::int32_t kMzPack = cuda::Pack<M>::kSize;
   constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
-  const BlockPlace place = place_of<Shape>(pieces, block.x(), blocks_for(groups_of(strip), groups));
-  const PixelView& pixels = pieces.pixels[place.piece];
-  const PeaksView<M, T>& peaks = pieces.data[place.piece];
+  const BlockPlace place = place_of<Shape>(chunks, block.x(), blocks_for(groups_of(strip), groups));
+  const PixelView& pixels = chunks.pixels[place.chunk];
+  const PeaksView<M, T>& peaks = chunks.data[place.chunk];
   const std::int32_t first_group = strip.first / kWindowGroup + place.windows * groups;
   const std::int32_t w0 = cuda::greater(first_group * kWindowGroup, strip.first);
   const std::int32_t w1 = cuda::lesser((first_group + groups) * kWindowGroup, strip.last);

@@ -51,7 +51,7 @@ struct PeaksView {
 
 // Some pixels with their bins or peaks (BinsView, PeaksView).
 template <typename Data>
-struct Piece {
+struct ChunkView {
   PixelView pixels;
   Data data;
 };

@@ -19,7 +19,7 @@ StagedPixels stage_pixels(const io::Plane& plane, const ExtraSpectra& extra, std
     staged.spectrum.push_back(pixel.spectrum);
     for (const io::Pixel& further : extra.at(pixel.index)) staged.spectrum.push_back(further.spectrum);
     if (staged.spectrum.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
-      throw ArgumentError("a block of pixels takes fewer than 2^31 spectra");
+      throw ArgumentError("too many spectra: a device can bin fewer than 2^31 at a time");
     }
     const std::int32_t rows = staged.rows();
     staged.layers = std::max(staged.layers, rows - staged.row_first.back());

@@ -60,12 +60,12 @@ class Inflater {
     stream_.avail_out = static_cast<uInt>(capacity);
     while (stream_.avail_out > 0) {
       if (stream_.avail_in == 0 && left_ > 0) {
-        const auto piece = static_cast<uInt>(std::min<std::int64_t>(left_, std::int64_t{1} << 30));
+        const auto part = static_cast<uInt>(std::min<std::int64_t>(left_, std::int64_t{1} << 30));
         // zlib's interface predates const; it does not write to its input.
         stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(next_));
-        stream_.avail_in = piece;
-        next_ += piece;
-        left_ -= piece;
+        stream_.avail_in = part;
+        next_ += part;
+        left_ -= part;
       }
       const int status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) break;
@@ -82,14 +82,14 @@ class Inflater {
 };
 
 void read_compressed(const std::byte* data, const ArrayRef& array, std::int64_t first, std::int64_t last, double* out) {
-  constexpr std::int64_t kPiece = 32768;  // a multiple of every element size
-  alignas(8) std::array<std::byte, kPiece> buffer;
+  constexpr std::int64_t kBufferBytes = 32768;  // a multiple of every element size
+  alignas(8) std::array<std::byte, kBufferBytes> buffer;
   thread_local Inflater inflater;
   inflater.start(data, array.bytes);
   const std::int64_t size = size_of(array.type);
   const std::int64_t total = array.length * size;
   for (std::int64_t at = 0; at < total;) {
-    const std::int64_t got = inflater.read(buffer.data(), std::min(kPiece, total - at));
+    const std::int64_t got = inflater.read(buffer.data(), std::min(kBufferBytes, total - at));
     if (got == 0 || got % size != 0) throw ArrayError("the zlib data hold fewer values than announced");
     const std::int64_t begin = std::max(first, at / size);
     const std::int64_t end = std::min(last, (at + got) / size);

@@ -18,7 +18,7 @@ namespace imn::io {
 namespace {
 
 // Large pieces: expat scans a token that crosses a border again from its start.
-constexpr std::size_t kPiece = std::size_t{1} << 28;
+constexpr std::size_t kBufferBytes = std::size_t{1} << 28;
 
 struct State {
   XML_Parser parser;
@@ -107,7 +107,7 @@ void parse_with_expat(std::string_view text, const std::string& path, HeaderBuil
   XML_SetEntityDeclHandler(parser.get(), on_entity);
   XML_SetUnknownEncodingHandler(parser.get(), on_unknown_encoding, nullptr);
   for (std::size_t at = 0;;) {
-    const std::size_t size = std::min(kPiece, text.size() - at);
+    const std::size_t size = std::min(kBufferBytes, text.size() - at);
     const bool last = at + size == text.size();
     const XML_Status status = XML_Parse(parser.get(), text.data() + at, static_cast<int>(size), last ? 1 : 0);
     if (state.error) std::rethrow_exception(state.error);

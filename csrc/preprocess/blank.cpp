@@ -16,12 +16,12 @@
 namespace imn::preprocess {
 namespace {
 
-constexpr std::size_t kPiece = 2048;  // pixels between two looks at whether the answer is known already
-constexpr std::size_t kLanes = 16;    // independent: the compiler may not reorder one chain of comparisons
+constexpr std::size_t kRun = 2048;  // pixels between two looks at whether the answer is known already
+constexpr std::size_t kLanes = 16;  // independent: the compiler may not reorder one chain of comparisons
 constexpr float kNotMeasured = std::numeric_limits<float>::quiet_NaN();
-static_assert(kPiece % kLanes == 0);
+static_assert(kRun % kLanes == 0);
 
-using Piece = std::array<float, kPiece>;
+using Run = std::array<float, kRun>;
 
 struct Extent {
   float lowest = std::numeric_limits<float>::infinity();
@@ -29,21 +29,21 @@ struct Extent {
   std::int64_t measured = 0;
 };
 
-IMN_MULTIVERSION void load(const PixelSource& source, std::int64_t begin, std::int64_t n, Piece& piece) {
-  clean_row(source, begin, n, piece.data());
-  std::fill(piece.begin() + n, piece.end(), kNotMeasured);
+IMN_MULTIVERSION void load(const PixelSource& source, std::int64_t begin, std::int64_t n, Run& run) {
+  clean_row(source, begin, n, run.data());
+  std::fill(run.begin() + n, run.end(), kNotMeasured);
 }
 
 // Every comparison with NaN is false.
-IMN_MULTIVERSION void widen(const Piece& piece, Extent& extent) {
+IMN_MULTIVERSION void widen(const Run& run, Extent& extent) {
   std::array<float, kLanes> lowest;
   std::array<float, kLanes> highest;
   std::array<std::int32_t, kLanes> measured{};
   lowest.fill(extent.lowest);
   highest.fill(extent.highest);
-  for (std::size_t i = 0; i < kPiece; i += kLanes) {
+  for (std::size_t i = 0; i < kRun; i += kLanes) {
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const float x = piece[i + lane];
+      const float x = run[i + lane];
       lowest[lane] = x < lowest[lane] ? x : lowest[lane];
       highest[lane] = x > highest[lane] ? x : highest[lane];
       measured[lane] += x == x ? 1 : 0;
@@ -54,29 +54,29 @@ IMN_MULTIVERSION void widen(const Piece& piece, Extent& extent) {
   for (const std::int32_t count : measured) extent.measured += count;
 }
 
-IMN_MULTIVERSION std::int64_t count_above(const Piece& piece, float value) {
+IMN_MULTIVERSION std::int64_t count_above(const Run& run, float value) {
   std::int32_t count = 0;
-  for (const float x : piece) count += x > value ? 1 : 0;
+  for (const float x : run) count += x > value ? 1 : 0;
   return count;
 }
 
-// Note [blank]: nearly every image is proven not to be blank by its first pieces. Either a pixel is clipped to 0 and
+// Note [blank]: nearly every image is proven not to be blank by its first runs. Either a pixel is clipped to 0 and
 // another is not; or so many pixels are above a bound, itself not below the lowest pixel nor kSmallestDivisor, that the
 // quantile is above it too: divided by that, the lowest pixel stays below 1 and the highest does not.
 bool is_blank(const ImageStack& stack, std::int64_t image, PreprocessId id, TopScratch& scratch) {
   const std::int64_t n = stack.pixels();
   const PixelSource pixels{stack.image(image), stack.mask, kNotMeasured};
   const std::int64_t top_share = n - quantile_rank(n).below + 1;  // one more than needed, whatever share is measured
-  Piece piece;
+  Run run;
   Extent extent;
   float bound = kNotMeasured;
   std::int64_t above = 0;
-  for (std::int64_t begin = 0; begin < n; begin += kPiece) {
-    load(pixels, begin, std::min<std::int64_t>(kPiece, n - begin), piece);
-    widen(piece, extent);
+  for (std::int64_t begin = 0; begin < n; begin += kRun) {
+    load(pixels, begin, std::min<std::int64_t>(kRun, n - begin), run);
+    widen(run, extent);
     if (extent.lowest <= 0.0F && extent.highest > 0.0F) return false;
     if (bound != bound && extent.measured > 0) bound = std::max(extent.lowest, kSmallestDivisor);
-    above += count_above(piece, bound);
+    above += count_above(run, bound);
     if (above >= top_share) return false;
   }
   if (extent.measured == 0 || extent.highest <= 0.0F) return true;

@@ -11,7 +11,7 @@ namespace {
 
 }  // namespace
 
-void prepare_section_cuda(const std::uint8_t*, std::int32_t, std::int32_t, void*, void*) { refuse(); }
+void prepare_mask_cuda(const std::uint8_t*, std::int32_t, std::int32_t, void*, void*) { refuse(); }
 
 std::size_t statistics_scratch_bytes(std::int64_t, std::int32_t, std::int32_t) { refuse(); }
 

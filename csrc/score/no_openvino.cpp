@@ -1,6 +1,6 @@
 // Takes the place of openvino_*.cpp in a build with IMN_WITH_OPENVINO=OFF.
 #include "core/error.h"
-#include "score/scorer.h"
+#include "score/network.h"
 
 namespace imn::score {
 
@@ -8,7 +8,7 @@ bool has_openvino() { return false; }
 
 bool cpu_has_bf16() { return false; }
 
-std::unique_ptr<Scorer> make_openvino_scorer(const std::string&, const OpenVinoOptions&) {
+std::unique_ptr<Network> make_openvino_network(const std::string&, const OpenVinoOptions&) {
   throw UnavailableError("this build has no OpenVINO scorer; rebuild with IMN_WITH_OPENVINO=ON, or use scorer='moran'");
 }
 

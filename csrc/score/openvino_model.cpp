@@ -179,7 +179,7 @@ CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& optio
   }
   compiled.streams = std::max(1, static_cast<int>(compiled.network.get_property(ov::num_streams).num));
 
-  ScorerInfo& info = compiled.info;
+  NetworkInfo& info = compiled.info;
   info.name = "openvino";
   info.device = "cpu";
   info.precision = compiled.network.get_property(ov::hint::inference_precision).to_string();

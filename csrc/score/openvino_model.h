@@ -6,7 +6,7 @@
 #include <openvino/openvino.hpp>
 #include <string>
 
-#include "score/scorer.h"
+#include "score/network.h"
 
 namespace imn::score {
 
@@ -18,7 +18,7 @@ std::string cause_of(const std::exception& error);
 
 struct CompiledModel {
   ov::CompiledModel network;
-  ScorerInfo info;
+  NetworkInfo info;
   std::size_t image_input = 0;       // which of the network's inputs
   std::size_t statistics_input = 0;  // the same, where info.n_statistics > 0
   int streams = 1;                   // batches that run at the same time

@@ -7,35 +7,35 @@
 namespace imn::score {
 
 DrainGuard::~DrainGuard() {
-  if (scorer_ == nullptr) return;
+  if (network_ == nullptr) return;
   try {
-    scorer_->drain();
+    network_->drain();
   } catch (...) {  // an earlier error is on its way already
   }
 }
 
 void DrainGuard::finish() {
-  Scorer* scorer = scorer_;
-  scorer_ = nullptr;
-  scorer->drain();
+  Network* network = network_;
+  network_ = nullptr;
+  network->drain();
 }
 
-void score_all(Scorer& scorer, const float* input, const float* statistics, std::int64_t n, float* out) {
-  const ScorerInfo& info = scorer.info();
+void score_all(Network& network, const float* input, const float* statistics, std::int64_t n, float* out) {
+  const NetworkInfo& info = network.info();
   if ((statistics != nullptr) != (info.n_statistics > 0)) {
     throw ArgumentError(info.n_statistics > 0 ? "this scorer takes the images' statistics beside them"
                                               : "this scorer takes no statistics");
   }
   const std::int64_t values = std::int64_t{info.channels} * info.height * info.width;
-  DrainGuard guard(scorer);
+  DrainGuard guard(network);
   for (std::int64_t begin = 0; begin < n; begin += info.batch) {
     const std::int64_t size = std::min<std::int64_t>(info.batch, n - begin);
-    const int slot = scorer.acquire();
-    std::copy_n(input + begin * values, size * values, scorer.input(slot));
+    const int slot = network.acquire();
+    std::copy_n(input + begin * values, size * values, network.input(slot));
     if (statistics != nullptr) {
-      std::copy_n(statistics + begin * info.n_statistics, size * info.n_statistics, scorer.statistics(slot));
+      std::copy_n(statistics + begin * info.n_statistics, size * info.n_statistics, network.statistics(slot));
     }
-    scorer.submit(slot, size, out + begin * info.n_outputs);
+    network.submit(slot, size, out + begin * info.n_outputs);
   }
   guard.finish();
 }

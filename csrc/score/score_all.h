@@ -1,9 +1,9 @@
-// score_all: images that are preprocessed already, through the slots of a scorer.
+// score_all: images that are preprocessed already, through the slots of a network.
 #pragma once
 
 #include <cstdint>
 
-#include "score/scorer.h"
+#include "score/network.h"
 
 namespace imn::score {
 
@@ -11,7 +11,7 @@ namespace imn::score {
 // nothing writes to them any more, so that their memory may go.
 class DrainGuard {
  public:
-  explicit DrainGuard(Scorer& scorer) : scorer_(&scorer) {}
+  explicit DrainGuard(Network& network) : network_(&network) {}
   DrainGuard(const DrainGuard&) = delete;
   DrainGuard& operator=(const DrainGuard&) = delete;
   ~DrainGuard();
@@ -19,11 +19,11 @@ class DrainGuard {
   void finish();
 
  private:
-  Scorer* scorer_;
+  Network* network_;
 };
 
-// input (n, channels, height, width) and, where the scorer takes them, statistics (n, n_statistics), else null
+// input (n, channels, height, width) and, where the network takes them, statistics (n, n_statistics), else null
 // -> out (n, n_outputs), any n.
-void score_all(Scorer& scorer, const float* input, const float* statistics, std::int64_t n, float* out);
+void score_all(Network& network, const float* input, const float* statistics, std::int64_t n, float* out);
 
 }  // namespace imn::score

@@ -21,7 +21,7 @@ struct Launch {
   }
 };
 
-DeviceLimits device_limits() {
+LaunchLimits launch_limits() {
   int device = 0;
   cuda::check(cudaGetDevice(&device), "cudaGetDevice");
   const auto attribute = [&](cudaDeviceAttr which) {
@@ -35,18 +35,18 @@ DeviceLimits device_limits() {
 
 }  // namespace
 
-void prepare_section_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section,
-                          void* stream) {
-  run_section(mask, height, width, section, Launch{static_cast<cudaStream_t>(stream)});
+void prepare_mask_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* mask_facts,
+                       void* stream) {
+  run_mask(mask, height, width, mask_facts, Launch{static_cast<cudaStream_t>(stream)});
 }
 
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width) {
-  return plan_statistics(n, height, width, device_limits()).bytes;
+  return plan_statistics(n, height, width, launch_limits()).bytes;
 }
 
 void statistics_cuda(const StatisticsCall& call, void* stream) {
   if (call.images.n <= 0) return;
-  const StatisticsPlan plan = plan_statistics(call.images.n, call.images.height, call.images.width, device_limits());
+  const StatisticsPlan plan = plan_statistics(call.images.n, call.images.height, call.images.width, launch_limits());
   StatisticsCall ready = call;
   if (call.facts == nullptr) {
     const preprocess::PreprocessCall facts = facts_call(call, plan);

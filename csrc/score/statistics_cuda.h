@@ -1,5 +1,5 @@
 // CUDA backend of image_statistics(), on images that are on the device. Knows no CUDA: streams cross as void*.
-// In a build without CUDA every function but section_bytes() throws UnavailableError.
+// In a build without CUDA every function but mask_facts_bytes() throws UnavailableError.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,12 @@ namespace imn::score {
 
 // What the measured pixels of a section alone decide, prepared once for all its images: (height, width) values of
 // 1 / blur(mask), 0 where not measured, and how many pixels are measured. `bytes` of device memory, 256-byte aligned.
-inline std::size_t section_bytes(std::int32_t height, std::int32_t width) {
+inline std::size_t mask_facts_bytes(std::int32_t height, std::int32_t width) {
   return 256 + sizeof(float) * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
 }
 // mask: (height, width) on the device, or null where all pixels are measured. Enqueues on `stream` and returns.
-void prepare_section_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section,
-                          void* stream);
+void prepare_mask_cuda(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* mask_facts,
+                       void* stream);
 
 // All addresses are on the device that is current.
 struct StatisticsCall {
@@ -26,9 +26,9 @@ struct StatisticsCall {
   // Of p99_stretch_224_mask, from preprocess_cuda() on the same images; null: found here, by another read of the
   // images.
   const preprocess::ImageFacts* facts = nullptr;
-  const void* section = nullptr;  // from prepare_section_cuda()
-  void* scratch = nullptr;        // statistics_scratch_bytes() of them, 256-byte aligned, shared by no other stream
-  float* out = nullptr;           // (images.n, kStatistics)
+  const void* mask_facts = nullptr;  // from prepare_mask_cuda()
+  void* scratch = nullptr;           // statistics_scratch_bytes() of them, 256-byte aligned, shared by no other stream
+  float* out = nullptr;              // (images.n, kStatistics)
 };
 
 // Scratch for up to n images a call on the device that is current: 40 bytes for each tile of 40 x 64 pixels of each

@@ -17,7 +17,7 @@ namespace imn::score {
 // A kernel is what is passed to it, and a call operator for (Block, shared memory). kLeastBlocks: that a multiprocessor
 // is to hold at a time, which bounds the registers; said even where it is 1, or the compiler spills to make room for
 // more.
-struct SectionKernel {
+struct MaskKernel {
   static constexpr int kMostThreads = kTileThreads;
   static constexpr int kLeastBlocks = 3;
   const std::uint8_t* mask;
@@ -27,20 +27,20 @@ struct SectionKernel {
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
-    section_block(block, mask, grid, weights, quotient, *static_cast<TileMemory*>(shared));
+    mask_block(block, mask, grid, weights, quotient, *static_cast<TileMemory*>(shared));
   }
 };
 
-struct CountSectionKernel {
+struct CountMaskKernel {
   static constexpr int kMostThreads = 1024;
   static constexpr int kLeastBlocks = 1;
   const std::uint8_t* mask;
   TileGrid grid;
-  Section* section;
+  MaskFacts* mask_facts;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
-    count_section_block(block, mask, grid, section, static_cast<std::int64_t*>(shared));
+    count_mask_block(block, mask, grid, mask_facts, static_cast<std::int64_t*>(shared));
   }
 };
 
@@ -49,13 +49,13 @@ struct TileKernel {
   static constexpr int kLeastBlocks = 4;
   ImageStack images;
   const preprocess::ImageFacts* facts;
-  const Section* section;
+  const MaskFacts* mask_facts;
   BlurWeights weights;
   TileSums* sums;
 
   template <typename Block>
   IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
-    tile_block(block, images, facts, section, weights, sums, *static_cast<TileMemory*>(shared));
+    tile_block(block, images, facts, mask_facts, weights, sums, *static_cast<TileMemory*>(shared));
   }
 };
 
@@ -119,7 +119,7 @@ struct FinishKernel {
   static constexpr int kLeastBlocks = 1;
   int tiles;
   const preprocess::ImageFacts* facts;
-  const Section* section;
+  const MaskFacts* mask_facts;
   const TileSums* sums;
   const std::int64_t* objects;
   float* out;
@@ -139,7 +139,7 @@ struct FinishKernel {
         tiles, TileSums{}, [&](int i) { return sums[image * tiles + i]; },
         [](const TileSums& a, const TileSums& b) { return a + b; }, static_cast<TileSums*>(shared));
     block.once([&] {
-      const std::int64_t links = fact.measured == section->measured ? section->links : all.links;
+      const std::int64_t links = fact.measured == mask_facts->measured ? mask_facts->links : all.links;
       const double moran = measured / static_cast<double>(links) * all.products / all.squares;
       const double left = all.blurred_squares - all.blurred * all.blurred / measured;
       to[0] = links == 0 ? 0.0F : static_cast<float>(moran);
@@ -151,7 +151,7 @@ struct FinishKernel {
 };
 
 // What decides how the kernels are launched.
-struct DeviceLimits {
+struct LaunchLimits {
   std::size_t shared_per_block;
   std::size_t shared_per_multiprocessor;
   int multiprocessors;
@@ -168,7 +168,7 @@ struct StatisticsPlan {
 };
 
 inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::int32_t width,
-                                      const DeviceLimits& limits) {
+                                      const LaunchLimits& limits) {
   constexpr std::int64_t kMostCells = std::int64_t{1} << 30;
   constexpr std::int64_t kMostTiles = (std::int64_t{1} << 31) - 1;
   constexpr std::size_t kMostWorkerMemory = std::size_t{1} << 28;
@@ -204,13 +204,13 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
 
 // run(name, blocks, threads, shared bytes, kernel) launches or emulates.
 template <typename Run>
-void run_section(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* section, Run&& run) {
+void run_mask(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* mask_facts, Run&& run) {
   const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks
-  auto* to = static_cast<Section*>(section);
-  auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(section) + Section::header());
-  run("count_section", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountSectionKernel{mask, {height, width}, to});
-  run("prepare_section", plan.tiles, kTileThreads, sizeof(TileMemory),
-      SectionKernel{mask, {height, width}, gaussian(), quotient});
+  auto* to = static_cast<MaskFacts*>(mask_facts);
+  auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(mask_facts) + MaskFacts::header());
+  run("count_mask", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountMaskKernel{mask, {height, width}, to});
+  run("prepare_mask", plan.tiles, kTileThreads, sizeof(TileMemory),
+      MaskKernel{mask, {height, width}, gaussian(), quotient});
 }
 
 // The images' facts must have been found.
@@ -222,7 +222,7 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
   auto* sums = reinterpret_cast<TileSums*>(scratch + plan.sums);
   auto* objects = reinterpret_cast<std::int64_t*>(scratch + plan.objects);
   run("tile_statistics", n * plan.tiles, kTileThreads, sizeof(TileMemory),
-      TileKernel{images, call.facts, static_cast<const Section*>(call.section), gaussian(), sums});
+      TileKernel{images, call.facts, static_cast<const MaskFacts*>(call.mask_facts), gaussian(), sums});
   const auto count = [&](const auto& kernel) {
     run("count_objects", plan.workers, plan.chaos_threads, plan.chaos_shared_bytes, kernel);
   };
@@ -233,7 +233,7 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
     count(ChaosKernel<std::uint32_t>{images, call.facts, objects, memory, plan.worker_bytes});
   }
   run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
-      FinishKernel{plan.tiles, call.facts, static_cast<const Section*>(call.section), sums, objects, call.out});
+      FinishKernel{plan.tiles, call.facts, static_cast<const MaskFacts*>(call.mask_facts), sums, objects, call.out});
 }
 
 // The call that finds the facts where none were given, into the scratch memory.

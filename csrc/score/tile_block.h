@@ -81,8 +81,8 @@ IMN_HOST_DEVICE inline TileOrigin tile_origin(const TileGrid& grid, int tile) {
   return {row * kTileHeight, (tile - row * grid.across()) * kTileWidth};
 }
 
-// What the measured pixels of a section alone decide; see section_bytes().
-struct Section {
+// What the measured pixels of a section alone decide; see mask_facts_bytes().
+struct MaskFacts {
   std::int64_t measured;
   std::int64_t links;
   IMN_HOST_DEVICE static std::size_t header() { return 256; }
@@ -198,8 +198,8 @@ struct Mean {
 
 // Block = tile. mask may be null.
 template <typename Block>
-IMN_DEVICE_CODE void section_block(Block& block, const std::uint8_t* mask, const TileGrid& grid,
-                                   const BlurWeights& weights, float* quotient, TileMemory& memory) {
+IMN_DEVICE_CODE void mask_block(Block& block, const std::uint8_t* mask, const TileGrid& grid,
+                                const BlurWeights& weights, float* quotient, TileMemory& memory) {
   const TileOrigin origin = tile_origin(grid, block.x());
   block.for_each(kPlaneRows * kPlaneColumns, [&](int i) {
     const int row = i / kPlaneColumns;
@@ -217,8 +217,8 @@ IMN_DEVICE_CODE void section_block(Block& block, const std::uint8_t* mask, const
 
 // One block: counts the measured pixels, and the pairs of neighbours among them.
 template <typename Block>
-IMN_DEVICE_CODE void count_section_block(Block& block, const std::uint8_t* mask, const TileGrid& grid, Section* section,
-                                         std::int64_t* scratch) {
+IMN_DEVICE_CODE void count_mask_block(Block& block, const std::uint8_t* mask, const TileGrid& grid,
+                                      MaskFacts* mask_facts, std::int64_t* scratch) {
   const int width = grid.width;
   const int n = grid.height * width;
   const auto is = [&](int i) { return mask == nullptr || mask[i] != 0; };
@@ -233,15 +233,15 @@ IMN_DEVICE_CODE void count_section_block(Block& block, const std::uint8_t* mask,
       },
       scratch);
   block.once([&] {
-    section->measured = measured;
-    section->links = links;
+    mask_facts->measured = measured;
+    mask_facts->links = links;
   });
 }
 
 // Block = image * tiles + tile; sums has one entry a block. Links are counted where the section's do not count.
 template <typename Block>
 IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const preprocess::ImageFacts* facts,
-                                const Section* section, const BlurWeights& weights, TileSums* sums,
+                                const MaskFacts* mask_facts, const BlurWeights& weights, TileSums* sums,
                                 TileMemory& memory) {
   const TileGrid grid{images.height, images.width};
   const int image = block.x() / grid.count();
@@ -252,13 +252,13 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
   const Mean mean(fact.sum / static_cast<double>(fact.measured));
   const preprocess::Normaliser normaliser(fact.divisor);
   // The section's pixels include the image's, so that as many are the same.
-  const bool as_section = fact.measured == section->measured;
+  const bool same_mask = fact.measured == mask_facts->measured;
   load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
     const bool measured = pixel == pixel;
     memory.plane[row * kPlaneStride + column] = measured ? mean.deviation(normaliser.at(pixel)) : 0.0F;
-    if (!as_section) memory.measured[row * kPlaneColumns + column] = measured ? 1 : 0;
+    if (!same_mask) memory.measured[row * kPlaneColumns + column] = measured ? 1 : 0;
   });
-  if (!as_section) {
+  if (!same_mask) {
     blur_measured(block, weights, memory,
                   [&](int row, int column, float value) { memory.quotient[row * kTileWidth + column] = value; });
   }
@@ -283,7 +283,7 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
         here = next;
       }
     }
-    if (!as_section) {
+    if (!same_mask) {
       const std::uint8_t* m = memory.measured + row * kPlaneColumns + column + kBlurRadius;
       for (int k = 0; k < kRun; ++k) sum.links += (m[k] & m[k + 1]) + (m[k] & m[k + kPlaneColumns]);
     }
@@ -311,8 +311,8 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     blur_along_y(memory.lines, i, weights, blurred);
     for (int k = 0; k < kRun; ++k) {
       if (k >= rows) break;
-      const float quotient = as_section ? section->quotient()[(y + k) * grid.width + x]
-                                        : memory.quotient[(item_row(i) + k) * kTileWidth + column];
+      const float quotient = same_mask ? mask_facts->quotient()[(y + k) * grid.width + x]
+                                       : memory.quotient[(item_row(i) + k) * kTileWidth + column];
       const double value = static_cast<double>(blurred[k]) * static_cast<double>(quotient);
       sum.blurred += value;
       sum.blurred_squares = fma(value, value, sum.blurred_squares);

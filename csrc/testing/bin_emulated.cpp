@@ -66,8 +66,8 @@ struct Run {
                    values + r * bins.stride);
       }
       bins.values = values;
-      const Piece<BinsView<T>> piece{view_of(pixels), bins};
-      emulate_continuous<T>(view_of(plan), strip, {&piece, 1}, carry.data(), images, emulation.seed);
+      const ChunkView<BinsView<T>> chunk{view_of(pixels), bins};
+      emulate_continuous<T>(view_of(plan), strip, {&chunk, 1}, carry.data(), images, emulation.seed);
       first = last;
     } while (first < end);
   }
@@ -84,8 +84,8 @@ struct Run {
       store_peaks(scratch, mz.room(start + n) + start, intensity.room(start + n) + start);
       row_start.push_back(row_start.back() + static_cast<std::int64_t>(n));
     }
-    const Piece<PeaksView<M, T>> piece{view_of(pixels), {mz.room(0), intensity.room(0), row_start.data()}};
-    emulate_processed<M, T>(view_of(plan), strip, {&piece, 1}, images, emulation.seed);
+    const ChunkView<PeaksView<M, T>> chunk{view_of(pixels), {mz.room(0), intensity.room(0), row_start.data()}};
+    emulate_processed<M, T>(view_of(plan), strip, {&chunk, 1}, images, emulation.seed);
   }
 
   void bin(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
@@ -111,7 +111,7 @@ void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> win
   }
   if (emulation.windows_per_strip < 1 || emulation.pixels_per_block < 1 || emulation.bins_per_piece < kBinTile ||
       emulation.bins_per_piece % kBinTile != 0) {
-    throw ArgumentError("bin_images_emulated: strips, blocks and pieces must not be empty; pieces are whole tiles");
+    throw ArgumentError("bin_images_emulated: strips, blocks and chunks must not be empty; chunks are whole tiles");
   }
   std::fill(out.begin(), out.end(), unmeasured);
   const WindowPlan plan = make_window_plan(dataset, windows);

@@ -83,8 +83,8 @@ void register_files(py::module_& m) {
   m.def("read_bins", &read_bins, py::arg("dataset"), py::arg("spectrum"), py::arg("first"), py::arg("last"),
         "Intensities [first, last) on the shared m/z axis of a continuous file.");
   m.def(
-      "float_intensities", [](const DatasetHandle& h) { return h.dataset->spectra().float_intensities(); }, py::arg("dataset"),
-      "Whether float32 holds every intensity of the file exactly.");
+      "float_intensities", [](const DatasetHandle& h) { return h.dataset->spectra().float_intensities(); },
+      py::arg("dataset"), "Whether float32 holds every intensity of the file exactly.");
   m.def(
       "float_mz", [](const DatasetHandle& h) { return h.dataset->spectra().float_mz(); }, py::arg("dataset"),
       "Whether float32 holds every m/z value of the file exactly.");

@@ -22,7 +22,7 @@ namespace {
 
 using pipeline::ChunkOnDevice;
 using pipeline::DeviceBackend;
-using pipeline::DeviceSection;
+using pipeline::PrepareSetup;
 using pipeline::Queue;
 
 // Of an H100.
@@ -119,40 +119,40 @@ class EmulatedBackend final : public DeviceBackend {
           plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
           plan.first.data(),      plan.last.data()};
       const images::ImagesView out{images, pixels};
-      const auto bins = [&]<typename T>(const std::vector<images::Piece<images::BinsView<T>>>& pieces) {
-        emulate_continuous<T>(view, strip, pieces, nullptr, out, seed_);
+      const auto bins = [&]<typename T>(const std::vector<images::ChunkView<images::BinsView<T>>>& views) {
+        emulate_continuous<T>(view, strip, views, nullptr, out, seed_);
       };
       const auto peaks =
-          [&]<typename M, typename T>(const std::vector<images::Piece<images::PeaksView<M, T>>>& pieces) {
-            emulate_processed<M, T>(view, strip, pieces, out, seed_);
+          [&]<typename M, typename T>(const std::vector<images::ChunkView<images::PeaksView<M, T>>>& views) {
+            emulate_processed<M, T>(view, strip, views, out, seed_);
           };
-      pipeline::with_pieces(own, plan, strip, bins, peaks);
+      pipeline::with_chunk_views(own, plan, strip, bins, peaks);
     });
   }
 
-  std::int64_t section_bytes(const DeviceSection&) const override { return 0; }
-  void set_section(const DeviceSection& section) override { section_ = section; }
+  std::int64_t setup_bytes(const PrepareSetup&) const override { return 0; }
+  void set_up(const PrepareSetup& setup) override { setup_ = setup; }
 
   void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                float* statistics) override {
     work(Queue::prepare, [=, this] {
-      const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
-      preprocess_emulated({stack, section_.id, section_.type, input, facts}, kSharedBytes, seed_);
+      const ImageStack stack{images, n, setup_.height, setup_.width, setup_.mask};
+      preprocess_emulated({stack, setup_.id, setup_.type, input, facts}, kSharedBytes, seed_);
       if (statistics == nullptr) return;
       std::vector<float> all(static_cast<std::size_t>(n * score::kStatistics));
       statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());
       for (std::int64_t i = 0; i < n; ++i) {
-        for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
-          *(statistics + i * static_cast<std::int64_t>(section_.statistics.size()) + static_cast<std::int64_t>(k)) =
-              all[static_cast<std::size_t>(i * score::kStatistics) + static_cast<std::size_t>(section_.statistics[k])];
+        for (std::size_t k = 0; k < setup_.statistics.size(); ++k) {
+          *(statistics + i * static_cast<std::int64_t>(setup_.statistics.size()) + static_cast<std::int64_t>(k)) =
+              all[static_cast<std::size_t>(i * score::kStatistics) + static_cast<std::size_t>(setup_.statistics[k])];
         }
       }
     });
   }
 
-  // A scorer of a device only enqueues; this one computes, when its turn comes.
-  void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
-    work(Queue::score, [&scorer, input, statistics, outputs] { scorer.enqueue(input, statistics, outputs, nullptr); });
+  // A device network only enqueues; this one computes, when its turn comes.
+  void score(const score::DeviceNetwork& network, const void* input, const float* statistics, float* outputs) override {
+    work(Queue::score, [&network, input, statistics, outputs] { network.enqueue(input, statistics, outputs, nullptr); });
   }
 
  private:
@@ -174,7 +174,7 @@ class EmulatedBackend final : public DeviceBackend {
   std::uint64_t seed_;
   std::int64_t allocated_bytes_ = 0;
   const images::WindowPlan* windows_ = nullptr;
-  DeviceSection section_;
+  PrepareSetup setup_;
   std::deque<Memory> memory_;  // outlives the queues, which are declared later
   std::deque<Mark> events_;
   EmulatedQueue copy_, prepare_, score_;

@@ -12,7 +12,7 @@ namespace {
 
 using namespace score;
 
-DeviceLimits limits_of(const Emulation& emulation) {
+LaunchLimits limits_of(const Emulation& emulation) {
   return {emulation.shared_bytes, emulation.shared_bytes, emulation.multiprocessors};
 }
 
@@ -34,11 +34,11 @@ void statistics_emulated(const ImageStack& images, const Emulation& emulation, f
   const auto run = [&](const char*, int blocks, int threads, std::size_t shared_bytes, const auto& kernel) {
     emulate_grid(blocks, 1, threads, shared_bytes, emulation.seed, kernel);
   };
-  Memory section(section_bytes(images.height, images.width));
-  run_section(images.mask, images.height, images.width, section.units.data(), run);
+  Memory mask_facts(mask_facts_bytes(images.height, images.width));
+  run_mask(images.mask, images.height, images.width, mask_facts.units.data(), run);
   const StatisticsPlan plan = plan_statistics(images.n, images.height, images.width, limits_of(emulation));
   Memory scratch(plan.bytes);
-  StatisticsCall call{images, nullptr, section.units.data(), scratch.units.data(), out};
+  StatisticsCall call{images, nullptr, mask_facts.units.data(), scratch.units.data(), out};
   const preprocess::PreprocessCall facts = facts_call(call, plan);
   preprocess_emulated(facts, emulation.shared_bytes, emulation.seed);
   call.facts = facts.facts;

@@ -14,7 +14,7 @@ struct Emulation {
   std::uint64_t seed;  // order in which threads and blocks run; 0: by number
 };
 
-// As prepare_section_cuda() and statistics_cuda(), on host memory: out (images.n, kStatistics).
+// As prepare_mask_cuda() and statistics_cuda(), on host memory: out (images.n, kStatistics).
 void statistics_emulated(const ImageStack& images, const Emulation& emulation, float* out);
 
 // Whether the kernel counts objects in shared memory.

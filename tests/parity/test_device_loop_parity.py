@@ -133,18 +133,18 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert done.count(done[-1]) == 1
     assert timings["resident"] == file.parent.name.startswith("zlib")
     assert timings["chunks"] > 3
-    assert timings["blocks"] == (1 if timings["resident"] else n_blocks(len(outputs), batch, timings))
-    assert (timings["blocks"] > 3) == (batch < 100 and not timings["resident"])
+    assert timings["strips"] == (1 if timings["resident"] else n_strips(len(outputs), batch, timings))
+    assert (timings["strips"] > 3) == (batch < 100 and not timings["resident"])
 
 
-def n_blocks(n: int, batch: int, timings: dict) -> int:
-    """The first block is one batch, so that scoring starts early; each is at most twice the one before.
+def n_strips(n: int, batch: int, timings: dict) -> int:
+    """The first strip is one batch, so that scoring starts early; each is at most twice the one before.
 
     At the end each is half of what is left, so that little is scored after the last one is read.
     """
     found, most = 0, batch
     while n > 0:
-        most = min(most, timings["images_per_block"])
+        most = min(most, timings["images_per_strip"])
         half = -(-n // 2)
         n, most, found = n - min(most, -(-half // batch) * batch), 2 * most, found + 1
     return found
@@ -171,8 +171,8 @@ def test_statistics(file: Path, names: list[str], preprocess_id: str) -> None:
     np.testing.assert_allclose(outputs, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_blocks_of_data_that_stay_on_the_device(file: Path) -> None:
-    """The more memory, the larger the blocks: coarse steps of memory, and fine ones where the data begin to stay."""
+def test_strips_of_data_that_stay_on_the_device(file: Path) -> None:
+    """The more memory, the larger the strips: coarse steps of memory, and fine ones where the data begin to stay."""
     scorer = HostScorer(4, 2, 0)
     blocks: dict[int, int] = {}  # of the limits at which the data stay
     with imn.open(file, duplicates="sum") as ds:
@@ -186,7 +186,7 @@ def test_blocks_of_data_that_stay_on_the_device(file: Path) -> None:
                 outputs, _, timings = run(ds, scorer, device_memory=limit)
                 np.testing.assert_array_equal(outputs, wanted)
                 if timings["resident"]:
-                    blocks[limit] = timings["blocks"]
+                    blocks[limit] = timings["strips"]
 
         coarse = SMALL // 6
         sweep(range(least + SMALL // 2, least + 2 * SMALL, coarse))
@@ -214,7 +214,7 @@ def test_limits(file: Path) -> None:
         least = int(str(error.value).split("at least ")[1].split()[0])
         outputs, _, timings = run(ds, scorer, device_memory=least)
         np.testing.assert_array_equal(outputs, wanted)
-        assert (timings["images_per_block"], timings["batches_ahead"], timings["device_chunks"]) == (1, 1, 3)
+        assert (timings["images_per_strip"], timings["batches_ahead"], timings["device_chunks"]) == (1, 1, 3)
         assert not timings["resident"]
         with pytest.raises(imn.ArgumentError, match="pinned memory limit of 100 bytes is too small: at least") as error:
             run(ds, scorer, pinned_memory=100)
@@ -342,7 +342,7 @@ def test_types_of_a_file(tmp_path: Path, dtype: str, mz_dtype: str, shared_axis:
     with imn.open(path) as ds:
         outputs, found, timings = run(ds, scorer, seed=4)
         assert ds.warnings == warnings
-    assert timings["blocks"] > 3
+    assert timings["strips"] > 3
     np.testing.assert_array_equal(found, blank)
     np.testing.assert_array_equal(outputs, wanted)
 
@@ -399,7 +399,7 @@ def test_chunks_are_full(tmp_path: Path, shared_axis: bool, threads: int) -> Non
         for chunk in (1 << 18, 1 << 20):
             probe = _core.probe_read(ds._native, lo, hi, batch=10, pinned_memory=3 * chunk, threads=threads)
             tables = 4 * 15_000 * (12 if shared_axis else 20)
-            # The bins of a block begin at a whole tile.
+            # The bins of a strip begin at a whole tile.
             assert 0.99 * size < probe["bytes"] < (1.8 if shared_axis else 1.05) * (size + tables)
             assert probe["chunks"] <= probe["bytes"] / chunk * 1.03 + 4
             assert 0 < probe["first_chunk_s"] <= probe["seconds"]

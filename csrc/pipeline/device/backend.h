@@ -14,7 +14,7 @@
 #include "images/window_plan.h"
 #include "pipeline/device/chunk.h"
 #include "preprocess/preprocess_cuda.h"
-#include "score/device_scorer.h"
+#include "score/device_network.h"
 #include "score/statistics.h"
 
 namespace imn::pipeline {
@@ -22,14 +22,14 @@ namespace imn::pipeline {
 // Work in a queue runs in order; two queues are ordered by events only.
 enum class Queue { copy, prepare, score };
 
-// What all images of a run have in common.
-struct DeviceSection {
+// How queue `prepare` makes the network's input: what all images of a run have in common.
+struct PrepareSetup {
   std::int32_t height = 0;
   std::int32_t width = 0;
   const std::uint8_t* mask = nullptr;  // on the device; null: all pixels are measured
   preprocess::PreprocessId id = preprocess::PreprocessId::p99_stretch_224;
   preprocess::ElementType type = preprocess::ElementType::f32;
-  std::int64_t most = 1;                     // images of a call at most
+  std::int64_t max_images = 1;               // per call of prepare()
   std::vector<score::Statistic> statistics;  // wanted, in this order
 };
 
@@ -49,7 +49,7 @@ class DeviceBackend {
   virtual std::int64_t free_bytes() const = 0;     // device memory that can be had
   virtual void* allocate(std::int64_t bytes) = 0;  // device memory, aligned to 256 bytes, zero
   virtual void* allocate_pinned(std::int64_t bytes) = 0;
-  virtual std::int64_t allocated_bytes() const = 0;  // device memory given by allocate(), and taken by set_section()
+  virtual std::int64_t allocated_bytes() const = 0;  // device memory given by allocate(), and taken by set_up()
 
   virtual Event make_event() = 0;  // reached until it is recorded
   virtual void record(Event event, Queue queue) = 0;
@@ -76,15 +76,16 @@ class DeviceBackend {
   virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;
 
-  // The network's input. section_bytes(): device memory that set_section() takes.
-  virtual std::int64_t section_bytes(const DeviceSection& section) const = 0;
-  virtual void set_section(const DeviceSection& section) = 0;
-  // n images in a row, of the section. input (n, channels, 224, 224) of the section's type; facts (n); statistics
+  // The network's input. setup_bytes(): device memory that set_up() takes.
+  virtual std::int64_t setup_bytes(const PrepareSetup& setup) const = 0;
+  virtual void set_up(const PrepareSetup& setup) = 0;
+  // n images in a row, of the setup. input (n, channels, 224, 224) of the section's type; facts (n); statistics
   // (n, as many as wanted) float32, null where none are.
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
-  // A full batch, in queue `score`. The scorer must outlive the work.
-  virtual void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) = 0;
+  // A full batch, in queue `score`. The network must outlive the work.
+  virtual void score(const score::DeviceNetwork& network, const void* input, const float* statistics,
+                     float* outputs) = 0;
 };
 
 // Four fifths of the free memory; the rest is left for the scorer.

@@ -122,68 +122,68 @@ class CudaBackend final : public DeviceBackend {
     const images::PlanView& plan = on_device_->view();
     const images::ImagesView out{images, pixels};
     cudaStream_t stream = prepare_->get();
-    with_pieces(
+    with_chunk_views(
         chunks, *windows_, strip,
-        [&](const auto& pieces) { images::bin_continuous_cuda(plan, strip, std::span(pieces), nullptr, out, stream); },
-        [&](const auto& pieces) { images::bin_processed_cuda(plan, strip, std::span(pieces), out, stream); });
+        [&](const auto& views) { images::bin_continuous_cuda(plan, strip, std::span(views), nullptr, out, stream); },
+        [&](const auto& views) { images::bin_processed_cuda(plan, strip, std::span(views), out, stream); });
   }
 
-  std::int64_t section_bytes(const DeviceSection& section) const override {
-    if (section.statistics.empty()) return 0;
+  std::int64_t setup_bytes(const PrepareSetup& setup) const override {
+    if (setup.statistics.empty()) return 0;
     const cuda::DeviceScope scope(index_);
-    return mask_bytes(section) + scratch_bytes(section) + all_bytes(section);
+    return mask_facts_bytes(setup) + scratch_bytes(setup) + all_bytes(setup);
   }
 
-  void set_section(const DeviceSection& section) override {
-    section_ = section;
-    if (section.statistics.empty()) return;
-    of_mask_ = allocate(mask_bytes(section));
-    scratch_ = allocate(scratch_bytes(section));
-    all_statistics_ = static_cast<float*>(allocate(all_bytes(section)));
+  void set_up(const PrepareSetup& setup) override {
+    setup_ = section;
+    if (setup.statistics.empty()) return;
+    mask_facts_ = allocate(mask_facts_bytes(setup));
+    scratch_ = allocate(scratch_bytes(setup));
+    all_statistics_ = static_cast<float*>(allocate(all_bytes(setup)));
     const cuda::DeviceScope scope(index_);
-    score::prepare_section_cuda(section.mask, section.height, section.width, of_mask_, prepare_->get());
+    score::prepare_mask_cuda(setup.mask, setup.height, setup.width, mask_facts_, prepare_->get());
   }
 
   void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                float* statistics) override {
     const cuda::DeviceScope scope(index_);
-    const ImageStack stack{images, n, section_.height, section_.width, section_.mask};
-    preprocess::preprocess_cuda({stack, section_.id, section_.type, input, facts}, prepare_->get());
+    const ImageStack stack{images, n, setup_.height, setup_.width, setup_.mask};
+    preprocess::preprocess_cuda({stack, setup_.id, setup_.type, input, facts}, prepare_->get());
     if (statistics == nullptr) return;
-    const bool same_quantile = section_.id == preprocess::PreprocessId::p99_stretch_224_mask;
+    const bool same_quantile = setup_.id == preprocess::PreprocessId::p99_stretch_224_mask;
     score::StatisticsCall call;
     call.images = stack;
     call.facts = same_quantile ? facts : nullptr;
-    call.section = of_mask_;
+    call.mask_facts = mask_facts_;
     call.scratch = scratch_;
     call.out = all_statistics_;
     score::statistics_cuda(call, prepare_->get());
     // Columns, in the order of the network: a few thousand bytes.
-    const std::size_t width = section_.statistics.size() * sizeof(float);
-    for (std::size_t k = 0; k < section_.statistics.size(); ++k) {
+    const std::size_t width = setup_.statistics.size() * sizeof(float);
+    for (std::size_t k = 0; k < setup_.statistics.size(); ++k) {
       cuda::check(
-          cudaMemcpy2DAsync(statistics + k, width, all_statistics_ + static_cast<std::size_t>(section_.statistics[k]),
+          cudaMemcpy2DAsync(statistics + k, width, all_statistics_ + static_cast<std::size_t>(setup_.statistics[k]),
                             score::kStatistics * sizeof(float), sizeof(float), static_cast<std::size_t>(n),
                             cudaMemcpyDeviceToDevice, prepare_->get()),
           "cudaMemcpy2DAsync");
     }
   }
 
-  void score(const score::DeviceScorer& scorer, const void* input, const float* statistics, float* outputs) override {
+  void score(const score::DeviceNetwork& network, const void* input, const float* statistics, float* outputs) override {
     const cuda::DeviceScope scope(index_);
-    scorer.enqueue(input, statistics, outputs, score_->get());
+    network.enqueue(input, statistics, outputs, score_->get());
   }
 
  private:
-  static std::int64_t mask_bytes(const DeviceSection& section) {
-    return aligned(static_cast<std::int64_t>(score::section_bytes(section.height, section.width)));
+  static std::int64_t mask_facts_bytes(const PrepareSetup& setup) {
+    return aligned(static_cast<std::int64_t>(score::mask_facts_bytes(setup.height, setup.width)));
   }
-  static std::int64_t scratch_bytes(const DeviceSection& section) {
+  static std::int64_t scratch_bytes(const PrepareSetup& setup) {
     return aligned(
-        static_cast<std::int64_t>(score::statistics_scratch_bytes(section.most, section.height, section.width)));
+        static_cast<std::int64_t>(score::statistics_scratch_bytes(setup.max_images, setup.height, setup.width)));
   }
-  static std::int64_t all_bytes(const DeviceSection& section) {
-    return aligned(section.most * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));
+  static std::int64_t all_bytes(const PrepareSetup& setup) {
+    return aligned(setup.max_images * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));
   }
 
   // What the first stream failed with, once all have ended.
@@ -211,8 +211,8 @@ class CudaBackend final : public DeviceBackend {
   std::vector<cuda::Event> events_;
   const images::WindowPlan* windows_ = nullptr;
   std::optional<images::DeviceWindowPlan> on_device_;
-  DeviceSection section_;
-  void* of_mask_ = nullptr;
+  PrepareSetup setup_;
+  void* mask_facts_ = nullptr;
   void* scratch_ = nullptr;
   float* all_statistics_ = nullptr;
 };

@@ -13,8 +13,8 @@ namespace {
 constexpr int kDepth = 8;
 
 std::int64_t preprocessed_bytes(const DeviceModel& model) {
-  return std::int64_t{model.scorer.info.channels} * preprocess::kInputSize * preprocess::kInputSize *
-         preprocess::element_bytes(model.scorer.info.image_type);
+  return std::int64_t{model.network.info.channels} * preprocess::kInputSize * preprocess::kInputSize *
+         preprocess::element_bytes(model.network.info.image_type);
 }
 
 struct Sizes {
@@ -22,22 +22,22 @@ struct Sizes {
 };
 
 Sizes sizes(const DeviceModel& model, std::int64_t n) {
-  const score::DeviceScorerInfo& info = model.scorer.info;
+  const score::DeviceNetworkInfo& info = model.network.info;
   constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
   return {info.batch * preprocessed_bytes(model), info.batch * info.n_statistics * kFloat,
           info.batch * info.n_outputs * kFloat, n * static_cast<std::int64_t>(sizeof(preprocess::ImageFacts))};
 }
 
-DeviceSection section_of(const DeviceModel& model, const ImageStack& shape) {
-  return {shape.height,    shape.width, shape.mask, model.id, model.scorer.info.image_type, model.scorer.info.batch,
+PrepareSetup setup_of(const DeviceModel& model, const ImageStack& shape) {
+  return {shape.height,    shape.width, shape.mask, model.id, model.network.info.image_type, model.network.info.batch,
           model.statistics};
 }
 
 }  // namespace
 
 void check_device_model(const DeviceModel& model) {
-  score::check_device_scorer(model.scorer);
-  const score::DeviceScorerInfo& info = model.scorer.info;
+  score::check_device_network(model.network);
+  const score::DeviceNetworkInfo& info = model.network.info;
   if (info.channels != preprocess::channels(model.id)) {
     throw ArgumentError("the network takes images of " + std::to_string(info.channels) +
                         " channels, the preprocessing makes " + std::to_string(preprocess::channels(model.id)));
@@ -51,8 +51,7 @@ void check_device_model(const DeviceModel& model) {
 std::int64_t DeviceBatches::device_bytes(const DeviceBackend& backend, const DeviceModel& model,
                                          const ImageStack& shape) {
   const Sizes size = sizes(model, shape.n);
-  return batch_bytes(model) + aligned(size.outputs) + aligned(size.facts) +
-         backend.section_bytes(section_of(model, shape));
+  return batch_bytes(model) + aligned(size.outputs) + aligned(size.facts) + backend.setup_bytes(setup_of(model, shape));
 }
 
 std::int64_t DeviceBatches::batch_bytes(const DeviceModel& model) {
@@ -80,19 +79,19 @@ DeviceBatches::DeviceBatches(DeviceBackend& backend, const DeviceModel& model, c
   outputs_ = static_cast<float*>(backend.allocate(size.outputs));
   facts_ = static_cast<preprocess::ImageFacts*>(backend.allocate(size.facts));
   all_outputs_ = static_cast<float*>(
-      backend.allocate_pinned(n_ * model.scorer.info.n_outputs * static_cast<std::int64_t>(sizeof(float))));
+      backend.allocate_pinned(n_ * model.network.info.n_outputs * static_cast<std::int64_t>(sizeof(float))));
   all_facts_ = static_cast<preprocess::ImageFacts*>(backend.allocate_pinned(size.facts));
-  backend.set_section(section_of(model, shape));
+  backend.set_up(setup_of(model, shape));
   for (int i = 0; i < kDepth; ++i) free_events_.push_back(backend.make_event());
 }
 
 void DeviceBatches::add(const float* images, std::int64_t n) {
-  const std::int64_t batch = model_.scorer.info.batch;
+  const std::int64_t batch = model_.network.info.batch;
   for (std::int64_t done = 0; done < n;) {
     const std::int64_t part = std::min(n - done, batch - filled_);
     const Batch& to = batches_[next_];
     if (filled_ == 0) backend_.wait(Queue::prepare, to.scored);
-    float* beside = to.statistics == nullptr ? nullptr : to.statistics + filled_ * model_.scorer.info.n_statistics;
+    float* beside = to.statistics == nullptr ? nullptr : to.statistics + filled_ * model_.network.info.n_statistics;
     backend_.prepare(images + done * pixels_, part, to.input + filled_ * image_bytes_, facts_ + taken_, beside);
     done += part;
     taken_ += part;
@@ -105,12 +104,12 @@ void DeviceBatches::submit() {
   while (free_events_.empty()) {
     if (arrived(); free_events_.empty()) idle_();
   }
-  const std::int64_t width = model_.scorer.info.n_outputs;
+  const std::int64_t width = model_.network.info.n_outputs;
   const Batch& batch = batches_[next_];
   next_ = (next_ + 1) % batches_.size();
   backend_.record(batch.prepared, Queue::prepare);
   backend_.wait(Queue::score, batch.prepared);
-  backend_.score(model_.scorer, batch.input, batch.statistics, outputs_);
+  backend_.score(model_.network, batch.input, batch.statistics, outputs_);
   backend_.record(batch.scored, Queue::score);
   backend_.download(all_outputs_ + submitted_ * width, outputs_,
                     filled_ * width * static_cast<std::int64_t>(sizeof(float)));
@@ -136,7 +135,7 @@ void DeviceBatches::finish(const Results& results, std::span<const std::size_t> 
   if (taken_ != n_) throw Error("the device loop scored " + std::to_string(taken_) + " of " + std::to_string(n_));
   backend_.download(all_facts_, facts_, sizes(model_, n_).facts);
   backend_.finish();
-  const auto width = static_cast<std::size_t>(model_.scorer.info.n_outputs);
+  const auto width = static_cast<std::size_t>(model_.network.info.n_outputs);
   for (std::size_t k = 0; k < static_cast<std::size_t>(n_); ++k) {
     const std::size_t row = order[k];
     const bool blank = all_facts_[k].blank != 0;

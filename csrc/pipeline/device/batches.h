@@ -11,19 +11,19 @@
 #include "pipeline/common/results.h"
 #include "pipeline/device/backend.h"
 #include "preprocess/preprocess.h"
-#include "score/device_scorer.h"
+#include "score/device_network.h"
 #include "score/statistics.h"
 
 namespace imn::pipeline {
 
 // What is run on every image.
 struct DeviceModel {
-  score::DeviceScorer scorer;
+  score::DeviceNetwork network;
   preprocess::PreprocessId id = preprocess::PreprocessId::p99_stretch_224;
   std::vector<score::Statistic> statistics;  // the second input, in its order
 };
 
-// Throws ArgumentError where scorer, preprocessing and statistics do not fit together.
+// Throws ArgumentError where network, preprocessing and statistics do not fit together.
 void check_device_model(const DeviceModel& model);
 
 // Blank images go through the network like the others, in place, which spares the device a wait for the host; their

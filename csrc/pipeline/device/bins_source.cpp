@@ -9,7 +9,7 @@ namespace imn::pipeline {
 namespace {
 
 // What a thread takes at a time.
-constexpr std::int64_t kPieceBytes = std::int64_t{1} << 18;
+constexpr std::int64_t kGrainBytes = std::int64_t{1} << 18;
 
 class BinsSource final : public ChunkSource {
  public:
@@ -24,7 +24,7 @@ class BinsSource final : public ChunkSource {
     chunk = {};
     chunk.kind = ChunkKind::bins;
     chunk.types = file_.types;
-    chunk.block = static_cast<std::int64_t>(load_);
+    chunk.strip = static_cast<std::int64_t>(load_);
     chunk.first = first_;
     std::tie(chunk.first_bin, chunk.last_bin) = images::strip_bins(file_.plan, file_.loads[load_]);
     const std::int64_t left = file_.pixels.n() - first_;
@@ -38,10 +38,10 @@ class BinsSource final : public ChunkSource {
     if (n < 1) n = 1;
     if (n < left && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
     take_pixels(file_.pixels, n, chunk);
-    chunk.ends_block = chunk.n == left;
+    chunk.ends_strip = chunk.n == left;
     write(to, chunk, stop);
-    first_ = chunk.ends_block ? 0 : first_ + chunk.n;
-    load_ += chunk.ends_block ? 1 : 0;
+    first_ = chunk.ends_strip ? 0 : first_ + chunk.n;
+    load_ += chunk.ends_strip ? 1 : 0;
     return true;
   }
 
@@ -70,7 +70,7 @@ class BinsSource final : public ChunkSource {
       }
     };
     const std::int64_t row_bytes = std::max<std::int64_t>(1, chunk.stride() * chunk.intensity_size());
-    workers_.run(chunk.rows, std::clamp<std::int64_t>(kPieceBytes / row_bytes, 1, 1024), body, &stop);
+    workers_.run(chunk.rows, std::clamp<std::int64_t>(kGrainBytes / row_bytes, 1, 1024), body, &stop);
   }
 
   const FileToRead& file_;

@@ -20,7 +20,7 @@ struct ChunkTypes {
 struct Chunk {
   ChunkKind kind = ChunkKind::images;
   ChunkTypes types;
-  std::int64_t block = 0;      // which m/z block it belongs to
+  std::int64_t strip = 0;      // which m/z strip it belongs to
   std::int64_t first = 0;      // first measured pixel, or first image
   std::int64_t n = 0;          // pixels or images
   std::int64_t rows = 0;       // spectra: at least one a pixel
@@ -29,7 +29,7 @@ struct Chunk {
   std::int32_t last_bin = 0;
   std::int64_t peaks = 0;   // peaks: of all rows together
   std::int64_t pixels = 0;  // images: of each
-  bool ends_block = false;  // the last chunk of its block
+  bool ends_strip = false;  // the last chunk of its strip
 
   constexpr std::int64_t mz_size() const { return types.wide_mz ? 8 : 4; }
   constexpr std::int64_t intensity_size() const { return types.wide_intensity ? 8 : 4; }

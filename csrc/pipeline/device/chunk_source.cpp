@@ -46,15 +46,15 @@ class StackSource final : public ChunkSource {
     chunk.n = std::min(per_chunk_, stack_.n - next_);
     chunk.pixels = stack_.pixels();
     next_ += chunk.n;
-    chunk.ends_block = next_ == stack_.n;
+    chunk.ends_strip = next_ == stack_.n;
     const float* from = stack_.image(chunk.first);
     auto* out = reinterpret_cast<float*>(to);
-    constexpr std::int64_t kPiece = std::int64_t{1} << 16;
+    constexpr std::int64_t kGrain = std::int64_t{1} << 16;
     const auto body = [&](std::int64_t begin, std::int64_t end, int) {
       stream_copy(reinterpret_cast<const std::byte*>(from + begin), end - begin, out + begin);
       finish_streams();
     };
-    workers_.run(chunk.n * chunk.pixels, kPiece, body, &stop);
+    workers_.run(chunk.n * chunk.pixels, kGrain, body, &stop);
     return true;
   }
 

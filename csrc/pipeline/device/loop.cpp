@@ -11,23 +11,23 @@
 #include "core/stopwatch.h"
 #include "pipeline/common/measured_mask.h"
 #include "pipeline/common/on_unwind.h"
-#include "pipeline/device/blocks.h"
 #include "pipeline/device/chunk_reader.h"
 #include "pipeline/device/chunk_source.h"
+#include "pipeline/device/strips.h"
 
 namespace imn::pipeline {
 namespace {
 
 class Loop {
  public:
-  // `blocks`: null where the chunks hold images.
+  // `strips`: null where the chunks hold images.
   Loop(DeviceBackend& backend, const DeviceModel& model, const DeviceOptions& options, const DevicePlan& plan,
-       const ImageStack& shape, const DeviceBlocks* blocks)
+       const ImageStack& shape, const DeviceStrips* strips)
       : backend_(backend),
         progress_(options, shape.n),
         plan_(plan),
         shape_(shape),
-        blocks_(blocks),
+        strips_(strips),
         batches_(backend, model, shape, plan.batches_ahead, [this] { idle(); }) {
     for (std::int64_t s = 0; s < kChunkSlots; ++s) {
       pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
@@ -37,12 +37,12 @@ class Loop {
       device_.push_back(static_cast<std::byte*>(backend.allocate(plan.chunk_bytes)));
       consumed_.push_back(backend.make_event());
     }
-    if (blocks != nullptr) {
+    if (strips != nullptr) {
       images_ = static_cast<float*>(
-          backend.allocate(plan.images_per_block * shape.pixels() * static_cast<std::int64_t>(sizeof(float))));
+          backend.allocate(plan.images_per_strip * shape.pixels() * static_cast<std::int64_t>(sizeof(float))));
     }
-    timings_.images_per_block = blocks != nullptr ? plan.images_per_block : 0;
-    timings_.blocks = blocks != nullptr ? blocks->size() : 0;
+    timings_.images_per_strip = strips != nullptr ? plan.images_per_strip : 0;
+    timings_.strips = strips != nullptr ? strips->size() : 0;
     timings_.chunk_bytes = plan.chunk_bytes;
     timings_.batches_ahead = plan.batches_ahead;
     timings_.device_chunks = static_cast<std::int64_t>(device_.size());
@@ -83,34 +83,34 @@ class Loop {
     ++timings_.chunks;
     timings_.uploaded_bytes += bytes;
 
-    if (blocks_ == nullptr) {
+    if (strips_ == nullptr) {
       batches_.add(reinterpret_cast<const float*>(on_device), chunk.n);
     } else if (plan_.resident) {
       resident_.push_back({chunk, on_device});
-      if (chunk.ends_block) score_resident();
+      if (chunk.ends_strip) score_resident();
       return;
     } else {
-      if (chunk.first == 0) clear(chunk.block);
-      const ChunkOnDevice piece{chunk, on_device};
-      backend_.bin({&piece, 1}, blocks_->strip(chunk.block), images_, shape_.pixels());
-      if (chunk.ends_block) batches_.add(images_, blocks_->strip(chunk.block).size());
+      if (chunk.first == 0) clear(chunk.strip);
+      const ChunkOnDevice one{chunk, on_device};
+      backend_.bin({&one, 1}, strips_->at(chunk.strip), images_, shape_.pixels());
+      if (chunk.ends_strip) batches_.add(images_, strips_->at(chunk.strip).size());
     }
     backend_.record(consumed_[slot], Queue::prepare);
   }
 
   void score_resident() {
-    for (std::int64_t block = 0; block < blocks_->size(); ++block) {
-      clear(block);
-      backend_.bin(resident_, blocks_->strip(block), images_, shape_.pixels());
-      batches_.add(images_, blocks_->strip(block).size());
+    for (std::int64_t strip = 0; strip < strips_->size(); ++strip) {
+      clear(strip);
+      backend_.bin(resident_, strips_->at(strip), images_, shape_.pixels());
+      batches_.add(images_, strips_->at(strip).size());
       tick();
     }
   }
 
   // Pixels without a spectrum are 0; the others are written by the chunks.
-  void clear(std::int64_t block) {
+  void clear(std::int64_t strip) {
     if (shape_.mask == nullptr) return;
-    const std::int64_t n = blocks_->strip(block).size();
+    const std::int64_t n = strips_->at(strip).size();
     backend_.zero(images_, n * shape_.pixels() * static_cast<std::int64_t>(sizeof(float)));
   }
 
@@ -127,12 +127,12 @@ class Loop {
   Progress progress_;
   DevicePlan plan_;
   ImageStack shape_;  // n: of all images; data: none; mask: on the device
-  const DeviceBlocks* blocks_;
+  const DeviceStrips* strips_;
   DeviceBatches batches_;
   std::vector<std::byte*> pinned_, device_;
   std::vector<DeviceBackend::Event> uploaded_, consumed_;
   std::vector<ChunkOnDevice> resident_;
-  float* images_ = nullptr;  // one block
+  float* images_ = nullptr;  // one strip
   DeviceTimings timings_;
 };
 
@@ -151,7 +151,7 @@ const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, 
 }
 
 ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
-  return {model.scorer.info.batch, DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()),
+  return {model.network.info.batch, DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()),
           DeviceBatches::batch_bytes(model)};
 }
 
@@ -162,19 +162,19 @@ DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const im
                                       const Results& results) {
   const auto n = static_cast<std::int64_t>(windows.size());
   check_device_model(model);
-  check_results(n, model.scorer.info.n_outputs, results);
+  check_results(n, model.network.info.n_outputs, results);
   if (n == 0) return {};
   ImageStack shape{nullptr, n, plane.geometry().height, plane.geometry().width, nullptr};
   check_size(shape);
 
   const std::vector<std::uint8_t> mask = measured_mask(plane);
   if (!mask.empty()) shape.mask = to_device(backend, mask.data(), shape.pixels());
-  const DeviceBlocks blocks(plane, windows, needs_of(backend, model, shape), options.limits);
-  backend.set_windows(blocks.windows());
-  const auto source = blocks.make_source(options.threads);
+  const DeviceStrips strips(plane, windows, needs_of(backend, model, shape), options.limits);
+  backend.set_windows(strips.windows());
+  const auto source = strips.make_source(options.threads);
   const OnUnwind guard([&] { backend.finish(); });
-  Loop loop(backend, model, options, blocks.plan(), shape, &blocks);
-  const DeviceTimings timings = loop.run(*source, results, blocks.order());
+  Loop loop(backend, model, options, strips.plan(), shape, &strips);
+  const DeviceTimings timings = loop.run(*source, results, strips.order());
   plane.spectra().require_size();
   return timings;
 }
@@ -182,7 +182,7 @@ DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const im
 DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
                                     const DeviceOptions& options, const Results& results) {
   check_device_model(model);
-  check_results(stack.n, model.scorer.info.n_outputs, results);
+  check_results(stack.n, model.network.info.n_outputs, results);
   if (stack.n == 0) return {};
   check_size(stack);
   ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};

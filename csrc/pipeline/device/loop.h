@@ -16,7 +16,7 @@
 namespace imn::pipeline {
 
 struct DeviceOptions : LoopControl {
-  DeviceLimits limits;
+  MemoryLimits limits;
 };
 
 // Where the time went, in seconds of wall clock, and what was done.
@@ -25,23 +25,23 @@ struct DeviceTimings {
   double wait_for_data_s = 0;    // the host had nothing to give to the device
   double wait_for_device_s = 0;  // the host waited for the device
   double total_s = 0;
-  std::int64_t blocks = 0;  // m/z blocks; 0 where the images came from the host
-  std::int64_t images_per_block = 0;
+  std::int64_t strips = 0;  // 0 if the images came from the host
+  std::int64_t images_per_strip = 0;
   std::int64_t batches_ahead = 0;  // prepared before the first of them was scored, at most
   std::int64_t chunks = 0;
   std::int64_t chunk_bytes = 0;
   std::int64_t device_chunks = 0;  // on the device at the same time; 0 where resident
   std::int64_t uploaded_bytes = 0;
-  std::int64_t device_bytes = 0;  // that the loop took, besides those of the windows' tables and the scorer
-  bool resident = false;          // the file was copied once, and all blocks were binned from the copy
+  std::int64_t device_bytes = 0;  // that the loop took, besides those of the windows' tables and the network
+  bool resident = false;          // the file was copied once, and all strips were binned from the copy
 };
 
-// Note [device loop]: a thread reads chunks (a range of pixels, a block of m/z) into pinned memory; queue `copy` takes
-// them to the device, queue `prepare` bins them. Once a block of images is complete, it is preprocessed in the same
-// queue, batch by batch, and each batch is scored in queue `score`, while the next block is read, copied and binned:
-// scoring starts after the first block, whatever the size of the file. Buffers are used again when an event says that
+// Note [device loop]: a thread reads chunks (a range of pixels, a strip of m/z) into pinned memory; queue `copy` takes
+// them to the device, queue `prepare` bins them. Once a strip of images is complete, it is preprocessed in the same
+// queue, batch by batch, and each batch is scored in queue `score`, while the next strip is read, copied and binned:
+// scoring starts after the first strip, whatever the size of the file. Buffers are used again when an event says that
 // their reader is done: a pinned one after its copy, a chunk on the device after its binning, a batch after its
-// scoring. One block of images is enough, because `prepare` works in order.
+// scoring. One strip of images is enough, because `prepare` works in order.
 
 // As score_windows() of the CPU: one image per window, results in the order of the windows.
 DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const images::MzWindow> windows,

@@ -16,20 +16,20 @@ bool PeaksSource::fill(std::byte* to, Chunk& chunk, const std::atomic<bool>& sto
   chunk = {};
   chunk.kind = ChunkKind::peaks;
   chunk.types = file_.types;
-  chunk.block = static_cast<std::int64_t>(load_);
+  chunk.strip = static_cast<std::int64_t>(load_);
   chunk.first = first_;
   std::int64_t n = 0;
   do {
     if (first_ + n == found_end_) find_further(stop);
     n = largest(chunk);
   } while (first_ + n == found_end_ && found_end_ < file_.pixels.n());
-  chunk.ends_block = first_ + n == file_.pixels.n();
-  if (!chunk.ends_block && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
+  chunk.ends_strip = first_ + n == file_.pixels.n();
+  if (!chunk.ends_strip && n > kChunkPixels) n = n / kChunkPixels * kChunkPixels;
   take_pixels(file_.pixels, n, chunk);
   chunk.peaks = peaks(n);
   write(to, chunk, stop);
-  first_ = chunk.ends_block ? 0 : first_ + n;
-  if (chunk.ends_block) {
+  first_ = chunk.ends_strip ? 0 : first_ + n;
+  if (chunk.ends_strip) {
     ++load_;
     found_end_ = 0;
   }

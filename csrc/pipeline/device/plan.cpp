@@ -11,25 +11,25 @@ namespace {
 
 // Larger copies are no faster, and the first one delays the start.
 constexpr std::int64_t kMostChunkBytes = std::int64_t{64} << 20;
-// Chunks on the device: what is read while a block of a few batches is preprocessed.
+// Chunks on the device: what is read while a strip of a few batches is preprocessed.
 constexpr std::int64_t kMostDeviceChunks = 8;
-// Batches prepared ahead: those of a usual block and one that is scored.
+// Batches prepared ahead: those of a usual strip and one that is scored.
 constexpr std::int64_t kMostAhead = 4;
-// Enough blocks that reading, copying and scoring overlap from early on.
-constexpr std::int64_t kBlocks = 8;
+// Enough strips that reading, copying and scoring overlap from early on.
+constexpr std::int64_t kStrips = 8;
 // Where the data are on the device, there is nothing to overlap with: binning is faster the more windows it makes at
 // once, up to here.
-constexpr std::int64_t kMostBlockBytes = std::int64_t{2} << 30;
+constexpr std::int64_t kMostStripBytes = std::int64_t{2} << 30;
 
 std::string bytes(std::int64_t n) { return std::to_string(n) + " bytes"; }
 
 }  // namespace
 
-DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) {
+DevicePlan plan_device_loop(const DeviceWork& work, const MemoryLimits& limits) {
   const std::int64_t image_bytes = work.pixels * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t least_chunk = aligned(std::max<std::int64_t>(work.largest_item, ChunkLayout::kAlignment));
-  const std::int64_t least_block = work.images_in_chunks ? 0 : image_bytes;
-  const std::int64_t least_device = work.scoring.fixed_bytes + kChunkSlots * least_chunk + least_block;
+  const std::int64_t least_strip = work.images_in_chunks ? 0 : image_bytes;
+  const std::int64_t least_device = work.scoring.fixed_bytes + kChunkSlots * least_chunk + least_strip;
   if (limits.device_bytes < least_device) {
     throw ArgumentError("device memory limit of " + bytes(limits.device_bytes) + " is too small: at least " +
                         bytes(least_device) + " are needed");
@@ -41,7 +41,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
 
   DevicePlan plan;
   const std::int64_t spare = limits.device_bytes - least_device;
-  // Half of what is to spare for chunks, the rest for the block of images.
+  // Half of what is to spare for chunks, the rest for the strip of images.
   const std::int64_t by_device = least_chunk + spare / (work.images_in_chunks ? kChunkSlots : 2 * kChunkSlots);
   const std::int64_t wanted = std::min({by_device, limits.pinned_bytes / kChunkSlots, kMostChunkBytes});
   plan.chunk_bytes = std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
@@ -49,14 +49,14 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   std::int64_t left = limits.device_bytes - work.scoring.fixed_bytes - kChunkSlots * plan.chunk_bytes;
   // A chunk is rarely filled to the last byte: half as much again.
   const std::int64_t resident_bytes = work.all_bytes + work.all_bytes / 2 + plan.chunk_bytes;
-  if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_block <= left) {
+  if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_strip <= left) {
     plan.resident = true;
     left -= resident_bytes;
   }
 
   // Room to run ahead where there is plenty: a quarter each of what an image leaves. Where a chunk takes inflating, or
   // is the file's only copy, the device is never behind.
-  const auto quarter = [&] { return (left - least_block) / 4; };
+  const auto quarter = [&] { return (left - least_strip) / 4; };
   if (work.scoring.batch_bytes > 0) {
     plan.batches_ahead = std::clamp<std::int64_t>(1 + quarter() / work.scoring.batch_bytes, 1, kMostAhead);
     left -= (plan.batches_ahead - 1) * work.scoring.batch_bytes;
@@ -67,14 +67,14 @@ DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits) 
   }
 
   const std::int64_t fit = work.images_in_chunks ? work.n : left / image_bytes;
-  std::int64_t images = std::max((work.n + kBlocks - 1) / kBlocks, work.scoring.batch);
-  // Every block is a pass over the file: as few as there is memory for.
+  std::int64_t images = std::max((work.n + kStrips - 1) / kStrips, work.scoring.batch);
+  // Every strip is a pass over the file: as few as there is memory for.
   if (work.whole_reads && !plan.resident) images = work.n;
-  if (plan.resident) images = std::max(images, std::min(work.n, kMostBlockBytes / image_bytes));
+  if (plan.resident) images = std::max(images, std::min(work.n, kMostStripBytes / image_bytes));
   images = (images + work.scoring.batch - 1) / work.scoring.batch * work.scoring.batch;
   images = std::min(images, fit);
   if (images > work.scoring.batch) images = images / work.scoring.batch * work.scoring.batch;
-  plan.images_per_block = std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, work.n));
+  plan.images_per_strip = std::clamp<std::int64_t>(images, 1, std::max<std::int64_t>(1, work.n));
   return plan;
 }
 

@@ -1,4 +1,4 @@
-// How the device loop cuts its work: m/z blocks, chunks, and the memory they take.
+// How the device loop cuts its work: m/z strips, chunks, and the memory they take.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,14 @@ namespace imn::pipeline {
 // device as many as DevicePlan says.
 inline constexpr std::int64_t kChunkSlots = 3;
 
-struct DeviceLimits {
+struct MemoryLimits {
   std::int64_t device_bytes = 0;  // all memory of the loop on the device
   std::int64_t pinned_bytes = 0;  // pinned memory of the loop's chunks; results and tables are small and come on top
 };
 
-// What is scored, with what. The device memory is besides that of chunks and blocks of images.
+// What is scored, with what. The device memory is besides that of chunks and strips of images.
 struct ScoringNeeds {
-  std::int64_t batch = 1;        // of the scorer
+  std::int64_t batch = 1;        // of the network
   std::int64_t fixed_bytes = 0;  // for one batch, masks, tables and results
   std::int64_t batch_bytes = 0;  // for each further batch that is prepared ahead
 };
@@ -27,21 +27,21 @@ struct DeviceWork {
   std::int64_t n = 0;             // images
   std::int64_t pixels = 0;        // of one image
   std::int64_t largest_item = 0;  // bytes that one chunk must hold at least
-  bool images_in_chunks = false;  // images are uploaded: no block of images is needed besides
+  bool images_in_chunks = false;  // images are uploaded: no strip of images is needed besides
   bool whole_reads = false;       // reading a part of a spectrum costs as much as all of it
   std::int64_t all_bytes = 0;     // of all chunks if everything is uploaded once
 };
 
 struct DevicePlan {
-  std::int64_t images_per_block = 0;
+  std::int64_t images_per_strip = 0;
   std::int64_t chunk_bytes = 0;
   std::int64_t device_chunks = kChunkSlots;  // on the device; where resident, of no meaning
   std::int64_t batches_ahead = 1;            // batches prepared before the first of them is scored
-  bool resident = false;                     // everything is uploaded once and stays; blocks are then binned from it
+  bool resident = false;                     // everything is uploaded once and stays; strips are then binned from it
 };
 
-// Blocks are whole batches where they can be. Throws ArgumentError naming the limit that is too small and what is
+// Strips are whole batches where they can be. Throws ArgumentError naming the limit that is too small and what is
 // needed.
-DevicePlan plan_device_loop(const DeviceWork& work, const DeviceLimits& limits);
+DevicePlan plan_device_loop(const DeviceWork& work, const MemoryLimits& limits);
 
 }  // namespace imn::pipeline

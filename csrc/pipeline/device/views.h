@@ -33,31 +33,32 @@ images::PeaksView<M, T> peaks_view(const Chunk& chunk, const std::byte* data) {
           reinterpret_cast<const std::int64_t*>(data + at.row_start)};
 }
 
-// A Piece of every chunk, of view(chunk, data).
+// A ChunkView of every chunk, made by view(chunk, data).
 template <typename View>
-auto pieces_of(std::span<const ChunkOnDevice> chunks, View&& view) {
-  std::vector<images::Piece<decltype(view(chunks[0].chunk, chunks[0].data))>> pieces;
-  pieces.reserve(chunks.size());
-  for (const auto& [chunk, data] : chunks) pieces.push_back({pixel_view(chunk, data), view(chunk, data)});
-  return pieces;
+auto chunk_views(std::span<const ChunkOnDevice> chunks, View&& view) {
+  std::vector<images::ChunkView<decltype(view(chunks[0].chunk, chunks[0].data))>> views;
+  views.reserve(chunks.size());
+  for (const auto& [chunk, data] : chunks) views.push_back({pixel_view(chunk, data), view(chunk, data)});
+  return views;
 }
 
-// Calls bins(pieces of BinsView<T>) or peaks(pieces of PeaksView<M, T>) with the types of the chunks; not for none.
+// Calls bins(views of BinsView<T>) or peaks(views of PeaksView<M, T>) with the types of the chunks; neither if there
+// are no chunks.
 template <typename Bins, typename Peaks>
-void with_pieces(std::span<const ChunkOnDevice> chunks, const images::WindowPlan& plan, images::WindowStrip strip,
-                 Bins&& bins, Peaks&& peaks) {
+void with_chunk_views(std::span<const ChunkOnDevice> chunks, const images::WindowPlan& plan, images::WindowStrip strip,
+                      Bins&& bins, Peaks&& peaks) {
   if (chunks.empty()) return;
   const Chunk& front = chunks.front().chunk;
   const bool wide = front.types.wide_intensity;
   if (front.kind == ChunkKind::bins) {
     const auto [first, last] = images::strip_bins(plan, strip);
     const auto of = [&, first = first, last = last]<typename T>(T) {
-      bins(pieces_of(
+      bins(chunk_views(
           chunks, [=](const Chunk& chunk, const std::byte* data) { return bins_view<T>(chunk, data, first, last); }));
     };
     return wide ? of(double{}) : of(float{});
   }
-  const auto of = [&]<typename M, typename T>(M, T) { peaks(pieces_of(chunks, peaks_view<M, T>)); };
+  const auto of = [&]<typename M, typename T>(M, T) { peaks(chunk_views(chunks, peaks_view<M, T>)); };
   if (front.types.wide_mz) return wide ? of(double{}, double{}) : of(double{}, float{});
   return wide ? of(float{}, double{}) : of(float{}, float{});
 }

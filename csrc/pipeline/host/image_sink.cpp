@@ -13,26 +13,26 @@ namespace {
 
 class ModelSink final : public ImageSink {
  public:
-  ModelSink(score::Scorer& scorer, preprocess::PreprocessId id, std::vector<score::Statistic> statistics)
-      : scorer_(scorer),
+  ModelSink(score::Network& network, preprocess::PreprocessId id, std::vector<score::Statistic> statistics)
+      : network_(network),
         id_(id),
         statistics_(std::move(statistics)),
         image_floats_(std::int64_t{preprocess::channels(id)} * preprocess::kInputSize * preprocess::kInputSize),
-        all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(scorer.info().batch * score::kStatistics)) {
-    if (static_cast<std::size_t>(scorer.info().n_statistics) != statistics_.size()) {
-      throw ArgumentError("the network takes " + std::to_string(scorer.info().n_statistics) +
+        all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(network.info().batch * score::kStatistics)) {
+    if (static_cast<std::size_t>(network.info().n_statistics) != statistics_.size()) {
+      throw ArgumentError("the network takes " + std::to_string(network.info().n_statistics) +
                           " statistics per image, not " + std::to_string(statistics_.size()));
     }
   }
 
-  std::int32_t n_outputs() const override { return scorer_.info().n_outputs; }
+  std::int32_t n_outputs() const override { return network_.info().n_outputs; }
 
   void begin(const Results& results) override { results_ = results; }
 
   void consume(const ImageStack& stack, const std::function<void(std::int64_t)>& advance) override {
     std::int64_t done = 0;
     while (done < stack.n) {
-      const std::int64_t n = std::min(stack.n - done, scorer_.info().batch - filled_);
+      const std::int64_t n = std::min(stack.n - done, network_.info().batch - filled_);
       std::uint8_t* blank = results_.blank.data() + taken_;
       const Stopwatch looking;
       preprocess::find_blank(part(stack, done, n), id_, 1, blank);
@@ -46,7 +46,7 @@ class ModelSink final : public ImageSink {
       }
       done += n;
       taken_ += n;
-      if (filled_ == scorer_.info().batch) submit();
+      if (filled_ == network_.info().batch) submit();
       advance(n);
     }
   }
@@ -54,16 +54,16 @@ class ModelSink final : public ImageSink {
   void finish() override {
     if (filled_ > 0) submit();
     const Stopwatch waiting;
-    scorer_.drain();
+    network_.drain();
     score_s_ += waiting.seconds();
     spread();
   }
 
   void abandon() noexcept override {
     try {
-      if (slot_ >= 0) scorer_.release(std::exchange(slot_, -1));
+      if (slot_ >= 0) network_.release(std::exchange(slot_, -1));
       filled_ = 0;
-      scorer_.drain();
+      network_.drain();
     } catch (...) {  // an earlier exception is on its way; this one adds nothing
     }
   }
@@ -86,12 +86,12 @@ class ModelSink final : public ImageSink {
   void fill(const ImageStack& images) {
     if (slot_ < 0) {
       const Stopwatch waiting;
-      slot_ = scorer_.acquire();
+      slot_ = network_.acquire();
       score_s_ += waiting.seconds();
     }
-    // One thread: the scorer owns the other cores, and a batch is small.
+    // One thread: the network owns the other cores, and a batch is small.
     const Stopwatch preprocessing;
-    preprocess::preprocess(images, id_, 1, scorer_.input(slot_) + filled_ * image_floats_);
+    preprocess::preprocess(images, id_, 1, network_.input(slot_) + filled_ * image_floats_);
     preprocess_s_ += preprocessing.seconds();
     if (!statistics_.empty()) {
       const Stopwatch computing;
@@ -103,7 +103,7 @@ class ModelSink final : public ImageSink {
 
   void fill_statistics(const ImageStack& images) {
     score::image_statistics(images, 1, all_statistics_.data());
-    float* out = scorer_.statistics(slot_) + filled_ * static_cast<std::int64_t>(statistics_.size());
+    float* out = network_.statistics(slot_) + filled_ * static_cast<std::int64_t>(statistics_.size());
     for (std::int64_t i = 0; i < images.n; ++i) {
       const float* of_image = all_statistics_.data() + i * score::kStatistics;
       for (const score::Statistic statistic : statistics_) *out++ = of_image[static_cast<std::size_t>(statistic)];
@@ -114,8 +114,8 @@ class ModelSink final : public ImageSink {
   void submit() {
     const int slot = std::exchange(slot_, -1);
     const std::int64_t n = std::exchange(filled_, 0);
-    const Stopwatch working;  // a synchronous scorer computes here
-    scorer_.submit(slot, n, results_.outputs.data() + submitted_ * n_outputs());
+    const Stopwatch working;  // a synchronous network computes here
+    network_.submit(slot, n, results_.outputs.data() + submitted_ * n_outputs());
     score_s_ += working.seconds();
     submitted_ += n;
   }
@@ -135,14 +135,14 @@ class ModelSink final : public ImageSink {
     }
   }
 
-  score::Scorer& scorer_;
+  score::Network& network_;
   preprocess::PreprocessId id_;
   std::vector<score::Statistic> statistics_;
   std::int64_t image_floats_;
   std::vector<float> all_statistics_;  // of one batch, from which the network's are chosen
   Results results_;
   std::int64_t taken_ = 0;      // images, blank or not
-  std::int64_t submitted_ = 0;  // images that went to the scorer
+  std::int64_t submitted_ = 0;  // images that went to the network
   int slot_ = -1;               // stays open across strips, so that only the very last batch is partly filled
   std::int64_t filled_ = 0;
   double preprocess_s_ = 0;
@@ -191,9 +191,9 @@ class ClassicalSink final : public ImageSink {
 
 }  // namespace
 
-std::unique_ptr<ImageSink> make_model_sink(score::Scorer& scorer, preprocess::PreprocessId id,
+std::unique_ptr<ImageSink> make_model_sink(score::Network& network, preprocess::PreprocessId id,
                                            std::vector<score::Statistic> statistics) {
-  return std::make_unique<ModelSink>(scorer, id, std::move(statistics));
+  return std::make_unique<ModelSink>(network, id, std::move(statistics));
 }
 
 std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads) {

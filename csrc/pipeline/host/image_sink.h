@@ -11,7 +11,7 @@
 #include "pipeline/common/results.h"
 #include "pipeline/host/options.h"
 #include "preprocess/preprocess.h"
-#include "score/scorer.h"
+#include "score/network.h"
 #include "score/statistics.h"
 
 namespace imn::pipeline {
@@ -32,10 +32,10 @@ class ImageSink {
   virtual void report(HostTimings& timings) const = 0;
 };
 
-// Preprocess and network; blank images are kept from it. `scorer` must outlive the sink and must not be used by others
+// Preprocess and network; blank images are kept from it. `network` must outlive the sink and must not be used by others
 // meanwhile. `statistics`: what the network's second input is made of, in its order (ArgumentError unless their number
-// is the scorer's n_statistics); empty where it has none.
-std::unique_ptr<ImageSink> make_model_sink(score::Scorer& scorer, preprocess::PreprocessId id,
+// is the network's n_statistics); empty where it has none.
+std::unique_ptr<ImageSink> make_model_sink(score::Network& network, preprocess::PreprocessId id,
                                            std::vector<score::Statistic> statistics);
 
 // A classical score computed from the images themselves: one value per image. Blank is what

@@ -1,4 +1,4 @@
-// DeviceScorer: a network that reads and writes device memory and works in a stream: TensorRT, compiled torch.
+// DeviceNetwork: a network that reads and writes device memory and works in a stream: TensorRT, compiled torch.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace imn::score {
 
-struct DeviceScorerInfo {
+struct DeviceNetworkInfo {
   std::string name;       // "tensorrt", "torch"
   std::string precision;  // what it computes in
   std::int64_t batch = 1;
@@ -23,12 +23,12 @@ struct DeviceScorerInfo {
 // image (batch, channels, 224, 224) of image_type, statistics (batch, n_statistics) float32 or null, outputs
 // (batch, n_outputs) float32, all contiguous in device memory; the calls of one loop take a few sets of addresses in
 // turn. A part of a batch is padded by the caller. What it throws ends the loop.
-struct DeviceScorer {
-  DeviceScorerInfo info;
+struct DeviceNetwork {
+  DeviceNetworkInfo info;
   std::function<void(const void* image, const float* statistics, float* outputs, void* stream)> enqueue;
 };
 
 // Throws ArgumentError unless sizes and counts make sense.
-void check_device_scorer(const DeviceScorer& scorer);
+void check_device_network(const DeviceNetwork& network);
 
 }  // namespace imn::score

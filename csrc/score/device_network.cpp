@@ -1,16 +1,16 @@
-#include "score/device_scorer.h"
+#include "score/device_network.h"
 
 #include "core/error.h"
 
 namespace imn::score {
 
-void check_device_scorer(const DeviceScorer& scorer) {
-  const DeviceScorerInfo& info = scorer.info;
+void check_device_network(const DeviceNetwork& network) {
+  const DeviceNetworkInfo& info = network.info;
   if (info.batch <= 0 || info.channels <= 0 || info.n_outputs <= 0) {
     throw ArgumentError("batch, channels and n_outputs of a device scorer must be positive");
   }
   if (info.n_statistics < 0) throw ArgumentError("n_statistics of a device scorer must not be negative");
-  if (!scorer.enqueue) throw ArgumentError("a device scorer needs its function");
+  if (!network.enqueue) throw ArgumentError("a device scorer needs its function");
 }
 
 }  // namespace imn::score

@@ -1,4 +1,4 @@
-#include "pipeline/device/blocks.h"
+#include "pipeline/device/strips.h"
 
 #include <algorithm>
 #include <tuple>
@@ -18,8 +18,8 @@ constexpr std::int64_t kWindowBytes = 64;
 
 }  // namespace
 
-DeviceBlocks::DeviceBlocks(const io::Plane& plane, std::span<const images::MzWindow> windows,
-                           const ScoringNeeds& scoring, const DeviceLimits& limits, bool keep)
+DeviceStrips::DeviceStrips(const io::Plane& plane, std::span<const images::MzWindow> windows,
+                           const ScoringNeeds& scoring, const MemoryLimits& limits, bool keep)
     : windows_(images::make_window_plan(plane, windows)),
       pixels_(all_pixels(plane)),
       file_{plane, windows_, pixels_, {}, {!plane.spectra().float_mz(), !plane.spectra().float_intensities()}} {
@@ -35,20 +35,20 @@ DeviceBlocks::DeviceBlocks(const io::Plane& plane, std::span<const images::MzWin
   plan_ = plan_device_loop(work, limits);
   first_images_ = work.whole_reads ? work.n : scoring.batch;
   // One window and one pixel always fit: that is the largest item.
-  while (!cut()) plan_.images_per_block = (plan_.images_per_block + 1) / 2;
+  while (!cut()) plan_.images_per_strip = (plan_.images_per_strip + 1) / 2;
 }
 
-bool DeviceBlocks::cut() {
+bool DeviceStrips::cut() {
   strips_.clear();
   file_.loads.clear();
   const std::int32_t n = windows_.size();
-  std::int64_t images = std::min(first_images_, plan_.images_per_block);
+  std::int64_t images = std::min(first_images_, plan_.images_per_strip);
   for (std::int32_t first = 0; first < n;) {
     const std::int64_t half_of_rest = ((n - first + 1) / 2 + first_images_ - 1) / first_images_ * first_images_;
     const auto last = static_cast<std::int32_t>(std::min<std::int64_t>(first + std::min(images, half_of_rest), n));
     strips_.push_back({first, last});
     first = last;
-    images = std::min(2 * images, plan_.images_per_block);
+    images = std::min(2 * images, plan_.images_per_strip);
   }
   if (plan_.resident) {
     file_.loads.push_back({0, n});
@@ -67,7 +67,7 @@ bool DeviceBlocks::cut() {
   });
 }
 
-std::unique_ptr<ChunkSource> DeviceBlocks::make_source(int threads) const {
+std::unique_ptr<ChunkSource> DeviceStrips::make_source(int threads) const {
   const SourceOptions options{plan_.chunk_bytes, threads};
   return continuous() ? make_bins_source(file_, options) : make_peaks_source(file_, options);
 }

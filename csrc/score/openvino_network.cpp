@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "score/network.h"
 #include "score/openvino_model.h"
-#include "score/scorer.h"
 
 namespace imn::score {
 namespace {
@@ -24,9 +24,9 @@ struct Slot {
   float* out = nullptr;
 };
 
-class OpenVinoScorer final : public Scorer {
+class OpenVinoNetwork final : public Network {
  public:
-  explicit OpenVinoScorer(CompiledModel model) : model_(std::move(model)) {
+  explicit OpenVinoNetwork(CompiledModel model) : model_(std::move(model)) {
     // Twice as many slots as streams: while every stream computes, the next batches are being filled.
     slots_.resize(static_cast<std::size_t>(2 * model_.streams));
     for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -40,14 +40,14 @@ class OpenVinoScorer final : public Scorer {
     }
   }
 
-  ~OpenVinoScorer() override {
+  ~OpenVinoNetwork() override {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return in_flight_ == 0; });
     lock.unlock();
     for (Slot& slot : slots_) leave_callback(slot);
   }
 
-  const ScorerInfo& info() const override { return model_.info; }
+  const NetworkInfo& info() const override { return model_.info; }
 
   int acquire() override {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -144,8 +144,8 @@ class OpenVinoScorer final : public Scorer {
 
 }  // namespace
 
-std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options) {
-  return std::make_unique<OpenVinoScorer>(compile_onnx(onnx_path, options));
+std::unique_ptr<Network> make_openvino_network(const std::string& onnx_path, const OpenVinoOptions& options) {
+  return std::make_unique<OpenVinoNetwork>(compile_onnx(onnx_path, options));
 }
 
 }  // namespace imn::score

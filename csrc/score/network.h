@@ -1,4 +1,4 @@
-// Scorer: a network (or anything that maps preprocessed images to outputs), fed asynchronously.
+// Network: maps preprocessed images to outputs, fed asynchronously.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace imn::score {
 
-struct ScorerInfo {
+struct NetworkInfo {
   std::string name;       // "openvino", "callback"
   std::string device;     // "cpu"
   std::string precision;  // "f32", "bf16": what is really used
@@ -23,10 +23,10 @@ struct ScorerInfo {
 // Flow: acquire() a slot, write up to `batch` images into input(slot) and, where the network takes them, their
 // statistics into statistics(slot), submit(). Results arrive in any order, each in the place given to submit(); drain()
 // returns when all have arrived. One thread feeds; the work happens elsewhere.
-class Scorer {
+class Network {
  public:
-  virtual ~Scorer() = default;
-  virtual const ScorerInfo& info() const = 0;
+  virtual ~Network() = default;
+  virtual const NetworkInfo& info() const = 0;
   // Blocks until a slot is free. Rethrows the first error of an earlier batch.
   virtual int acquire() = 0;
   // (batch, channels, height, width) float32, writable between acquire() and submit().
@@ -47,17 +47,17 @@ struct OpenVinoOptions {
   int batch = 0;    // 0: chosen
 };
 
-// Whether this build has the OpenVINO scorer, and whether that computes in bf16 on this CPU (false without it).
+// Whether this build has the OpenVINO network, and whether that computes in bf16 on this CPU (false without it).
 bool has_openvino();
 bool cpu_has_bf16();
 
 // model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. Where there is a second input, the two are
 // called "image" and "statistics", the latter (N, F). FileError names a model that cannot be used.
-std::unique_ptr<Scorer> make_openvino_scorer(const std::string& onnx_path, const OpenVinoOptions& options);
+std::unique_ptr<Network> make_openvino_network(const std::string& onnx_path, const OpenVinoOptions& options);
 
 // `call(input, statistics, n, out)` is run synchronously in submit(): input (n, C, H, W), statistics (n, F) or null
 // where info.n_statistics is 0, out (n, K).
 using ScoreCallback = std::function<void(const float* input, const float* statistics, std::int64_t n, float* out)>;
-std::unique_ptr<Scorer> make_callback_scorer(const ScorerInfo& info, ScoreCallback call);
+std::unique_ptr<Network> make_callback_network(const NetworkInfo& info, ScoreCallback call);
 
 }  // namespace imn::score

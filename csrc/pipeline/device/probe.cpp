@@ -1,4 +1,4 @@
-#include "pipeline/device_probe.h"
+#include "pipeline/device/probe.h"
 
 #include <algorithm>
 #include <atomic>
@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/stopwatch.h"
 #include "pipeline/common/on_unwind.h"
-#include "pipeline/device/blocks.h"
+#include "pipeline/device/strips.h"
 
 namespace imn::pipeline {
 namespace {
@@ -43,15 +43,15 @@ double measured(DeviceBackend& backend, int repeat, Work&& work) {
 
 }  // namespace
 
-BinProbe bin_on_device(const io::Plane& dataset, std::span<const images::MzWindow> windows, DeviceBackend& backend,
-                       const DeviceLimits& limits, int threads, int repeat, std::span<float> out) {
-  const std::int64_t pixels = std::int64_t{dataset.geometry().width} * dataset.geometry().height;
-  const DeviceBlocks blocks(dataset, windows, {}, limits, true);
-  if (!blocks.plan().resident && blocks.size() > 0) throw ArgumentError("the file does not fit into the device");
-  backend.set_windows(blocks.windows());
-  const auto source = blocks.make_source(threads);
+BinProbe bin_on_device(const io::Plane& plane, std::span<const images::MzWindow> windows, DeviceBackend& backend,
+                       const MemoryLimits& limits, int threads, int repeat, std::span<float> out) {
+  const std::int64_t pixels = std::int64_t{plane.geometry().width} * plane.geometry().height;
+  const DeviceStrips strips(plane, windows, {}, limits, true);
+  if (!strips.plan().resident && strips.size() > 0) throw ArgumentError("the file does not fit into the device");
+  backend.set_windows(strips.windows());
+  const auto source = strips.make_source(threads);
   const OnUnwind guard([&] { backend.finish(); });
-  auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(blocks.plan().chunk_bytes));
+  auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(strips.plan().chunk_bytes));
   std::vector<ChunkOnDevice> chunks;
   BinProbe probe;
   const std::atomic<bool> stop{false};
@@ -65,38 +65,38 @@ BinProbe bin_on_device(const io::Plane& dataset, std::span<const images::MzWindo
     probe.chunk_pixels.push_back(chunk.n);
   }
   const std::int64_t image_bytes = pixels * static_cast<std::int64_t>(sizeof(float));
-  auto* images = static_cast<float*>(backend.allocate(blocks.plan().images_per_block * image_bytes));
-  std::vector<float> block_images(out.empty() ? 0 : static_cast<std::size_t>(blocks.plan().images_per_block * pixels));
-  for (std::int64_t block = 0; block < blocks.size(); ++block) {
-    const images::WindowStrip strip = blocks.strip(block);
+  auto* images = static_cast<float*>(backend.allocate(strips.plan().images_per_strip * image_bytes));
+  std::vector<float> strip_images(out.empty() ? 0 : static_cast<std::size_t>(strips.plan().images_per_strip * pixels));
+  for (std::int64_t k = 0; k < strips.size(); ++k) {
+    const images::WindowStrip strip = strips.at(k);
     backend.zero(images, strip.size() * image_bytes);
     probe.seconds += measured(backend, repeat, [&] { backend.bin(chunks, strip, images, pixels); });
     if (out.empty()) continue;
-    download_all(backend, block_images.data(), images, strip.size() * image_bytes);
+    download_all(backend, strip_images.data(), images, strip.size() * image_bytes);
     for (std::int32_t i = 0; i < strip.size(); ++i) {
-      const auto row = static_cast<std::int64_t>(blocks.order()[static_cast<std::size_t>(strip.first + i)]);
-      std::copy_n(block_images.data() + i * pixels, pixels, out.data() + row * pixels);
+      const auto row = static_cast<std::int64_t>(strips.order()[static_cast<std::size_t>(strip.first + i)]);
+      std::copy_n(strip_images.data() + i * pixels, pixels, out.data() + row * pixels);
     }
   }
   backend.finish();
   return probe;
 }
 
-ReadProbe read_chunks(const io::Plane& dataset, std::span<const images::MzWindow> windows, std::int64_t batch,
-                      const DeviceLimits& limits, int threads) {
-  const DeviceBlocks blocks(dataset, windows, {.batch = batch}, limits);
+ReadProbe read_chunks(const io::Plane& plane, std::span<const images::MzWindow> windows, std::int64_t batch,
+                      const MemoryLimits& limits, int threads) {
+  const DeviceStrips strips(plane, windows, {.batch = batch}, limits);
   constexpr std::align_val_t kAlignment{ChunkLayout::kAlignment};
   const auto release = [](std::byte* data) { ::operator delete(data, kAlignment); };
   std::vector<std::unique_ptr<std::byte, decltype(release)>> slots;
   for (std::int64_t s = 0; s < kChunkSlots; ++s) {
-    const auto size = static_cast<std::size_t>(blocks.plan().chunk_bytes);
+    const auto size = static_cast<std::size_t>(strips.plan().chunk_bytes);
     slots.emplace_back(static_cast<std::byte*>(::operator new(size, kAlignment)), release);
     std::fill_n(slots.back().get(), size, std::byte{0xFF});  // pinned memory has its pages too
   }
   ReadProbe probe;
   const std::atomic<bool> stop{false};
   const Stopwatch watch;
-  const auto source = blocks.make_source(threads);
+  const auto source = strips.make_source(threads);
   const auto slot = [&] { return slots[static_cast<std::size_t>(probe.chunks % kChunkSlots)].get(); };
   for (Chunk chunk; source->fill(slot(), chunk, stop);) {
     if (probe.chunks++ == 0) probe.first_chunk_s = watch.seconds();
@@ -106,22 +106,22 @@ ReadProbe read_chunks(const io::Plane& dataset, std::span<const images::MzWindow
   return probe;
 }
 
-PrepareProbe prepare_on_device(const ImageStack& stack, DeviceSection section, DeviceBackend& backend, int repeat) {
+PrepareProbe prepare_on_device(const ImageStack& stack, PrepareSetup setup, DeviceBackend& backend, int repeat) {
   PrepareProbe probe;
   if (stack.n == 0) return probe;
-  section.height = stack.height;
-  section.width = stack.width;
-  section.most = stack.n;
-  section.mask = stack.mask == nullptr
+  setup.height = stack.height;
+  setup.width = stack.width;
+  setup.max_images = stack.n;
+  setup.mask = stack.mask == nullptr
                      ? nullptr
                      : static_cast<const std::uint8_t*>(upload_all(backend, stack.mask, stack.pixels()));
-  backend.set_section(section);
+  backend.set_up(setup);
   constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
   const auto* images = static_cast<const float*>(upload_all(backend, stack.data, stack.n * stack.pixels() * kFloat));
-  probe.input.resize(static_cast<std::size_t>(stack.n * preprocess::channels(section.id) * preprocess::kInputSize *
-                                              preprocess::kInputSize * preprocess::element_bytes(section.type)));
+  probe.input.resize(static_cast<std::size_t>(stack.n * preprocess::channels(setup.id) * preprocess::kInputSize *
+                                              preprocess::kInputSize * preprocess::element_bytes(setup.type)));
   probe.facts.resize(static_cast<std::size_t>(stack.n));
-  probe.statistics.resize(static_cast<std::size_t>(stack.n) * section.statistics.size());
+  probe.statistics.resize(static_cast<std::size_t>(stack.n) * setup.statistics.size());
   const auto input_bytes = static_cast<std::int64_t>(probe.input.size());
   const auto facts_bytes = stack.n * static_cast<std::int64_t>(sizeof(preprocess::ImageFacts));
   const auto statistics_bytes = static_cast<std::int64_t>(probe.statistics.size()) * kFloat;
