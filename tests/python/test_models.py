@@ -58,16 +58,16 @@ def test_a_folder_loads_like_the_bundled_name(tmp_path: Path) -> None:
         ({"score": {"kind": "sum_of_probabilities", "classes": [["structured"]]}}, "score must name"),
         ({"score": {"kind": "weighted_probabilities", "weights": ["structured"]}}, "score must name"),
         ({"threshold": None}, "'threshold' is missing"),
-        ({"threshold": float("nan")}, "threshold must be a finite number, not nan"),
-        ({"architecture": 3}, "'architecture' is missing or of the wrong type"),
-        ({"score": {"kind": "structure"}}, "score kind 'structure' needs the output 'structure', outputs are logits"),
+        ({"threshold": float("nan")}, "threshold must be a finite number, got nan"),
+        ({"architecture": 3}, "'architecture' is missing or has the wrong type"),
+        ({"score": {"kind": "structure"}}, "score kind 'structure' needs the output 'structure', got logits"),
         ({"format": 2, "outputs": ["structure", "logits"]}, "outputs must be logits, or logits and structure"),
-        ({"format": 2, "outputs": []}, "outputs must be .* not none"),
-        ({"format": 2, "outputs": "logits"}, "outputs must be .* not 'logits'"),
+        ({"format": 2, "outputs": []}, "outputs must be .* got none"),
+        ({"format": 2, "outputs": "logits"}, "outputs must be .* got 'logits'"),
         ({"outputs": ["logits", "structure"], "format": 1}, "the output 'structure' needs format 2"),
         ({"statistics": ["moran"], "format": 1}, "statistics need format 2"),
         ({"format": 2, "statistics": ["moran", "geary"]}, "unknown statistic 'geary' .known: moran, blur, chaos, cov"),
-        ({"format": 2, "statistics": ["moran", "moran"]}, "named twice"),
+        ({"format": 2, "statistics": ["moran", "moran"]}, "statistics are repeated"),
         ({"format": 2, "statistics": "moran"}, "must be a list"),
     ],
 )
@@ -153,12 +153,15 @@ def test_a_structure_output_need_not_be_the_score(tmp_path: Path, rng: np.random
     [
         (
             {"n_outputs": 7, "n_statistics": 4},
-            r"takes images of .* \(1, 224, 224\), preprocessing .* makes \(2, 224, 224\)",
+            r"takes images of .* \(1, 224, 224\), but preprocessing .* makes \(2, 224, 224\)",
         ),
         ({"n_outputs": 7, "n_statistics": 4, "channels": 2, "size": 112}, r"takes images of .* \(2, 112, 112\)"),
-        ({"n_outputs": 7, "channels": 2}, "takes no statistics beside an image, config.json names moran, blur, chaos"),
+        (
+            {"n_outputs": 7, "channels": 2},
+            "takes no statistics with each image, but config.json names moran, blur, chaos",
+        ),
         ({"n_outputs": 7, "n_statistics": 3, "channels": 2}, "takes 3 statistics"),
-        ({"n_outputs": 6, "n_statistics": 4, "channels": 2}, "gives 6 values .* .logits, structure. says 7"),
+        ({"n_outputs": 6, "n_statistics": 4, "channels": 2}, "returns 6 values .* .logits, structure. says 7"),
     ],
 )
 def test_a_network_that_is_not_what_the_config_says(tmp_path: Path, network: dict[str, Any], text: str) -> None:
@@ -174,5 +177,5 @@ def test_a_network_that_is_not_what_the_config_says(tmp_path: Path, network: dic
 def test_statistics_without_a_name_in_the_config(tmp_path: Path) -> None:
     write_model(tmp_path / "m")
     write_network(tmp_path / "m" / "model.onnx", n_statistics=4)
-    with pytest.raises(imn.FileError, match=r"takes 4 statistics beside an image, config\.json names none"):
+    with pytest.raises(imn.FileError, match=r"takes 4 statistics with each image, but config\.json names none"):
         imn.make_scorer(model=tmp_path / "m")

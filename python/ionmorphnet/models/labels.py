@@ -1,4 +1,4 @@
-"""The six morphology classes, in the order of every model's outputs (published label set), and the statistics."""
+"""The six published morphology classes in the order of model outputs, and the names of the classical statistics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES: tuple[str, ...] = (
 
 PROBABILITY_COLUMNS: tuple[str, ...] = tuple(f"p_{name}" for name in CLASSES)
 
-# Classical statistics of an ion image, in the order of image_statistics() and of a model's second input.
+# Classical statistics of an ion image, in the column order of image_statistics().
 STATISTICS: tuple[str, ...] = ("moran", "blur", "chaos", "coverage")
 
 DESCRIPTIONS: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""Model folders: what a model is, how it is loaded, and how its outputs become scores."""
+"""Model folders: loading, validation, and conversion of outputs to scores."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ionmorphnet.models.labels import CLASSES, STATISTICS
 
 DEFAULT_MODEL = "atto-sim-3"
 SUPPORTED_FORMAT = 2
-# Grade of the clearest structure; the structure output is the expected grade as a share of it.
+# Highest structure grade; the structure output is the expected grade divided by it.
 HIGHEST_GRADE = 3.0
-# Not importlib.resources: an editable install resolves package data to the folder of the compiled extension.
+# importlib.resources would resolve to the folder of the compiled extension in an editable install.
 _BUNDLED = Path(__file__).resolve().parent / "bundled"
 
 Float64 = npt.NDArray[np.float64]
@@ -29,23 +29,23 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Model:
-    """A model folder that has been read and checked.
+    """A loaded and validated model folder.
 
     Attributes:
         name: Name in the config.
-        folder: Where it was loaded from.
-        architecture: Backbone name, timm's spelling.
-        preprocessing: Preprocessing id the network was trained with.
+        folder: Folder it was loaded from.
+        architecture: timm name of the backbone.
+        preprocessing: Preprocessing id of the network's training.
         classes: Class names in the order of the logits.
-        outputs: What the columns of the network's output hold: ``("logits",)``, one column a class, or
-            ``("logits", "structure")``, a last column with the logit of the structure.
-        statistics: Classical statistics that the network takes as its second input, in its order; empty where it takes
-            none. Names are those of ``ionmorphnet.models.labels.STATISTICS``.
-        weights: What each class's probability counts in the score: 1 for the informative classes and 0 for the
-            others in published-layout models. None: the structure output is the score.
+        outputs: Columns of the network's output: ``("logits",)`` with one column per class, or
+            ``("logits", "structure")`` with the logit of the structure as last column.
+        statistics: Classical statistics in the order of the network's second input; empty if there is none. Names are
+            those of ``ionmorphnet.models.labels.STATISTICS``.
+        weights: Weight of each class probability in the score: 1 for informative classes and 0 for the others in
+            published-layout models. None if the structure output is the score.
         threshold: Default minimum score of a pick.
         sha256: Hash of ``model.onnx``, for the run record.
-        config: The whole ``config.json``.
+        config: Content of ``config.json``.
     """
 
     name: str
@@ -62,22 +62,22 @@ class Model:
 
     @property
     def onnx_path(self) -> Path:
-        """The network."""
+        """Path of the network."""
         return self.folder / "model.onnx"
 
     @property
     def has_structure(self) -> bool:
-        """Whether the network estimates the structure beside the classes."""
+        """Whether the network also estimates the structure."""
         return "structure" in self.outputs
 
     @property
     def n_outputs(self) -> int:
-        """Width of the network's output."""
+        """Number of columns of the network's output."""
         return len(self.classes) + len(self.outputs) - 1
 
     @property
     def score_description(self) -> str:
-        """One line that says what the score is."""
+        """Definition of the score in one line."""
         if self.weights is None:
             return "calibrated structure estimate (0 to 1)"
         terms = [(weight, name) for weight, name in zip(self.weights, self.classes, strict=True) if weight]
@@ -92,12 +92,12 @@ class Model:
             outputs: (n, 6), or (n, 7) with the structure.
 
         Returns:
-            float64 (n, 6), rows summing to 1.
+            float64 (n, 6); each row sums to 1.
         """
         return softmax(outputs[:, : len(self.classes)])
 
     def structure(self, outputs: npt.NDArray[np.float32]) -> Float64:
-        """Expected structure grade.
+        """Computes the expected structure grade.
 
         Args:
             outputs: (n, 7).
@@ -106,32 +106,35 @@ class Model:
             float64 (n,), 0 (none) to 3 (clear).
 
         Raises:
-            ArgumentError: The model does not estimate it.
+            ArgumentError: The model has no structure output.
         """
         if not self.has_structure:
             raise ArgumentError(f"model '{self.name}' has no structure output")
         return HIGHEST_GRADE * sigmoid(outputs[:, len(self.classes)])
 
     def score(self, probabilities: Float64, structure: Float64 | None = None) -> Float64:
-        """The ranking score of each image.
+        """Computes the ranking score of each image.
 
         Args:
             probabilities: (n, 6), class probabilities.
-            structure: (n,), expected grades; needed where the structure is the score.
+            structure: (n,), expected grades; required if the structure is the score.
 
         Returns:
             float64 (n,).
+
+        Raises:
+            ArgumentError: The structure is the score but is None.
         """
         if self.weights is not None:
             score: Float64 = probabilities @ np.asarray(self.weights)
             return score
         if structure is None:
-            raise ArgumentError(f"model '{self.name}' ranks by its structure output, which is missing")
+            raise ArgumentError(f"model '{self.name}' ranks by its structure output; pass structure")
         return structure / HIGHEST_GRADE
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> Float64:
-    """Probabilities over the last axis, in float64."""
+    """Softmax over the last axis, in float64."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True, initial=-np.inf)
     exponents = np.exp(shifted)
@@ -140,7 +143,7 @@ def softmax(logits: npt.NDArray[np.float32]) -> Float64:
 
 
 def sigmoid(logits: npt.NDArray[np.floating]) -> Float64:
-    """1 / (1 + exp(-x)) in float64, without overflow."""
+    """``1 / (1 + exp(-x))`` in float64, without overflow."""
     x = logits.astype(np.float64)
     small = np.exp(-np.abs(x))
     result: Float64 = np.where(x >= 0, 1.0, small) / (1.0 + small)
@@ -148,24 +151,29 @@ def sigmoid(logits: npt.NDArray[np.floating]) -> Float64:
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """Names of the models bundled with the package."""
     return sorted(path.parent.name for path in _BUNDLED.glob("*/config.json"))
 
 
 def load_model(model: str | Path | None = None) -> Model:
-    """Loads a model folder and refuses what this version cannot run.
+    """Loads a model folder and checks that this version can run it.
 
     Args:
-        model: Name of a bundled model, or a folder with ``config.json`` and ``model.onnx``; None: the default model.
+        model: Name of a bundled model, or a folder with ``config.json`` and ``model.onnx``; None for the default model.
 
     Raises:
-        FileError: The folder, its config or its network is missing or not understood.
+        FileError: The folder, its config or its network is missing or invalid.
+
+    Example:
+        >>> import ionmorphnet as imn
+        >>> imn.load_model().score_description
+        'calibrated structure estimate (0 to 1)'
     """
     folder = model_folder(model)
     config_path = folder / "config.json"
     config = read_json(config_path)
     if not isinstance(config, dict):
-        raise FileError(f"{config_path}: a JSON object is expected")
+        raise FileError(f"{config_path}: must be a JSON object")
     onnx = folder / "model.onnx"
     if not onnx.is_file():
         raise FileError(f"{folder}: no model.onnx in the model folder")
@@ -194,7 +202,7 @@ def model_folder(model: str | Path | None) -> Path:
 def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> Model:
     def need(key: str, kind: type | tuple[type, ...]) -> Any:
         if not isinstance(config.get(key), kind):
-            raise FileError(f"{path}: '{key}' is missing or of the wrong type")
+            raise FileError(f"{path}: '{key}' is missing or has the wrong type")
         return config[key]
 
     if need("format", int) > SUPPORTED_FORMAT:
@@ -202,7 +210,7 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
     classes = tuple(need("classes", list))
     if classes != CLASSES:
         raise FileError(
-            f"{path}: classes must be {', '.join(CLASSES)} in this order, not {', '.join(map(str, classes))}"
+            f"{path}: classes must be {', '.join(CLASSES)} in this order, got {', '.join(map(str, classes))}"
         )
     preprocessing = need("preprocessing", str)
     try:
@@ -212,10 +220,10 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
     outputs = _outputs(config, path)
     threshold = float(need("threshold", (int, float)))
     if not math.isfinite(threshold):
-        raise FileError(f"{path}: the threshold must be a finite number, not {threshold}")
+        raise FileError(f"{path}: threshold must be a finite number, got {threshold}")
     score = need("score", dict)
     if score.get("kind") == "structure" and "structure" not in outputs:
-        raise FileError(f"{path}: score kind 'structure' needs the output 'structure', outputs are {_list(outputs)}")
+        raise FileError(f"{path}: score kind 'structure' needs the output 'structure', got {_list(outputs)}")
     return Model(
         name=need("name", str),
         folder=folder,
@@ -239,30 +247,30 @@ def _outputs(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     outputs = config.get("outputs", ["logits"])
     if outputs not in (["logits"], ["logits", "structure"]):
         shown = _list(outputs) if isinstance(outputs, list) else repr(outputs)
-        raise FileError(f"{path}: outputs must be logits, or logits and structure in this order, not {shown}")
+        raise FileError(f"{path}: outputs must be logits, or logits and structure in this order, got {shown}")
     if config["format"] < 2 and outputs != ["logits"]:
-        raise FileError(f"{path}: the output 'structure' needs format 2, the config says {config['format']}")
+        raise FileError(f"{path}: the output 'structure' needs format 2, but the format is {config['format']}")
     return tuple(outputs)
 
 
 def _statistics(config: dict[str, Any], path: Path) -> tuple[str, ...]:
     names = config.get("statistics", [])
     if not isinstance(names, list):
-        raise FileError(f"{path}: 'statistics' must be a list of names, not {names!r}")
+        raise FileError(f"{path}: 'statistics' must be a list of names, got {names!r}")
     unknown = [name for name in names if name not in STATISTICS]
     if unknown:
         raise FileError(f"{path}: unknown statistic '{unknown[0]}' (known: {_list(STATISTICS)})")
     if len(set(names)) < len(names):
-        raise FileError(f"{path}: statistics are named twice: {_list(names)}")
+        raise FileError(f"{path}: statistics are repeated: {_list(names)}")
     if config["format"] < 2 and names:
-        raise FileError(f"{path}: statistics need format 2, the config says {config['format']}")
+        raise FileError(f"{path}: statistics need format 2, but the format is {config['format']}")
     return tuple(names)
 
 
 def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...] | None:
-    """Weight of each class in the score: ``sum_of_probabilities`` (published) or ``weighted_probabilities``.
+    """Weight of each class for the kinds ``sum_of_probabilities`` (published) and ``weighted_probabilities``.
 
-    None: ``structure``, the output of that name is the score.
+    None for the kind ``structure``, whose score is the output of that name.
     """
     kind = score.get("kind")
     if kind == "structure":
@@ -276,7 +284,7 @@ def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...] | Non
         named = weights if isinstance(weights, dict) else {}
     else:
         known = "sum_of_probabilities, weighted_probabilities, structure"
-        raise FileError(f"{path}: score kind '{kind}' is not known (known: {known})")
+        raise FileError(f"{path}: unknown score kind '{kind}' (known: {known})")
     unknown = [name for name in named if name not in CLASSES]
     numbers = all(isinstance(weight, (int, float)) and 0 <= weight <= 1 for weight in named.values())
     if unknown or not named or not numbers:

@@ -1,4 +1,4 @@
-"""Slow numpy specification of each native stage; the native code is tested against it."""
+"""Reference implementation of each native stage in plain numpy. It specifies what the native code must compute."""
 
 from __future__ import annotations
 

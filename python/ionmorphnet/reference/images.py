@@ -1,7 +1,6 @@
-"""Slow numpy specification of the image stage: binning, TIC and mean spectrum.
+"""Reference implementation of the image stage: binning, TIC and mean spectrum.
 
-Spectra are given as a sequence of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z; nothing here knows
-how they are stored.
+Spectra are sequences of ``(mz, intensity)`` pairs of float64 arrays with ascending m/z, independent of their storage.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Spectra = Sequence[tuple[FloatArray, FloatArray]]
 
 
 def windows(mz: npt.ArrayLike, *, ppm: float | None = None, tol: float | None = None) -> tuple[FloatArray, FloatArray]:
-    """Closed m/z intervals around ``mz`` (n,), half width ``ppm`` parts per million or ``tol`` m/z units.
+    """Closed m/z intervals around ``mz`` (n,) with a half width of ``ppm`` parts per million or ``tol`` m/z units.
 
     Returns:
         ``(lo, hi)``, each float64 (n,).
@@ -27,7 +26,7 @@ def windows(mz: npt.ArrayLike, *, ppm: float | None = None, tol: float | None = 
 
 
 def window_sum(mz: FloatArray, intensity: FloatArray, lo: float, hi: float) -> float:
-    """Sum in float64, from low to high m/z, of the intensities with ``lo <= mz <= hi``."""
+    """Sum of the intensities with ``lo <= mz <= hi``, in float64, from low to high m/z."""
     total = 0.0
     for value in intensity[(mz >= lo) & (mz <= hi)]:
         total += float(value)
@@ -46,15 +45,15 @@ def bin_images(
     """Ion images of closed m/z windows.
 
     Args:
-        spectra: one ``(mz, intensity)`` per spectrum.
-        pixel_index: linear pixel ``y * width + x`` of each spectrum; spectra that share a pixel are added.
-        shape: ``(height, width)``.
-        lo: lower bounds (n,), inclusive.
-        hi: upper bounds (n,), inclusive.
-        unmeasured: value of pixels without a spectrum.
+        spectra: One ``(mz, intensity)`` per spectrum.
+        pixel_index: Linear pixel ``y * width + x`` of each spectrum; spectra of one pixel are added.
+        shape: Size of the images, (height, width).
+        lo: Lower bounds (n,), inclusive.
+        hi: Upper bounds (n,), inclusive.
+        unmeasured: Value of pixels without a spectrum.
 
     Returns:
-        float32 (n, height, width), each value summed in float64 and rounded once.
+        float32 (n, height, width); each value is summed in float64 and rounded once.
     """
     sums = np.zeros((len(lo), shape[0] * shape[1]), dtype=np.float64)
     measured = np.zeros(shape[0] * shape[1], dtype=bool)
@@ -70,14 +69,14 @@ def bin_images(
 def tic_image(
     spectra: Spectra, pixel_index: Sequence[int], shape: tuple[int, int], *, unmeasured: float = float("nan")
 ) -> npt.NDArray[np.float32]:
-    """Total ion current: the sum of all intensities of each pixel, float32 (height, width)."""
+    """Total ion current: the sum of all intensities in each pixel, float32 (height, width)."""
     everything = np.array([-np.inf]), np.array([np.inf])
     image: npt.NDArray[np.float32] = bin_images(spectra, pixel_index, shape, *everything, unmeasured=unmeasured)[0]
     return image
 
 
 def mean_spectrum_continuous(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
-    """Mean over all spectra on their shared axis: ``(mz, intensity)``."""
+    """Mean of all spectra on their shared axis: ``(mz, intensity)``."""
     total = np.zeros_like(spectra[0][1], dtype=np.float64)
     for _, intensity in spectra:
         total += intensity
@@ -85,10 +84,17 @@ def mean_spectrum_continuous(spectra: Spectra) -> tuple[FloatArray, FloatArray]:
 
 
 def mean_spectrum_processed(spectra: Spectra, ppm: float) -> tuple[FloatArray, FloatArray]:
-    """Mean over all spectra in bins of equal width ``ppm`` on the ln(m/z) axis, empty bins left out.
+    """Mean of all spectra in non-empty bins of equal width on the ln(m/z) axis.
 
-    Bin ``floor((ln(mz) - ln(lowest)) / (ppm * 1e-6))``, lowest = smallest m/z of all spectra; its m/z is the bin's
-    middle.
+    A value falls into bin ``floor((ln(mz) - ln(lowest)) / (ppm * 1e-6))``, where lowest is the smallest m/z of all
+    spectra. The m/z of a bin is its middle.
+
+    Args:
+        spectra: One ``(mz, intensity)`` per spectrum.
+        ppm: Full width of a bin in parts per million.
+
+    Returns:
+        ``(mz, intensity)``, both float64.
     """
     mz = np.concatenate([m for m, _ in spectra])
     intensity = np.concatenate([i for _, i in spectra])

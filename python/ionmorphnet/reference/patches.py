@@ -1,4 +1,4 @@
-"""Specification of patch extraction: square neighbourhoods of pixels, one patch at a time."""
+"""Reference implementation of patch extraction: square neighbourhoods of pixels, one patch at a time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def extract_patches(
     centre: npt.NDArray[np.float32],
     scale: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """Neighbourhoods of some pixels of one section.
+    """Extracts the neighbourhoods of selected pixels of one section.
 
     Args:
         cube: float32 (H, W, C).
         measured: bool (H, W).
         pixels: int64 (n,), linear indices y * W + x.
         size: Side of a patch, odd.
-        channels: int64 (k,), which channels, in this order.
-        centre: float32 (k,), taken off each channel.
-        scale: float32 (k,), factor of each channel after that.
+        channels: int64 (k,), the selected channels in output order.
+        centre: float32 (k,), subtracted from each channel.
+        scale: float32 (k,), multiplied with each centred channel.
 
     Returns:
         float32 (n, k, size, size), axes [patch, channel, y, x], and uint8 (n, size, size), 1 = on the grid and
-        measured. What is not measured is 0 in both.
+        measured. Pixels that were not measured are 0 in both.
     """
     height, width = measured.shape
     half = size // 2

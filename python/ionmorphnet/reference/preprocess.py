@@ -1,4 +1,4 @@
-"""Specification of the preprocessing: one ion image becomes the network's input."""
+"""Reference implementation of the preprocessing of ion images for the network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CHANNELS = {"p99-stretch-224": 1, "p99-stretch-224-mask": 2}
 
 
 def measured_pixels(image: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.bool_]:
-    """Pixels that were measured: not NaN, and not excluded by the mask.
+    """Measured pixels: not NaN and not excluded by the mask.
 
     Args:
-        image: (height, width) intensities.
+        image: Intensities (height, width).
         mask: (height, width), non-zero = measured; None = every pixel.
 
     Returns:
@@ -31,10 +31,10 @@ def measured_pixels(image: FloatImage, mask: Mask | None = None) -> npt.NDArray[
 def quantile99(values: FloatImage) -> np.float32:
     """The 0.99 quantile with linear interpolation, as ``torch.quantile`` computes it for float32.
 
-    The rank is ``float32(0.99) * (n - 1)`` rounded to float32. Infinite values count as the largest finite ones.
+    The rank is ``float32(0.99) * (n - 1)`` rounded to float32. Infinite values count as the largest finite float32.
 
     Args:
-        values: any shape, at least one value, no NaN.
+        values: Any shape, at least one value, no NaN.
 
     Returns:
         A finite float32.
@@ -53,11 +53,11 @@ def quantile99(values: FloatImage) -> np.float32:
 
 
 def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
-    """Bilinear resize to a square; ``align_corners=False``, no antialiasing, aspect ratio not kept.
+    """Bilinear resize to a square with ``align_corners=False``, without antialiasing; ignores the aspect ratio.
 
     Args:
         image: (height, width) float32.
-        size: edge of the result in pixels.
+        size: Side of the result in pixels.
 
     Returns:
         (size, size) float32.
@@ -65,7 +65,7 @@ def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
 
     def taps(source: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatImage]:
         scale = np.float32(source) / np.float32(size)
-        # A float32 scale, then one rounding, like the fused multiply-add of torch's kernels.
+        # A float32 scale and a single rounding, as the fused multiply-add of the torch kernels.
         position = np.maximum(np.float64(scale) * (np.arange(size) + 0.5) - 0.5, 0).astype(np.float32)
         first = np.minimum(position.astype(np.int64), source - 1)
         weight = np.minimum(position - first.astype(np.float32), np.float32(1))
@@ -79,12 +79,12 @@ def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
 
 
 def stretched(image: FloatImage, measured: npt.NDArray[np.bool_], counted: FloatImage) -> FloatImage:
-    """The image divided by a 0.99 quantile and clipped to [0, 1].
+    """Divides the image by a 0.99 quantile and clips it to [0, 1].
 
     Args:
         image: (height, width) float32 intensities.
-        measured: (height, width) bool; pixels that were not measured become 0.
-        counted: The values whose quantile divides, at least one; divisors below 1e-6 count as 1e-6.
+        measured: (height, width) bool; other pixels become 0.
+        counted: Values for the quantile, at least one. Quantiles below 1e-6 count as 1e-6.
 
     Returns:
         (height, width) float32 in [0, 1].
@@ -97,23 +97,23 @@ def stretched(image: FloatImage, measured: npt.NDArray[np.bool_], counted: Float
 def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> FloatImage:
     """Normalises by the 0.99 quantile, clips to [0, 1] and resizes to 224 x 224.
 
-    ``p99-stretch-224``: every pixel of the grid counts, not measured = 0; one channel.
-    ``p99-stretch-224-mask``: the quantile is taken over measured pixels, not measured = 0 after clipping, and a second
-    channel holds the measured pixels as 0/1; both channels are resized alike.
+    ``p99-stretch-224``: one channel; the quantile is over the whole grid, with 0 for pixels that were not measured.
+    ``p99-stretch-224-mask``: two channels; the quantile is over the measured pixels, and other pixels are 0 after
+    clipping. The second channel is the mask of measured pixels as 0/1, resized like the first.
 
-    An image whose quantile is 0 becomes a 0/1 image, one without a measured pixel becomes 0: the result is never NaN.
-    Source: arXiv 2604.19369 (the first id).
+    An image with a quantile of 0 becomes a 0/1 image; an image without measured pixels becomes 0. The result is never
+    NaN. Source: arXiv 2604.19369 (the first id).
 
     Args:
-        images: (n, height, width) float32 intensities; NaN = not measured.
-        preprocess_id: one of `CHANNELS`.
+        images: Intensities (n, height, width), float32; NaN = not measured.
+        preprocess_id: One of ``CHANNELS``.
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:
         (n, channels, 224, 224) float32 in [0, 1].
 
     Raises:
-        KeyError: the id is not known.
+        KeyError: The id is unknown.
     """
     channels = CHANNELS[preprocess_id]
     out = np.zeros((len(images), channels, INPUT_SIZE, INPUT_SIZE), np.float32)
@@ -129,13 +129,13 @@ def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None)
 
 
 def find_blank(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> npt.NDArray[np.bool_]:
-    """Images that hold nothing to see: no pixel was measured, or all measured ones are equal once clipped.
+    """Finds blank images: no pixel was measured, or all measured pixels are equal after clipping.
 
-    So are empty and constant images, and those that only differ below 0 or above the quantile.
+    This includes empty and constant images, and images that differ only below 0 or above the quantile.
 
     Args:
-        images: (n, height, width) float32 intensities; NaN = not measured.
-        preprocess_id: one of `CHANNELS`; says whose quantile clips, as in `preprocess`.
+        images: Intensities (n, height, width), float32; NaN = not measured.
+        preprocess_id: One of ``CHANNELS``; selects the pixels for the quantile as in :func:`preprocess`.
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Specification of the classical scores, which need no model.
+"""Reference implementation of the classical scores, which need no model.
 
-All look at the image as the network sees it before the resize (preprocessing id ``p99-stretch-224-mask``):
-``x = clip(pixel / max(q, 1e-6), 0, 1)`` with q the 0.99 quantile of the measured pixels, so that hot pixels do not rule
-them, negative intensities count as 0 and infinite ones as the brightest. Pixels that were not measured take no part:
-they are to every statistic what lies outside the frame.
+All use the image as the network sees it before resizing (preprocessing id ``p99-stretch-224-mask``):
+``x = clip(pixel / max(q, 1e-6), 0, 1)``, where q is the 0.99 quantile of the measured pixels. This limits the influence
+of hot pixels; negative intensities count as 0 and infinite ones as the brightest. Pixels that were not measured are
+treated like pixels outside the frame.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ Bools = npt.NDArray[np.bool_]
 
 
 def image_statistics(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
-    """All statistics of ion images.
+    """Computes all statistics of ion images.
 
     Args:
-        images: (n, height, width) float32 intensities; NaN = not measured.
+        images: Intensities (n, height, width), float32; NaN = not measured.
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:
-        (n, 4) float32, columns `ionmorphnet.models.labels.STATISTICS`. All but coverage are 0 for an image without a
-        measured pixel or with the same x everywhere; coverage is 0 for an image without a measured pixel.
+        (n, 4) float32 with the columns ``ionmorphnet.models.labels.STATISTICS``. All are 0 for an image without
+        measured pixels; all but coverage are 0 for an image with the same x everywhere.
     """
     functions = {"moran": morans_i, "blur": blurred_variance, "chaos": spatial_chaos, "coverage": coverage}
     return np.stack([functions[name](images, mask) for name in STATISTICS], axis=1)
 
 
 def morans_i(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
-    """Moran's I, rook neighbours, binary weights.
+    """Moran's I with rook neighbours and binary weights.
 
     ``I = (N / W) * sum_ij w_ij (x_i - m)(x_j - m) / sum_i (x_i - m)^2`` with N measured pixels, mean m, and w_ij = 1
     for two measured pixels that share an edge (W = sum of w_ij). Computed in float64.
     Source: Moran, P. A. P. (1950), Biometrika 37, 17-23.
 
     Returns:
-        (n,) float32, about -1 to 1; 0 also where no two measured pixels share an edge.
+        (n,) float32, about -1 to 1; 0 if no two measured pixels share an edge.
     """
 
     def statistic(x: FloatImage, measured: Bools) -> float:
@@ -62,11 +62,11 @@ def morans_i(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.flo
 
 
 def blurred_variance(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
-    """Variance of the image after a Gaussian blur, as a share of its variance before.
+    """Variance of the image after a Gaussian blur divided by its variance before.
 
-    The blur has sigma 2 pixels, is cut off at 8, and is normalised by the mask: ``blur(x * m) / blur(m)``, m = 1 where
-    measured and 0 elsewhere, in the image and around it. Both variances are over the measured pixels. Computed in
-    float64. Noise keeps about 2 %, a shape wider than the blur nearly all.
+    The blur has a sigma of 2 pixels, is cut off at 8 pixels, and is normalised by the mask: ``blur(x * m) / blur(m)``
+    with m = 1 for measured pixels and 0 elsewhere, including the surroundings of the image. Both variances are over the
+    measured pixels. Computed in float64. Noise retains about 2 %, a shape wider than the blur nearly everything.
 
     Returns:
         (n,) float32, 0 to about 1.
@@ -80,19 +80,19 @@ def blurred_variance(images: FloatImage, mask: Mask | None = None) -> npt.NDArra
 
 
 def spatial_chaos(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
-    """Measure of spatial chaos, as METASPACE computes it.
+    """Measure of spatial chaos as computed by METASPACE.
 
-    The image is cut at 30 levels from 0 to its maximum, both included. The pixels above a level are dilated with the
-    4-connected cross and eroded with the 3 x 3 square, and the 4-connected objects that are left are counted. With N
-    pixels above 0 the measure is ``1 - mean(objects) / N``; 0 where no level leaves an object.
+    The image is thresholded at 30 levels from 0 to its maximum, both included. The pixels above a level are dilated
+    with the 4-connected cross and eroded with the 3 x 3 square, and the remaining 4-connected objects are counted. With
+    N pixels above 0 the measure is ``1 - mean(objects) / N``, or 0 if no level leaves an object.
 
-    A pixel of value x is above ``ceil(29 * x)`` levels (float32). What differs from METASPACE: hot pixels are clipped
-    at the quantile of the measured pixels, not of those above 0; and pixels that were not measured cannot be part of an
-    object nor eat at one, as if the frame ended there, where METASPACE takes them for empty ones.
+    A pixel of value x is above ``ceil(29 * x)`` levels (float32). Two things differ from METASPACE. Hot pixels are
+    clipped at the quantile of the measured pixels, not of those above 0. Pixels that were not measured neither belong
+    to an object nor erode one, as if the frame ended there; METASPACE treats them as empty.
     Sources: Alexandrov and Bartels (2013), Bioinformatics 29, 2335-2342; Palmer et al. (2017), Nat. Methods 14, 57-60.
 
     Returns:
-        (n,) float32, 0 to below 1; near 1 = one connected shape at every level.
+        (n,) float32, 0 to below 1; close to 1 for one connected shape at every level.
     """
 
     def statistic(x: FloatImage, measured: Bools) -> float:
@@ -109,7 +109,7 @@ def spatial_chaos(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[n
 
 
 def coverage(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
-    """Share of the measured pixels that are above 0.
+    """Share of the measured pixels above 0.
 
     Returns:
         (n,) float32, 0 to 1.
@@ -128,7 +128,7 @@ def _of_each(
     *,
     constant: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """statistic(x, measured) of each image; 0 where nothing was measured and, unless asked for, where x is constant."""
+    """statistic(x, measured) of each image; 0 for blank images, constant ones included unless ``constant`` is set."""
     out = np.zeros(len(images), np.float32)
     for i, image in enumerate(images):
         measured = measured_pixels(image, mask)
@@ -141,13 +141,13 @@ def _of_each(
 
 
 def _deviations(x: FloatImage, measured: Bools) -> Doubles:
-    """What each measured pixel has above the mean; 0 elsewhere."""
+    """Deviation of each measured pixel from the mean; 0 elsewhere."""
     values = x.astype(np.float64)
     return np.where(measured, values - values[measured].mean(), 0.0)
 
 
 def _blur(plane: Doubles) -> Doubles:
-    """Both passes of the Gaussian; zeros around the plane. The weights are not normalised: a quotient is wanted."""
+    """Separable Gaussian blur with zero padding; not normalised, because only quotients of blurs are used."""
     weights = np.exp(-0.5 * (np.arange(-BLUR_RADIUS, BLUR_RADIUS + 1) / BLUR_SIGMA) ** 2)
     for axis in (0, 1):
         plane = np.apply_along_axis(lambda line: np.convolve(line, weights)[BLUR_RADIUS:-BLUR_RADIUS], axis, plane)
@@ -162,7 +162,7 @@ def _shifted(plane: Bools, offsets: tuple[tuple[int, int], ...], *, outside: boo
 
 def _count_objects(plane: Bools) -> int:
     """4-connected objects of a binary image."""
-    width = plane.shape[1] + 2  # a border, so that neighbours need no check
+    width = plane.shape[1] + 2  # with a border, so neighbours need no bounds check
     left = set(np.flatnonzero(np.pad(plane, 1)).tolist())
     objects = 0
     while left:
