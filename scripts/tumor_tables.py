@@ -78,7 +78,7 @@ def markdown(report: imn.tumor.TumorReport) -> str:
         "balanced accuracy",
         *(f"recall {name}" for name in recalls),
         "AUC",
-        "difference to cnn3d",
+        "cnn3d minus method",
     ]
     lines = [f"| {' | '.join(header)} |", "|---|---|" + "---:|" * (len(header) - 2)]
     for selection, rows in report.table.groupby("selection", sort=False):
