@@ -9,7 +9,7 @@ import triton
 from torch import Tensor, nn
 
 from ionmorphnet.models.networks.convnextv2 import EPS, Block, ConvNeXtV2, Stage
-from ionmorphnet.scoring.torch import kernels as kernels
+from ionmorphnet.scoring.torch import kernels
 from ionmorphnet.scoring.torch.tiles import Plan, plan_of
 
 GROUP = 8  # rows of tiles that share the matrix in the cache
@@ -21,7 +21,7 @@ def _power(n: int) -> int:
 
 
 def _shared_bytes(device: torch.device) -> int:
-    """What a thread block may have; without a GPU Triton interprets the kernels, in any amount."""
+    """Shared memory available to a thread block. Without a GPU, Triton's interpreter sets no limit."""
     if device.type != "cuda":
         return 1 << 30
     properties: Any = torch.cuda.get_device_properties(device)  # torch's types lack the field
@@ -29,10 +29,10 @@ def _shared_bytes(device: torch.device) -> int:
 
 
 class FusedBlock:
-    """One block at inference, on weights that were folded once."""
+    """One block of the network at inference, on weights folded once."""
 
     def __init__(self, block: Block, side: int, dtype: torch.dtype = torch.bfloat16, plan: Plan | None = None) -> None:
-        """Fold the affine part of the normalisation into the expansion, and that of GRN into the contraction."""
+        """Folds the affine part of the normalisation into the expansion, and that of GRN into the contraction."""
         self.dtype = dtype
         self.fast = dtype == torch.bfloat16
         convolution, norm, mlp = block.conv_dw, block.norm, block.mlp
@@ -48,7 +48,7 @@ class FusedBlock:
         self.plan = plan_of(self.dim, side, _shared_bytes(self.contract.device)) if plan is None else plan
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, side, side, C) to the same, in place."""
+        """Applies the block to (N, side, side, C) in place."""
         y = self.depthwise(x)
         h, partial = self.widen(y)
         return self.narrow(h, self.scale(partial, len(x)), x)
@@ -66,11 +66,13 @@ class FusedBlock:
 
     @property
     def _span(self) -> int:
-        """Images that the rows of one tile of the expansion can belong to, at most."""
+        """Largest number of images that the rows of one expansion tile can span."""
         return -(-(self.plan.expand.blocks[0] - 1) // self.side**2) + 1
 
     def widen(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """GELU of the expansion, (rows, 4 C), and its squares by tile, image of the tile and channel."""
+        """GELU of the expansion, (rows, 4 C), and the sums of its squares per tile, image within the tile, and
+        channel.
+        """
         rows, tile = y.numel() // self.dim, self.plan.expand
         m, n, k = tile.blocks
         h = torch.empty((rows, self.hidden), dtype=y.dtype, device=y.device)
@@ -83,7 +85,7 @@ class FusedBlock:
         return h, partial
 
     def scale(self, partial: Tensor, images: int) -> Tensor:
-        """GRN as a factor of each image and channel, (N, 4 C)."""
+        """GRN as one factor per image and channel, (N, 4 C)."""
         scale = torch.empty((images, self.hidden), dtype=self.dtype, device=partial.device)
         m = self.plan.expand.blocks[0]
         kernels.grn_scale[(images,)](
@@ -109,7 +111,13 @@ class FusedFeatures:
     """Stem and stages of a network at inference in bfloat16: (N, in_chans, 224, 224) to (N, 7, 7, C)."""
 
     def __init__(self, network: ConvNeXtV2, dtype: torch.dtype = torch.bfloat16, size: int = 224) -> None:
-        """Fold the weights of a network in evaluation mode, which is left as it is; ``size`` is a multiple of 224."""
+        """Folds the weights of a network in evaluation mode and leaves the network unchanged.
+
+        Args:
+            network: In evaluation mode.
+            dtype: Type of the computation.
+            size: Side of the input, a multiple of 224.
+        """
         stem: Any = network.stem[0]
         norm: Any = network.stem[1]
         weight = stem.weight.detach().float()  # (C, in, 4, 4)
@@ -149,21 +157,21 @@ class FusedFeatures:
 
 
 class FusedOutput:
-    """All outputs of a network side by side, as ``torch_scorer.OneOutput`` gives them, through fused features."""
+    """All outputs of a network in one tensor, like ``scorer.OneOutput``, computed from fused features."""
 
     def __init__(self, network: ConvNeXtV2) -> None:
-        """Take over a network in evaluation mode that is on its GPU."""
+        """Takes over a network that is in evaluation mode and on its GPU."""
         self.features = FusedFeatures(network)
         self.head = network.head.float().requires_grad_(False)
 
     def __call__(self, image: Tensor, statistics: Tensor | None) -> Tensor:
-        """bfloat16 (N, C, 224, 224) and float32 (N, F), or None where the network takes none -> float32 (N, K)."""
+        """Maps bfloat16 (N, C, 224, 224) and float32 (N, F), or None if the network reads none, to float32 (N, K)."""
         outputs: dict[str, Tensor] = self.head(self.features(image).float().mean((1, 2)), statistics)
         return torch.cat(list(outputs.values()), 1)
 
 
 def _folded_downsample(stage: Stage, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    """Matrix (4 C, 2 C) and bias of the patches' normalised pixels."""
+    """Matrix (4 C, 2 C) and bias that map the normalised pixels of each 2 x 2 patch; None without downsampling."""
     if isinstance(stage.downsample, nn.Identity):
         return None
     parts: Any = stage.downsample
@@ -175,7 +183,7 @@ def _folded_downsample(stage: Stage, dtype: torch.dtype) -> tuple[Tensor, Tensor
 
 
 def _normed_patches(x: Tensor) -> Tensor:
-    """(N, H, W, C), each pixel normalised, in the order of 2 x 2 patches: (N H W / 4, 4 C)."""
+    """Normalises each pixel of (N, H, W, C) and orders them by 2 x 2 patches: (N H W / 4, 4 C)."""
     n, height, width, dim = x.shape
     rows = n * height * width
     y = torch.empty((rows // 4, 4 * dim), dtype=x.dtype, device=x.device)

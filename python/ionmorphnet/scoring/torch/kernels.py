@@ -1,4 +1,4 @@
-"""Fused Triton kernels for the blocks of ConvNeXt V2 at inference; ``torch_fused`` makes the network of them.
+"""Fused Triton kernels for the blocks of ConvNeXt V2 at inference; ``fused`` builds the network from them.
 
 A block is four launches instead of the eleven that a compiler makes of it: depthwise convolution and normalisation;
 expansion, GELU and the squares of global response normalisation (GRN); the norms; contraction, with GRN as a scale of
@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-ROWS = 7  # of an output tile of the depthwise convolution: divides the sides 56, 28, 14 and 7
+ROWS = 7  # Rows of an output tile of the depthwise convolution; divides the sides 56, 28, 14 and 7.
 
 
 @triton.jit
@@ -153,7 +153,7 @@ def depthwise_norm(
         square6 += tl.sum(a6 * a6, 1)
         at = out + columns[:, None] * C + channels[None, :]
         there = in_image[:, None] & known[None, :]
-        if C <= BLOCK_C:  # all channels are at hand
+        if C <= BLOCK_C:  # all channels are loaded
             _store_normed(at, a0, sum0, square0, there, eps, C)
             _store_normed(at + width * C, a1, sum1, square1, there, eps, C)
             _store_normed(at + 2 * width * C, a2, sum2, square2, there, eps, C)
@@ -170,7 +170,7 @@ def depthwise_norm(
             tl.store(at + 5 * width * C, a5.to(y.dtype.element_ty), mask=there)
             tl.store(at + 6 * width * C, a6.to(y.dtype.element_ty), mask=there)
     if C > BLOCK_C:
-        tl.debug_barrier()  # what other threads of the block wrote is read below
+        tl.debug_barrier()  # the code below reads what other threads of the block wrote
         for c in range(0, C, BLOCK_C):
             channels = c + tl.arange(0, BLOCK_C)
             there = in_image[:, None] & (channels < C)[None, :]
@@ -201,7 +201,7 @@ def norm_patches(
     x, y, rows, height, width, eps,
     C: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Normalise each pixel; the four of a 2 x 2 patch end up side by side."""
+    """Normalise each pixel; the four pixels of a 2 x 2 patch become neighbours."""
     row = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     channels = tl.arange(0, BLOCK_C)
     mask = (row < rows)[:, None] & (channels < C)[None, :]
@@ -248,7 +248,7 @@ def stem(
 
 @triton.jit
 def _tile(pid, tiles_m, tiles_n, GROUP: tl.constexpr):
-    """Tiles in groups of GROUP rows, so that neighbours in time share what they read."""
+    """Order tiles in groups of GROUP rows, so that tiles processed together share what they read."""
     group = pid // (GROUP * tiles_n)
     first = group * GROUP
     size = tl.minimum(tiles_m - first, GROUP)
@@ -339,7 +339,7 @@ def _scaled_product(
     at_x, at_scale, scaled_rows, at_weight, at_rest, in_rows, known, k,
     K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, REST: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """(x * scale) weight^T for the columns of a tile and, where REST > 0, for as many further ones."""
+    """(x * scale) weight^T for the columns of a tile and, if REST > 0, for REST further ones."""
     total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
     rest = tl.zeros([BLOCK_M, REST if REST > 0 else 1], tl.float32)
     for begin in range(0, K, BLOCK_K):

@@ -1,6 +1,6 @@
-"""The network of a model folder in torch: on a GPU for the device loop, on the CPU behind the host's loop.
+"""The network of a model folder in torch: on a GPU for the device loop, on the CPU for the host loop.
 
-The only module outside of training that imports torch, and it is imported only when this scorer is asked for.
+Imports torch, so it is loaded only when this scorer is requested.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ logger = logging.getLogger("ionmorphnet")
 
 Float32 = npt.NDArray[np.float32]
 
-# One static batch: large enough to fill a large GPU, small enough that the first results come early.
+# One static batch: large enough to fill a large GPU, small enough that the first results arrive early.
 GPU_BATCH = 256
 _SIZE = 224
-# A capture may not meet what others do at the start: they wait for the whole device, and change torch's settings.
+# A graph capture must not overlap with another start, which synchronises the device and changes torch's settings.
 _starting = threading.Lock()
 _DTYPES: dict[str, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 class OneOutput(nn.Module):
-    """All outputs of a network side by side: its convolutions in one precision, pooling and head in float32."""
+    """All outputs of a network in one tensor: convolutions in one precision, pooling and head in float32."""
 
     def __init__(self, network: ConvNeXtV2, precision: str) -> None:
-        """Takes the network over and changes the type of its parameters.
+        """Takes over the network and converts its parameters.
 
         Args:
             network: In evaluation mode.
@@ -54,8 +54,10 @@ class OneOutput(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, statistics: Tensor | None) -> Tensor:
-        """(N, C, 224, 224) of any type and float32 (N, F), or None where the network takes none -> float32 (N, K)."""
-        # Channel-last: the layout in which this module's normalisations are one operation each.
+        """Maps (N, C, 224, 224) of any type and float32 (N, F), or None if the network reads none, to float32 (N,
+        K).
+        """
+        # Channels last: in this layout each normalisation is one operation.
         features = self.stages(self.stem(image.to(self.dtype).permute(0, 2, 3, 1)))
         outputs: dict[str, Tensor] = self.head(features.float().mean((1, 2)), statistics)
         return torch.cat(list(outputs.values()), 1)
@@ -64,9 +66,9 @@ class OneOutput(nn.Module):
 class TorchScorer:
     """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.scoring.device_network`.
 
-    On a GPU it runs on fused kernels (bf16, where Triton is there), else compiled (where a compiler is there; else it
-    runs uncompiled and the log says so), and the calls for one set of addresses become a CUDA graph. On the CPU,
-    ``device="cpu"``, it reads and writes the host's memory and runs as it is.
+    On a GPU it uses fused kernels (bf16, with Triton), otherwise torch.compile (without a compiler it runs uncompiled,
+    and the log says so), and it replays a CUDA graph. With ``device="cpu"`` it reads and writes host memory and runs
+    uncompiled.
     """
 
     name = "torch"
@@ -82,19 +84,19 @@ class TorchScorer:
         compiled: bool = True,
         graph: bool = True,
     ) -> None:
-        """Loads the network and makes it fast: fused kernels take seconds, compiling it up to a minute.
+        """Loads the network and prepares it: fused kernels take seconds, compiling takes up to a minute.
 
         Args:
-            model: A loaded model folder with a network of this package.
+            model: A loaded model folder with a network from this package.
             device: ``cuda:N`` or ``cpu``.
             precision: ``auto`` (bf16 on a GPU, f32 on the CPU), ``f32`` or ``bf16``.
-            batch: Images of each call.
+            batch: Images per call.
             fused: Whether to use the fused kernels on a GPU, in bf16.
-            compiled: Whether to compile on a GPU where the fused kernels do not run.
-            graph: Whether to make a CUDA graph.
+            compiled: Whether to compile on a GPU if the fused kernels do not run.
+            graph: Whether to capture a CUDA graph.
 
         Raises:
-            FileError: The network is not one of this package's.
+            FileError: The network does not come from this package.
             UnavailableError: torch cannot use the device.
         """
         if batch < 1:
@@ -111,7 +113,7 @@ class TorchScorer:
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
         network = read_network(model)
-        # Two threads may share a scorer; its tensors and its graph are of one call at a time.
+        # Threads may share a scorer, but its tensors and its graph serve one call at a time.
         self._lock = threading.Lock()
         self._graph: Any = None
         with _starting:
@@ -125,7 +127,7 @@ class TorchScorer:
                 self._capture()
 
     def enqueue(self, image: int, statistics: int, outputs: int, stream: int) -> None:
-        """Put one batch on a stream; see :class:`ionmorphnet.scoring.device_network.DeviceNetwork`.
+        """Puts one batch on a stream; see :class:`ionmorphnet.scoring.device_network.DeviceNetwork`.
 
         Raises:
             IonMorphNetError: torch failed.
@@ -136,10 +138,11 @@ class TorchScorer:
                 if self._graph is None:
                     out.copy_(self._network(given, beside))
                     return
-                # The graph has addresses of its own. Copying a batch there takes a hundredth of its time; a graph for
-                # every caller's addresses would take a pick's.
+                # The graph has fixed addresses. Copying a batch to them takes a hundredth of its time; capturing a
+                # graph
+                # for every caller's addresses would take as long as a pick.
                 own, own_beside, own_out = self._own
-                self._done.wait()  # the batch before may be under way on another stream
+                self._done.wait()  # the previous batch may still run on another stream
                 own.copy_(given)
                 if own_beside is not None and beside is not None:
                     own_beside.copy_(beside)
@@ -150,20 +153,20 @@ class TorchScorer:
             raise IonMorphNetError(f"scorer 'torch': {_first_line(error)}") from error
 
     def _capture(self) -> None:
-        """The network on tensors of its own, as a graph; without one it runs as it is."""
+        """Captures the network on fixed tensors as a graph. If that fails, the network runs without one."""
         image, statistics = self._zeros()
-        # One of this GPU: torch's own stream for captures belongs to the GPU of the first one in the process.
+        # A stream of this GPU: torch's own capture stream belongs to the GPU of the first capture in the process.
         make_stream: Any = torch.cuda.Stream  # has no types
         side = make_stream(self.device)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.inference_mode(), _exact(self.precision), torch.cuda.device(self.device):
-                # What is lazy in torch and its libraries is done by a first, plain run on the stream of the capture.
+                # A plain first run on the capture stream triggers the lazy initialisation of torch and its libraries.
                 side.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(side):
                     self._network(image, statistics)
                 side.synchronize()
-                # Only this thread's calls are captured: another one may ask for events meanwhile.
+                # Captures only this thread's calls: another thread may query events meanwhile.
                 with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
                     outputs = self._network(image, statistics)
                 torch.cuda.synchronize()
@@ -176,21 +179,21 @@ class TorchScorer:
         self._graph = graph
 
     def _compile(self) -> None:
-        """Compiles for the batch; without a working compiler the network stays as it is."""
+        """Compiles for the batch size. Without a working compiler the network stays uncompiled."""
         fast = torch.compile(self._network, dynamic=False)
         try:
             with torch.inference_mode(), _exact(self.precision), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
+                warnings.simplefilter("ignore")  # the compiler warns about its own dependencies
                 fast(*self._zeros())
-        except Exception as error:  # the compiler's own classes, and those of the tools that it starts
+        except Exception as error:  # classes of the compiler and of the tools it starts
             logger.warning("scorer 'torch' runs uncompiled, more slowly: torch.compile failed: %s", _first_line(error))
             return
         self._network = fast
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()  # what this stream kept is of no use to the loop's, which plans with what is free
+            torch.cuda.empty_cache()  # the loop plans with free memory, and torch's cache is not free
 
     def _fused(self, network: ConvNeXtV2) -> Callable[[Tensor, Tensor | None], Tensor] | None:
-        """The network on fused kernels, after a batch; None, with a line in the log, where they do not run."""
+        """The network on fused kernels, after a trial batch; None, with a log line, if they do not run."""
         try:
             from ionmorphnet.scoring.torch.fused import FusedOutput
 
@@ -198,13 +201,15 @@ class TorchScorer:
             with torch.inference_mode(), torch.cuda.device(self.device):
                 fast(*self._zeros())
                 torch.cuda.synchronize()
-        except Exception as error:  # Triton's own classes, and those of the tools that it starts
+        except Exception as error:  # classes of Triton and of the tools it starts
             logger.warning("scorer 'torch' runs without fused kernels, more slowly: %s", _first_line(error))
             return None
         return fast
 
     def _start(self, network: ConvNeXtV2) -> OneOutput:
-        """The network on its device, after a batch on a GPU: what cannot work fails here, not in a pick."""
+        """Moves the network to its device and, on a GPU, runs a trial batch: failures surface here, not during a
+        pick.
+        """
         try:
             plain = OneOutput(network, self.precision).to(self.device)
             if self.device.type == "cuda":
@@ -216,7 +221,9 @@ class TorchScorer:
         return plain
 
     def _zeros(self) -> tuple[Tensor, Tensor | None]:
-        """An empty batch, made as the tensors over addresses are: others would make the network compile once more."""
+        """An empty batch, built like the tensors over addresses; different tensors would trigger another
+        compilation.
+        """
         shape = (self.batch, self.channels, _SIZE, _SIZE)
         if self.input_dtype == "bf16":
             image = torch.zeros(shape, dtype=torch.int16, device=self.device).view(torch.bfloat16)
@@ -225,7 +232,7 @@ class TorchScorer:
         return image, torch.zeros((self.batch, self.n_statistics), device=self.device) if self.n_statistics else None
 
     def _at(self, image: int, statistics: int, outputs: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Tensors over the addresses."""
+        """Wraps the addresses in tensors."""
         batch = self.batch
         beside = _tensor_at(statistics, (batch, self.n_statistics), "f32", self.device) if self.n_statistics else None
         return (
@@ -245,18 +252,19 @@ class TorchScorer:
 
 
 def torch_callable(model: Model, *, precision: str, threads: int) -> Callable[..., Float32]:
-    """The network on the CPU as a callable for the host's loop.
+    """The network on the CPU as a callable for the host loop.
 
     Args:
-        model: A loaded model folder with a network of this package.
+        model: A loaded model folder with a network from this package.
         precision: ``f32`` or ``bf16``.
-        threads: CPU threads; 0: as torch chooses.
+        threads: CPU threads; 0: torch chooses.
 
     Returns:
-        Takes float32 (n, C, 224, 224) and, where the model names statistics, float32 (n, F); gives float32 (n, K).
+        A function of float32 (n, C, 224, 224) and, if the model names statistics, float32 (n, F). It returns float32
+        (n, K).
 
     Raises:
-        FileError: The network is not one of this package's.
+        FileError: The network does not come from this package.
     """
     network = OneOutput(read_network(model), precision)
 
@@ -270,18 +278,18 @@ def torch_callable(model: Model, *, precision: str, threads: int) -> Callable[..
 
 
 def resolved_precision(precision: str, device_type: str, has_bf16: bool = True) -> str:
-    """What ``auto`` stands for: bf16 on a GPU that has it, f32 elsewhere; few processors are faster in bf16.
+    """Resolves ``auto``: bf16 on a GPU that supports it, f32 elsewhere, because few CPUs are faster in bf16.
 
     Raises:
-        ArgumentError: No such precision.
-        UnavailableError: bf16 on a GPU without it.
+        ArgumentError: Unknown precision.
+        UnavailableError: bf16 on a GPU that does not support it.
     """
     if precision == "auto":
         return "bf16" if device_type == "cuda" and has_bf16 else "f32"
     if precision not in _DTYPES:
         raise ArgumentError(f"scorer 'torch' computes in {' or '.join(_DTYPES)}, not {precision!r}")
     if precision == "bf16" and device_type == "cuda" and not has_bf16:
-        raise UnavailableError("scorer 'torch': this GPU has no bf16 (compute capability 8.0 or newer); take f32")
+        raise UnavailableError("scorer 'torch': bf16 needs a GPU of compute capability 8.0 or newer; use f32")
     return precision
 
 
@@ -291,7 +299,7 @@ def _has_bf16(device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def _exact(precision: str) -> Iterator[None]:
-    """Float32 is float32: cuDNN's convolutions would take TF32 by default."""
+    """Keeps float32 exact: by default cuDNN's convolutions use TF32."""
     if precision != "f32":
         yield
         return
@@ -311,7 +319,7 @@ def _threads(threads: int) -> Iterator[None]:
 
 
 class _Memory:
-    """Memory at an address, in the words of the array interfaces."""
+    """Memory at an address, exposed through the array interfaces."""
 
     def __init__(self, address: int, shape: tuple[int, ...], kind: str) -> None:
         interface = {"shape": shape, "typestr": kind, "data": (address, False), "version": 3}
@@ -321,14 +329,14 @@ class _Memory:
 
 def _tensor_at(address: int, shape: tuple[int, ...], dtype: InputDtype, device: torch.device) -> Tensor:
     """A tensor over foreign memory, without a copy."""
-    # The interfaces know no bfloat16: two bytes are two bytes.
+    # The interfaces do not know bfloat16, so pass two-byte integers.
     memory = _Memory(address, shape, "<f4" if dtype == "f32" else "<i2")
     if device.type == "cuda":
         tensor = torch.as_tensor(memory, device=device)
     else:
         tensor = torch.from_numpy(np.asarray(memory))
     if tensor.data_ptr() != address:
-        raise IonMorphNetError("torch copied memory that it was to use in place")
+        raise IonMorphNetError("torch copied memory that it should use in place")
     return tensor if dtype == "f32" else tensor.view(_DTYPES[dtype])
 
 

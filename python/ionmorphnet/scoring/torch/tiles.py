@@ -1,4 +1,4 @@
-"""How the fused kernels of :mod:`ionmorphnet.scoring.torch.kernels` are cut up, by channels and image size."""
+"""Tile sizes of the fused kernels in :mod:`ionmorphnet.scoring.torch.kernels`, by channels and image size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ ELEMENT_BYTES = 2  # bfloat16
 
 @dataclass(frozen=True)
 class Tile:
-    """How a kernel is cut up.
+    """Tile sizes of one kernel.
 
     Attributes:
         blocks: BLOCK_W and BLOCK_C of the depthwise convolution; BLOCK_M, BLOCK_N and BLOCK_K of a matrix product.
-        warps: Of a thread block.
-        stages: Of the software pipeline.
-        rest: Columns beyond BLOCK_N that a program of the contraction makes, too.
+        warps: Warps per thread block.
+        stages: Stages of the software pipeline.
+        rest: Further columns beyond BLOCK_N that one program of the contraction computes.
     """
 
     blocks: tuple[int, ...]
@@ -25,14 +25,14 @@ class Tile:
 
     @property
     def product_bytes(self) -> int:
-        """Shared memory that a matrix product takes: its pipeline, and a tile of scales."""
+        """Shared memory of a matrix product in bytes: its pipeline and a tile of scales."""
         m, n, k = self.blocks
         return (self.stages * (m + n + self.rest) + m) * k * ELEMENT_BYTES
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Tiles of a block of the network."""
+    """Tiles of the kernels of one network block."""
 
     depthwise: Tile
     expand: Tile
@@ -40,17 +40,18 @@ class Plan:
 
 
 def plan_of(dim: int, side: int, shared_bytes: int) -> Plan:
-    """Tiles for blocks of ``dim`` channels and ``side`` x ``side`` pixels.
+    """Chooses tiles for blocks of ``dim`` channels and ``side`` x ``side`` pixels.
 
-    The fastest of ten to twenty each, measured on an H200 at the sizes of Atto and Tiny; other sizes take after these.
+    At the sizes of Atto and Tiny they are the fastest of ten to twenty candidates measured on an H200. Other sizes use
+    the tiles of the nearest measured size.
 
     Args:
-        dim: Channels.
-        side: Of the image, in pixels.
-        shared_bytes: What a thread block may have of shared memory; the contraction takes tiles that fit.
+        dim: Number of channels.
+        side: Side of the image in pixels.
+        shared_bytes: Shared memory available to a thread block; limits the tiles of the contraction.
     """
     fitting = [tile for tile in _contractions(dim) if tile.product_bytes <= shared_bytes]
-    # Where none fits, the kernel says so when it is made.
+    # If none fits, compiling the kernel fails with a clear error.
     return Plan(_depthwise(dim, side), _expansion(dim, side), (fitting or _contractions(dim)[-1:])[0])
 
 
@@ -73,7 +74,7 @@ def _expansion(dim: int, side: int) -> Tile:
 
 
 def _contractions(dim: int) -> list[Tile]:
-    """Fastest first; the last fits into 99 KB, which GPUs from compute capability 8.0 have."""
+    """Candidates, fastest first. The last fits into 99 KB, which GPUs have from compute capability 8.0 on."""
     small = Tile((64, 128, 64), 4, 3)
     if dim <= 64:
         return [Tile((128, 64, 64), 8, 3)]
