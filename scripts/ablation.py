@@ -40,7 +40,8 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.base.json_output import write_json
-from ionmorphnet.evaluate import EvaluationSet, auc, spearman
+from ionmorphnet.evaluate import EvaluationSet
+from ionmorphnet.evaluate.metrics import auc, spearman
 from ionmorphnet.labelled.sources import Sample, SimulatedSource
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.evaluate import auc
+from ionmorphnet.evaluate.metrics import auc
 from ionmorphnet.models import model as models
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.reference.preprocess import CHANNELS

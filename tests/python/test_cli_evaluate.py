@@ -47,7 +47,7 @@ def test_classifier(cli: Run, images: Path, tmp_path: Path) -> None:
     done = cli("evaluate", "classifier", images / "one.npz", images / "two.npz", *FAST, "--json", out)
     assert done.code == 0, done
     assert "mean of sets" in done.stdout
-    assert f"Confusion: two, {DEFAULT_MODEL}" in done.stdout
+    assert f"Confusion of {DEFAULT_MODEL} on two" in done.stdout
     document = json.loads(out.read_text())
     assert [result["dataset"] for result in document["results"]] == ["one", "two", "all images"]
     assert document["results"][2]["n"] == 24
@@ -100,7 +100,7 @@ def test_ranking_by_statistics_alone_and_pairs(cli: Run, images: Path, tmp_path:
     assert DEFAULT_MODEL not in {row["method"] for row in rows}
     pairs.write_text("better,lesser\n0,1\n")
     done = cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST)
-    done.is_one_line_error("pairs.csv", "no column 'worse'")
+    done.is_one_line_error("pairs.csv", "column 'worse' is missing")
     pairs.write_text("better,worse\n0,99\n")
     done = cli("evaluate", "ranking", images / "one.npz", "--no-model", "--pairs", pairs, *FAST)
     done.is_one_line_error("pairs.csv: line 2", "image 99")
@@ -125,7 +125,7 @@ def test_pairs_do_not_depend_on_the_order_of_the_labels(cli: Run, images: Path, 
     done = cli("evaluate", "ranking", images / "one.npz", "--labels", labels, *given)
     assert done.code == 2
     assert "fuzzy" in done.stderr.splitlines()[1]
-    assert f"{pairs}: line 4: image 4 (its index) is not among the 11 labelled images of 'one'" in done.stderr
+    assert f"{pairs}: line 4: image 4 (index) is not among the 11 labelled images of 'one'" in done.stderr
 
 
 def test_pairs_of_a_section_by_mz(cli: Run, sections: list[Path], tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_pairs_of_a_section_by_mz(cli: Run, sections: list[Path], tmp_path: Path
     assert values["blur"] == 1.0
     pairs.write_text("better,worse\n0,1\n")
     done = cli("evaluate", "ranking", sections[0], "--no-model", "--pairs", pairs, *FAST)
-    assert "pairs.csv: line 2: image '0' (its key or m/z) is not among" in done.stderr
+    assert "pairs.csv: line 2: image '0' (key or m/z) is not among" in done.stderr
 
 
 def test_ranking_of_a_simulated_section(cli: Run, sections: list[Path]) -> None:
@@ -178,7 +178,7 @@ def test_mscf1_of_given_picks(cli: Run, sections: list[Path], tmp_path: Path) ->
     assert "recall by class" in done.stdout
 
 
-def test_what_cannot_end_well_is_met_before_the_work(
+def test_unusable_outputs_are_reported_before_the_work(
     cli: Run, images: Path, sections: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_work(*_: object, **__: object) -> None:
@@ -199,7 +199,7 @@ def test_what_cannot_end_well_is_met_before_the_work(
             shutil.copy(images / f"one{suffix}", tmp_path / name / f"one{suffix}")
     twice = (tmp_path / "d1" / "one.npz", tmp_path / "d2" / "one.npz")
     for command in ("classifier", "ranking", "mscf1"):
-        cli("evaluate", command, *twice).is_one_line_error("datasets need names of their own: one")
+        cli("evaluate", command, *twice).is_one_line_error("dataset names must be unique; repeated or reserved: one")
     picks = tmp_path / "picks.csv"
     picks.write_text("mz\n500\n")
     for unused in (("--plots", tmp_path / "p"), ("--model", "atto-sim-3"), ("--scorer", "moran"), ("-k", 0)):
@@ -212,10 +212,10 @@ def test_bad_inputs(
     cli: Run, images: Path, sections: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = images / "one.npz"
-    cli("evaluate", "ranking", images / "no.npz").is_one_line_error("no.npz", "no such file")
+    cli("evaluate", "ranking", images / "no.npz").is_one_line_error("no.npz", "file or folder not found")
     cli("evaluate", "classifier", one, "--labels", tmp_path / "no.csv").is_one_line_error("no.csv")
     cli("evaluate", "classifier", one, one, "--labels", one).is_one_line_error("1 label files for 2 sets")
-    cli("evaluate", "ranking", one, one, "--no-model").is_one_line_error("names of their own", "one")
+    cli("evaluate", "ranking", one, one, "--no-model").is_one_line_error("names must be unique", "one")
     cli("evaluate", "ranking", one, "--no-model", "--model", "x").is_one_line_error("contradict")
     cli("evaluate", "ranking", one, "--no-model", "--no-baselines").is_one_line_error("nothing to evaluate")
     cli("evaluate", "ranking", one, "--model", "nothing").is_one_line_error("nothing", "bundled")

@@ -1,4 +1,4 @@
-"""Ranking figures and bootstrap intervals against independent versions."""
+"""Metrics of rankings and bootstrap intervals, compared with scipy, scikit-learn and slow versions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,6 @@ import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.bootstrap import mean_over_sets, resample
-
-
-def slow_auc(positive: np.ndarray, score: np.ndarray) -> float:
-    wins = [(a > b) + 0.5 * (a == b) for a in score[positive] for b in score[~positive]]
-    return float(np.mean(wins)) if wins else float("nan")
-
-
-def slow_average_precision(positive: np.ndarray, score: np.ndarray) -> float:
-    total, recall = 0.0, 0.0
-    for cut in sorted(set(score), reverse=True):
-        kept = score >= cut
-        now = positive[kept].sum() / positive.sum()
-        total += (now - recall) * positive[kept].mean()
-        recall = now
-    return total
 
 
 def slow_precision_at_k(positive: np.ndarray, score: np.ndarray, k: int) -> float:
@@ -50,69 +35,92 @@ def test_the_best_threshold() -> None:
     # From .61 to .90 half of the positives and all negatives are right: .75; from .21 to .30 all and three quarters.
     assert ev.best_threshold(positive, score) == (pytest.approx(0.26), pytest.approx((1 + 0.75) / 2))
     for kind, word in ((True, "positive"), (False, "negative")):
-        with pytest.raises(imn.ArgumentError, match=f"all 3 are {word}"):
+        with pytest.raises(imn.ArgumentError, match=f"all 3 images are {word}"):
             ev.best_threshold([kind] * 3, score[:3])
-    with pytest.raises(imn.ArgumentError, match="all 0 are"):
+    with pytest.raises(imn.ArgumentError, match="all 0 images are"):
         ev.best_threshold([], [])
-    with pytest.raises(imn.ArgumentError, match="equal length"):
+    with pytest.raises(imn.ArgumentError, match="lists of equal length"):
         ev.best_threshold([True, False], [0.5])
 
 
+def resamples(n: int, seed: int) -> np.ndarray:
+    """The sample itself and four resamples of it, as counts (5, n)."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=4)
+    return np.vstack([np.ones(n), drawn])
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_rank_correlations_equal_scipy(seed: int) -> None:
+def test_rank_correlations_of_resamples_equal_scipy(seed: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy serves as oracle only")
     grade, score, _ = draws(seed)
-    assert ev.spearman(score, grade) == pytest.approx(stats.spearmanr(score, grade).statistic, abs=1e-12)
-    assert ev.kendall(score, grade) == pytest.approx(stats.kendalltau(score, grade).statistic, abs=1e-12)
+    counts = resamples(60, seed)
+    rho, tau = metrics.spearman_of(counts, score, grade), metrics.kendall_of(counts, score, grade)
+    for row, found_rho, found_tau in zip(counts.astype(int), rho, tau, strict=True):
+        a, b = np.repeat(score, row), np.repeat(grade, row)
+        assert found_rho == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
+        assert found_tau == pytest.approx(stats.kendalltau(a, b).statistic, abs=1e-12)
+    assert metrics.spearman(score, grade) == rho[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_figures_of_positives_equal_slow_versions(seed: int) -> None:
+def test_metrics_of_positives_in_resamples_equal_scikit_learn(seed: int) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics", reason="scikit-learn serves as oracle only")
     _, score, positive = draws(seed)
-    assert ev.auc(positive, score) == pytest.approx(slow_auc(positive, score), abs=1e-12)
-    assert ev.average_precision(positive, score) == pytest.approx(slow_average_precision(positive, score), abs=1e-12)
+    counts = resamples(60, seed)
+    areas = metrics.auc_of(counts, score, positive)
+    precisions = metrics.average_precision_of(counts, score, positive)
+    for row, area, precision in zip(counts, areas, precisions, strict=True):
+        assert area == pytest.approx(sklearn.roc_auc_score(positive, score, sample_weight=row), abs=1e-12)
+        expected = sklearn.average_precision_score(positive, score, sample_weight=row)
+        assert precision == pytest.approx(expected, abs=1e-12)
+    assert metrics.auc(positive, score) == areas[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_precision_at_k_equals_the_mean_over_all_orders(seed: int) -> None:
+    _, score, positive = draws(seed)
     few_positive, few = positive[:6], np.round(score[:6])
     for k in (1, 3, 6):
         slow = slow_precision_at_k(few_positive, few, k)
         assert ev.precision_at_k(few_positive, few, k) == pytest.approx(slow, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["spearman_of", "kendall_of", "auc_of", "average_precision_of"])
-def test_a_resample_by_counts_equals_repeated_rows(name: str) -> None:
-    grade, score, positive = draws(3, 25)
-    counts = np.random.default_rng(0).multinomial(25, np.full(25, 1 / 25), size=4).astype(float)
-    other = positive if name in ("auc_of", "average_precision_of") else grade
-    together = getattr(metrics, name)(counts, score, other)
-    for row, found in zip(counts.astype(int), together, strict=True):
-        repeated = getattr(metrics, name)(np.ones((1, 25)), np.repeat(score, row), np.repeat(other, row))
-        assert found == pytest.approx(repeated[0], abs=1e-12)
+def test_precision_at_k_of_resamples_equals_repeated_rows() -> None:
+    _, score, positive = draws(3, 25)
+    counts = resamples(25, 0)
+    k = np.arange(1.0, 6.0)
+    for row, cut, found in zip(
+        counts.astype(int), k, metrics.precision_at_k_of(counts, score, positive, k), strict=True
+    ):
+        repeated = ev.precision_at_k(np.repeat(positive, row), np.repeat(score, row), int(cut))
+        assert found == pytest.approx(repeated, abs=1e-12)
 
 
-def test_degenerate_inputs_are_nan_not_luck() -> None:
+def test_degenerate_inputs_are_nan() -> None:
     constant, rising = np.zeros(5), np.arange(5.0)
-    for function in (ev.spearman, ev.kendall):
-        assert np.isnan(function(constant, rising))
-        assert np.isnan(function(rising, constant))
-        assert np.isnan(function([1.0], [2.0]))
-        assert np.isnan(function([], []))
+    for a, b in ((constant, rising), (rising, constant), (np.ones(1), np.ones(1)), (np.zeros(0), np.zeros(0))):
+        assert np.isnan(metrics.spearman(a, b))
+        assert np.isnan(metrics.kendall_of(np.ones((1, len(a))), a, b)).all()
     positive = rising > 2
-    assert ev.auc(positive, constant) == 0.5
-    assert ev.average_precision(positive, constant) == pytest.approx(0.4)
+    once = np.ones((1, 5))
+    assert metrics.auc(positive, constant) == 0.5
+    assert metrics.average_precision_of(once, constant, positive) == pytest.approx([0.4])
     assert ev.precision_at_k(positive, constant, 2) == pytest.approx(0.4)
-    assert np.isnan(ev.auc(np.ones(5, bool), rising))
-    assert np.isnan(ev.average_precision(np.zeros(5, bool), rising))
+    assert np.isnan(metrics.auc(np.ones(5, bool), rising))
+    assert np.isnan(metrics.average_precision_of(once, rising, np.zeros(5, bool))).all()
     assert np.isnan(ev.precision_at_k([], [], 3))
     with pytest.raises(imn.ArgumentError):
         ev.precision_at_k(positive, rising, 0)
-    with pytest.raises(imn.ArgumentError, match="equal length"):
-        ev.spearman([1.0, 2.0], [1.0])
+    with pytest.raises(imn.ArgumentError, match="lists of equal length"):
+        metrics.spearman([1.0, 2.0], [1.0])
 
 
-def test_scores_that_are_not_defined_rank_last() -> None:
+def test_undefined_scores_rank_last() -> None:
     positive = np.array([True, True, False])
-    assert ev.auc(positive, [np.nan, 0.5, 0.1]) == 0.5
-    assert ev.kendall([np.nan, 0.5, np.inf], [0.0, 1.0, 2.0]) == 1.0
-    assert ev.spearman([np.nan, 0.5, np.inf], [0.0, 1.0, 2.0]) == 1.0
+    assert metrics.auc(positive, [np.nan, 0.5, 0.1]) == 0.5
+    assert metrics.spearman([np.nan, 0.5, np.inf], [0.0, 1.0, 2.0]) == 1.0
+    score = metrics.rankable([np.nan, 0.5, np.inf])
+    assert metrics.kendall_of(np.ones((1, 3)), score, np.arange(3.0)) == pytest.approx([1.0])
 
 
 def mean_statistic(values: np.ndarray):  # type: ignore[no-untyped-def]
@@ -161,7 +169,7 @@ def test_differences_are_paired_and_sets_independent() -> None:
     assert pooled.n == 100
 
 
-def test_options_that_cannot_be_meant() -> None:
+def test_invalid_options() -> None:
     for bad in ({"draws": -1}, {"level": 1.0}, {"kind": "normal"}):
         with pytest.raises(imn.ArgumentError):
             ev.BootstrapOptions(**bad)

@@ -123,7 +123,7 @@ def test_signs_ceiling_and_classes() -> None:
     assert len(frame) == 4
 
 
-def test_snapping_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_snapping_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     images, mz, mask = simple()
     with caplog.at_level(logging.WARNING, logger="ionmorphnet"):
         found = ev.mscf1(images, mz, mask, [100.0, 100.001, 149.9, 150.0, 700.0])
@@ -149,7 +149,7 @@ def test_nothing_picked_and_nothing_true() -> None:
     ("change", "text"),
     [
         ({"mz": [1.0, 2.0, 3.0, 5.0, 4.0]}, "ascending"),
-        ({"mz": [1.0, 2.0]}, "one for each m/z"),
+        ({"mz": [1.0, 2.0]}, "one per m/z"),
         ({"mask": np.zeros((5, 6))}, "class_mask has shape"),
         ({"mask": np.full((6, 6), 0.5)}, "whole numbers"),
         ({"picked": [np.nan]}, "picked_mz"),
@@ -180,7 +180,7 @@ def continuous(tmp_path_factory: pytest.TempPathFactory) -> imn.simulation.Simul
     return imn.simulate(path, shape=(30, 36), n_channels=50, mode="continuous", outline=True, seed=5)
 
 
-def test_a_section_gives_what_its_images_give(continuous: imn.simulation.SimulatedSection) -> None:
+def test_a_section_equals_its_images(continuous: imn.simulation.SimulatedSection) -> None:
     with imn.open(continuous.path) as ds:
         mz = continuous.truth["mz"].to_numpy()
         images = ds.ion_images(mz, tol=1e-4)
@@ -223,11 +223,11 @@ def test_methods_on_a_section(continuous: imn.simulation.SimulatedSection) -> No
     assert mean.loc["blur", "low"] <= mean.loc["blur", "mscf1"] <= mean.loc["blur", "high"]
     with pytest.raises(imn.ArgumentError, match="k must be"):
         ev.picking_report(truth, scores, methods.kinds, k=10_000)
-    with pytest.raises(imn.ArgumentError, match="rows of scores"):
+    with pytest.raises(imn.ArgumentError, match="scores has 3 rows, but the section has 50 bins"):
         ev.picking_report(truth, scores.iloc[:3], methods.kinds)
 
 
-def test_masks_that_do_not_fit(continuous: imn.simulation.SimulatedSection, tmp_path: Path) -> None:
+def test_invalid_sections(continuous: imn.simulation.SimulatedSection, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.npy"
     np.save(wrong, np.zeros((3, 3)))
     with pytest.raises(imn.FileError, match=r"wrong\.npy: the mask has shape"), ev.open_bins(continuous.path, wrong):
@@ -238,7 +238,7 @@ def test_masks_that_do_not_fit(continuous: imn.simulation.SimulatedSection, tmp_
         pass
     bare = tmp_path / "bare.npz"
     np.savez(bare, images=np.zeros((2, 3, 3)), mz=[1.0, 2.0])
-    with pytest.raises(imn.FileError, match="no 'regions'"), ev.open_bins(bare):
+    with pytest.raises(imn.FileError, match="no array 'regions'"), ev.open_bins(bare):
         pass
     with pytest.raises(imn.FileError, match=r"nothing\.npz: No such file"), ev.open_bins(tmp_path / "nothing.npz"):
         pass

@@ -54,9 +54,9 @@ def test_pairs_of_files_mean_the_same_images_in_any_order(tmp_path: Path, revers
     ((better, worse),) = read(tmp_path, "better,worse\n4,1\n", each)
     assert (each.indices[better], each.indices[worse]) == (4, 1)
     for gone in (2, 3, 5, 9):
-        with pytest.raises(imn.FileError, match=rf"pairs.csv: line 2: image {gone} \(its index\) is not among the 3"):
+        with pytest.raises(imn.FileError, match=rf"pairs.csv: line 2: image {gone} \(index\) is not among the 3"):
             read(tmp_path, f"better,worse\n{gone},0\n", each)
-    with pytest.raises(imn.FileError, match="'a' names 2 images of 'x'"):
+    with pytest.raises(imn.FileError, match="'a' matches 2 images of 'x'"):
         read(tmp_path, "better,worse\na,b\n", each)
 
 
@@ -66,7 +66,7 @@ def test_named_arrays(tmp_path: Path) -> None:
     (each,) = ev.load_sets(tmp_path / "x.npz")
     assert each.indices == ()
     assert read(tmp_path, "better,worse\np,r\n", each) == [[1, 0]]
-    with pytest.raises(imn.FileError, match=r"line 3: image 'q' \(its key or m/z\)"):
+    with pytest.raises(imn.FileError, match=r"line 3: image 'q' \(key or m/z\)"):
         read(tmp_path, "better,worse\np,r\nq,r\n", each)
 
 
@@ -74,17 +74,17 @@ def test_named_arrays(tmp_path: Path) -> None:
     ("text", "cause"),
     [
         ("", "the file is empty"),
-        ("better,lesser\n0,1\n", "line 1: among better, lesser there is no column 'worse'"),
-        ("better,worse,worse\n0,1,2\n", "several columns are named 'worse'"),
-        ("better,worse\n0\n", "line 2: no image is named under 'worse'"),
-        ("better,worse\n\n0,1,2\n", "line 3: 3 cells under 2 columns"),
+        ("better,lesser\n0,1\n", "line 1: column 'worse' is missing; found better, lesser"),
+        ("better,worse,worse\n0,1,2\n", "column 'worse' is repeated in better, worse, worse"),
+        ("better,worse\n0\n", "line 2: 'worse' is empty"),
+        ("better,worse\n\n0,1,2\n", "line 3: 3 cells for 2 columns"),
         ("better,worse\n1,1\n", "two different images, not '1' twice"),
         ("better,worse\n0,-1\n", "image '-1'"),
         ("better,worse\n0,nan\n", "image 'nan'"),
         ("better,worse\n0,1.5\n", "image '1.5'"),
     ],
 )
-def test_files_that_cannot_be_used(tmp_path: Path, text: str, cause: str) -> None:
+def test_invalid_files(tmp_path: Path, text: str, cause: str) -> None:
     with pytest.raises(imn.FileError, match=f"pairs.csv: .*{cause}"):
         read(tmp_path, text, made(2, indices=(0, 1)))
     with pytest.raises(imn.FileError, match=r"none\.csv"):

@@ -16,6 +16,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, UnavailableError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.evaluate.metrics import auc
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
 from ionmorphnet.tumor.evaluation_plan import PIXEL_WISE
@@ -70,7 +71,7 @@ def test_roc_curve_meets_the_area(rng: np.random.Generator) -> None:
     score = rng.random(3000).round(2) + 0.4 * positive
     curve = roc_curve(positive, score, points=10_000)
     area = np.trapezoid(curve["true_positive"], curve["false_positive"])
-    assert area == pytest.approx(imn.evaluate.auc(positive, score))
+    assert area == pytest.approx(auc(positive, score))
     assert len(roc_curve(positive, score, points=50)) <= 50
     assert len(roc_curve(np.ones(3, bool), np.ones(3))) == 0
     assert confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist() == [[1, 1], [0, 1]]

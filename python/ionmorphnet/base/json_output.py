@@ -1,9 +1,10 @@
-"""Reports as JSON."""
+"""Writing values as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.paths import PathLike
 
 
-def plain(value: Any) -> Any:
-    """Values that JSON knows: numpy numbers and arrays become Python's, what is not finite becomes None."""
-    if isinstance(value, dict):
+def plain(value: object) -> Any:
+    """Converts a value for JSON: numpy numbers and arrays become Python's, non-finite numbers None, paths text."""
+    if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
@@ -28,12 +29,12 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def write_json(path: PathLike, document: dict[str, Any]) -> None:
-    """Writes a document with :func:`plain` values.
+def write_json(path: PathLike, document: Mapping[str, object]) -> None:
+    """Writes a document as JSON after conversion with :func:`plain`.
 
     Args:
         path: The file; its folder must exist.
-        document: What goes into it.
+        document: The document.
 
     Raises:
         FileError: The file cannot be written.

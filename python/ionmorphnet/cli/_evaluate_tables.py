@@ -18,24 +18,32 @@ from ionmorphnet.evaluate import (
     RankingReport,
 )
 
-# A pipe has no width of its own; tables are not folded there.
+# Without a terminal there is no width to fit, so tables are not folded.
 _PIPE_WIDTH = 200
-_SHORT = {"average_precision": "avg. precision", "precision_at_k": "precision at k", "auc": "AUC"}
+_TITLES = {
+    "spearman": "Spearman",
+    "kendall": "Kendall",
+    "auc": "AUC",
+    "average_precision": "avg. precision",
+    "precision_at_k": "precision at k",
+}
 
 
 def show(*tables: Table) -> None:
-    """Prints tables on stdout."""
+    """Prints tables to stdout."""
     console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     for table in tables:
         console.print(table)
 
 
 def classifier_tables(report: ClassifierReport) -> list[Table]:
-    """Overview, recall of each class, and one confusion matrix for each result."""
-    overview = _table(
-        "Classes", "dataset", "model", "n", "accuracy", "balanced", "by labelling", "labellings agree", "majority"
+    """Overview, recall of each class, calibration, and a confusion matrix for each result."""
+    overview = new_table(
+        "Accuracy",
+        *("dataset", "model", "n", "accuracy", "balanced accuracy", "by labelling", "agreement of labellings"),
+        "majority class",
     )
-    calibration = _table("Calibration", "dataset", "model", "ECE", "Brier", "NLL")
+    calibration = new_table("Calibration", "dataset", "model", "ECE", "Brier", "NLL")
     for result in report.results.values():
         each = " / ".join(f"{value:.3f}" for value in result.labelling_accuracy)
         overview.add_row(
@@ -56,26 +64,27 @@ def classifier_tables(report: ClassifierReport) -> list[Table]:
 
 
 def ranking_tables(report: RankingReport) -> list[Table]:
-    """One table for each dataset, and the models beside the best classical statistic."""
+    """One table per dataset, and a comparison of the models with the best classical statistic."""
     tables = []
     for dataset in report.table["dataset"].unique():
         rows = report.table[report.table["dataset"] == dataset]
-        table = _table(f"{dataset} (n = {rows['n'].max()})", "method", *(_SHORT.get(m, m) for m in report.metrics))
+        title = f"{dataset} (n = {rows['n'].max()})"
+        table = new_table(title, "method", *(_TITLES.get(metric, metric) for metric in report.metrics))
         for method in rows["method"].unique():
             cells = [str(report.estimate(dataset, method, metric)) for metric in report.metrics]
             table.add_row(method, *cells)
         tables.append(table)
     if not report.comparisons.empty:
-        compared = _table(
-            "Models beside the best classical statistic (paired difference)",
-            *("dataset", "metric", "model", "value", "best classical", "its value", "difference", "verdict"),
+        compared = new_table(
+            "Models compared with the best classical statistic",
+            *("dataset", "metric", "model", "value", "statistic", "its value", "model minus statistic", "verdict"),
         )
         for row in report.comparisons.to_dict("records"):
             limit = Estimate(row["classical_value"], row["classical_low"], row["classical_high"], row["n"], 0)
             gap = Estimate(row["difference"], row["difference_low"], row["difference_high"], row["n"], 0)
             compared.add_row(
                 row["dataset"],
-                _SHORT.get(row["metric"], row["metric"]),
+                _TITLES.get(row["metric"], row["metric"]),
                 row["model"],
                 _number(row["value"]),
                 row["best_classical"],
@@ -88,16 +97,14 @@ def ranking_tables(report: RankingReport) -> list[Table]:
 
 
 def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) -> list[Table]:
-    """One table for each section, and the mean over them."""
+    """One table per section, and the mean over the sections."""
     tables = []
     for report in reports:
         truth = report.truth
         levels = [f"F1 at {level:g}" for level in truth.thresholds]
-        title = (
-            f"{report.name}: {report.n_bins} channels, true at T = {', '.join(f'{t:g}' for t in truth.thresholds)}: "
-            f"{', '.join(map(str, truth.n_true))} (rule {truth.rule})"
-        )
-        table = _table(title, "method", "k", "mSCF1", "ceiling", *levels)
+        true = ", ".join(f"{n} at {level:g}" for n, level in zip(truth.n_true, truth.thresholds, strict=True))
+        title = f"{report.name}: {report.n_bins} channels; true by the {truth.rule} rule: {true}"
+        table = new_table(title, "method", "k", "mSCF1", "ceiling", *levels)
         for _, row in report.table.iterrows():
             f1 = [_number(row[f"f1_{level:g}"]) for level in truth.thresholds]
             estimate = Estimate(row["mscf1"], row["low"], row["high"], report.n_bins, 0)
@@ -105,7 +112,7 @@ def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) 
             table.add_row(row["method"], str(row["k"]), value, _number(row["ceiling"]), *f1)
         tables.append(table)
     if mean is not None:
-        table = _table(f"Mean over {len(reports)} sections", "method", "mSCF1", "ceiling")
+        table = new_table(f"Mean over {len(reports)} sections", "method", "mSCF1", "ceiling")
         for _, row in mean.iterrows():
             estimate = Estimate(row["mscf1"], row["low"], row["high"], int(row["n"]), 0)
             table.add_row(row["method"], str(estimate), _number(row["ceiling"]))
@@ -114,9 +121,10 @@ def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) 
 
 
 def given_picks_table(name: str, results: dict[str, MSCF1]) -> Table:
-    """Lists of picks that were given, judged one by one."""
-    table = _table(
-        f"{name}: given picks", *("picks", "given", "merged", "far", "k", "mSCF1", "ceiling", "F1 (at each T)", "true")
+    """mSCF1 of each given list of picks."""
+    table = new_table(
+        f"{name}: given picks",
+        *("list", "picks", "merged", "far off", "k", "mSCF1", "ceiling", "F1 at each T", "true at each T"),
     )
     for title, found in results.items():
         counts = (found.n_picked, found.n_merged, found.n_far, found.k)
@@ -127,9 +135,9 @@ def given_picks_table(name: str, results: dict[str, MSCF1]) -> Table:
 
 
 def class_table(name: str, found: MSCF1) -> Table:
-    """True bins and recall of each class of the mask."""
+    """Recall and number of true bins of each class of the mask."""
     levels = [f"T = {level:g}" for level in found.thresholds]
-    table = _table(f"{name}: recall by class (true bins)", "class", *levels)
+    table = new_table(f"{name}: recall by class (number of true bins)", "class", *levels)
     for label, counts, recalls in zip(found.classes, found.class_true, found.class_recall, strict=True):
         table.add_row(str(label), *(f"{_number(r)} ({n})" for r, n in zip(recalls, counts, strict=True)))
     return table
@@ -137,7 +145,7 @@ def class_table(name: str, found: MSCF1) -> Table:
 
 def _recall(results: list[ClassifierResult]) -> Table:
     titles = [f"{result.dataset}\n{result.model}" for result in results]
-    table = _table("Recall (count)", "class", *titles)
+    table = new_table("Recall (number of images)", "class", *titles)
     for name in results[0].classes.index:
         rows = [result.classes.loc[name] for result in results]
         table.add_row(name, *(f"{_number(row['recall'])} ({row['count']:g})" for row in rows))
@@ -145,14 +153,15 @@ def _recall(results: list[ClassifierResult]) -> Table:
 
 
 def _confusion(result: ClassifierResult) -> Table:
-    title = f"Confusion: {result.dataset}, {result.model} (rows: label)"
-    table = _table(title, "label", *map(str, result.confusion.columns))
+    title = f"Confusion of {result.model} on {result.dataset} (rows: labels, columns: predictions)"
+    table = new_table(title, "label", *map(str, result.confusion.columns))
     for name, row in result.confusion.iterrows():
         table.add_row(str(name), *("." if value == 0 else f"{value:g}" for value in row))
     return table
 
 
-def _table(title: str, first: str, *columns: str) -> Table:
+def new_table(title: str, first: str, *columns: str) -> Table:
+    """An empty table with these columns; the first one is never folded."""
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column(first, no_wrap=True)
     for column in columns:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import click
 import numpy as np
 import pandas as pd
 
-from ionmorphnet.evaluate.bootstrap import Estimate
-from ionmorphnet.tumor.evaluation_report import TumorReport
+from ionmorphnet.cli._evaluate_tables import new_table, show
+from ionmorphnet.evaluate import Estimate
+from ionmorphnet.tumor import TumorReport
 
 _SHOWN = 10
 
@@ -15,31 +15,36 @@ _SHOWN = 10
 def show_report(report: TumorReport) -> None:
     """Prints one table per selection, with the methods in descending balanced accuracy."""
     for selection, rows in report.table.groupby("selection", sort=False):
-        channels = int(rows["channels"].max())
-        n = int(rows["n_sections"].max())
-        click.echo(
-            f"\n{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over sections"
-        )
-        table = pd.DataFrame(
-            {
-                "method": rows["method"],
-                "balanced accuracy": [_interval(row, "balanced_accuracy", "low", "high") for _, row in rows.iterrows()],
-                **{f"recall {name}": rows[f"recall_{name}"].map("{:.3f}".format) for name in report.classes},
-                "AUC": rows["auc"].map("{:.3f}".format),
-                f"{report.reference} minus method": [
-                    _interval(row, "difference", "difference_low", "difference_high") for _, row in rows.iterrows()
-                ],
-                "training (s)": rows["train_s"].map("{:.1f}".format),
-            }
+        channels, n = int(rows["channels"].max()), int(rows["n_sections"].max())
+        table = new_table(
+            f"{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over sections",
+            *("method", "balanced accuracy", *(f"recall {name}" for name in report.classes)),
+            *("AUC", f"{report.reference} minus method", "training (s)"),
         )
         order = np.argsort(-rows["balanced_accuracy"].to_numpy(), kind="stable")
-        click.echo(table.iloc[order].to_string(index=False))
+        for _, row in rows.iloc[order].iterrows():
+            table.add_row(
+                row["method"],
+                _interval(row, "balanced_accuracy", "low", "high"),
+                *(f"{row[f'recall_{name}']:.3f}" for name in report.classes),
+                f"{row['auc']:.3f}",
+                _interval(row, "difference", "difference_low", "difference_high"),
+                f"{row['train_s']:.1f}",
+            )
+        show(table)
 
 
 def show_importance(table: pd.DataFrame) -> None:
     """Prints the most important channels."""
-    columns = ["rank", "mz", "importance", *(name for name in table.columns if name.startswith("for_"))]
-    click.echo(table[columns].head(_SHOWN).to_string(index=False, float_format=lambda x: f"{x:.4f}"))
+    classes = [name for name in table.columns if name.startswith("for_")]
+    shown, values = table.head(_SHOWN), ("importance", *classes)
+    printed = new_table(
+        f"{len(shown)} most important of {len(table)} channels ({table['method'].iloc[0]})",
+        *("rank", "m/z", "importance", *(f"for {name.removeprefix('for_')}" for name in classes)),
+    )
+    for _, row in shown.iterrows():
+        printed.add_row(str(row["rank"]), f"{row['mz']:.4f}", *(f"{row[name]:.4f}" for name in values))
+    show(printed)
 
 
 def _interval(row: pd.Series, value: str, low: str, high: str) -> str:

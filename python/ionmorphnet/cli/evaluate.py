@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Literal, TypedDict, Unpack
 
 import click
 
 from ionmorphnet import evaluate as ev
+from ionmorphnet.base.devices import DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import temporary_beside
 from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cli import _evaluate_tables as tables
 from ionmorphnet.cli._shared import progress_bar, show_warnings
-from ionmorphnet.evaluate.evaluation_set import require_own_names
+from ionmorphnet.evaluate.evaluation_set import require_unique_names
 from ionmorphnet.io.mz_list import read_mz_list
 
 Command = Callable[..., None]
@@ -23,23 +25,65 @@ Command = Callable[..., None]
 _FILES = click.Path(path_type=Path, readable=False)
 
 
+class _SharedOptions(TypedDict):
+    models: tuple[str, ...]
+    precision: str
+    device: DeviceName
+    threads: int
+    draws: int
+    kind: Literal["percentile", "bca"]
+    seed: int
+    json_path: Path | None
+    plots: Path | None
+    quiet: bool
+
+
+class _Options(_SharedOptions, total=False):
+    scorers: tuple[str, ...]
+    no_model: bool
+    no_baselines: bool
+
+
 def _shared_options(command: Command) -> Command:
     options = [
-        click.option("--model", "models", multiple=True, metavar="NAME_OR_FOLDER", help="Model; may be repeated."),
-        click.option("--precision", type=click.Choice(["auto", "f32", "bf16"]), default="auto", show_default=True),
+        click.option(
+            "--model",
+            "models",
+            multiple=True,
+            metavar="NAME_OR_FOLDER",
+            help="Model to evaluate; repeatable. [default: the bundled model]",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "f32", "bf16"]),
+            default="auto",
+            show_default=True,
+            help="Precision of the models.",
+        ),
         click.option(
             "--device",
             default="auto",
             show_default=True,
             metavar="NAME",
-            help="Where the models run: auto, cpu, cuda or cuda:N.",
-        ),
-        click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all."),
-        click.option(
-            "--draws", type=click.IntRange(min=0), default=2000, show_default=True, help="Bootstrap resamples; 0: none."
+            help="Device of the models: auto, cpu, cuda or cuda:N.",
         ),
         click.option(
-            "--interval", "kind", type=click.Choice(["percentile", "bca"]), default="percentile", show_default=True
+            "--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all cores."
+        ),
+        click.option(
+            "--draws",
+            type=click.IntRange(min=0),
+            default=2000,
+            show_default=True,
+            help="Bootstrap resamples; 0: no intervals.",
+        ),
+        click.option(
+            "--interval",
+            "kind",
+            type=click.Choice(["percentile", "bca"]),
+            default="percentile",
+            show_default=True,
+            help="Kind of bootstrap interval.",
         ),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resamples."),
         click.option("--json", "json_path", type=_FILES, metavar="PATH", help="Also write the report as JSON."),
@@ -59,9 +103,11 @@ def _set_options(command: Command) -> Command:
             multiple=True,
             type=_FILES,
             metavar="CSV",
-            help="Labels of each SET, in the same order; default: beside it.",
+            help="Label file of each SET, in the same order. [default: next to the SET]",
         ),
-        click.option("--ppm", type=float, default=3.0, show_default=True, help="Half width of imzML windows."),
+        click.option(
+            "--ppm", type=float, default=3.0, show_default=True, help="Half width of m/z windows in ppm (imzML)."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -70,9 +116,9 @@ def _set_options(command: Command) -> Command:
 
 def _scorer_options(command: Command) -> Command:
     options = [
-        click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="Further scorer; may be repeated."),
-        click.option("--no-model", is_flag=True, help="Baselines and --scorer only."),
-        click.option("--no-baselines", is_flag=True, help="Leave the classical statistics out."),
+        click.option("--scorer", "scorers", multiple=True, metavar="NAME", help="Further scorer; repeatable."),
+        click.option("--no-model", is_flag=True, help="Evaluate no model, only baselines and --scorer."),
+        click.option("--no-baselines", is_flag=True, help="Leave classical statistics and total intensity out."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -81,17 +127,17 @@ def _scorer_options(command: Command) -> Command:
 
 @click.group()
 def evaluate() -> None:
-    """Judge models and scores: class labels, rankings by structure, mSCF1."""
+    """Evaluate models and scores: classes, rankings and mSCF1."""
 
 
-@evaluate.command(short_help="Classes against labels.")
+@evaluate.command(short_help="Compare predicted classes with labels.")
 @_set_options
 @_shared_options
-def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **options: Any) -> None:
-    """Judge the classes that a model gives to labelled images.
+def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **options: Unpack[_Options]) -> None:
+    """Compare the classes predicted by a model with the labels of images.
 
-    SET: X.npz with X_labels.csv (index,key,label_a,label_b,structure), or X.imzML with X.csv (mz,label), or a folder of
-    such sections. With two labellings every figure is the mean over both.
+    SET is X.npz with X_labels.csv (index,key,label_a,label_b,structure), X.imzML with X.csv (mz,label), or a folder of
+    such sections. With two labellings all values are means over both.
     """
     run = _Run(options, baselines=False)
     sets = run.scored(_load(files, labels, ppm))
@@ -100,20 +146,29 @@ def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **
     run.finish("classifier", report.to_dict(), lambda plots, folder: plots.plot_classifier(report, folder))
 
 
-@evaluate.command(short_help="Scores against grades of structure, or against pairs.")
+@evaluate.command(short_help="Compare scores with structure grades or ordered pairs.")
 @_set_options
 @click.option(
     "--pairs",
     multiple=True,
     type=_FILES,
     metavar="CSV",
-    help="Compare with ordered pairs instead of grades: columns better,worse, which name images as the labels do, by "
-    "index, or else by key or m/z; one for each SET.",
+    help="File of each SET with ordered pairs to compare with instead of grades: columns better,worse with the index, "
+    "key or m/z of the images, as in the labels.",
 )
 @click.option(
-    "--positive-from", type=float, default=1.5, show_default=True, help="Grade from which an image is structured."
+    "--positive-from",
+    type=float,
+    default=1.5,
+    show_default=True,
+    help="Grade from which an image counts as structured.",
 )
-@click.option("-k", "k", type=click.IntRange(1), help="For precision at k; default: the number of structured images.")
+@click.option(
+    "-k",
+    "k",
+    type=click.IntRange(1),
+    help="Number of images for precision at k. [default: the number of structured images]",
+)
 @_scorer_options
 @_shared_options
 def ranking(
@@ -123,23 +178,23 @@ def ranking(
     pairs: tuple[Path, ...],
     positive_from: float,
     k: int | None,
-    **options: Any,
+    **options: Unpack[_Options],
 ) -> None:
-    """Judge how models, classical statistics, total intensity and chance rank images by structure.
+    """Compare how models, classical statistics, total intensity and chance rank images by structure.
 
-    SET: as for classifier; the labels need the column structure (0 to 3).
+    SET is as for classifier; the labels need the column structure (0 to 3).
     """
     run = _Run(options)
     loaded = _load(files, labels, ppm)
     if pairs:
         if len(pairs) != len(loaded):
-            raise ArgumentError(f"{len(pairs)} files of pairs for {len(loaded)} sets: give one for each, in order")
+            raise ArgumentError(f"{len(pairs)} files of pairs for {len(loaded)} sets; give one per set, in order")
         ordered = {each.name: ev.read_pairs(path, each) for each, path in zip(loaded, pairs, strict=True)}
         report = ev.pair_report(run.scored(loaded), ordered, options=run.bootstrap)
     else:
         report = ev.ranking_report(run.scored(loaded), positive_from=positive_from, k=k, options=run.bootstrap)
     tables.show(*tables.ranking_tables(report))
-    texts = [f"{method}: {n} scores are not defined, ranked last" for (_, method), n in report.undefined.items()]
+    texts = [f"{method}: {n} undefined scores are ranked last" for (_, method), n in report.undefined.items()]
     show_warnings(texts, name="ranking")
     run.finish(
         "ranking",
@@ -148,7 +203,7 @@ def ranking(
     )
 
 
-@evaluate.command(short_help="Do picked channels follow the classes of a mask?")
+@evaluate.command(short_help="Compare picked channels with the classes of a mask.")
 @click.argument("files", nargs=-1, required=True, type=_FILES, metavar="SECTION...")
 @click.option(
     "--mask",
@@ -156,21 +211,44 @@ def ranking(
     multiple=True,
     type=_FILES,
     metavar="FILE",
-    help="Class mask (H, W) of each SECTION, NPY or NPZ; default: X_mask.npz of X.imzML, 'regions' of an NPZ.",
+    help="Class mask (H, W) of each SECTION, as NPY or NPZ. [default: X_mask.npz for X.imzML, array 'regions' of an "
+    "NPZ]",
 )
-@click.option("--picked", multiple=True, type=_FILES, metavar="CSV", help="Judge these picks (column mz); repeatable.")
+@click.option(
+    "--picked",
+    multiple=True,
+    type=_FILES,
+    metavar="CSV",
+    help="List of picks (column mz) to evaluate instead of rankings; repeatable.",
+)
 @click.option(
     "-k",
     "k",
     type=click.IntRange(0),
-    help="Channels that each method picks; default: the informative ones of a simulated section (X_truth.csv), "
-    "otherwise as many as are true at each threshold.",
+    help="Number of channels that each method picks. [default: the number of informative channels of a simulated "
+    "section (X_truth.csv), else the number of true channels at each threshold]",
 )
-@click.option("--rule", type=click.Choice(["released", "strict"]), default="released", show_default=True)
 @click.option(
-    "--threshold", "thresholds", multiple=True, type=float, help="Correlation threshold; repeatable. [.3 .4 .5 .6]"
+    "--rule",
+    type=click.Choice(["released", "strict"]),
+    default="released",
+    show_default=True,
+    help="How the thresholds determine the true channels.",
 )
-@click.option("--axis", type=click.Choice(["auto", "bins", "peaks"]), default="auto", show_default=True)
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    type=float,
+    help="Correlation threshold; repeatable. [default: 0.3, 0.4, 0.5 and 0.6]",
+)
+@click.option(
+    "--axis",
+    type=click.Choice(["auto", "bins", "peaks"]),
+    default="auto",
+    show_default=True,
+    help="How the channels of an imzML file are found.",
+)
 @_scorer_options
 @_shared_options
 def mscf1(
@@ -178,23 +256,23 @@ def mscf1(
     masks: tuple[Path, ...],
     picked: tuple[Path, ...],
     k: int | None,
-    rule: Any,
+    rule: Literal["released", "strict"],
     thresholds: tuple[float, ...],
-    axis: Any,
-    **options: Any,
+    axis: Literal["auto", "bins", "peaks"],
+    **options: Unpack[_Options],
 ) -> None:
-    """Mean spatial-class F1 of the best channels by each score, or of given lists of picks.
+    """Compute mSCF1, the mean spatial-class F1, of the best channels of each method or of lists of picks.
 
-    SECTION: X.imzML (X_mask.npz beside it, as simulate writes), or X.npz with images, mz and regions.
+    SECTION is X.imzML with X_mask.npz next to it, as written by simulate, or X.npz with images, mz and regions.
     """
     if masks and len(masks) != len(files):
-        raise ArgumentError(f"{len(masks)} masks for {len(files)} sections: give one for each, in order")
+        raise ArgumentError(f"{len(masks)} masks for {len(files)} sections; give one per section, in order")
     if picked:
         unused = {"--plots": options["plots"], "--model": options["models"], "--scorer": options["scorers"], "-k": k}
         for name, value in unused.items():
             if value not in (None, ()):
-                raise ArgumentError(f"{name} is about rankings, and --picked has none: leave one of them out")
-    require_own_names(path.stem for path in files)
+                raise ArgumentError(f"{name} applies to rankings, which --picked replaces; leave one of them out")
+    require_unique_names(path.stem for path in files)
     lists = {path.name if len({p.name for p in picked}) == len(picked) else str(path): path for path in picked}
     picks = {name: read_mz_list(path) for name, path in lists.items()}
     run = _Run(options)
@@ -224,7 +302,7 @@ def mscf1(
         show_warnings([text for result in results.values() for text in result.warnings], name=name)
     mean = ev.mean_of_sections(reports, options=run.bootstrap) if len(reports) > 1 else None
     tables.show(*tables.picking_tables(reports, mean))
-    document: dict[str, Any] = {"sections": [report.to_dict() for report in reports]}
+    document: dict[str, object] = {"sections": [report.to_dict() for report in reports]}
     if mean is not None:
         document["mean"] = mean.to_dict("records")
     if given:
@@ -233,9 +311,9 @@ def mscf1(
 
 
 class _Run:
-    """What every sub-command does before and after its own work."""
+    """Setup and output shared by the subcommands."""
 
-    def __init__(self, options: dict[str, Any], *, baselines: bool = True) -> None:
+    def __init__(self, options: _Options, *, baselines: bool = True) -> None:
         self.plots: Path | None = options["plots"]
         self.json_path: Path | None = options["json_path"]
         self.quiet: bool = options["quiet"]
@@ -243,16 +321,16 @@ class _Run:
             from ionmorphnet.evaluate.drawing import require_matplotlib
 
             require_matplotlib()
-            there = next(path for path in (self.plots, *self.plots.absolute().parents) if path.exists())
-            if not there.is_dir():
-                raise FileError(f"{there}: is a file, a folder for the plots is needed")
+            existing = next(path for path in (self.plots, *self.plots.absolute().parents) if path.exists())
+            if not existing.is_dir():
+                raise FileError(f"{existing}: is a file; choose a folder for the plots")
         if self.json_path is not None:
-            temporary_beside(self.json_path)  # a place where no file can be is met before the work
+            temporary_beside(self.json_path)  # reports an unusable path before any work is done
         self.bootstrap = ev.BootstrapOptions(options["draws"], seed=options["seed"], kind=options["kind"])
         self.models: tuple[str | None, ...] = options["models"] or (None,)
         if options.get("no_model"):
             if options["models"]:
-                raise ArgumentError("--no-model and --model contradict each other")
+                raise ArgumentError("--no-model and --model exclude each other; give only one of them")
             self.models = ()
         self.baselines = baselines and not options.get("no_baselines", False)
         self.options = options
@@ -260,7 +338,7 @@ class _Run:
 
     @property
     def methods(self) -> ev.Methods:
-        """Started on first use: inputs that cannot be read are met before."""
+        """The methods, started on first use so that unreadable inputs are reported earlier."""
         if self._methods is None:
             self._methods = ev.make_methods(
                 self.models,
@@ -273,15 +351,15 @@ class _Run:
         return self._methods
 
     def scored(self, sets: list[ev.EvaluationSet]) -> list[ev.ScoredSet]:
-        """Scores of every set."""
+        """Scores every set."""
         scored = []
         for each in sets:
             with progress_bar(each.name, "images", quiet=self.quiet) as progress:
                 scored.append(ev.score_set(each, self.methods, progress=progress))
         return scored
 
-    def finish(self, command: str, report: dict[str, Any], draw: Callable[[Any, Path], list[Path]]) -> None:
-        """Writes what was asked for."""
+    def finish(self, command: str, report: dict[str, object], draw: Callable[[ModuleType, Path], list[Path]]) -> None:
+        """Writes the requested files."""
         if self.json_path is not None:
             write_json(self.json_path, {"command": command, **report, "methods": self._described(), **self._record()})
             click.echo(f"{self.json_path}")
@@ -291,10 +369,10 @@ class _Run:
             for path in draw(plots, self.plots):
                 click.echo(f"{path}")
 
-    def _described(self) -> list[dict[str, Any]]:
+    def _described(self) -> list[dict[str, object]]:
         if self._methods is None:
             return []
-        described = []
+        described: list[dict[str, object]] = []
         for name, scorer in self._methods.scorers.items():
             model = scorer.model
             described.append(
@@ -308,7 +386,7 @@ class _Run:
             )
         return described
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> dict[str, object]:
         b = self.bootstrap
         options = {"draws": b.draws, "level": b.level, "seed": b.seed, "interval": b.kind}
         return {"bootstrap": options, "versions": versions()}
@@ -316,10 +394,10 @@ class _Run:
 
 def _load(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float) -> list[ev.EvaluationSet]:
     if labels and len(labels) != len(files):
-        raise ArgumentError(f"{len(labels)} label files for {len(files)} sets: give one for each, in order")
+        raise ArgumentError(f"{len(labels)} label files for {len(files)} sets; give one per set, in order")
     given = labels or (None,) * len(files)
     sets = [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm)]
-    require_own_names(each.name for each in sets)
+    require_unique_names(each.name for each in sets)
     for each in sets:
         show_warnings(each.notes, name=each.name)
     return sets

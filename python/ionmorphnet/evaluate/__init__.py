@@ -1,4 +1,4 @@
-"""Evaluation: class reports, ranking reports against grades or pairs, mSCF1, classical baselines, intervals.
+"""Evaluation of models and scores: classes, rankings against grades or pairs, mSCF1, with bootstrap intervals.
 
 import ionmorphnet as imn
 methods = imn.evaluate.make_methods()
@@ -12,7 +12,7 @@ from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
 from ionmorphnet.evaluate.evaluation_set import EvaluationSet, load_sets
 from ionmorphnet.evaluate.methods import Methods, ScoredSet, make_methods, score_set
-from ionmorphnet.evaluate.metrics import auc, average_precision, best_threshold, kendall, precision_at_k, spearman
+from ionmorphnet.evaluate.metrics import best_threshold, precision_at_k
 from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
 from ionmorphnet.evaluate.pairs import read_pairs
 from ionmorphnet.evaluate.picking_report import PickingReport, mean_of_sections, picking_report
@@ -33,12 +33,9 @@ __all__ = [
     "RankingReport",
     "ScoredSet",
     "SectionBins",
-    "auc",
-    "average_precision",
     "best_threshold",
     "classifier_report",
     "judge_classes",
-    "kendall",
     "load_sets",
     "make_methods",
     "mean_of_sections",
@@ -51,5 +48,4 @@ __all__ = [
     "ranking_report",
     "read_pairs",
     "score_set",
-    "spearman",
 ]

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: the images of a set are drawn again with replacement."""
+"""Bootstrap intervals, from resampling images with replacement."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ionmorphnet.base.errors import ArgumentError
 
 Float = npt.NDArray[np.float64]
 
-# A figure of many resamples at once: counts (resamples, n) -> (resamples,).
+# Value of a statistic for many resamples at once: counts (resamples, n) -> (resamples,).
 Statistic = Callable[[Float], Float]
 IntervalKind = Literal["percentile", "bca"]
 
-# Counts held at once.
+# Number of counts held at once.
 _BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
 class BootstrapOptions:
-    """How intervals are made.
+    """How intervals are computed.
 
     Attributes:
         draws: Number of resamples; 0: no intervals.
-        level: Share of the resamples inside the interval.
+        level: Coverage of the interval, between 0 and 1.
         seed: Seed of the resamples. Methods on the same images see the same resamples, so differences are paired.
         kind: ``percentile``, or ``bca`` (bias-corrected and accelerated; Efron, B. (1987), JASA 82, 171-185).
     """
@@ -40,29 +40,29 @@ class BootstrapOptions:
     kind: IntervalKind = "percentile"
 
     def __post_init__(self) -> None:
-        """Checks.
+        """Checks the values.
 
         Raises:
-            ArgumentError: A value cannot be meant.
+            ArgumentError: A value is out of range.
         """
         if self.draws < 0:
             raise ArgumentError(f"draws must be 0 or more, not {self.draws}")
         if not 0.0 < self.level < 1.0:
-            raise ArgumentError(f"level must lie between 0 and 1, not {self.level}")
+            raise ArgumentError(f"level must be between 0 and 1, not {self.level}")
         if self.kind not in ("percentile", "bca"):
-            raise ArgumentError(f"interval must be percentile or bca, not '{self.kind}'")
+            raise ArgumentError(f"kind must be percentile or bca, not '{self.kind}'")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval.
+    """A value with its interval.
 
     Attributes:
-        value: The figure of the sample.
-        low: Lower end of the interval; NaN where there is none.
-        high: Upper end.
-        n: Number of units (images, pairs) behind the figure.
-        draws: Resamples in which the figure is defined.
+        value: Value for the sample; NaN if undefined.
+        low: Lower end of the interval; NaN without an interval.
+        high: Upper end of the interval; NaN without an interval.
+        n: Number of units (images, pairs, sections) in the sample.
+        draws: Number of resamples for which the value is defined.
     """
 
     value: float
@@ -72,7 +72,7 @@ class Estimate:
     draws: int
 
     def __str__(self) -> str:
-        """Three decimals and the interval."""
+        """Value and interval with three decimals."""
         if np.isnan(self.value):
             return "-"
         if np.isnan(self.low):
@@ -82,12 +82,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A figure, its resamples and its leave-one-out values.
+    """Values of a statistic for the sample, its resamples and its leave-one-out samples.
 
     Attributes:
-        value: The figure of the sample.
-        draws: (resamples,), NaN where the figure is not defined.
-        jackknife: (n,) without each unit in turn, for BCa intervals; empty for percentile intervals.
+        value: Value for the sample.
+        draws: (resamples,), NaN where undefined.
+        jackknife: (n,), values without each unit in turn, for BCa intervals; empty for percentile intervals.
         n: Number of units.
     """
 
@@ -97,33 +97,34 @@ class Sampled:
     n: int
 
     def minus(self, other: Sampled) -> Sampled:
-        """The paired difference: both come from the same resamples of the same images."""
+        """The paired difference; both must come from the same resamples of the same images."""
         return Sampled(
             self.value - other.value, self.draws - other.draws, self.jackknife - other.jackknife, min(self.n, other.n)
         )
 
     def estimate(self, options: BootstrapOptions) -> Estimate:
-        """The figure with its interval, which always holds the figure."""
+        """The value with its interval, which always contains the value."""
         defined = self.draws[~np.isnan(self.draws)]
-        nothing = np.isnan(self.value) or not defined.size
-        low, high = (np.nan, np.nan) if nothing else _interval(self.value, defined, self.jackknife, options)
-        if not nothing:
-            # Where nearly all grades are equal, the sample can lie outside of what most of its resamples give.
+        low, high = np.nan, np.nan
+        if not np.isnan(self.value) and defined.size:
+            low, high = _interval(self.value, defined, self.jackknife, options)
+            # If nearly all grades are equal, the value can lie outside the range of most resamples.
             low, high = min(low, self.value), max(high, self.value)
         return Estimate(float(self.value), float(low), float(high), self.n, int(defined.size))
 
 
 def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream: str = "") -> Sampled:
-    """A figure of n units and of resamples of them.
+    """Computes a statistic of n units and of their resamples.
 
     Args:
-        statistic: Maps counts (resamples, n) to the figure of each resample.
+        statistic: Maps counts (resamples, n) to values (resamples,).
         n: Number of units.
-        options: How many resamples, and their seed.
-        stream: Name of the units. Equal names see equal resamples (paired differences), others independent ones.
+        options: Number of resamples, their seed, and the kind of interval.
+        stream: Name of the units. Equal names see the same resamples (paired differences), different names independent
+            ones.
 
     Returns:
-        The figure with its resamples; NaN without a unit.
+        The values; NaN if n = 0.
     """
     value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")
     if not n or not options.draws:
@@ -145,10 +146,10 @@ def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream:
 
 
 def mean_over_sets(parts: list[Sampled]) -> Sampled:
-    """Mean over sets that were resampled each on its own; sets whose figure is not defined are left out.
+    """Mean over independently resampled sets; sets with an undefined value are left out.
 
-    Where one of the others has no resamples, nor has the mean: it has no interval. The leave-one-out values go on as
-    those of the mean: without one unit of one set.
+    The mean has no interval if one of the remaining sets has no resamples. Its leave-one-out values leave out one unit
+    of one set.
     """
     used = [part for part in parts if not np.isnan(part.value)]
     if not used:
@@ -173,7 +174,7 @@ def _interval(value: float, draws: Float, jackknife: Float, options: BootstrapOp
 
 
 def _bca_tails(value: float, draws: Float, jackknife: Float, tails: Float) -> Float:
-    """Tail probabilities corrected for bias and skewness; the plain ones where the draws all lie on one side."""
+    """Tail probabilities corrected for bias and skewness; uncorrected if all draws lie on one side of the value."""
     below = float(np.mean(draws < value) + 0.5 * np.mean(draws == value))
     if not 0.0 < below < 1.0:
         return tails
@@ -185,7 +186,7 @@ def _bca_tails(value: float, draws: Float, jackknife: Float, tails: Float) -> Fl
     corrected = []
     for tail in tails:
         shifted = bias + normal.inv_cdf(float(tail))
-        # Past the pole of the formula the correction has no meaning; the outermost draw is taken.
+        # Beyond the pole of the formula the correction is meaningless, so the outermost draw is used.
         scale = max(1.0 - acceleration * shifted, 1e-9)
         corrected.append(normal.cdf(bias + shifted / scale))
     return np.array(corrected)

@@ -1,4 +1,4 @@
-"""Are the classes right, and do the probabilities mean what they say?"""
+"""Accuracy and calibration of predicted classes."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
-from ionmorphnet.evaluate.evaluation_set import require_own_names
+from ionmorphnet.evaluate.evaluation_set import require_unique_names
 from ionmorphnet.evaluate.methods import ScoredSet
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 
 Float = npt.NDArray[np.float64]
 
 POOLED = "all images"
-# Probabilities below this count as this in the log loss: f32 softmax may round to 0.
+# Lower bound of probabilities in the log loss, because an f32 softmax may round to 0.
 _SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassifierResult:
-    """The classes of one model on one dataset.
+    """Predicted classes of one model on one dataset, compared with labels.
 
-    With two labellings every image counts half for each; all figures are then means over both.
+    With two labellings each label of an image has weight one half, so all values are means over both labellings.
 
     Attributes:
         dataset: Name of the dataset.
         model: Name of the model.
-        n: Labelled images.
+        n: Number of labelled images.
         accuracy: Share of images whose most probable class is the label.
         balanced_accuracy: Mean recall of the classes that occur.
         labelling_accuracy: Accuracy against each labelling.
-        agreement: Share of the images on which the labellings agree; NaN with one labelling.
-        majority: Accuracy of always naming the most frequent class.
-        classes: Frame indexed by class: count (halves where the labellings differ), predicted, recall, precision; NaN
-            where there is nothing to count.
-        confusion: Frame (label, predicted class) of counts.
-        ece: Expected calibration error of the most probable class (bins of equal width).
-        brier: Mean squared distance of the probabilities from the label, summed over the classes (0 to 2).
+        agreement: Share of images on which the labellings agree; NaN with one labelling.
+        majority: Accuracy of always predicting the most frequent class.
+        classes: Frame indexed by class: count (with halves where the labellings differ), predicted, recall, precision;
+            NaN where undefined.
+        confusion: Frame of counts (label, predicted class).
+        ece: Expected calibration error of the most probable class, with bins of equal width.
+        brier: Brier score, the mean squared distance of the probabilities from the label, summed over classes (0 to 2).
         nll: Mean negative log probability of the label.
         reliability: Frame of the bins: low, high, count, confidence, accuracy.
     """
@@ -63,11 +63,11 @@ class ClassifierResult:
     reliability: pd.DataFrame
 
     def __repr__(self) -> str:
-        """Name and accuracy."""
+        """Names, size and accuracy."""
         return f"ClassifierResult({self.dataset!r}, {self.model!r}, n={self.n}, accuracy {self.accuracy})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as plain Python objects for JSON."""
         return {
             "dataset": self.dataset,
             "model": self.model,
@@ -88,12 +88,12 @@ class ClassifierResult:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClassifierReport:
-    """Results by (dataset, model); with several datasets also all their images together (``all images``).
+    """Classification results of several models and datasets.
 
     Attributes:
-        results: The results.
-        mean_accuracy: Mean accuracy over the datasets, by model; every dataset counts the same.
-        options: How the intervals were made.
+        results: Results by (dataset, model). With several datasets, the dataset ``all images`` pools all their images.
+        mean_accuracy: Mean accuracy over the datasets, by model; all datasets have the same weight.
+        options: How the intervals were computed.
     """
 
     results: Mapping[tuple[str, str], ClassifierResult]
@@ -101,11 +101,11 @@ class ClassifierReport:
     options: BootstrapOptions = field(default_factory=BootstrapOptions)
 
     def __repr__(self) -> str:
-        """Names."""
+        """Names of models and datasets."""
         return f"ClassifierReport({', '.join(f'{m} on {d}' for d, m in self.results)})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as plain Python objects for JSON."""
         return {
             "classes": list(CLASSES),
             "results": [result.to_dict() for result in self.results.values()],
@@ -116,32 +116,33 @@ class ClassifierReport:
 def classifier_report(
     sets: Sequence[ScoredSet], *, bins: int = 10, options: BootstrapOptions | None = None
 ) -> ClassifierReport:
-    """Judges the classes that models give.
+    """Compares the classes predicted by models with labels.
 
     Args:
         sets: Scored datasets with labels; images without a label are left out.
-        bins: Bins of the calibration, of equal width.
-        options: Intervals; default 2,000 resamples of the images, percentiles, 95 %.
+        bins: Number of calibration bins of equal width.
+        options: How the intervals are computed; None: 95% percentile intervals from 2,000 resamples of the images.
 
     Returns:
-        The figures of every set and model, and with several sets those of all their images.
+        Results for every dataset and model and, with several datasets, for all their images together.
 
     Raises:
-        ArgumentError: A set without labels, sets of equal name, no model with classes, or bins < 1.
+        ArgumentError: A dataset has no labels, two datasets have the same name, no model predicts classes, or
+            bins < 1.
     """
     chosen = options or BootstrapOptions()
     if bins < 1:
         raise ArgumentError(f"bins must be at least 1, not {bins}")
-    require_own_names((each.name for each in sets), reserved=POOLED)
+    require_unique_names((each.name for each in sets), reserved=POOLED)
     models = list(dict.fromkeys(name for each in sets for name in each.predictions))
     if not models:
-        raise ArgumentError("no model that names classes was scored")
+        raise ArgumentError("no model that predicts classes was scored; add one to make_methods")
     results: dict[tuple[str, str], ClassifierResult] = {}
     parts: dict[str, dict[str, tuple[npt.NDArray[np.int64], Float]]] = {name: {} for name in models}
     for each in sets:
         labelled = np.asarray((each.labels >= 0).any(axis=0))
         if not labelled.any():
-            raise ArgumentError(f"{each.name}: no image has a class label")
+            raise ArgumentError(f"{each.name}: no image has a class label; add labels or leave the dataset out")
         for name, frame in each.predictions.items():
             labels = each.labels[:, labelled]
             probabilities = frame[list(PROBABILITY_COLUMNS)].to_numpy(dtype=np.float64)[labelled]
@@ -174,21 +175,21 @@ def judge_classes(
     bins: int = 10,
     options: BootstrapOptions | None = None,
 ) -> ClassifierResult:
-    """Figures of class probabilities against one or more labellings.
+    """Compares class probabilities with one or more labellings.
 
     Args:
-        labels: (n,) or (labellings, n) indices into ``CLASSES``; -1 = none, at least one for each image.
+        labels: (n,) or (labellings, n) indices into ``CLASSES``, -1 = no label; every image needs at least one label.
         probabilities: (n, 6), rows summing to 1.
-        dataset: Name for the result.
-        model: Name for the result.
-        bins: Bins of the calibration.
-        options: Intervals.
+        dataset: Name of the dataset for the result.
+        model: Name of the model for the result.
+        bins: Number of calibration bins of equal width.
+        options: How the intervals are computed; None: the defaults.
 
     Returns:
-        All figures of the classes.
+        Accuracy, confusion and calibration.
 
     Raises:
-        ArgumentError: Shapes that do not fit, no image, labels out of range, or an image without any label.
+        ArgumentError: The shapes do not match, there is no image, labels are out of range, or an image has no label.
     """
     chosen = options or BootstrapOptions()
     y = np.atleast_2d(np.asarray(labels, dtype=np.int64))
@@ -197,9 +198,9 @@ def judge_classes(
     if p.shape != (n, len(CLASSES)) or not n:
         raise ArgumentError(f"probabilities must have shape ({n}, {len(CLASSES)}) with n > 0, not {p.shape}")
     if (y < -1).any() or (y >= len(CLASSES)).any():
-        raise ArgumentError(f"labels must lie from 0 to {len(CLASSES) - 1}, or be -1 for none")
+        raise ArgumentError(f"labels must be from 0 to {len(CLASSES) - 1}, or -1 for no label")
     if (y < 0).all(axis=0).any():
-        raise ArgumentError("every image needs a label")
+        raise ArgumentError("every image needs at least one label")
     if not np.isfinite(p).all():
         raise ArgumentError("probabilities must be finite")
     target, correct = _targets(y), _correct(y, p)
@@ -227,7 +228,7 @@ def judge_classes(
         ),
         confusion=pd.DataFrame(confusion, index=list(CLASSES), columns=list(CLASSES)),
         ece=ece,
-        # Each labelling on its own: the distance from the mean of two labels would reward indecision.
+        # Computed per labelling, because the distance from the mean of two labels would reward indecision.
         brier=float((p**2).sum(axis=1).mean() - 2.0 * (target * p).sum(axis=1).mean() + 1.0),
         nll=float(-(target * np.log(np.maximum(p, _SMALLEST))).sum(axis=1).mean()),
         reliability=reliability,
@@ -235,7 +236,7 @@ def judge_classes(
 
 
 def _targets(labels: npt.NDArray[np.int64]) -> Float:
-    """Share of the labellings that name each class, (n, 6)."""
+    """Share of the labellings that assign each class, (n, 6)."""
     votes = np.stack([(labels == i).sum(axis=0) for i in range(len(CLASSES))], axis=1).astype(np.float64)
     shares: Float = votes / votes.sum(axis=1, keepdims=True)
     return shares
@@ -290,5 +291,5 @@ def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Float:
 
 
 def _with_rows(labels: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
-    """Datasets with fewer labellings get empty ones: each image still counts once."""
+    """Adds empty labellings, which do not change the weight of an image."""
     return np.pad(labels, ((0, rows - len(labels)), (0, 0)), constant_values=-1)

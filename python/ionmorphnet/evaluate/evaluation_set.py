@@ -1,4 +1,4 @@
-"""Labelled ion images for evaluation; files are read by the sources that training uses."""
+"""Labelled ion images for evaluation, read from files by the same code as in training."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ionmorphnet.labelled.sections import PPM, from_imzml, labels_beside
 
 Float32 = npt.NDArray[np.float32]
 
-# Values of images scored in one call (256 MB).
+# Number of pixels scored in one call (256 MB).
 _BLOCK = 64_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EvaluationSet:
-    """Ion images of one dataset and what is known of them.
+    """Ion images of one dataset with their labels and grades.
 
     Attributes:
         name: Name of the dataset.
         images: Arrays (H, W) float32, NaN = not measured; sizes may differ.
-        labels: (labellings, n) indices into ``CLASSES``, -1 = none; one row for each independent labelling.
-        structure: (n,) grade 0 to 3 of meaningful structure; NaN = not graded.
-        keys: Name or m/z of each image; their numbers where none are given.
-        notes: What was left out on reading, one line each.
-        indices: Number of each image in its file, as in the column ``index`` of the label CSV; empty where images are
-            not counted there (imzML, labels without that column) or come from memory.
+        labels: (labellings, n) indices into ``CLASSES``, -1 = no label; one row per independent labelling.
+        structure: (n,) grade of meaningful structure from 0 to 3; NaN = not graded.
+        keys: Name or m/z of each image; by default their positions.
+        notes: One line per entry that was left out on reading.
+        indices: Index of each image in its file, as in the column ``index`` of the label CSV; empty for imzML, for
+            labels without that column, and for images from memory.
     """
 
     name: str
@@ -45,10 +45,10 @@ class EvaluationSet:
     indices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Converts and checks.
+        """Converts and checks the values.
 
         Raises:
-            ArgumentError: Lengths differ.
+            ArgumentError: The lengths differ.
         """
         n = len(self.images)
         labels = np.asarray(self.labels, dtype=np.int64)
@@ -70,15 +70,15 @@ class EvaluationSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        """Name and what there is."""
+        """Name and counts."""
         graded = int(np.isfinite(self.structure).sum())
         return f"EvaluationSet({self.name!r}, {len(self)} images, {len(self.labels)} labellings, {graded} graded)"
 
     def stacks(self) -> Iterator[tuple[npt.NDArray[np.intp], Float32]]:
-        """Neighbouring images of equal size together, a bounded number at a time.
+        """Groups consecutive images of equal size into stacks of limited memory.
 
         Yields:
-            (n,) positions and (n, H, W) float32 images, NaN = not measured.
+            Positions (n,) and images (n, H, W) float32, NaN = not measured.
 
         Raises:
             ArgumentError: An image is not (H, W).
@@ -98,30 +98,30 @@ class EvaluationSet:
 def load_sets(
     path: PathLike, labels: PathLike | None = None, *, ppm: float = PPM, name: str | None = None
 ) -> list[EvaluationSet]:
-    """Reads labelled images, one set for each dataset.
+    """Reads labelled images, one set per dataset.
 
-    Sections are read without clipping hot spots: that is how they are scored when picked.
+    Images of sections are not clipped at hot spots, because the picker scores them unclipped.
 
     Args:
         path: NPZ of images, an imzML section, or a folder of imzML sections; see
             :func:`~ionmorphnet.labelled.image_arrays.from_npz` and
             :func:`~ionmorphnet.labelled.sections.from_imzml`.
-        labels: The label CSV, or a folder of them. None: for ``X.npz`` the file ``X_labels.csv``; for ``X.imzML`` the
-            first that exists of ``X.csv``, ``X_labels.csv`` and ``X_truth.csv`` (which ``ionmorphnet simulate``
-            writes); for a folder the same folder.
-        ppm: imzML: half width of the window around each labelled m/z.
-        name: Name of the set, where there is one dataset; None: the dataset's id.
+        labels: Label CSV, or a folder of label CSVs. None: for ``X.npz`` the file ``X_labels.csv``; for ``X.imzML`` the
+            first that exists of ``X.csv``, ``X_labels.csv`` and ``X_truth.csv`` (from ``ionmorphnet simulate``); for a
+            folder the folder itself.
+        ppm: Half width of the window around each labelled m/z (imzML only).
+        name: Name of the set, for files with a single dataset; None: the id of the dataset.
 
     Returns:
-        The images that are labelled, by dataset; what could not be used is listed in ``notes``.
+        The labelled images by dataset; unusable entries are listed in ``notes``.
 
     Raises:
-        FileError: A file is missing or not understood, or nothing in it can be used.
-        ArgumentError: ``ppm`` is out of range, or one name is given for several datasets.
+        FileError: A file is missing or invalid, or contains no usable image.
+        ArgumentError: ``ppm`` is out of range, or a name is given for several datasets.
     """
     path = Path(path)
     if not path.exists():
-        raise FileError(f"{path}: no such file or folder")
+        raise FileError(f"{path}: file or folder not found")
     if path.is_dir() or path.suffix.casefold() == ".imzml":
         source = from_imzml(path, labels_beside(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
     else:
@@ -129,24 +129,24 @@ def load_sets(
     notes = tuple(source.report.lines()[1:])
     ids = source.dataset_ids
     if name is not None and len(ids) > 1:
-        raise ArgumentError(f"{path}: holds {len(ids)} datasets, one name does not do")
+        raise ArgumentError(f"{path}: contains {len(ids)} datasets, which one name cannot cover; leave name out")
     return [_from_source(source, each, name or each, notes if each == ids[0] else ()) for each in ids]
 
 
-def require_own_names(names: Iterable[str], *, reserved: str | None = None) -> None:
-    """Refuses datasets of equal name: in reports, one would stand for the other.
+def require_unique_names(names: Iterable[str], *, reserved: str | None = None) -> None:
+    """Refuses datasets with the same name, which reports could not tell apart.
 
     Args:
         names: Names of the datasets.
-        reserved: What a report calls its mean or its pool.
+        reserved: Name that a report uses for its mean or pool.
 
     Raises:
-        ArgumentError: A name comes twice, or is the reserved one.
+        ArgumentError: A name is not unique or is reserved.
     """
     given = list(names)
     wrong = {name for name in given if given.count(name) > 1 or name == reserved}
     if wrong:
-        raise ArgumentError(f"datasets need names of their own: {', '.join(sorted(wrong))}")
+        raise ArgumentError(f"dataset names must be unique; repeated or reserved: {', '.join(sorted(wrong))}")
 
 
 def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[str, ...]) -> EvaluationSet:
@@ -166,7 +166,7 @@ def _from_source(source: LabelledImages, dataset: str, name: str, notes: tuple[s
 
 
 class _Stored(Sequence[Float32]):
-    """Images that may lie on disk, read when asked for."""
+    """Images that are read from disk on access."""
 
     def __init__(self, source: LabelledImages, where: list[int]) -> None:
         self._source, self._where = source, where

@@ -1,4 +1,4 @@
-"""Every method's score of every image: models, classical statistics, total intensity."""
+"""Scores of images by the methods to compare: models, classical statistics and total intensity."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class ScoredSet:
 
     Attributes:
         name: Name of the dataset.
-        scores: (n, methods), one column for each method; higher = more structure. NaN ranks last.
-        kinds: What each method is: ``model``, ``classical`` (a statistic that needs no model) or ``baseline``.
-        labels: (labellings, n) indices into ``CLASSES``, -1 = none.
-        structure: (n,) grade 0 to 3; NaN = not graded.
+        scores: (n, methods), one column per method; higher = more structure. NaN ranks last.
+        kinds: Kind of each method: ``model``, ``classical`` (a statistic that needs no model) or ``baseline``.
+        labels: (labellings, n) indices into ``CLASSES``, -1 = no label.
+        structure: (n,) grade from 0 to 3; NaN = not graded.
         keys: Name of each image.
-        predictions: For each model with classes the frame of :func:`ionmorphnet.score_images`.
+        predictions: Result of :func:`ionmorphnet.score_images` for each model with classes.
     """
 
     name: str
@@ -51,39 +51,41 @@ class ScoredSet:
     predictions: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks.
+        """Checks the values.
 
         Raises:
-            ArgumentError: Lengths differ, or a method is of no known kind.
+            ArgumentError: The lengths differ, or a method has no kind.
         """
         n = len(self.scores)
         if len(self.structure) != n or self.labels.shape[1:] != (n,) or len(self.keys) != n:
-            raise ArgumentError(f"{self.name}: {n} rows of scores, but other numbers of labels, grades or keys")
+            raise ArgumentError(
+                f"{self.name}: the numbers of labels, grades and keys must equal the {n} rows of scores"
+            )
         unknown = [column for column in self.scores.columns if column not in self.kinds]
         if unknown:
-            raise ArgumentError(f"{self.name}: no kind is given for {', '.join(unknown)}")
+            raise ArgumentError(f"{self.name}: kinds lacks {', '.join(unknown)}")
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.scores)
 
     def __repr__(self) -> str:
-        """Name, size, methods."""
+        """Name, size and methods."""
         return f"ScoredSet({self.name!r}, {len(self)} images, {', '.join(self.scores.columns)})"
 
     def methods(self, kind: Kind) -> list[str]:
-        """Names of the methods of one kind."""
+        """Names of the methods of a kind."""
         return [str(name) for name in self.scores.columns if self.kinds[str(name)] == kind]
 
 
 @dataclass(frozen=True)
 class Methods:
-    """What is compared.
+    """Methods to compare.
 
     Attributes:
-        scorers: Ready scorers by name.
-        baselines: Whether the classical statistics and total intensity join.
-        threads: CPU threads; 0: all.
+        scorers: Started scorers by name.
+        baselines: Whether the classical statistics and total intensity are included.
+        threads: CPU threads; 0: all cores.
     """
 
     scorers: Mapping[str, Scorer]
@@ -111,33 +113,32 @@ def make_methods(
     device: DeviceName | Device = "auto",
     threads: int = 0,
 ) -> Methods:
-    """Starts everything that is to be compared.
+    """Starts the methods to compare.
 
     Args:
-        models: Bundled names, model folders or loaded models; None in the list: the default model.
-        scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by the name that tables show. A
-            callable stands in the default model's place: it gets preprocessed images (n, channels, 224, 224) float32
-            and, as the second argument, their statistics (n, 4) float32, and returns logits (n, 7) float32, the six
-            ``CLASSES`` and structure. In the place of another model, whose inputs and outputs may be others:
-            ``make_scorer(model=..., scorer=my_callable)``.
-        baselines: Add the classical statistics and total intensity.
-        precision: ``"auto"``, ``"f32"`` or ``"bf16"``, for the models.
-        device: Where the models run: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; callables and statistics run
+        models: Bundled names, model folders or loaded models; None in the list is the default model.
+        scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by display name. A callable replaces
+            the network of the default model: it accepts preprocessed images (n, channels, 224, 224) float32 and their
+            statistics (n, 4) float32, and returns logits (n, 7) float32, the six ``CLASSES`` and structure. To replace
+            the network of another model, use ``make_scorer(model=..., scorer=my_callable)``.
+        baselines: Whether to include the classical statistics and total intensity.
+        precision: Precision of the models: ``"auto"``, ``"f32"`` or ``"bf16"``.
+        device: Device of the models: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. Callables and statistics run
             on the CPU.
-        threads: CPU threads; 0: all.
+        threads: CPU threads; 0: all cores.
 
     Returns:
-        The scorers, ready to run.
+        The started methods.
 
     Raises:
-        ArgumentError: Unknown names, a callable that takes other arguments, or nothing to compare.
+        ArgumentError: A name is unknown, a callable has the wrong parameters, or there is nothing to compare.
         FileError: A model cannot be used.
-        UnavailableError: A scorer is not there.
+        UnavailableError: A scorer is not available.
     """
     named: dict[str, Scorer] = {}
 
     def add(name: str, scorer: Scorer) -> None:
-        # Statistics come with the baselines already.
+        # The baselines already include the statistics.
         if baselines and scorer.model is None and scorer.name in STATISTICS:
             return
         unique = (
@@ -160,24 +161,24 @@ def make_methods(
             ready = make_scorer(scorer=text, device=device, threads=threads)
             add(text if ready.model is None else f"{ready.model.name} ({text})", ready)
     if not named and not baselines:
-        raise ArgumentError("nothing to evaluate: give a model or a scorer, or leave the baselines in")
+        raise ArgumentError("nothing to evaluate; give a model or a scorer, or include the baselines")
     return Methods(named, baselines, threads)
 
 
 def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | None = None) -> ScoredSet:
-    """Scores every image by every method.
+    """Scores every image with every method.
 
     Args:
         images: The images.
-        methods: See :func:`make_methods`.
-        progress: Called as progress(done, total) in images times methods that run a network.
+        methods: The methods, see :func:`make_methods`.
+        progress: Called as progress(done, total) in images times scorers.
 
     Returns:
-        The scores; the pixels are not kept.
+        The scores with labels and grades, without the images.
 
     Raises:
         ArgumentError: An image is not (H, W).
-        IonMorphNetError: Outputs of a network are not finite.
+        IonMorphNetError: A network's output is not finite.
     """
     n, kinds = len(images), methods.kinds
     scores = pd.DataFrame(np.nan, index=range(n), columns=list(kinds), dtype=np.float64)
@@ -202,19 +203,19 @@ def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | N
 def score_stack(
     stack: npt.NDArray[np.float32], methods: Methods, *, progress: Progress | None = None
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Scores images of one size by every method.
+    """Scores images of equal size with every method.
 
     Args:
         stack: (n, H, W) float32, NaN = not measured.
-        methods: See :func:`make_methods`.
+        methods: The methods, see :func:`make_methods`.
         progress: Called as progress(done, total) in images times scorers.
 
     Returns:
-        (n, methods) scores, and for each model the frame of :func:`ionmorphnet.score_images`.
+        Scores (n, methods), and the result of :func:`ionmorphnet.score_images` for each model.
 
     Raises:
-        ArgumentError: Not a stack of images.
-        IonMorphNetError: Outputs of a network are not finite.
+        ArgumentError: ``stack`` is not a stack of images.
+        IonMorphNetError: A network's output is not finite.
     """
     columns: dict[str, npt.NDArray[np.float64]] = {}
     frames: dict[str, pd.DataFrame] = {}

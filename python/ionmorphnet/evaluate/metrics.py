@@ -1,12 +1,14 @@
-"""Figures of a ranking, each for many resamples of the images at once; numpy only.
+"""Metrics of a ranking, each computed for many bootstrap resamples of the images at once.
 
-A resample is a row of counts: how often each image was drawn. The figure of the sample itself is the row of ones, so
-that a figure and its bootstrap interval come from one piece of code.
+A resample is a row of counts: how often each image was drawn. A row of ones is the sample itself, so one piece of code
+computes a metric and its bootstrap interval.
+
+Note: scikit-learn and scipy have most of these metrics, but for one sample at a time and without NaN scores. For 100
+images and 2,000 resamples a loop over them takes 18 s per method, the functions below 0.2 s; and the base install would
+grow by 190 MB. They are the oracles of the tests instead.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,91 +17,57 @@ from ionmorphnet.base.errors import ArgumentError
 
 Float = npt.NDArray[np.float64]
 
-# Kendall's tau compares every pair of images, in blocks of about this many.
+# Kendall's tau compares all pairs of images, in blocks of about this many pairs.
 _BLOCK = 4_000_000
 
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Spearman's rank correlation, ties at their mean rank.
+    """Spearman's rank correlation as in reports; ties get their mean rank.
 
     Args:
         a: (n,) numbers; NaN counts as the lowest value.
-        b: (n,) numbers.
+        b: (n,) numbers; NaN counts as the lowest value.
 
     Returns:
-        -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
+        -1 to 1; NaN if ``a`` or ``b`` is constant or n < 2.
 
     Raises:
-        ArgumentError: Not two lists of equal length.
+        ArgumentError: The arguments are not two lists of equal length.
     """
     x, y = _pair(a, b)
     return float(spearman_of(_once(x), x, y)[0])
 
 
-def kendall(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Kendall's tau-b, which corrects for ties.
-
-    Args:
-        a: (n,) numbers; NaN counts as the lowest value.
-        b: (n,) numbers.
-
-    Returns:
-        -1 to 1; NaN where ``a`` or ``b`` is constant or n < 2.
-
-    Raises:
-        ArgumentError: Not two lists of equal length.
-    """
-    x, y = _pair(a, b)
-    return float(kendall_of(_once(x), x, y)[0])
-
-
 def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
-    """Area under the ROC curve, ties counted half.
+    """Area under the ROC curve as in reports; ties count half.
 
     Args:
         positive: (n,) bool.
         score: (n,) numbers; NaN counts as the lowest value.
 
     Returns:
-        0 to 1; NaN where one kind is missing.
+        0 to 1; NaN without positives or without negatives.
 
     Raises:
-        ArgumentError: Not two lists of equal length.
+        ArgumentError: The arguments are not two lists of equal length.
     """
     x, y = _pair(score, np.asarray(positive, dtype=bool))
     return float(auc_of(_once(x), x, y > 0)[0])
 
 
-def average_precision(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
-    """Mean of the precision over the recall, equal scores taken together (no interpolation).
-
-    Args:
-        positive: (n,) bool.
-        score: (n,) numbers; NaN counts as the lowest value.
-
-    Returns:
-        0 to 1; NaN without a positive.
-
-    Raises:
-        ArgumentError: Not two lists of equal length.
-    """
-    x, y = _pair(score, np.asarray(positive, dtype=bool))
-    return float(average_precision_of(_once(x), x, y > 0)[0])
-
-
 def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> float:
-    """Share of positives among the k best, equal scores at the cut counted in proportion.
+    """Share of positives among the k best; equal scores at the cut count in proportion.
 
     Args:
         positive: (n,) bool.
         score: (n,) numbers; NaN counts as the lowest value.
-        k: At least 1; more than n is n.
+        k: Number of best images, at least 1; values above n count as n.
 
     Returns:
-        0 to 1; NaN where n = 0.
+        0 to 1; NaN if n = 0.
 
     Raises:
-        ArgumentError: k is not positive, or not two lists of equal length.
+        ArgumentError: k is not positive, or the arguments are not two lists of equal length.
     """
     if k < 1:
         raise ArgumentError(f"k must be at least 1, not {k}")
@@ -108,25 +76,25 @@ def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> flo
 
 
 def best_threshold(positive: npt.ArrayLike, score: npt.ArrayLike) -> tuple[float, float]:
-    """Threshold with the largest balanced accuracy, and that accuracy.
+    """Finds the threshold with the largest balanced accuracy.
 
-    Thresholds lie on a grid of hundredths; where several are best, the middle one of them is returned.
+    Thresholds lie on a grid of hundredths. Of several best thresholds the middle one is returned.
 
     Args:
         positive: (n,) bool.
-        score: (n,) numbers from 0 to 1; from the threshold on they count as positive. NaN never does.
+        score: (n,) numbers from 0 to 1. Scores at or above the threshold count as positive; NaN never does.
 
     Returns:
-        The threshold, 0.01 to 0.99, and the balanced accuracy, 0.5 to 1.
+        The threshold, 0.01 to 0.99, and its balanced accuracy, 0.5 to 1.
 
     Raises:
-        ArgumentError: Lengths differ, or all images are of one kind, so that any threshold would be as good.
+        ArgumentError: The lengths differ, or there are no positives or no negatives.
     """
     x, y = _pair(score, np.asarray(positive, dtype=bool))
     is_positive = y > 0
     if is_positive.all() or not is_positive.any():
         kind = "positive" if is_positive.any() else "negative"
-        raise ArgumentError(f"a threshold needs positive and negative images; all {len(x)} are {kind}")
+        raise ArgumentError(f"all {len(x)} images are {kind}; a threshold needs positive and negative images")
     grid = np.arange(1, 100) / 100.0
     kept = x[None, :] >= grid[:, None]
     accuracy = 0.5 * (kept[:, is_positive].mean(axis=1) + (~kept[:, ~is_positive]).mean(axis=1))
@@ -136,14 +104,14 @@ def best_threshold(positive: npt.ArrayLike, score: npt.ArrayLike) -> tuple[float
 
 
 def midranks(counts: Float, values: Float) -> Float:
-    """Rank from 1 of each value within each resample, ties at their mean rank.
+    """Rank from 1 of each value within each resample; ties get their mean rank.
 
     Args:
         counts: (resamples, n), how often each value was drawn.
         values: (n,).
 
     Returns:
-        (resamples, n); what was not drawn gets the rank it would lie next to.
+        (resamples, n); values that were not drawn have a rank between those of their neighbours.
     """
     groups, size = _groups(counts, values)
     below = np.cumsum(size, axis=1) - size
@@ -162,12 +130,15 @@ def spearman_of(counts: Float, a: Float, b: Float) -> Float:
 
 
 def kendall_of(counts: Float, a: Float, b: Float) -> Float:
-    """:func:`kendall` of each resample; counts (resamples, n) -> (resamples,). Work grows with n squared."""
+    """Kendall's tau-b, which corrects for ties, of each resample; counts (resamples, n) -> (resamples,).
+
+    Time grows with n squared.
+    """
     agree, untied_a, untied_b = (np.zeros(len(counts)) for _ in range(3))
     step = max(1, _BLOCK // max(len(a), 1))
     for first in range(0, len(a), step):
         part = slice(first, first + step)
-        # Comparisons, not differences: scores may be infinite.
+        # Values are compared, not subtracted, because scores may be infinite.
         sign_a = _sign(a[part, None], a[None, :])
         sign_b = _sign(b[part, None], b[None, :])
         for sums, signs in ((agree, sign_a * sign_b), (untied_a, sign_a**2), (untied_b, sign_b**2)):
@@ -185,7 +156,10 @@ def auc_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_]) -> Floa
 
 
 def average_precision_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_]) -> Float:
-    """:func:`average_precision` of each resample; counts (resamples, n) -> (resamples,)."""
+    """Average precision of each resample; counts (resamples, n) -> (resamples,).
+
+    The mean of the precision over the recall without interpolation; equal scores form one step.
+    """
     size = _groups(counts, -score)[1]
     hits = _groups(counts * positive, -score)[1]
     precision = _ratio(np.cumsum(hits, axis=1), np.cumsum(size, axis=1))
@@ -193,7 +167,7 @@ def average_precision_of(counts: Float, score: Float, positive: npt.NDArray[np.b
 
 
 def precision_at_k_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_], k: Float) -> Float:
-    """:func:`precision_at_k` of each resample with a k of its own, k (resamples,) -> (resamples,)."""
+    """:func:`precision_at_k` of each resample; counts (resamples, n) and k (resamples,) -> (resamples,)."""
     size = _groups(counts, -score)[1]
     hits = _groups(counts * positive, -score)[1]
     before = np.cumsum(size, axis=1) - size
@@ -203,14 +177,14 @@ def precision_at_k_of(counts: Float, score: Float, positive: npt.NDArray[np.bool
 
 
 def rankable(score: npt.ArrayLike) -> Float:
-    """Scores as float64 (n,), NaN as -inf: an image without a score ranks last."""
+    """Scores as float64 (n,) with NaN replaced by -inf, so that images without a score rank last."""
     values = np.array(score, dtype=np.float64)
     values[np.isnan(values)] = -np.inf
     return values
 
 
 def _groups(counts: Float, values: Float) -> tuple[npt.NDArray[np.intp], Float]:
-    """Index of each value among the distinct ones, ascending, and how often each of those was drawn."""
+    """Index of each value among the ascending distinct values, and how often each of those was drawn."""
     distinct, index = np.unique(values, return_inverse=True)
     order = np.argsort(index, kind="stable")
     if not distinct.size:
@@ -233,8 +207,8 @@ def _once(values: Float) -> Float:
     return np.ones((1, values.size))
 
 
-def _pair(a: npt.ArrayLike, b: Any) -> tuple[Float, Float]:
+def _pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Float, Float]:
     x, y = rankable(a), rankable(b)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ArgumentError(f"two lists of equal length are needed, not shapes {x.shape} and {y.shape}")
+        raise ArgumentError(f"expected two lists of equal length, got shapes {x.shape} and {y.shape}")
     return x, y

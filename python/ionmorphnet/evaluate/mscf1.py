@@ -1,4 +1,4 @@
-"""mSCF1: do the picked channels agree with the classes of a mask? Published protocol (arXiv 2603.10487, 2604.19369)."""
+"""mSCF1, the agreement of picked channels with the classes of a mask; protocol of arXiv 2603.10487 and 2604.19369."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ Float = npt.NDArray[np.float64]
 Rule = Literal["released", "strict"]
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
-# Intensities held at once while correlations are formed.
+# Number of intensities held at once while correlations are computed.
 _BLOCK = 8_000_000
 
 
 @dataclass(frozen=True)
 class MSCF1:
-    """mSCF1 of one picking.
+    """mSCF1 of one list of picks.
 
     Attributes:
         mean: mSCF1, the mean of ``f1``.
         f1: F1 at each threshold.
-        precision: Share of the picks that are true, at each threshold; 0 without a pick.
-        recall: Share of the true bins that were picked; NaN without a true bin.
+        precision: Share of the picks that are true, at each threshold; 0 without picks.
+        recall: Share of the true bins that were picked, at each threshold; NaN without true bins.
         thresholds: Correlations from which a bin counts as true.
         rule: ``released`` or ``strict``.
-        k: Number of picks, after merging.
-        n_true: True bins at each threshold (union over the classes).
-        ceiling: Largest F1 that k picks allow, at each threshold.
-        classes: The values of the mask.
-        class_true: True bins of each class, (classes, thresholds).
-        class_recall: Share of them that was picked; NaN without a true bin.
+        k: Number of distinct picked bins.
+        n_true: Number of true bins at each threshold (union over the classes).
+        ceiling: Largest F1 possible with k picks, at each threshold.
+        classes: Values of the mask.
+        class_true: Number of true bins of each class, (classes, thresholds).
+        class_recall: Share of those that were picked, (classes, thresholds); NaN without true bins.
         n_bins: Length of the m/z axis.
-        n_picked: Number of picked values as given.
-        n_merged: How many of them shared a bin with another one.
-        n_far: Picks that lie farther than ``far_ppm`` from the bin they snapped to.
-        largest_ppm: Largest distance of a pick to its bin; NaN without a pick.
-        warnings: What should be known, one line each.
+        n_picked: Number of picked m/z as given.
+        n_merged: Number of picked m/z that share a bin with an earlier one.
+        n_far: Number of picked m/z farther than ``far_ppm`` from their bin.
+        largest_ppm: Largest distance of a picked m/z from its bin in ppm; NaN without picks.
+        warnings: One line per problem.
     """
 
     mean: float
@@ -71,12 +71,15 @@ class MSCF1:
 
     @property
     def mean_ceiling(self) -> float:
-        """Largest mSCF1 that k picks allow."""
+        """Largest mSCF1 possible with k picks."""
         return float(np.mean(self.ceiling))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each threshold: f1, ceiling, precision, recall, n_true, and true_<class>, recall_<class>."""
-        columns: dict[str, Any] = {
+        """Frame with one row per threshold.
+
+        Columns: threshold, f1, ceiling, precision, recall, n_true, and true_<class> and recall_<class> for each class.
+        """
+        columns: dict[str, Sequence[float]] = {
             "threshold": self.thresholds,
             "f1": self.f1,
             "ceiling": self.ceiling,
@@ -92,15 +95,15 @@ class MSCF1:
 
 @dataclass(frozen=True, eq=False)
 class MSCF1Truth:
-    """Which bins of an axis follow the classes of a mask; judges any number of pickings.
+    """The bins of an axis that correlate with the classes of a mask, against which lists of picks are evaluated.
 
     Attributes:
         mz: The axis, ascending, float64 (n,).
-        classes: The values of the mask over measured pixels, ascending.
-        correlation: Pearson correlation of each class with each bin, float64 (classes, n); 0 where it is not defined.
-        thresholds: As given.
-        rule: As given.
-        true: (thresholds, classes, n) bool, the true bins.
+        classes: Values of the mask at measured pixels, ascending.
+        correlation: Pearson correlation of each class with each bin, float64 (classes, n); 0 where undefined.
+        thresholds: Correlations from which a bin counts as true.
+        rule: ``released`` or ``strict``.
+        true: The true bins, bool (thresholds, classes, n).
     """
 
     mz: Float
@@ -112,21 +115,21 @@ class MSCF1Truth:
 
     @property
     def n_true(self) -> tuple[int, ...]:
-        """True bins at each threshold (union over the classes)."""
+        """Number of true bins at each threshold (union over the classes)."""
         return tuple(int(count) for count in self.true.any(axis=1).sum(axis=1))
 
     def judge(self, picked_mz: npt.ArrayLike, *, far_ppm: float = 100.0) -> MSCF1:
-        """mSCF1 of a picking; see :func:`mscf1`.
+        """Computes mSCF1 of a list of picks; see :func:`mscf1`.
 
         Args:
-            picked_mz: (k,) in any order; an empty list is a picking of nothing.
-            far_ppm: Picks farther than this from their bin are counted and warned of.
+            picked_mz: (k,) m/z in any order; may be empty.
+            far_ppm: Distance from a pick to its bin above which a warning is issued, in ppm.
 
         Returns:
-            The figure with all that belongs beside it.
+            mSCF1 with F1, precision, recall and counts.
 
         Raises:
-            ArgumentError: The picks are not a list of finite, positive m/z.
+            ArgumentError: ``picked_mz`` is not a list of finite, positive m/z.
         """
         picked = _checked_picks(picked_mz)
         bins = nearest_bins(self.mz, picked)
@@ -139,10 +142,10 @@ class MSCF1Truth:
             worst = int(ppm.argmax())
             warnings.append(
                 f"{n_far} of {picked.size} picked m/z lie more than {far_ppm:g} ppm from the nearest bin "
-                f"(m/z {picked[worst]:.4f}: {ppm[worst]:.0f} ppm); they count for that bin all the same"
+                f"(m/z {picked[worst]:.4f}: {ppm[worst]:.0f} ppm) but still count for that bin"
             )
         if picked.size > k:
-            warnings.append(f"{picked.size} picked m/z fall on {k} bins; each bin counts once")
+            warnings.append(f"{picked.size} picked m/z fall into {k} bins; each bin counts once")
         for text in warnings:
             logger.warning("mscf1: %s", text)
         truth = self.true.any(axis=1)
@@ -186,31 +189,30 @@ def mscf1(
     thresholds: Sequence[float] = THRESHOLDS,
     far_ppm: float = 100.0,
 ) -> MSCF1:
-    """Mean spatial-class F1 of picked channels.
+    """Computes mSCF1, the mean spatial-class F1 of picked channels.
 
-    A bin is true where its image correlates with the pixels of one class of the mask (Pearson, signed, over measured
-    pixels; a correlation that is not defined counts as 0). Picks snap to the nearest bin, and F1 = 2TP / (2TP + FP +
-    FN) is averaged over the thresholds. F1 is 0 where nothing was picked and nothing is true.
+    A bin is true if its image correlates with a class of the mask (signed Pearson correlation over measured pixels;
+    undefined correlations count as 0). Each pick counts for the nearest bin, and F1 = 2TP / (2TP + FP + FN) is averaged
+    over the thresholds. F1 is 0 if nothing is picked and nothing is true.
 
     Args:
-        images_or_dataset: (n, H, W) raw intensities, one image for each bin; or an open section, whose images are then
-            read in blocks.
-        mz: (n,) m/z of the bins, ascending and distinct. With a section: its axis (windows reach half-way to the
-            neighbours), or a CandidateAxis with windows of its own.
-        class_mask: (H, W) whole numbers or bool; every value is a class, the background too.
-        picked_mz: (k,) in any order; an empty list is a picking of nothing.
-        measured: (H, W), non-zero = measured. None: the pixels of the section, or all but those that are NaN in every
+        images_or_dataset: Raw intensities (n, H, W), one image per bin; or an open section, which is read in blocks.
+        mz: (n,) m/z of the bins, ascending and distinct. For a section: the m/z of its axis, whose windows extend
+            half-way to the neighbours, or a CandidateAxis.
+        class_mask: (H, W) whole numbers or bool; every value is a class, including the background.
+        picked_mz: (k,) m/z in any order; may be empty.
+        measured: (H, W), non-zero = measured. None: the pixels of the section, or all pixels that are not NaN in every
             image. NaN at a measured pixel counts as 0.
-        rule: What is true at threshold T. ``released``: of the bins sorted by descending correlation r the first
-            argmin|r - T| (so r = .9, .61, .58 at T = .6 gives one bin); ``strict``: r >= T.
-        thresholds: The T.
-        far_ppm: Picks farther than this from their bin are counted and warned of.
+        rule: Which bins are true at threshold T. ``strict``: those with r >= T. ``released``: of the bins sorted by
+            descending correlation r the first argmin|r - T|, so r = .9, .61, .58 at T = .6 yields one bin.
+        thresholds: The thresholds T.
+        far_ppm: Distance from a pick to its bin above which a warning is issued, in ppm.
 
     Returns:
-        The figure with all that belongs beside it.
+        mSCF1 with F1, precision, recall and counts.
 
     Raises:
-        ArgumentError: Shapes that do not fit, an axis that does not ascend, no measured pixel, or an unknown rule.
+        ArgumentError: The shapes do not match, the axis does not ascend, no pixel is measured, or the rule is unknown.
         FileError: A spectrum cannot be read.
     """
     truth = mscf1_truth(images_or_dataset, mz, class_mask, measured=measured, rule=rule, thresholds=thresholds)
@@ -226,10 +228,10 @@ def mscf1_truth(
     rule: Rule = "released",
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> MSCF1Truth:
-    """The true bins of :func:`mscf1` on their own, to judge several pickings without correlating again.
+    """Computes the true bins of :func:`mscf1`, so that several lists of picks share the correlations.
 
     Args:
-        images_or_dataset: (n, H, W) raw intensities, or an open section.
+        images_or_dataset: Raw intensities (n, H, W), or an open section.
         mz: (n,) m/z of the bins, ascending and distinct, or a CandidateAxis.
         class_mask: (H, W) whole numbers or bool; every value is a class.
         measured: (H, W), non-zero = measured. None: as in :func:`mscf1`.
@@ -237,10 +239,10 @@ def mscf1_truth(
         thresholds: Correlations from which a bin counts as true.
 
     Returns:
-        The correlations and the true bins; its ``judge`` gives the figure of a picking.
+        Correlations and true bins; its method ``judge`` evaluates a list of picks.
 
     Raises:
-        ArgumentError: Shapes that do not fit, an axis that does not ascend, no measured pixel, or an unknown rule.
+        ArgumentError: The shapes do not match, the axis does not ascend, no pixel is measured, or the rule is unknown.
         FileError: A spectrum cannot be read.
     """
     if rule not in ("released", "strict"):
@@ -250,7 +252,7 @@ def mscf1_truth(
         raise ArgumentError("thresholds must be one or more finite numbers")
     axis = np.asarray(mz.mz if isinstance(mz, CandidateAxis) else mz, dtype=np.float64)
     if axis.ndim != 1 or not axis.size:
-        raise ArgumentError(f"mz must be a list of one or more m/z, not of shape {axis.shape}")
+        raise ArgumentError(f"mz must be a list of one or more values, not an array of shape {axis.shape}")
     if not np.isfinite(axis).all() or axis[0] <= 0 or (np.diff(axis) <= 0).any():
         raise ArgumentError("mz must be finite, positive, ascending and distinct")
     if isinstance(images_or_dataset, Dataset):
@@ -261,15 +263,15 @@ def mscf1_truth(
     else:
         images = np.asarray(images_or_dataset)
         if images.ndim != 3 or len(images) != axis.size:
-            raise ArgumentError(f"images must have shape ({axis.size}, H, W), one for each m/z, not {images.shape}")
+            raise ArgumentError(f"images must have shape ({axis.size}, H, W), one per m/z, not {images.shape}")
         shape = (images.shape[1], images.shape[2])
         valid = _not_nan(images) if measured is None else _grid("measured", measured, shape) != 0
         blocks = _array_blocks(images, valid)
     labels = _grid("class_mask", class_mask, shape)[valid]
     if not labels.size:
-        raise ArgumentError("no pixel is measured")
+        raise ArgumentError("no pixel is measured; check the argument measured, and NaN in the images")
     if not np.isfinite(labels).all() or (labels != np.round(labels)).any():
-        raise ArgumentError("class_mask must hold whole numbers at every measured pixel")
+        raise ArgumentError("class_mask must contain whole numbers at every measured pixel")
     values = np.unique(labels)
     members = (labels[None, :] == values[:, None]).astype(np.float64)
     correlation = np.concatenate([_correlations(members, block) for block in blocks], axis=1)
@@ -278,7 +280,7 @@ def mscf1_truth(
 
 
 def nearest_bins(mz: Float, picked: Float) -> npt.NDArray[np.intp]:
-    """Index of the bin nearest to each picked m/z; half-way, the lower one."""
+    """Index of the bin nearest to each picked m/z; the lower one if two are equally near."""
     right = np.clip(np.searchsorted(mz, picked), 1, max(mz.size - 1, 1))
     left = right - 1
     if mz.size == 1:
@@ -298,13 +300,13 @@ def _true_bins(r: Float, threshold: float, rule: Rule) -> npt.NDArray[np.bool_]:
 def _correlations(members: Float, intensity: Float) -> Float:
     """Pearson correlation of members (classes, pixels) with intensity (bins, pixels); 0 where one is constant."""
     varies = (intensity.max(axis=1) > intensity.min(axis=1)) & np.isfinite(intensity).all(axis=1)
-    # The correlation does not depend on the unit; without it squares of large intensities overflow.
+    # Scaling does not change the correlation, but keeps squares of large intensities from overflowing.
     scale = np.where(varies, np.abs(intensity).max(axis=1), 1.0)
     x = np.where(varies[:, None], intensity, 0.0) / scale[:, None]
     x -= x.mean(axis=1, keepdims=True)
     y = members - members.mean(axis=1, keepdims=True)
     norms = np.sqrt((y**2).sum(axis=1))[:, None] * np.sqrt((x**2).sum(axis=1))[None, :]
-    # Of a class that is everywhere, the differences are rounding errors.
+    # The differences of a class that covers all pixels are rounding errors.
     defined = varies[None, :] & (members.min(axis=1) < members.max(axis=1))[:, None] & (norms > 0)
     result: Float = np.divide(y @ x.T, norms, out=np.zeros(norms.shape), where=defined)
     return result
@@ -317,13 +319,14 @@ def _array_blocks(images: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Ite
         yield np.where(np.isnan(block), 0.0, block)
 
 
-def _dataset_blocks(ds: Dataset, mz: Any, axis: Float, valid: npt.NDArray[np.bool_]) -> Iterator[Float]:
-
+def _dataset_blocks(
+    ds: Dataset, mz: npt.ArrayLike | CandidateAxis, axis: Float, valid: npt.NDArray[np.bool_]
+) -> Iterator[Float]:
     if isinstance(mz, CandidateAxis):
         lo, hi = mz.mz_lo, mz.mz_hi
     else:
         middle = (axis[1:] + axis[:-1]) / 2.0
-        # A single bin, and the outer ones, take all there is on their open side: the axis is the whole file's.
+        # The outer bins extend to the ends of the file's m/z range, because the axis covers the whole file.
         lo = np.concatenate([[0.0], np.nextafter(middle, np.inf)])
         hi = np.concatenate([middle, [max(axis[-1], ds.mz_range[1])]])
     step = max(1, _BLOCK // max(valid.size, 1))
@@ -342,23 +345,23 @@ def _grid(name: str, values: npt.ArrayLike, shape: tuple[int, int]) -> Float:
     if grid.dtype.kind not in "fiub":
         raise ArgumentError(f"{name} must be numbers or bool, not {grid.dtype}")
     if grid.shape != shape:
-        raise ArgumentError(f"{name} has shape {grid.shape}, the images {shape}")
+        raise ArgumentError(f"{name} has shape {grid.shape}, but the images have {shape}")
     return np.nan_to_num(grid.astype(np.float64)) if name == "measured" else grid.astype(np.float64)
 
 
 def _checked_picks(picked_mz: npt.ArrayLike) -> Float:
     picked = np.asarray(picked_mz, dtype=np.float64)
     if picked.ndim != 1:
-        raise ArgumentError(f"picked_mz must be a list of m/z, not of shape {picked.shape}")
+        raise ArgumentError(f"picked_mz must be a list of m/z, not an array of shape {picked.shape}")
     if picked.size and not (np.isfinite(picked) & (picked > 0)).all():
         raise ArgumentError("picked_mz must be finite and positive")
     return picked
 
 
 def f1_of(hits: int, picked: int, true: int) -> float:
-    """2TP / (2TP + FP + FN); 0 where nothing was picked and nothing is true."""
+    """F1 = 2TP / (2TP + FP + FN); 0 if nothing is picked and nothing is true."""
     return 2.0 * hits / (picked + true) if picked + true else 0.0
 
 
-def _share(part: Any, whole: Any) -> float:
+def _share(part: int, whole: int) -> float:
     return float(part / whole) if whole else float("nan")

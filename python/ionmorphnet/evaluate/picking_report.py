@@ -1,4 +1,4 @@
-"""Which method's picks follow the classes of a mask? mSCF1 of several methods on one section, and over sections."""
+"""mSCF1 of the best channels by several methods, on one section and averaged over sections."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class PickingReport:
 
     Attributes:
         name: Name of the section.
-        table: One row for each method: method, kind, k, mscf1, low, high, ceiling, and f1_<T> for each threshold. low
-            and high: interval from resampling the channels (what is true of a channel stays as it is). ``random`` is
-            the mean over 100 seeded rankings, without an interval.
-        k: Number of channels taken at each threshold.
-        n_bins: Channels to choose from.
+        table: One row per method: method, kind, k, mscf1, low, high, ceiling, and f1_<T> for each threshold T. The
+            interval from low to high results from resampling the channels with fixed truth. The method ``random`` is
+            the mean over 100 seeded rankings and has no interval.
+        k: Number of channels picked at each threshold.
+        n_bins: Number of channels of the section.
         truth: The true bins.
     """
 
@@ -43,8 +43,8 @@ class PickingReport:
         """Name and size."""
         return f"PickingReport({self.name!r}, {self.n_bins} bins, k = {', '.join(map(str, self.k))})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as plain Python objects for JSON."""
         true = self.truth.true
         return {
             "section": self.name,
@@ -69,32 +69,32 @@ def picking_report(
     seed: int = 0,
     options: BootstrapOptions | None = None,
 ) -> PickingReport:
-    """mSCF1 of the k best channels by each score.
+    """Computes mSCF1 of the k best channels of each method.
 
     Args:
-        truth: See :func:`~ionmorphnet.evaluate.mscf1_truth`.
+        truth: The true bins, see :func:`~ionmorphnet.evaluate.mscf1_truth`.
         scores: (bins, methods), in the order of the truth's axis; NaN ranks last.
         kinds: Kind of each method.
-        k: How many to take; one number, or one for each threshold. None: as many as there are true bins at each
-            threshold, so that the ceiling is 1.
+        k: Number of channels to pick, or one number per threshold. None: the number of true bins at each threshold, for
+            which the ceiling is 1.
         name: Name of the section.
         seed: Seed of the random rankings.
-        options: How the channels are resampled for the intervals.
+        options: How the intervals are computed, from resampling the channels; None: the defaults.
 
     Returns:
-        The figures of every method and of chance.
+        mSCF1 of every method and of random rankings.
 
     Raises:
-        ArgumentError: Lengths that do not fit, or k out of range.
+        ArgumentError: The number of rows differs from the number of bins, or k is out of range.
     """
     chosen = options or BootstrapOptions()
     n = truth.mz.size
     if len(scores) != n:
-        raise ArgumentError(f"{name}: {len(scores)} rows of scores for {n} bins")
+        raise ArgumentError(f"{name}: scores has {len(scores)} rows, but the section has {n} bins")
     levels = len(truth.thresholds)
     sizes = truth.n_true if k is None else (k,) * levels if isinstance(k, int) else tuple(int(each) for each in k)
     if len(sizes) != levels or any(not 0 <= size <= n for size in sizes):
-        raise ArgumentError(f"{name}: k must be from 0 to {n}, one for all or for each of {levels} thresholds")
+        raise ArgumentError(f"{name}: k must be from 0 to {n}, as one number or one for each of {levels} thresholds")
     union: npt.NDArray[np.bool_] = np.asarray(truth.true.any(axis=1))
     rows = []
     for method in scores.columns:
@@ -112,20 +112,20 @@ def picking_report(
 
 
 def mean_of_sections(reports: Sequence[PickingReport], *, options: BootstrapOptions | None = None) -> pd.DataFrame:
-    """Mean mSCF1 of each method over sections, with intervals from resampling the sections.
+    """Averages mSCF1 of each method over sections, with intervals from resampling the sections.
 
     Args:
-        reports: One for each section; every section counts the same.
-        options: Intervals; default 2,000 resamples of the sections, percentiles, 95 %.
+        reports: One report per section; all sections have the same weight.
+        options: How the intervals are computed; None: 95% percentile intervals from 2,000 resamples of the sections.
 
     Returns:
-        One row for each method that all sections have: method, kind, mscf1, low, high, n (sections), ceiling.
+        One row per method that all reports contain: method, kind, mscf1, low, high, n (sections), ceiling.
 
     Raises:
-        ArgumentError: No section.
+        ArgumentError: ``reports`` is empty.
     """
     if not reports:
-        raise ArgumentError("no section to average over")
+        raise ArgumentError("reports is empty; give at least one section")
     chosen = options or BootstrapOptions()
     tables = [report.table.set_index("method") for report in reports]
     rows = []
@@ -159,7 +159,7 @@ def _f1(union: npt.NDArray[np.bool_], order: npt.NDArray[Any], sizes: tuple[int,
 
 
 def _resampled_mscf1(union: npt.NDArray[np.bool_], order: npt.NDArray[Any], sizes: tuple[int, ...] | None) -> Statistic:
-    """mSCF1 of resampled channels; a channel drawn twice counts twice, the last one taken perhaps in part."""
+    """mSCF1 of resampled channels. A channel drawn twice counts twice; the last picked channel may count in part."""
     true = union[:, order].astype(np.float64)
 
     def statistic(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -183,10 +183,10 @@ def _row(
     union: npt.NDArray[np.bool_],
     sizes: tuple[int, ...],
     truth: MSCF1Truth,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     n_true = union.sum(axis=1)
     ceiling = [f1_of(min(size, int(n)), size, int(n)) for size, n in zip(sizes, n_true, strict=True)]
-    row = {
+    row: dict[str, object] = {
         "method": method,
         "kind": kind,
         "k": "/".join(map(str, sizes)) if len(set(sizes)) > 1 else str(sizes[0]),

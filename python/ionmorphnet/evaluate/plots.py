@@ -22,7 +22,7 @@ from ionmorphnet.evaluate.drawing import (
     remove_frame,
     save_figure,
 )
-from ionmorphnet.evaluate.evaluation_set import require_own_names
+from ionmorphnet.evaluate.evaluation_set import require_unique_names
 from ionmorphnet.evaluate.mscf1 import f1_of
 from ionmorphnet.evaluate.picking_report import PickingReport
 from ionmorphnet.evaluate.ranking import POSITIVE_FROM, RankingReport
@@ -103,7 +103,7 @@ def plot_picking(reports: Sequence[PickingReport], folder: PathLike) -> list[Pat
         UnavailableError: matplotlib is not installed.
         FileError: A file cannot be written.
     """
-    require_own_names(report.name for report in reports)
+    require_unique_names(report.name for report in reports)
     return [save_figure(_f1_over_thresholds(report), folder, f"mscf1_{report.name}") for report in reports]
 
 

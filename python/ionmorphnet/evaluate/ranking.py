@@ -1,11 +1,10 @@
-"""Does a score rank images by their structure? Against grades or against pairs that people ordered."""
+"""Comparison of rankings with grades of structure, or with pairs of images that people ordered."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,8 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate import metrics
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, mean_over_sets, resample
-from ionmorphnet.evaluate.evaluation_set import require_own_names
-from ionmorphnet.evaluate.methods import RANDOM, ScoredSet
+from ionmorphnet.evaluate.evaluation_set import require_unique_names
+from ionmorphnet.evaluate.methods import RANDOM, Kind, ScoredSet
 
 Float = npt.NDArray[np.float64]
 
@@ -23,30 +22,31 @@ POSITIVE_FROM = 1.5
 GRADE_METRICS = ("spearman", "kendall", "auc", "average_precision", "precision_at_k")
 PAIR_METRICS = ("agreement",)
 POOLED = "mean of sets"
-# Kendall's tau compares all pairs in every resample; above this no interval is made for it.
+# Kendall's tau compares all pairs in every resample, so it has no interval above this number of images.
 _KENDALL_LIMIT = 2000
 _RANDOM_DRAWS = 200
 _ROUNDING = 1e-9
 
-# Figure of each resample for one method's scores: (counts (resamples, units), scores (n,)) -> (resamples,).
-_Figure = Callable[[Float, Float], Float]
+# Value of a metric for each resample of one method's scores: (counts (resamples, units), scores (n,)) -> (resamples,).
+_Metric = Callable[[Float, Float], Float]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RankingReport:
-    """How well each method ranks.
+    """How well each method ranks images.
 
     Attributes:
-        table: One row for each dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws.
-            The dataset ``mean of sets`` is the mean over the datasets in which the figure is defined (n tells); without
-            an interval where one of them has none.
-        comparisons: One row for each dataset, metric and model: the best classical statistic there (by its value), its
-            interval, the model's value, their paired difference with its interval, and ``verdict``: the model's value
-            lies ``below``, ``within`` or ``above`` the interval of that statistic, or ``no interval``.
+        table: One row per dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws. The
+            dataset ``mean of sets`` is the mean over the datasets for which the value is defined, with n images in
+            total; it has no interval if one of them has none.
+        comparisons: One row per dataset, metric and model: the classical statistic with the highest value, its
+            interval, the value of the model, the paired difference model minus statistic with its interval, and
+            ``verdict``: whether the value of the model is ``below``, ``within`` or ``above`` the interval of the
+            statistic, or ``no interval``.
         metrics: Names of the metrics.
-        options: How the intervals were made.
-        undefined: Scores that were not defined (NaN, ranked last), by (dataset, method).
-        curves: For plots: for each dataset and method the scores, with the grades under ``structure``.
+        options: How the intervals were computed.
+        undefined: Number of undefined scores (NaN, ranked last) by (dataset, method).
+        curves: Scores of every method and the grades (column ``structure``) by dataset, for plots.
     """
 
     table: pd.DataFrame
@@ -57,24 +57,29 @@ class RankingReport:
     curves: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """What is in it."""
+        """Datasets and metrics."""
         return f"RankingReport({', '.join(self.table['dataset'].unique())}; {', '.join(self.metrics)})"
 
     def estimate(self, dataset: str, method: str, metric: str) -> Estimate:
-        """One figure.
+        """Looks up one value with its interval.
+
+        Args:
+            dataset: Name of the dataset.
+            method: Name of the method.
+            metric: Name of the metric.
 
         Raises:
-            ArgumentError: There is no such figure.
+            ArgumentError: The report does not contain it.
         """
         table = self.table
         rows = table[(table["dataset"] == dataset) & (table["method"] == method) & (table["metric"] == metric)]
         if rows.empty:
-            raise ArgumentError(f"no figure {metric} of {method} on {dataset}")
+            raise ArgumentError(f"the report has no value of {metric} for {method} on {dataset}")
         row = rows.iloc[0]
         return Estimate(row["value"], row["low"], row["high"], int(row["n"]), int(row["draws"]))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """The values as plain Python objects for JSON."""
         return {
             "figures": self.table.to_dict("records"),
             "comparisons": self.comparisons.to_dict("records"),
@@ -101,22 +106,22 @@ def ranking_report(
     """Compares scores with grades of structure.
 
     Metrics: Spearman's rho and Kendall's tau-b of score and grade; AUC, average precision and precision at k of the
-    images graded at least ``positive_from``. A figure that is not defined (constant score, one kind of image only) is
-    NaN. Equal scores never help: ranks are averaged, ties count half or in proportion. The row ``random`` is the mean
-    over 200 seeded random rankings, its interval the middle of them. Kendall's tau of more than 2,000 images has no
-    interval, and no row ``random``: every resample would compare all pairs.
+    images with grade ``positive_from`` or higher. Undefined values (constant scores, no positives or no negatives) are
+    NaN. Equal scores bring no advantage: ranks are averaged, and ties count half or in proportion. The method
+    ``random`` is the mean over 200 seeded random rankings with their central interval. For more than 2,000 images
+    Kendall's tau has no interval and no ``random``, because every resample would compare all pairs.
 
     Args:
-        sets: Scored datasets with grades; images without one are left out.
+        sets: Scored datasets with grades; images without a grade are left out.
         positive_from: Grade from which an image counts as structured.
-        k: For precision at k; None: the number of positives.
-        options: Intervals; default 2,000 resamples of the images, percentiles, 95 %.
+        k: Number of images for precision at k; None: the number of positives.
+        options: How the intervals are computed; None: 95% percentile intervals from 2,000 resamples of the images.
 
     Returns:
-        The figures of every set and method, and with several sets their means.
+        Values for every dataset and method and, with several datasets, their means.
 
     Raises:
-        ArgumentError: No set, no grade in a set, sets of equal name, or k < 1.
+        ArgumentError: There is no dataset, a dataset has no grades, two have the same name, or k < 1.
     """
     if k is not None and k < 1:
         raise ArgumentError(f"k must be at least 1, not {k}")
@@ -125,11 +130,11 @@ def ranking_report(
     for each in _checked(sets):
         graded = np.isfinite(each.structure)
         if not graded.any():
-            raise ArgumentError(f"{each.name}: no image has a grade of structure")
+            raise ArgumentError(f"{each.name}: no image has a structure grade; add grades or leave the dataset out")
         grades = each.structure[graded]
         scores = each.scores.loc[graded].reset_index(drop=True)
         curves[each.name] = scores.assign(structure=grades)
-        tasks.append(_Task(each.name, len(grades), scores, dict(each.kinds), _grade_figures(grades, positive_from, k)))
+        tasks.append(_Task(each.name, len(grades), scores, dict(each.kinds), _grade_metrics(grades, positive_from, k)))
     return _report(tasks, GRADE_METRICS, options or BootstrapOptions(), curves)
 
 
@@ -141,27 +146,26 @@ def pair_report(
 ) -> RankingReport:
     """Compares scores with pairs of images that people ordered.
 
-    Metric: agreement, the share of the pairs in which the better image has the higher score; equal scores count half.
+    The metric is agreement, the share of pairs whose better image has the higher score; equal scores count half.
 
     Args:
         sets: Scored datasets.
-        pairs: For each dataset's name (n, 2) whole numbers: better, worse. They are positions in the ScoredSet, from 0
-            in the order of its rows; an image that was left out on reading has none, so these are not the indices in
-            the image file: :func:`~ionmorphnet.evaluate.read_pairs` translates those. Datasets without pairs are left
-            out.
-        options: Intervals; here the pairs are resampled.
+        pairs: Whole numbers (n, 2), better and worse, by dataset name. They are positions among the rows of the
+            ScoredSet, from 0. These differ from the indices in the image file if images were left out on reading;
+            :func:`~ionmorphnet.evaluate.read_pairs` translates those. Datasets without pairs are left out.
+        options: How the intervals are computed, from resampling the pairs; None: the defaults.
 
     Returns:
-        The agreement for every set with pairs and every method, and with several such sets the means.
+        Agreement for every dataset with pairs and every method and, with several such datasets, the means.
 
     Raises:
-        ArgumentError: No set, sets of equal name, positions that do not exist, a pair of one image, an unknown dataset,
-            or no pair at all.
+        ArgumentError: There is no dataset, two have the same name, ``pairs`` names an unknown dataset or position,
+            pairs an image with itself, or is empty.
     """
     by_name = {each.name: each for each in _checked(sets)}
     unknown = set(pairs) - set(by_name)
     if unknown:
-        raise ArgumentError(f"pairs of unknown datasets: {', '.join(sorted(unknown))}")
+        raise ArgumentError(f"pairs refers to unknown datasets: {', '.join(sorted(unknown))}")
     tasks = []
     for name, given in pairs.items():
         table = np.asarray(given)
@@ -171,26 +175,26 @@ def pair_report(
         if table.ndim != 2 or table.shape[1] != 2 or table.dtype.kind not in "iu":
             raise ArgumentError(f"{name}: pairs must be whole numbers of shape (n, 2), not {table.shape} {table.dtype}")
         if (table < 0).any() or (table >= n).any() or (table[:, 0] == table[:, 1]).any():
-            raise ArgumentError(f"{name}: pairs must name two different images from 0 to {n - 1}")
+            raise ArgumentError(f"{name}: pairs must contain two different positions from 0 to {n - 1}")
         each = by_name[name]
         tasks.append(_Task(name, len(table), each.scores, dict(each.kinds), {"agreement": _agreement(table)}))
     if not tasks:
-        raise ArgumentError("no pairs to compare with")
+        raise ArgumentError("pairs contains no pairs")
     return _report(tasks, PAIR_METRICS, options or BootstrapOptions(), {})
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One dataset: what is resampled, and the figures of a method's scores."""
+    """One dataset: the number of resampled units, the scores of its methods, and the metrics."""
 
     name: str
     units: int
     scores: pd.DataFrame
-    kinds: dict[str, Any]
-    figures: dict[str, _Figure]
+    kinds: dict[str, Kind]
+    metrics: dict[str, _Metric]
 
 
-def _grade_figures(grades: Float, positive_from: float, k: int | None) -> dict[str, _Figure]:
+def _grade_metrics(grades: Float, positive_from: float, k: int | None) -> dict[str, _Metric]:
     positive = grades >= positive_from
 
     def precision(counts: Float, score: Float) -> Float:
@@ -206,22 +210,22 @@ def _grade_figures(grades: Float, positive_from: float, k: int | None) -> dict[s
     }
 
 
-def _agreement(pairs: npt.NDArray[Any]) -> _Figure:
-    def figure(counts: Float, score: Float) -> Float:
+def _agreement(pairs: npt.NDArray[np.integer]) -> _Metric:
+    def agreement(counts: Float, score: Float) -> Float:
         better, worse = score[pairs[:, 0]], score[pairs[:, 1]]
         won = (better > worse) + 0.5 * (better == worse)
         result: Float = (counts * won).sum(axis=1) / counts.sum(axis=1)
         return result
 
-    return figure
+    return agreement
 
 
 def _report(
     tasks: list[_Task], names: tuple[str, ...], options: BootstrapOptions, curves: dict[str, pd.DataFrame]
 ) -> RankingReport:
     sampled: dict[tuple[str, str, str], Sampled] = {}
-    kinds: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
+    kinds: dict[str, Kind] = {}
+    rows: list[dict[str, object]] = []
     undefined = {}
     chance: dict[str, list[Float]] = {name: [] for name in names}
     for task in tasks:
@@ -232,7 +236,7 @@ def _report(
                 undefined[task.name, method] = missing
             for metric in names:
                 sampled[task.name, method, metric] = _sample(task, metric, score, options)
-        drawn = _random_figures(task, names, options)
+        drawn = _random_values(task, names, options)
         for metric in names:
             chance[metric].append(drawn[metric])
     datasets = [task.name for task in tasks]
@@ -272,11 +276,11 @@ _COMPARISON = [
 def _compare(
     datasets: list[str],
     metric: str,
-    kinds: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
     sampled: Mapping[tuple[str, str, str], Sampled],
     options: BootstrapOptions,
-) -> list[dict[str, Any]]:
-    """Each model beside the best classical statistic; nothing where one of the two has no figure."""
+) -> list[dict[str, object]]:
+    """Compares each model with the best classical statistic; models without a value are left out."""
 
     def parts_of(method: str) -> list[Sampled]:
         return [sampled[dataset, method, metric] for dataset in datasets if (dataset, method, metric) in sampled]
@@ -321,29 +325,29 @@ def _compare(
 def _verdict(value: float, limit: Estimate) -> str:
     if np.isnan(limit.low):
         return "no interval"
-    # Equal figures of equal rankings may differ in their last bits.
+    # Values of identical rankings may differ in their last bits.
     if value < limit.low - _ROUNDING:
         return "below"
     return "above" if value > limit.high + _ROUNDING else "within"
 
 
 def _sample(task: _Task, metric: str, score: Float, options: BootstrapOptions) -> Sampled:
-    figure = task.figures[metric]
+    value_of = task.metrics[metric]
     if metric == "kendall" and task.units > _KENDALL_LIMIT:
         options = BootstrapOptions(0, options.level, options.seed)
-    return resample(lambda counts: figure(counts, score), task.units, options, stream=task.name)
+    return resample(lambda counts: value_of(counts, score), task.units, options, stream=task.name)
 
 
-def _random_figures(task: _Task, names: tuple[str, ...], options: BootstrapOptions) -> dict[str, Float]:
+def _random_values(task: _Task, names: tuple[str, ...], options: BootstrapOptions) -> dict[str, Float]:
     rng = np.random.default_rng([options.seed, task.units, zlib.crc32(task.name.encode()), 1])
     scores = rng.random((_RANDOM_DRAWS, len(task.scores)))
     once = np.ones((1, task.units))
-    # Of a large set every ranking costs n squared comparisons, and chance is known to be 0.
+    # In a large set every ranking costs n squared comparisons, and chance is known to be 0.
     skipped = {"kendall"} if task.units > _KENDALL_LIMIT else set()
     return {
         name: np.full(_RANDOM_DRAWS, np.nan)
         if name in skipped
-        else np.array([task.figures[name](once, score)[0] for score in scores])
+        else np.array([task.metrics[name](once, score)[0] for score in scores])
         for name in names
     }
 
@@ -356,7 +360,7 @@ def _chance(values: Float, n: int, options: BootstrapOptions) -> Estimate:
     return Estimate(float(defined.mean()), float(low), float(high), n, int(defined.size))
 
 
-def _row(dataset: str, method: str, metric: str, kind: str, estimate: Estimate) -> dict[str, Any]:
+def _row(dataset: str, method: str, metric: str, kind: str, estimate: Estimate) -> dict[str, object]:
     return {
         "dataset": dataset,
         "method": method,
@@ -373,6 +377,6 @@ def _row(dataset: str, method: str, metric: str, kind: str, estimate: Estimate) 
 def _checked(sets: Sequence[ScoredSet]) -> Sequence[ScoredSet]:
     names = [each.name for each in sets]
     if not names:
-        raise ArgumentError("no dataset to evaluate")
-    require_own_names(names, reserved=POOLED)
+        raise ArgumentError("sets is empty; give at least one dataset")
+    require_unique_names(names, reserved=POOLED)
     return sets
