@@ -204,7 +204,7 @@ def test_unusable_outputs_are_reported_before_the_work(
     picks.write_text("mz\n500\n")
     for unused in (("--plots", tmp_path / "p"), ("--model", "atto-sim-3"), ("--scorer", "moran"), ("-k", 0)):
         done = cli("evaluate", "mscf1", sections[0], "--picked", picks, *unused)
-        done.is_one_line_error(unused[0], "--picked has none")
+        done.is_one_line_error(unused[0], "which --picked replaces")
     assert not (tmp_path / "p").exists()
 
 
@@ -216,7 +216,9 @@ def test_bad_inputs(
     cli("evaluate", "classifier", one, "--labels", tmp_path / "no.csv").is_one_line_error("no.csv")
     cli("evaluate", "classifier", one, one, "--labels", one).is_one_line_error("1 label files for 2 sets")
     cli("evaluate", "ranking", one, one, "--no-model").is_one_line_error("names must be unique", "one")
-    cli("evaluate", "ranking", one, "--no-model", "--model", "x").is_one_line_error("contradict")
+    cli("evaluate", "ranking", one, "--no-model", "--model", "x").is_one_line_error(
+        "--no-model and --model exclude each other"
+    )
     cli("evaluate", "ranking", one, "--no-model", "--no-baselines").is_one_line_error("nothing to evaluate")
     cli("evaluate", "ranking", one, "--model", "nothing").is_one_line_error("nothing", "bundled")
     cli("evaluate", "mscf1", one).is_one_line_error("one.npz", "mz")

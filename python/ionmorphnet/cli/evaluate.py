@@ -19,6 +19,7 @@ from ionmorphnet.cli import _evaluate_tables as tables
 from ionmorphnet.cli._shared import progress_bar, show_warnings
 from ionmorphnet.evaluate.evaluation_set import require_unique_names
 from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.scoring.scorer import Precision, ScorerName
 
 Command = Callable[..., None]
 
@@ -27,7 +28,7 @@ _FILES = click.Path(path_type=Path, readable=False)
 
 class _SharedOptions(TypedDict):
     models: tuple[str, ...]
-    precision: str
+    precision: Precision
     device: DeviceName
     threads: int
     draws: int
@@ -39,7 +40,7 @@ class _SharedOptions(TypedDict):
 
 
 class _Options(_SharedOptions, total=False):
-    scorers: tuple[str, ...]
+    scorers: tuple[ScorerName, ...]
     no_model: bool
     no_baselines: bool
 
