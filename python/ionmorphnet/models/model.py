@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ SUPPORTED_FORMAT = 2
 HIGHEST_GRADE = 3.0
 # importlib.resources would resolve to the folder of the compiled extension in an editable install.
 _BUNDLED = Path(__file__).resolve().parent / "bundled"
+
+T = TypeVar("T")
 
 Float64 = npt.NDArray[np.float64]
 
@@ -200,10 +202,12 @@ def model_folder(model: str | Path | None) -> Path:
 
 
 def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> Model:
-    def need(key: str, kind: type | tuple[type, ...]) -> Any:
-        if not isinstance(config.get(key), kind):
-            raise FileError(f"{path}: '{key}' is missing or has the wrong type")
-        return config[key]
+    def need(key: str, kind: type[T], *others: type[T]) -> T:
+        value = config.get(key)
+        for each in (kind, *others):
+            if isinstance(value, each):
+                return value
+        raise FileError(f"{path}: '{key}' is missing or has the wrong type")
 
     if need("format", int) > SUPPORTED_FORMAT:
         raise FileError(f"{path}: format {config['format']} is newer than this version reads ({SUPPORTED_FORMAT})")
@@ -218,7 +222,7 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
     outputs = _outputs(config, path)
-    threshold = float(need("threshold", (int, float)))
+    threshold = float(need("threshold", float, int))
     if not math.isfinite(threshold):
         raise FileError(f"{path}: threshold must be a finite number, got {threshold}")
     score = need("score", dict)
@@ -239,7 +243,7 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
     )
 
 
-def _list(names: Iterable[Any]) -> str:
+def _list(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or "none"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, SupportsInt, TypeVar
 
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
@@ -21,6 +21,8 @@ from ionmorphnet.scoring.tensorrt.typed import PRECISIONS, typed_onnx
 
 DEFAULT_BATCH = 128
 _FIRST_WITH_BF16 = 80
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +148,16 @@ def build(onnx: bytes, flavour: Flavour, targets: tuple[int, ...]) -> bytes:
     return bytes(serialized)
 
 
-def started(flavour: Flavour, log: Any, make: Callable[[], Any]) -> Any:
+class EngineLog(Protocol):
+    """Logger of TensorRT that keeps its errors."""
+
+    errors: list[str]
+
+    def said(self) -> str:
+        """The first error."""
+
+
+def started(flavour: Flavour, log: EngineLog, make: Callable[[], T]) -> T:
     """Creates a TensorRT object.
 
     Raises:
@@ -161,7 +172,7 @@ def started(flavour: Flavour, log: Any, make: Callable[[], Any]) -> Any:
         raise UnavailableError(f"{flavour} failed to start: {said}") from error
 
 
-def new_log(flavour: Flavour) -> Any:
+def new_log(flavour: Flavour) -> EngineLog:
     """Logger for TensorRT that forwards messages to our log and keeps errors for ``said``."""
     base: Any = flavour.module.ILogger
 
@@ -170,7 +181,7 @@ def new_log(flavour: Flavour) -> Any:
             base.__init__(self)
             self.errors: list[str] = []
 
-        def log(self, severity: Any, message: str) -> None:
+        def log(self, severity: SupportsInt, message: str) -> None:
             if int(severity) <= int(base.Severity.ERROR):
                 self.errors.append(" ".join(message.split()))
             logger.log(logging.DEBUG, "%s: %s", flavour.name, message)

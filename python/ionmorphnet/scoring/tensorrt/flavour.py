@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
@@ -40,7 +41,7 @@ class Flavour:
 
     name: str
     version: str
-    module: Any
+    module: ModuleType
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
@@ -33,7 +32,7 @@ class Gpu:
         return f"GPU {self.index} ({self.name}, {target_name(self.capability)})"
 
 
-def _open_library() -> Any:
+def _open_library() -> ctypes.CDLL:
     try:
         return ctypes.CDLL(_LIBRARY)
     except OSError:
@@ -43,7 +42,7 @@ def _open_library() -> Any:
 class Driver:
     """Checked calls to the NVIDIA driver library."""
 
-    def __init__(self, library: Any = None) -> None:
+    def __init__(self, library: ctypes.CDLL | None = None) -> None:
         """Opens the driver.
 
         Args:
@@ -60,7 +59,7 @@ class Driver:
         except IonMorphNetError as error:
             raise UnavailableError(f"the NVIDIA driver failed to start ({error})") from None
 
-    def call(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: object) -> None:
         """Calls a function of the driver.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ class Graph:
         return {node.output: node for node in self.nodes}
 
 
-def require_onnx() -> Any:
+def require_onnx() -> ModuleType:
     """Imports onnx.
 
     Raises:
@@ -110,7 +111,7 @@ def read_onnx(source: Path | bytes, name: str = "model.onnx") -> Graph:
     return _read(onnx, proto.graph, name)
 
 
-def _read(onnx: Any, graph: Any, name: str) -> Graph:
+def _read(onnx: ModuleType, graph: Any, name: str) -> Graph:
     kinds = _kinds(onnx)
 
     def constant(tensor: Any) -> Constant:
@@ -182,7 +183,7 @@ def ranks(graph: Graph) -> dict[str, int]:
     return {value.name: len(value.type.tensor_type.shape.dim) for value in values}
 
 
-def _proto(onnx: Any, graph: Graph) -> Any:
+def _proto(onnx: ModuleType, graph: Graph) -> Any:
     numbers = {kind: number for number, kind in _kinds(onnx).items()}
 
     def port(name: str, each: Port) -> Any:
@@ -209,7 +210,7 @@ def _proto(onnx: Any, graph: Graph) -> Any:
     )
 
 
-def _tensor(onnx: Any, name: str, constant: Constant, number: int) -> Any:
+def _tensor(onnx: ModuleType, name: str, constant: Constant, number: int) -> Any:
     if constant.kind == "bf16":
         raw = bf16_bits(constant.values).tobytes()
     else:
@@ -218,6 +219,6 @@ def _tensor(onnx: Any, name: str, constant: Constant, number: int) -> Any:
     return onnx.helper.make_tensor(name, number, constant.values.shape, raw, raw=True)
 
 
-def _kinds(onnx: Any) -> dict[int, str]:
+def _kinds(onnx: ModuleType) -> dict[int, str]:
     proto = onnx.TensorProto
     return {proto.FLOAT: "f32", proto.FLOAT16: "fp16", proto.BFLOAT16: "bf16", proto.INT64: "i64"}

@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from ionmorphnet import _core
 from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.device_network import InputDtype
 from ionmorphnet.scoring.tensorrt.flavour import Flavour
 from ionmorphnet.scoring.tensorrt.gpu import Gpu
 from ionmorphnet.scoring.tensorrt.targets import target_name
 from ionmorphnet.scoring.tensorrt.typed import GRAPH_REVISION
 
 IMAGE_SIZE = 224
+
+_INPUT_DTYPES: dict[str, InputDtype] = {"bf16": "bf16", "fp16": "f16", "f32": "f32"}
+
+
+class TensorSpec(TypedDict):
+    """An input or output of an engine: its role, type and shape."""
+
+    role: str
+    dtype: InputDtype
+    shape: list[int]
 
 
 @dataclass(frozen=True)
@@ -92,11 +103,11 @@ class EngineKey:
         """SHA-256 of all parts."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-    def tensors(self) -> list[dict[str, Any]]:
+    def tensors(self) -> list[TensorSpec]:
         """Inputs and outputs of the engine with role, type and shape."""
-        kind = {"fp16": "f16"}.get(self.precision, self.precision)
-        image = {"role": "image", "dtype": kind, "shape": [self.batch, self.channels, self.size, self.size]}
-        outputs = {"role": "outputs", "dtype": "f32", "shape": [self.batch, self.n_outputs]}
+        shape = [self.batch, self.channels, self.size, self.size]
+        image: TensorSpec = {"role": "image", "dtype": _INPUT_DTYPES[self.precision], "shape": shape}
+        outputs: TensorSpec = {"role": "outputs", "dtype": "f32", "shape": [self.batch, self.n_outputs]}
         if not self.n_statistics:
             return [image, outputs]
         return [image, {"role": "statistics", "dtype": "f32", "shape": [self.batch, self.n_statistics]}, outputs]

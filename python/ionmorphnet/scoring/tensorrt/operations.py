@@ -82,7 +82,7 @@ def _reduce(function: Callable[..., Array]) -> Callable[..., Array]:
     return run
 
 
-def _norm2(x: Array, axis: Any, keepdims: bool) -> Array:
+def _norm2(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.asarray(np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims, dtype=x.dtype)))
 
 
