@@ -1,4 +1,4 @@
-"""Candidate axis against known channels."""
+"""Candidate axes compared with known channels."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_simulated_centroids_in_other_ranges(tmp_path: Path, mz_range: tuple[flo
 @pytest.mark.parametrize("spectra", [20, 60])
 @pytest.mark.parametrize("sd", [3.0, 10.0, 20.0, 40.0])
 def test_the_width_of_few_wide_channels(tmp_path: Path, spectra: int, sd: float) -> None:
-    """Few spectra of wide channels: chance must not pass the foot of their difference histogram for a narrow peak."""
+    """Few spectra with wide channels: noise in the difference histogram must not look like a narrow peak."""
     for seed in range(6):
         rng = np.random.default_rng([seed, int(sd), spectra, 50])
         mz = np.linspace(300, 1000, 50) if seed % 2 else np.exp(np.sort(rng.uniform(np.log(300), np.log(1000), 50)))
@@ -126,7 +126,7 @@ def test_neighbouring_numbers_in_a_lone_spectrum(tmp_path: Path) -> None:
 
 
 def test_many_peaks_at_one_place_are_compared_in_bounded_time(tmp_path: Path) -> None:
-    """The pairs of peaks grow with the square of their number: 3e10 here, minutes of work."""
+    """Comparing all pairs of peaks would take minutes: there are 3e10 of them here."""
     mz = np.concatenate([[499.0], np.full(60_000, 500.0)])
     specs = [Spec(i + 1, 1, mz, np.ones(len(mz))) for i in range(4)]
     write_imzml(tmp_path / "s.imzML", specs, shared_axis=False, mode="processed")
@@ -181,7 +181,7 @@ def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
 
 @pytest.mark.parametrize(("seed", "shape", "n", "power"), [(1, 40, 100, 20_000), (3, 30, 200, 100_000)])
 def test_profile_files_that_leave_zeros_out(tmp_path: Path, seed: int, shape: int, n: int, power: int) -> None:
-    """Most distances between their samples are gaps between peaks."""
+    """Most distances between samples are gaps between peaks."""
     path = tmp_path / "s.imzML"
     simulate(
         path,
@@ -195,14 +195,14 @@ def test_profile_files_that_leave_zeros_out(tmp_path: Path, seed: int, shape: in
     truth = np.loadtxt(path.with_name("s_truth.csv"), delimiter=",", skiprows=1, usecols=0)
     axis = axis_of(path)
     recall, precision = recall_and_precision(truth, axis.mz, tolerance=1e6 / power)
-    assert recall >= 0.92  # some ions lie close to another one
+    assert recall >= 0.92  # some ions are close to another one
     assert precision >= 0.97
     assert ((axis.mz_hi - axis.mz_lo) / axis.mz * power).max() < 20
 
 
 @pytest.mark.parametrize("shared_axis", [True, False])
 def test_counts_without_a_noise_floor(tmp_path: Path, shared_axis: bool) -> None:
-    """Peaks of three decades of height: flanks of the high ones are no noise for the low ones."""
+    """Peak heights span three decades: flanks of high peaks must not count as noise for low ones."""
     rng = np.random.default_rng(4)
     mz = np.exp(np.arange(np.log(400.0), np.log(440.0), 1e-5))
     true = np.exp(np.log(400.0) + 1e-5 * (100 + 160 * np.arange(58) + rng.uniform(-40, 40, 58)))
@@ -232,7 +232,7 @@ def test_peaks_at_the_rim_do_not_take_the_baseline(tmp_path: Path) -> None:
 
 
 def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
-    """It has no logarithm; the channels are those of the file without it."""
+    """m/z 0 has no logarithm; the channels equal those of the file without it."""
     rng = np.random.default_rng(0)
     mz = np.exp(np.linspace(np.log(400.0), np.log(420.0), 600))
     found = []
@@ -382,7 +382,7 @@ def test_bad_options(shared_data: Callable[[str], Path], options: dict[str, Any]
 
 
 def test_drift_does_not_part_the_regions_of_a_channel(tmp_path: Path) -> None:
-    """Sharp peaks and a drift of 5 ppm: an ion shown by two far regions has two heaps, and is one channel."""
+    """Sharp peaks and a drift of 5 ppm: an ion of two distant regions forms two clusters but stays one channel."""
     path = tmp_path / "drift.imzML"
     section = simulate(
         path,

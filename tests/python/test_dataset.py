@@ -96,7 +96,7 @@ def test_indices(section):
 
 @pytest.mark.parametrize("mz_dtype", ["f8", "f4"])
 def test_ranges(tmp_path, rng, mz_dtype):
-    """Both ends included; the borders are taken from the values themselves, repeated values among them."""
+    """Both bounds are inclusive; the bounds are values of the spectra, including repeated ones."""
     mz = np.sort(rng.integers(100, 160, 100) / 4.0)
     specs = [
         Spec(1, 1, mz, rng.random(100)),
@@ -149,7 +149,7 @@ def test_a_range_is_checked_too(tmp_path):
 
 
 def test_unsorted_values_outside_of_a_range_are_found(tmp_path):
-    """Bisection would pass by the value that is asked for and show an empty image."""
+    """Bisection alone would miss the requested value and yield an empty image."""
     specs = [Spec(1, 1, [100.0, 500.0], [1.0, 2.0]), Spec(2, 1, [500.0, 100.0, 300.0, 200.0, 400.0], np.ones(5))]
     path = write_imzml(tmp_path / "a.imzML", specs)
     with open_dataset(path) as ds:
@@ -166,7 +166,7 @@ def test_life_cycle(section):
         mz, _ = ds.spectrum(0)
     assert ds.closed
     assert repr(ds) == f"<Dataset {str(section)!r}, closed>"
-    assert mz.size == 200  # what was read stays
+    assert mz.size == 200  # data already read stay valid
     ds.close()
     for use in (lambda: ds.spectrum(0), lambda: ds.shape, lambda: len(ds)):
         with pytest.raises(ArgumentError, match=r"section\.imzML: the dataset is closed"):
@@ -215,7 +215,7 @@ def test_reading_from_many_threads(tmp_path, rng):
     assert ds.warnings == ["NaN or infinite intensities in 1 of the spectra read so far count as 0"]
 
 
-@pytest.mark.filterwarnings("ignore")  # the oracle warns about files that are in order
+@pytest.mark.filterwarnings("ignore")  # pyimzML warns about valid files
 def test_spectra_equal_an_independent_reader(shared_data):
     parser = pytest.importorskip("pyimzml.ImzMLParser", reason="pyimzML serves as oracle only")
     files = [

@@ -1,4 +1,4 @@
-"""What 16 bit costs: the typed graphs of the bundled model against float32, and how far they are from overflow."""
+"""Accuracy of 16 bit: typed graphs of the bundled model compared with float32, and their distance from overflow."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_extreme_inputs_do_not_overflow_float16(model: imn.Model) -> None:
 
 
 def test_an_overflow_is_found(model: imn.Model, tmp_path: Path) -> None:
-    """The same network with a first convolution that is a million times stronger."""
+    """The same network with its first convolution scaled by a million."""
     graph = rewritten(read_onnx(model.onnx_path))
     weight = graph.constants["stem.0.weight"]
     graph.constants["stem.0.weight"] = Constant(weight.values * 1e6, "f32")
@@ -92,7 +92,7 @@ def test_an_overflow_is_found(model: imn.Model, tmp_path: Path) -> None:
 
 
 def test_bf16_convolutions_of_openvino(model: imn.Model, simulated: tuple[Prepared, np.ndarray]) -> None:
-    """Where the CPU has bf16, OpenVINO runs the typed graph with real bf16 convolutions and float32 reductions."""
+    """On a CPU with bf16, OpenVINO runs the typed graph with bf16 convolutions and float32 reductions."""
     core = openvino.Core()
     has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     prepared, reference = simulated

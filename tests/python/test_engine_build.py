@@ -1,4 +1,4 @@
-"""Real engines, built by tensorrt_rtx on a machine that needs no GPU; none of them is run."""
+"""Real engines built by tensorrt_rtx without a GPU; none is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ trt = pytest.importorskip("tensorrt_rtx", reason="needs the extra [tensorrt-rtx]
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same on a machine with a GPU."""
+    """Same, on a machine with a GPU."""
     monkeypatch.setattr(gpu_module, "_LIBRARY", "libno-such-driver.so.1")
 
 
@@ -28,13 +28,13 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ("target", "precision"), [("sm_80", "bf16"), ("sm_89", "bf16"), ("sm_120", "bf16"), ("sm_120", "f32")]
 )
 def test_the_bundled_model(target: str, precision: str, tmp_path: Path) -> None:
-    """What the GPU path runs on."""
+    """Models used on the GPU."""
     path = tmp_path / "atto.engine"
     built = imn.engine.build_engine(path=path, targets=target, precision=precision, batch=32)
     found, content = imn.engine.read_engine(path)
     assert found == built
     assert (built.key.flavour, built.key.targets, built.key.precision) == ("tensorrt_rtx", (target,), precision)
-    # Most of it are the weights; kernels in TF32 would make it many times larger.
+    # Mostly weights; TF32 kernels would make it many times larger.
     weights = imn.load_model().onnx_path.stat().st_size / (1 if precision == "f32" else 2)
     assert 0.5 * weights < len(content) < 3 * weights
     assert trt.__version__ == built.key.version
@@ -53,7 +53,7 @@ def test_one_engine_for_several_targets_comes_from_the_cache(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "f32"])
 def test_the_types_of_a_published_layout(precision: str, tmp_path: Path) -> None:
-    """TensorRT's own parser sees the types that were meant."""
+    """The parser of TensorRT reads the intended types."""
     write_model(tmp_path / "m")
     flavour = find_flavour("tensorrt_rtx")
     log = trt.Logger(trt.Logger.ERROR)
@@ -68,7 +68,7 @@ def test_the_types_of_a_published_layout(precision: str, tmp_path: Path) -> None
 
 
 def test_the_types_of_the_bundled_network() -> None:
-    """Of the tensors between layers, those of convolutions are bf16, those of reductions float32."""
+    """Between layers, tensors of convolutions are bf16 and tensors of reductions float32."""
     log = trt.Logger(trt.Logger.ERROR)
     network = trt.Builder(log).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     assert trt.OnnxParser(network, log).parse(typed_onnx(imn.load_model(), "bf16", 4))
@@ -97,7 +97,7 @@ def test_targets_that_it_does_not_know(tmp_path: Path) -> None:
 
 
 def test_turing_is_refused_for_a_reason(tmp_path: Path) -> None:
-    """Without our refusal TensorRT's own words come through, in one line."""
+    """Without our check, the message of TensorRT is passed on in one line."""
     with pytest.raises(UnavailableError, match="does not support sm_75"):
         imn.engine.build_engine(path=tmp_path / "a.engine", targets="sm_75")
     flavour = find_flavour("tensorrt_rtx")

@@ -1,4 +1,4 @@
-"""Engines on disk: the key, the sidecar that decides refusal, the cache."""
+"""Engines on disk: key, sidecar and cache."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_the_key_is_made_of(key: EngineKey) -> None:
     assert (key.onnx_sha256, key.channels, key.n_statistics, key.n_outputs) == (model.sha256, 2, 4, 7)
     assert (key.flavour, key.version, key.targets, key.gpu) == ("tensorrt_rtx", "1.7.1.116", ("sm_80", "sm_89"), "")
     full = EngineKey.of(model, Flavour("tensorrt", "11.1.0", None), (89,), GPU, precision="bf16", batch=64)
-    assert full.gpu == "GeForce Test"  # its kernels were measured there
+    assert full.gpu == "GeForce Test"  # where its kernels were timed
 
 
 def test_sidecar(key: EngineKey, tmp_path: Path) -> None:

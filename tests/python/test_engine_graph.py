@@ -1,4 +1,4 @@
-"""Typed graphs: rewrites that change nothing, 16 bit with float32 islands, and their meaning in numpy."""
+"""Typed graphs: rewrites that preserve outputs, 16 bit with float32 islands, evaluation in numpy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def feed_of(graph: Graph, n: int, rng: np.random.Generator) -> dict[str, np.ndar
 def test_bf16_rounds_to_the_nearest_even() -> None:
     one = 1.0
     for value, expected in (
-        (one + 2.0**-8, one),  # half-way between 1 and the next value: the even one is 1
+        (one + 2.0**-8, one),  # half-way between 1 and the next value; rounds to 1, the even one
         (one + 3 * 2.0**-8, one + 2.0**-6),
         (one + 2.0**-8 + 2.0**-20, one + 2.0**-7),
         (-(one + 3 * 2.0**-8), -(one + 2.0**-6)),
@@ -48,7 +48,7 @@ def test_bf16_rounds_to_the_nearest_even() -> None:
         (float(np.finfo(np.float32).max), float("inf")),
     ):
         assert round_to(np.array([value], np.float32), "bf16")[0] == expected, value
-    nan = struct.unpack("f", struct.pack("I", 0x7F800001))[0]  # its upper half alone would be infinity
+    nan = struct.unpack("f", struct.pack("I", 0x7F800001))[0]  # its upper 16 bits alone would be infinity
     assert np.isnan(round_to(np.array([nan, -nan], np.float32), "bf16")).all()
 
 
@@ -71,7 +71,7 @@ def test_every_value_of_a_type_is_its_own_rounding(kind: str) -> None:
 
 
 def test_rewrites_change_nothing(rng: np.random.Generator) -> None:
-    """The rewritten bundled network, in float32, by a runtime that knows nothing of the rewriting."""
+    """The rewritten bundled network in float32, run by an independent runtime."""
     model = imn.load_model()
     graph = read_onnx(model.onnx_path)
     fewer = rewritten(graph)
@@ -83,7 +83,7 @@ def test_rewrites_change_nothing(rng: np.random.Generator) -> None:
     expected = openvino_f32(model.onnx_path.read_bytes(), feed)
     assert np.ptp(expected) > 1
     np.testing.assert_allclose(openvino_f32(write_onnx(fewer), feed), expected, atol=2e-5, rtol=0)
-    for each in (graph, fewer):  # and the meaning that we give to each operation is that of the runtime
+    for each in (graph, fewer):  # our operations agree with the runtime
         np.testing.assert_allclose(Evaluator(each)(feed), expected, atol=2e-5, rtol=0)
 
 
@@ -130,11 +130,11 @@ def test_the_typed_network_has_islands(precision: str) -> None:
         if node.op in REDUCTIONS:
             assert kinds[node.output] == "f32", node
     gelus = [kinds[node.output] for node in graph.nodes if node.op == "Gelu"]
-    assert gelus.count("f32") == 1  # that of the statistics
+    assert gelus.count("f32") == 1  # in the branch of the statistics
     assert gelus.count(precision) == 12
     residual = [n for n in graph.nodes if n.op == "Add" and kinds[n.output] == precision]
     assert len(residual) == 12
-    # What stays in float32 is small: statistics, factors, the head.
+    # Only small tensors stay in float32: statistics, factors, the head.
     weights = sum(c.values.size for c in graph.constants.values() if c.kind == precision)
     assert weights > 0.99 * sum(c.values.size for c in graph.constants.values())
 
@@ -147,7 +147,7 @@ def test_float32_stays_float32() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "f32"])
 def test_a_network_without_convolutions(precision: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    """The head alone: the image is cast up at once, so only the rounding of its pixels shows."""
+    """Head only: the image is cast to float32 at once, so only its pixels are rounded."""
     network = write_model(tmp_path / "m", structure=True, statistics=["moran", "blur"])
     model = imn.load_model(tmp_path / "m")
     graph = read_onnx(typed_onnx(model, precision, 3))
@@ -160,7 +160,7 @@ def test_a_network_without_convolutions(precision: str, tmp_path: Path, rng: np.
 
 
 def test_a_16_bit_output_is_cast(rng: np.random.Generator) -> None:
-    """A network that ends in a convolution still gives float32."""
+    """A network that ends in a convolution still returns float32."""
     weight = Constant(rng.normal(size=(3, 2, 1, 1)).astype(np.float32), "f32")
     graph = Graph(
         {"image": Port("f32", (None, 2, 4, 4))}, "y", Port("f32", (None, 3, 4, 4)),
@@ -175,7 +175,7 @@ def test_a_16_bit_output_is_cast(rng: np.random.Generator) -> None:
 
 
 def test_matrix_products_of_images_are_16_bit(rng: np.random.Generator) -> None:
-    """Networks that keep channels last compute 1 x 1 convolutions as MatMul; those of the head stay in float32."""
+    """Channels-last networks compute 1 x 1 convolutions as MatMul; those of the head stay in float32."""
     graph = Graph(
         {"image": Port("f32", (None, 2, 4, 4))}, "y", Port("f32", (None, 5)),
         [
@@ -207,7 +207,7 @@ def test_a_mixture_of_types_is_refused() -> None:
     graph = Graph({"x": port}, "y", port, [Node("Add", ["x", "half"], "y")], {"half": half})
     with pytest.raises(IonMorphNetError, match=r"Add 'y': inputs of different types \(f32, fp16\)"):
         Evaluator(graph)({"x": np.zeros((1, 2), np.float32)})
-    with pytest.raises(Exception, match="type"):  # onnx's own inference
+    with pytest.raises(Exception, match="type"):  # type inference of onnx
         write_onnx(graph)
 
 
@@ -239,7 +239,7 @@ def test_convolutions_that_are_not_known_are_refused() -> None:
 
 
 def test_published_layout(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One channel, six logits, no statistics, as the exporter writes it."""
+    """Exported network with one channel, six logits and no statistics."""
     pytest.importorskip("torch", reason="training needs the extra [train]")
     from ionmorphnet.models.networks.onnx_export import export_onnx
     from networks import add_speck, shaken

@@ -1,4 +1,4 @@
-"""The TensorRT scorer with stand-ins for its module and for the driver; nothing here touches a GPU."""
+"""TensorRT scorer with substitutes for its module and the driver; runs without a GPU."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STREAM = 0x5000
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Sets what this machine has: GPUs and modules with their versions."""
+    """Sets the GPUs and the modules with their versions."""
 
     def make(*gpus: tuple[str, int], fail: str = "", **modules: str) -> FakeCuda:
         cuda = FakeCuda(*gpus, fail=fail)
@@ -63,7 +63,7 @@ def make(model: imn.Model, tmp_path: Path, **options: object) -> imn.engine.Tens
 
 
 def test_the_stand_in_mirrors_the_real_module() -> None:
-    """What the scorer and the builder use of the stand-in exists in tensorrt_rtx, with the same values."""
+    """Everything used of the substitute exists in tensorrt_rtx with the same values."""
     real = pytest.importorskip("tensorrt_rtx", reason="needs the extra [tensorrt-rtx]")
     for name, ours in CLASSES.items():
         theirs = getattr(real, name)
@@ -109,7 +109,7 @@ def test_a_scorer_is_made(
     for _ in range(3):
         scorer.enqueue(0x1000, 0x2000, 0x3000, STREAM)
     addresses = {"image": 0x1000, "statistics": 0x2000, "y": 0x3000}
-    # tensorrt: once as it is, once captured, then the graph alone.
+    # tensorrt: one normal run, one captured run, then only the graph.
     assert context._calls == [(STREAM, addresses)] * (3 if expected == "tensorrt_rtx" else 2)
     assert cuda.calls.count("cuGraphLaunch") == (0 if expected == "tensorrt_rtx" else 2)
     del scorer, context
@@ -239,7 +239,7 @@ def test_an_engine_that_was_built_ahead(machine: Machine, model: imn.Model, tmp_
     assert imn.engine.load_tensorrt_scorer(path).batch == 8
     assert make(model, tmp_path, engine=path).engine == built
     assert not (tmp_path / "cache").exists()
-    alone = imn.engine.make_tensorrt_scorer(model, engine=path)  # precision and batch are the file's
+    alone = imn.engine.make_tensorrt_scorer(model, engine=path)  # precision and batch come from the file
     assert (alone.batch, alone.precision) == (8, "bf16")
     with pytest.raises(FileError, match="has shapes image 8x2x224x224"):
         imn.engine.make_tensorrt_scorer(model, engine=path, batch=16)
@@ -292,7 +292,7 @@ def test_the_log_keeps_the_first_error(machine: Machine) -> None:
 
 
 class TestGraphs:
-    """Graphs are captured on the second call with the same buffers, and only where that is possible."""
+    """Graphs are captured on the second call with the same buffers, if possible."""
 
     @staticmethod
     def launch(graphs: Graphs, buffers: int, stream: int = STREAM) -> list[int]:

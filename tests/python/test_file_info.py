@@ -1,4 +1,4 @@
-"""read_info: the head only."""
+"""read_info reads only the header."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_arrays_beside_mz_and_intensity(tmp_path):
 
 
 def test_only_the_head_is_read(tmp_path):
-    """What follows the list's start may be anything, and of any size (here: a sparse file of 3 GiB)."""
+    """Content after the start of the spectrum list is ignored, whatever its size (here a sparse file of 3 GiB)."""
     path = write_imzml(
         tmp_path / "a.imzML", [Spec(1, 1, [1.0], [1.0])], count=918_855, edit=lambda t: t[: t.index("<spectrum ")]
     )

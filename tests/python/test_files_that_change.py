@@ -1,4 +1,4 @@
-"""Files that become shorter, or are written to, while they are read: in processes that a signal may end."""
+"""Files that are truncated or written to while they are read, in processes that a signal may end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WAYS = {
 }
 path, way, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ds = imn.open(path)
-if way == "again":  # what is known of the m/z by now is used
+if way == "again":  # uses the m/z range found so far
     WAYS[way](ds)
 os.truncate(ds.ibd_path, size if size > 0 else os.path.getsize(ds.ibd_path) + size)
 try:
@@ -69,7 +69,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("way", ["spectrum", "again", "images", "axis", "pick", "device"])
 @pytest.mark.parametrize("kind", ["processed", "continuous", "zlib"])
-@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 200, -100])  # the second and the third end within a page
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 200, -100])  # the second and third sizes end within a page
 def test_an_ibd_that_becomes_shorter(tmp_path: Path, way: str, kind: str, size: int) -> None:
     shared = kind == "continuous"
     specs = grid_specs(20, 20, n=100, shared=shared)
@@ -120,7 +120,7 @@ for size in (None, 9000, 65636, None):
 def test_a_mapping_that_follows_one_that_lost_pages(path: Path) -> None:
     done = run(REOPENED, path)
     assert done.returncode == 0
-    # 1,200 bytes a spectrum behind 16 of the UUID; os.truncate also makes longer.
+    # 1,200 bytes per spectrum after 16 of the UUID; os.truncate can also extend a file.
     assert done.stdout.splitlines() == ["read 400", "lost 400", "read 7", "read 54"]
 
 
@@ -171,7 +171,7 @@ def test_an_ibd_that_is_written_to_is_told(path: Path, tmp_path: Path, monkeypat
     path = Path(path.name)
     ibd = path.with_suffix(".ibd").absolute()
     with imn.open(path) as ds:
-        monkeypatch.chdir("/")  # a relative path means another file from here on
+        monkeypatch.chdir("/")  # from here on, a relative path refers to another file
         before = imn.pick(ds, scorer="moran", top=3)
         assert before.run.warnings == ()
         os.utime(ibd, ns=(0, 10**18 + 1))
@@ -180,7 +180,7 @@ def test_an_ibd_that_is_written_to_is_told(path: Path, tmp_path: Path, monkeypat
         for run in (imn.pick(ds, scorer="moran", top=3).run, imn.open_run(tmp_path / "run", dataset=ds).run):
             assert run is not None
             assert [line for line in run.warnings if warning in line]
-        # Another file at its place: the mapping keeps the one that was opened.
+        # Replaced by another file: the mapping keeps the original.
         data = ibd.read_bytes()
         ibd.unlink()
         ibd.write_bytes(data)

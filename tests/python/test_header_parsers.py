@@ -1,4 +1,4 @@
-"""The fast scanner and expat read the same header, and neither can be made to hang or swallow memory."""
+"""The fast scanner and expat read the same headers, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_variants(tmp_path, variant):
 
 
 def test_irregular_spectra(tmp_path, rng):
-    """Spectra of changing structure: the scanner's template is given up and recorded again all the time."""
+    """Spectra of changing structure: the scanner discards and records its template again and again."""
     kind = rng.integers(0, 6, 300)
 
     def irregular(text: str) -> str:
@@ -91,7 +91,7 @@ def test_irregular_spectra(tmp_path, rng):
 
 
 def test_damaged_files_are_never_read_differently(tmp_path):
-    """Cut, overwritten or doubled pieces: where both parsers accept, they agree, and expat's refusal is an error."""
+    """Truncated, overwritten or duplicated parts: parsers that accept a file agree; if expat refuses, opening fails."""
     path = write_imzml(tmp_path / "a.imzML", grid_specs(3, 2))
     original = path.read_bytes()
     random_ = random.Random(5)

@@ -1,4 +1,4 @@
-"""Ion images against independent sums of pyimzML's spectra."""
+"""Ion images compared with independent sums over spectra read by pyimzML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = [
 
 
 class Oracle:
-    """All spectra of a file as pyimzML reads them, placed on the grid of their coordinates."""
+    """All spectra of a file read by pyimzML, on the grid of their coordinates."""
 
     def __init__(self, path: Path) -> None:
         with warnings.catch_warnings():
@@ -54,7 +54,7 @@ class Oracle:
 
 
 def some_windows(oracle: Oracle, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random windows, and windows whose bounds are m/z values of the file, unsorted, overlapping and repeated."""
+    """Random windows and windows bounded by m/z values of the file; unsorted, overlapping and repeated."""
     values = np.unique(np.concatenate([oracle.mz[i] for i in rng.integers(0, len(oracle.mz), 20)]))
     centre = np.concatenate([rng.choice(values, n), rng.uniform(0.9 * values[0], 1.1 * values[-1], n)])
     lo, hi = mz_windows(centre, ppm=float(rng.uniform(0, 500)))
@@ -188,7 +188,7 @@ def test_bad_windows_are_refused(barley: Any, lo: list[float], hi: list[float], 
 
 
 def test_compressed_rows_give_the_same_images(tmp_path: Path) -> None:
-    """A compressed spectrum of more bins than a piece holds is read as one piece."""
+    """A compressed spectrum is read as a whole even if it has more bins than one chunk."""
     options: dict[str, Any] = {"shape": (16, 20), "n_channels": 40, "mode": "continuous", "spectrum_type": "profile"}
     stacks = []
     for zlib in (False, True):

@@ -1,4 +1,4 @@
-"""The wrong file, the wrong half, the wrong word: what people hand over by mistake."""
+"""Mistakes of users: the wrong file, the wrong half of a pair, the wrong option."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_link_finds_the_ibd_beside_its_target(path: Path, tmp_path: Path) -> N
     with pytest.raises(imn.FileError, match=r"tried .*stray\.ibd, .*alone\.ibd"):
         imn.open(stray)
     (tmp_path / "alone.imzML").rename(path)
-    # Its own comes first.
+    # The matching ibd comes first.
     link.with_suffix(".ibd").write_bytes(path.with_suffix(".ibd").read_bytes())
     with imn.open(link) as ds:
         assert Path(ds.ibd_path) == link.with_suffix(".ibd")
@@ -58,7 +58,7 @@ def test_the_ibd_of_another_file(tmp_path: Path) -> None:
     paths[1].with_suffix(".ibd").replace(paths[0].with_suffix(".ibd"))
     with pytest.raises(imn.FileError, match=rf"4\.ibd: truncated: .*{hint}"):
         imn.open(paths[0])
-    # As long as its own: the bytes are values of something else.
+    # The size matches, but the bytes belong to another file.
     write_imzml(tmp_path / "a.imzML", [Spec(x, 1, [1.0, 2.0, 3.0], [9.0, 8.0, 7.0]) for x in (1, 2)])
     write_imzml(tmp_path / "b.imzML", [Spec(x, 1, [3.0, 2.0, 1.0], [9.0, 8.0, 7.0]) for x in (1, 2)])
     (tmp_path / "b.ibd").replace(tmp_path / "a.ibd")
@@ -72,17 +72,17 @@ def test_profile_that_is_declared_centroid(path: Path) -> None:
     axis = np.linspace(500.0, 510.0, 200)
     profile = [Spec(x, 1, axis, np.exp(-0.5 * ((axis - 503.0 - x) / 0.15) ** 2)) for x in (1, 2)]
     with imn.open(write_imzml(path, profile, spectrum_type="centroid")) as ds:
-        assert ds.spectrum_type == "centroid"  # the file's word
+        assert ds.spectrum_type == "centroid"  # as declared
         assert len(ds.warnings) == 1
         assert "and its spectra are smooth" in ds.warnings[0]
     for chosen in ("centroid", "profile"):
         with imn.open(path, spectrum_type=chosen) as ds:
             assert (ds.spectrum_type, ds.warnings) == (chosen, [])
     rng = np.random.default_rng(0)
-    lists = [grid_specs(2, 1, n=n) for n in (3, 200)]  # too few to tell; peaks
+    lists = [grid_specs(2, 1, n=n) for n in (3, 200)]  # too few points; peaks
     lists.append([Spec(x, 1, axis, rng.exponential(size=200)) for x in (1, 2)])  # bins
     lists.append([Spec(x, 1, axis, np.full(200, 0.1 * x)) for x in (1, 2)])  # no shape
-    lists.append([replace(spec, mz=np.sort(rng.uniform(500.0, 510.0, 200))) for spec in profile])  # peaks of one sort
+    lists.append([replace(spec, mz=np.sort(rng.uniform(500.0, 510.0, 200))) for spec in profile])  # similar peaks
     for specs in lists:
         with imn.open(write_imzml(path, specs, spectrum_type="centroid")) as ds:
             assert ds.warnings == []
@@ -101,7 +101,7 @@ def test_profile_that_is_declared_centroid(path: Path) -> None:
         ("latin9", "iso-8859-15"),
     ],
 )
-@pytest.mark.parametrize("entity", [False, True], ids=["plain", "entity"])  # the second is beyond the scanner
+@pytest.mark.parametrize("entity", [False, True], ids=["plain", "entity"])  # the scanner leaves entities to expat
 def test_encodings_by_other_names(path: Path, name: str, encoding: str, entity: bool) -> None:
     word = "Maß" if encoding in ("utf-8", "latin-1") else "Maß €"
     text = f'<?xml version="1.0" encoding="{name}"?>\n'

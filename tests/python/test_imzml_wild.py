@@ -1,4 +1,4 @@
-"""What real imzML files do: one small fixture file an oddity, written here."""
+"""Oddities of real imzML files, each reproduced by a small file written here."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ def assert_same(ds, specs, mz_dtype="f8", intensity_dtype="f4"):
         np.testing.assert_array_equal(intensity, np.asarray(spec.intensity).astype(intensity_dtype).astype(float))
 
 
-# Row 1
 def test_truncated_ibd_names_first_bad_spectrum(path):
     specs = grid_specs(3, 2, n=4)
-    # 16 bytes of UUID, then 4 * (8 + 4) bytes a spectrum: the third one is cut.
+    # 16 bytes of UUID, then 4 * (8 + 4) bytes a spectrum: the third spectrum is truncated.
     write_imzml(path, specs, truncate_ibd=16 + 2 * 48 + 40)
     with pytest.raises(FileError, match=r"section\.ibd: truncated: spectrum 2: .*intensity"):
         open_dataset(path)
@@ -46,7 +45,6 @@ def test_truncated_before_every_spectrum_is_an_error_even_when_lenient(path):
         open_dataset(path, strict=False)
 
 
-# Rows 2 and 3
 def test_zero_based_coordinates(path):
     specs = [replace(s, x=s.x - 1, y=s.y - 1) for s in grid_specs(3, 2)]
     ds = open_dataset(write_imzml(path, specs))
@@ -89,7 +87,6 @@ def test_coordinates_at_the_edge_of_int64(path, far):
         open_dataset(write_imzml(path, specs))
 
 
-# Row 4
 def test_duplicates(path):
     specs = [Spec(1, 1, [100.0], [1.0]), Spec(2, 1, [100.0], [2.0]), Spec(1, 1, [100.0], [4.0])]
     write_imzml(path, specs)
@@ -105,7 +102,6 @@ def test_duplicates(path):
         open_dataset(path, duplicates="last")
 
 
-# Row 5
 @pytest.mark.parametrize("compress", [True, "mz", "intensity"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_zlib(path, compress, shared):
@@ -130,7 +126,7 @@ def test_zlib_of_another_length_than_announced(path, claim, cause):
 
 @pytest.mark.parametrize("claim", [4 * 10**9, 10**6, 2**62])
 def test_zlib_of_more_values_than_its_bytes_can_hold(path, claim):
-    """The memory for the values is taken before they are inflated."""
+    """Memory for the values is allocated before decompression."""
     specs = [Spec(1, 1, np.arange(1.0, 101.0), np.ones(100)), Spec(2, 1, np.arange(1.0, 4e5), np.ones(399_999))]
     write_imzml(path, specs, compress=True, edit=lambda text: text.replace('value="100"', f'value="{claim}"'))
     with pytest.raises(FileError, match=rf"spectrum 0: its m/z array claims {claim} values, more than its \d+ bytes"):
@@ -153,7 +149,6 @@ def test_damaged_zlib(path):
         open_dataset(path).spectrum(0)
 
 
-# Row 6
 @pytest.mark.parametrize("z", [None, 0, 1, 7])
 def test_one_plane_whatever_its_z(path, z):
     specs = [replace(s, z=z) for s in grid_specs(2, 2)]
@@ -177,7 +172,7 @@ def test_planes_that_are_numbered_anew_are_told(path):
     [("MS:100051", "MS:100951"), ("<referenceableParamGroupRef ", '<referenceableParamGroupRef ref="no" x')],
 )
 def test_arrays_that_nobody_knows_are_no_empty_spectra(path, was, now):
-    """Also where a reference leads nowhere."""
+    """References may also be dangling."""
     write_imzml(path, grid_specs(3, 2), edit=lambda text: text.replace(was, now))
     with pytest.raises(FileError, match="spectrum 0: none of its arrays is declared as m/z or as intensity"):
         open_dataset(path)
@@ -197,7 +192,6 @@ def test_several_planes(path):
         ds.plane(3)
 
 
-# Row 7
 @pytest.mark.parametrize("encoded", [True, False])
 def test_dtype_whose_accession_contradicts_name_and_length(path, encoded):
     specs = grid_specs(2, 2)
@@ -229,7 +223,6 @@ def test_length_that_fits_no_dtype(path):
         open_dataset(path)
 
 
-# Row 8
 @pytest.mark.parametrize(
     "options", [{"namespace": False}, {"declaration": None}, {"indexed": True}, {"newline": "\r\n"}]
 )
@@ -248,7 +241,6 @@ def test_prefixed_elements(path):
     assert_same(open_dataset(write_imzml(path, specs, edit=prefixed)), specs)
 
 
-# Row 9
 @pytest.mark.parametrize("shared", [False, True])
 def test_mode_comes_from_the_offsets(path, shared):
     specs = grid_specs(2, 2, shared=shared)
@@ -260,7 +252,6 @@ def test_mode_comes_from_the_offsets(path, shared):
     assert_same(ds, specs)
 
 
-# Row 10
 def test_spectrum_type_is_inferred_and_can_be_given(path):
     axis = np.linspace(500.0, 510.0, 200)
     profile = [Spec(x, 1, axis, np.ones(200)) for x in (1, 2)]
@@ -273,7 +264,6 @@ def test_spectrum_type_is_inferred_and_can_be_given(path):
     assert ds.spectrum_type == "centroid"
 
 
-# Rows 11, 12, 23
 @pytest.mark.parametrize(
     ("imzml", "ibd"),
     [("a.imzml", "a.ibd"), ("A.IMZML", "a.IBD"), ("é ü.ImzML", "é ü.Ibd"), ("a.b c.imzML", "a.b c.ibd")],
@@ -301,7 +291,6 @@ def test_ibd_elsewhere(path, tmp_path):
     assert_same(open_dataset(path, ibd_path=other), specs)
 
 
-# Row 13
 def test_offsets_beyond_4_gib(path):
     specs = grid_specs(2, 1)
     ds = open_dataset(write_imzml(path, specs, ibd_gap=5 << 30, checksum=None))
@@ -324,7 +313,6 @@ def test_wrapped_offsets(path, signed):
     assert any("32-bit" in line for line in ds.warnings)
 
 
-# Row 14
 def test_scientific_notation(path):
     specs = grid_specs(2, 2)
     ds = open_dataset(write_imzml(path, specs, integer=lambda n: f"{n:.6e}", offset=lambda n: f" {n}.0 "))
@@ -336,14 +324,12 @@ def test_fraction_where_an_integer_belongs(path):
         open_dataset(write_imzml(path, [Spec("1.5", 1, [1.0], [1.0])]))
 
 
-# Row 15
 def test_unknown_terms_are_ignored(path):
     head = cv("MS:9999999", "meanndering") + cv("XYZ:1", "?") + '<cvParam name="bare"/>' + cv("IMS:1000041x", "typo")
     specs = grid_specs(2, 2)
     assert_same(open_dataset(write_imzml(path, specs, head=head)), specs)
 
 
-# Row 16
 def test_uuid_mismatch_warns_once(path):
     specs = grid_specs(3, 3)
     ds = open_dataset(write_imzml(path, specs, ibd_uuid=b"\x01" * 16))
@@ -351,14 +337,12 @@ def test_uuid_mismatch_warns_once(path):
     assert_same(ds, specs)
 
 
-# Row 17
 def test_lengths_differ(path):
     write_imzml(path, [Spec(1, 1, [1.0, 2.0], [1.0, 2.0]), Spec(2, 1, [1.0, 2.0], [1.0])])
     with pytest.raises(FileError, match="spectrum 1: it has 2 m/z values but 1 intensities"):
         open_dataset(path)
 
 
-# Rows 18 and 19
 def test_zeros_repeats_and_empty_spectra(path):
     specs = [Spec(1, 1, [1.0, 2.0, 2.0, 3.0], [0.0, 1.0, 2.0, 0.0]), Spec(2, 1, [], []), Spec(3, 1, [5.0], [-1.0])]
     ds = open_dataset(write_imzml(path, specs))
@@ -368,7 +352,6 @@ def test_zeros_repeats_and_empty_spectra(path):
     assert ds.warnings == []
 
 
-# Row 20
 @pytest.mark.parametrize(
     ("mz", "cause"),
     [
@@ -395,7 +378,6 @@ def test_bad_mz(path, mz, cause, shared):
     assert repaired.mz_range == (min(np.asarray(mz)[keep]), max(np.asarray(mz)[keep]))
 
 
-# Rows 20 and 21
 def test_nan_intensities_are_zero_with_one_warning(path):
     specs = [Spec(x, 1, [1.0, 2.0, 3.0], [x, np.nan, np.inf]) for x in (1, 2, 3)]
     ds = open_dataset(write_imzml(path, specs))
@@ -406,14 +388,12 @@ def test_nan_intensities_are_zero_with_one_warning(path):
     assert "3 of the spectra" in ds.warnings[0]
 
 
-# Row 22
 @pytest.mark.parametrize("params", ["group", "inline", "both"])
 def test_where_array_parameters_stand(path, params):
     specs = grid_specs(3, 2)
     assert_same(open_dataset(write_imzml(path, specs, params=params)), specs)
 
 
-# Row 24
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
 @pytest.mark.parametrize("compress", [False, True])
 def test_intensity_dtypes(path, dtype, compress):
@@ -427,7 +407,6 @@ def test_intensity_dtypes(path, dtype, compress):
     assert_same(ds, specs, "f4", dtype)
 
 
-# Row 25
 def test_third_arrays_are_skipped(path):
     specs = [
         replace(s, extra={'accession="MS:1002893" name="ion mobility array"': np.ones(5)}) for s in grid_specs(2, 2)
@@ -435,7 +414,6 @@ def test_third_arrays_are_skipped(path):
     assert_same(open_dataset(write_imzml(path, specs)), specs)
 
 
-# Row 26: see also test_header_parsers.py
 @pytest.mark.parametrize(
     ("old", "new", "cause"),
     [

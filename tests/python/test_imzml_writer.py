@@ -1,4 +1,4 @@
-"""Written imzML files read back equal through pyimzML."""
+"""Written imzML files, read back with pyimzML."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_processed_spectra_read_back_equal(tmp_path: Path, rng: np.random.Genera
 
 
 def test_compressed_arrays_inflate_to_what_was_written(tmp_path: Path, rng: np.random.Generator) -> None:
-    # pyimzML does not inflate, so the arrays are cut out of the ibd by what the header says.
+    # pyimzML does not decompress, so the arrays are cut from the ibd by the offsets in the header.
     path = tmp_path / "section.imzML"
     written = []
     with imn.ImzMLWriter(path, mode="processed", spectrum_type="centroid", zlib=True) as writer:

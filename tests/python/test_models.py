@@ -18,7 +18,7 @@ from model_factory import write_model, write_network
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model without structure output and statistics; cases say their format where it matters."""
+    """A model without structure output and statistics; cases set the format if it matters."""
     write_model(tmp_path / "model")
     return tmp_path / "model"
 

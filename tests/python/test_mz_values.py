@@ -9,7 +9,7 @@ from ionmorphnet.io.mz_list import parse_mz_values, read_mz_list
 
 
 def test_values_on_the_command_line(tmp_path: Path) -> None:
-    many = [500.0 + i / 8 for i in range(200)]  # as text longer than a file name may be
+    many = [500.0 + i / 8 for i in range(200)]  # longer as text than a file name may be
     assert parse_mz_values(",".join(map(repr, many))) == many
     assert parse_mz_values("500.1; 600.2") == [500.1, 600.2]
     (tmp_path / "list.csv").write_text("mz\n500.5\n")

@@ -26,7 +26,7 @@ def lightness(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def test_colour_map_rises_evenly_in_lightness() -> None:
-    # Every fifth colour: between neighbours the rounding to 8 bits outweighs the step.
+    # Every fifth colour: rounding to 8 bits exceeds the step between neighbours.
     steps = np.diff(lightness(rendering.colour_table()[::5]))
     assert steps.min() > 0
     assert steps.max() < 2 * steps.mean()
@@ -95,7 +95,7 @@ def test_contact_sheet_shows_every_image_and_caption(tmp_path: Path, rng: np.ran
     rendering.write_contact_sheet(path, images, [100.5, 200.25, 300, 400, 500], columns=3, zoom=2)
     assert os.listdir(tmp_path) == ["sheet.png"]
     sheet = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    # Each image appears pixel by pixel where its cell is: look for its measured part.
+    # Looks for the measured part of each image in its cell.
     table = rendering.colour_table()
     for image in images:
         part = table[rendering.colour_levels(image)[5:]].repeat(2, axis=0).repeat(2, axis=1)

@@ -28,7 +28,7 @@ VOID = {"meta", "link", "img", "input", "br"}
 
 
 class Page(HTMLParser):
-    """Elements of a page; fails on tags that do not nest."""
+    """Elements of a page; fails if tags are not nested."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def test_nothing_is_loaded_from_anywhere() -> None:
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import)\(", html)
-    # The only address is the name of the SVG namespace, which nothing loads.
+    # The only URL is the SVG namespace, which is never loaded.
     assert set(re.findall(r"https?://[^\s'\"]+", html)) == {"http://www.w3.org/2000/svg"}
     policy = next(a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a)
     assert policy is not None
@@ -320,7 +320,7 @@ def test_large_sections_are_drawn_from_block_means() -> None:
     assert (geometry["width"], geometry["height"]) == (367, 234)
     picture = Image.open(io.BytesIO(base64.b64decode(page.payload["pictures"][0]["png"])))
     assert picture.size == (367, 234)
-    # The ground that was not measured ends on a third of the height; a mean over it alone stays unmeasured.
+    # Unmeasured pixels fill the upper third; blocks of them alone stay unmeasured.
     assert np.asarray(picture.convert("RGBA"))[:77, :, 3].max() == 0
 
 
@@ -403,7 +403,7 @@ def test_thinned_spectrum_keeps_every_peak(n: int, rng: np.random.Generator) -> 
     keep = thin(intensity)
     assert len(keep) <= 20_000
     assert (np.diff(keep) > 0).all()
-    # Two of the peaks may share a run, of which only the higher stays.
+    # Two peaks may share a run, which keeps only the higher one.
     runs = np.searchsorted(np.arange(10_000) * n // 10_000, peaks, side="right")
     expected = {max(peaks[runs == r], key=lambda i: intensity[i]) for r in set(runs)}
     assert expected <= set(keep.tolist())

@@ -1,4 +1,4 @@
-"""Whole simulated sections: all four kinds, read back through pyimzML, against the truth table."""
+"""Simulated sections of all four kinds, read back with pyimzML and compared with the ground truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ionmorphnet.simulation import SimulatedSection, simulate
 
 
 def spectra(section: SimulatedSection) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Pixels (n, 2) as (row, column), and the spectra."""
+    """Pixels (n, 2) as (row, column) and their spectra."""
     with ImzMLParser(str(section.path)) as parser:
         pixels = np.array([(y - 1, x - 1) for x, y, _ in parser.coordinates])
         return pixels, [parser.getspectrum(k) for k in range(len(pixels))]
@@ -46,7 +46,7 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> SimulatedSection:
 
 
 def test_processed_centroids_agree_with_the_truth(section: SimulatedSection) -> None:
-    # Bounded error: jitter 2 ppm and half of the drift.
+    # Largest error: 2 ppm jitter plus half of the drift.
     images = peak_images(section, 2.6)
     measured = images[:, section.measured]
     np.testing.assert_allclose((measured > 0).mean(axis=1), section.truth["frequency"], atol=1e-12)
@@ -220,7 +220,7 @@ def test_masks_have_the_grid_of_the_file(tmp_path: Path, outline: bool, noise_pe
     with imn.open(section.path) as ds:
         np.testing.assert_array_equal(ds.mask, section.measured)
     if outline:
-        assert section.measured.size < shape[0] * shape[1]  # an outline that fills the frame would show nothing
+        assert section.measured.size < shape[0] * shape[1]  # otherwise the test would show nothing
     else:
         assert section.measured.shape == shape
     with np.load(section.mask_path) as masks:
@@ -230,7 +230,7 @@ def test_masks_have_the_grid_of_the_file(tmp_path: Path, outline: bool, noise_pe
 
 
 def test_regions_lie_where_the_channels_do(tmp_path: Path) -> None:
-    """Cropping shifts truth and file alike: off-sample channels are bright off the sample."""
+    """Cropping shifts ground truth and file alike, so off-sample channels are bright off the sample."""
     section = simulate(tmp_path / "s.imzML", shape=(50, 70), n_channels=80, outline=True, noise_peaks=0.0, seed=9)
     images = peak_images(section, 2.6)
     truth = section.truth
@@ -276,7 +276,7 @@ def test_a_given_length_allows_any_resolving_power(tmp_path: Path) -> None:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Receives the options that the command gives to the function."""
+    """Receives the options that the command passes to the function."""
     seen: dict[str, object] = {}
 
     def note(path: Path, **options: object) -> SimulatedSection:

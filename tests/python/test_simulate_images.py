@@ -1,4 +1,4 @@
-"""Simulated images in files, from Python and from the command line."""
+"""Simulated images written from Python and from the command line."""
 
 from __future__ import annotations
 

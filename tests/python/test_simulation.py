@@ -1,4 +1,4 @@
-"""Simulated ion images: reproducible, in range, and of the class they claim."""
+"""Simulated ion images are reproducible, in range and consistent with their class."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_soft_labels_are_shares_of_observers(by_class: dict[str, list[SimulatedI
     shares = np.stack([s.probabilities for images in by_class.values() for s in images])
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-6)
     assert (shares >= 0).all()
-    assert ((shares > 0.1) & (shares < 0.9)).any(axis=1).mean() > 0.03  # observers disagree now and then
+    assert ((shares > 0.1) & (shares < 0.9)).any(axis=1).mean() > 0.03  # observers sometimes disagree
     assert all(s.label == s.probabilities.argmax() for images in by_class.values() for s in images)
 
 
@@ -88,7 +88,7 @@ def test_more_noise_means_less_structure() -> None:
 
 
 def _disc_with_noise(sd: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A disc of two halves: truth, noisy image, and the disc."""
+    """Ground truth, noisy image and mask of a disc with two different halves."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:100, :100]
     disc = (y - 50) ** 2 + (x - 50) ** 2 < 42**2
@@ -102,7 +102,7 @@ def test_a_sample_measured_to_its_edge_looks_as_in_a_wide_frame(sd: float) -> No
     truth, image, disc = _disc_with_noise(sd)
     wide = Truth(truth, disc, np.ones_like(disc)).visibility(image)
     tight = Truth(truth, disc, disc).visibility(image)
-    assert tight.measured < wide.measured - 0.05  # the outline is not in the pixels any more
+    assert tight.measured < wide.measured - 0.05  # the measured pixels no longer show the outline
     assert tight.value == pytest.approx(wide.value, abs=0.05)
     np.testing.assert_allclose(judge(WEAK, tight)[0], judge(WEAK, wide)[0], atol=0.1)
     assert wide.framed == wide.measured
@@ -129,7 +129,7 @@ def test_measured_areas() -> None:
             assert drawn[silhouette.tissue].mean() > 0.99
     for _ in range(40):
         matrix = simulate_ion_image(rng, shape=(50, 60), label=5)
-        if matrix.class_name == "negative":  # otherwise there would be nothing but a rim
+        if matrix.class_name == "negative":  # otherwise only a rim would be measured
             assert (matrix.expectation[matrix.mask] > 0.2).mean() > 0.1
 
 
@@ -141,7 +141,7 @@ def test_structured_images_are_spatially_correlated(by_class: dict[str, list[Sim
 
 
 def test_negative_images_are_bright_off_the_sample(by_class: dict[str, list[SimulatedImage]]) -> None:
-    # The expectation is bimodal: where it is high, the observed image must be bright, and that part reaches the frame.
+    # The expectation is bimodal; the image must be bright where it is high, a part that reaches the frame.
     for simulated in by_class["negative"]:
         outside = simulated.expectation > 0.5 * simulated.expectation.max()
         assert np.nanmean(simulated.image[outside]) > np.nanmean(simulated.image[~outside])

@@ -1,4 +1,4 @@
-"""validate: every spectrum is read, problems come one a kind."""
+"""validate reads every spectrum and reports one entry per kind of problem."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_spectra_are_numbered_as_in_the_file_where_some_were_left_out(path):
     assert ("negative", 2) in [(p.message.split()[-1], p.first) for p in report.problems if p.kind == "spectrum"]
 
 
-# 16 bytes of UUID, then 5 m/z of 8 bytes and 5 intensities of 4, in each spectrum; or the m/z once.
+# 16 bytes of UUID, then 5 m/z of 8 bytes and 5 intensities of 4, in each spectrum; or one shared m/z array.
 @pytest.mark.parametrize(
     ("shared", "offset", "first", "count"), [(False, 16 + 60 + 40, 1, 1), (True, 16 + 40 + 20, 0, 2)]
 )
 def test_arrays_that_lie_on_one_another(path, shared, offset, first, count):
     specs = grid_specs(4, 1, shared=shared)
-    assert imn.validate(write_imzml(path, specs, shared_axis=shared)).ok  # one axis of all is no mistake
+    assert imn.validate(write_imzml(path, specs, shared_axis=shared)).ok  # a shared axis is not an error
 
     def eight_bytes_early(text):
         assert f'value="{offset}"' in text
