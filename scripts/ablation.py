@@ -48,7 +48,7 @@ from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.onnx_export import n_statistics
 from ionmorphnet.models.networks.weights import read_weights
 from ionmorphnet.training.batches import batches, network_inputs
-from ionmorphnet.training.export import class_weights, scores
+from ionmorphnet.training.export import score_weights, scores
 from ionmorphnet.training.fit import LEVELS, Execution, fit
 from ionmorphnet.training.held_out import HELD_OUT_SEED
 from ionmorphnet.training.presets import MIN_IMAGES_TO_COMPILE
@@ -128,7 +128,7 @@ def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> F
     outputs, labels, structure = outputs_of(network, held_out_source(options), options.size, device)
     score = {"kind": "structure"}
     if outputs.shape[1] == len(CLASSES):
-        score = {"kind": "weighted_probabilities", "weights": class_weights(labels, structure)}
+        score = {"kind": "weighted_probabilities", "weights": score_weights(labels, structure)}
     predicted = outputs[:, : len(CLASSES)].argmax(axis=1)
     figures: Figures = {
         "simulated": {

@@ -237,7 +237,7 @@ def test_small_batches(n: int) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 8, 9), (2, 8, 8)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError, match="images must be"):
+    with pytest.raises(ArgumentError, match="images must have the shape"):
         augment(torch.zeros(shape), DEFAULT, generator())
 
 

@@ -328,7 +328,7 @@ def test_a_simulated_section_is_a_set(section: Path) -> None:
     report = ev.ranking_report([ev.score_set(each, ev.make_methods(()))], options=FAST)
     assert report.estimate(each.name, "blur", "auc").value > 0.8
     (section.parent / "alone.imzML").write_text("")
-    with pytest.raises(imn.FileError, match="no labels given"):
+    with pytest.raises(imn.FileError, match="no label file found"):
         ev.load_sets(section.parent / "alone.imzML")
     (section.parent / "alone.imzML").unlink()
 

@@ -33,7 +33,7 @@ from ionmorphnet.models.networks.onnx_export import (  # noqa: E402
 )
 from ionmorphnet.training import export  # noqa: E402
 from ionmorphnet.training.calibration import sigmoid  # noqa: E402
-from ionmorphnet.training.export import class_weights, export_model, scores  # noqa: E402
+from ionmorphnet.training.export import export_model, score_weights, scores  # noqa: E402
 from ionmorphnet.training.held_out import HeldOut, simulated_held_out  # noqa: E402
 from networks import add_speck, shaken, write_weights  # noqa: E402
 
@@ -92,7 +92,7 @@ def test_restoring_names_what_does_not_fit(speck: str) -> None:
     parameters = dict(deployed(net).state_dict())
     for changed, text in (
         ({k: v for k, v in parameters.items() if k != "head.fc.bias"}, r"head\.fc\.bias is missing"),
-        (parameters | {"extra": torch.zeros(1)}, "extra belongs to no layer"),
+        (parameters | {"extra": torch.zeros(1)}, "extra is not a parameter of"),
         (parameters | {"stem.0.bias": torch.zeros(3)}, r"stem\.0\.bias has the shape \(3,\), not \(8,\)"),
     ):
         with pytest.raises(IonMorphNetError, match=text):
@@ -206,7 +206,7 @@ def test_bundled_folders_are_small(speck: str, tmp_path: Path, monkeypatch: pyte
     # A folder that gets too large is not written, and the one before stays.
     before = (out / "model.onnx").read_bytes()
     monkeypatch.setattr(export, "write_network", large_network)
-    with pytest.raises(FileError, match="a bundled model may have"):
+    with pytest.raises(FileError, match="limit of bundled models"):
         export_model(weights, out, validation=held_out(30, channels=1, statistics=False), **options)
     assert (out / "model.onnx").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "weights.pt"]
@@ -276,14 +276,14 @@ def test_class_weights_of_images_without_a_grade(speck: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"images": 0}, "images must be at least 2, not 0"),
+        ({"images": 0}, "images must be at least 2, got 0"),
         ({"images": -5}, "images must be at least 2"),
         ({"images": 1}, "images must be at least 2"),
-        ({"validation": []}, "two or more validation images, not 0"),
-        ({"validation": list(held_out(1, channels=1, statistics=False))}, "two or more validation images, not 1"),
-        ({"grades": 2.5}, "all 12 graded ones have at least 1.5"),
-        ({"grades": 0.5}, "all 12 graded ones have less than 1.5"),
-        ({"grades": np.nan}, "none of the 12 validation images has a grade"),
+        ({"validation": []}, "at least two validation images, got 0"),
+        ({"validation": list(held_out(1, channels=1, statistics=False))}, "at least two validation images, got 1"),
+        ({"grades": 2.5}, "all 12 grades are at least 1.5"),
+        ({"grades": 0.5}, "all 12 grades are less than 1.5"),
+        ({"grades": np.nan}, "none of the 12 validation images has a structure grade"),
         ({"grades": 3.5}, "from 0 to 3"),
         ({"grades": np.inf}, "from 0 to 3"),
     ],
@@ -341,7 +341,7 @@ def test_files_that_are_no_weights(speck: str, tmp_path: Path) -> None:
     net = shaken(speck)
     state = dict(net.state_dict())
     state["head.fc.bias"] = torch.full((6,), float("nan"))
-    with pytest.raises(FileError, match=r"head\.fc\.bias is not finite"):
+    with pytest.raises(FileError, match=r"head\.fc\.bias has values that are not finite"):
         export_model(write_weights(path, net, weights=state), tmp_path / "m")
 
 
@@ -353,9 +353,9 @@ def test_networks_of_other_origin_are_named(speck: str, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read as ONNX"):
         network_of_folder(folder, config)
     onnx.save_model(onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])), str(folder / "model.onnx"))
-    with pytest.raises(FileError, match="was not written by this package's export"):
+    with pytest.raises(FileError, match="not written by this package's export"):
         network_of_folder(folder, config)
-    with pytest.raises(FileError, match="does not describe"):
+    with pytest.raises(FileError, match="malformed description of the network"):
         network_of_folder(folder, {"architecture": speck})
     (folder / "model.safetensors").write_bytes(b"x")
     with pytest.raises(FileError, match=r"model\.safetensors"):
@@ -364,7 +364,7 @@ def test_networks_of_other_origin_are_named(speck: str, tmp_path: Path) -> None:
 
 def test_scores_and_class_weights() -> None:
     labels = np.array([[0.5, 0.5, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0]])
-    assert class_weights(labels, np.array([3.0, 1.5])) == {
+    assert score_weights(labels, np.array([3.0, 1.5])) == {
         "structured": pytest.approx(0.67),
         "weak_structured": 1.0,
         **dict.fromkeys(imn.CLASSES[2:], 0.0),
@@ -432,10 +432,10 @@ def test_command(speck: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
     assert json.loads(done.stdout)["safetensors"]["max_output_difference_to_onnx"] < 1e-4
     assert read_network(tmp_path / "copy").name == speck
     for arguments, word in (
-        ((), "one source is needed"),
-        ((weights, "--from-model", "x"), "one source is needed"),
-        (("--from-model", "x", "--name", "n"), "does not go with --from-model"),
-        (("--from-checkpoint", "x", "--data", "d"), "does not go with --from-checkpoint"),
+        ((), "give exactly one of WEIGHTS.pt"),
+        ((weights, "--from-model", "x"), "give exactly one of WEIGHTS.pt"),
+        (("--from-model", "x", "--name", "n"), "cannot be combined with --from-model"),
+        (("--from-checkpoint", "x", "--data", "d"), "cannot be combined with --from-checkpoint"),
     ):
         done = cli("export", *arguments, "-o", tmp_path / "n")
         assert done.code == 2

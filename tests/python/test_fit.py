@@ -292,7 +292,7 @@ def test_a_failed_compilation_is_told_and_survived(
     cause = "backend='inductor' raised: CppCompileError: C++ compile error"
     cause = cause if where == "forward" else "/tmp/kernel.so: file too short"
     assert [record.getMessage() for record in caplog.records] == [
-        f"torch.compile failed ({cause}): training goes on without it, more slowly"
+        f"torch.compile failed ({cause}); training continues without it, more slowly"
     ]
     # The step that failed was done again with the same random numbers.
     fit(recipe, tmp_path / "eager", source=DiscsAndNoise(24), execution=HERE)
@@ -310,13 +310,13 @@ def test_other_backbones_need_timm() -> None:
     try:
         import timm  # noqa: F401
     except (ImportError, RuntimeError):
-        with pytest.raises(UnavailableError, match=r"'resnet18' is none of convnextv2_atto.*pip install timm"):
+        with pytest.raises(UnavailableError, match=r"'resnet18' is not one of convnextv2_atto.*pip install timm"):
             make_network(replace(SHORT, architecture="resnet18"))
         return
     network = make_network(replace(SHORT, architecture="resnet18", drop_path=0.0)).eval()
     outputs = AllOutputs(network)(torch.rand(2, 2, 64, 64), torch.rand(2, 4))
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {"logits": (2, 6), "structure": (2, 1)}
-    with pytest.raises(ArgumentError, match="nor a backbone of timm"):
+    with pytest.raises(ArgumentError, match="and the backbones of timm"):
         make_network(replace(SHORT, architecture="no_such_net"))
 
 

@@ -50,8 +50,8 @@ def test_the_regression_finds_what_made_the_data(rng: np.random.Generator) -> No
 
 
 def test_share_and_network_are_checked(rng: np.random.Generator) -> None:
-    with pytest.raises(ArgumentError, match="between 0 and 1"):
+    with pytest.raises(ArgumentError, match="from 0 to 1, got 1.5"):
         fit_fusion(rng.random((10, 4)), rng.random(10), share=1.5)
     plain = ConvNeXtV2(in_chans=2, extra_outputs={"structure": 1})
-    with pytest.raises(ArgumentError, match="only a network with a structure output and statistics"):
+    with pytest.raises(ArgumentError, match="requires a network with a structure output and statistics"):
         fused(plain, Fusion(0.5, (1.0,) * 4, 0.0))

@@ -58,20 +58,20 @@ def test_other_columns_orders_and_delimiters(write: Write) -> None:
 @pytest.mark.parametrize(
     ("row", "kind", "cause"),
     [
-        ("ds1.imzML,500.5,,,blurry", "unknown class", "'blurry' is no class; the classes are structured, weak_struct"),
-        ("ds1.imzML,500.5,,,weak", "unknown class", "'weak' is no class"),
-        ("ds1.imzML,500.5,,,2", "unknown class", "'2' is a number; write the class's name"),
+        ("ds1.imzML,500.5,,,blurry", "unknown class", "unknown class 'blurry'; known: structured, weak_struct"),
+        ("ds1.imzML,500.5,,,weak", "unknown class", "unknown class 'weak'"),
+        ("ds1.imzML,500.5,,,2", "unknown class", "class '2' is a number; use a name: structured"),
         ("ds1.imzML,500.5,,,2.0", "unknown class", "is a number"),
-        ("ds1.imzML,500.5", "no class", "no class is given"),
-        ("ds1.imzML,abc,,,localized", "no m/z", "'abc' is no m/z value"),
-        ("ds1.imzML,,,,localized", "no m/z", "'' is no m/z value"),
-        ("ds1.imzML,-5,,,localized", "no m/z", "'-5' is no m/z value"),
-        ("ds1.imzML,0,,,localized", "no m/z", "'0' is no m/z value"),
-        ("ds1.imzML,nan,,,localized", "no m/z", "'nan' is no m/z value"),
-        ("ds1.imzML,inf,,,localized", "no m/z", "'inf' is no m/z value"),
-        ("ds1.imzML,1_000,,,localized", "no m/z", "'1_000' is no m/z value"),
-        ("ds1.imzML,500,5,0.05,,localized", "too many cells", "6 cells under 5 columns; decimal comma?"),
-        ("ds2.imzML,500.5,,,localized", "other dataset", "'ds2.imzML' is not of the dataset 'ds1'"),
+        ("ds1.imzML,500.5", "no class", "the class is empty"),
+        ("ds1.imzML,abc,,,localized", "no m/z", "'abc' is not an m/z value"),
+        ("ds1.imzML,,,,localized", "no m/z", "'' is not an m/z value"),
+        ("ds1.imzML,-5,,,localized", "no m/z", "'-5' is not an m/z value"),
+        ("ds1.imzML,0,,,localized", "no m/z", "'0' is not an m/z value"),
+        ("ds1.imzML,nan,,,localized", "no m/z", "'nan' is not an m/z value"),
+        ("ds1.imzML,inf,,,localized", "no m/z", "'inf' is not an m/z value"),
+        ("ds1.imzML,1_000,,,localized", "no m/z", "'1_000' is not an m/z value"),
+        ("ds1.imzML,500,5,0.05,,localized", "too many cells", "6 cells for 5 columns; check for decimal commas"),
+        ("ds2.imzML,500.5,,,localized", "other dataset", "'ds2.imzML' does not belong to dataset 'ds1'"),
         ("DS1.imzML,500.5,,,localized", "other dataset", "'DS1.imzML'"),
     ],
 )
@@ -90,16 +90,19 @@ def test_a_bad_grade_is_left_out(write: Write, grade: str) -> None:
     labels, report = read_mz_labels(write(f"mz,label,structure\n400,structured,3\n500,structured,{grade}\n"))
     assert [each.mz for each in labels] == [400.0]
     assert report.counts == {"no grade": 1}
-    assert f"'{grade}' is no structure grade from 0 to 3" in report.problems[0].text
+    assert f"'{grade}' is not a structure grade from 0 to 3" in report.problems[0].text
 
 
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("filename,min_fdr,label\nds1.imzML,0.05,localized\n", "line 1: no column 'mz' among filename, min_fdr, label"),
-        ("filename,mz\nds1.imzML,500.5\n", "line 1: no column 'label' among filename, mz"),
-        ("ds1.imzML,500.5,localized\n", "line 1: no column 'mz'"),
-        ("mz,m/z,label\n1,1,localized\n", "line 1: several columns are named 'mz'"),
+        (
+            "filename,min_fdr,label\nds1.imzML,0.05,localized\n",
+            "line 1: column 'mz' is missing; found filename, min_fdr, label",
+        ),
+        ("filename,mz\nds1.imzML,500.5\n", "line 1: column 'label' is missing; found filename, mz"),
+        ("ds1.imzML,500.5,localized\n", "line 1: column 'mz' is missing"),
+        ("mz,m/z,label\n1,1,localized\n", "line 1: duplicate column 'mz'"),
         ('mz,label\n"500.5,localized\n', "not a readable CSV"),
     ],
 )
@@ -132,14 +135,18 @@ def test_equal_rows_are_merged(write: Write) -> None:
     labels, report = read_mz_labels(write(text))
     assert [(each.mz, each.structure, each.line) for each in labels] == [(500.5, 2.5, 2), (500.6, 1.0, 5)]
     assert report.counts == {"duplicate": 2}
-    assert "line 3: m/z 500.500000001 is labelled twice (lines 2, 3, 4)" in [p.text for p in report.problems][1]
+    assert (
+        "line 3: m/z 500.500000001 is labelled more than once (lines 2, 3, 4)" in [p.text for p in report.problems][1]
+    )
 
 
 def test_contradicting_rows_are_dropped(write: Write) -> None:
     labels, report = read_mz_labels(write("mz,label\n500.5,localized\n300,negative\n500.5,structured\n"))
     assert [each.mz for each in labels] == [300.0]
     assert report.counts == {"contradiction": 2}
-    assert "lines 2, 4: m/z 500.5 is labelled localized and structured; none is used" in report.problems[0].text
+    assert (
+        "lines 2, 4: m/z 500.5 has contradicting labels (localized and structured); skipped" in report.problems[0].text
+    )
 
 
 def test_close_values_do_not_chain(write: Write) -> None:
@@ -170,7 +177,7 @@ def test_report_in_words_and_numbers() -> None:
     report = LabelReport(files=2, rows=20, used=7)
     for k in range(12):
         report.add("duplicate", f"f: line {k}: twice")
-    report.add("no m/z", "f: line 99: 'x' is no m/z value")
+    report.add("no m/z", "f: line 99: 'x' is not an m/z value")
     assert report.lines(3) == [
         "7 labelled images from 20 rows of 2 label files",
         "left out: 12 duplicate, 1 no m/z",
@@ -231,8 +238,8 @@ def test_bad_image_labels(tmp_path: Path, rows: str, kept: list[int], counts: di
 @pytest.mark.parametrize(
     ("header", "cause"),
     [
-        ("name,label", "no column 'index' or 'key' among name, label"),
-        ("index,label_a", "no column 'label' \\(nor 'label_a' and 'label_b'\\) among index, label_a"),
+        ("name,label", "column 'index' or 'key' is missing; found name, label"),
+        ("index,label_a", "columns 'label' or 'label_a' and 'label_b' are missing; found index, label_a"),
     ],
 )
 def test_image_labels_of_another_form(tmp_path: Path, header: str, cause: str) -> None:

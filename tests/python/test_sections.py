@@ -121,13 +121,13 @@ def test_hotspots() -> None:
 @pytest.mark.parametrize(
     ("rows", "kind", "cause"),
     [
-        ("900.0 structured", "m/z out of range", "m/z 900.0 lies outside a.imzML (200.0000 to 500.0000)"),
-        ("100.0 unstructured", "m/z out of range", "m/z 100.0 lies outside a.imzML"),
+        ("900.0 structured", "m/z out of range", "m/z 900.0 is outside a.imzML (200.0000 to 500.0000)"),
+        ("100.0 unstructured", "m/z out of range", "m/z 100.0 is outside a.imzML"),
         ("400.0 structured", "no signal", "m/z 400.0 is labelled structured, but a.imzML has no signal within 3 ppm"),
         ("250.0 localized", "no signal", "m/z 250.0 is labelled localized, but a.imzML has no signal"),
-        ("250.0 blurry", "unknown class", "'blurry' is no class"),
-        ("x localized", "no m/z", "'x' is no m/z value"),
-        ("200.0 structured", "duplicate", "m/z 200.0 is labelled twice (lines 2, 5)"),
+        ("250.0 blurry", "unknown class", "unknown class 'blurry'"),
+        ("x localized", "no m/z", "'x' is not an m/z value"),
+        ("200.0 structured", "duplicate", "m/z 200.0 is labelled more than once (lines 2, 5)"),
     ],
 )
 def test_bad_rows_are_counted_and_the_rest_used(
@@ -182,7 +182,7 @@ def test_a_bad_section_leaves_the_others(cohort: Path) -> None:
     source = from_imzml(cohort / "images", cohort / "labels")
     assert source.dataset_ids == ("b",)
     assert source.report.counts["unusable file"] == 1
-    with pytest.raises(imn.FileError, match=r"no labelled image can be used.*a\.i"):
+    with pytest.raises(imn.FileError, match=r"no usable labelled image.*a\.i"):
         from_imzml(cohort / "images" / "a.imzML", cohort / "labels")
 
 
@@ -200,13 +200,13 @@ def test_paths_that_lead_nowhere(cohort: Path) -> None:
         from_imzml(images, cohort / "none")
     with pytest.raises(imn.FileError, match=r"x\.csv: no such file or folder"):
         from_imzml(images / "a.imzML", labels / "x.csv")
-    with pytest.raises(imn.FileError, match="empty: no imzML file in the folder"):
+    with pytest.raises(imn.FileError, match="empty: the folder contains no imzML file"):
         from_imzml(cohort / "empty", labels)
-    with pytest.raises(imn.FileError, match="empty: no CSV file in the folder"):
+    with pytest.raises(imn.FileError, match="empty: the folder contains no CSV file"):
         from_imzml(images, cohort / "empty")
     with pytest.raises(imn.ArgumentError, match="one label file for 3 sections"):
         from_imzml(images, labels / "a.csv")
-    with pytest.raises(imn.FileError, match=r"no labelled image can be used.*no file c\.csv"):
+    with pytest.raises(imn.FileError, match=r"no usable labelled image.*no file c\.csv"):
         from_imzml(images / "c.imzML", labels)
     shutil.copy(images / "a.imzML", images / "a.IMZML")
     with pytest.raises(imn.FileError, match="the same dataset as"):
@@ -252,7 +252,7 @@ def test_real_section(shared_data: Callable[[str], Path], tmp_path: Path) -> Non
 
 def test_labels_are_found_beside_a_section(cohort: Path) -> None:
     section = cohort / "images" / "a.imzML"
-    with pytest.raises(imn.FileError, match=r"none found beside it \(a\.csv, a_labels\.csv, a_truth\.csv\)"):
+    with pytest.raises(imn.FileError, match=r"no label file found \(a\.csv, a_labels\.csv, a_truth\.csv\)"):
         read_source(section)
     for name, rows in (("a_truth.csv", "200.0 structured"), ("a.csv", GOOD)):
         section.with_name(name).write_text(label_text("a", rows))

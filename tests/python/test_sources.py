@@ -62,7 +62,7 @@ def test_simulated_images_depend_on_seed_and_index_alone() -> None:
     assert source[0].scene == -1
     assert source.describe() == {"kind": "simulated", "images": 8, "seed": 5, "levels": 1}
     assert source.select(["simulated"]) is source
-    with pytest.raises(imn.ArgumentError, match="no dataset other"):
+    with pytest.raises(imn.ArgumentError, match="unknown dataset other"):
         source.select(["other"])
 
 
@@ -145,7 +145,7 @@ def test_arrays(tmp_path: Path) -> None:
     assert described["labels"] == {"files": 1, "rows": 4, "used": 4, "left_out": {}}
     assert from_npz(path, dataset="mouse 1").dataset_ids == ("mouse 1",)
     assert_same(read_source(path)[2], sample)
-    with pytest.raises(imn.ArgumentError, match="no dataset x among images"):
+    with pytest.raises(imn.ArgumentError, match="unknown dataset x; known: images"):
         source.select(["x"])
 
 
@@ -174,19 +174,19 @@ def test_several_arrays_of_different_sizes(tmp_path: Path) -> None:
     assert [(each.key, each.image.shape) for each in (source[0], source[1])] == [("s2", (7, 7)), ("s1", (6, 7))]
     assert source[1].mask.sum() == 41
     assert source.report.counts == {"no such image": 1}
-    assert f"{labels}: line 4: no array is named 'none'" == source.report.problems[0].text
+    assert f"{labels}: line 4: no array named 'none'" == source.report.problems[0].text
     labels.write_text("index,label\n2,localized\n")
     assert from_npz(path, labels)[0].key == "s2"
     labels.write_text("index,key,label\n0,s0,localized\n1,s2,localized\n")
-    assert "'s2' is image 2, not 1" in from_npz(path, labels).report.problems[0].text
+    assert "'s2' is image 2, but the row has index 1" in from_npz(path, labels).report.problems[0].text
 
 
 @pytest.mark.parametrize(
     ("row", "cause"),
     [
-        ("9,,localized", "there is no image 9, the file holds 4"),
-        ("1,100.0,localized", "image 1 is of m/z 101.0000, the row says 100.0"),
-        ("1,,blurry", "'blurry' is no class"),
+        ("9,,localized", "there is no image 9; the file has 4 images"),
+        ("1,100.0,localized", "image 1 has m/z 101.0000, but the row has 100.0"),
+        ("1,,blurry", "unknown class 'blurry'"),
     ],
 )
 def test_a_bad_row_is_counted_and_the_rest_used(
@@ -214,13 +214,13 @@ def test_images_without_values_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "cause"),
     [
-        ({"images": np.ones((4, 6), dtype=np.float32)}, r"'images' must be \(n, H, W\), not \(4, 6\)"),
-        ({"images": np.ones((4, 6, 8), dtype=complex)}, "must be real numbers"),
-        ({"mask": np.ones((3, 3), dtype=bool)}, r"'mask' \(3, 3\) does not fit the images"),
-        ({"mz": np.ones(3)}, r"'mz' must be \(4,\), not \(3,\)"),
-        ({"labels": ""}, "no labelled image can be used.*the file is empty"),
-        ({"labels": "index,label\n0,x\n"}, "no labelled image can be used.*line 2: 'x' is no class"),
-        ({"labels": "index\n0\n"}, "no column 'label'"),
+        ({"images": np.ones((4, 6), dtype=np.float32)}, r"'images' must have the shape \(n, H, W\), got \(4, 6\)"),
+        ({"images": np.ones((4, 6, 8), dtype=complex)}, "must contain real numbers"),
+        ({"mask": np.ones((3, 3), dtype=bool)}, r"the shape of 'mask', \(3, 3\), does not match the images"),
+        ({"mz": np.ones(3)}, r"'mz' must have the shape \(4,\), got \(3,\)"),
+        ({"labels": ""}, "no usable labelled image.*the file is empty"),
+        ({"labels": "index,label\n0,x\n"}, "no usable labelled image.*line 2: unknown class 'x'"),
+        ({"labels": "index\n0\n"}, "columns 'label' or 'label_a' and 'label_b' are missing"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, changes: dict[str, NDArray[np.generic] | str], cause: str) -> None:
@@ -246,7 +246,7 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(imn.FileError, match=r"one\.npz: not a readable npz"):
         from_npz(tmp_path / "one.npz", tmp_path / "images_labels.csv")
-    with pytest.raises(imn.ArgumentError, match=r"images_labels\.csv: labelled images are read from"):
+    with pytest.raises(imn.ArgumentError, match=r"images_labels\.csv: not a source of labelled images"):
         read_source(tmp_path / "images_labels.csv")
 
 
@@ -260,7 +260,7 @@ def test_grades_of_classes(tmp_path: Path) -> None:
     assert math.isnan(source[0].structure)
     assert read_source(tmp_path / "images.npz", class_structure=True)[0].structure == 3.0
     for grades in ({"structured": 3.0}, dict.fromkeys(imn.CLASSES, 4.0)):
-        with pytest.raises(imn.ArgumentError, match="give a grade from 0 to 3"):
+        with pytest.raises(imn.ArgumentError, match="grades must hold a grade from 0 to 3"):
             source.with_class_structure(grades)
 
 
@@ -307,7 +307,7 @@ def test_a_forked_process_leaves_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with pytest.raises(imn.FileError, match="beyond the memory limit cannot be set aside"):
+    with pytest.raises(imn.FileError, match="beyond the memory limit cannot be written"):
         ImageStore(memory_limit=0).add(np.ones((2, 2), dtype=np.float32))
 
 
@@ -361,7 +361,7 @@ def test_mixtures_that_cannot_be_meant(small: LabelledImages, shares: list[float
 
 
 def test_mixture_of_nothing(small: LabelledImages) -> None:
-    with pytest.raises(imn.ArgumentError, match="no source may be empty"):
+    with pytest.raises(imn.ArgumentError, match="every source needs images"):
         MixedSource([small.select([])], [1.0], 10, seed=0)
     with pytest.raises(imn.ArgumentError, match="n and block"):
         MixedSource([small], [1.0], 0, seed=0)

@@ -55,7 +55,7 @@ def test_listed_datasets() -> None:
     ("options", "cause"),
     [
         ({"val": ["dsx"]}, "'val' names unknown datasets: dsx; known: ds00"),
-        ({"val": ["ds01"], "test": ["ds01"]}, "'ds01' is in 'val' and in 'test'"),
+        ({"val": ["ds01"], "test": ["ds01"]}, "'ds01' is in both 'val' and 'test'"),
         ({"val": IDS}, "no dataset is left for training"),
         ({"val_share": 1.0}, "val_share and test_share"),
         ({"val_share": 0.5, "test_share": 0.6}, "val_share and test_share"),
@@ -101,19 +101,19 @@ def test_split_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path.write_text(json.dumps({"train": IDS[:10], "val": IDS[10:15]}))
     partial = read_split(path, IDS)
     assert (len(partial.train), len(partial.val), partial.test) == (10, 5, ())
-    assert "5 datasets are in no part and stay unused: ds15" in caplog.text
+    assert "5 datasets are in no part and not used: ds15" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
-        ("{", "line 1: not JSON"),
+        ("{", "line 1: invalid JSON"),
         ("[]", "must be"),
         ('{"train": []}', "at least one in train"),
         ('{"train": ["ds01"], "valid": ["ds02"]}', "must be"),
         ('{"train": "ds01"}', "'train' must be a list"),
         ('{"train": ["ds01"], "val": [2]}', "'val' must be a list"),
-        ('{"train": ["ds01"], "val": ["ds01"]}', "'ds01' is in 'train' and in 'val'"),
+        ('{"train": ["ds01"], "val": ["ds01"]}', "'ds01' is in both 'train' and 'val'"),
         ('{"train": ["ds01"], "test": ["dsx"]}', "'test' names unknown datasets: dsx"),
     ],
 )

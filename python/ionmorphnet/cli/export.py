@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -12,24 +12,42 @@ from ionmorphnet.base.errors import UnavailableError
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import spinner
 
+if TYPE_CHECKING:
+    from ionmorphnet.models.networks.folder import ModelConfig
+
 _EXTRA = {"torch", "onnx", "onnxscript", "safetensors"}
+
+
+class _Options(TypedDict, total=False):
+    name: str
+    licence: str
+    images: int
 
 
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path), required=False, metavar="[WEIGHTS.pt]")
-@click.option("--from-checkpoint", type=click.Path(path_type=Path), metavar="DIR", help="run_meta.json, best_model.pt.")
-@click.option("--from-model", metavar="NAME_OR_FOLDER", help="Copy a model and derive its model.safetensors.")
+@click.option(
+    "--from-checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Convert a published checkpoint: a folder with run_meta.json and best_model.pt.",
+)
+@click.option(
+    "--from-model", metavar="NAME_OR_FOLDER", help="Copy a model and derive model.safetensors from its model.onnx."
+)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="OUT", help="Model folder to write."
 )
-@click.option("--name", help="Name of the model; default: the folder's name.")
-@click.option("--licence", help="Licence of the weights, recorded in config.json.")
-@click.option("--data", help="One line on the training data for config.json; default: what the training recorded.")
+@click.option("--name", help="Name of the model.  [default: name of OUT]")
+@click.option("--licence", help="Licence of the weights, stored in config.json.")
+@click.option(
+    "--data", help="One line about the training data for config.json.  [default: as recorded by the training]"
+)
 @click.option(
     "--images",
     type=click.IntRange(20),
     metavar="N",
-    help="Simulated images for calibration and threshold (default 1500), or for a checkpoint's check (default 64).",
+    help="Simulated images for calibration and threshold, or for the check of a checkpoint.  [default: 1500 or 64]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print config.json.")
 def export(
@@ -45,20 +63,26 @@ def export(
 ) -> None:
     """Write the model folder OUT; `ionmorphnet pick --model OUT` then uses it.
 
-    One source: WEIGHTS.pt (written by `ionmorphnet train`; calibrated on simulated images), --from-checkpoint (the
-    published layout: one channel, six classes) or --from-model (a folder without model.safetensors gets one).
-    Networks are compared with torch before anything is written. Needs the extra [train].
+    The source is WEIGHTS.pt from `ionmorphnet train`, which is calibrated on simulated images; or --from-checkpoint, in
+    the published layout with one channel and six classes; or --from-model, to add a missing model.safetensors. The
+    exported network is compared with torch before anything is written. Requires the extra [train].
     """
     if sum(source is not None for source in (weights, from_checkpoint, from_model)) != 1:
-        raise click.UsageError("one source is needed: WEIGHTS.pt, --from-checkpoint DIR or --from-model NAME_OR_FOLDER")
-    given: dict[str, Any] = {"name": name, "licence": licence, "data": data, "images": images}
-    options = {key: value for key, value in given.items() if value is not None}
-    if from_model is not None and options:
-        raise click.UsageError(f"--{next(iter(options))} does not go with --from-model: the model is copied as it is")
+        raise click.UsageError("give exactly one of WEIGHTS.pt, --from-checkpoint DIR and --from-model NAME_OR_FOLDER")
+    options: _Options = {}
+    if name is not None:
+        options["name"] = name
+    if licence is not None:
+        options["licence"] = licence
+    if images is not None:
+        options["images"] = images
+    given = [*options, *(["data"] if data is not None else [])]
+    if from_model is not None and given:
+        raise click.UsageError(f"--{given[0]} cannot be combined with --from-model, which copies the model unchanged")
     if from_checkpoint is not None and data is not None:
-        raise click.UsageError("--data does not go with --from-checkpoint: its run_meta.json says what is known")
+        raise click.UsageError("--data cannot be combined with --from-checkpoint, which uses its run_meta.json")
     with spinner(f"exporting {out}"):
-        config = _export(weights, from_checkpoint, from_model, out, options)
+        config = _export(weights, from_checkpoint, from_model, out, data, options)
     if as_json:
         click.echo(json.dumps(config, indent=2))
         return
@@ -69,8 +93,8 @@ def export(
 
 
 def _export(
-    weights: Path | None, checkpoint: Path | None, model: str | None, out: Path, options: dict[str, Any]
-) -> dict[str, Any]:
+    weights: Path | None, checkpoint: Path | None, model: str | None, out: Path, data: str | None, options: _Options
+) -> ModelConfig:
     try:
         from ionmorphnet.models.networks.derive import derive_safetensors
         from ionmorphnet.training.checkpoints import export_checkpoint
@@ -79,17 +103,17 @@ def _export(
         if error.name not in _EXTRA:
             raise
         raise UnavailableError(
-            f"export needs the extra [train] (there is no module {error.name}): pip install 'ionmorphnet[train]'"
+            f"export requires the extra [train] (module {error.name} not found): pip install 'ionmorphnet[train]'"
         ) from None
     if checkpoint is not None:
         return export_checkpoint(checkpoint, out, **options)
     if model is not None:
         return derive_safetensors(model, out)
     assert weights is not None
-    return export_model(weights, out, **options)
+    return export_model(weights, out, data=data, **options)
 
 
-def _summary(config: dict[str, Any]) -> list[str]:
+def _summary(config: ModelConfig) -> list[str]:
     metrics = config.get("metrics", {})
     lines = [
         f"{config['name']}: {config['architecture']}, {config['preprocessing']}, threshold {config['threshold']:g}"

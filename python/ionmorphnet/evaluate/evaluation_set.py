@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.labelled.image_arrays import LabelledImages, from_npz
-from ionmorphnet.labelled.sections import PPM, from_imzml, labels_beside
+from ionmorphnet.labelled.sections import PPM, find_labels, from_imzml
 
 Float32 = npt.NDArray[np.float32]
 
@@ -123,7 +123,7 @@ def load_sets(
     if not path.exists():
         raise FileError(f"{path}: file or folder not found")
     if path.is_dir() or path.suffix.casefold() == ".imzml":
-        source = from_imzml(path, labels_beside(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
+        source = from_imzml(path, find_labels(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
     else:
         source = from_npz(path, labels)
     notes = tuple(source.report.lines()[1:])

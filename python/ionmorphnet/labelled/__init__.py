@@ -1,1 +1,1 @@
-"""Labelled ion images: what training and evaluation read."""
+"""Labelled ion images, as read by training and evaluation."""

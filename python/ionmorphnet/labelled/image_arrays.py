@@ -1,4 +1,4 @@
-"""Labelled images from files: image arrays (npz) with a label CSV."""
+"""Labelled images from image arrays (npz) with a label CSV."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,8 @@ logger = logging.getLogger("ionmorphnet")
 
 MEMORY_LIMIT = 2 * 2**30
 
-# Mean grade that two observers gave to images of a class in the two permitted real sets; "fragmented" did not occur
-# there and has the mean of simulated ones. The grades of a class spread by about half a grade.
+# Mean grade that two observers gave to the images of each class in two real data sets; "fragmented" did not occur there
+# and has the mean of simulated images. Grades within a class vary by about half a grade.
 CLASS_STRUCTURE: Mapping[str, float] = {
     "structured": 3.0,
     "weak_structured": 2.1,
@@ -38,10 +37,10 @@ CLASS_STRUCTURE: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class LabelledItem:
-    """What is known about an image without looking at it; attributes as in :class:`~.sources.Sample`.
+    """Label and origin of an image, without its pixels; attributes as in :class:`~.sources.Sample`.
 
-    ``labels`` holds what each observer says, indices into ``CLASSES``; ``probabilities`` is their mean. ``index`` is
-    the number in the column of that name of the label file, None where there is none.
+    ``number`` is the image's number in the store. ``labels`` holds each observer's label as index into ``CLASSES``, and
+    ``probabilities`` their mean. ``index`` is the value in the column ``index`` of the label file, or None.
     """
 
     dataset: str
@@ -54,16 +53,16 @@ class LabelledItem:
 
 
 class LabelledImages:
-    """A source of images read from files; see the functions :func:`from_npz` and :func:`.sections.from_imzml`.
+    """A source of images read from files by :func:`from_npz` or :func:`.sections.from_imzml`.
 
     Attributes:
-        items: What is known about each image.
-        report: What was left out of the label files.
+        items: Label and origin of each image.
+        report: Rows and files that were skipped.
         kind: ``npz`` or ``imzml``.
     """
 
     def __init__(self, kind: str, store: ImageStore, items: Iterable[LabelledItem], report: LabelReport) -> None:
-        """Images of ``store`` with their labels."""
+        """Combine the images of ``store`` with their labels."""
         self.kind, self._store, self.items, self.report = kind, store, tuple(items), report
 
     @property
@@ -84,7 +83,7 @@ class LabelledImages:
         return Sample(image, ~np.isnan(image), item.probabilities, item.structure, item.dataset, item.key)
 
     def digest(self, index: int) -> str:
-        """Hash of image ``index``: equal for equal pixels."""
+        """Hash of image ``index``; equal images have equal hashes."""
         return self._store.digests[self.items[index].number]
 
     def targets(self) -> NDArray[np.float32]:
@@ -92,39 +91,40 @@ class LabelledImages:
         return np.array([item.probabilities for item in self.items], dtype=np.float32).reshape(-1, len(CLASSES))
 
     def select(self, datasets: Iterable[str]) -> LabelledImages:
-        """The images of some sections.
+        """Select the images of some sections.
 
         Raises:
-            ArgumentError: An id that is not here.
+            ArgumentError: An id is unknown.
         """
         wanted = set(datasets)
         unknown = sorted(wanted - set(self.dataset_ids))
         if unknown:
-            raise ArgumentError(f"no dataset {', '.join(unknown)} among {', '.join(self.dataset_ids)}")
+            raise ArgumentError(f"unknown dataset {', '.join(unknown)}; known: {', '.join(self.dataset_ids)}")
         return LabelledImages(self.kind, self._store, [i for i in self.items if i.dataset in wanted], self.report)
 
     def with_class_structure(self, grades: Mapping[str, float] = CLASS_STRUCTURE) -> LabelledImages:
-        """Give images of unknown structure the grade that their class has on average.
+        """Assign the mean grade of their class to images without a structure grade.
 
-        Labels of the published format hold classes alone, which teaches the network's structure output, and so the
-        ranking, nothing. With this the ranking learns which classes matter, but not which image of a class is better.
+        Label files of the published format contain only classes, from which the structure output, and therefore the
+        ranking, learns nothing. With mean grades, it learns which classes matter, but not which image of a class is
+        better.
 
         Args:
-            grades: Grade 0 to 3 of every class.
+            grades: Grade of each class, 0 to 3.
 
         Raises:
             ArgumentError: A class is missing or a grade is out of range.
         """
         if set(grades) != set(CLASSES) or not all(0.0 <= grade <= 3.0 for grade in grades.values()):
-            raise ArgumentError(f"give a grade from 0 to 3 to each of {', '.join(CLASSES)}")
+            raise ArgumentError(f"grades must hold a grade from 0 to 3 for each of {', '.join(CLASSES)}")
         values = np.array([grades[name] for name in CLASSES])
         items = [
             replace(i, structure=float(i.probabilities @ values)) if math.isnan(i.structure) else i for i in self.items
         ]
         return LabelledImages(self.kind, self._store, items, self.report)
 
-    def describe(self) -> dict[str, Any]:
-        """Kind, datasets, images, and what the label files held."""
+    def describe(self) -> dict[str, object]:
+        """Describe kind, datasets, number of images, and label files."""
         names, counts = np.unique([item.dataset for item in self.items], return_counts=True)
         datasets = dict(zip(names.tolist(), counts.tolist(), strict=True))
         graded = sum(not math.isnan(item.structure) for item in self.items)
@@ -139,20 +139,22 @@ class LabelledImages:
         }
 
     def __repr__(self) -> str:
-        """Numbers of images and datasets."""
+        """Show the numbers of images and datasets."""
         return f"LabelledImages({len(self)} {self.kind} images of {len(self.dataset_ids)} datasets)"
 
 
-def finish(kind: str, store: ImageStore, items: list[LabelledItem], report: LabelReport, where: str) -> LabelledImages:
-    """The source of what was read; logs what was left out.
+def make_source(
+    kind: str, store: ImageStore, items: list[LabelledItem], report: LabelReport, where: str
+) -> LabelledImages:
+    """Create the source of images that were read, and log what was skipped.
 
     Raises:
-        FileError: Nothing is left.
+        FileError: No image is left.
     """
     report.used = len(items)
     lines = report.lines()
     if not items:
-        raise FileError(f"{where}: no labelled image can be used; " + "; ".join(lines[1:4] or lines))
+        raise FileError(f"{where}: no usable labelled image; " + "; ".join(lines[1:4] or lines))
     if report.problems:
         for line in lines:
             logger.warning("%s", line)
@@ -167,20 +169,20 @@ def from_npz(
     """Read labelled images from an array file.
 
     Args:
-        path: npz file with ``images`` (n, H, W), optionally ``mask`` (H, W) or (n, H, W) (0 = not measured) and ``mz``
-            (n,); or with one array (H, W) for each image, NaN = not measured, taken in the order of the file.
-        labels: CSV as for :func:`~ionmorphnet.labelled.label_csv.read_image_labels`; ``<stem>_labels.csv`` beside the
-        file
-            where None. Several arrays are found by ``key`` where the CSV has one, else by ``index``.
-        dataset: Id of all the images; the stem of ``path`` where None. The whole file is one dataset: its images belong
-            to one sample as far as a split can know. Two files of one sample need the same id.
-        memory_limit: Bytes held in memory; the rest lies in a temporary file.
+        path: npz file with ``images`` (n, H, W), and optionally ``mask`` (H, W) or (n, H, W), where 0 means unmeasured,
+            and ``mz`` (n,). Or an npz file with one array (H, W) per image, in which NaN means unmeasured.
+        labels: CSV as for :func:`~ionmorphnet.labelled.label_csv.read_image_labels`; None: ``<stem>_labels.csv`` in the
+            folder of ``path``. Arrays with names are matched by ``key`` if the CSV has that column, otherwise by
+            ``index``.
+        dataset: Id of all images; None: the stem of ``path``. A file is one dataset, since a split cannot tell its
+            samples apart. Two files of one sample need the same id.
+        memory_limit: Bytes of images held in memory; the rest goes to a temporary file.
 
     Returns:
         The labelled images, in the order of the label file.
 
     Raises:
-        FileError: A file is missing or of another form, or no image can be used.
+        FileError: A file is missing or malformed, or no image can be used.
     """
     path = Path(path)
     csv = path.with_name(f"{path.stem}_labels.csv") if labels is None else Path(labels)
@@ -195,12 +197,12 @@ def from_npz(
             report.add("no such image", f"{where}: {error}")
             continue
         if np.isinf(image).any() or np.isnan(image).all():
-            report.add("no values", f"{where}: image {name} has infinite values or not one measured pixel")
+            report.add("no values", f"{where}: image {name} has infinite values or no measured pixel")
             continue
         number = store.add(image)
         name_of = (dataset or path.stem, name)
         items.append(LabelledItem(*name_of, row.probabilities, row.structure, number, row.labels, row.index))
-    return finish("npz", store, items, report, str(csv))
+    return make_source("npz", store, items, report, str(csv))
 
 
 class _Arrays:
@@ -208,19 +210,19 @@ class _Arrays:
 
     def __init__(self, path: Path) -> None:
         try:
-            # A lone .npy gives an array, which is no context: a TypeError.
+            # A .npy file loads as an array, which is not a context manager: TypeError.
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except OSError as error:
             raise FileError(f"{path}: {error.strerror or 'cannot be read'}") from None
         except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-            raise FileError(f"{path}: not a readable npz file: {error}") from None
+            raise FileError(f"{path}: not a readable npz file ({error})") from None
         mask = arrays.pop("mask", None)
         self._mz = arrays.pop("mz", None)
         if "images" in arrays:
             images = arrays["images"]
             if images.ndim != 3 or 0 in images.shape[1:]:
-                raise FileError(f"{path}: 'images' must be (n, H, W), not {images.shape}")
+                raise FileError(f"{path}: 'images' must have the shape (n, H, W), got {images.shape}")
             self._names = [str(k) for k in range(len(images))]
             self._images = list(images)
             self._named = False
@@ -229,39 +231,39 @@ class _Arrays:
             self._images = [arrays[name] for name in self._names]
             self._named = True
         if not self._images:
-            raise FileError(f"{path}: holds neither 'images' (n, H, W) nor arrays (H, W)")
+            raise FileError(f"{path}: contains neither 'images' (n, H, W) nor arrays (H, W)")
         if any(image.dtype.kind not in "fiub" for image in self._images):
-            raise FileError(f"{path}: the images must be real numbers")
+            raise FileError(f"{path}: the images must contain real numbers")
         self._masks = self._checked_masks(path, mask)
         if self._mz is not None and self._mz.shape != (len(self._images),):
-            raise FileError(f"{path}: 'mz' must be ({len(self._images)},), not {self._mz.shape}")
+            raise FileError(f"{path}: 'mz' must have the shape ({len(self._images)},), got {self._mz.shape}")
 
-    def _checked_masks(self, path: Path, mask: NDArray[Any] | None) -> list[NDArray[np.bool_]] | None:
+    def _checked_masks(self, path: Path, mask: NDArray[np.generic] | None) -> list[NDArray[np.bool_]] | None:
         if mask is None:
             return None
         masks = [mask != 0] * len(self._images) if mask.ndim == 2 else list(mask != 0)
         if [m.shape for m in masks] != [image.shape for image in self._images]:
-            raise FileError(f"{path}: 'mask' {mask.shape} does not fit the images")
+            raise FileError(f"{path}: the shape of 'mask', {mask.shape}, does not match the images")
         return masks
 
     def find(self, row: ImageLabel) -> tuple[str, NDArray[np.float32]]:
-        """Name and image, NaN = not measured.
+        """Return name and image, NaN = unmeasured.
 
         Raises:
-            LookupError: Not there, or index and key mean different images.
+            LookupError: There is no such image, or index and key contradict each other.
         """
         index = row.index
         if self._named and row.key:
             if row.key not in self._names:
-                raise LookupError(f"no array is named '{row.key}'")
+                raise LookupError(f"no array named '{row.key}'")
             by_key = self._names.index(row.key)
             if index is not None and index != by_key:
-                raise LookupError(f"'{row.key}' is image {by_key}, not {index}")
+                raise LookupError(f"'{row.key}' is image {by_key}, but the row has index {index}")
             index = by_key
         if index is None:
-            raise LookupError(f"'{row.key}' names no image; a column 'index' is needed")
+            raise LookupError(f"'{row.key}' does not identify an image; add a column 'index'")
         if index >= len(self._images):
-            raise LookupError(f"there is no image {index}, the file holds {len(self._images)}")
+            raise LookupError(f"there is no image {index}; the file has {len(self._images)} images")
         if self._mz is not None and row.key:
             self._compare_mz(index, row.key)
         image = self._images[index].astype(np.float32)
@@ -270,11 +272,11 @@ class _Arrays:
         return (self._names[index] if self._named else row.key or self._names[index]), image
 
     def _compare_mz(self, index: int, key: str) -> None:
-        """A CSV that was sorted or belongs to another file shows in its m/z."""
+        """Compare m/z values, which reveals a CSV that was sorted or belongs to another file."""
         assert self._mz is not None
         try:
             written = float(key)
         except ValueError:
             return
         if abs(written - float(self._mz[index])) > 1e-4 * abs(written):
-            raise LookupError(f"image {index} is of m/z {self._mz[index]:.4f}, the row says {key}")
+            raise LookupError(f"image {index} has m/z {self._mz[index]:.4f}, but the row has {key}")

@@ -1,4 +1,4 @@
-"""Images held for an epoch: in memory up to a limit, in a temporary file beyond it."""
+"""Storage of images for training: in memory up to a limit, beyond it in a temporary file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ class _OnDisk:
 
 
 class ImageStore:
-    """Images of any sizes, added once and read in any order.
+    """Images of any size, added once and read in any order.
 
-    Files are read once, when a source is made; an epoch then never meets a damaged one. Worker processes share what
-    lies in the file, and on systems that fork also what lies in memory. The file goes with the process that made it.
+    Input files are read once, when a source is created, so damaged files cannot interrupt a training. Worker processes
+    share the images in the temporary file and, on systems that fork, those in memory. The file is deleted with the
+    process that created it.
 
     Attributes:
-        digests: Hash of shape and values of each image, by which a copy is known.
+        digests: Hash of shape and values of each image, which identifies copies.
     """
 
     def __init__(self, memory_limit: int) -> None:
-        """Hold ``memory_limit`` bytes in memory; the file is made when the first image does not fit."""
+        """Hold up to ``memory_limit`` bytes in memory; the file is created for the first image that does not fit."""
         self.memory_limit = memory_limit
         self.memory_bytes = 0
         self.disk_bytes = 0
@@ -41,7 +42,7 @@ class ImageStore:
         self._path = ""
 
     def add(self, image: NDArray[np.float32]) -> int:
-        """Keep a copy of an image, float32 (H, W); returns its number.
+        """Store a copy of an image, float32 (H, W), and return its number.
 
         Raises:
             FileError: The temporary file cannot be written.
@@ -65,7 +66,7 @@ class ImageStore:
         """Image ``number``, float32 (H, W), read-only.
 
         Raises:
-            FileError: The temporary file is gone.
+            FileError: The temporary file cannot be read.
         """
         kept = self._images[number]
         if not isinstance(kept, _OnDisk):
@@ -76,7 +77,7 @@ class ImageStore:
         try:
             values = np.fromfile(self._path, dtype=np.float32, count=height * width, offset=kept.offset)
         except OSError as error:
-            raise FileError(f"{self._path}: the images set aside there cannot be read: {error.strerror}") from error
+            raise FileError(f"{self._path}: the temporary images cannot be read: {error.strerror}") from error
         image = values.reshape(height, width)
         image.setflags(write=False)
         return image
@@ -91,14 +92,12 @@ class ImageStore:
                 stream.write(image.tobytes())
         except OSError as error:
             where = self._path or tempfile.gettempdir()
-            raise FileError(
-                f"{where}: the images beyond the memory limit cannot be set aside: {error.strerror}"
-            ) from error
+            raise FileError(f"{where}: images beyond the memory limit cannot be written: {error.strerror}") from error
         self._images.append(_OnDisk(self.disk_bytes, (image.shape[0], image.shape[1])))
         self.disk_bytes += image.nbytes
 
     def __repr__(self) -> str:
-        """Number of images and where they lie."""
+        """Show the number of images and where they are stored."""
         megabyte = 1e-6
         return (
             f"ImageStore({len(self)} images, {self.memory_bytes * megabyte:.0f} MB in memory, "
@@ -107,7 +106,7 @@ class ImageStore:
 
 
 def _remove(path: str, owner: int) -> None:
-    # A forked worker inherits the finalizer but not the file.
+    # A forked worker inherits the finalizer, but must not delete the file.
     if os.getpid() == owner:
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -1,10 +1,9 @@
-"""Several labelled sources as one."""
+"""Concatenation of labelled sources."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from ionmorphnet.labelled.sources import Sample, Source
 
 
 class JoinedSource:
-    """The images of several sources, one source after the other; datasets of equal id count as one."""
+    """The images of several sources in order; datasets with the same id count as one."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         """Join one or more sources."""
@@ -38,28 +37,28 @@ class JoinedSource:
         return self.sources[k][index - (self._ends[k - 1] if k else 0)]
 
     def targets(self) -> NDArray[np.float32] | None:
-        """Soft labels of all images; None if one source makes its images on demand."""
+        """Soft labels of all images, float32 (n, 6); None if a source makes its images on demand."""
         parts = [source.targets() for source in self.sources]
         listed = [part for part in parts if part is not None]
         return np.concatenate(listed) if len(listed) == len(parts) else None
 
     def select(self, datasets: Iterable[str]) -> JoinedSource:
-        """The images of some datasets.
+        """Select the images of some datasets.
 
         Raises:
-            ArgumentError: An id that is not here.
+            ArgumentError: An id is unknown, or there are no ids.
         """
         wanted = set(datasets)
         unknown = wanted - set(self.dataset_ids)
         if unknown or not wanted:
             raise ArgumentError(
-                f"no dataset {', '.join(sorted(unknown)) or '(none)'} among {', '.join(self.dataset_ids)}"
+                f"unknown dataset {', '.join(sorted(unknown)) or '(none)'}; known: {', '.join(self.dataset_ids)}"
             )
         parts = [(source, wanted & set(source.dataset_ids)) for source in self.sources]
         return JoinedSource([source.select(ids) for source, ids in parts if ids])
 
-    def describe(self) -> dict[str, Any]:
-        """The parts."""
+    def describe(self) -> dict[str, object]:
+        """Describe the sources."""
         if len(self.sources) == 1:
             return self.sources[0].describe()
         return {"kind": "joined", "images": len(self), "parts": [source.describe() for source in self.sources]}

@@ -1,8 +1,9 @@
-"""Label files: which morphology class the ion images of a dataset show.
+"""Label files: the morphology classes of a dataset's ion images.
 
-Two formats. The published one has a CSV for each dataset, with the columns ``filename,mz,min_fdr,databases,label``; the
-dataset's id is the stem of the file. Labels of image arrays have the columns ``index,key,label_a,label_b,structure`` or
-``index,label``. What can be used is used; what cannot is left out, counted and listed with its line.
+There are two formats. The published format has one CSV per dataset with the columns
+``filename,mz,min_fdr,databases,label``; the dataset's id is the stem of the file. Labels of image arrays have the
+columns ``index,key,label_a,label_b,structure`` or ``index,label``. Unusable rows are skipped, counted and listed with
+their line numbers.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.models.labels import CLASSES
 
-# Rows closer than this (ppm) are one ion written twice: far below any window, far above the rounding of a decimal.
+# Rows closer than this (ppm) are the same ion: far below any window width, far above rounding of the decimals.
 SAME_MZ_PPM = 0.01
 _SUFFIXES = (".imzml", ".ibd", ".csv")
 
 
 @dataclass(frozen=True)
 class LabelProblem:
-    """One thing that was left out.
+    """A row or file that was skipped.
 
     Attributes:
-        kind: What is wrong, in words that many rows share: ``"unknown class"``, ``"duplicate"`` ...
+        kind: Kind of problem, for counting: ``"unknown class"``, ``"duplicate"`` ...
         text: ``<file>: line <n>: <cause>``.
     """
 
@@ -41,13 +42,13 @@ class LabelProblem:
 
 @dataclass
 class LabelReport:
-    """What was read and what was left out.
+    """Summary of what was read and skipped.
 
     Attributes:
-        files: Label files read.
-        rows: Rows in them.
-        used: Labelled images that came out.
-        problems: Everything left out, in the order it was met.
+        files: Number of label files read.
+        rows: Number of rows in them.
+        used: Number of labelled images that resulted.
+        problems: Everything that was skipped, in reading order.
     """
 
     files: int = 0
@@ -57,22 +58,22 @@ class LabelReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of problems of each kind, the most frequent first."""
+        """Number of problems of each kind, most frequent first."""
         return dict(Counter(problem.kind for problem in self.problems).most_common())
 
     def add(self, kind: str, text: str) -> None:
-        """Note a problem."""
+        """Record a problem."""
         self.problems.append(LabelProblem(kind, text))
 
     def extend(self, other: LabelReport) -> None:
-        """Take in what another report counted, except ``used``, which only the end of the reading knows."""
+        """Add the counts and problems of another report, except ``used``, which is set at the end of reading."""
         self.files += other.files
         self.rows += other.rows
         self.problems += other.problems
 
     def lines(self, limit: int = 10) -> list[str]:
-        """Text for people: a summary, the counts, and the first ``limit`` problems."""
-        # Rows that contradict each other share one text.
+        """Format as text: a summary, the counts, and the first ``limit`` problems."""
+        # Contradicting rows share one text.
         texts = list(dict.fromkeys(problem.text for problem in self.problems))
         out = [f"{self.used} labelled images from {self.rows} rows of {self.files} label files"]
         if texts:
@@ -83,7 +84,7 @@ class LabelReport:
         return out
 
     def to_dict(self) -> dict[str, object]:
-        """Numbers for JSON; without the texts, which hold paths."""
+        """Return the counts for JSON, without the texts, which contain paths."""
         return {"files": self.files, "rows": self.rows, "used": self.used, "left_out": self.counts}
 
 
@@ -94,8 +95,8 @@ class MzLabel:
     Attributes:
         mz: m/z as written.
         label: Index into ``CLASSES``.
-        structure: Grade 0 to 3 of meaningful spatial structure; NaN where the file does not say.
-        line: Line of the file.
+        structure: Grade 0 to 3 of meaningful spatial structure; NaN = not given.
+        line: Line in the file.
     """
 
     mz: float
@@ -109,12 +110,12 @@ class ImageLabel:
     """The label of one image of an array file.
 
     Attributes:
-        index: Position of the image; None where the file has no column ``index``.
-        key: Name of the image or its m/z as text; empty where the file has no column ``key``.
-        probabilities: float32 (6,), sum 1; two observers who disagree count half each.
-        structure: Grade 0 to 3; NaN where the file does not say.
-        line: Line of the file.
-        labels: What each observer says, indices into ``CLASSES``.
+        index: Position of the image; None if the file has no column ``index``.
+        key: Name of the image, or its m/z as text; empty if the file has no column ``key``.
+        probabilities: float32 (6,), sum 1; the labels of two observers count half each.
+        structure: Grade 0 to 3; NaN = not given.
+        line: Line in the file.
+        labels: Label of each observer, as index into ``CLASSES``.
     """
 
     index: int | None
@@ -126,20 +127,20 @@ class ImageLabel:
 
 
 def one_hot(label: int) -> NDArray[np.float32]:
-    """Probability 1 for one class; float32 (6,)."""
+    """Return probability 1 for one class, float32 (6,)."""
     probabilities = np.zeros(len(CLASSES), dtype=np.float32)
     probabilities[label] = 1.0
     return probabilities
 
 
 def class_index(text: str) -> int:
-    """The class that a name means.
+    """Return the index of a class name.
 
-    Capitals do not matter, and a space or hyphen may stand for the underscore. Numbers are refused: other tools count
-    the classes from 1 or in another order, and a wrong guess would never be noticed.
+    Case is ignored, and spaces or hyphens may replace the underscore. Numbers are refused: other tools number the
+    classes from 1 or in another order, and a wrong guess would go unnoticed.
 
     Raises:
-        ValueError: No such class; the message says what is accepted.
+        ValueError: The class is unknown; the message lists the accepted names.
     """
     name = "_".join(text.casefold().replace("-", " ").replace("_", " ").split())
     if name in CLASSES:
@@ -147,13 +148,13 @@ def class_index(text: str) -> int:
     try:
         parse_number(text)
     except ValueError:
-        raise ValueError(f"'{text}' is no class; the classes are {', '.join(CLASSES)}") from None
-    raise ValueError(f"'{text}' is a number; write the class's name ({', '.join(CLASSES)})")
+        raise ValueError(f"unknown class '{text}'; known: {', '.join(CLASSES)}") from None
+    raise ValueError(f"class '{text}' is a number; use a name: {', '.join(CLASSES)}")
 
 
 def dataset_id(filename: str) -> str:
-    """The dataset that a file name means: its stem, whatever the folder; ``imzML``, ``ibd`` and ``csv`` end a name."""
-    # Both kinds of separators: label files travel between systems.
+    """Return the dataset of a file name: the name without folder and without the suffix imzML, ibd or csv."""
+    # Both kinds of separators, because label files move between systems.
     name = PureWindowsPath(PurePath(filename).name).name
     for suffix in _SUFFIXES:
         if name.casefold().endswith(suffix):
@@ -164,19 +165,19 @@ def dataset_id(filename: str) -> str:
 def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[MzLabel], LabelReport]:
     """Read a label file of the published format.
 
-    Columns ``mz`` (or ``m/z``) and ``label`` are needed, ``filename`` and ``structure`` (0 to 3) are read where
-    present, all others are ignored. Rows that name another dataset, an unknown class, no class or no m/z are left out.
-    Rows of the same m/z (within 0.01 ppm) and class are merged; where classes contradict each other, none is used.
+    The columns ``mz`` (or ``m/z``) and ``label`` are required, ``filename`` and ``structure`` (0 to 3) are optional;
+    others are ignored. Rows with another dataset, an unknown class, no class or no m/z are skipped. Rows with the same
+    m/z (within 0.01 ppm) and class are merged; if their classes contradict each other, all of them are skipped.
 
     Args:
-        path: The CSV.
-        dataset: Id that the rows' ``filename`` must mean; the stem of ``path`` where None.
+        path: Path of the CSV.
+        dataset: Dataset that ``filename`` must match; None: the stem of ``path``.
 
     Returns:
-        The labels in ascending m/z, and what was left out. An empty file gives no labels.
+        The labels in ascending m/z, and a report of what was skipped. An empty file yields no labels.
 
     Raises:
-        FileError: Missing, not a CSV, or a needed column is missing.
+        FileError: The file is missing or not a CSV, or lacks a required column.
     """
     path = Path(path)
     expected = dataset_id(path.name) if dataset is None else dataset
@@ -196,19 +197,19 @@ def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[
 
 
 def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
-    """Read the labels of an array of images.
+    """Read the label file of an array of images.
 
-    Columns: ``index`` (from 0) or ``key`` or both; ``label``, or ``label_a`` and ``label_b`` of two observers;
-    optionally ``structure`` (0 to 3). An image that is named twice with different content is not used.
+    The columns are ``index`` (from 0), ``key`` or both; ``label``, or ``label_a`` and ``label_b`` of two observers; and
+    optionally ``structure`` (0 to 3). Images with contradicting rows are skipped.
 
     Args:
-        path: The CSV.
+        path: Path of the CSV.
 
     Returns:
-        The labels in the order of the file, and what was left out. An empty file gives no labels.
+        The labels in the order of the file, and a report of what was skipped. An empty file yields no labels.
 
     Raises:
-        FileError: Missing, not a CSV, or a needed column is missing.
+        FileError: The file is missing or not a CSV, or lacks a required column.
     """
     path = Path(path)
     report = LabelReport(files=1)
@@ -216,11 +217,12 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
     if header is None:
         return [], report
     if "index" not in header and "key" not in header:
-        raise FileError(f"{path}: line {header['']}: no column 'index' or 'key' among {_listed(header)}")
+        raise FileError(f"{path}: line {header['']}: column 'index' or 'key' is missing; found {_listed(header)}")
     columns = ["label"] if "label" in header else ["label_a", "label_b"]
     if "label" not in header and not all(name in header for name in columns):
         raise FileError(
-            f"{path}: line {header['']}: no column 'label' (nor 'label_a' and 'label_b') among {_listed(header)}"
+            f"{path}: line {header['']}: columns 'label' or 'label_a' and 'label_b' are missing; "
+            f"found {_listed(header)}"
         )
     labels = []
     for line, row in rows:
@@ -232,23 +234,24 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
 
 
 def _table(path: Path, report: LabelReport) -> tuple[dict[str, int] | None, list[tuple[int, dict[str, str]]]]:
-    """Header (column name -> position; under "" the line it is on) and rows as dicts; None for an empty file."""
+    """Read the header (column name -> position, and its line number as "") and the rows; None for an empty file."""
     lines = read_rows(path)
     if not lines:
-        report.add("empty file", f"{path}: the file is empty, nothing is labelled in it")
+        report.add("empty file", f"{path}: the file is empty")
         return None, []
     number, cells = lines[0]
     names = ["mz" if cell.casefold() == "m/z" else cell.casefold() for cell in cells]
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
-        raise FileError(f"{path}: line {number}: several columns are named '{repeated[0]}'")
+        raise FileError(f"{path}: line {number}: duplicate column '{repeated[0]}'")
     header = {name: position for position, name in enumerate(names)} | {"": number}
     rows = []
     for line, row in lines[1:]:
         report.rows += 1
         if len(row) > len(names):
             report.add(
-                "too many cells", f"{path}: line {line}: {len(row)} cells under {len(names)} columns; decimal comma?"
+                "too many cells",
+                f"{path}: line {line}: {len(row)} cells for {len(names)} columns; check for decimal commas",
             )
             continue
         rows.append((line, dict(zip(names, row, strict=False))))
@@ -259,7 +262,7 @@ def _table(path: Path, report: LabelReport) -> tuple[dict[str, int] | None, list
 
 def _need(path: Path, header: Mapping[str, int], name: str) -> None:
     if name not in header:
-        raise FileError(f"{path}: line {header['']}: no column '{name}' among {_listed(header)}")
+        raise FileError(f"{path}: line {header['']}: column '{name}' is missing; found {_listed(header)}")
 
 
 def _listed(header: Iterable[str]) -> str:
@@ -267,7 +270,7 @@ def _listed(header: Iterable[str]) -> str:
 
 
 class _BadRow(Exception):  # noqa: N818 - caught in this file
-    """A row that cannot be used; the first thing that is wrong with it."""
+    """The first problem of an unusable row."""
 
     def __init__(self, kind: str, cause: str) -> None:
         super().__init__(cause)
@@ -277,23 +280,23 @@ class _BadRow(Exception):  # noqa: N818 - caught in this file
 def _mz_label(row: Mapping[str, str], line: int, expected: str) -> MzLabel:
     named = row.get("filename", "")
     if named and dataset_id(named) != expected:
-        raise _BadRow("other dataset", f"'{named}' is not of the dataset '{expected}'")
+        raise _BadRow("other dataset", f"'{named}' does not belong to dataset '{expected}'")
     mz = row.get("mz", "")
     try:
         value = parse_number(mz)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise _BadRow("no m/z", f"'{mz}' is no m/z value")
+        raise _BadRow("no m/z", f"'{mz}' is not an m/z value")
     return MzLabel(value, _class(row.get("label", "")), _grade(row.get("structure", "")), line)
 
 
 def _image_label(row: Mapping[str, str], line: int, columns: list[str], indexed: bool) -> ImageLabel:
     key, text = row.get("key", ""), row.get("index", "")
     if indexed and not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise _BadRow("no index", f"'{text}' is no position of an image")
+        raise _BadRow("no index", f"'{text}' is not an image index")
     if not indexed and not key:
-        raise _BadRow("no index", "no key is given")
+        raise _BadRow("no index", "the key is empty")
     labels = tuple(_class(row.get(name, "")) for name in columns)
     probabilities = np.stack([one_hot(label) for label in labels]).mean(axis=0).astype(np.float32)
     grade = _grade(row.get("structure", ""))
@@ -302,7 +305,7 @@ def _image_label(row: Mapping[str, str], line: int, columns: list[str], indexed:
 
 def _class(text: str) -> int:
     if not text:
-        raise _BadRow("no class", "no class is given")
+        raise _BadRow("no class", "the class is empty")
     try:
         return class_index(text)
     except ValueError as error:
@@ -310,7 +313,7 @@ def _class(text: str) -> int:
 
 
 def _grade(text: str) -> float:
-    """The grade, NaN where none is given."""
+    """Parse the grade; NaN if empty."""
     if not text:
         return math.nan
     try:
@@ -318,15 +321,15 @@ def _grade(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.0 <= value <= 3.0:
-        raise _BadRow("no grade", f"'{text}' is no structure grade from 0 to 3")
+        raise _BadRow("no grade", f"'{text}' is not a structure grade from 0 to 3")
     return value
 
 
 def _merged(path: Path, labels: list[MzLabel], report: LabelReport) -> list[MzLabel]:
-    """Ascending m/z; equal rows once, contradicting ones not at all."""
+    """Sort by m/z, merge equal rows, and drop contradicting ones."""
     groups: list[list[MzLabel]] = []
     for label in sorted(labels, key=lambda each: (each.mz, each.line)):
-        # Against the first of the group, so that a chain of close values cannot grow.
+        # Compared with the first of the group, so that close values cannot form a chain.
         if groups and (label.mz / groups[-1][0].mz - 1.0) * 1e6 <= SAME_MZ_PPM:
             groups[-1].append(label)
         else:
@@ -338,10 +341,15 @@ def _merged(path: Path, labels: list[MzLabel], report: LabelReport) -> list[MzLa
         if len({each.label for each in group}) > 1:
             names = " and ".join(sorted({CLASSES[each.label] for each in group}))
             for _ in group:
-                report.add("contradiction", f"{path}: lines {lines}: m/z {first.mz} is labelled {names}; none is used")
+                report.add(
+                    "contradiction",
+                    f"{path}: lines {lines}: m/z {first.mz} has contradicting labels ({names}); skipped",
+                )
             continue
         for each in rest:
-            report.add("duplicate", f"{path}: line {each.line}: m/z {each.mz} is labelled twice (lines {lines})")
+            report.add(
+                "duplicate", f"{path}: line {each.line}: m/z {each.mz} is labelled more than once (lines {lines})"
+            )
         grades = [each.structure for each in group if not math.isnan(each.structure)]
         structure = float(np.mean(grades)) if grades else math.nan
         kept.append(MzLabel(first.mz, first.label, structure, first.line))
@@ -357,10 +365,10 @@ def _unrepeated(path: Path, labels: list[ImageLabel], report: LabelReport) -> li
         first = group[0]
         if any(_differ(first, other) for other in group[1:]):
             for each in group:
-                report.add("contradiction", f"{path}: line {each.line}: image {name} is labelled differently twice")
+                report.add("contradiction", f"{path}: line {each.line}: image {name} has contradicting labels")
             continue
         for each in group[1:]:
-            report.add("duplicate", f"{path}: line {each.line}: image {name} is labelled twice")
+            report.add("duplicate", f"{path}: line {each.line}: image {name} is labelled more than once")
         kept.append(first)
     return kept
 

@@ -1,4 +1,4 @@
-"""Labelled images from sections: imzML files with label CSVs of the published format."""
+"""Labelled images from sections: imzML files with label CSVs in the published format."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.windows import mz_windows
-from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, LabelledItem, finish
+from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, LabelledItem, make_source
 from ionmorphnet.labelled.image_store import ImageStore
 from ionmorphnet.labelled.label_csv import LabelReport, MzLabel, dataset_id, one_hot, read_mz_labels
 from ionmorphnet.models.labels import CLASSES
 
 PPM = 3.0
 HOTSPOT_QUANTILE = 0.99
-# Images of one pass over a file; more labels than fit take another pass.
+# Bytes of images per pass over a file; more labels need further passes.
 _PASS_BYTES = 256 * 2**20
 _UNSTRUCTURED = CLASSES.index("unstructured")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A section and its labels.
+    """A section and its label file.
 
     Attributes:
         dataset: Id of the section.
-        imzml: The section.
-        csv: Its labels.
+        imzml: Path of the section.
+        csv: Path of its label file.
     """
 
     dataset: str
@@ -45,25 +45,27 @@ def pair_files(sections: PathLike, labels: PathLike, report: LabelReport) -> lis
     """Find the label file of each section.
 
     Args:
-        sections: An imzML file, or a folder of them (not searched deeper).
-        labels: A CSV, or a folder of them. Pairs have equal stems, except that a file given by name belongs to the
-            section given by name.
-        report: Receives sections without labels and labels without a section.
+        sections: An imzML file, or a folder of imzML files (without subfolders).
+        labels: A CSV, or a folder of CSVs. Files with equal stems form pairs; a single CSV belongs to a single section
+            whatever its name.
+        report: Receives sections without labels, and labels without a section.
 
     Returns:
-        The pairs in ascending order of the dataset's id.
+        The pairs in ascending order of dataset ids.
 
     Raises:
-        FileError: Missing, or two sections of one id.
-        ArgumentError: One CSV for a folder of several sections.
+        FileError: A path is missing, or two sections have the same id.
+        ArgumentError: ``labels`` is one CSV for several sections.
     """
     sections, labels = Path(sections), Path(labels)
     imzml = _by_id(sections, ".imzml")
     csv = _by_id(labels, ".csv")
     if labels.is_file():
         if len(imzml) > 1:
-            raise ArgumentError(f"{labels}: one label file for {len(imzml)} sections; give a folder with one for each")
-        # A file of one's own need not be named after the section; what its rows say is checked when it is read.
+            raise ArgumentError(
+                f"{labels}: one label file for {len(imzml)} sections; pass a folder with one CSV per section"
+            )
+        # A single file may have any name; its rows are checked against the dataset when it is read.
         csv = dict.fromkeys(imzml, labels)
     for name in sorted(set(imzml) - set(csv)):
         report.add("section without labels", f"{imzml[name]}: no file {name}.csv in {labels}")
@@ -73,15 +75,15 @@ def pair_files(sections: PathLike, labels: PathLike, report: LabelReport) -> lis
     return [Pair(name, imzml[name], csv[name]) for name in sorted(set(imzml) & set(csv))]
 
 
-def labels_beside(sections: Path) -> Path:
-    """Where the labels of sections are looked for that come without.
+def find_labels(sections: Path) -> Path:
+    """Find the labels of sections next to them.
 
     Args:
-        sections: A folder: itself. For ``X.imzML`` the first that exists of ``X.csv``, ``X_labels.csv`` and
-            ``X_truth.csv`` (which ``ionmorphnet simulate`` writes).
+        sections: For a folder, the result is the folder itself. For ``X.imzML``, it is the first existing file of
+            ``X.csv``, ``X_labels.csv`` and ``X_truth.csv`` (which ``ionmorphnet simulate`` writes).
 
     Raises:
-        FileError: There are none.
+        FileError: No label file exists.
     """
     if sections.is_dir():
         return sections
@@ -89,7 +91,7 @@ def labels_beside(sections: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise FileError(f"{sections}: no labels given, and none found beside it ({', '.join(c.name for c in candidates)})")
+    raise FileError(f"{sections}: no label file found ({', '.join(c.name for c in candidates)}); pass labels")
 
 
 def _by_id(path: Path, suffix: str) -> dict[str, Path]:
@@ -103,24 +105,24 @@ def _by_id(path: Path, suffix: str) -> dict[str, Path]:
             continue
         name = dataset_id(file.name)
         if name in found:
-            raise FileError(f"{file}: the same dataset as {found[name].name}")
+            raise FileError(f"{file}: duplicates dataset {found[name].name}")
         found[name] = file
     if not found:
-        raise FileError(f"{path}: no {'imzML file' if suffix == '.imzml' else 'CSV file'} in the folder")
+        raise FileError(f"{path}: the folder contains no {'imzML' if suffix == '.imzml' else 'CSV'} file")
     return found
 
 
 def clip_hotspots(image: NDArray[np.float32], quantile: float = HOTSPOT_QUANTILE) -> NDArray[np.float32]:
-    """Cut single bright pixels: the quantile is taken over the pixels above a 256th of the brightest.
+    """Clip single bright pixels to a quantile of the pixels above 1/256 of the maximum.
 
-    That is how the published training images were extracted (arXiv 2604.19369).
+    The published training images were extracted this way (arXiv 2604.19369).
 
     Args:
-        image: float32 (H, W), NaN = not measured.
-        quantile: 0 to 1.
+        image: float32 (H, W), NaN = unmeasured.
+        quantile: Quantile, 0 to 1.
 
     Returns:
-        float32 (H, W); an image without signal is returned as it is.
+        float32 (H, W); images without signal are returned unchanged.
     """
     top = np.nanmax(image) if not np.isnan(image).all() else np.float32(0.0)
     if not top > 0:
@@ -142,33 +144,31 @@ def from_imzml(
 ) -> LabelledImages:
     """Read the labelled ion images of one or more sections.
 
-    All images are made here, in one pass over each file: a file that cannot be read is met now, not in the middle of an
-    epoch. Rows that cannot be used are left out and counted: see
-    :func:`~ionmorphnet.labelled.label_csv.read_mz_labels`, also m/z outside the section's range and windows without
-    any signal
-    whose label is not ``unstructured`` (the label was made on other data). So are sections or label files that cannot
-    be used at all, as long as others can.
+    All images are extracted now, so unreadable files fail here and not in the middle of a training. Unusable rows are
+    skipped and counted: those listed in :func:`~ionmorphnet.labelled.label_csv.read_mz_labels`, m/z outside the
+    section's range, and windows without signal whose label is not ``unstructured``, since that label was made on other
+    data. Unusable sections and label files are skipped too, as long as others are usable.
 
     Args:
-        sections: An imzML file or a folder of them.
-        labels: A label CSV or a folder of them; see :func:`pair_files`.
+        sections: An imzML file, or a folder of imzML files.
+        labels: A label CSV, or a folder of label CSVs; see :func:`pair_files`.
         ppm: Half width of the window around each m/z.
-        hotspot_quantile: Clip hot spots as in :func:`clip_hotspots`; None keeps them.
-        memory_limit: Bytes of images held in memory; the rest lies in a temporary file.
-        threads: Threads that read, 0 = all.
-        progress: Called after every section with (sections read, sections).
+        hotspot_quantile: Quantile for :func:`clip_hotspots`; None: no clipping.
+        memory_limit: Bytes of images held in memory; the rest goes to a temporary file.
+        threads: CPU threads; 0: all cores.
+        progress: Called after each section with (sections read, sections in total).
 
     Returns:
-        The images, ordered by dataset and m/z; ``report`` tells what was left out.
+        The images, ordered by dataset and m/z; ``report`` lists what was skipped.
 
     Raises:
-        FileError: A path is missing, or nothing can be used.
+        FileError: A path is missing, or no image can be used.
         ArgumentError: ``ppm`` or the quantile is out of range.
     """
     if not (math.isfinite(ppm) and ppm > 0):
-        raise ArgumentError(f"ppm must be finite and positive, not {ppm}")
+        raise ArgumentError(f"ppm must be finite and positive, got {ppm}")
     if hotspot_quantile is not None and not 0.0 < hotspot_quantile <= 1.0:
-        raise ArgumentError(f"hotspot_quantile must be above 0 and at most 1, not {hotspot_quantile}")
+        raise ArgumentError(f"hotspot_quantile must be above 0 and at most 1, got {hotspot_quantile}")
     report = LabelReport()
     pairs = pair_files(sections, labels, report)
     store = ImageStore(memory_limit)
@@ -180,7 +180,7 @@ def from_imzml(
             report.add("unusable file", str(error))
         if progress is not None:
             progress(k + 1, len(pairs))
-    return finish("imzml", store, items, report, str(sections))
+    return make_source("imzml", store, items, report, str(sections))
 
 
 def _read_pair(
@@ -191,7 +191,7 @@ def _read_pair(
     if not rows:
         return []
     with open_dataset(pair.imzml) as ds:
-        ds.require_one_plane("the label file does not say which one it describes", error=FileError)
+        ds.require_one_plane("the label file does not state which plane it describes", error=FileError)
         rows = _within_range(rows, ds, ppm, pair, report)
         height, width = ds.shape
         step = max(1, _PASS_BYTES // (4 * height * width))
@@ -221,7 +221,7 @@ def _within_range(rows: list[MzLabel], ds: Dataset, ppm: float, pair: Pair, repo
         if above < low or below > high:
             report.add(
                 "m/z out of range",
-                f"{pair.csv}: line {row.line}: m/z {row.mz} lies outside {pair.imzml.name} ({low:.4f} to {high:.4f})",
+                f"{pair.csv}: line {row.line}: m/z {row.mz} is outside {pair.imzml.name} ({low:.4f} to {high:.4f})",
             )
         else:
             kept.append(row)

@@ -1,11 +1,11 @@
-"""Where training images come from: one protocol, and the simulated and mixed sources."""
+"""Sources of labelled ion images: the protocol, and the simulated source."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,14 @@ class Sample:
     """One labelled ion image.
 
     Attributes:
-        image: float32 (H, W), intensities in any unit, NaN = not measured.
+        image: float32 (H, W), intensities in any unit, NaN = unmeasured.
         mask: bool (H, W), True = measured; equal to ``~isnan(image)``.
         probabilities: float32 (6,), soft label, sum 1.
-        structure: Grade 0 to 3 of meaningful spatial structure, NaN = unknown (mask that loss).
-        dataset: Id of the section the image belongs to; the unit of every split.
-        key: What the image is within its dataset, for reports: m/z, name or number.
-        scene: Images of equal ``scene`` >= 0 show the same truth at different noise and may be ranked against each
-            other by ``structure``; -1 = none.
+        structure: Grade 0 to 3 of meaningful spatial structure; NaN = unknown, excluded from the structure loss.
+        dataset: Id of the image's section, the unit of splits.
+        key: Name of the image within its dataset, for reports: m/z, name or number.
+        scene: Images with the same ``scene`` >= 0 show the same truth at different noise levels and may be ranked
+            against each other by ``structure``; -1: no scene.
     """
 
     image: NDArray[np.float32]
@@ -43,13 +43,13 @@ class Sample:
 class Source(Protocol):
     """Labelled ion images by index.
 
-    An item depends on the source and the index alone, whatever process asks. Everything that can be wrong with the
-    files is found when the source is made. Sources pickle, so that worker processes may hold them.
+    An item depends only on the source and the index, not on the process. Files are checked when the source is created.
+    Sources can be pickled for worker processes.
     """
 
     @property
     def dataset_ids(self) -> tuple[str, ...]:
-        """Ids of the sections, in ascending order; what a split divides."""
+        """Ids of the sections, in ascending order; the units of splits."""
         ...
 
     def __len__(self) -> int:
@@ -60,29 +60,29 @@ class Source(Protocol):
         """Image ``index``, 0 to len - 1.
 
         Raises:
-            IndexError: There is no such image.
+            IndexError: ``index`` is out of range.
         """
         ...
 
     def targets(self) -> NDArray[np.float32] | None:
-        """Soft labels of all images, float32 (n, 6), without making an image; None where they are made on demand."""
+        """Soft labels of all images, float32 (n, 6), without reading images; None if labels are made on demand."""
         ...
 
     def select(self, datasets: Iterable[str]) -> Source:
-        """The images of some sections, in the order they have here; unknown ids are an error."""
+        """Select the images of some sections, in the same order; unknown ids are an error."""
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """Plain values for the provenance of trained weights: kind, datasets, counts. No paths."""
+    def describe(self) -> dict[str, object]:
+        """Describe kind, datasets and counts as plain values without paths, for the provenance of weights."""
         ...
 
 
 class SimulatedSource:
-    """Endless variety by index: item ``i`` depends on the seed and ``i`` alone.
+    """Simulated images; item ``i`` depends only on the seed and ``i``.
 
-    With ``levels`` > 1 the items ``levels * k`` to ``levels * k + levels - 1`` are one scene at several noise levels.
-    Ask for them one after the other, as batches of a multiple of ``levels`` in ascending order do: a scene is then
-    simulated once.
+    With ``levels`` > 1, the items ``levels * k`` to ``levels * k + levels - 1`` show one scene at several noise levels.
+    Read them in sequence, as batches of a multiple of ``levels`` in ascending order do, so that each scene is simulated
+    once.
     """
 
     def __init__(
@@ -92,24 +92,24 @@ class SimulatedSource:
 
         Args:
             n: Number of images, rounded up to whole scenes.
-            seed: Seed of everything random, from 0.
-            levels: Noise levels of a scene; 1 = single images without pairs.
+            seed: Random seed, at least 0.
+            levels: Noise levels per scene; 1: single images without pairs.
             sides: Smallest and largest side of an image in pixels.
-            dataset: Id of all the images. Simulated images of different seeds are different sections, so a seed of its
-                own is all that a validation set needs.
+            dataset: Id of all images. Different seeds produce different sections, so a validation set only needs
+                another seed.
 
         Raises:
-            ArgumentError: No images, a negative seed, or less than one level.
+            ArgumentError: ``n``, ``seed`` or ``levels`` is out of range.
         """
         if n < 1 or levels < 1 or seed < 0:
-            raise ArgumentError(f"n and levels must be at least 1 and seed at least 0, not {n}, {levels} and {seed}")
+            raise ArgumentError(f"n and levels must be at least 1 and seed at least 0, got {n}, {levels} and {seed}")
         self.seed, self.levels, self.sides, self.dataset = seed, levels, sides, dataset
         self.n = math.ceil(n / levels) * levels
         self._last: tuple[int, tuple[SimulatedImage, ...]] = (-1, ())
 
     @property
     def dataset_ids(self) -> tuple[str, ...]:
-        """The one id."""
+        """The single id."""
         return (self.dataset,)
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class SimulatedSource:
         return self.n
 
     def __getitem__(self, index: int) -> Sample:
-        """Image, soft label and structure."""
+        """Simulate image ``index`` with its label and structure."""
         if not 0 <= index < self.n:
             raise IndexError(f"image {index} of {self.n}")
         scene, level = divmod(index, self.levels)
@@ -144,20 +144,22 @@ class SimulatedSource:
         return self._last[1]
 
     def targets(self) -> None:
-        """None: labels are known only after an image was simulated."""
+        """None: labels are known only after simulation."""
         return None
 
     def select(self, datasets: Iterable[str]) -> SimulatedSource:
-        """This source, if its id is asked for."""
+        """Return this source, if its id is the only one requested."""
         wanted = set(datasets)
         if wanted != {self.dataset}:
-            raise ArgumentError(f"no dataset {', '.join(sorted(wanted - {self.dataset})) or '(none)'} in {self!r}")
+            raise ArgumentError(
+                f"unknown dataset {', '.join(sorted(wanted - {self.dataset})) or '(none)'}; known: {self.dataset}"
+            )
         return self
 
-    def describe(self) -> dict[str, Any]:
-        """Kind, number of images, seed, levels."""
+    def describe(self) -> dict[str, object]:
+        """Describe kind, number of images, seed and levels."""
         return {"kind": "simulated", "images": self.n, "seed": self.seed, "levels": self.levels}
 
     def __repr__(self) -> str:
-        """Number of images and seed."""
+        """Show the number of images, seed and levels."""
         return f"SimulatedSource({self.n} images, seed {self.seed}, {self.levels} levels)"

@@ -1,3 +1,3 @@
-"""Training and export of the ion-image classifier; needs the extra ``[train]`` (torch)."""
+"""Training and export of the ion-image classifier; requires the extra ``[train]`` (torch)."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Augmentation of a batch on its own device: turns, warps, contrast, blur, noise, lines and holes.
+"""Augmentation of image batches on CPU or GPU: turns, warps, contrast, blur, noise, stripes and holes.
 
-One implementation for CPU and GPU. Every draw comes from one generator, on the generator's device: with a CPU generator
-the same seed gives the same changes on any device.
+All random numbers come from one generator and are drawn on its device: with a CPU generator, the same seed produces the
+same changes on any device.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError
 
-# Control points of the elastic field along each side.
+# Number of control points of the elastic field along each side.
 _ELASTIC_POINTS = 5
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How often an effect happens, and how strong it is at most.
+    """Probability and maximum strength of an effect.
 
     Attributes:
-        probability: Part of the images, 0 to 1.
-        strength: See :class:`Augmentation`; 0 or more.
+        probability: Fraction of images affected, 0 to 1.
+        strength: Maximum strength, 0 or more; :class:`Augmentation` gives the unit.
     """
 
     probability: float
@@ -38,24 +38,24 @@ OFF = Effect(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to an image. Lengths are parts of the image's side, so that they hold at any resolution.
+    """Effects that may change an image. Lengths are fractions of the image's side, independent of the resolution.
 
-    The default is mild throughout: the class and the structure grade of an image must survive it.
+    The defaults are mild: the class and the structure grade of an image must still hold afterwards.
 
     Attributes:
         flips: Mirror along each axis with probability 0.5.
-        quarter_turns: Turn by a multiple of 90 degrees, all equally likely.
-        rotate: Turn by up to ``strength`` degrees; what comes in from outside counts as not measured.
-        zoom: Show a window whose side is ``1 - strength`` to ``1 + strength / 2`` of the image's, placed at random:
-            a crop below 1, a margin that was not measured above.
-        elastic: Smooth displacement of ``strength`` (root mean square, per axis) at most.
+        quarter_turns: Rotate by a multiple of 90 degrees, all equally likely.
+        rotate: Rotate by up to ``strength`` degrees; pixels from outside the image count as unmeasured.
+        zoom: Show a window of ``1 - strength`` to ``1 + strength / 2`` times the image's side at a random position:
+            a crop below 1, an unmeasured margin above.
+        elastic: Smooth displacement of up to ``strength`` (root mean square, per axis).
         gamma: Power ``exp(g)`` with ``g`` normal of standard deviation ``strength``.
-        blur: Gaussian of standard deviation up to ``strength``.
-        noise: Normal noise of standard deviation up to ``strength`` of the brightest value, on measured pixels.
-        stripes: Gain of acquisition lines (rows or columns, 1 to 3 pixels wide at 112), log-normal with a standard
-            deviation up to ``strength``.
-        grid_mask: Blank a square lattice; ``strength`` is the largest part of the period that is blanked.
-        cut_out: Blank a rectangle with sides of 0.05 to ``strength``.
+        blur: Gaussian blur with a standard deviation of up to ``strength``.
+        noise: Normal noise on measured pixels, with a standard deviation of up to ``strength`` times the maximum.
+        stripes: Log-normal gain of acquisition lines (rows or columns, 1 to 3 pixels wide at a side of 112), with a
+            standard deviation of up to ``strength``.
+        grid_mask: Blank a square lattice; ``strength`` is the largest blanked fraction of its period.
+        cut_out: Blank a rectangle with sides from 0.05 to ``strength``.
     """
 
     flips: bool = True
@@ -87,24 +87,24 @@ DEFAULT = Augmentation()
 
 
 def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Change every image of a batch on its own.
+    """Augment each image of a batch independently.
 
-    Channel 1, where there is one, is the mask of measured pixels: it moves with the image, and neither contrast, noise
-    nor holes touch it. What is not measured stays 0 in channel 0.
+    Channel 1, if present, is the mask of measured pixels: it moves with the image, and contrast, noise and holes do not
+    change it. Unmeasured pixels stay 0 in channel 0.
 
     Args:
-        images: float32 (N, C, S, S) in [0, 1], C = 1 or 2; left unchanged.
-        augmentation: What may happen.
-        generator: Source of randomness; the same state gives the same result.
+        images: float32 (N, C, S, S) in [0, 1], C = 1 or 2; not modified.
+        augmentation: Effects to apply.
+        generator: Source of random numbers; the same state produces the same result.
 
     Returns:
         float32 (N, C, S, S) in [0, 1], on the images' device.
 
     Raises:
-        ArgumentError: Another shape.
+        ArgumentError: ``images`` has another shape.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 2) or images.shape[2] != images.shape[3]:
-        raise ArgumentError(f"images must be (N, 1 or 2, S, S), not {tuple(images.shape)}")
+        raise ArgumentError(f"images must have the shape (N, 1 or 2, S, S), got {tuple(images.shape)}")
     draw = _Draw(generator, images.device)
     x = _turned(images, augmentation, draw)
     _warp(x, augmentation, draw)
@@ -129,35 +129,35 @@ class _Draw:
         self.generator, self.device = generator, device
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Uniform numbers, float32."""
+        """Draw uniform numbers, float32."""
         values = torch.rand(shape, generator=self.generator, device=self.generator.device)
         return (low + (high - low) * values).to(self.device)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, float32."""
+        """Draw standard normal numbers, float32."""
         return torch.randn(shape, generator=self.generator, device=self.generator.device).to(self.device)
 
     def coin(self, n: int, probability: float = 0.5) -> Tensor:
-        """Which of ``n`` images an effect hits, bool (n,)."""
+        """Draw bool (n,), True with the given probability."""
         return self.uniform(n) < probability
 
     def integers(self, high: int, n: int) -> Tensor:
-        """Integers from 0 to below ``high``, on the generator's device, where choices are made."""
+        """Draw integers from 0 to below ``high``, on the generator's device."""
         return torch.randint(high, (n,), generator=self.generator, device=self.generator.device)
 
     def chosen(self, n: int, effect: Effect) -> Tensor:
-        """Numbers of the images that an effect hits, int64; none where the effect is off."""
+        """Draw the indices of the images to change, int64; empty if the effect is off."""
         if effect.probability == 0.0 or effect.strength == 0.0:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
-        # Chosen on the generator's device: with a CPU generator the GPU is never waited for.
+        # Drawn on the generator's device: with a CPU generator this does not wait for the GPU.
         hit = torch.rand(n, generator=self.generator, device=self.generator.device) < effect.probability
         return hit.nonzero()[:, 0].to(self.device)
 
 
 def _turned(x: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
-    """Flips and quarter turns, exact: a transposition, then flips along each axis. A copy in any case."""
+    """Flip and rotate a copy exactly: a transposition, then flips along each axis."""
     n = len(x)
-    # Bits of the code: 1 transposed, 2 upside down, 4 mirrored. A quarter turn is a transposition and one flip.
+    # Bits of the code: 1 transpose, 2 flip vertically, 4 flip horizontally. A quarter turn is a transpose and a flip.
     code = torch.zeros(n, dtype=torch.int64, device=draw.generator.device)
     if augmentation.quarter_turns:
         code = torch.tensor([0, 1 | 2, 2 | 4, 1 | 4], device=code.device)[draw.integers(4, n)]
@@ -174,7 +174,7 @@ def _turned(x: Tensor, augmentation: Augmentation, draw: _Draw) -> Tensor:
 
 
 def _warp(x: Tensor, augmentation: Augmentation, draw: _Draw) -> None:
-    """Rotation, zoom and elastic displacement in one bilinear sampling of the images that any of them hits."""
+    """Rotate, zoom and displace the drawn images in one bilinear resampling."""
     n, side = len(x), x.shape[-1]
     rotated, zoomed = draw.chosen(n, augmentation.rotate), draw.chosen(n, augmentation.zoom)
     bent = draw.chosen(n, augmentation.elastic)
@@ -187,7 +187,7 @@ def _warp(x: Tensor, augmentation: Augmentation, draw: _Draw) -> None:
     strength = augmentation.zoom.strength
     scale[zoomed] = draw.uniform(len(zoomed), low=1.0 - strength, high=1.0 + 0.5 * strength)
     shift[zoomed] = draw.uniform(len(zoomed), 2, low=-1.0) * (1.0 - scale[zoomed, None]).abs()
-    # Where each place of the result comes from; places run from -1 to 1, pixel centres inside.
+    # Source position of each result pixel; positions run from -1 to 1 between the outer pixel edges.
     place = (2.0 * torch.arange(side, device=x.device) + 1.0) / side - 1.0
     cos, sin = ((scale * f)[hit, None, None] for f in (angle.cos(), angle.sin()))
     from_x = cos * place[None, None, :] - sin * place[None, :, None] + shift[hit, 0, None, None]
@@ -199,13 +199,13 @@ def _warp(x: Tensor, augmentation: Augmentation, draw: _Draw) -> None:
         weights = _cubic_weights(side).to(x.device)
         field = weights @ points @ weights.mT
         grid[torch.searchsorted(hit, bent)] += field.permute(0, 2, 3, 1)
-    # An outside without a mask is dark; with one it also is not measured. Both are zeros.
+    # Zero padding: dark without a mask, unmeasured with one.
     x[hit] = F.grid_sample(x[hit], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 @functools.cache
 def _cubic_weights(side: int) -> Tensor:
-    """Cubic interpolation from the control points to ``side`` pixels, float32 (side, points)."""
+    """Compute cubic interpolation weights from control points to ``side`` pixels, float32 (side, points)."""
     unit = torch.eye(_ELASTIC_POINTS)[None, :, :, None]
     return F.interpolate(unit, size=(side, 1), mode="bicubic", align_corners=True)[0, :, :, 0].mT.contiguous()
 
@@ -239,7 +239,7 @@ def _blur(values: Tensor, effect: Effect, draw: _Draw) -> None:
     sigma = (largest * draw.uniform(n, 1)).clamp_min(1e-3)
     kernel = (-0.5 * (torch.arange(-radius, radius + 1, device=values.device) / sigma) ** 2).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True))[:, None]
-    # A kernel for each image: the images become the channels of one grouped convolution, first along y, then along x.
+    # One kernel per image: the images become channels of a grouped convolution, first along y, then along x.
     padded = F.pad(values[hit][None], (radius, radius, radius, radius), mode="replicate")
     rows = F.conv2d(padded, kernel[..., None], groups=n)
     values[hit] = F.conv2d(rows, kernel[:, :, None], groups=n)[0]

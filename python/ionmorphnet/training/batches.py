@@ -1,4 +1,4 @@
-"""Training images: from a source of labelled ion images to batches of network inputs."""
+"""Batches of network inputs from a source of labelled ion images."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FloatImage = NDArray[np.float32]
 
 
 def prepare(image: FloatImage, size: int, channels: int = 1) -> FloatImage:
-    """The preprocessing ids at any size, built of the parts of the specification, which knows only 224.
+    """Preprocess an image to any size, with the reference implementation's steps, which are defined for 224 only.
 
     Args:
-        image: float32 (H, W), NaN = not measured.
+        image: float32 (H, W), NaN = unmeasured.
         size: Side of the result in pixels.
         channels: 1: ``p99-stretch-224``; 2: ``p99-stretch-224-mask``.
 
@@ -48,14 +48,14 @@ def prepare(image: FloatImage, size: int, channels: int = 1) -> FloatImage:
 
 @dataclass(frozen=True)
 class Batch:
-    """Network inputs with their truth.
+    """Network inputs with their labels.
 
     Attributes:
         images: float32 (N, C, S, S).
         statistics: float32 (N, 4), in the order of ``STATISTICS``.
-        probabilities: float32 (N, 6), soft class labels; NaN = not known.
-        structure: float32 (N,), 0 to 3; NaN = not known.
-        scene: int64 (N,); images of one scene carry the same number.
+        probabilities: float32 (N, 6), soft class labels; NaN = unknown.
+        structure: float32 (N,), grade 0 to 3; NaN = unknown.
+        scene: int64 (N,); images of one scene have the same number.
     """
 
     images: Tensor
@@ -70,11 +70,11 @@ class Batch:
         return self.probabilities.argmax(dim=1)
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Copy the batch to a device."""
         return Batch(*[value.to(device, non_blocking=True) for value in vars(self).values()])
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory, from where copies to a GPU run beside its work."""
+        """Copy the batch to page-locked memory, so that transfers to a GPU overlap with its work."""
         return Batch(*[value.pin_memory() for value in vars(self).values()])
 
 
@@ -82,10 +82,10 @@ Item = tuple[FloatImage, FloatImage, FloatImage, float, int]
 
 
 class NetworkInputs(Dataset[Item]):
-    """Images of a source as network inputs; item ``k`` depends on the source and ``k`` alone, whatever worker asks."""
+    """Images of a source as network inputs; item ``k`` depends only on the source and ``k``, not on the worker."""
 
     def __init__(self, source: Source, size: int, channels: int, *, statistics: bool = True) -> None:
-        """Images of ``size`` pixels a side; statistics are zeros where nobody needs them."""
+        """Prepare images with a side of ``size`` pixels; without ``statistics`` those are zeros."""
         self.source, self.size, self.channels, self.statistics = source, size, channels, statistics
 
     def __len__(self) -> int:
@@ -93,19 +93,19 @@ class NetworkInputs(Dataset[Item]):
         return len(self.source)
 
     def __getitem__(self, k: int) -> Item:
-        """Input, statistics, class probabilities, structure and scene number of an image."""
+        """Return input, statistics, class probabilities, structure and scene number of an image."""
         sample = self.source[k]
         x = prepare(sample.image, self.size, self.channels)
         if self.statistics:
             statistics: FloatImage = _core.image_statistics(sample.image[None], threads=1)[0]
         else:
             statistics = np.zeros(len(STATISTICS), np.float32)
-        # Images without a scene are each a scene of their own.
+        # An image without a scene forms a scene by itself.
         return x, statistics, sample.probabilities, sample.structure, sample.scene if sample.scene >= 0 else -1 - k
 
 
 def network_inputs(source: Source, size: int, channels: int, *, statistics: bool = True) -> Dataset[Item]:
-    """What :class:`NetworkInputs` gives; a source with a ``network_inputs`` of its own (same arguments) makes it."""
+    """Create the network inputs of a source, with its method ``network_inputs`` (same arguments) if it has one."""
     make: Callable[..., Dataset[Item]] = getattr(source, "network_inputs", partial(NetworkInputs, source))
     return make(size, channels, statistics=statistics)
 
@@ -123,19 +123,19 @@ def _collate(items: list[Item]) -> Batch:
 
 def _start_worker(_worker: int) -> None:
     torch.set_num_threads(1)
-    # These signals reach the whole process group; the trainer still needs its images to finish the step and save.
+    # These signals reach the whole process group, but the trainer still needs images to finish the step and save.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def batches(inputs: Dataset[Item], parts: Sequence[range], workers: int, *, pin: bool = False) -> DataLoader[Batch]:
-    """Batches in order, made by worker processes.
+    """Load batches in order with worker processes.
 
     Args:
-        inputs: What to draw from.
-        parts: Numbers of the images of each batch.
-        workers: Processes (0: this one); the batches do not depend on it.
-        pin: Page-locked memory, for training on a GPU.
+        inputs: Network inputs to load.
+        parts: Image numbers of each batch.
+        workers: Number of processes; 0: the calling process. The batches do not depend on it.
+        pin: Whether to use page-locked memory, for training on a GPU.
     """
     return DataLoader(
         inputs,  # type: ignore[arg-type]

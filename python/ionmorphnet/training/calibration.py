@@ -1,8 +1,8 @@
-"""Calibration: after it, softmax and sigmoid of a network's outputs are frequencies that can be relied on.
+"""Calibration, so that softmax and sigmoid of a network's outputs match observed frequencies.
 
-One temperature for the class logits (Guo et al. 2017, arXiv 1706.04599) and one increasing affine map of the structure
-logit (Platt 1999, with graded targets). Neither changes the most probable class or the order of structure. Both are
-folded into the last layers, so that whoever runs the network needs to know nothing of them.
+Class logits are divided by a temperature (Guo et al. 2017, arXiv 1706.04599); the structure logit gets an increasing
+affine map (Platt 1999, with graded targets). Neither changes the most probable class or the ranking by structure. Both
+are folded into the last layers, so running a calibrated network requires no extra step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 
 Float64 = NDArray[np.float64]
 
-# A network that needs more than this has learnt nothing, or learnt it by heart.
+# A network that needs values outside this range has learned nothing, or has memorised its images.
 LIMITS = (0.05, 20.0)
 
 _BINS = 15
@@ -30,12 +30,12 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Calibration:
-    """Maps of the outputs: ``logits / temperature``, ``scale * structure + shift``.
+    """Maps of the outputs: ``logits / temperature`` and ``scale * structure + shift``.
 
     Attributes:
-        temperature: Of the class logits, positive.
-        scale: Of the structure logit, positive.
-        shift: Of the structure logit.
+        temperature: Temperature of the class logits, positive.
+        scale: Scale of the structure logit, positive.
+        shift: Shift of the structure logit.
     """
 
     temperature: float = 1.0
@@ -44,12 +44,12 @@ class Calibration:
 
     @property
     def at_limit(self) -> bool:
-        """Whether the best temperature or scale lies beyond ``LIMITS``."""
+        """Whether the best temperature or scale lies outside ``LIMITS``."""
         low, high = LIMITS
         return not all(low * 1.01 < value < high / 1.01 for value in (self.temperature, self.scale))
 
     def apply(self, outputs: Float64, n_classes: int) -> Float64:
-        """Calibrated outputs of uncalibrated ones (N, n_classes) or (N, n_classes + 1)."""
+        """Calibrate outputs (N, n_classes) or (N, n_classes + 1)."""
         mapped = outputs.copy()
         mapped[:, :n_classes] /= self.temperature
         mapped[:, n_classes:] = self.scale * mapped[:, n_classes:] + self.shift
@@ -59,16 +59,13 @@ class Calibration:
 def fit_calibration(
     logits: Float64, labels: Float64, structure_logit: Float64 | None, structure: Float64
 ) -> Calibration:
-    """The maps with the smallest cross-entropy.
+    """Fit the maps that minimise the cross-entropy.
 
     Args:
         logits: float64 (N, classes).
         labels: float64 (N, classes), probabilities.
-        structure_logit: float64 (N,), or None where the network has none.
-        structure: float64 (N,), truth as a share of the largest grade, 0 to 1.
-
-    Returns:
-        The calibration.
+        structure_logit: float64 (N,), or None without a structure output.
+        structure: float64 (N,), true grade divided by the largest grade, 0 to 1.
     """
     temperature = fit_temperature(logits, labels)
     if structure_logit is None:
@@ -77,12 +74,12 @@ def fit_calibration(
 
 
 def fit_temperature(logits: Float64, labels: Float64) -> float:
-    """Temperature within ``LIMITS`` with the smallest cross-entropy (which has one minimum in it)."""
+    """Find the temperature within ``LIMITS`` that minimises the cross-entropy, which has a single minimum there."""
     return _smallest(lambda temperature: class_cross_entropy(logits / temperature, labels))
 
 
 def fit_affine(logit: Float64, target: Float64) -> tuple[float, float]:
-    """(scale, shift) with the smallest cross-entropy of ``sigmoid(scale * logit + shift)``; scale within ``LIMITS``."""
+    """Find (scale, shift) that minimise the cross-entropy of ``sigmoid(scale * logit + shift)``."""
 
     def shifted(scale: float) -> float:
         return _shift(scale * logit, target)
@@ -92,7 +89,7 @@ def fit_affine(logit: Float64, target: Float64) -> tuple[float, float]:
 
 
 def _shift(z: Float64, target: Float64) -> float:
-    """The shift that gives ``sigmoid(z + shift)`` the mean of the target, where the cross-entropy is smallest."""
+    """Find the shift at which ``sigmoid(z + shift)`` has the mean of the target, which minimises the cross-entropy."""
     wanted = float(np.clip(target.mean(), 1e-4, 1 - 1e-4))
     reach = float(np.abs(z).max(initial=0.0)) + 20.0
     low, high = -reach, reach
@@ -103,7 +100,7 @@ def _shift(z: Float64, target: Float64) -> float:
 
 
 def _smallest(loss: Callable[[float], float]) -> float:
-    """Minimum over ``LIMITS`` of a function with one valley, by golden section in the logarithm."""
+    """Minimise a unimodal function over ``LIMITS`` by golden-section search in the logarithm."""
     ratio = (np.sqrt(5.0) - 1.0) / 2.0
     low, high = np.log(LIMITS[0]), np.log(LIMITS[1])
     inner = [high - ratio * (high - low), low + ratio * (high - low)]
@@ -121,7 +118,7 @@ def _smallest(loss: Callable[[float], float]) -> float:
 
 
 def calibrated(model: ConvNeXtV2, calibration: Calibration) -> ConvNeXtV2:
-    """A copy of the model whose outputs are calibrated: the maps are folded into the last layers."""
+    """Copy the model and fold the calibration into its last layers."""
     net = copy.deepcopy(model)
     n_classes = net.head.fc.out_features
     factors = torch.full((n_classes,), 1.0 / calibration.temperature, dtype=torch.float64)
@@ -135,7 +132,7 @@ def calibrated(model: ConvNeXtV2, calibration: Calibration) -> ConvNeXtV2:
             layer.bias.add_(calibration.shift)
             factors = torch.cat([factors, factor])
         if net.head.statistics is not None:
-            # It adds to all outputs: its rows follow theirs. The shift is counted once, above.
+            # This layer adds to all outputs, so its rows are scaled alike. The shift is already applied above.
             last = net.head.statistics[-1]
             assert isinstance(last, nn.Linear)
             _scale_rows(last, factors)
@@ -154,20 +151,20 @@ def _log_softmax(logits: Float64) -> Float64:
 
 
 def class_cross_entropy(logits: Float64, labels: Float64) -> float:
-    """Mean cross-entropy (negative log-likelihood) of logits against soft labels, both (N, classes), in nats."""
+    """Compute the mean cross-entropy (nats) of logits against soft labels, both (N, classes)."""
     return float(-(labels * _log_softmax(logits)).sum(1).mean())
 
 
 def structure_cross_entropy(estimate: Float64, target: Float64) -> float:
-    """Mean cross-entropy of graded targets (N,) between 0 and 1, in nats."""
+    """Compute the mean cross-entropy (nats) of estimates against targets, both (N,) from 0 to 1."""
     estimate = np.clip(estimate, _TINY, 1.0 - _TINY)
     return float(-(target * np.log(estimate) + (1.0 - target) * np.log1p(-estimate)).mean())
 
 
 def class_calibration_error(logits: Float64, labels: Float64) -> float:
-    """Expected calibration error of the most probable class of logits (N, classes), 15 bins of equal width.
+    """Compute the expected calibration error of the most probable class of logits (N, classes), in 15 equal bins.
 
-    With soft labels the observed frequency is the probability that the label gives the predicted class.
+    With soft labels, the observed frequency is the probability that the label assigns to the predicted class.
     """
     probabilities = np.exp(_log_softmax(logits))
     predicted = probabilities.argmax(1)
@@ -176,12 +173,12 @@ def class_calibration_error(logits: Float64, labels: Float64) -> float:
 
 
 def structure_calibration_error(estimate: Float64, target: Float64) -> float:
-    """The same for an estimate between 0 and 1 and its truth."""
+    """Compute the expected calibration error of estimates against targets, both (N,) from 0 to 1, in 15 equal bins."""
     return _calibration_error(estimate, target)
 
 
 def _calibration_error(estimate: Float64, truth: Float64) -> float:
-    """Mean over the images of the distance between the means of estimate and truth in the image's bin."""
+    """Average over images the distance between the mean estimate and the mean truth of the image's bin."""
     bins = np.minimum((estimate * _BINS).astype(np.int64), _BINS - 1)
     gaps = np.bincount(bins, weights=estimate - truth, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(estimate))
@@ -190,16 +187,16 @@ def _calibration_error(estimate: Float64, truth: Float64) -> float:
 def calibration_report(
     outputs: Float64, labels: Float64, structure: Float64, calibration: Calibration
 ) -> dict[str, dict[str, float]]:
-    """Cross-entropy (``nll``) and calibration error (``ece``) before and after, on outputs (N, 6 or 7).
+    """Compute cross-entropy (``nll``) and calibration error (``ece``) before and after calibration.
 
     Args:
-        outputs: float64, uncalibrated.
+        outputs: float64 (N, 6 or 7), uncalibrated.
         labels: float64 (N, classes).
         structure: float64 (N,), 0 to 1.
-        calibration: The maps.
+        calibration: The fitted calibration.
 
     Returns:
-        ``{"before": {...}, "after": {...}}``, names starting with ``class_`` and ``structure_``.
+        ``{"before": {...}, "after": {...}}``; the names in them start with ``class_`` or ``structure_``.
     """
     n_classes = labels.shape[1]
     report = {}

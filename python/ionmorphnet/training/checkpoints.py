@@ -1,16 +1,15 @@
-"""Published checkpoints: a folder with ``run_meta.json`` and ``best_model.pt`` becomes a model folder.
+"""Conversion of published checkpoints (``run_meta.json``, ``best_model.pt``) to model folders.
 
-The layout is that of the reference implementation's training runs (arXiv 2604.19369).
+The layout is that of training runs of the published implementation (arXiv 2604.19369).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,40 +18,47 @@ from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import SIZES, ConvNeXtV2
-from ionmorphnet.models.networks.folder import check_replaceable, new_model_folder, write_config, write_safetensors
+from ionmorphnet.models.networks.folder import (
+    ModelConfig,
+    ScoreConfig,
+    check_replaceable,
+    new_model_folder,
+    write_config,
+    write_safetensors,
+)
 from ionmorphnet.models.networks.onnx_export import INPUT_SIZE
 from ionmorphnet.models.networks.weights import load_plain, load_strictly
-from ionmorphnet.training.export import folder_config, plain_dict, versions, write_network
+from ionmorphnet.training.export import export_versions, folder_config, plain_config, write_network
 from ionmorphnet.training.held_out import simulated_held_out
 
 PREPROCESSING = "p99-stretch-224"
-SCORE = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
+SCORE: ScoreConfig = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
 THRESHOLD = 0.5
 UNKNOWN_LICENCE = "not stated in the checkpoint"
 
-# Weight dropout wraps a layer (`X.module.weight`); its older form renames the parameter (`X.weight_raw`).
+# Weight dropout wraps a layer (`X.module.weight`); an older form renames the parameter (`X.weight_raw`).
 _WRAPPED = re.compile(r"^(?P<layer>.+?)(?:\.module)?\.(?:(?P<parameter>weight|bias)|weight_raw)$")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published checkpoint that has been read and checked.
+    """A published checkpoint, read and checked.
 
     Attributes:
-        model: In evaluation mode.
-        facts: Where it comes from and what it says about its training, plain values.
+        model: Network in evaluation mode.
+        facts: Origin and training figures as plain values.
     """
 
     model: ConvNeXtV2
-    facts: dict[str, Any]
+    facts: dict[str, object]
 
 
 def read_checkpoint(folder: Path) -> Published:
-    """Read ``run_meta.json`` and ``best_model.pt``; only a network that is understood in full is taken.
+    """Read ``run_meta.json`` and ``best_model.pt``.
 
     Raises:
-        FileError: A file is missing or damaged, holds objects other than tensors and plain values, or describes
-            something else than six classes in the published order from one channel of 224 x 224.
+        FileError: A file is missing or damaged, holds objects other than tensors and plain values, or describes a
+            network other than one with six classes in the published order and one input channel of 224 x 224.
     """
     if not folder.is_dir():
         raise FileError(f"{folder}: {'is a file, not a' if folder.exists() else 'no such'} checkpoint folder")
@@ -84,24 +90,24 @@ def export_checkpoint(
     name: str | None = None,
     licence: str = UNKNOWN_LICENCE,
     images: int = 64,
-) -> dict[str, Any]:
+) -> ModelConfig:
     """Write a model folder from a published checkpoint.
 
-    Preprocessing and score are the published ones. No threshold is published: 0.5 is written, and that it is neither
-    calibrated nor chosen on data.
+    Preprocessing and score are the published ones. No threshold is published: config.json gets 0.5, with a note that it
+    is neither calibrated nor chosen on data.
 
     Args:
         checkpoint: Folder with ``run_meta.json`` and ``best_model.pt``.
-        folder: Model folder to write; an older model folder there is replaced.
+        folder: Model folder to write; an existing model folder is replaced.
         name: Name of the model; None: the folder's name.
-        licence: Licence of the weights, which only their owner can tell.
-        images: Number of simulated images on which the exported network is compared with torch.
+        licence: Licence of the weights, which the checkpoint does not state.
+        images: Number of simulated images for the comparison of the exported network with torch.
 
     Returns:
-        What config.json holds.
+        The content of config.json.
 
     Raises:
-        FileError: The checkpoint cannot be used or the folder cannot be written.
+        FileError: The checkpoint cannot be used, or the folder cannot be written.
         IonMorphNetError: The exported network does not agree with torch.
     """
     checkpoint, folder = Path(checkpoint), Path(folder)
@@ -111,46 +117,44 @@ def export_checkpoint(
     inputs = np.concatenate([part.images for part in parts])
     with new_model_folder(folder) as temporary:
         agreement = write_network(published.model, temporary, inputs, None, SCORE)
-        config = folder_config(
-            published.model,
-            name=name or folder.resolve().name,
-            preprocessing=PREPROCESSING,
-            score=SCORE,
-            threshold=THRESHOLD,
-            licence=licence,
-        ) | {
-            "threshold_choice": "none is published: 0.5, not calibrated and not chosen on data",
+        config: ModelConfig = {
+            **folder_config(
+                published.model,
+                name=name or folder.resolve().name,
+                preprocessing=PREPROCESSING,
+                score=SCORE,
+                threshold=THRESHOLD,
+                licence=licence,
+            ),
+            "threshold_choice": "none published; 0.5, neither calibrated nor chosen on data",
             "calibration": "not calibrated",
-            "provenance": {"source": published.facts, **versions()},
+            "provenance": {"source": published.facts, **export_versions()},
             "metrics": agreement,
         }
-        config = plain_dict(config)
+        config = plain_config(config)
         write_config(temporary, config)
         write_safetensors(temporary, published.model.state_dict(), {"name": config["name"]})
     return config
 
 
 def _read_meta(path: Path) -> tuple[str, str]:
-    """Backbone and training type."""
+    """Read backbone and training type."""
     meta = read_json(path)
     settings = meta.get("Hyperparameters") if isinstance(meta, dict) else None
     if not isinstance(settings, dict):
         raise FileError(f"{path}: 'Hyperparameters' is missing")
     mode, architecture = settings.get("Coarse mode"), settings.get("Resnet model")
     if mode != "full":
-        raise FileError(f"{path}: coarse mode {mode!r}, only 'full' (all six classes) can be used")
+        raise FileError(f"{path}: coarse mode {mode!r} is not supported, only 'full' (all six classes)")
     if not isinstance(architecture, str):
         raise FileError(f"{path}: 'Resnet model' (the backbone's name) is missing")
     if architecture not in SIZES:
-        raise FileError(
-            f"{path}: the backbone {architecture!r} is not one of {', '.join(SIZES)}; "
-            "other backbones would need timm and are not supported here"
-        )
+        raise FileError(f"{path}: backbone {architecture!r} is not supported; supported: {', '.join(SIZES)}")
     return architecture, str(meta.get("Training type", "not stated"))
 
 
 def _check_labels(labels: object, path: Path) -> None:
-    """A list of names, or a mapping of names and indices in either direction."""
+    """Check the classes: a list of names, or a mapping between names and indices in either direction."""
     if isinstance(labels, Mapping):
         by_index = {v: k for k, v in labels.items()} if all(isinstance(k, str) for k in labels) else dict(labels)
         labels = [by_index[index] for index in sorted(by_index)] if _all_integers(by_index) else list(labels)
@@ -158,10 +162,10 @@ def _check_labels(labels: object, path: Path) -> None:
         raise FileError(f"{path}: 'labels' (the classes in the order of the outputs) is missing")
     if tuple(labels) != CLASSES:
         found = ", ".join(map(str, labels))
-        raise FileError(f"{path}: the labels must be {', '.join(CLASSES)} in this order, not {found}")
+        raise FileError(f"{path}: the labels must be {', '.join(CLASSES)} in this order, got {found}")
 
 
-def _all_integers(values: Mapping[Any, Any]) -> bool:
+def _all_integers(values: Iterable[object]) -> bool:
     return all(isinstance(value, int) for value in values)
 
 
@@ -171,26 +175,26 @@ def _check_size(size: object, path: Path) -> None:
         raise FileError(f"{path}: 'input_hw' (the image size) is missing")
     if sides != [INPUT_SIZE, INPUT_SIZE]:
         shown = " x ".join(map(str, sides))
-        raise FileError(f"{path}: trained on images of {shown}, only {INPUT_SIZE} x {INPUT_SIZE} can be used")
+        raise FileError(f"{path}: image size {shown} is not supported, only {INPUT_SIZE} x {INPUT_SIZE}")
 
 
 def _check_width(state: Mapping[str, Tensor], name: str, axis: int, wanted: int, what: str, path: Path) -> None:
     value = state.get(name)
     if isinstance(value, Tensor) and value.ndim > axis and value.shape[axis] != wanted:
-        raise FileError(f"{path}: {value.shape[axis]} {what}, only {wanted} can be used")
+        raise FileError(f"{path}: {value.shape[axis]} {what} are not supported, only {wanted}")
 
 
 def unwrapped(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The state dict without the level that weight dropout adds to names.
+    """Remove the level that weight dropout adds to parameter names.
 
     Raises:
-        FileError: Two entries mean the same parameter.
+        FileError: Two entries stand for the same parameter.
     """
     result: dict[str, Tensor] = {}
     for name, value in state.items():
         match = _WRAPPED.match(str(name))
         bare = f"{match['layer']}.{match['parameter'] or 'weight'}" if match else str(name)
         if bare in result:
-            raise FileError(f"{path}: {bare} is there twice, once as {name}")
+            raise FileError(f"{path}: {bare} occurs twice, once as {name}")
         result[bare] = value
     return result

@@ -1,4 +1,4 @@
-"""From trained weights to a model folder: calibrated, checked, its figures in ``config.json``."""
+"""Export of trained weights to a model folder: calibration, threshold, checks, and figures for ``config.json``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from ionmorphnet.models.labels import CLASSES, STATISTICS
 from ionmorphnet.models.model import sigmoid, softmax
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.folder import (
+    MetricsConfig,
+    ModelConfig,
+    ScoreConfig,
     check_replaceable,
     check_size,
     new_model_folder,
@@ -56,40 +59,40 @@ def export_model(
     name: str | None = None,
     licence: str = "Apache-2.0",
     data: str | None = None,
-    card: Mapping[str, Any] | None = None,
+    card: Mapping[str, object] | None = None,
     validation: Iterable[HeldOut] | None = None,
     images: int = _VALIDATION_IMAGES,
     statistics_share: float = 0.0,
     bundled: bool = False,
-) -> dict[str, Any]:
-    """Calibrate trained weights, choose the threshold, and write a model folder: all of it or nothing.
+) -> ModelConfig:
+    """Calibrate trained weights, choose the threshold, and write a model folder atomically.
 
-    The calibration is fitted on the first half of the validation images and its figures are those of the second half.
-    The threshold is the one with the best balanced accuracy for a structure of at least half the largest grade. Images
-    whose structure is NaN, not graded, count for the classes only: what concerns the structure is fitted on the first
-    half of the graded ones, measured on their second half, and the threshold is chosen by them.
+    The calibration is fitted on the first half of the validation images and measured on the second half. The threshold
+    maximises the balanced accuracy of detecting images with at least half the largest structure grade. Images without a
+    grade (NaN) are used for the classes only: calibration and threshold of the structure use the graded images.
 
     Args:
-        weights: File written by the training.
-        folder: Model folder to write; an older model folder there is replaced.
+        weights: Weights file of a training.
+        folder: Model folder to write; an existing model folder is replaced.
         name: Name of the model; None: the folder's name.
         licence: Licence of the weights.
-        data: One line on what the weights were trained on; None: what the training recorded.
-        card: Further plain values for the model card, kept in config.json.
-        validation: Images with known truth that the training did not see, graded ones below and from half the largest
-            grade among them; None: simulated ones.
+        data: One line describing the training data; None: as recorded by the training.
+        card: Further plain values for the model card, stored in config.json.
+        validation: Batches of labelled images that the training did not see, with grades on both sides of half the
+            largest grade; None: simulated images.
         images: Number of simulated validation images, at least 2.
-        statistics_share: Part of the classical statistics alone in the structure output, see
+        statistics_share: Weight of the classical statistics alone in the structure output, see
             :mod:`ionmorphnet.training.fusion`; their estimate is fitted on the first half of the validation images.
-        bundled: For a folder that comes with the package: without model.safetensors, at most 16 MB.
+        bundled: Whether the folder ships with the package: without model.safetensors, and at most 16 MB.
 
     Returns:
-        What config.json holds.
+        The content of config.json.
 
     Raises:
-        ArgumentError: ``statistics_share`` out of range, or for a network without statistics or structure; fewer than
-            two validation images, a grade out of range, no graded image, or graded ones of one kind only.
-        FileError: The weights cannot be used or the folder cannot be written.
+        ArgumentError: ``statistics_share`` is out of range, or the network has no statistics or no structure output;
+            or there are fewer than two validation images, a grade is out of range, or the grades do not lie on both
+            sides of the half.
+        FileError: The weights cannot be used, or the folder cannot be written.
         IonMorphNetError: The exported network does not agree with torch.
     """
     weights, folder = Path(weights), Path(folder)
@@ -99,7 +102,7 @@ def export_model(
     parts = validation
     if parts is None:
         if images < 2:
-            raise ArgumentError(f"images must be at least 2, not {images}")
+            raise ArgumentError(f"images must be at least 2, got {images}")
         parts = simulated_held_out(images, trained.preprocessing, statistics=uses_statistics)
     held_out = _run(trained.model, parts)
     network, fusion = trained.model, None
@@ -118,39 +121,40 @@ def export_model(
 
     with new_model_folder(folder) as temporary:
         agreement = write_network(model, temporary, held_out.images, held_out.statistics, score)
-        config = folder_config(
-            model,
-            name=name or folder.resolve().name,
-            preprocessing=trained.preprocessing,
-            score=score,
-            threshold=threshold,
-            licence=licence,
-        ) | {
+        figures: dict[str, object] = {
+            "images": len(held_out.structure),
+            "graded": len(structure),
+            **class_figures(outputs, held_out.labels),
+            "spearman": spearman(values, structure),
+            "auc_structure_at_least_half": auc(worthwhile, values),
+            "balanced_accuracy_at_threshold": balanced,
+        }
+        config: ModelConfig = {
+            **folder_config(
+                model,
+                name=name or folder.resolve().name,
+                preprocessing=trained.preprocessing,
+                score=score,
+                threshold=threshold,
+                licence=licence,
+            ),
             "threshold_choice": "best balanced accuracy for a structure of at least half, on the validation images",
             "calibration": report,
-            **({} if fusion is None else {"fusion": asdict(fusion)}),
             "provenance": {
                 "data": data_line(trained.provenance, trained.recipe) if data is None else data,
                 "source": dict(trained.provenance),
                 "recipe": dict(trained.recipe),
                 "step": trained.step,
-                **versions(),
+                **export_versions(),
             },
-            "metrics": {
-                **agreement,
-                "simulated" if validation is None else "validation": {
-                    "images": len(held_out.structure),
-                    "graded": len(structure),
-                    **class_figures(outputs, held_out.labels),
-                    "spearman": spearman(values, structure),
-                    "auc_structure_at_least_half": auc(worthwhile, values),
-                    "balanced_accuracy_at_threshold": balanced,
-                },
-            },
+            "metrics": agreement,
         }
+        agreement["simulated" if validation is None else "validation"] = figures
+        if fusion is not None:
+            config["fusion"] = asdict(fusion)
         if card:
             config["card"] = dict(card)
-        config = plain_dict(config)
+        config = plain_config(config)
         write_config(temporary, config)
         if bundled:
             check_size(temporary)
@@ -161,9 +165,9 @@ def export_model(
 
 @dataclass(frozen=True)
 class _Outputs:
-    """A network's uncalibrated outputs on all validation images, and the first of these images.
+    """Uncalibrated outputs on all validation images, and the first of these images.
 
-    ``structure`` is NaN where an image is not graded.
+    ``structure`` is NaN for images without a grade.
     """
 
     outputs: Float64
@@ -175,22 +179,22 @@ class _Outputs:
 
     @property
     def graded(self) -> NDArray[np.intp]:
-        """Positions of the images with a grade."""
+        """Indices of the images with a grade."""
         return np.flatnonzero(~np.isnan(self.structure))
 
 
 def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
-    """Outputs on all images.
+    """Run the network on all images.
 
     Raises:
-        ArgumentError: Too few images, or not what a threshold can be chosen by.
+        ArgumentError: There are too few images, or no threshold can be chosen from their grades.
     """
     outputs, labels, structure, images, statistics = [], [], [], [], []
     all_statistics = [np.zeros((0, n_statistics(model)))]
     kept = 0
     for part in parts:
         if not len(part.images) == len(part.labels) == len(part.structure):
-            raise ArgumentError("every validation image needs its labels and its structure (NaN = not graded)")
+            raise ArgumentError("each validation image needs class labels and a structure grade (NaN = not graded)")
         if not len(part.images):
             continue
         outputs.append(torch_outputs(model, part.images, part.statistics).astype(np.float64))
@@ -216,43 +220,43 @@ def _run(model: ConvNeXtV2, parts: Iterable[HeldOut]) -> _Outputs:
 
 def _check_grades(structure: Float64) -> None:
     if len(structure) < 2:
-        raise ArgumentError(f"calibration and threshold need two or more validation images, not {len(structure)}")
+        raise ArgumentError(f"calibration and threshold need at least two validation images, got {len(structure)}")
     known, half = structure[~np.isnan(structure)], MAX_STRUCTURE / 2
     if not known.size:
-        raise ArgumentError(f"none of the {len(structure)} validation images has a grade of structure")
+        raise ArgumentError(f"none of the {len(structure)} validation images has a structure grade")
     if known.min() < 0 or known.max() > MAX_STRUCTURE:
-        raise ArgumentError(f"grades of structure must lie from 0 to {MAX_STRUCTURE:g}, or be NaN for none")
+        raise ArgumentError(f"structure grades must be from 0 to {MAX_STRUCTURE:g}, or NaN for images without a grade")
     if known.min() >= half or known.max() < half:
         kind = "at least" if known.min() >= half else "less than"
         raise ArgumentError(
-            f"the threshold needs validation images graded below {half:g} and from there; "
-            f"all {known.size} graded ones have {kind} {half:g}"
+            f"the threshold needs validation images graded below {half:g} and others graded {half:g} or higher; "
+            f"all {known.size} grades are {kind} {half:g}"
         )
 
 
 def _fit_fusion(held_out: _Outputs, share: float) -> Fusion:
-    """Fit on the first half of the graded images, as the calibration of the structure."""
+    """Fit on the first half of the graded images, as for the calibration of the structure."""
     if held_out.outputs.shape[1] == len(CLASSES) or not held_out.all_statistics.shape[1]:
-        raise ArgumentError("statistics_share needs a network with a structure output and statistics")
+        raise ArgumentError("statistics_share requires a network with a structure output and statistics")
     first = held_out.graded[: len(held_out.graded) // 2]
     return fit_fusion(held_out.all_statistics[first], held_out.structure[first] / MAX_STRUCTURE, share)
 
 
-def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, Any]]:
-    """Fit on the first half, measure on the second; the structure on the halves of the graded images."""
+def _calibrate(held_out: _Outputs) -> tuple[Calibration, dict[str, object]]:
+    """Fit on the first half and measure on the second; for the structure, halves of the graded images."""
     n, k = len(held_out.outputs), len(CLASSES)
     share, graded = held_out.structure / MAX_STRUCTURE, held_out.graded
     first, second = slice(n // 2), slice(n // 2, n)
     fitted, measured = np.split(graded, [len(graded) // 2])
     z, labels = held_out.outputs, held_out.labels
     has_structure = z.shape[1] > k
-    # Both maps are fitted each on its own, so that the images need not be the same.
+    # The two maps are fitted independently, so they may use different images.
     calibration = fit_calibration(z[first, :k], labels[first], z[fitted, k] if has_structure else None, share[fitted])
     before_after = calibration_report(z[second, :k], labels[second], share[second], calibration)
     if has_structure:
         for when, figures in calibration_report(z[measured], labels[measured], share[measured], calibration).items():
             before_after[when] |= {name: value for name, value in figures.items() if name.startswith("structure_")}
-    report: dict[str, Any] = {"temperature": calibration.temperature}
+    report: dict[str, object] = {"temperature": calibration.temperature}
     if has_structure:
         report["structure"] = {"scale": calibration.scale, "shift": calibration.shift}
     report |= {
@@ -269,21 +273,21 @@ def write_network(
     folder: Path,
     images: NDArray[np.float32],
     statistics: NDArray[np.float32] | None,
-    score: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Write model.onnx and compare it with torch in float32 and with itself in bfloat16.
+    score: ScoreConfig,
+) -> MetricsConfig:
+    """Write model.onnx, compare it with torch in float32, and compare float32 with bfloat16.
 
     Returns:
         The figures of both comparisons for config.json.
 
     Raises:
-        IonMorphNetError: It does not agree with torch.
+        IonMorphNetError: The network does not agree with torch.
     """
     path = folder / "model.onnx"
     export_onnx(model, path)
     few = slice(_PARITY_IMAGES)
     parity = check_parity(model, path, images[few], None if statistics is None else statistics[few])
-    figures: dict[str, Any] = {"onnx_against_torch_max_logit_difference": parity, "bf16_against_f32": "not run"}
+    figures: MetricsConfig = {"onnx_against_torch_max_logit_difference": parity, "bf16_against_f32": "not run"}
     if cpu_has_bf16():
         found = bf16_agreement(path, images, statistics, n_classes=len(CLASSES))
         exact, rounded = (scores(z.astype(np.float64), score) for z in (found.outputs_f32, found.outputs_bf16))
@@ -298,47 +302,49 @@ def write_network(
 
 
 def folder_config(
-    model: ConvNeXtV2, *, name: str, preprocessing: str, score: Mapping[str, Any], threshold: float, licence: str
-) -> dict[str, Any]:
-    """The part of config.json that says how the network is run. Format 1 where that suffices, otherwise 2."""
+    model: ConvNeXtV2, *, name: str, preprocessing: str, score: ScoreConfig, threshold: float, licence: str
+) -> ModelConfig:
+    """Describe for config.json how to run the network; in format 1 if that suffices, otherwise in format 2."""
     outputs, statistics = output_names(model), n_statistics(model)
-    return {
+    config: ModelConfig = {
         "format": 2 if len(outputs) > 1 or statistics else 1,
         "name": name,
         "architecture": model.name,
         "preprocessing": preprocessing,
         "input": {"name": "image", "channels": model.in_chans, "size": INPUT_SIZE},
         "statistics": list(STATISTICS[:statistics]),
-        **({"statistics_hidden": hidden_units(model.state_dict())} if statistics else {}),
         "outputs": list(outputs),
         "classes": list(CLASSES),
-        "score": dict(score),
+        "score": score,
         "threshold": threshold,
         "licence": licence,
     }
+    if statistics:
+        config["statistics_hidden"] = hidden_units(model.state_dict())
+    return config
 
 
-def score_settings(model: ConvNeXtV2, held_out: _Outputs) -> dict[str, Any]:
-    """The structure output where the model has it, otherwise the structure to expect given the class probabilities."""
+def score_settings(model: ConvNeXtV2, held_out: _Outputs) -> ScoreConfig:
+    """Score by the structure output if the model has one, otherwise by the expected structure given the classes."""
     if len(output_names(model)) > 1:
         return {"kind": "structure"}
     graded = held_out.graded
-    weights = class_weights(held_out.labels[graded], held_out.structure[graded])
+    weights = score_weights(held_out.labels[graded], held_out.structure[graded])
     return {"kind": "weighted_probabilities", "weights": weights}
 
 
-def class_weights(labels: Float64, structure: Float64) -> dict[str, float]:
-    """What each class counts in the score: the mean structure of its images, as a share of the largest grade.
+def score_weights(labels: Float64, structure: Float64) -> dict[str, float]:
+    """Weight each class in the score by the mean structure of its images, divided by the largest grade.
 
-    (The published sum of three classes gives faint images of the whole sample, weak_structured, no more than noise.)
+    (The published sum of three classes ranks weak_structured, faint images of the whole sample, no higher than noise.)
     """
     total = labels.sum(0)
     means = np.divide(labels.T @ structure, total, out=np.zeros(len(CLASSES)), where=total > 0) / MAX_STRUCTURE
     return {name: round(float(value), 2) for name, value in zip(CLASSES, means, strict=True)}
 
 
-def scores(outputs: Float64, score: Mapping[str, Any]) -> Float64:
-    """The ranking score of calibrated outputs (N, 6 or 7)."""
+def scores(outputs: Float64, score: ScoreConfig) -> Float64:
+    """Compute the ranking scores (N,) of calibrated outputs (N, 6 or 7)."""
     if score["kind"] == "structure":
         return sigmoid(outputs[:, len(CLASSES)])
     weights = score.get("weights") or dict.fromkeys(score["classes"], 1.0)
@@ -347,8 +353,8 @@ def scores(outputs: Float64, score: Mapping[str, Any]) -> Float64:
     return result
 
 
-def class_figures(outputs: Float64, labels: Float64) -> dict[str, Any]:
-    """Accuracy and recall of the most probable class of the labels (N, 6)."""
+def class_figures(outputs: Float64, labels: Float64) -> dict[str, object]:
+    """Compute accuracy and recall of outputs against the most probable class of the labels (N, 6)."""
     predicted, truth = outputs[:, : len(CLASSES)].argmax(1), labels.argmax(1)
     recall = {
         name: float((predicted[truth == index] == index).mean())
@@ -362,8 +368,8 @@ def class_figures(outputs: Float64, labels: Float64) -> dict[str, Any]:
     }
 
 
-def data_line(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    """What weights were trained on, as far as their training recorded it."""
+def data_line(provenance: Mapping[str, object], recipe: Mapping[str, object]) -> str:
+    """Describe in one line what weights were trained on, as recorded by their training."""
     leaves = _leaves(provenance.get("data"))
     simulated = any(leaf.get("kind") == "simulated" for leaf in leaves)
     measured = [leaf for leaf in leaves if leaf.get("kind") != "simulated"]
@@ -372,34 +378,38 @@ def data_line(provenance: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
         return SIMULATED_DATA
     parts = ["simulated ion images"] if simulated else []
     if measured:
-        datasets = {name for leaf in measured for name in leaf.get("datasets", ())}
+        datasets = {name for leaf in measured for name in _mapping(leaf.get("datasets"))}
         of = f" of {len(datasets)} datasets" if datasets else ""
-        parts.append(f"{sum(int(leaf.get('images', 0)) for leaf in measured)} labelled images{of}")
+        parts.append(f"{sum(n for leaf in measured if isinstance(n := leaf.get('images'), int))} labelled images{of}")
     told = " and ".join(parts) or "not recorded"
     return f"{told}, starting from {start}" if start else told
 
 
-def _leaves(source: Any) -> list[Mapping[str, Any]]:
-    """The sources in a source's description that hold no others."""
-    if not isinstance(source, Mapping):
+def _leaves(source: object) -> list[Mapping[str, object]]:
+    """List the innermost sources in a source's description."""
+    if not (description := _mapping(source)):
         return []
-    parts = source.get("parts")
-    return [leaf for part in parts for leaf in _leaves(part)] if isinstance(parts, list) else [source]
+    parts = description.get("parts")
+    return [leaf for part in parts for leaf in _leaves(part)] if isinstance(parts, list) else [description]
 
 
-def versions() -> dict[str, Any]:
-    """What wrote the folder."""
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def export_versions() -> dict[str, object]:
+    """Return the versions of the software that wrote the folder."""
     names = ("ionmorphnet", "openvino", "onnx")
     return {**{name: version(name) for name in names}, "torch": torch.__version__, "opset": OPSET}
 
 
-def plain_dict(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A dict that JSON can hold, see :func:`_plain`."""
-    return {key: _plain(value) for key, value in values.items()}
+def plain_config(config: ModelConfig) -> ModelConfig:
+    """Convert a configuration to JSON values, with floats rounded to six significant digits."""
+    return cast(ModelConfig, _plain(config))
 
 
-def _plain(value: Any) -> Any:
-    """JSON values: numbers rounded to six significant digits, what is not finite None, paths and the like as text."""
+def _plain(value: object) -> object:
+    """Convert to JSON values: floats that are not finite become None, and paths and similar objects become text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,10 +1,11 @@
-"""The structure output as the mean of two estimates: that of the trained network and that of the statistics alone.
+"""Averaging of the network's structure output with an estimate from the classical statistics alone.
 
-The network knows what the simulator taught it; four classical statistics know little, and hardly any of the simulator's
-habits. On sections unlike any simulated one the mean of both ranks more safely than either.
+The network knows only what the simulator taught it; four classical statistics carry less information, but hardly any of
+the simulator's artefacts. On sections unlike the simulated ones, the mean of both ranks images more reliably than
+either.
 
-The mean is part of the network afterwards: a linear function x of the statistics is exactly gelu(x) - gelu(-x), two
-more hidden units of the layer that the statistics go through anyway.
+The mean becomes part of the network: a linear function x of the statistics equals gelu(x) - gelu(-x), which takes two
+more hidden units in the layer that already processes the statistics.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Fusion:
     """Structure logit = (1 - share) x network + share x (weights . statistics + bias).
 
     Attributes:
-        share: Part of the statistics, 0 to 1.
-        weights: One for each statistic, in the network's order.
-        bias: Constant.
+        share: Weight of the statistics, 0 to 1.
+        weights: Weight of each statistic, in the network's order.
+        bias: Bias of the linear function.
     """
 
     share: float
@@ -42,25 +43,25 @@ class Fusion:
     bias: float
 
     def apply(self, structure_logit: Float64, statistics: Float64) -> Float64:
-        """The mean, (N,), of the network's logits (N,) and the statistics (N, count)."""
+        """Average the network's logits (N,) with the function of the statistics (N, count); returns (N,)."""
         alone = statistics @ np.asarray(self.weights) + self.bias
         fused: Float64 = (1.0 - self.share) * structure_logit + self.share * alone
         return fused
 
 
 def fit_fusion(statistics: Float64, structure: Float64, share: float) -> Fusion:
-    """Logistic regression of the structure on the statistics alone.
+    """Fit a logistic regression of the structure on the statistics alone.
 
     Args:
         statistics: float64 (N, count).
-        structure: float64 (N,), truth as a share of the largest grade, 0 to 1.
-        share: Part of the statistics in the mean.
+        structure: float64 (N,), true grade divided by the largest grade, 0 to 1.
+        share: Weight of the statistics in the mean, 0 to 1.
 
     Raises:
-        ArgumentError: ``share`` is not between 0 and 1.
+        ArgumentError: ``share`` is out of range.
     """
     if not 0.0 <= share <= 1.0:
-        raise ArgumentError(f"the share of the statistics must be between 0 and 1, not {share}")
+        raise ArgumentError(f"the share of the statistics must be from 0 to 1, got {share}")
     x = np.hstack([statistics, np.ones((len(statistics), 1))])
     weights = np.zeros(x.shape[1])
     for _ in range(_ITERATIONS):  # Newton; the cross-entropy is convex
@@ -74,14 +75,14 @@ def fit_fusion(statistics: Float64, structure: Float64, share: float) -> Fusion:
 
 
 def fused(model: ConvNeXtV2, fusion: Fusion) -> ConvNeXtV2:
-    """A copy of the model whose structure output is the mean.
+    """Copy the model and replace its structure output by the mean.
 
     Raises:
-        ArgumentError: The model has no structure output or takes no statistics.
+        ArgumentError: The model has no structure output or does not use statistics.
     """
     net = copy.deepcopy(model)
     if "structure" not in net.head.extra or net.head.statistics is None:
-        raise ArgumentError("only a network with a structure output and statistics can be fused")
+        raise ArgumentError("fusion requires a network with a structure output and statistics")
     first, _, last = net.head.statistics
     own = net.head.extra["structure"]
     assert isinstance(first, nn.Linear)

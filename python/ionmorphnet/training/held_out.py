@@ -1,4 +1,4 @@
-"""Images with known truth that no training saw, prepared exactly as those of users are: by the native core."""
+"""Simulated validation images that no training uses, preprocessed by the native core as in inference."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A part of a validation set.
+    """A batch of a validation set.
 
     Attributes:
         images: float32 (N, C, 224, 224), preprocessed.
-        statistics: float32 (N, 4) in the order of ``STATISTICS``; None where the network takes none.
+        statistics: float32 (N, 4) in the order of ``STATISTICS``; None for networks without statistics.
         labels: float64 (N, 6), class probabilities.
-        structure: float64 (N,), grade 0 to 3.
+        structure: float64 (N,), grade 0 to 3; NaN = not graded.
     """
 
     images: Float32
@@ -37,17 +37,17 @@ class HeldOut:
 def simulated_held_out(
     n: int, preprocessing: str, *, statistics: bool, seed: int = HELD_OUT_SEED, batch: int = 64
 ) -> Iterator[HeldOut]:
-    """Simulated images in batches: all of them at once would be large. Image i depends on the seed and i alone.
+    """Simulate validation images in batches, to limit memory. Image i depends only on the seed and i.
 
     Args:
         n: Number of images.
         preprocessing: Preprocessing id.
-        statistics: Whether the classical statistics are wanted.
-        seed: Seed of the images; the default is used for no training.
-        batch: Images a part.
+        statistics: Whether to compute the classical statistics.
+        seed: Random seed; no training may use the default.
+        batch: Images per batch.
 
     Yields:
-        Parts of ``batch`` images, the last one may be smaller.
+        Batches of ``batch`` images; the last one may be smaller.
     """
     for first in range(0, n, batch):
         rows = []

@@ -1,11 +1,10 @@
-"""The logs of a training: CSV always, TensorBoard where asked for."""
+"""Logs of a training: CSV, and TensorBoard events on request."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ionmorphnet.base.errors import UnavailableError
 from ionmorphnet.base.files import atomic_path
@@ -14,7 +13,7 @@ COLUMNS = ("step", "images", "size", "loss", "classes", "structure", "ranking", 
 
 
 class CsvLog:
-    """Appends lines; a resumed training first drops the lines beyond its step."""
+    """Appends lines; opening it for a resumed training drops the lines after its step."""
 
     def __init__(self, path: Path, step: int, columns: tuple[str, ...] = COLUMNS) -> None:
         """Open ``path`` for a training at ``step``."""
@@ -28,8 +27,8 @@ class CsvLog:
             writer.writeheader()
             writer.writerows(kept)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Write one line; absent columns stay empty."""
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append a line; missing columns stay empty."""
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(row)
 
@@ -38,7 +37,7 @@ class Board:
     """TensorBoard events of the same values."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Go on in ``folder``; events beyond ``step`` are hidden.
+        """Continue in ``folder``; events after ``step`` are hidden.
 
         Raises:
             UnavailableError: TensorBoard is not installed.
@@ -47,20 +46,20 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UnavailableError(
-                "TensorBoard events need the package tensorboard: pip install tensorboard (log.csv is always written)"
+                "TensorBoard events require the package tensorboard: pip install tensorboard"
             ) from error
         self.writer = SummaryWriter(str(folder), purge_step=step or None)
 
-    def add(self, kind: str, row: Mapping[str, Any]) -> None:
-        """Write the numbers of a line under ``kind/<column>``."""
+    def add(self, kind: str, row: Mapping[str, float]) -> None:
+        """Write the values of a line under ``kind/<column>``."""
         for name, value in row.items():
-            if name != "step" and isinstance(value, (int, float)):
+            if name != "step":
                 self.writer.add_scalar(f"{kind}/{name}", value, int(row["step"]))
         self.writer.flush()
 
 
 def _step(row: Mapping[str, str | None]) -> int:
-    """Step of a line; half a line (the machine went down while it was written) counts as beyond any step."""
+    """Step of a line; a truncated line (from a power failure) sorts after every step."""
     try:
         return int(row["step"] or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Losses: soft-label cross-entropy, structure, and the ranking of pairs."""
+"""Losses: soft-label cross-entropy, structure, and pairwise ranking."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ionmorphnet.training.recipe import Recipe
 MAX_STRUCTURE = 3.0
 _INFORMATIVE = [CLASSES.index(name) for name in ("structured", "localized", "negative")]
 
-# Smallest difference of true structure (grades 0 to 3) of a pair that is ranked. Images of one scene differ by their
-# noise alone, so there even a small difference is known to be one; between scenes the grades compare less well.
+# Smallest difference in true structure (grades 0 to 3) for a pair to be ranked. Images of one scene differ only in
+# noise, so even small differences are reliable there; grades of different scenes are less comparable.
 SCENE_MARGIN = 0.1
 BATCH_MARGIN = 0.5
 
@@ -26,16 +26,16 @@ def class_loss(
     label_smoothing: float = 0.0,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy with soft labels, averaged over images with a known class.
+    """Compute the cross-entropy with soft labels, averaged over images with a known class.
 
     Args:
         logits: (N, 6).
-        probabilities: (N, 6), rows of NaN = class not known.
+        probabilities: (N, 6), rows of NaN = unknown class.
         label_smoothing: Probability spread over all classes.
-        weights: (6,), what each class counts; the average is weighted too.
+        weights: (6,), class weights; the average is weighted accordingly.
 
     Returns:
-        Scalar; 0 where no class is known.
+        Scalar; 0 if no class is known.
     """
     known = ~probabilities.isnan().any(dim=1)
     target = torch.nan_to_num(probabilities) * (1.0 - label_smoothing) + label_smoothing / probabilities.shape[1]
@@ -45,18 +45,18 @@ def class_loss(
 
 
 def structure_loss(logit: Tensor, structure: Tensor) -> Tensor:
-    """Binary cross-entropy of the structure output, averaged over images with a known structure.
+    """Compute the binary cross-entropy of the structure output, averaged over images with a known structure.
 
-    The target is the grade / 3. Cross-entropy has its minimum at the expectation of the grade, like a squared error of
-    the sigmoid, but its gradient does not vanish where the output is confidently wrong, and a grade of exactly 0 or 3
-    needs no cut as it would in logit space.
+    The target is grade / 3. Like the squared error of the sigmoid, cross-entropy has its minimum at the expected grade,
+    but its gradient does not vanish for confidently wrong outputs, and grades of exactly 0 or 3 need no clipping as
+    they would in logit space.
 
     Args:
         logit: (N,).
-        structure: (N,), 0 to 3, NaN = not known.
+        structure: (N,), grade 0 to 3, NaN = unknown.
 
     Returns:
-        Scalar; 0 where no structure is known.
+        Scalar; 0 if no structure is known.
     """
     known = ~structure.isnan()
     target = torch.nan_to_num(structure) / MAX_STRUCTURE
@@ -65,14 +65,14 @@ def structure_loss(logit: Tensor, structure: Tensor) -> Tensor:
 
 
 def ranking_loss(score: Tensor, structure: Tensor, scene: Tensor) -> Tensor:
-    """RankNet (Burges et al. 2005) on pairs of one scene and on pairs of different scenes, the two means added.
+    """Compute RankNet (Burges et al. 2005): the mean over pairs within scenes plus the mean over pairs between scenes.
 
-    A pair counts by the difference of its true grades: ``softplus(-(s_i - s_j))`` for ``t_i > t_j``.
+    The loss of a pair is ``softplus(-(s_i - s_j))`` for ``t_i > t_j``, weighted by the difference of its true grades.
 
     Args:
         score: (N,), unbounded.
-        structure: (N,), true grade 0 to 3, NaN = not known (its pairs do not count).
-        scene: (N,), images of one scene carry the same number.
+        structure: (N,), true grade 0 to 3; NaN = unknown, the image's pairs are ignored.
+        scene: (N,), images of one scene have the same number.
 
     Returns:
         Scalar.
@@ -88,7 +88,7 @@ def ranking_loss(score: Tensor, structure: Tensor, scene: Tensor) -> Tensor:
 
 
 def ranking_score(outputs: dict[str, Tensor]) -> Tensor:
-    """What is ranked, (N,): the structure output, or without one the log-odds of the informative classes."""
+    """Score (N,) to rank by: the structure output, or without one the log-odds of the informative classes."""
     if "structure" in outputs:
         return outputs["structure"][:, 0]
     logits = outputs["logits"]
@@ -97,13 +97,13 @@ def ranking_score(outputs: dict[str, Tensor]) -> Tensor:
 
 
 def loss_parts(outputs: dict[str, Tensor], batch: Batch, recipe: Recipe, weights: Tensor | None) -> dict[str, Tensor]:
-    """The weighted sum under ``loss``, and its parts before weighting.
+    """Compute the weighted sum (``loss``) and its parts before weighting.
 
     Args:
-        outputs: Of the network, float32.
-        batch: The truth.
-        recipe: Which losses count how much.
-        weights: (6,) class weights or None.
+        outputs: Outputs of the network, float32.
+        batch: Batch with the labels.
+        recipe: Weights of the losses.
+        weights: (6,) class weights, or None.
     """
     probabilities = batch.probabilities
     if not recipe.soft_labels:

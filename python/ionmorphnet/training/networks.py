@@ -1,4 +1,4 @@
-"""Networks of a recipe: our own backbones and timm's, dropout of weights, compilation."""
+"""Networks of recipes: ConvNeXt V2 or a timm backbone, weight dropout, compilation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import importlib
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class TimmNetwork(nn.Module):
-    """A backbone of timm under our head: classes, structure, statistics. Parameters ``backbone.*`` and ``head.*``."""
+    """A timm backbone (parameters ``backbone.*``) with this package's head (``head.*``)."""
 
     def __init__(
         self,
@@ -37,57 +38,55 @@ class TimmNetwork(nn.Module):
         statistics_hidden: int,
         drop_path: float,
     ) -> None:
-        """Build with timm's fresh weights; arguments as for ``ConvNeXtV2``.
+        """Initialise as timm does; arguments as for ``ConvNeXtV2``.
 
         Raises:
             UnavailableError: timm is not installed.
-            ArgumentError: timm knows no such backbone, or cannot build it so.
+            ArgumentError: timm does not know the backbone, or cannot build it with these arguments.
         """
         super().__init__()
         timm = _timm(name)
         if name not in timm.list_models():
-            raise ArgumentError(
-                f"unknown architecture {name!r}: neither one of {', '.join(SIZES)} nor a backbone of timm"
-            )
+            raise ArgumentError(f"unknown architecture {name!r}; known: {', '.join(SIZES)}, and the backbones of timm")
         self.name, self.in_chans = name, in_chans
-        options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+        options = {"drop_path_rate": drop_path} if drop_path else {}
         try:
             self.backbone: nn.Module = timm.create_model(
                 name, pretrained=False, in_chans=in_chans, num_classes=0, **options
             )
         except (TypeError, RuntimeError, ValueError) as error:
             raise ArgumentError(f"timm cannot build {name!r} with {in_chans} input channels: {error}") from error
-        with torch.no_grad():  # num_features is not what the pooled output has in every family
+        with torch.no_grad():  # in some families num_features differs from the width of the pooled output
             width = self.backbone.eval()(torch.zeros(1, in_chans, 224, 224)).shape[1]
         self.backbone.train()
         self.head = Head(width, num_classes, extra_outputs, statistics, statistics_hidden)
 
     def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
-        """Class logits, as ``ConvNeXtV2.forward``."""
+        """Compute the class logits, as ``ConvNeXtV2.forward``."""
         return self.forward_all(x, statistics)["logits"]
 
     def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> Outputs:
-        """All outputs by name, as ``ConvNeXtV2.forward_all``."""
+        """Compute all outputs by name, as ``ConvNeXtV2.forward_all``."""
         outputs: Outputs = self.head(self.backbone(x), statistics)
         return outputs
 
 
-def _timm(name: str) -> Any:
+def _timm(name: str) -> ModuleType:
     try:
         return importlib.import_module("timm")
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision that does not fit the torch beside it
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision does not match torch
         raise UnavailableError(
-            f"architecture {name!r} is none of {', '.join(SIZES)}; other backbones need timm, which cannot be "
-            f"imported here ({error}): pip install timm"
+            f"architecture {name!r} is not one of {', '.join(SIZES)}; other backbones require timm, which cannot be "
+            f"imported ({error}): pip install timm"
         ) from error
 
 
-def make_network(recipe: Recipe) -> nn.Module:
-    """The network of a recipe with fresh weights from torch's random numbers.
+def make_network(recipe: Recipe) -> ConvNeXtV2 | TimmNetwork:
+    """Build the network of a recipe with random weights.
 
     Raises:
-        ArgumentError: Unknown architecture.
-        UnavailableError: It would need timm, which is not installed.
+        ArgumentError: The architecture is unknown.
+        UnavailableError: The architecture requires timm, which is not installed.
     """
     kind: type[ConvNeXtV2 | TimmNetwork] = ConvNeXtV2 if recipe.architecture in SIZES else TimmNetwork
     return kind(
@@ -102,22 +101,22 @@ def make_network(recipe: Recipe) -> nn.Module:
 
 
 def all_outputs(network: nn.Module, images: Tensor, statistics: Tensor | None) -> Outputs:
-    """What ``forward_all`` of a network of this module gives."""
+    """Call ``forward_all`` of a network from :func:`make_network`."""
     call: Callable[[Tensor, Tensor | None], Outputs] = network.forward_all  # type: ignore[assignment]
     return call(images, statistics)
 
 
 class AllOutputs(nn.Module):
-    """A network whose call gives all outputs, with DropConnect of its weights (Wan et al. 2013) while training."""
+    """Returns all outputs of a network, with DropConnect (Wan et al. 2013) in training mode."""
 
     def __init__(self, network: nn.Module, weight_dropout: float = 0.0) -> None:
-        """Set each weight of matrices and kernels to 0 with probability ``weight_dropout``; the rest grows for it."""
+        """Wrap ``network``; each weight of matrices and kernels is dropped with probability ``weight_dropout``."""
         super().__init__()
         self.network = network
         self.weight_dropout = weight_dropout
 
     def forward(self, images: Tensor, statistics: Tensor | None) -> Outputs:
-        """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
+        """Compute all outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
         if not self.training or self.weight_dropout == 0.0:
             return all_outputs(self.network, images, statistics)
         thinned = {
@@ -130,45 +129,45 @@ class AllOutputs(nn.Module):
 
 
 class Compiled:
-    """A network compiled for one image size at a time. Where that fails, training goes on without, and says so once.
+    """A network compiled for one image size at a time; if compilation fails, it runs uncompiled after one warning.
 
-    A missing compiler shows in the first forward pass, a damaged file of its cache perhaps in a backward pass only:
-    whatever uses the network goes through :meth:`run`.
+    A missing compiler fails in the first forward pass, but a damaged file in its cache may fail only in a backward
+    pass. All work with the network therefore goes through :meth:`run`.
     """
 
     def __init__(self, module: nn.Module, *, compile: bool = True) -> None:
-        """Wrap ``module``; nothing is compiled before the first call."""
+        """Wrap ``module``, which is compiled on the first call."""
         self._module = module
         self._compile = compile
         self._fast: Callable[..., Outputs] | None = None
 
     def __call__(self, images: Tensor, statistics: Tensor | None) -> Outputs:
-        """All outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
+        """Compute all outputs by name; arguments as for ``ConvNeXtV2.forward_all``."""
         if self._compile and self._fast is None:
             self._fast = torch.compile(self._module, dynamic=False)
-        # Not `or`: a compiled module has a length, and asking for it fails.
+        # Not `or`: a compiled module defines a length that raises.
         outputs: Outputs = (self._module if self._fast is None else self._fast)(images, statistics)
         return outputs
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Do work that calls the network; where that fails in compiled form, do it once more without.
+        """Run work that calls the network; if it fails while compiled, run it again uncompiled.
 
         Args:
-            work: Gives the same when it is done twice.
+            work: Work that can be repeated with the same result.
         """
         if not self._compile:
             return work()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler warns of its own dependencies
+                warnings.simplefilter("ignore")  # the compiler warns about its dependencies
                 return work()
         except Exception as error:
             self._compile, self._fast = False, None
-            logger.warning("torch.compile failed (%s): training goes on without it, more slowly", _reason(error))
+            logger.warning("torch.compile failed (%s); training continues without it, more slowly", _reason(error))
         return work()
 
 
 def _reason(error: Exception) -> str:
-    """One line of a message that may hold all that a C++ compiler says."""
+    """Reduce a message, which may contain a C++ compiler's output, to one line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])

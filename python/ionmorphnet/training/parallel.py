@@ -1,7 +1,7 @@
-"""Data parallel training under ``torchrun``: every process takes its part of each batch.
+"""Data-parallel training under ``torchrun``: each process computes its share of every batch.
 
-Gradients are averaged in one message a step. That needs no wrapper around the network, so compiled networks, dropped
-weights and outputs without a loss are all the same to it.
+Gradients are averaged in one message per step. This requires no wrapper around the network, so it works with compiled
+networks, dropped weights and outputs without a loss.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ class Group:
     """The processes of a training.
 
     Attributes:
-        rank: Number of this one; 0 writes the files.
-        size: How many there are.
+        rank: Number of this process; process 0 writes the files.
+        size: Number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     def part(self, batch: range, unit: int) -> range:
-        """This process's share of a batch, in multiples of ``unit`` images (those of a scene stay together).
+        """Return this process's share of a batch, in multiples of ``unit`` images, which keeps scenes together.
 
         Raises:
-            ArgumentError: The batch does not divide.
+            ArgumentError: The batch cannot be divided evenly.
         """
         if self.size == 1:
             return batch
         share, rest = divmod(len(batch), self.size)
         if rest or share % unit:
             raise ArgumentError(
-                f"a batch of {len(batch)} does not divide among {self.size} processes in multiples of {unit} images"
+                f"a batch of {len(batch)} cannot be divided among {self.size} processes in multiples of {unit} images"
             )
         return batch[self.rank * share : (self.rank + 1) * share]
 
     def average_gradients(self, network: nn.Module, flag: bool) -> bool:
-        """Give all processes the mean of their gradients, and say whether any of them raised the flag."""
+        """Average the gradients over all processes; return whether any process raised the flag."""
         if self.size == 1:
             return flag
         parameters = list(network.parameters())
@@ -60,7 +60,7 @@ class Group:
         return flags > 0.0
 
     def broadcast(self, value: bool) -> bool:
-        """What process 0 decided, in all processes; all wait for it."""
+        """Return the value of process 0 in all processes, which wait for it."""
         if self.size == 1:
             return value
         message = [value]
@@ -70,7 +70,7 @@ class Group:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Group]:
-    """The processes that ``torchrun`` started: NCCL between GPUs, else Gloo. One process where it did not."""
+    """Join the processes that ``torchrun`` started (NCCL on GPUs, otherwise Gloo); without it, a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
         return

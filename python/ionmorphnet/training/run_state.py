@@ -24,7 +24,7 @@ STATE_FORMAT = 1
 class Provenance(TypedDict):
     """Origin of trained weights, as stored next to them."""
 
-    data: dict[str, Any]
+    data: dict[str, object]
     images_seen: int
     seconds: float
     finished: bool
@@ -32,7 +32,7 @@ class Provenance(TypedDict):
     processes: int
     threads: int
     versions: dict[str, str]
-    validation: NotRequired[dict[str, Any]]
+    validation: NotRequired[dict[str, object]]
 
 
 class StateFile(TypedDict):

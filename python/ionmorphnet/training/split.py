@@ -1,6 +1,6 @@
-"""Training, validation and test parts: whole datasets, never single images.
+"""Splits into training, validation and test sets by whole datasets, never by single images.
 
-Images of one section resemble each other; a model judged on images of a section it saw is judged too well.
+Images of one section resemble each other, so figures on images of a section used in training are too optimistic.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Split:
     """Dataset ids of each part, in ascending order.
 
     Attributes:
-        train: To learn from.
-        val: To stop early and to choose by.
-        test: To judge once, at the end.
-        warnings: What the user should know about this split.
+        train: Datasets to train on.
+        val: Datasets for early stopping and model selection.
+        test: Datasets for the final evaluation.
+        warnings: Limitations of this split.
     """
 
     train: tuple[str, ...]
@@ -52,7 +52,7 @@ class Split:
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, list[str]]:
-        """The format of a split file."""
+        """Return the content of a split file."""
         return {"train": list(self.train), "val": list(self.val), "test": list(self.test)}
 
 
@@ -65,33 +65,33 @@ def split_datasets(
     test_share: float = 0.0,
     seed: int = 0,
 ) -> Split:
-    """Divide datasets; what is not listed is drawn.
+    """Split datasets by lists or at random.
 
-    Where lists are given, exactly those datasets are held out. Otherwise the datasets are put in an order that depends
-    on the seed and each id alone, so that a dataset that joins later moves few others, and the first ones are held out.
+    Listed datasets are held out exactly. Otherwise the first datasets are held out in an order that depends only on the
+    seed and each id, so adding a dataset later moves few others.
 
     Args:
-        ids: The datasets there are.
-        val: Datasets for validation; None draws ``val_share`` of all, at least one if there are two.
-        test: Datasets for the test; None draws ``test_share``, at least one if the share is positive and there are
-            three.
-        val_share: Part for validation, 0 to below 1; 0 = none.
-        test_share: Part for the test; both together are below 1.
+        ids: All datasets.
+        val: Datasets for validation. None draws ``val_share`` of all: at least one of two or more datasets.
+        test: Datasets for testing. None draws ``test_share`` of all: at least one of three or more datasets if the
+            share is positive.
+        val_share: Fraction for validation, 0 to below 1.
+        test_share: Fraction for testing; both fractions together are below 1.
         seed: Seed of the order.
 
     Returns:
-        The split; its warnings are logged too.
+        The split. Its warnings are also logged.
 
     Raises:
-        ArgumentError: Unknown ids, an id in both lists, nothing left to train on, or shares out of range.
+        ArgumentError: An id is unknown or in both lists, no dataset is left for training, or a share is out of range.
     """
     known = sorted(set(ids))
     if not (0.0 <= val_share < 1.0 and 0.0 <= test_share < 1.0 and val_share + test_share < 1.0):
         raise ArgumentError(
-            f"val_share and test_share must be 0 or more, together below 1; got {val_share}, {test_share}"
+            f"val_share and test_share must be at least 0 and together below 1, got {val_share} and {test_share}"
         )
     if not known:
-        raise ArgumentError("there are no datasets to split")
+        raise ArgumentError("no datasets to split")
     listed = {"val": sorted(set(val or ())), "test": sorted(set(test or ()))}
     _check_parts(listed, known, "the list of datasets for")
     free = sorted((set(known) - set(listed["val"]) - set(listed["test"])), key=lambda name: _place(name, seed))
@@ -105,29 +105,29 @@ def split_datasets(
 
 
 def published_split(ids: Iterable[str]) -> Split:
-    """The published validation and test datasets, as far as they are there; all others are for training.
+    """Hold out the published validation and test datasets that are present; all others are for training.
 
     Raises:
-        ArgumentError: Nothing is left to train on.
+        ArgumentError: No dataset is left for training.
     """
     known = sorted(set(ids))
     val, test = (sorted(set(part) & set(known)) for part in (PUBLISHED_VALIDATION, PUBLISHED_TEST))
     missing = len(PUBLISHED_VALIDATION) + len(PUBLISHED_TEST) - len(val) - len(test)
-    notes = [f"{missing} of the 10 published validation and test datasets are not here"] if missing else []
+    notes = [f"{missing} of the 10 published validation and test datasets are missing"] if missing else []
     return _made(sorted(set(known) - set(val) - set(test)), val, test, known, notes)
 
 
 def read_split(path: PathLike, ids: Iterable[str]) -> Split:
-    """Read a split file: JSON ``{"train": [ids], "val": [ids], "test": [ids]}``; ``val`` and ``test`` may be missing.
+    """Read a split file: JSON ``{"train": [ids], "val": [ids], "test": [ids]}``; ``val`` and ``test`` are optional.
 
-    Datasets that the file does not name are not used, with a warning.
+    Datasets that the file does not list are not used; a warning lists them.
 
     Args:
-        path: The file.
-        ids: The datasets there are.
+        path: Path of the file.
+        ids: All datasets.
 
     Raises:
-        FileError: Missing or of another form; a dataset is in two parts or unknown.
+        FileError: The file is missing or malformed, or a dataset is unknown or in two parts.
     """
     path, known = Path(path), sorted(set(ids))
     try:
@@ -135,7 +135,7 @@ def read_split(path: PathLike, ids: Iterable[str]) -> Split:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except json.JSONDecodeError as error:
-        raise FileError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
+        raise FileError(f"{path}: line {error.lineno}: invalid JSON ({error.msg})") from None
     if not isinstance(content, dict) or not content.get("train") or set(content) - set(_PARTS):
         raise FileError(f'{path}: must be {{"train": [...], "val": [...], "test": [...]}} with at least one in train')
     parts: dict[str, list[str]] = {}
@@ -147,7 +147,7 @@ def read_split(path: PathLike, ids: Iterable[str]) -> Split:
     try:
         _check_parts(parts, known, "")
         unnamed = sorted(set(known) - {each for part in parts.values() for each in part})
-        notes = [f"{path}: {len(unnamed)} datasets are in no part and stay unused: {_some(unnamed)}"] if unnamed else []
+        notes = [f"{path}: {len(unnamed)} datasets are in no part and not used: {_some(unnamed)}"] if unnamed else []
         return _made(parts["train"], parts["val"], parts["test"], known, notes)
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
@@ -175,7 +175,7 @@ def _check_parts(parts: dict[str, list[str]], known: list[str], what: str) -> No
             )
         for name in names:
             if name in seen:
-                raise ArgumentError(f"the dataset '{name}' is in '{seen[name]}' and in '{part}'")
+                raise ArgumentError(f"dataset '{name}' is in both '{seen[name]}' and '{part}'")
             seen[name] = part
 
 
@@ -187,8 +187,8 @@ def _made(
         raise ArgumentError("no dataset is left for training")
     if len(known) == 1:
         warnings.append(
-            f"'{known[0]}' is the only dataset: nothing can be held out, and no figure of its images tells how the "
-            "model does on other sections"
+            f"'{known[0]}' is the only dataset: nothing can be held out, so no figure shows how the model performs on "
+            "other sections"
         )
     elif not val:
         warnings.append("no dataset is held out for validation")

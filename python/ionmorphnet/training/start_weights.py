@@ -1,4 +1,4 @@
-"""What a training starts from: a model folder, weights of a training, or a backbone's weights file."""
+"""Start weights of a training: a model folder, weights of a training, or a backbone's weights file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.models.labels import STATISTICS
-from ionmorphnet.models.networks.weights import hidden_units
+from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
+from ionmorphnet.models.networks.weights import WeightsFile, hidden_units
 from ionmorphnet.training.networks import make_network
 from ionmorphnet.training.recipe import Recipe
 from ionmorphnet.training.run_state import load_file
@@ -26,8 +27,8 @@ class Start:
     """Weights to start from.
 
     Attributes:
-        recipe: The recipe asked for, made to fit them.
-        weights: By parameter name; what is missing starts from random numbers.
+        recipe: The requested recipe, adapted to the weights.
+        weights: Weights by parameter name; missing parameters start from random numbers.
     """
 
     recipe: Recipe
@@ -35,40 +36,43 @@ class Start:
 
 
 def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start:
-    """Read weights and fit the recipe to them.
+    """Read start weights and adapt the recipe to them.
 
     Args:
-        path: A model folder or ``weights.pt`` of a training: architecture, channels, structure output and statistics
-            are then those of the weights. Or the weights file of a backbone (``.safetensors``, ``.pth``, ``.bin``: a
-            state dict with timm's names, such as ImageNet weights of the same architecture); its classifier is left
-            out and its colour channels are added up.
-        recipe: What is to be trained.
-        architecture: What the user asked for, if at all.
+        path: A model folder or ``weights.pt`` of a training, which determine architecture, channels, structure output
+            and statistics. Or the weights file of a backbone (``.safetensors``, ``.pth``, ``.bin``: a state dict with
+            timm's names, such as ImageNet weights of the same architecture): its classifier is dropped, and its colour
+            channels are summed.
+        recipe: Recipe of the training.
+        architecture: Architecture that the user requested, or None.
 
     Raises:
-        FileError: Missing, unreadable, or weights of another architecture.
-        ArgumentError: They are of another architecture than asked for.
+        FileError: The file is missing or unreadable, or does not fit the architecture.
+        ArgumentError: The weights have another architecture than the requested one.
     """
     if path.is_dir():
         network = _folder_network(path)
-        has = {"name": network.name, "in_chans": network.in_chans, "extra": list(network.head.extra)}
+        name, in_chans, structure = network.name, network.in_chans, "structure" in network.head.extra
         weights = network.state_dict()
         statistics = network.head.statistics is not None
     elif path.suffix == ".pt":
-        content = load_file(path, "architecture", "in_chans", "extra_outputs", "statistics", "weights")
-        name, in_chans, extra = (content[key] for key in ("architecture", "in_chans", "extra_outputs"))
-        has = {"name": name, "in_chans": in_chans, "extra": list(extra)}
+        keys = ("architecture", "in_chans", "extra_outputs", "statistics", "weights")
+        content = cast(WeightsFile, load_file(path, *keys))
+        name, in_chans, structure = (
+            content["architecture"],
+            content["in_chans"],
+            "structure" in content["extra_outputs"],
+        )
         weights = content["weights"]
         statistics = tuple(content["statistics"]) == STATISTICS
     else:
         return _backbone(path, recipe)
-    if architecture is not None and architecture != has["name"]:
-        raise ArgumentError(f"{path}: holds {has['name']}, not {architecture}")
-    structure = "structure" in has["extra"]
+    if architecture is not None and architecture != name:
+        raise ArgumentError(f"{path}: holds weights of {name}, not of {architecture}")
     fitted = replace(
         recipe,
-        architecture=has["name"],
-        in_chans=has["in_chans"],
+        architecture=name,
+        in_chans=in_chans,
         structure=structure,
         statistics=statistics,
         statistics_hidden=hidden_units(weights),
@@ -79,7 +83,7 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """Twelve digits that tell weights apart."""
+    """Hash weights to twelve hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
@@ -87,7 +91,7 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _folder_network(folder: Path) -> Any:
+def _folder_network(folder: Path) -> ConvNeXtV2:
     from ionmorphnet.models.networks.derive import read_network
 
     return read_network(folder)
@@ -97,13 +101,13 @@ def _backbone(path: Path, recipe: Recipe) -> Start:
     weights = {name: value for name, value in _state_dict(path).items() if not name.startswith("head.fc.")}
     stem = weights.get(_STEM)
     if stem is not None and stem.ndim == 4 and stem.shape[1] != recipe.in_chans:
-        image = stem.float().sum(dim=1, keepdim=True)  # what a grey picture gave
-        # The mask starts without any say.
+        image = stem.float().sum(dim=1, keepdim=True)  # equals the response to a grey picture
+        # The mask channel starts with zero weight.
         weights[_STEM] = torch.cat([image] + [torch.zeros_like(image)] * (recipe.in_chans - 1), dim=1)
     fitted = replace(recipe, start=f"{path.name} {fingerprint(weights)}")
     known = _empty_state(fitted)
     if not all(name in known for name in weights):
-        # A backbone of timm lies one level down in ours.
+        # A timm backbone is one level down in TimmNetwork.
         weights = {f"backbone.{name}": value for name, value in weights.items() if not name.startswith("head.")}
     _check(path, fitted, weights, whole=False)
     return Start(fitted, weights)
@@ -123,7 +127,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     content = load_file(path)
     content = content.get("model", content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise FileError(f"{path}: is not a state dict of tensors by name")
+        raise FileError(f"{path}: not a state dict (a mapping of names to tensors)")
     return content
 
 
@@ -132,7 +136,7 @@ def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: 
     unknown = [name for name in weights if name not in wanted]
     other = [name for name in weights if name in wanted and weights[name].shape != wanted[name].shape]
     missing = [name for name in wanted if name not in weights and (whole or not name.startswith("head."))]
-    for what, names in (("no place for", unknown), ("another shape of", other), ("nothing for", missing)):
+    for what, names in (("unexpected", unknown), ("wrong shape of", other), ("missing", missing)):
         if names:
             raise FileError(
                 f"{path}: does not fit {recipe.architecture}: {what} {names[0]}"
@@ -141,6 +145,6 @@ def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: 
 
 
 def _empty_state(recipe: Recipe) -> dict[str, Tensor]:
-    """Names and shapes of the network's parameters; no numbers."""
+    """Return names and shapes of the network's parameters, without values."""
     with torch.device("meta"):
         return make_network(recipe).state_dict()

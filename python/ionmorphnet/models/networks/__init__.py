@@ -1,1 +1,1 @@
-"""The networks of model folders in torch: architecture, weights, export to ONNX."""
+"""The networks of model folders in torch: architecture, weights and export to ONNX."""

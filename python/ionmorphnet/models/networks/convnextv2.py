@@ -1,10 +1,10 @@
 """ConvNeXt V2 for ion images.
 
-Written from the papers (ConvNeXt V2: arXiv 2301.00808; ConvNeXt: arXiv 2201.03545). Parameter names and shapes are
-those of the models of the same name in timm, so that published weights load with ``load_state_dict(strict=True)``.
+Implemented from the papers (ConvNeXt V2: arXiv 2301.00808; ConvNeXt: arXiv 2201.03545). Parameter names and shapes
+match the timm models of the same name, so published weights load with ``load_state_dict(strict=True)``.
 
-Activations are kept channel-last, which trains fastest on CPUs. For export ``channel_first(model)`` gives the same
-arithmetic with 1 x 1 convolutions and no transpose, which runs fastest in OpenVINO.
+Activations are channel-last, which trains fastest on CPUs. For export, ``channel_first(model)`` switches to 1 x 1
+convolutions without transposes, which run fastest in OpenVINO and compute the same.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ STATISTICS_HIDDEN = 16
 
 @dataclass(frozen=True)
 class Size:
-    """Blocks and channels of the four stages, and how 1 x 1 layers are stored.
+    """Blocks and channels of the four stages, and the weight shape of 1 x 1 layers.
 
     Attributes:
         depths: Number of blocks of each stage.
         dims: Number of channels of each stage.
-        conv_weights: Whether the weights of 1 x 1 layers have convolution shape (out, in, 1, 1), as in the published
-            small models, or matrix shape (out, in).
+        conv_weights: Whether weights of 1 x 1 layers have convolution shape (out, in, 1, 1), as in the small published
+            models, or matrix shape (out, in).
     """
 
     depths: tuple[int, int, int, int]
@@ -51,14 +51,14 @@ SIZES: Mapping[str, Size] = {
 
 
 class Layout:
-    """Order of the axes of activations, shared by the layers of one model.
+    """Axis order of activations, shared by all layers of a model.
 
     Attributes:
         channel_first: False: (N, H, W, C). True: (N, C, H, W).
     """
 
     def __init__(self) -> None:
-        """Channel-last."""
+        """Start channel-last."""
         self.channel_first = False
 
 
@@ -66,7 +66,7 @@ class Convolution(nn.Conv2d):
     """Convolution of activations in the model's layout; square kernel."""
 
     def __init__(self, in_chans: int, out_chans: int, kernel: int, layout: Layout, *, depthwise: bool = False) -> None:
-        """Depthwise convolutions keep the size, others reduce it by their kernel."""
+        """Depthwise convolutions keep the size; others divide it by the kernel size."""
         stride, padding, groups = (1, kernel // 2, in_chans) if depthwise else (kernel, 0, 1)
         super().__init__(in_chans, out_chans, kernel, stride=stride, padding=padding, groups=groups)
         self.layout = layout
@@ -75,12 +75,12 @@ class Convolution(nn.Conv2d):
         """Convolve."""
         if self.layout.channel_first:
             return super().forward(x)
-        # A permuted channel-last tensor is what torch calls channels_last: neither permute copies.
+        # Neither permute copies: a permuted channel-last tensor has torch's memory format channels_last.
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each pixel."""
+    """Layer normalisation over each pixel's channels."""
 
     def __init__(self, dim: int, layout: Layout) -> None:
         """Normalise ``dim`` channels."""
@@ -98,10 +98,10 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Pointwise(nn.Module):
-    """Linear map of the channels of each pixel."""
+    """Linear map of each pixel's channels."""
 
     def __init__(self, in_chans: int, out_chans: int, layout: Layout, *, conv_weights: bool) -> None:
-        """Weights of shape (out, in, 1, 1) or (out, in)."""
+        """Create weights of shape (out, in, 1, 1) or (out, in)."""
         super().__init__()
         shape = (out_chans, in_chans, 1, 1) if conv_weights else (out_chans, in_chans)
         self.weight = nn.Parameter(torch.empty(shape))
@@ -119,14 +119,14 @@ class GlobalResponseNorm(nn.Module):
     """Global response normalisation: channels compete by their norm over the image (arXiv 2301.00808, section 3)."""
 
     def __init__(self, dim: int, layout: Layout) -> None:
-        """Normalise ``dim`` channels; starts as the identity."""
+        """Normalise ``dim`` channels; initialised to the identity."""
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
         self.layout = layout
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x + weight * x * g / mean(g) + bias`` with g the L2 norm of each channel over the image."""
+        """Compute ``x + weight * x * g / mean(g) + bias``, where g is the L2 norm of each channel over the image."""
         if self.layout.channel_first:
             norm = (x * x).sum((2, 3), keepdim=True).sqrt()
             share = norm / (norm.mean(1, keepdim=True) + EPS)
@@ -138,10 +138,10 @@ class GlobalResponseNorm(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Expand four times, GELU, global response normalisation, contract."""
+    """Fourfold expansion, GELU, global response normalisation, contraction."""
 
     def __init__(self, dim: int, layout: Layout, *, conv_weights: bool) -> None:
-        """Block of ``dim`` channels."""
+        """Create a block of ``dim`` channels."""
         super().__init__()
         self.fc1 = Pointwise(dim, 4 * dim, layout, conv_weights=conv_weights)
         self.act = nn.GELU()
@@ -155,10 +155,10 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block, left out at random for single images while training (stochastic depth, arXiv 1603.09382)."""
+    """Residual block, randomly skipped per image in training (stochastic depth, arXiv 1603.09382)."""
 
     def __init__(self, dim: int, drop: float, layout: Layout, *, conv_weights: bool) -> None:
-        """Block of ``dim`` channels, dropped with probability ``drop``."""
+        """Create a block of ``dim`` channels that is skipped with probability ``drop``."""
         super().__init__()
         self.conv_dw = Convolution(dim, dim, 7, layout, depthwise=True)
         self.norm = ChannelNorm(dim, layout)
@@ -175,10 +175,10 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Halve the resolution (except in the first stage), then blocks."""
+    """Downsampling by 2 (except in the first stage), followed by blocks."""
 
     def __init__(self, in_dim: int, dim: int, drops: list[float], layout: Layout, *, conv_weights: bool) -> None:
-        """One block for each entry of ``drops``."""
+        """Create one block for each entry of ``drops``."""
         super().__init__()
         self.downsample: nn.Module = nn.Identity()
         if in_dim != dim:
@@ -197,10 +197,14 @@ class Head(nn.Module):
     def __init__(
         self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int, hidden: int
     ) -> None:
-        """``fc`` gives the class logits; ``extra.<name>`` further outputs of the same features.
+        """Create the layers.
 
-        ``statistics`` > 0 adds to all outputs a small network of that many classical statistics of the image, with
-        ``hidden`` units.
+        Args:
+            dim: Number of features.
+            num_classes: Number of class logits (layer ``fc``).
+            extra_outputs: Width of further outputs of the same features by name (layers ``extra.<name>``).
+            statistics: Number of classical statistics, from which a small network adds to all outputs; 0: none.
+            hidden: Number of hidden units of that network.
         """
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=EPS)
@@ -212,13 +216,13 @@ class Head(nn.Module):
             self.statistics = nn.Sequential(nn.Linear(statistics, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, pooled: Tensor, statistics: Tensor | None) -> dict[str, Tensor]:
-        """All outputs by name, the logits first, of pooled features (N, dim) and statistics (N, count)."""
+        """Compute all outputs by name, logits first, from pooled features (N, dim) and statistics (N, count)."""
         features = self.norm(pooled)
         outputs = {"logits": self.fc(features)} | {name: head(features) for name, head in self.extra.items()}
         if self.statistics is None:
             return outputs
         if statistics is None:
-            raise ArgumentError("this network needs the classical statistics of its images beside them")
+            raise ArgumentError("this network needs the classical statistics of its images; pass statistics")
         added = self.statistics(statistics).split([output.shape[1] for output in outputs.values()], dim=1)
         return {name: output + part for (name, output), part in zip(outputs.items(), added, strict=True)}
 
@@ -237,23 +241,23 @@ class ConvNeXtV2(nn.Module):
         statistics_hidden: int = STATISTICS_HIDDEN,
         drop_path: float = 0.0,
     ) -> None:
-        """Build with fresh weights.
+        """Build with random weights.
 
         Args:
             name: One of ``SIZES``.
             in_chans: Channels of the input.
             num_classes: Number of class logits.
-            extra_outputs: Width of further outputs by name, beside the logits.
-            statistics: Number of classical statistics of each image that join in the last layer; 0: none.
+            extra_outputs: Width of outputs other than the logits, by name.
+            statistics: Number of classical statistics per image that enter the last layer; 0: none.
             statistics_hidden: Hidden units between these statistics and the outputs.
-            drop_path: Stochastic depth of the last block; it grows linearly from 0.
+            drop_path: Stochastic depth of the last block; earlier blocks have linearly smaller values from 0.
 
         Raises:
-            ArgumentError: Unknown name.
+            ArgumentError: ``name`` is unknown.
         """
         super().__init__()
         if name not in SIZES:
-            raise ArgumentError(f"unknown architecture {name!r}, known are {', '.join(SIZES)}")
+            raise ArgumentError(f"unknown architecture {name!r}; known: {', '.join(SIZES)}")
         size = SIZES[name]
         self.name = name
         self.in_chans = in_chans
@@ -272,7 +276,7 @@ class ConvNeXtV2(nn.Module):
         self.apply(_initialise)
 
     def features(self, x: Tensor) -> Tensor:
-        """Features, averaged over the image.
+        """Compute the features, averaged over the image.
 
         Args:
             x: (N, in_chans, H, W), H and W multiples of 32.
@@ -286,11 +290,11 @@ class ConvNeXtV2(nn.Module):
         return x.mean((2, 3) if self.layout.channel_first else (1, 2))
 
     def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
-        """Class logits (N, num_classes) of images (N, in_chans, H, W) and, where built so, their statistics."""
+        """Compute class logits (N, num_classes) of images (N, in_chans, H, W) and, if built so, their statistics."""
         return self.forward_all(x, statistics)["logits"]
 
     def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
-        """Class logits under ``logits`` and every extra output under its name; arguments as in ``forward``."""
+        """Compute the class logits as ``logits``, and each extra output by its name; arguments as in ``forward``."""
         outputs: dict[str, Tensor] = self.head(self.features(x), statistics)
         return outputs
 
@@ -304,7 +308,7 @@ def _initialise(module: nn.Module) -> None:
 
 @contextmanager
 def channel_first(model: ConvNeXtV2) -> Iterator[ConvNeXtV2]:
-    """Switch a model to channel-first activations, for export; switched back on leaving."""
+    """Switch a model to channel-first activations within the block, for export."""
     before = model.layout.channel_first
     model.layout.channel_first = True
     try:

@@ -1,10 +1,9 @@
-"""Networks as ONNX: written by torch, run and compared with torch by OpenVINO."""
+"""Export of networks to ONNX, and comparison with torch through OpenVINO."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
@@ -19,7 +18,7 @@ from ionmorphnet.models.networks.onnx_file import write_onnx
 
 INPUT_SIZE = 224
 
-# Largest difference of an output between torch and OpenVINO, both in float32.
+# Largest accepted difference of an output between torch and OpenVINO, both in float32.
 PARITY_TOLERANCE = 1e-4
 
 Float32 = NDArray[np.float32]
@@ -28,19 +27,19 @@ _BATCH = 32
 
 
 def output_names(model: ConvNeXtV2) -> tuple[str, ...]:
-    """What the columns of the network's output hold: ``logits``, then ``structure`` where the model has it.
+    """Name the outputs in the order of their columns: ``logits``, and ``structure`` if the model has it.
 
     Raises:
-        ArgumentError: An output that model folders do not know.
+        ArgumentError: Model folders do not support an output.
     """
     extra = {name: head.out_features for name, head in model.head.extra.items()}
     if extra not in ({}, {"structure": 1}):
-        raise ArgumentError(f"a model folder holds the outputs logits and structure (width 1), not {extra}")
+        raise ArgumentError(f"model folders support the outputs logits and structure (width 1) only, got {extra}")
     return ("logits", *extra)
 
 
 def n_statistics(model: ConvNeXtV2) -> int:
-    """Number of classical statistics that the model takes beside the image."""
+    """Number of classical statistics that the model uses as input."""
     if model.head.statistics is None:
         return 0
     first = model.head.statistics[0]
@@ -49,7 +48,7 @@ def n_statistics(model: ConvNeXtV2) -> int:
 
 
 class _OneOutput(nn.Module):
-    """All outputs side by side; the model's parts are held directly, so that parameters keep their names."""
+    """Concatenates all outputs; it holds the model's parts directly, so parameters keep their names."""
 
     def __init__(self, model: ConvNeXtV2) -> None:
         super().__init__()
@@ -57,28 +56,28 @@ class _OneOutput(nn.Module):
         self._features = model.features
 
     def forward(self, image: Tensor, statistics: Tensor | None = None) -> Tensor:
-        """(N, 6) logits, or (N, 7) with the structure logit last."""
+        """Compute (N, 6) logits, or (N, 7) with the structure logit last."""
         features = self.head.norm(self._features(image))
         outputs = torch.cat([layer(features) for layer in (self.head.fc, *self.head.extra.values())], 1)
-        # Added at once: parts of it for each output would be a sequence in the graph, which few engines take.
+        # Added in one operation: splitting it by output would need a sequence in the graph, which few engines support.
         return outputs if self.head.statistics is None else outputs + self.head.statistics(statistics)
 
 
 def export_onnx(model: ConvNeXtV2, path: Path) -> None:
     """Write one float32 ONNX file.
 
-    Input ``image`` (N, C, 224, 224) and, where the model takes them, ``statistics`` (N, 4); one output, ``logits``
-    (N, 6) or, with the structure logit as the last column, ``outputs`` (N, 7). N is dynamic. The graph is that of
-    :func:`~ionmorphnet.models.networks.deploy.deployed`; initialisers carry the parameters' names, and nothing tells
-    where the file was made.
+    The inputs are ``image`` (N, C, 224, 224) and, if the model uses them, ``statistics`` (N, 4). The output is
+    ``logits`` (N, 6) or, with the structure logit as the last column, ``outputs`` (N, 7). N is dynamic. The graph is
+    that of :func:`~ionmorphnet.models.networks.deploy.deployed`; initialisers have the parameters' names, and no path
+    of this machine is stored.
 
     Args:
-        model: Its weights and mode are not changed.
-        path: File to write; a failure leaves it as it was.
+        model: Network to export; it is not changed.
+        path: File to write; a failure leaves an existing file unchanged.
 
     Raises:
-        ArgumentError: The model has outputs that model folders do not know.
-        FileError: It cannot be written.
+        ArgumentError: Model folders do not support an output of the model.
+        FileError: The file cannot be written.
         IonMorphNetError: The exporter failed.
     """
     names = output_names(model)
@@ -89,12 +88,12 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
 
 
 def torch_outputs(model: ConvNeXtV2, images: Float32, statistics: Float32 | None) -> Float32:
-    """All outputs side by side, computed by torch in float32.
+    """Compute all outputs with torch in float32.
 
     Args:
-        model: In evaluation mode, on the CPU.
+        model: Network in evaluation mode, on the CPU.
         images: float32 (N, C, 224, 224).
-        statistics: float32 (N, 4), or None where the model takes none.
+        statistics: float32 (N, 4), or None if the model uses none.
 
     Returns:
         float32 (N, 6 or 7).
@@ -112,12 +111,12 @@ def torch_outputs(model: ConvNeXtV2, images: Float32, statistics: Float32 | None
 def openvino_outputs(
     path: Path, images: Float32, statistics: Float32 | None = None, *, precision: str = "f32"
 ) -> Float32:
-    """The output of an ONNX file, computed by OpenVINO on the CPU.
+    """Compute the output of an ONNX file with OpenVINO on the CPU.
 
     Args:
         path: The ONNX file.
         images: float32 (N, C, 224, 224).
-        statistics: float32 (N, 4), or None where the file has no such input.
+        statistics: float32 (N, 4), or None if the file has no such input.
         precision: ``f32`` or ``bf16``.
 
     Returns:
@@ -126,7 +125,7 @@ def openvino_outputs(
     compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
     parts = []
     for first in range(0, len(images), _BATCH):
-        feed: dict[str, Any] = {"image": images[first : first + _BATCH]}
+        feed = {"image": images[first : first + _BATCH]}
         if statistics is not None:
             feed["statistics"] = statistics[first : first + _BATCH]
         parts.append(np.array(compiled(feed)[0]))
@@ -140,28 +139,28 @@ def cpu_has_bf16() -> bool:
 
 
 def check_parity(model: ConvNeXtV2, path: Path, images: Float32, statistics: Float32 | None = None) -> float:
-    """Largest absolute difference of an output between torch and the exported file, both in float32.
+    """Compute the largest absolute difference of an output between torch and the exported file, both in float32.
 
     Raises:
-        IonMorphNetError: It exceeds ``PARITY_TOLERANCE``.
+        IonMorphNetError: The difference exceeds ``PARITY_TOLERANCE``.
     """
     expected = torch_outputs(model, images, statistics)
     difference = float(np.abs(openvino_outputs(path, images, statistics) - expected).max())
     if not difference <= PARITY_TOLERANCE:
-        raise IonMorphNetError(f"{path.name}: differs from torch by {difference:.2e}, allowed {PARITY_TOLERANCE:.0e}")
+        raise IonMorphNetError(f"{path.name}: differs from torch by {difference:.2e}, more than {PARITY_TOLERANCE:.0e}")
     return difference
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far bfloat16 changes the outputs of a file.
+    """Difference between bfloat16 and float32 outputs of an ONNX file.
 
     Attributes:
         images: Number of images compared.
-        top1: Share of images with the same most probable class.
+        top1: Fraction of images with the same most probable class.
         max_difference: Largest absolute difference of an output.
         outputs_f32: float32 (N, 6 or 7).
-        outputs_bf16: The same in bfloat16.
+        outputs_bf16: Same outputs computed in bfloat16, float32 (N, 6 or 7).
     """
 
     images: int
@@ -172,7 +171,7 @@ class Agreement:
 
 
 def bf16_agreement(path: Path, images: Float32, statistics: Float32 | None, *, n_classes: int) -> Agreement:
-    """Compare bfloat16 with float32, both by OpenVINO."""
+    """Compare bfloat16 with float32, both computed by OpenVINO."""
     exact, rounded = (openvino_outputs(path, images, statistics, precision=p) for p in ("f32", "bf16"))
     same = exact[:, :n_classes].argmax(1) == rounded[:, :n_classes].argmax(1)
     return Agreement(len(images), float(same.mean()), float(np.abs(exact - rounded).max()), exact, rounded)

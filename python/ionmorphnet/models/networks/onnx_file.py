@@ -1,4 +1,4 @@
-"""Any network as one ONNX file."""
+"""Export of a network to a single ONNX file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ OPSET = 18
 
 
 def write_onnx(network: nn.Module, example: Mapping[str, Tensor], output: str, path: Path) -> None:
-    """Write one float32 ONNX file whose first axis is dynamic; nothing in it tells where it was made.
+    """Write one float32 ONNX file with a dynamic first axis; no path of this machine is stored.
 
     Args:
-        network: In evaluation mode; takes the tensors of ``example`` by name and gives one tensor.
+        network: Network in evaluation mode; accepts the tensors of ``example`` by name and returns one tensor.
         example: Inputs by name, first axis = batch.
         output: Name of the output.
-        path: File to write; a failure leaves it as it was.
+        path: File to write; a failure leaves an existing file unchanged.
 
     Raises:
-        FileError: It cannot be written.
+        FileError: The file cannot be written.
         IonMorphNetError: The exporter failed.
     """
     batch = torch.export.Dim("batch", min=1, max=65_536)
@@ -36,7 +36,7 @@ def write_onnx(network: nn.Module, example: Mapping[str, Tensor], output: str, p
     exporter_log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter warns of its own dependencies
+            warnings.simplefilter("ignore")  # the exporter warns about its dependencies
             program = torch.onnx.export(
                 network,
                 kwargs=dict(example),
@@ -47,7 +47,7 @@ def write_onnx(network: nn.Module, example: Mapping[str, Tensor], output: str, p
                 dynamic_shapes={name: {0: batch} for name in example},
                 external_data=False,
                 verbose=False,
-                # It would merge parameters that are equal and rename folded ones; OpenVINO optimises on its own.
+                # Optimisation would merge equal parameters and rename folded ones; OpenVINO optimises anyway.
                 optimize=False,
             )
     finally:
@@ -62,7 +62,7 @@ def write_onnx(network: nn.Module, example: Mapping[str, Tensor], output: str, p
 
 
 def _strip_origin(proto: onnx.ModelProto) -> None:
-    """Remove stack traces and file names that the exporter attaches to nodes."""
+    """Remove the stack traces and file names that the exporter attaches to nodes."""
     graph = proto.graph
     holders = [proto, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output]
     for holder in holders:
