@@ -27,7 +27,7 @@ def simulated_labels(folder: Path) -> tuple[Path, Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("own", nargs="*", type=Path, metavar="section.imzML labels.csv")
-    parser.add_argument("--init", type=Path, help="model folder to start from; default: the bundled one")
+    parser.add_argument("--init", type=Path, help="model folder to start from (default: the bundled model)")
     parser.add_argument("--out", type=Path, help="folder that receives training/ and model/")
     options = parser.parse_args()
     if len(options.own) not in (0, 2):

@@ -29,7 +29,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +54,7 @@ from ionmorphnet.training.presets import MIN_IMAGES_TO_COMPILE
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
 from ionmorphnet.training.runtime import torch_device
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, dict[str, object]] = {
     "full": {},
     "no mask": {"in_chans": 1},
     "no structure output": {"structure": False},
@@ -77,7 +76,7 @@ def recipe_of(variant: str, images: int, seed: int, options: argparse.Namespace)
 
 
 def training_source(seed: int, options: argparse.Namespace) -> KeptSource:
-    """The images of one seed, as :func:`fit` would simulate them."""
+    """Return the images of one seed, as :func:`fit` would simulate them."""
     recipe = recipe_of("full", options.images, seed, options)
     simulated = SimulatedSource(images_seen(recipe, recipe.steps), seed, levels=LEVELS)
     return KeptSource(simulated, options.size, options.inputs / f"seed-{seed}", workers=options.workers)
@@ -108,7 +107,7 @@ class RealImages:
 def outputs_of(
     network: ConvNeXtV2, source: KeptSource | RealImages, size: int, device: torch.device
 ) -> tuple[Float64, Float64, Float64]:
-    """Outputs (n, 6 or 7), class probabilities of the truth (n, 6) and grades (n,) of all images."""
+    """Compute outputs (n, 6 or 7), and return the true class probabilities (n, 6) and grades (n,), of all images."""
     with_statistics = n_statistics(network) > 0
     inputs = network_inputs(source, size, network.in_chans, statistics=with_statistics)
     parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
@@ -146,7 +145,7 @@ def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> F
         figures[name] = {
             "auc": auc(truth >= GRADE, ranked),
             "spearman": spearman(ranked, truth),
-            # The mean over the labellings.
+            # Averaged over the labellings.
             "accuracy": float((predicted[:, None] == labellings).mean()),
         }
     return figures
@@ -161,7 +160,7 @@ def run_variant(variant: str, seed: int, options: argparse.Namespace) -> Figures
     if path.is_file():
         done = json.loads(path.read_text(encoding="utf-8"))
         if done["asked"] == json.loads(json.dumps(asked)):
-            print(f"{variant}, seed {seed}: done before", flush=True)
+            print(f"{variant}, seed {seed}: already finished", flush=True)
             return {
                 name: {k: math.nan if v is None else v for k, v in of.items()} for name, of in done["figures"].items()
             }
@@ -201,7 +200,7 @@ def table_of(found: dict[str, list[Figures]]) -> pd.DataFrame:
         for name, figures in of_seeds[0].items():
             for figure in figures:
                 values = np.array([each[name][figure] for each in of_seeds])
-                if np.isnan(values).all():  # no image below the grade, so no AUC
+                if np.isnan(values).all():  # AUC is undefined without images below the grade
                     continue
                 text = f"{values.mean():.3f}"
                 row[f"{name} {figure}"] = (
@@ -214,20 +213,20 @@ def table_of(found: dict[str, list[Figures]]) -> pd.DataFrame:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the trainings")
-    parser.add_argument("--images", type=int, default=48_000, help="of each training")
+    parser.add_argument("--images", type=int, default=48_000, help="images per training")
     parser.add_argument("--size", type=int, default=96, help="side of the images in pixels")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each variant")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per variant")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=[name for name in SETS if name not in CLOSED])
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (or IMN_SHARED_DATA)")
-    parser.add_argument("--held-out", type=int, default=1000, help="simulated images to judge on")
-    parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16", help="of the training")
-    parser.add_argument("--device", default="cpu", help="of the training: cpu (default), cuda, cuda:N or auto")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="the network")
-    parser.add_argument("--threads", type=int, default=2, help="of each training")
-    parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at once")
-    parser.add_argument("--inputs", type=Path, help="folder of the simulated images; default: OUT/inputs")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (default: $IMN_SHARED_DATA)")
+    parser.add_argument("--held-out", type=int, default=1000, help="simulated images to evaluate on")
+    parser.add_argument("--precision", choices=("bf16", "f32"), default="bf16", help="precision of the trainings")
+    parser.add_argument("--device", default="cpu", help="device of the trainings: cpu (default), cuda, cuda:N or auto")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="compile the networks")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads per training")
+    parser.add_argument("--workers", type=int, default=2, help="processes that simulate images")
+    parser.add_argument("--parallel", type=int, default=1, help="number of parallel trainings")
+    parser.add_argument("--inputs", type=Path, help="folder of the simulated images (default: OUT/inputs)")
     options = parser.parse_args()
     options.inputs = options.out / "inputs" if options.inputs is None else options.inputs
     logging.basicConfig(level=logging.INFO, format="%(message)s")

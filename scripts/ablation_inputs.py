@@ -29,12 +29,12 @@ SCENES = 64  # images per task of a process
 
 
 class KeptInputs(Dataset[Item]):
-    """Items of :class:`NetworkInputs` from arrays."""
+    """Items of :class:`NetworkInputs`, from arrays."""
 
     def __init__(
         self, images: NDArray[np.float16], rows: NDArray[np.float64], channels: int, *, statistics: bool
     ) -> None:
-        """``images`` (n, 3, S, S): image and mask of the two-channel input, and the one-channel input."""
+        """Read from ``images`` (n, 3, S, S): image and mask of the two-channel input, and the one-channel input."""
         self.images, self.rows, self.statistics = images, rows, statistics
         self.planes = slice(0, 2) if channels == 2 else slice(2, 3)
 
@@ -43,7 +43,7 @@ class KeptInputs(Dataset[Item]):
         return len(self.images)
 
     def __getitem__(self, k: int) -> Item:
-        """Input, statistics, class probabilities, structure and scene number of an image."""
+        """Return input, statistics, class probabilities, structure and scene number of an image."""
         row = self.rows[k].astype(np.float32)
         values = row[len(CLASSES) + 2 :] if self.statistics else np.zeros(len(STATISTICS), np.float32)
         structure, scene = row[len(CLASSES)], self.rows[k, len(CLASSES) + 1]
@@ -64,9 +64,9 @@ class KeptSource(SimulatedSource):
             write_json(done, asked)
 
     def network_inputs(self, size: int, channels: int, *, statistics: bool = True) -> KeptInputs:
-        """The kept inputs."""
+        """Return the stored inputs."""
         if size != self.size:
-            raise ArgumentError(f"inputs of {self.size} pixels are kept, {size} were asked for")
+            raise ArgumentError(f"the stored inputs have {self.size} pixels, requested were {size}")
         images = np.load(self.folder / "images.npy", mmap_mode="r")
         return KeptInputs(images, np.load(self.folder / "rows.npy"), channels, statistics=statistics)
 
@@ -98,6 +98,6 @@ def _simulate_part(part: tuple[SimulatedSource, int, Path, range]) -> None:
     for k in numbers:
         x, statistics, probabilities, structure, scene = inputs[k]
         if not (math.isfinite(structure) and np.isfinite(statistics).all()):
-            raise ArgumentError(f"image {k} has no truth or no statistics")
+            raise ArgumentError(f"image {k} has no structure grade or no statistics")
         images[k, :2], images[k, 2:] = x, prepare(source[k].image, size, 1)
         rows[k] = np.concatenate([probabilities, [structure, scene], statistics])

@@ -20,10 +20,10 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
@@ -51,12 +51,12 @@ SECTION = {
 
 
 def real_sets(data: Path, names: Iterable[str], methods: ev.Methods) -> list[ev.ScoredSet]:
-    """Scores of the labelled sets."""
+    """Score the labelled sets."""
     return [ev.score_set(each, methods) for name in names for each in load_real(data, name)]
 
 
 def load_real(data: Path, name: str) -> list[ev.EvaluationSet]:
-    """One labelled set by its name."""
+    """Load a labelled set by its name."""
     if name != SAMPLE_ONLY:
         return ev.load_sets(data / "ion_images" / f"{name}.npz", name=name)
     path = data / "ion_images" / "bladder79.npz"
@@ -69,22 +69,22 @@ def load_real(data: Path, name: str) -> list[ev.EvaluationSet]:
     return [ev.EvaluationSet(name, images, whole.labels[:, kept], whole.structure[kept], keys)]
 
 
-def on_sample(regions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def on_sample(regions: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Pixels of bladder79 on the sample, bool (H, W): its regions except 3 and 4, smoothed over 9 x 9 pixels."""
     inside = ~np.isin(regions, (3, 4))
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 4, mode="edge"), (9, 9))
-    result: np.ndarray[Any, Any] = windows.mean(axis=(2, 3)) > 0.5
+    result: NDArray[np.bool_] = windows.mean(axis=(2, 3)) > 0.5
     return result
 
 
 def regions_report(data: Path, methods: ev.Methods) -> ev.PickingReport:
-    """mSCF1 against the regions of bladder79; k = the number of true channels at each threshold."""
+    """Compute mSCF1 against the regions of bladder79; k = the number of true channels at each threshold."""
     with ev.open_bins(data / "ion_images" / "bladder79.npz") as section:
         return ev.picking_report(section.truth(), section.scores(methods), methods.kinds, name="bladder79 (regions)")
 
 
 def simulated_reports(methods: ev.Methods, seeds: Iterable[int] = SECTION_SEEDS) -> list[ev.PickingReport]:
-    """mSCF1 on simulated sections; k = the number of informative channels."""
+    """Compute mSCF1 on simulated sections; k = the number of informative channels."""
     reports = []
     with tempfile.TemporaryDirectory() as folder:
         for i, seed in enumerate(seeds):
@@ -126,7 +126,7 @@ def comparison_table(report: ev.RankingReport) -> pd.DataFrame:
                 "model": row["model"],
                 "value": f"{row['value']:.3f}",
                 "best classical": row["best_classical"],
-                "its value": _interval(row, "classical_value", "classical_low", "classical_high"),
+                "classical value": _interval(row, "classical_value", "classical_low", "classical_high"),
                 "difference": _interval(row, "difference", "difference_low", "difference_high"),
                 "verdict": row["verdict"],
             }
@@ -136,7 +136,7 @@ def comparison_table(report: ev.RankingReport) -> pd.DataFrame:
 
 
 def class_table(report: ev.ClassifierReport) -> pd.DataFrame:
-    """Accuracy against both labellings, and recall (count) of each class."""
+    """Tabulate accuracy against both labellings, and recall (count) of each class."""
     rows = []
     for result in report.results.values():
         row = {
@@ -159,14 +159,14 @@ def class_table(report: ev.ClassifierReport) -> pd.DataFrame:
 
 
 def picking_table(report: ev.PickingReport) -> pd.DataFrame:
-    """mSCF1 of each method on one section, with intervals."""
+    """Tabulate mSCF1 of each method on one section, with intervals."""
     table = report.table.drop(columns=["kind", "low", "high"]).round(3)
     table["mscf1"] = [_interval(row, "mscf1", "low", "high") for row in report.table.to_dict("records")]
     return table
 
 
 def mean_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean mSCF1 over sections, with intervals."""
+    """Tabulate mean mSCF1 over sections, with intervals."""
     return pd.DataFrame(
         [
             {
@@ -180,19 +180,19 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A markdown table."""
+    """Format a markdown table."""
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
     for _, row in table.iterrows():
         lines.append("| " + " | ".join("" if pd.isna(value) else str(value) for value in row) + " |")
     return "\n".join(lines)
 
 
-def _interval(row: dict[str, Any], value: str, low: str, high: str) -> str:
+def _interval(row: dict[str, float], value: str, low: str, high: str) -> str:
     return str(ev.Estimate(row[value], row[low], row[high], 0, 0))
 
 
-def record(model: imn.Model, document: dict[str, Any]) -> None:
-    """Writes the figures under ``metrics.evaluation`` of the model's config.json."""
+def record(model: imn.Model, document: dict[str, object]) -> None:
+    """Write the figures to ``metrics.evaluation`` in the model's config.json."""
     path = model.folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config.setdefault("metrics", {})["evaluation"] = plain(document)
@@ -200,8 +200,8 @@ def record(model: imn.Model, document: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def summary(ranking: ev.RankingReport, classes: ev.ClassifierReport, model: str) -> dict[str, Any]:
-    """The figures of one model that go into its config.json."""
+def summary(ranking: ev.RankingReport, classes: ev.ClassifierReport, model: str) -> dict[str, object]:
+    """Select the figures of one model for its config.json."""
     table = ranking.table
     rows = table[(table["method"] == model) & table["metric"].isin(METRICS)]
     best = ranking.comparisons[ranking.comparisons["metric"].isin(METRICS) & (ranking.comparisons["model"] == model)]
@@ -218,25 +218,27 @@ def summary(ranking: ev.RankingReport, classes: ev.ClassifierReport, model: str)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", help="bundled name or model folder; repeatable")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (or IMN_SHARED_DATA)")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (default: $IMN_SHARED_DATA)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=[name for name in SETS if name not in CLOSED])
-    parser.add_argument("--sections", type=int, default=len(SECTION_SEEDS), help="simulated sections (default 10)")
+    parser.add_argument(
+        "--sections", type=int, default=len(SECTION_SEEDS), help="number of simulated sections (default 10)"
+    )
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap resamples")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     parser.add_argument("--json", type=Path, help="also write all reports as JSON")
     parser.add_argument("--record", action="store_true", help="write the figures into the model's config.json")
     arguments = parser.parse_args()
     models = arguments.model or [None]
     if arguments.record and len(models) > 1:
-        parser.error("--record takes one model")
+        parser.error("--record requires a single model")
     methods = ev.make_methods(models, precision="f32", threads=arguments.threads)
     options = ev.BootstrapOptions(arguments.draws)
     sets = real_sets(arguments.data, arguments.sets, methods)
     ranking, classes = ev.ranking_report(sets, options=options), ev.classifier_report(sets, options=options)
     print(f"## Ranking by structure\n\n{markdown(ranking_table(ranking))}\n")
-    print(f"## Models beside the best classical statistic\n\n{markdown(comparison_table(ranking))}\n")
+    print(f"## Models compared with the best classical statistic\n\n{markdown(comparison_table(ranking))}\n")
     print(f"## Classes: accuracy, recall (count)\n\n{markdown(class_table(classes))}\n", flush=True)
-    document: dict[str, Any] = {"ranking": ranking.to_dict(), "classes": classes.to_dict()}
+    document: dict[str, object] = {"ranking": ranking.to_dict(), "classes": classes.to_dict()}
     if "bladder79" in arguments.sets:
         regions = regions_report(arguments.data, methods)
         document["mscf1_regions"] = regions.to_dict()

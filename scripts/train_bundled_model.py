@@ -58,11 +58,19 @@ def main() -> int:
     default = Recipe()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
-    parser.add_argument("--size", default=",".join(str(p.size) for p in default.phases), help="of each phase")
-    parser.add_argument("--images", default=",".join(str(p.images) for p in default.phases), help="of each phase")
-    parser.add_argument("--batch", default=",".join(str(p.batch) for p in default.phases), help="of each phase")
     parser.add_argument(
-        "--peak", default=",".join(f"{p.peak:g}" for p in default.phases), help="of each phase; 0: none"
+        "--size", default=",".join(str(p.size) for p in default.phases), help="image side of each phase"
+    )
+    parser.add_argument(
+        "--images", default=",".join(str(p.images) for p in default.phases), help="images of each phase"
+    )
+    parser.add_argument(
+        "--batch", default=",".join(str(p.batch) for p in default.phases), help="images per step of each phase"
+    )
+    parser.add_argument(
+        "--peak",
+        default=",".join(f"{p.peak:g}" for p in default.phases),
+        help="restart of the learning rate in each phase, as a fraction of its peak; 0: none",
     )
     parser.add_argument("--architecture", default=default.architecture)
     parser.add_argument("--in-chans", type=int, default=default.in_chans)
@@ -78,15 +86,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--precision", choices=("bf16", "f32"), default=default.precision)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or auto")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--save-seconds", type=float, default=300.0)
-    parser.add_argument("--log-steps", type=int, default=25)
-    parser.add_argument("--name", default=NAME, help="of the model")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads for the network; 0: all cores")
+    parser.add_argument("--workers", type=int, default=1, help="processes that simulate images")
+    parser.add_argument("--save-seconds", type=float, default=300.0, help="time between saves")
+    parser.add_argument("--log-steps", type=int, default=25, help="steps per line of the log")
+    parser.add_argument("--name", default=NAME, help="name of the model")
     parser.add_argument("--folder", type=Path, help="model folder to write (default: bundled/NAME in the package)")
     parser.add_argument("--export", action=argparse.BooleanOptionalAction, default=True, help="write the model folder")
-    parser.add_argument("--statistics-share", type=float, default=0.5, help="of the statistics alone in the structure")
-    parser.add_argument("--export-images", type=int, default=1500, help="simulated images to calibrate and check with")
+    parser.add_argument(
+        "--statistics-share", type=float, default=0.5, help="weight of the statistics alone in the structure output"
+    )
+    parser.add_argument("--export-images", type=int, default=1500, help="simulated images for calibration and checks")
     options = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 

@@ -1,4 +1,4 @@
-"""The ablation script: it trains, judges, resumes and tells what it cannot do."""
+"""The ablation script: training, evaluation, resuming and errors."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def test_a_short_ablation(ablation: Callable[..., tuple[int, str, str]], tmp_pat
     rows.append("9,unstructured,fragmented,1")
     (folder / "bladder150_labels.csv").write_text("\n".join(["index,label_a,label_b,structure", *rows]) + "\n")
     options = ["--sets", "bladder150", "--variants", "full", "no structure output", "no mask"]
-    code, told, errors = ablation(tmp_path / "runs", tmp_path / "data", *options)
+    code, message, errors = ablation(tmp_path / "runs", tmp_path / "data", *options)
     assert code == 0, errors
-    header, _, *lines = told.split("\n\n")[-1].strip().splitlines()
+    header, _, *lines = message.split("\n\n")[-1].strip().splitlines()
     assert header == (
         "| variant | simulated spearman | simulated accuracy | "
         "bladder150 auc | bladder150 spearman | bladder150 accuracy |"
@@ -65,11 +65,11 @@ def test_a_short_ablation(ablation: Callable[..., tuple[int, str, str]], tmp_pat
         assert figures["bladder150"]["accuracy"] * 20 == pytest.approx(round(figures["bladder150"]["accuracy"] * 20))
 
     _, again, _ = ablation(tmp_path / "runs", tmp_path / "data", *options)
-    assert again.count("done before") == 3
-    assert again.split("\n\n")[-1] == told.split("\n\n")[-1]
+    assert again.count("already finished") == 3
+    assert again.split("\n\n")[-1] == message.split("\n\n")[-1]
 
 
-def test_missing_images_are_told_before_the_training(
+def test_missing_images_are_reported_before_training(
     ablation: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     code, _, errors = ablation(tmp_path / "runs", tmp_path, "--sets", "brain96")
@@ -79,8 +79,8 @@ def test_missing_images_are_told_before_the_training(
     assert not (tmp_path / "runs").exists()
 
 
-def test_kept_inputs_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Up to float16, with and without mask and statistics; another seed or size is made anew."""
+def test_stored_inputs_equal_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Equal up to float16, with and without mask and statistics; another seed or size is simulated anew."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     from ablation_inputs import KeptSource
 
@@ -98,12 +98,12 @@ def test_kept_inputs_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch, tm
             for k in range(6):
                 for ours, theirs in zip(given[k], wanted[k], strict=True):
                     np.testing.assert_allclose(ours, theirs, atol=5e-4)
-    with pytest.raises(ArgumentError, match="32 pixels are kept, 64 were asked for"):
+    with pytest.raises(ArgumentError, match="stored inputs have 32 pixels, requested were 64"):
         kept.network_inputs(64, 2)
 
 
-def test_trainings_at_once(tmp_path: Path) -> None:
-    """In processes of their own: the figures are those of one after the other."""
+def test_parallel_trainings(tmp_path: Path) -> None:
+    """Separate processes produce the same figures as a sequential run."""
     variants = ["--variants", "full", "no ranking loss", "--sets"]
     found = []
     for parallel in ("1", "2"):

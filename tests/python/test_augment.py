@@ -1,4 +1,4 @@
-"""Augmentation: what each effect does to image and mask, and that the generator alone decides."""
+"""Augmentation: the effects on image and mask, and reproducibility from the generator."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_holes_have_their_sizes() -> None:
     assert 0.005 < float(lattice.min()) < 0.06
 
 
-def test_effects_happen_as_often_as_asked() -> None:
+def test_effects_occur_with_the_requested_probability() -> None:
     x = batch(400, 16, 1)
     for name in ("gamma", "noise", "zoom"):
         effect = Effect(0.25, getattr(DEFAULT, name).strength)
@@ -251,7 +251,7 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         ("blur", Effect(0.5, float("nan"))),
     ],
 )
-def test_settings_that_cannot_be_meant(name: str, effect: Effect) -> None:
+def test_invalid_settings(name: str, effect: Effect) -> None:
     with pytest.raises(ArgumentError, match=f"{name}: probability must be 0 to 1"):
         replace(DEFAULT, **{name: effect})
 

@@ -34,7 +34,7 @@ def plain(name: str, _ndim: int) -> str:
 
 
 def wrapped(name: str, ndim: int) -> str:
-    """Convolutions and linear layers, whose weights have two axes or more, sit one level deeper, with their biases."""
+    """Move convolutions and linear layers (weights with two or more axes) and their biases one level down."""
     layer, _, parameter = name.rpartition(".")
     return f"{layer}.module.{parameter}" if ndim > 1 or layer.endswith(("conv_dw", "fc1", "fc2", "fc")) else name
 
@@ -83,7 +83,7 @@ def test_names_of_weight_dropout_are_understood(speck: ConvNeXtV2, tmp_path: Pat
     assert "/somewhere" not in json.dumps(read.facts)
 
 
-def test_a_parameter_that_is_there_twice_is_refused() -> None:
+def test_duplicate_parameters_are_refused() -> None:
     state = {"fc.module.weight": torch.zeros(2), "fc.weight_raw": torch.ones(2)}
     with pytest.raises(FileError, match=r"fc\.weight occurs twice"):
         unwrapped(state, Path("best_model.pt"))
@@ -145,7 +145,7 @@ def test_other_weights_are_refused(speck: ConvNeXtV2, tmp_path: Path) -> None:
             read_checkpoint(write_checkpoint(tmp_path / "run", speck, model=model))
 
 
-def test_missing_and_damaged_files_are_named(speck: ConvNeXtV2, tmp_path: Path) -> None:
+def test_missing_and_damaged_files(speck: ConvNeXtV2, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such checkpoint folder"):
         read_checkpoint(tmp_path / "none")
     folder = write_checkpoint(tmp_path / "run", speck)
@@ -166,8 +166,8 @@ def test_missing_and_damaged_files_are_named(speck: ConvNeXtV2, tmp_path: Path) 
         read_checkpoint(folder)
 
 
-def test_an_exported_checkpoint_picks(tmp_path: Path, section: Path, cli: Callable[..., Any]) -> None:
-    """The published score on the published preprocessing: the picks of the command are what torch says."""
+def test_picking_with_an_exported_checkpoint(tmp_path: Path, section: Path, cli: Callable[..., Any]) -> None:
+    """With the published score and preprocessing, the command's picks agree with torch."""
     net = shaken("convnextv2_atto")
     folder, out = write_checkpoint(tmp_path / "run", net, names=wrapped), tmp_path / "published"
     done = cli("export", "--from-checkpoint", folder, "-o", out, "--images", 20)

@@ -1,4 +1,4 @@
-"""Networks as ONNX and model folders: the same outputs, the parameters' names, all of a folder or nothing."""
+"""Export to ONNX and model folders: equal outputs, parameter names, atomic folders."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def held_out(n: int, *, channels: int = 2, statistics: bool = True, seed: int = 
 
 @pytest.mark.parametrize("architecture", ["convnextv2_atto", "speck"])
 def test_the_deployed_form_is_exact(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folds are exact: in float64 nothing but rounding differs, in float32 no more than between the two layouts."""
+    """Folding is exact up to rounding: in float32 the difference is that between the two layouts."""
     name = add_speck(monkeypatch) if architecture == "speck" else architecture
     net = shaken(name, **FULL)
     x, s = torch.rand(2, 2, 96, 64), torch.rand(2, 4)
@@ -246,7 +246,7 @@ def with_grades(parts: Iterable[HeldOut], grades: Callable[[np.ndarray], np.ndar
 
 
 def test_images_without_a_grade_count_for_the_classes_only(speck: str, tmp_path: Path) -> None:
-    """They change nothing about the structure, wherever they stand."""
+    """They do not affect the structure, whatever their position."""
     weights = write_weights(tmp_path / "weights.pt", shaken(speck, **FULL))
     graded = list(held_out(40))
     unknown = with_grades(held_out(30, seed=6), lambda structure: np.full_like(structure, np.nan))
@@ -288,7 +288,7 @@ def test_class_weights_of_images_without_a_grade(speck: str, tmp_path: Path) -> 
         ({"grades": np.inf}, "from 0 to 3"),
     ],
 )
-def test_validation_that_tells_too_little(speck: str, tmp_path: Path, options: dict[str, Any], text: str) -> None:
+def test_insufficient_validation_images(speck: str, tmp_path: Path, options: dict[str, Any], text: str) -> None:
     weights = write_weights(tmp_path / "weights.pt", shaken(speck))
     if "grades" in options:
         grade = options["grades"]
@@ -330,7 +330,7 @@ def test_weights_that_cannot_be_used(speck: str, tmp_path: Path, changes: dict[s
     assert not (tmp_path / "m").exists()
 
 
-def test_files_that_are_no_weights(speck: str, tmp_path: Path) -> None:
+def test_files_that_are_not_weights(speck: str, tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     with pytest.raises(FileError, match="no such file"):
         export_model(path, tmp_path / "m")
@@ -345,7 +345,7 @@ def test_files_that_are_no_weights(speck: str, tmp_path: Path) -> None:
         export_model(write_weights(path, net, weights=state), tmp_path / "m")
 
 
-def test_networks_of_other_origin_are_named(speck: str, tmp_path: Path) -> None:
+def test_networks_of_other_origin_are_refused(speck: str, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     folder.mkdir()
     config = {"architecture": speck, "input": {"channels": 1}, "outputs": ["logits"]}
@@ -378,7 +378,7 @@ def test_scores_and_class_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "start", "told"),
+    ("data", "start", "line"),
     [
         ({"kind": "simulated", "images": 8}, "", export.SIMULATED_DATA),
         ({"kind": "simulated"}, "model 12ab", "simulated ion images, starting from model 12ab"),
@@ -397,8 +397,8 @@ def test_scores_and_class_weights() -> None:
         (None, "", "not recorded"),
     ],
 )
-def test_the_training_data_are_told_truly(data: dict[str, Any] | None, start: str, told: str) -> None:
-    assert export.data_line({"data": data}, {"start": start}) == told
+def test_the_description_of_the_training_data(data: dict[str, Any] | None, start: str, line: str) -> None:
+    assert export.data_line({"data": data}, {"start": start}) == line
 
 
 def test_rank_correlation() -> None:
@@ -444,7 +444,7 @@ def test_command(speck: str, tmp_path: Path, cli: Callable[..., Any]) -> None:
     cli("export", "--from-model", "nothing", "-o", tmp_path / "n").is_one_line_error("neither a folder nor a bundled")
 
 
-def test_without_the_extra_the_command_says_so(
+def test_the_command_without_the_extra(
     tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [

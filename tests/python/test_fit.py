@@ -51,7 +51,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_learns_and_leaves_the_contracted_file(tmp_path: Path) -> None:
+def test_training_learns_and_writes_the_documented_file(tmp_path: Path) -> None:
     recipe = replace(SHORT, phases=(Phase(32, 320, 16), Phase(64, 32, 16)), ema_decay=0.9)
     seen: list[Progress] = []
     done = fit(recipe, tmp_path, source=DiscsAndNoise(400), execution=HERE, progress=seen.append)
@@ -102,7 +102,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_training_goes_on_to_the_same_weights(uninterrupted: Path, tmp_path: Path, number: int) -> None:
+def test_a_resumed_training_ends_with_the_same_weights(uninterrupted: Path, tmp_path: Path, number: int) -> None:
     with subprocess.Popen(_script(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         _wait_for_step(tmp_path / "log.csv", 4, process)
         process.send_signal(number)
@@ -124,7 +124,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(uninterrupted: Path, tmp
     assert [[row[name] for name in columns] for row in _rows(tmp_path / "log.csv")] == expected
 
 
-def test_another_recipe_is_refused_and_nothing_is_touched(uninterrupted: Path) -> None:
+def test_another_recipe_is_refused_without_changes(uninterrupted: Path) -> None:
     before = (uninterrupted / "last.pt").read_bytes()
     with pytest.raises(ArgumentError, match=r"last\.pt.*drop_path = 0\.03"):
         fit(Recipe(phases=(Phase(32, 96, 8),), compile=False, drop_path=0.0), uninterrupted, execution=HERE)
@@ -132,13 +132,13 @@ def test_another_recipe_is_refused_and_nothing_is_touched(uninterrupted: Path) -
 
 
 @pytest.mark.parametrize("content", [b"", b"half", b"PK\x03\x04 cut"])
-def test_a_broken_state_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_state_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(FileError, match=r"last\.pt"):
         fit(SHORT, tmp_path, source=DiscsAndNoise(96), execution=HERE)
 
 
-def test_a_failed_save_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_keeps_the_previous_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.pt"
     run_state.save_file({"step": 1}, path)
     before = path.read_bytes()
@@ -154,7 +154,7 @@ def test_a_failed_save_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_too_few_images_and_no_number(tmp_path: Path) -> None:
+def test_too_few_images_and_infinite_gradients(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="requires 96 images, but the source has 95"):
         fit(SHORT, tmp_path / "a", source=DiscsAndNoise(95), execution=HERE)
     recipe = replace(SHORT, learning_rate=1e30, warmup=0.0, gradient_clip=0.0)
@@ -181,7 +181,7 @@ def test_validation_keeps_the_best_and_stops(tmp_path: Path, monkeypatch: pytest
     assert again.step == 8
 
 
-def test_judging(tmp_path: Path) -> None:
+def test_validation_figures(tmp_path: Path) -> None:
     validation = Validation(DiscsAndNoise(22), every=48)
     done = fit(SHORT, tmp_path, source=DiscsAndNoise(96), validation=validation, execution=HERE)
     rows = _rows(tmp_path / "validation.csv")
@@ -274,7 +274,7 @@ class _BrokenBackward(torch.autograd.Function):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-def test_a_failed_compilation_is_told_and_survived(
+def test_training_survives_a_failed_compilation_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, where: str
 ) -> None:
     def broken(module: Any, **_: Any) -> Any:
@@ -299,7 +299,7 @@ def test_a_failed_compilation_is_told_and_survived(
     _assert_equal(_weights(tmp_path / "broken"), _weights(tmp_path / "eager"))
 
 
-def test_a_failure_of_the_network_itself_is_no_fault_of_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_network_itself_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
     network = Compiled(torch.nn.Identity())
     with pytest.raises(MemoryError):
@@ -349,7 +349,7 @@ fit(recipe, Path({out!r}), source=DiscsAndNoise(96), validation=Validation(Discs
 
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    """Without random drops and rankings across the batch the mean of two halves is the whole, up to rounding."""
+    """Without random drops and ranking across the batch, two halves average to the whole, up to rounding."""
     script = tmp_path / "two.py"
     tests = str(ROOT / "tests")
     script.write_text(_TWO.format(tests=tests, out=str(tmp_path / "two")))
@@ -370,7 +370,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     assert float(rows[0][1]["loss"]) == pytest.approx(float(rows[1][1]["loss"]), abs=1e-2)
 
 
-def test_the_first_signal_saves_the_second_acts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_first_signal_saves_and_the_second_interrupts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt(at: Progress) -> None:
         if at.step == 2:
             signal.raise_signal(signal.SIGINT)
@@ -386,7 +386,7 @@ def test_the_first_signal_saves_the_second_acts(monkeypatch: pytest.MonkeyPatch,
             signal.raise_signal(signal.SIGINT)
 
 
-def test_the_compiled_network_is_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fast:
         """As torch's: callable, and without the length it seems to have."""
 

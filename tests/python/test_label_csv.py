@@ -1,4 +1,4 @@
-"""Label files: what is read, and what each kind of bad row or file leads to."""
+"""Label files: what is read, and how each kind of bad row or file is handled."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff", HEADER])
-def test_an_empty_file_gives_nothing_and_says_so(write: Write, text: str) -> None:
+def test_an_empty_file_is_reported(write: Write, text: str) -> None:
     labels, report = read_mz_labels(write(text))
     assert labels == []
     assert report.counts == {"empty file": 1}

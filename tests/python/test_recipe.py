@@ -19,7 +19,7 @@ from ionmorphnet.training.recipe import Phase, Recipe, images_seen, learning_rat
 from training_sources import DiscsAndNoise  # noqa: E402
 
 
-def test_a_recipe_survives_as_plain_values() -> None:
+def test_recipes_round_trip_as_plain_values() -> None:
     recipe = Recipe(phases=(Phase(64, 100, 8), Phase(96, 10, 4)), seed=5)
     values = recipe.to_dict()
     assert Recipe.from_dict(values) == recipe
@@ -32,7 +32,7 @@ def test_a_recipe_survives_as_plain_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"in_chans": 3}, "in_chans"),
         ({"phases": ()}, "phase"),
@@ -44,8 +44,8 @@ def test_a_recipe_survives_as_plain_values() -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_a_recipe_that_cannot_be_meant_is_refused(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ArgumentError, match=told):
+def test_invalid_recipes(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
         Recipe(**change)  # type: ignore[arg-type]
 
 
@@ -154,7 +154,7 @@ def test_weighted_class_loss_is_a_weighted_mean() -> None:
     torch.testing.assert_close(got, expected)
 
 
-def test_structure_loss_is_least_at_the_truth() -> None:
+def test_structure_loss_is_smallest_at_the_truth() -> None:
     structure = torch.tensor([0.6, 2.4, float("nan")])
     logit = torch.logit(structure / 3.0).nan_to_num(5.0).requires_grad_()
     loss = losses.structure_loss(logit, structure)
@@ -197,7 +197,7 @@ def test_hard_labels_and_switched_off_losses() -> None:
     torch.testing.assert_close(parts["loss"], parts["classes"] + 2.0 * parts["structure"])
 
 
-def test_a_phase_may_start_its_own_schedule() -> None:
+def test_a_phase_may_restart_the_schedule() -> None:
     recipe = Recipe(phases=(Phase(32, 1000, 10), Phase(64, 500, 10, peak=0.25)), warmup=0.1)
     rates = [learning_rate(recipe, step) for step in range(recipe.steps)]
     falling = Recipe(phases=(Phase(32, 1000, 10), Phase(64, 500, 10)), warmup=0.1)

@@ -23,7 +23,7 @@ MZ = np.array([200.0, 300.0, 400.0, 500.0])
 
 
 def make_section(path: Path, seed: int = 0, z: int | None = None) -> Path:
-    """Four m/z on 12 x 16 pixels, the first two not measured; nothing but zeros at m/z 400."""
+    """Four m/z on 12 x 16 pixels, the first two unmeasured; only zeros at m/z 400."""
     rng = np.random.default_rng(seed)
     specs = []
     for y, x in np.ndindex(H, W):
@@ -89,7 +89,7 @@ def test_images_are_windows_around_the_labels(cohort: Path) -> None:
     assert np.nanmax(clipped[1].image) < np.nanmax(expected[1])
 
 
-def test_the_window_has_the_asked_width(cohort: Path) -> None:
+def test_the_window_has_the_requested_width(cohort: Path) -> None:
     (cohort / "labels" / "a.csv").write_text(label_text("a", f"{200 * (1 + 4e-6)} structured;300.0 negative"))
     path = cohort / "images" / "a.imzML"
     assert from_imzml(path, cohort / "labels", ppm=3).report.counts == {"no signal": 1}
@@ -186,14 +186,14 @@ def test_a_bad_section_leaves_the_others(cohort: Path) -> None:
         from_imzml(cohort / "images" / "a.imzML", cohort / "labels")
 
 
-def test_several_planes_cannot_be_meant(tmp_path: Path) -> None:
+def test_sections_with_several_planes_are_left_out(tmp_path: Path) -> None:
     path = make_section(tmp_path / "a.imzML", z=2)
     (tmp_path / "a.csv").write_text(label_text("a", GOOD))
     with pytest.raises(imn.FileError, match="holds 2 z planes"):
         read_source(path)
 
 
-def test_paths_that_lead_nowhere(cohort: Path) -> None:
+def test_missing_paths(cohort: Path) -> None:
     images, labels = cohort / "images", cohort / "labels"
     (cohort / "empty").mkdir()
     with pytest.raises(imn.FileError, match=r"none: no such file or folder"):
@@ -259,7 +259,7 @@ def test_labels_are_found_beside_a_section(cohort: Path) -> None:
         assert len(read_source(section, ppm=8)) == len(rows.split(";"))  # the first name on the list counts
 
 
-def test_rows_that_contradict_each_other_are_told_once(cohort: Path) -> None:
+def test_contradicting_rows_are_listed_once(cohort: Path) -> None:
     rows = "200.0 structured;200.0 negative;300.0 negative"
     (cohort / "labels" / "a.csv").write_text(label_text("a", rows))
     source = from_imzml(cohort / "images" / "a.imzML", cohort / "labels" / "a.csv", ppm=8)

@@ -29,7 +29,7 @@ def assert_same(a: Sample, b: Sample) -> None:
 
 
 def check_protocol(source: Source) -> None:
-    """What every source promises, for each of its images."""
+    """Check the protocol of sources on each image."""
     targets = source.targets()
     assert targets is None or targets.shape == (len(source), 6)
     for k in range(len(source)):
@@ -67,7 +67,7 @@ def test_simulated_images_depend_on_seed_and_index_alone() -> None:
 
 
 @pytest.mark.parametrize("options", [{"n": 0, "seed": 1}, {"n": 3, "seed": -1}, {"n": 3, "seed": 1, "levels": 0}])
-def test_simulated_sources_that_cannot_be_meant(options: dict[str, int]) -> None:
+def test_invalid_simulated_sources(options: dict[str, int]) -> None:
     with pytest.raises(imn.ArgumentError, match="must be at least"):
         SimulatedSource(**options)
 
@@ -105,7 +105,7 @@ def test_scenes_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arrays_file(folder: Path, n: int = 4, **changes: NDArray[np.generic] | str) -> Path:
-    """images.npz of ``n`` images 6 x 8, two of their pixels not measured, with a label file beside it."""
+    """images.npz of ``n`` images of 6 x 8 with two unmeasured pixels, and its label file."""
     rng = np.random.default_rng(0)
     mask = np.ones((6, 8), dtype=bool)
     mask[0, :2] = False
@@ -275,7 +275,7 @@ def test_class_grades_are_the_means_of_the_permitted_sets(shared_data: Callable[
             assert CLASS_STRUCTURE[name] == pytest.approx(np.mean(values), abs=0.06), name
 
 
-def test_store_spills_to_a_file_that_goes_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_store_spills_to_a_temporary_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rng = np.random.default_rng(0)
     images = [rng.random((3 + k, 5), dtype=np.float32) for k in range(6)]
@@ -305,7 +305,7 @@ def test_a_forked_process_leaves_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     with pytest.raises(imn.FileError, match="beyond the memory limit cannot be written"):
         ImageStore(memory_limit=0).add(np.ones((2, 2), dtype=np.float32))
@@ -355,12 +355,12 @@ def test_mixture_orders_differ_each_time_and_by_seed(small: LabelledImages) -> N
 
 
 @pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, math.nan], [1.0, -1.0]])
-def test_mixtures_that_cannot_be_meant(small: LabelledImages, shares: list[float]) -> None:
+def test_invalid_mixtures(small: LabelledImages, shares: list[float]) -> None:
     with pytest.raises(imn.ArgumentError, match="needs a positive share"):
         MixedSource([small, small], shares, 10, seed=0)
 
 
-def test_mixture_of_nothing(small: LabelledImages) -> None:
+def test_empty_mixtures(small: LabelledImages) -> None:
     with pytest.raises(imn.ArgumentError, match="every source needs images"):
         MixedSource([small.select([])], [1.0], 10, seed=0)
     with pytest.raises(imn.ArgumentError, match="n and block"):

@@ -1,4 +1,4 @@
-"""Splits are by dataset, deterministic, and refuse what would leak."""
+"""Splits are by dataset and deterministic, and refuse leaks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_drawn_split() -> None:
     assert split.warnings == ()
 
 
-def test_a_dataset_that_joins_moves_few_others() -> None:
+def test_an_added_dataset_moves_few_others() -> None:
     before = split_datasets(IDS, val_share=0.2, seed=1)
     after = split_datasets([*IDS, "new"], val_share=0.2, seed=1)
     assert len(set(before.val) - set(after.val)) <= 1
@@ -62,7 +62,7 @@ def test_listed_datasets() -> None:
         ({"val_share": -0.1}, "val_share and test_share"),
     ],
 )
-def test_splits_that_cannot_be_meant(options: dict[str, object], cause: str) -> None:
+def test_invalid_splits(options: dict[str, object], cause: str) -> None:
     with pytest.raises(imn.ArgumentError, match=cause):
         split_datasets(IDS, **options)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""``imn.train`` and ``ionmorphnet train``: from what a user asks for to weights."""
+"""``imn.train`` and ``ionmorphnet train``: from options to weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> imn.training.train_model.TrainedModel:
-    """Sixteen simulated images."""
+    """A training on sixteen simulated images."""
     seen: list[tuple[int, int]] = []
     out = tmp_path_factory.mktemp("train") / "new" / "run"
     done = imn.train(out, images=16, progress=lambda n, total: seen.append((n, total)), **TINY)
@@ -70,7 +70,7 @@ def test_fine_tuning_with_labels_and_held_out_datasets(trained: Any, tmp_path: P
     assert provenance["validation"]["data"] == {"kind": "discs", "images": 10}
     assert tuned.validation is not None
     assert 0.0 <= tuned.validation["accuracy"] <= 1.0
-    # It went on from the weights given.
+    # The training started from the given weights.
     before, after = _load(trained.weights)["weights"], _load(tuned.weights)["weights"]
     kernel = "stem.0.weight"
     assert 0 < float((after[kernel] - before[kernel]).abs().max()) < 0.2 * float(before[kernel].abs().max())
@@ -84,17 +84,17 @@ def test_published_preset(tmp_path: Path) -> None:
     recipe = done.recipe
     assert (recipe.in_chans, recipe.structure, recipe.statistics, recipe.ranking_weight) == (1, False, False, 0.0)
     assert (recipe.weight_dropout, recipe.ema_decay, recipe.class_balance) == (0.05, 0.0, True)
-    assert done.images_seen == 24  # two rounds through the 12 images of one dataset; the other is held out
+    assert done.images_seen == 24  # two passes over the 12 images of one dataset; the other is held out
     content = _load(done.weights)
     assert content["preprocessing"] == "p99-stretch-224"
     assert content["provenance"]["data"]["parts"][0]["kind"] == "joined"
-    assert len(content["provenance"]["data"]["parts"]) == 1  # no simulated ones among them
+    assert len(content["provenance"]["data"]["parts"]) == 1  # no simulated images
 
 
 def _npz(path: Path, *more: str) -> Path:
-    """Eight images, structured and unstructured in turn, and their labels; further lines of the label file.
+    """Write eight alternately structured and unstructured images with labels, and ``more`` lines of the label file.
 
-    Files of other names have other images.
+    The images depend on the name of the file.
     """
     unit = 1.0 + sum(path.stem.encode())
     np.savez(path, images=np.stack([unit * DiscsAndNoise(8)[k].image for k in range(8)]))
@@ -108,7 +108,7 @@ def test_labelled_images_from_a_file(tmp_path: Path) -> None:
     assert _load(done.weights)["provenance"]["data"]["parts"][0]["images"] == 8
 
 
-def test_a_training_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
+def test_a_training_resumes_only_on_the_same_data(tmp_path: Path) -> None:
     sources = [_npz(tmp_path / f"{name}.npz") for name in ("a", "b")]
     out = tmp_path / "run"
     given: dict[str, Any] = {"source": sources, "val_datasets": ["a"], "simulated_share": 0.25, "images": 16, **TINY}
@@ -132,7 +132,7 @@ def test_a_training_goes_on_with_its_own_data_only(tmp_path: Path) -> None:
     assert first.weights.read_bytes() == weights
 
 
-def test_sources_of_ones_own_are_known_again(tmp_path: Path) -> None:
+def test_custom_sources_are_recognised(tmp_path: Path) -> None:
     out, given = tmp_path / "run", {"images": 8, **TINY}
     imn.train(out, source=DiscsAndNoise(40), **given)
     assert imn.train(out, source=DiscsAndNoise(40), **given).steps == 1
@@ -150,7 +150,7 @@ def test_a_state_without_fingerprints_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["auto", "val_datasets", "validation"])
-def test_a_copy_is_not_trained_on_and_judged_by(tmp_path: Path, way: str) -> None:
+def test_an_image_in_training_and_validation_is_refused(tmp_path: Path, way: str) -> None:
     path = _npz(tmp_path / "a.npz")
     for name in ("a.npz", "a_labels.csv"):
         (tmp_path / name.replace("a", "copy", 1)).write_bytes((tmp_path / name).read_bytes())
@@ -164,7 +164,7 @@ def test_a_copy_is_not_trained_on_and_judged_by(tmp_path: Path, way: str) -> Non
         ArgumentError, match=r"image \d of '(a|copy)', held out for validation, equals training image \d of '(a|copy)'"
     ):
         imn.train(tmp_path / "run", images=8, **options, **TINY)
-    # Nothing but a pixel or two: alike by chance.
+    # Images with very few nonzero pixels may be equal by chance.
     images = np.zeros((8, 16, 16), np.float32)
     images[:, 3, 4] = 1.0
     for file in both:
@@ -172,7 +172,7 @@ def test_a_copy_is_not_trained_on_and_judged_by(tmp_path: Path, way: str) -> Non
     imn.train(tmp_path / "run", source=both, images=8, **TINY)
 
 
-def test_rounds_go_through_the_labelled_images(tmp_path: Path) -> None:
+def test_epochs_are_passes_over_the_labelled_images(tmp_path: Path) -> None:
     done = imn.train(tmp_path / "half", source=DiscsAndNoise(16), epochs=2, **TINY)
     assert done.images_seen == 64
     done = imn.train(tmp_path / "quarter", source=DiscsAndNoise(16), epochs=2, simulated_share=0.2, **TINY)
@@ -182,7 +182,7 @@ def test_rounds_go_through_the_labelled_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["val_datasets", "split"])
-def test_a_split_that_the_user_fixed(tmp_path: Path, way: str) -> None:
+def test_requested_splits(tmp_path: Path, way: str) -> None:
     sources = [_npz(tmp_path / f"{name}.npz") for name in ("a", "b", "c")]
     if way == "split":
         (tmp_path / "split.json").write_text('{"train": ["c"], "val": ["b"], "test": ["a"]}')
@@ -192,14 +192,14 @@ def test_a_split_that_the_user_fixed(tmp_path: Path, way: str) -> None:
     done = imn.train(tmp_path / "run", source=sources, simulated_share=0, images=8, **options, **TINY)
     provenance = _load(done.weights)["provenance"]
     (trained,) = provenance["data"]["parts"]
-    # Joined sources that keep one part describe that part.
+    # A joined source with one part has the description of that part.
     named = [part["datasets"] for part in trained.get("parts", [trained])]
     assert named == ([{"c": 8}] if way == "split" else [{"a": 8}, {"c": 8}])
     assert provenance["validation"]["data"]["datasets"] == {"b": 8}
     assert done.validation is not None
 
 
-def test_asking_for_simulated_images_among_labelled_ones(tmp_path: Path) -> None:
+def test_simulated_images_mixed_with_labelled_ones(tmp_path: Path) -> None:
     sources = ["simulated", DiscsAndNoise(8)]
     done = imn.train(tmp_path, source=sources, preset="published", architecture="convnextv2_atto", images=8, **TINY)
     shares = [(part["kind"], part["share"]) for part in _load(done.weights)["provenance"]["data"]["parts"]]
@@ -219,7 +219,7 @@ def test_joined_sources() -> None:
         joined[10]
 
 
-def test_names_and_folders_to_start_from(trained: Any) -> None:
+def test_start_weights_by_name_and_folder(trained: Any) -> None:
     assert train_model._start_path(trained.folder) == trained.weights
     name = imn.bundled_models()[0]
     assert train_model._start_path(name) == imn.load_model(name).folder
@@ -261,7 +261,7 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "told"),
+    ("options", "kind", "message"),
     [
         ({"preset": "best"}, ArgumentError, "default, published"),
         ({"images": 8, "epochs": 1}, ArgumentError, "images and epochs exclude each other"),
@@ -307,8 +307,8 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
         ({"source": DiscsAndNoise(0)}, ArgumentError, "the source has no images"),
     ],
 )
-def test_what_cannot_be_meant(tmp_path: Path, options: dict[str, Any], kind: type[Exception], told: str) -> None:
-    with pytest.raises(kind, match=told):
+def test_invalid_options(tmp_path: Path, options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
         imn.train(tmp_path / "run", **(TINY | options))
     assert not (tmp_path / "run" / "last.pt").exists()
 
@@ -318,7 +318,7 @@ def test_keywords_are_the_fields_of_the_options() -> None:
     assert keywords == {field.name: field.type for field in fields(imn.TrainOptions)}
 
 
-def test_options_are_checked_when_they_are_made() -> None:
+def test_options_are_checked_on_construction() -> None:
     assert imn.TrainOptions().threads == 0
     with pytest.raises(ArgumentError, match="batch must be at least 2, got 1"):
         imn.TrainOptions(batch=1)
@@ -326,7 +326,7 @@ def test_options_are_checked_when_they_are_made() -> None:
         imn.TrainOptions().batch = 4  # type: ignore[misc]
 
 
-def test_an_options_object_trains_as_keywords_do(trained: Any, tmp_path: Path) -> None:
+def test_an_options_object_is_equivalent_to_keywords(trained: Any, tmp_path: Path) -> None:
     options = imn.TrainOptions(images=24, **TINY)
     done = imn.train(tmp_path, options, images=16)
     assert done.recipe == trained.recipe
@@ -354,7 +354,7 @@ def test_command(cli: Callable[..., Any], tmp_path: Path) -> None:
     cli("train", tmp_path / "file", "--images", 8).is_one_line_error("file", "choose a folder")
 
 
-def test_a_stopped_command_tells_by_its_exit_code(
+def test_a_stopped_command_has_its_own_exit_code(
     cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: Any, **__: Any) -> None:
@@ -373,14 +373,14 @@ def test_command_with_labels(cli: Callable[..., Any], tmp_path: Path, monkeypatc
     done = cli("train", tmp_path / "run", *given, *options)
     assert done.code == 0, done.stderr
     assert "validation at step 1: loss" in done.stdout
-    # What was left out is told, with file and line.
+    # Skipped rows are reported with file and line.
     assert "warning: left out: " in done.stderr
     assert "a_labels.csv: line 10: there is no image 99" in done.stderr
     assert "a_labels.csv: line 11" in done.stderr
     assert "striped" in done.stderr
     refused = cli("train", tmp_path / "new", *given[2:], *options[:-1], "x")
     refused.is_one_line_error("names unknown datasets: x; known: b")
-    # Of several processes one speaks.
+    # Only the first of several processes reports.
     monkeypatch.setenv("RANK", "1")
     done = cli("train", tmp_path / "run", *given, *options)
     assert (done.code, done.stdout, done.stderr) == (0, "", "")

@@ -1,4 +1,4 @@
-"""The one command that trains, calibrates and exports the bundled model; its training is tested in test_fit."""
+"""The script that trains, calibrates and exports the bundled model; test_fit tests its training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training_sources import DiscsAndNoise  # noqa: E402
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_bundled_model.py"
 
 
-def test_it_ends_in_a_model_folder_that_scores(short_model: Path) -> None:
+def test_the_script_writes_a_usable_model_folder(short_model: Path) -> None:
     assert sorted(path.name for path in short_model.iterdir()) == ["config.json", "model.onnx"]
     config = json.loads((short_model / "config.json").read_text())
     assert (config["name"], config["preprocessing"]) == ("short", "p99-stretch-224-mask")
@@ -48,7 +48,7 @@ def test_fine_tuning_starts_from_such_a_folder(short_model: Path, tmp_path: Path
     assert 0.0 < moved < 0.01  # one step at the rate of fine-tuning
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_the_training(
+def test_an_unwritable_folder_is_reported_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "model").mkdir()

@@ -19,7 +19,7 @@ from ionmorphnet.models.networks.convnextv2 import (  # noqa: E402
 
 @pytest.fixture(scope="module")
 def model() -> ConvNeXtV2:
-    """Atto whose norms and biases differ from their start, so that mistakes in them show."""
+    """Atto with norms and biases different from their initial values, so that errors in them show."""
     torch.manual_seed(0)
     net = ConvNeXtV2("convnextv2_atto", extra_outputs={"structure": 1})
     with torch.no_grad():

@@ -381,8 +381,8 @@ def data_line(provenance: Mapping[str, object], recipe: Mapping[str, object]) ->
         datasets = {name for leaf in measured for name in _mapping(leaf.get("datasets"))}
         of = f" of {len(datasets)} datasets" if datasets else ""
         parts.append(f"{sum(n for leaf in measured if isinstance(n := leaf.get('images'), int))} labelled images{of}")
-    told = " and ".join(parts) or "not recorded"
-    return f"{told}, starting from {start}" if start else told
+    described = " and ".join(parts) or "not recorded"
+    return f"{described}, starting from {start}" if start else described
 
 
 def _leaves(source: object) -> list[Mapping[str, object]]:

@@ -27,7 +27,7 @@ from ionmorphnet.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
-# Validating more often than this costs more than it tells.
+# Validating more often is not worth its cost.
 _MIN_IMAGES_BETWEEN_VALIDATIONS = 1_000
 
 

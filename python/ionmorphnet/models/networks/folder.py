@@ -106,7 +106,7 @@ def new_model_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(temporary, folder)
-    except FileError:  # an OSError too, and says more
+    except FileError:  # also an OSError, but with a better message
         raise
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from error

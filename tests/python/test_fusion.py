@@ -1,4 +1,4 @@
-"""The mean of the network's structure estimate and that of the statistics alone."""
+"""The mean of the structure estimates of the network and of the statistics alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_network_itself_is_not_changed(net: ConvNeXtV2) -> None:
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_the_regression_finds_what_made_the_data(rng: np.random.Generator) -> None:
+def test_the_regression_recovers_its_parameters(rng: np.random.Generator) -> None:
     statistics = rng.random((4000, 4))
     truth = np.array([3.0, -2.0, 0.0, 1.0])
     fusion = fit_fusion(statistics, sigmoid(statistics @ truth - 0.5), share=0.4)
@@ -50,7 +50,7 @@ def test_the_regression_finds_what_made_the_data(rng: np.random.Generator) -> No
 
 
 def test_share_and_network_are_checked(rng: np.random.Generator) -> None:
-    with pytest.raises(ArgumentError, match="from 0 to 1, got 1.5"):
+    with pytest.raises(ArgumentError, match=r"from 0 to 1, got 1\.5"):
         fit_fusion(rng.random((10, 4)), rng.random(10), share=1.5)
     plain = ConvNeXtV2(in_chans=2, extra_outputs={"structure": 1})
     with pytest.raises(ArgumentError, match="requires a network with a structure output and statistics"):

@@ -1,4 +1,4 @@
-"""Calibration: known distortions are found and undone, and folding gives the same outputs."""
+"""Calibration: known distortions are recovered, and folding preserves the outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ionmorphnet.training.calibration import (  # noqa: E402
 
 
 def drawn(rng: np.random.Generator, n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Outputs that are calibrated by construction: labels are drawn with the probabilities that the outputs state."""
+    """Outputs that are calibrated by construction: labels are drawn with the predicted probabilities."""
     logits = rng.normal(0.0, 2.0, (n, 6))
     chosen = (rng.random((n, 1)) > np.cumsum(softmax(logits), 1)).sum(1)
     z = rng.normal(0.5, 1.5, n)
