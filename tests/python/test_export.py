@@ -93,7 +93,7 @@ def test_restoring_names_what_does_not_fit(speck: str) -> None:
     for changed, text in (
         ({k: v for k, v in parameters.items() if k != "head.fc.bias"}, r"head\.fc\.bias is missing"),
         (parameters | {"extra": torch.zeros(1)}, "extra is not a parameter of"),
-        (parameters | {"stem.0.bias": torch.zeros(3)}, r"stem\.0\.bias has the shape \(3,\), not \(8,\)"),
+        (parameters | {"stem.0.bias": torch.zeros(3)}, r"stem\.0\.bias has shape \(3,\), expected \(8,\)"),
     ):
         with pytest.raises(IonMorphNetError, match=text):
             restored(changed, net)

@@ -209,7 +209,7 @@ def test_missing_paths(cohort: Path) -> None:
     with pytest.raises(imn.FileError, match=r"no usable labelled image.*no file c\.csv"):
         from_imzml(images / "c.imzML", labels)
     shutil.copy(images / "a.imzML", images / "a.IMZML")
-    with pytest.raises(imn.FileError, match="the same dataset as"):
+    with pytest.raises(imn.FileError, match="duplicates dataset"):
         from_imzml(images, labels)
 
 
