@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -158,9 +159,14 @@ def test_usage_errors_exit_2(cli: Command, arguments: list[str]) -> None:
 def test_info(cli: Command, section: Path) -> None:
     text = cli("info", section)
     assert text.code == 0
-    assert "processed" in text.stdout
     facts = json.loads(cli("info", section, "--json").stdout)
     assert facts["n_spectra"] > 100
+    width, height = facts["max_count"]
+    rows = dict(re.split(r"  +", line, maxsplit=1) for line in text.stdout.splitlines())
+    assert rows["mode"] == "processed"
+    assert rows["spectra"] == f"{facts['n_spectra']:,}"
+    assert rows["grid"] == f"{height} x {width} pixels (height x width)"
+    assert "polarity" not in rows  # not declared
 
 
 def test_validate(cli: Command, section: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import ionmorphnet as imn
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.io.dataset import pixels_text
+from ionmorphnet.io.sizes import pixels_text
 
 
 @click.command()

@@ -12,9 +12,9 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.cli._shared import show_warnings, spinner
-from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.rendering import write_contact_sheet
+from ionmorphnet.io.sizes import pixels_text
 
 
 @click.command()

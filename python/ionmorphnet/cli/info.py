@@ -10,6 +10,7 @@ import click
 
 import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
+from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 
 
 @click.command()
@@ -23,12 +24,18 @@ def info(file: Path | None, system: bool, as_json: bool) -> None:
     """
     if system == (file is not None):
         raise click.UsageError("pass either FILE or --system")
-    facts = imn.build_info() if file is None else imn.read_info(file).to_dict()
+    if file is None:
+        system_facts = imn.build_info()
+        facts: object = system_facts
+        rows = _system_rows(system_facts)
+    else:
+        declared = imn.read_info(file)
+        facts = declared.to_dict()
+        rows = _file_rows(declared)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    rows = _system_rows(facts) if file is None else {key.replace("_", " "): value for key, value in facts.items()}
-    texts = {key: _text(value) for key, value in rows.items() if value not in (None, "", [], {})}
+    texts = {key: text for key, text in rows.items() if text}
     width = max(map(len, texts))
     for key, text in texts.items():
         # Plain text without wrapping: a path broken over two lines cannot be copied.
@@ -36,7 +43,29 @@ def info(file: Path | None, system: bool, as_json: bool) -> None:
         click.echo(click.style(key.ljust(width), bold=True) + "  " + f"\n{'':{width + 2}}".join(lines))
 
 
-def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
+def _file_rows(info: imn.FileInfo) -> dict[str, str]:
+    """Rows of the table for a file; empty texts are left out of it."""
+    width, height = info.max_count
+    return {
+        "file": info.path,
+        "size": format_bytes(info.size_bytes),
+        "ibd": info.ibd_path or "not found",
+        "ibd size": "" if info.ibd_size_bytes is None else format_bytes(info.ibd_size_bytes),
+        "mode": info.mode or "",
+        "spectrum type": info.spectrum_type or "",
+        "spectra": "" if info.n_spectra is None else f"{info.n_spectra:,}",
+        "grid": "" if width is None or height is None else pixels_text((height, width)),
+        "pixel size": "" if info.pixel_size_um is None else pixel_size_text(info.pixel_size_um),
+        "polarity": info.polarity or "",
+        "instrument": ", ".join(info.instrument),
+        "software": ", ".join(info.software),
+        "other arrays": ", ".join(info.other_arrays),
+        "uuid": info.uuid or "",
+        "checksums": "\n".join(f"{name}: {value}" for name, value in info.checksums.items()),
+    }
+
+
+def _system_rows(info: dict[str, Any]) -> dict[str, str]:
     """Rows of the --system table; the last one says what ``device="auto"`` selects and why."""
     cuda = info["cuda"]
     bf16 = {True: ", bf16", False: ", no bf16", None: ""}[info["bf16"]]
@@ -63,11 +92,3 @@ def _system_rows(info: dict[str, Any]) -> dict[str, Any]:
 def _gpu_text(gpu: dict[str, Any]) -> str:
     text = f"{gpu['name']}, compute capability {gpu['compute_capability']}, {format_bytes(gpu['memory_bytes'])}"
     return text if gpu["usable"] else f"{text}\nnot usable: {gpu['reason']}"
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {_text(item)}" for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(item) for item in value)
-    return str(value)

@@ -10,7 +10,7 @@ import click
 import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.io.dataset import pixels_text
+from ionmorphnet.io.sizes import pixels_text
 
 
 @click.command()

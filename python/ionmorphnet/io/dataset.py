@@ -17,6 +17,7 @@ from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import Duplicates, Mode, SpectrumType
+from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 from ionmorphnet.io.windows import mz_windows
 
 __all__ = ["Dataset", "Duplicates", "Mode", "SpectrumType", "open_dataset"]
@@ -385,7 +386,7 @@ class Dataset:
                 ("plane", self._plane_text()),
                 ("spectra", f"{self.n_spectra:,}"),
                 ("data", f"{self.mode} {self.spectrum_type}"),
-                ("pixel size", "" if size is None else f"{size[1]:g} x {size[0]:g} µm (height x width)"),
+                ("pixel size", "" if size is None else pixel_size_text(size)),
                 ("instrument", self.declared.get("instrument", "")),
                 ("warnings", "; ".join(self.warnings)),
             ],
@@ -396,12 +397,6 @@ class Dataset:
         if planes > 1:
             return f"{planes} z planes"
         return "" if self._plane is None else f"plane z={self._plane}"
-
-
-def pixels_text(shape: tuple[int, ...]) -> str:
-    """Size of a grid of pixels, with its axis order: ``134 x 260 pixels (height x width)``."""
-    height, width = shape
-    return f"{height} x {width} pixels (height x width)"
 
 
 def _reopen(options: _Reopen, plane: int | None, closed: bool) -> Dataset:

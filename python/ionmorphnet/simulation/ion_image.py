@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.io.dataset import pixels_text
+from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import add_artefacts, detect, draw_detection, shapeless

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.arguments import number
 from ionmorphnet.base.files import atomic_path
-from ionmorphnet.io.dataset import pixels_text
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.io.literals import Mode, SpectrumType
+from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels
 from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
