@@ -52,8 +52,8 @@ def run(out: Path, quick: bool) -> None:
         imn.tumor.write_npz(prediction, out / f"{section.name}.npz")
         imn.tumor.write_overlay(prediction, out / "pictures" / f"{section.name}.png")
         truth = everyone.labels(section, prediction.labels.shape)
-        judged = truth >= 0
-        print(f"{section.name}: {(prediction.labels == truth)[judged].mean():.0%} of the labelled pixels are right")
+        labelled = truth >= 0
+        print(f"{section.name}: {(prediction.labels == truth)[labelled].mean():.0%} of the labelled pixels are correct")
 
     # Compare the most important channels with the simulated truth.
     table = imn.tumor.explain(trained.model, imn.tumor.make_cohort(new, labels=everyone.label_map), pixels=200)

@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
-from ionmorphnet.base.arguments import usable_cores
-from ionmorphnet.evaluate.bootstrap import Estimate
+from ionmorphnet.evaluate import Estimate
 from ionmorphnet.tumor.plots import plot_report
 
-# Fixed before any method saw a cohort of this seed; difficulties and the patch size come from other seeds.
+# Chosen before any method was run on a cohort with this seed; difficulties and patch size were tuned on other seeds.
 SEED = 1
 SHARED = Path(os.environ.get("IMN_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -29,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--ablation", nargs="*", default=["moran", "intensity", "random"], metavar="SELECTION")
     parser.add_argument("--ablation-method", nargs="*", default=["lda", "cnn3d"], metavar="METHOD")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     options = parser.parse_args()
     for name in options.names:
         started = time.perf_counter()
@@ -50,7 +49,7 @@ def main() -> None:
             written = imn.tumor.simulate_cohort(out / "cohort", difficulty=name, seed=SEED)
             labels = imn.tumor.parse_label_map(str(written.label_path))
             cohort, plan = imn.tumor.read_cohort(written.list_path, labels=labels), imn.tumor.EvaluationPlan(**common)
-        report = imn.tumor.evaluate_cohort(out / "evaluation", cohort, plan, progress=_say)
+        report = imn.tumor.evaluate_cohort(out / "evaluation", cohort, plan, progress=_print_progress)
         plot_report(report, out / "pictures")
         text = markdown(report)
         (out / "table.md").write_text(text)
@@ -99,7 +98,7 @@ def _text(row: pd.Series, value: str, low: str, high: str) -> str:
     return str(Estimate(row[value], row[low], row[high], 0, 0))
 
 
-def _say(text: str, done: int, total: int) -> None:
+def _print_progress(text: str, done: int, total: int) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text} {done}/{total}", flush=True)
 
 

@@ -32,7 +32,7 @@ def test_classify_tumor(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="needs the extra [tumor]")
     done = _run("classify_tumor.py", "--quick", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "of the labelled pixels are right" in done.stdout
+    assert "of the labelled pixels are correct" in done.stdout
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert pictures == {
         "balanced_accuracy.png",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ from ionmorphnet.evaluate import (
 
 # Without a terminal there is no width to fit, so tables are not folded.
 _PIPE_WIDTH = 200
+# A number, perhaps with an interval, or the mark of an empty cell.
+_NUMERIC = re.compile(r"(-?\d|[-.]?$)")
 _TITLES = {
     "spearman": "Spearman",
     "kendall": "Kendall",
@@ -33,6 +36,9 @@ def show(*tables: Table) -> None:
     """Prints tables to stdout."""
     console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     for table in tables:
+        for column in table.columns:
+            if all(_NUMERIC.match(str(cell)) for cell in column.cells):
+                column.justify = "right"
         console.print(table)
 
 

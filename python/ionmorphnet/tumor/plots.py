@@ -119,8 +119,11 @@ def _roc(report: TumorReport, selection: str) -> Figure:
             continue
         for k, method in enumerate(dict.fromkeys(methods)):
             curve = report.roc[(selection, method, classes[i])]
+            style = line_style(k)
+            if method == report.reference:  # a wide dashed line would hide the shape of the curve
+                style["linestyle"] = "-"
             width = 2.6 if method == report.reference else 1.4
-            axes.plot(curve["false_positive"], curve["true_positive"], linewidth=width, label=method, **line_style(k))
+            axes.plot(curve["false_positive"], curve["true_positive"], linewidth=width, label=method, **style)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
         axes.set_title(classes[i], fontsize=10)
         axes.set_aspect("equal")
@@ -128,6 +131,7 @@ def _roc(report: TumorReport, selection: str) -> Figure:
     grid[min(columns, len(classes)) - 1].legend(
         loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=8.5
     )
+    figure.suptitle(f"{selection} channels", fontsize=11)
     figure.supxlabel("false positive rate", fontsize=9.5)
     figure.supylabel("true positive rate", fontsize=9.5)
     return figure
