@@ -38,7 +38,7 @@ class _Folder(click.Path):
     "--mz-list",
     type=click.Path(path_type=Path, readable=False),
     metavar="CSV",
-    help="Score these m/z (needs --ppm or --tol).",
+    help="Score the m/z of this list; needs --ppm or --tol.",
 )
 @click.option("--ppm", type=float, metavar="P", help="Half width of --mz-list windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of --mz-list windows, m/z units.")
@@ -47,16 +47,16 @@ class _Folder(click.Path):
     type=click.Choice(["auto", "bins", "peaks"]),
     default="auto",
     show_default=True,
-    help="How candidates are found: every bin of the file, or peaks of the data.",
+    help="Candidates: every bin of the file, or peaks found in the data.",
 )
 @click.option(
     "--spectrum-type",
     type=click.Choice(["auto", "centroid", "profile"]),
     default="auto",
     show_default=True,
-    help="What the spectra are, whatever the file declares.",
+    help="Type of the spectra; auto trusts the file and the data.",
 )
-@click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.")
+@click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.  [default: the bundled one]")
 @click.option(
     "--scorer",
     default="auto",
@@ -68,7 +68,7 @@ class _Folder(click.Path):
     "--engine",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="TensorRT engine of the model, built ahead.  [default: from the cache, or built now]",
+    help="TensorRT engine built earlier for this model.  [default: from the cache, or built now]",
 )
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -76,11 +76,11 @@ class _Folder(click.Path):
     type=click.Choice(["auto", "f32", "bf16", "fp16"]),
     default="auto",
     show_default=True,
-    help="fp16: with TensorRT only.",
+    help="Precision of the network; fp16 needs TensorRT.",
 )
-@click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Memory to plan with.")
+@click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
 @click.option(
-    "--device-memory-limit", metavar="SIZE", help="The same for the GPU.  [default: four fifths of what is free]"
+    "--device-memory-limit", metavar="SIZE", help="GPU memory to plan with.  [default: four fifths of what is free]"
 )
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
 @click.option(
@@ -98,8 +98,14 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
 
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
-    With neither --top nor --min-score the model's own threshold cuts. The planes of a file with several are picked
-    one by one, each into OUT/<file stem>_z<plane>.
+    Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
+    file are picked one by one, each into OUT/<file stem>_z<plane>.
+
+    \b
+    Examples:
+      ionmorphnet pick section.imzML -o results --report
+      ionmorphnet pick study/*.imzML -o results --format csv,imzml --top 100
+      ionmorphnet pick section.imzML -o results --mz-list lipids.csv --ppm 5
     """
     if options["spectrum_type"] == "auto":
         options["spectrum_type"] = None
