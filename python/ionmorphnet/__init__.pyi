@@ -37,6 +37,7 @@ from .scoring.choose import make_scorer as make_scorer
 from .scoring.image_scorer import ImageScorer as ImageScorer
 from .scoring.images import score_images as score_images
 from .scoring.kept import clear_scorers as clear_scorers
+from .scoring.scorer import ScoreOptions as ScoreOptions
 from .scoring.scorer import Scorer as Scorer
 from .scoring.scorer import Scores as Scores
 from .scoring.statistics import image_statistics as image_statistics

@@ -29,7 +29,7 @@ from ionmorphnet.models.model import Model
 from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.run_record import AxisRecord, Counts, InputRecord, ModelRecord, Parameters, RunRecord
 from ionmorphnet.scoring.kept import kept_scorer
-from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName, Scores
+from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName, Scores
 
 AxisKind = Literal["auto", "bins", "peaks"]
 
@@ -104,14 +104,7 @@ def pick(
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         clock.lap("axis")
         with shown_progress(progress, Path(ds.path).name, "images") as shown:
-            scores = ready.score_windows(
-                ds,
-                channels,
-                memory_limit=limit,
-                device_memory_limit=device_limit,
-                threads=threads,
-                progress=shown,
-            )
+            scores = ready.score_windows(ds, channels, ScoreOptions(limit, device_limit, threads, shown))
         clock.lap("score")
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None

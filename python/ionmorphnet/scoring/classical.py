@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
-from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.scoring.columns import plain_columns
-from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
+from ionmorphnet.scoring.scorer import DEFAULT_OPTIONS, Float32, ScoreOptions, Scorer, Scores
 
 
 class StatisticScorer(Scorer):
@@ -31,39 +30,25 @@ class StatisticScorer(Scorer):
         """What the statistic is."""
         return self._description
 
-    def score_windows(
-        self,
-        dataset: Dataset,
-        axis: CandidateAxis,
-        *,
-        memory_limit: int,
-        device_memory_limit: int | None = None,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> Scores:
+    def score_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions = DEFAULT_OPTIONS) -> Scores:
         """See :meth:`Scorer.score_windows`."""
         outputs, blank, timings = _core.score_windows(
             dataset._native,
             axis.mz_lo,
             axis.mz_hi,
             statistic=self.name,
-            memory_limit=memory_limit,
-            threads=threads,
-            progress=progress,
+            memory_limit=options.memory_limit,
+            threads=options.threads,
+            progress=options.progress,
         )
         return Scores(plain_columns(self.name, outputs[:, 0]), blank, timings)
 
     def score_stack(
-        self,
-        images: Float32,
-        mask: npt.NDArray[np.uint8] | None = None,
-        *,
-        threads: int = 0,
-        progress: Progress | None = None,
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None = None, options: ScoreOptions = DEFAULT_OPTIONS
     ) -> Scores:
         """See :meth:`Scorer.score_stack`."""
         outputs, blank, timings = _core.score_stack(
-            images, mask, statistic=self.name, threads=threads, progress=progress
+            images, mask, statistic=self.name, threads=options.threads, progress=options.progress
         )
         return Scores(plain_columns(self.name, outputs[:, 0]), blank, timings)
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
-from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.model import Model
-from ionmorphnet.scoring.columns import network_columns
-from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
+from ionmorphnet.scoring.network_scorer import LoopResult, NetworkScorer
+from ionmorphnet.scoring.scorer import Float32, ScoreOptions
 
 # Side of the network's input in pixels.
 SIZE = 224
@@ -40,82 +39,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class HostScorer(Scorer):
-    """A network on the CPU.
+class HostScorer(NetworkScorer):
+    """A network on the CPU; made by :func:`start_openvino`, :func:`start_torch` or :func:`wrap_callable`."""
 
-    Attributes:
-        network: The network as the native core runs it.
-    """
+    def native_arguments(self) -> dict[str, Any]:
+        """See :meth:`NetworkScorer.native_arguments`."""
+        if self.name == "openvino" and self.forked:
+            raise UnavailableError(_FORKED)
+        return super().native_arguments()
 
-    def __init__(
-        self, name: str, model: Model, network: Any, precision: str, *, refused: Mapping[str, str] | None = None
-    ) -> None:
-        """Use :func:`start_openvino`, :func:`start_torch` or :func:`wrap_callable`."""
-        self.name = name
-        self.model = self._model = model
-        self.network = network
-        self.precision = precision
-        self.refused = dict(refused or {})
-        self._process = os.getpid()
-
-    @property
-    def description(self) -> str:
-        """How the model forms its score."""
-        return self._model.score_description
-
-    def __reduce__(self) -> NoReturn:
-        """A running network stays in its process."""
-        raise TypeError("a scorer with a network does not pickle: call make_scorer in the worker")
-
-    def score_windows(
-        self,
-        dataset: Dataset,
-        axis: CandidateAxis,
-        *,
-        memory_limit: int,
-        device_memory_limit: int | None = None,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> Scores:
-        """See :meth:`Scorer.score_windows`."""
-        outputs, blank, timings = _core.score_windows(
+    def _run_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions) -> LoopResult:
+        result: LoopResult = _core.score_windows(
             dataset._native,
             axis.mz_lo,
             axis.mz_hi,
-            memory_limit=memory_limit,
-            threads=threads,
-            progress=progress,
+            memory_limit=options.memory_limit,
+            threads=options.threads,
+            progress=options.progress,
             **self.native_arguments(),
         )
-        return Scores(network_columns(self.name, self._model, outputs, blank), blank, timings)
+        return result
 
-    def score_stack(
-        self,
-        images: Float32,
-        mask: npt.NDArray[np.uint8] | None = None,
-        *,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> Scores:
-        """See :meth:`Scorer.score_stack`."""
-        outputs, blank, timings = _core.score_stack(
-            images, mask, threads=threads, progress=progress, **self.native_arguments()
+    def _run_stack(self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions) -> LoopResult:
+        result: LoopResult = _core.score_stack(
+            images, mask, threads=options.threads, progress=options.progress, **self.native_arguments()
         )
-        return Scores(network_columns(self.name, self._model, outputs, blank), blank, timings)
-
-    def native_arguments(self) -> dict[str, Any]:
-        """Which network the native loop runs, and on what.
-
-        Raises:
-            UnavailableError: The network was started before this process was forked.
-        """
-        if self.name == "openvino" and self._process != os.getpid():
-            raise UnavailableError(_FORKED)
-        return {
-            "scorer": self.network,
-            "preprocess_id": self._model.preprocessing,
-            "statistics": list(self._model.statistics),
-        }
+        return result
 
 
 def start_openvino(

@@ -12,7 +12,7 @@ from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.scoring.columns import plain_columns
-from ionmorphnet.scoring.scorer import Float32, Scorer, Scores
+from ionmorphnet.scoring.scorer import DEFAULT_OPTIONS, Float32, ScoreOptions, Scorer, Scores
 
 # Images that are scored at once are at most this large in all, and at most an eighth of the memory limit.
 _PART_BYTES = 64 << 20
@@ -44,34 +44,20 @@ class ImageScorer(Scorer):
             (n,) finite scores.
         """
 
-    def score_windows(
-        self,
-        dataset: Dataset,
-        axis: CandidateAxis,
-        *,
-        memory_limit: int,
-        device_memory_limit: int | None = None,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> Scores:
+    def score_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions = DEFAULT_OPTIONS) -> Scores:
         """See :meth:`Scorer.score_windows`."""
         height, width = dataset.shape
-        step = max(1, min(_PART_BYTES, memory_limit // 8) // (4 * height * width))
+        step = max(1, min(_PART_BYTES, options.memory_limit // 8) // (4 * height * width))
 
         def parts() -> Iterator[Float32]:
             for first in range(0, len(axis), step):
                 part = slice(first, first + step)
-                yield dataset.window_images(axis.mz_lo[part], axis.mz_hi[part], threads=threads)
+                yield dataset.window_images(axis.mz_lo[part], axis.mz_hi[part], threads=options.threads)
 
-        return self._collect(parts(), len(axis), progress)
+        return self._collect(parts(), len(axis), options.progress)
 
     def score_stack(
-        self,
-        images: Float32,
-        mask: npt.NDArray[np.uint8] | None = None,
-        *,
-        threads: int = 0,
-        progress: Progress | None = None,
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None = None, options: ScoreOptions = DEFAULT_OPTIONS
     ) -> Scores:
         """See :meth:`Scorer.score_stack`."""
         step = max(1, _PART_BYTES // max(1, images[:1].nbytes))
@@ -81,7 +67,7 @@ class ImageScorer(Scorer):
                 part = images[first : first + step]
                 yield part if mask is None else np.where(mask != 0, part, np.float32(np.nan))
 
-        return self._collect(parts(), len(images), progress)
+        return self._collect(parts(), len(images), options.progress)
 
     def _collect(self, parts: Iterator[Float32], n: int, progress: Progress | None) -> Scores:
         scores, blank = np.zeros(n), np.ones(n, dtype=np.bool_)

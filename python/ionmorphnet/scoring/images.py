@@ -13,7 +13,7 @@ from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.stacks import checked_stack
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.kept import kept_scorer
-from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
+from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName
 
 
 def score_images(
@@ -59,4 +59,4 @@ def score_images(
         kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
         shown_progress(progress, "scoring", "images") as shown,
     ):
-        return ready.score_stack(stack, measured, threads=threads, progress=shown).frame
+        return ready.score_stack(stack, measured, ScoreOptions(threads=threads, progress=shown)).frame

@@ -35,6 +35,26 @@ ScorerCallable = Callable[[Float32], Float32] | Callable[[Float32, Float32], Flo
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What a scorer may use.
+
+    Attributes:
+        memory_limit: Host memory to plan with, bytes.
+        device_memory_limit: Device memory to plan with, bytes; None: four fifths of what is free.
+        threads: CPU threads; 0: all.
+        progress: Called as progress(done, total) in images.
+    """
+
+    memory_limit: int = 4_000_000_000
+    device_memory_limit: int | None = None
+    threads: int = 0
+    progress: Progress | None = None
+
+
+DEFAULT_OPTIONS = ScoreOptions()
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of some ion images, in the order of the images.
@@ -74,25 +94,13 @@ class Scorer(abc.ABC):
         """What the score is, in one line."""
 
     @abc.abstractmethod
-    def score_windows(
-        self,
-        dataset: Dataset,
-        axis: CandidateAxis,
-        *,
-        memory_limit: int,
-        device_memory_limit: int | None = None,
-        threads: int = 0,
-        progress: Progress | None = None,
-    ) -> Scores:
+    def score_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions = DEFAULT_OPTIONS) -> Scores:
         """Scores the ion image of every channel of an axis.
 
         Args:
             dataset: A section of one z plane.
             axis: (n,) channels with their m/z windows.
-            memory_limit: Host memory to plan with, bytes.
-            device_memory_limit: Device memory to plan with, bytes; None: four fifths of what is free.
-            threads: CPU threads; 0: all.
-            progress: Called as progress(done, total) in images.
+            options: Limits, threads, progress.
 
         Returns:
             n rows, in the order of the axis.
@@ -104,20 +112,14 @@ class Scorer(abc.ABC):
 
     @abc.abstractmethod
     def score_stack(
-        self,
-        images: Float32,
-        mask: npt.NDArray[np.uint8] | None = None,
-        *,
-        threads: int = 0,
-        progress: Progress | None = None,
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None = None, options: ScoreOptions = DEFAULT_OPTIONS
     ) -> Scores:
         """Scores ion images in memory.
 
         Args:
             images: float32 (n, H, W), axes [image, y, x]; NaN = not measured.
             mask: uint8 (H, W), non-zero = measured, for all images; None: every pixel that is not NaN.
-            threads: CPU threads; 0: all.
-            progress: Called as progress(done, total) in images.
+            options: Threads, progress.
 
         Returns:
             n rows, in order.
