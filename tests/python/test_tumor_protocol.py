@@ -256,7 +256,7 @@ def test_an_evaluation_stopped_inside_a_fold_goes_on_to_the_same(
 ) -> None:
     pytest.importorskip("torch", reason="networks need the extra [train]")
     from ionmorphnet.training.run_state import load_file
-    from ionmorphnet.tumor.fit import _Fit
+    from ionmorphnet.tumor.training_loop import _Fit
 
     whole = imn.tumor.evaluate_cohort(tmp_path / "whole", cohort, NETWORKS, options=FAST, device="cpu")
     steps = 0

@@ -18,14 +18,21 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
 from ionmorphnet.training.run_state import load_file  # noqa: E402
-from ionmorphnet.tumor import fit as fit_module  # noqa: E402
+from ionmorphnet.tumor import training_loop  # noqa: E402
 from ionmorphnet.tumor.augment import augment  # noqa: E402
 from ionmorphnet.tumor.cubes import Cube, open_cubes  # noqa: E402
-from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, judge, read_patch_weights  # noqa: E402
-from ionmorphnet.tumor.fitting import prepare_fit  # noqa: E402
 from ionmorphnet.tumor.networks import PatchNet, cost  # noqa: E402
 from ionmorphnet.tumor.patches import Scaling, labelled_pixels  # noqa: E402
 from ionmorphnet.tumor.recipe import PatchRecipe  # noqa: E402
+from ionmorphnet.tumor.training_loop import (  # noqa: E402
+    FitResult,
+    PatchData,
+    PatchExecution,
+    fit_patches,
+    read_patch_weights,
+    validation_metrics,
+)
+from ionmorphnet.tumor.training_setup import prepare_fit  # noqa: E402
 from tumor_cohorts import LABELS, MZ, write_cohort  # noqa: E402
 
 HERE = PatchExecution(torch.device("cpu"), threads=1, every=4, log_steps=4, save_seconds=0.0)
@@ -122,7 +129,7 @@ def test_channels_are_dropped(data: PatchData) -> None:
 
 def test_batches_are_balanced(data: PatchData) -> None:
     skewed = data.training[np.flatnonzero((data.training.label == 0) | (data.training.pixel % 9 == 0))]
-    drawer = fit_module._Drawer(skewed, _recipe(data, batch=200))
+    drawer = training_loop._Drawer(skewed, _recipe(data, batch=200))
     chosen = skewed[drawer.draw(0)]
     assert np.bincount(chosen.label).tolist() == [100, 100]
     assert np.bincount(chosen.section, minlength=2).min() > 70
@@ -131,20 +138,20 @@ def test_batches_are_balanced(data: PatchData) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def trained(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FitResult]:
     out = tmp_path_factory.mktemp("whole")
     return out, fit_patches(_recipe(data, steps=60, batch=32, ema_decay=0.9), out, data, HERE)
 
 
-def test_it_learns(trained: tuple[Path, dict[str, Any]], data: PatchData, cubes: list[Cube]) -> None:
+def test_it_learns(trained: tuple[Path, FitResult], data: PatchData, cubes: list[Cube]) -> None:
     out, done = trained
-    assert done["best"]["balanced_accuracy"] > 0.85
+    assert done.best["balanced_accuracy"] > 0.85
     recipe, network = read_patch_weights(out)
     test = labelled_pixels(cubes, [3])
-    found = fit_module.predict_pixels(network, recipe, cubes, test, data.scaling, torch.device("cpu"), 1)
+    found = training_loop.predict_pixels(network, recipe, cubes, test, data.scaling, torch.device("cpu"), 1)
     assert found.shape == (len(test), 2)
     np.testing.assert_allclose(found.sum(axis=1), 1.0)
-    assert judge(found, test.label)["balanced_accuracy"] > 0.85
+    assert validation_metrics(found, test.label)["balanced_accuracy"] > 0.85
     rows = _rows(out / "log.csv")
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert _rows(out / "validation.csv")[-1].keys() == {"step", "loss", "balanced_accuracy", "best"}
@@ -167,7 +174,7 @@ sys.path[:0] = [{tests!r}, {here!r}]
 from test_tumor_training import HERE, LABELS, MZ, _recipe
 import ionmorphnet as imn, numpy as np
 from ionmorphnet.tumor.cubes import open_cubes
-from ionmorphnet.tumor.fit import PatchData, fit_patches
+from ionmorphnet.tumor.training_loop import PatchData, fit_patches
 from ionmorphnet.tumor.patches import Scaling, labelled_pixels
 with open_cubes(imn.tumor.read_cohort({listed!r}, labels=LABELS), imn.CandidateAxis.from_mz_list(MZ, ppm=20)) as cubes:
     t = labelled_pixels(cubes, [0, 1])
@@ -177,7 +184,7 @@ with open_cubes(imn.tumor.read_cohort({listed!r}, labels=LABELS), imn.CandidateA
 
 
 @pytest.fixture(scope="module")
-def whole(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def whole(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FitResult]:
     """The training of ``SCRIPT``, in this process."""
     out = tmp_path_factory.mktemp("uninterrupted")
     return out, fit_patches(_recipe(data, steps=24), out, data, HERE)
@@ -185,7 +192,7 @@ def whole(data: PatchData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_training_goes_on_to_the_same_weights(
-    data: PatchData, listed: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, number: int
+    data: PatchData, listed: Path, whole: tuple[Path, FitResult], tmp_path: Path, number: int
 ) -> None:
     here = Path(__file__).resolve().parent
     script = SCRIPT.format(tests=str(here.parent), here=str(here), listed=str(listed))
@@ -203,9 +210,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     stopped = load_file(tmp_path / "run" / "last.pt", "step")["step"]
     assert 7 <= stopped < 24
     done = fit_patches(_recipe(data, steps=24), tmp_path / "run", data, HERE)
-    assert {k: v for k, v in done.items() if "second" not in k and "_s" not in k} == {
-        k: v for k, v in whole[1].items() if "second" not in k and "_s" not in k
-    }
+    uninterrupted = whole[1]
+    assert (done.step, done.stopped_early, done.best) == (
+        uninterrupted.step,
+        uninterrupted.stopped_early,
+        uninterrupted.best,
+    )
     folders = tmp_path / "run", whole[0]
     a, b = (load_file(folder / "weights.pt", "weights")["weights"] for folder in folders)
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -214,7 +224,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert logs[0] == logs[1]
 
 
-def test_another_recipe_or_other_data_are_refused(trained: tuple[Path, dict[str, Any]], data: PatchData) -> None:
+def test_another_recipe_or_other_data_are_refused(trained: tuple[Path, FitResult], data: PatchData) -> None:
     out, _ = trained
     with pytest.raises(ArgumentError, match=r"another recipe \(dropout = 0\.3\)"):
         fit_patches(_recipe(data, steps=60, batch=32, ema_decay=0.9, dropout=0.1), out, data, HERE)
@@ -227,10 +237,12 @@ def test_another_recipe_or_other_data_are_refused(trained: tuple[Path, dict[str,
 
 def test_early_stopping_keeps_the_best(data: PatchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([3.0, 1.0, 2.0, 2.0, 0.5])
-    monkeypatch.setattr(fit_module, "judge", lambda *_: {"loss": next(losses), "balanced_accuracy": 0.5})
+    monkeypatch.setattr(
+        training_loop, "validation_metrics", lambda *_: {"loss": next(losses), "balanced_accuracy": 0.5}
+    )
     done = fit_patches(_recipe(data, steps=40), tmp_path, data, replace(HERE, patience=2))
-    assert done["stopped_early"]
-    assert (done["step"], done["best"]["step"]) == (16, 8)
+    assert done.stopped_early
+    assert (done.step, done.best["step"]) == (16, 8)
     assert load_file(tmp_path / "weights.pt", "step")["step"] == 8
 
 
@@ -268,7 +280,7 @@ def test_single_spectra(data: PatchData, cubes: list[Cube], tmp_path: Path) -> N
         "cnn1d", cubes, data.training, None, np.arange(20), classes=2, size=7, steps=6, seed=0, device="cpu", threads=1
     )
     assert (ready.recipe.size, ready.recipe.precision) == (1, "f32")
-    assert ready.run(tmp_path)["best"] is None
+    assert ready.run(tmp_path).best is None
     assert ready.predict(tmp_path, labelled_pixels(cubes, [3])).shape[1] == 2
 
 

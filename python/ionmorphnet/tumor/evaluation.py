@@ -239,7 +239,7 @@ class _Run:
     def _network(
         self, method: str, fold: Fold, chosen: npt.NDArray[np.int64], test: Pixels, folder: Path
     ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
-        from ionmorphnet.tumor.fitting import prepare_fit
+        from ionmorphnet.tumor.training_setup import prepare_fit
 
         plan = self.plan
         fit = prepare_fit(
@@ -259,7 +259,7 @@ class _Run:
         done = fit.run(folder)
         started = time.perf_counter()
         found = fit.predict(folder, test)
-        return found, (done["seconds"], time.perf_counter() - started)
+        return found, (done.seconds, time.perf_counter() - started)
 
 
 def _require_device(device: DeviceName | Device) -> None:

@@ -1,4 +1,4 @@
-"""Everything that determines the weights of a patch classifier, as plain values."""
+"""Recipe of a patch classifier: all values that determine its weights."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ NETWORKS = ("cnn3d", "cnn1d")
 
 @dataclass(frozen=True, kw_only=True)
 class PatchRecipe(OptimiserRecipe):
-    """What is trained and how.
+    """Network, augmentation and optimiser settings of a patch classifier.
 
     Attributes:
         network: ``cnn3d`` (patches) or ``cnn1d`` (single spectra).
         channels: Number of m/z channels.
         classes: Number of classes.
         size: Side of a patch in pixels, odd; 1 for ``cnn1d``.
-        width: Features of the first layer; later ones have more.
-        dropout: Before the last layer.
+        width: Features of the first layer; later layers have more.
+        dropout: Dropout before the last layer.
         steps: Optimiser steps.
-        batch: Patches a step, drawn evenly from the classes, and in each of them evenly from the sections.
-        flips: Whether patches are mirrored and turned.
-        gain_jitter: Standard deviation of a patch's log gain.
+        batch: Patches per step, drawn evenly from the classes and, within a class, evenly from the sections.
+        flips: Whether patches are flipped and transposed.
+        gain_jitter: Standard deviation of the log gain of a patch.
         channel_jitter: Standard deviation of the log gain of each channel of a patch, as between patients.
         noise: Standard deviation of the noise added to standardised values.
         channel_dropout: Share of the channels of a patch that are set to their mean.
-        data: Fingerprint of the training data; a resumed training must have the same.
+        data: Fingerprint of the training data, which a resumed training must match.
     """
 
     network: str
@@ -57,10 +57,10 @@ class PatchRecipe(OptimiserRecipe):
     _FRACTIONS: ClassVar[tuple[str, ...]] = (*OptimiserRecipe._FRACTIONS, "dropout", "channel_dropout")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Checks the values.
 
         Raises:
-            ArgumentError: A value out of its range.
+            ArgumentError: A value is out of range.
         """
         super().__post_init__()
         if self.network not in NETWORKS:
@@ -69,9 +69,9 @@ class PatchRecipe(OptimiserRecipe):
             if getattr(self, name) < least:
                 raise ArgumentError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.size % 2 == 0:
-            raise ArgumentError(f"the side of a patch must be odd, not {self.size}")
+            raise ArgumentError(f"size must be odd, not {self.size}")
         if self.network == "cnn1d" and self.size != 1:
-            raise ArgumentError(f"cnn1d sees single spectra: size must be 1, not {self.size}")
+            raise ArgumentError(f"size must be 1 for cnn1d, which classifies single spectra, not {self.size}")
         for name in ("gain_jitter", "channel_jitter", "noise", "weight_decay", "gradient_clip"):
             if getattr(self, name) < 0.0:
                 raise ArgumentError(f"{name} must be 0 or more, got {getattr(self, name)}")

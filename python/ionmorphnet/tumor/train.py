@@ -113,8 +113,8 @@ def train_tumor(
     require_torch("training needs torch: pip install 'ionmorphnet[tumor]'")
     from ionmorphnet.models.networks.folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
-    from ionmorphnet.tumor.fit import read_patch_weights
-    from ionmorphnet.tumor.fitting import prepare_fit
+    from ionmorphnet.tumor.training_loop import read_patch_weights
+    from ionmorphnet.tumor.training_setup import prepare_fit
 
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -183,12 +183,13 @@ def train_tumor(
         done = fit.run(out / "training", lambda step, total: report_progress("training", step, total))
         trained, network = read_patch_weights(out / "training")
         examples = extract(cubes, training[:: max(1, len(training) // _EXAMPLES)][:_EXAMPLES], size, fit.data.scaling)
+        validated_on = patients[spared[0]] if spared else None
         provenance = {
             "sections": [{"name": cube.name, "patient": cube.group} for cube in cubes],
-            "validated_on": patients[spared[0]] if spared else None,
+            "validated_on": validated_on,
             "pixels": {name: int(n) for name, n in zip(cohort.classes, counts, strict=True)},
-            "validation": done["best"],
-            "steps": done["step"],
+            "validation": done.best,
+            "steps": done.step,
             "device": fit.execution.device.type,
             "versions": versions(),
         }
@@ -206,10 +207,10 @@ def train_tumor(
         )
     return TrainedTumorModel(
         model,
-        done["step"],
-        done["seconds"],
-        done["patches_per_s"],
-        done["stopped_early"],
-        done["best"],
-        provenance["validated_on"],
+        done.step,
+        done.seconds,
+        done.patches_per_s,
+        done.stopped_early,
+        done.best,
+        validated_on,
     )

@@ -1,4 +1,4 @@
-"""Training of a patch classifier: resumable at any step, the same result for the same seed."""
+"""Training loop of a patch classifier, which can resume at any step and is deterministic for a seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,13 +47,13 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class PatchData:
-    """What is trained on.
+    """Training data of a patch classifier.
 
     Attributes:
         cubes: The sections.
-        training: Pixels to draw from.
-        validation: Pixels to judge by, of other patients; None: no early stopping, the last weights are kept.
-        scaling: Channels and standardisation, from the training pixels alone.
+        training: Training pixels.
+        validation: Validation pixels of other patients; None: no early stopping, the last weights are kept.
+        scaling: Channels and their standardisation, from the training pixels only.
     """
 
     cubes: Sequence[Cube]
@@ -65,7 +64,9 @@ class PatchData:
     def fingerprint(self) -> str:
         """Hash of the pixels, labels and channel statistics."""
         parts = [self.training, *([] if self.validation is None else [self.validation])]
-        arrays: list[npt.NDArray[Any]] = [array for part in parts for array in (part.section, part.pixel, part.label)]
+        arrays: list[npt.NDArray[np.generic]] = []
+        for part in parts:
+            arrays += [part.section, part.pixel, part.label]
         arrays += [self.scaling.channels, self.scaling.centre, self.scaling.scale]
         crc = 0
         for array in arrays:
@@ -75,23 +76,42 @@ class PatchData:
 
 @dataclass(frozen=True)
 class PatchExecution:
-    """How a training is run.
+    """How a training runs.
 
     Attributes:
-        device: Where the network is trained.
-        threads: Threads of extraction and arithmetic on a CPU; the last bits of the weights depend on it.
-        every: Steps between two validations.
-        patience: Validations without a smaller loss after which the training stops; None: never.
-        save_seconds: Time between two saves.
-        log_steps: Steps between two lines of the log.
+        device: Device of the network.
+        threads: CPU threads for extraction and arithmetic; 0: all cores. The last bits of the weights depend on it.
+        every: Steps between validations.
+        patience: Number of validations without a smaller loss after which training stops; None: no early stopping.
+        save_seconds: Seconds between saves.
+        log_steps: Steps between log lines.
     """
 
     device: torch.device
-    threads: int = 2
+    threads: int = 0
     every: int = 25
     patience: int | None = 5
     save_seconds: float = 60.0
     log_steps: int = 25
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training went.
+
+    Attributes:
+        step: Optimiser steps done.
+        seconds: Wall time, summed over all runs.
+        stopped_early: Whether early stopping ended the training.
+        best: Step, loss and balanced accuracy of the best validation; None without validation.
+        patches_per_s: Patches per second.
+    """
+
+    step: int
+    seconds: float
+    stopped_early: bool
+    best: dict[str, float] | None
+    patches_per_s: float
 
 
 def fit_patches(
@@ -100,25 +120,25 @@ def fit_patches(
     data: PatchData,
     execution: PatchExecution,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Train, or go on with the training in ``out``.
+) -> FitResult:
+    """Trains a network, or resumes the training in ``out``.
 
     Args:
-        recipe: What to train.
-        out: Receives ``last.pt`` (everything to go on with), ``weights.pt`` (averaged weights; with a validation the
-            best ones), ``log.csv`` and ``validation.csv``.
-        data: What to train on.
-        execution: How to run.
-        progress: Called after every step with (steps done, steps).
+        recipe: The network and its hyperparameters.
+        out: Folder for ``last.pt`` (state to resume from), ``weights.pt`` (averaged weights; with validation those of
+            the best step), ``log.csv`` and ``validation.csv``.
+        data: The training data.
+        execution: Device, threads and intervals.
+        progress: Called as progress(done, total) in steps.
 
     Returns:
-        ``step``, ``seconds``, ``stopped_early``, ``best`` (of the validation, or None), ``patches_per_s``.
+        How the training went.
 
     Raises:
-        ArgumentError: ``out`` holds a training with another recipe or other data.
+        ArgumentError: ``out`` contains a training with another recipe or other data.
         FileError: A file cannot be read or written.
-        Cancelled: Stopped by SIGINT or SIGTERM; all is saved, the same call goes on.
-        IonMorphNetError: The gradient is no number any more.
+        Cancelled: The training was stopped by SIGINT or SIGTERM and saved; the same call resumes it.
+        IonMorphNetError: The gradient is not finite.
     """
     make_folder(out)
     with arithmetic_threads(execution.threads):
@@ -126,10 +146,10 @@ def fit_patches(
 
 
 def read_patch_weights(out: Path) -> tuple[PatchRecipe, PatchNet]:
-    """The recipe of a training and its network with the kept weights, in evaluation mode on the CPU.
+    """Reads the recipe of a training and its network with the saved weights, in evaluation mode on the CPU.
 
     Raises:
-        FileError: There is no finished training.
+        FileError: The folder has no readable weights.
     """
     content = load_file(out / WEIGHTS, "recipe", "weights")
     recipe = PatchRecipe.from_dict(content["recipe"])
@@ -147,7 +167,7 @@ def predict_pixels(
     device: torch.device,
     threads: int,
 ) -> Float64:
-    """Class probabilities of pixels, float64 (n, classes)."""
+    """Computes class probabilities of pixels, float64 (n, classes)."""
     found = np.empty((len(pixels), recipe.classes))
     bf16 = recipe.precision == "bf16"
     with arithmetic_threads(threads), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -174,9 +194,9 @@ class _Fit:
         self.state = RunState(recipe, network, average, make_optimiser(network, recipe))
         if (out / LAST).is_file():
             self.state.restore(out / LAST)
-            logger.info("%s: going on at step %d of %d", out, self.state.step, recipe.steps)
+            logger.info("%s: resuming at step %d of %d", out, self.state.step, recipe.steps)
         self.generator = torch.Generator(self.device)
-        self.judged = make_patch_network(recipe).to(self.device).eval()
+        self.averaged = make_patch_network(recipe).to(self.device).eval()
         level = torch.from_numpy(data.scaling.centre * data.scaling.scale)
         self.level = level.to(self.device)
         self.log = CsvLog(out / LOG, self.state.step, COLUMNS)
@@ -184,7 +204,7 @@ class _Fit:
         self.drawer = _Drawer(data.training, recipe)
         self.began = time.monotonic() - self.state.seconds
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> FitResult:
         state, recipe, execution = self.state, self.recipe, self.execution
         saved = time.monotonic()
         with stop_requests() as stop:
@@ -199,18 +219,18 @@ class _Fit:
                 if state.step % execution.every == 0 or state.step == recipe.steps:
                     self._validate()
                 if self._stopping(stop):
-                    raise Cancelled(f"stopped at step {state.step} of {recipe.steps}; {self.out} is saved")
+                    raise Cancelled(f"stopped at step {state.step} of {recipe.steps}; state saved in {self.out}")
                 if now - saved >= execution.save_seconds:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        return {
-            "step": state.step,
-            "seconds": state.seconds,
-            "stopped_early": state.validation.stopped,
-            "best": state.validation.best,
-            "patches_per_s": state.step * recipe.batch / max(state.seconds, 1e-9),
-        }
+        return FitResult(
+            state.step,
+            state.seconds,
+            state.validation.stopped,
+            state.validation.best,
+            state.step * recipe.batch / max(state.seconds, 1e-9),
+        )
 
     def _stopping(self, stop: threading.Event) -> bool:
         if stop.is_set():
@@ -255,11 +275,11 @@ class _Fit:
         pixels, state = self.data.validation, self.state
         if pixels is None:
             return
-        self.judged.load_state_dict(state.average.weights)
+        self.averaged.load_state_dict(state.average.weights)
         given = predict_pixels(
-            self.judged, self.recipe, self.data.cubes, pixels, self.data.scaling, self.device, self.execution.threads
+            self.averaged, self.recipe, self.data.cubes, pixels, self.data.scaling, self.device, self.execution.threads
         )
-        figures = judge(given, pixels.label)
+        figures = validation_metrics(given, pixels.label)
         best = state.validation.update(figures, state.step, comparable=True, patience=self.execution.patience)
         row = {"step": state.step, **figures, "best": int(best)}
         self.validation_log.add({name: round(value, 5) for name, value in row.items()})
@@ -277,7 +297,7 @@ class _Fit:
 
 
 class _Drawer:
-    """Draws pixels: a class, then one of its sections, then a pixel, all evenly; each step from its own seed."""
+    """Draws a class, then one of its sections, then a pixel, each uniformly; every step has a seed."""
 
     def __init__(self, pixels: Pixels, recipe: PatchRecipe) -> None:
         self.recipe = recipe
@@ -290,7 +310,7 @@ class _Drawer:
         """Positions among the pixels, int64 (batch,)."""
         rng = np.random.default_rng([self.recipe.seed, 3, step])
         batch = self.recipe.batch
-        # Every class the same number of times, up to the rest.
+        # All classes occur equally often, up to the remainder.
         classes = rng.permutation(np.arange(batch) + int(rng.integers(self.recipe.classes))) % self.recipe.classes
         sections, places = rng.random(batch), rng.random(batch)
         chosen = np.empty(batch, np.int64)
@@ -301,8 +321,8 @@ class _Drawer:
         return chosen
 
 
-def judge(probabilities: Float64, label: npt.NDArray[np.int64]) -> dict[str, float]:
-    """``loss`` (mean cross entropy, classes weigh alike) and ``balanced_accuracy`` of labelled pixels."""
+def validation_metrics(probabilities: Float64, label: npt.NDArray[np.int64]) -> dict[str, float]:
+    """``loss`` (cross entropy, mean over the classes) and ``balanced_accuracy`` of labelled pixels."""
     right = probabilities.argmax(axis=1) == label
     losses = -np.log(np.maximum(probabilities[np.arange(len(label)), label], 1e-12))
     classes = np.unique(label)

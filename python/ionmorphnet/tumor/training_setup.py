@@ -15,9 +15,16 @@ from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.tumor.cubes import Cube
-from ionmorphnet.tumor.fit import PatchData, PatchExecution, fit_patches, predict_pixels, read_patch_weights
 from ionmorphnet.tumor.patches import Pixels, Scaling
 from ionmorphnet.tumor.recipe import PatchRecipe
+from ionmorphnet.tumor.training_loop import (
+    FitResult,
+    PatchData,
+    PatchExecution,
+    fit_patches,
+    predict_pixels,
+    read_patch_weights,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +41,8 @@ class PatchFit:
     data: PatchData
     execution: PatchExecution
 
-    def run(self, folder: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-        """Trains the network, or resumes its training; see :func:`~ionmorphnet.tumor.fit.fit_patches`."""
+    def run(self, folder: Path, progress: Callable[[int, int], None] | None = None) -> FitResult:
+        """Trains the network, or resumes its training; see :func:`~ionmorphnet.tumor.training_loop.fit_patches`."""
         return fit_patches(self.recipe, folder, self.data, self.execution, progress)
 
     def predict(self, folder: Path, pixels: Pixels) -> npt.NDArray[np.float64]:
