@@ -18,6 +18,7 @@ from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, Unavail
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.evaluate.metrics import auc
 from ionmorphnet.io.imzml_writer import ImzMLWriter
+from ionmorphnet.tumor import evaluation
 from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline
 from ionmorphnet.tumor.evaluation_plan import PIXEL_WISE
 from ionmorphnet.tumor.evaluation_report import Outcome, confusion_counts, make_report, roc_curve
@@ -105,6 +106,22 @@ PLAN = imn.tumor.EvaluationPlan(
     top=4,
     threads=1,
 )
+
+
+def test_zero_threads_use_all_cores(cohort: imn.tumor.Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    class Recorded(FittedBaseline):
+        def __init__(self, *given: Any, threads: int, **options: Any) -> None:
+            used.append(threads)
+            super().__init__(*given, threads=threads, **options)
+
+    monkeypatch.setattr(evaluation, "FittedBaseline", Recorded)
+    monkeypatch.setattr(evaluation, "usable_cores", lambda: 3)
+    plan = imn.tumor.EvaluationPlan(selections=("all",), methods=("lda",))
+    assert plan.threads == 0
+    imn.tumor.evaluate_cohort(tmp_path / "x", cohort, plan, options=FAST)
+    assert used == [3, 3, 3]
 
 
 def test_an_evaluation_goes_on_where_it_stopped(
@@ -405,6 +422,7 @@ def test_a_split_replaces_the_protocol(cohort: imn.tumor.Cohort, tmp_path: Path)
         {"k": 1},
         {"normalisation": "sum"},
         {"blocks": (0, 1)},
+        {"threads": -1},
         {"blocks": (2, 2), "buffer": 1},
         {"seed": -1},
     ],
