@@ -280,6 +280,8 @@ def test_methods_may_be_named_and_mixed() -> None:
     assert list(ev.make_methods((), ["moran"]).kinds) == ["moran", "blur", "chaos", "coverage", "intensity"]
     with pytest.raises(imn.ArgumentError, match="nothing to evaluate"):
         ev.make_methods((), baselines=False)
+    with pytest.raises(imn.ArgumentError, match="threads must be 0"):
+        ev.make_methods((), threads=-1)
 
 
 def test_a_callable_with_other_arguments_is_refused_at_once() -> None:

@@ -203,6 +203,8 @@ def test_files_that_do_not_fit_the_model(
         imn.tumor.predict(model, off)
     with pytest.raises(ArgumentError, match="missing must be one of"):
         imn.tumor.predict(model, half, missing="zero")
+    with pytest.raises(ArgumentError, match="threads must be 0"):
+        imn.tumor.predict(model, tmp_path / "none.imzML", threads=-1)
 
 
 def test_a_missing_channel_counts_as_its_mean(unnormalised: imn.tumor.TumorModel, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.evaluation_set import EvaluationSet
@@ -135,6 +136,7 @@ def make_methods(
         FileError: A model cannot be used.
         UnavailableError: A scorer is not available.
     """
+    threads = thread_count(threads)
     named: dict[str, Scorer] = {}
 
     def add(name: str, scorer: Scorer) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
@@ -103,13 +104,14 @@ def predict(
 
     Raises:
         FileError: The model or the section cannot be used.
-        ArgumentError: Channels are missing and ``missing`` is ``error`` or the norm cannot be computed; the file
-            reaches no channel; or more than half of the channels have no signal, which points to another m/z range,
-            calibration or preparation than in training.
+        ArgumentError: An argument is out of range; channels are missing and ``missing`` is ``error`` or the norm cannot
+            be computed; the file reaches no channel; or more than half of the channels have no signal, which points to
+            another m/z range, calibration or preparation than in training.
         UnavailableError: The device is not available.
     """
     if missing not in MISSING:
         raise ArgumentError(f"missing must be one of {', '.join(MISSING)}, not '{missing}'")
+    threads = thread_count(threads)
     ready = model if isinstance(model, TumorModel) else load_tumor_model(model)
     if isinstance(section, Dataset):
         return _predict(ready, section, missing, device, threads, memory_limit, progress)
