@@ -451,5 +451,7 @@ def test_the_command_without_the_extra(
         name for name in sys.modules if name.startswith(("ionmorphnet.training.", "ionmorphnet.models.networks."))
     ]:
         monkeypatch.delitem(sys.modules, name)
+    for name in ("export_model", "export_checkpoint", "derive_safetensors"):
+        monkeypatch.delitem(vars(imn), name, raising=False)  # names that were loaded before
     monkeypatch.setitem(sys.modules, "onnx", None)
     cli("export", "w.pt", "-o", tmp_path / "m").is_one_line_error("extra [train]", "onnx")

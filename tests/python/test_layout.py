@@ -199,6 +199,47 @@ def test_the_import_checks_see_faults() -> None:
     assert _circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
 
 
+# What the command line may import: the public face of the package, and helpers that are no product logic.
+PUBLIC_MODULES = ("engine", "evaluate", "evaluate.plots", "reference", "simulation", "tumor", "tumor.plots")
+HELPER_ROOMS = ("base", "io", "cli")
+# Types of the keywords of public functions.
+TYPES_FOR_THE_CLI = ("training.options",)
+
+
+def _beyond_the_public_api(source: str) -> set[str]:
+    """Imports of a command that no user of the library could write, but for types."""
+    found = set()
+    tree = ast.parse(source)
+    guarded = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(inner) for node in guarded for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or id(node) in skipped:
+            continue
+        if not str(node.module).startswith("ionmorphnet"):
+            continue
+        module = str(node.module).removeprefix("ionmorphnet").removeprefix(".")
+        if module.split(".")[0] in HELPER_ROOMS or module in TYPES_FOR_THE_CLI:
+            continue
+        public = module in ("", *PUBLIC_MODULES)
+        found |= {
+            f"{module}:{alias.name}"
+            for alias in node.names
+            if not public or (alias.name.startswith("_") and alias.name != "__version__")
+        }
+    if re.search(r"\b_core\b|\._native\b", source):
+        found.add("the native core")
+    return found
+
+
+def test_the_command_uses_public_names() -> None:
+    commands = {path.name: path.read_text(encoding="utf-8") for path in (PACKAGE / "cli").glob("*.py")}
+    assert len(commands) > 12
+    assert {name: bad for name, source in commands.items() if (bad := _beyond_the_public_api(source))} == {}
+    wrong = "from ionmorphnet.picking.batch import _Batch\nfrom ionmorphnet import pick, _core\nx = ds._native"
+    assert _beyond_the_public_api(wrong) == {"picking.batch:_Batch", ":_core", "the native core"}
+    assert _beyond_the_public_api("if TYPE_CHECKING:\n    from ionmorphnet.tumor.channels import ChannelsLike") == set()
+
+
 def _imports_torch(source: str) -> bool:
     return re.search(r"^\s*(import|from) (torch|triton|safetensors)\b", source, re.MULTILINE) is not None
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
+import ionmorphnet as imn
 from ionmorphnet import engine as engines
 from ionmorphnet.base.devices import Device
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
-from ionmorphnet.models.model import DEFAULT_MODEL, load_model
 
 Command = Callable[..., None]
 
@@ -37,7 +37,7 @@ def engine() -> None:
 
 
 @engine.command(short_help="Build the engine of a model.")
-@click.argument("model", metavar="[MODEL]", default=DEFAULT_MODEL)
+@click.argument("model", metavar="[MODEL]", default=imn.DEFAULT_MODEL)
 @click.option("-o", "--out", type=_FILE, metavar="FILE", help="Engine file to write; default: in the cache.")
 @click.option(
     "--target",
@@ -142,7 +142,7 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
 
 
 @engine.command(short_help="Measure the accuracy of 16 bit without a GPU.")
-@click.argument("model", metavar="[MODEL]", default=DEFAULT_MODEL)
+@click.argument("model", metavar="[MODEL]", default=imn.DEFAULT_MODEL)
 @click.option("--precision", type=click.Choice(["bf16", "fp16"]), multiple=True, help="May be repeated; default: both.")
 @click.option("--images", type=click.IntRange(2), default=32, show_default=True, help="Number of simulated images.")
 @click.option("--set", "sets", multiple=True, type=_FILE, metavar="NPZ", help="Additional labelled images.")
@@ -156,7 +156,7 @@ def check(
     Evaluates the graph of an engine on the CPU with rounding at each node, about half a second per image. The set of
     extreme inputs (all ones, checkerboards, single pixels) tests the range; few of them resemble ion images.
     """
-    loaded = load_model(model)
+    loaded = imn.load_model(model)
     prepared = engines.check_inputs(loaded, images, sets)
     chosen = precision or ("bf16", "fp16")
     with progress_bar("checking", "sets", quiet=quiet) as progress:

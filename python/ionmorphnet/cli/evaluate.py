@@ -9,6 +9,7 @@ from typing import Literal, TypedDict, Unpack
 
 import click
 
+from ionmorphnet import Precision, ScorerName
 from ionmorphnet import evaluate as ev
 from ionmorphnet.base.devices import DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError
@@ -17,9 +18,7 @@ from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cli import _evaluate_tables as tables
 from ionmorphnet.cli._shared import progress_bar, show_warnings
-from ionmorphnet.evaluate.evaluation_set import require_unique_names
 from ionmorphnet.io.mz_list import read_mz_list
-from ionmorphnet.scoring.scorer import Precision, ScorerName
 
 Command = Callable[..., None]
 
@@ -273,7 +272,7 @@ def mscf1(
         for name, value in unused.items():
             if value not in (None, ()):
                 raise ArgumentError(f"{name} applies to rankings, which --picked replaces; leave one of them out")
-    require_unique_names(path.stem for path in files)
+    ev.require_unique_names(path.stem for path in files)
     lists = {path.name if len({p.name for p in picked}) == len(picked) else str(path): path for path in picked}
     picks = {name: read_mz_list(path) for name, path in lists.items()}
     run = _Run(options)
@@ -319,7 +318,7 @@ class _Run:
         self.json_path: Path | None = options["json_path"]
         self.quiet: bool = options["quiet"]
         if self.plots is not None:
-            from ionmorphnet.evaluate.drawing import require_matplotlib
+            from ionmorphnet.base.extras import require_matplotlib
 
             require_matplotlib()
             existing = next(path for path in (self.plots, *self.plots.absolute().parents) if path.exists())
@@ -398,7 +397,7 @@ def _load(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float) -> list
         raise ArgumentError(f"{len(labels)} label files for {len(files)} sets; give one per set, in order")
     given = labels or (None,) * len(files)
     sets = [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm)]
-    require_unique_names(each.name for each in sets)
+    ev.require_unique_names(each.name for each in sets)
     for each in sets:
         show_warnings(each.notes, name=each.name)
     return sets

@@ -96,9 +96,7 @@ def _export(
     weights: Path | None, checkpoint: Path | None, model: str | None, out: Path, data: str | None, options: _Options
 ) -> ModelConfig:
     try:
-        from ionmorphnet.models.networks.derive import derive_safetensors
-        from ionmorphnet.training.checkpoints import export_checkpoint
-        from ionmorphnet.training.export import export_model
+        from ionmorphnet import derive_safetensors, export_checkpoint, export_model
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise

@@ -16,8 +16,6 @@ from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
-from ionmorphnet.picking.progress import PickBar
-from ionmorphnet.scoring.choose import SCORER_NAMES
 
 
 class _Folder(click.Path):
@@ -62,7 +60,7 @@ class _Folder(click.Path):
     default="auto",
     show_default=True,
     metavar="NAME",
-    help=", ".join(SCORER_NAMES) + ".",
+    help=", ".join(imn.SCORER_NAMES) + ".",
 )
 @click.option(
     "--engine",
@@ -113,7 +111,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     if mz_list is not None:  # the windows are the axis' own from here on
         options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
     results, failures = [], []
-    with PickBar(_shared.stderr) as bar:
+    with imn.PickBar(_shared.stderr) as bar:
         for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **options):
             bar.hide()
             show_warnings(outcome.warnings, name=outcome.path.name)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ionmorphnet import CLASSES
 from ionmorphnet.cli._shared import progress_bar
-from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import simulate_images as write_images
 
 

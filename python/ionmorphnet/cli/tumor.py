@@ -195,7 +195,7 @@ def evaluate(
     from ionmorphnet.evaluate import BootstrapOptions
 
     if plots is not None:
-        from ionmorphnet.evaluate.drawing import require_matplotlib
+        from ionmorphnet.base.extras import require_matplotlib
 
         require_matplotlib()
     cohort = _read(cohort_csv, labels)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate
 from ionmorphnet.evaluate.classifier import ClassifierReport, ClassifierResult, classifier_report, judge_classes
-from ionmorphnet.evaluate.evaluation_set import EvaluationSet, load_sets
+from ionmorphnet.evaluate.evaluation_set import EvaluationSet, load_sets, require_unique_names
 from ionmorphnet.evaluate.methods import Methods, ScoredSet, make_methods, score_set
 from ionmorphnet.evaluate.metrics import best_threshold, precision_at_k
 from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
@@ -47,5 +47,6 @@ __all__ = [
     "precision_at_k",
     "ranking_report",
     "read_pairs",
+    "require_unique_names",
     "score_set",
 ]

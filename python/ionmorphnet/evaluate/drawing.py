@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.extras import require_matplotlib
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.paths import PathLike
 
@@ -32,18 +32,6 @@ class LineStyle(TypedDict):
 
     color: str
     linestyle: Dashes
-
-
-def require_matplotlib() -> None:
-    """Checks early that plots are available.
-
-    Raises:
-        UnavailableError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise UnavailableError("plots need matplotlib: pip install 'ionmorphnet[plots]'") from None
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.base.torch_check import require_torch
 from ionmorphnet.models.model import bundled_models, load_model
 from ionmorphnet.training.options import TrainKeywords, TrainOptions
 

@@ -19,10 +19,10 @@ import pandas as pd
 from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.files import atomic_path, make_folder, read_json
 from ionmorphnet.base.json_output import plain, write_json
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.base.torch_check import require_torch
 from ionmorphnet.base.versions import versions
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.io.candidates import CandidateAxis

@@ -13,8 +13,8 @@ import numpy as np
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.base.torch_check import require_torch
 from ionmorphnet.base.versions import versions
 from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels

@@ -1,4 +1,4 @@
-"""Preparations before torch is imported."""
+"""Checks of optional packages, made before they are imported."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def require_torch(message: str) -> None:
         raise UnavailableError(message)
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def require_matplotlib() -> None:
+    """Checks that matplotlib is installed, before work whose result would be plotted.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UnavailableError("plots need matplotlib: pip install 'ionmorphnet[plots]'") from None
