@@ -55,8 +55,8 @@ std::string compiler() {
 
 }  // namespace
 
-py::dict build_info(const DeviceStatus& status) {
-  py::dict d;
+NativeBuildInfo build_info(const DeviceStatus& status) {
+  NativeBuildInfo d;
   d["version"] = IMN_VERSION;
   d["compiler"] = compiler();
   d["threads"] = thread_count(0);

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <utility>
 
 #include "bindings/device_calls.h"
@@ -13,8 +14,9 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-py::dict probe_read(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, std::int64_t batch,
-                    std::int64_t device_memory, std::int64_t pinned_memory, int threads) {
+using ReadProbe = TypedDict<"ReadProbe">;
+ReadProbe probe_read(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, std::int64_t batch,
+                     std::int64_t device_memory, std::int64_t pinned_memory, int threads) {
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
   pipeline::ReadProbe probe;
@@ -23,7 +25,7 @@ py::dict probe_read(const DatasetHandle& handle, const DoubleArray& lo, const Do
     const py::gil_scoped_release release;
     probe = pipeline::read_chunks(*dataset, windows, batch, {device_memory, pinned_memory}, threads);
   }
-  py::dict result;
+  ReadProbe result;
   result["seconds"] = probe.seconds;
   result["first_chunk_s"] = probe.first_chunk_s;
   result["chunks"] = probe.chunks;
@@ -32,12 +34,11 @@ py::dict probe_read(const DatasetHandle& handle, const DoubleArray& lo, const Do
 }
 
 void register_loop(py::module_& m) {
-  constexpr std::int64_t kPinned = std::int64_t{256} << 20;
   m.def(
       "score_windows_on_device",
       [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, py::object scorer,
          std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::int64_t device_memory, std::int64_t pinned_memory, int threads, py::object progress) {
+         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads, Progress progress) {
         return score_windows_on_device(dataset, mz_lo, mz_hi,
                                        {std::move(scorer), std::move(preprocess_id), std::move(statistics),
                                         device_memory, pinned_memory, threads, std::move(progress)},
@@ -45,25 +46,25 @@ void register_loop(py::module_& m) {
       },
       py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(), py::arg("scorer"),
       py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("device"),
-      py::arg("device_memory") = 0, py::arg("pinned_memory") = kPinned, py::arg("threads") = 0,
-      py::arg("progress") = py::none());
+      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
+      py::arg("threads") = 0, py::arg("progress") = py::none());
   m.def(
       "score_stack_on_device",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, py::object scorer, std::string preprocess_id,
-         std::vector<std::string> statistics, const std::string& device, std::int64_t device_memory,
-         std::int64_t pinned_memory, int threads, py::object progress) {
+         std::vector<std::string> statistics, const std::string& device, std::optional<std::int64_t> device_memory,
+         std::int64_t pinned_memory, int threads, Progress progress) {
         return score_stack_on_device(images, mask,
                                      {std::move(scorer), std::move(preprocess_id), std::move(statistics), device_memory,
                                       pinned_memory, threads, std::move(progress)},
                                      cuda_backend(device));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("scorer"), py::arg("preprocess_id"),
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device"), py::arg("device_memory") = 0,
-      py::arg("pinned_memory") = kPinned, py::arg("threads") = 0, py::arg("progress") = py::none());
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("device"), py::arg("device_memory") = py::none(),
+      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
+      py::arg("progress") = py::none());
 }
 
 void register_probes(py::module_& m) {
-  constexpr std::int64_t kPinned = std::int64_t{192} << 20;
   m.def(
       "probe_bin",
       [](const DatasetHandle& dataset, const DoubleArray& lo, const DoubleArray& hi, const std::string& device,
@@ -71,12 +72,12 @@ void register_probes(py::module_& m) {
         return probe_bin(dataset, lo, hi, {threads, repeat, keep_images, pinned_memory}, cuda_backend(device));
       },
       py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(), py::arg("device"), py::arg("threads") = 0,
-      py::arg("repeat") = 0, py::arg("keep_images") = true, py::arg("pinned_memory") = kPinned,
+      py::arg("repeat") = 0, py::arg("keep_images") = true, py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
       "images (n, H, W) float32 binned on the device, 0 where not measured; seconds per repetition; pixels of each "
       "chunk.");
   m.def("probe_read", &probe_read, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
-        py::arg("batch") = 64, py::arg("device_memory") = std::int64_t{64} << 30, py::arg("pinned_memory") = kPinned,
-        py::arg("threads") = 0,
+        py::arg("batch") = 64, py::arg("device_memory") = std::int64_t{64} << 30,
+        py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
         "Reads as the device loop does, without a device: seconds, first_chunk_s, chunks, bytes.");
   m.def(
       "probe_prepare",
@@ -101,6 +102,7 @@ void register_probes(py::module_& m) {
 }  // namespace
 
 void register_device_calls(py::module_& m) {
+  m.attr("DEFAULT_PINNED_MEMORY") = pipeline::kDefaultPinnedBytes;
   register_loop(m);
   register_probes(m);
 }

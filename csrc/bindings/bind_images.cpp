@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/choices.h"
 #include "bindings/dataset_handle.h"
 #include "bindings/interruptible.h"
+#include "bindings/python_types.h"
 #include "bindings/register.h"
 #include "images/bin.h"
 #include "images/candidate_axis.h"
@@ -27,11 +29,11 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-// All work below runs through interruptible(): no Python object is touched there, the arrays that are written are not
-// yet known to Python, and the dataset is immutable and held by a copy of its pointer.
+// All work below runs through interruptible(). It touches no Python object; Python does not yet know the arrays that
+// are written, and the dataset is immutable and kept alive by a copy of its pointer.
 
-// (n, 2) windows of a list of m/z values: the tolerance becomes bounds in images/mz_window.h alone.
-py::tuple windows_around(const DoubleArray& mz, double half_width, bool ppm) {
+// images/mz_window.h alone turns a tolerance into bounds.
+py::typing::Tuple<Doubles, Doubles> windows_around(const DoubleArray& mz, double half_width, bool ppm) {
   std::vector<double> lo, hi;
   for (py::ssize_t i = 0; i < mz.size(); ++i) {
     const auto window =
@@ -59,10 +61,12 @@ py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo
   return out;
 }
 
-py::tuple mean_spectrum(const DatasetHandle& handle, double ppm, int threads) {
+py::typing::Tuple<Doubles, Doubles> mean_spectrum(const DatasetHandle& handle, std::optional<double> bin_width_ppm,
+                                                  int threads) {
   const auto dataset = handle.dataset;
-  images::MeanSpectrum mean = interruptible(
-      [&](const std::atomic<bool>& cancel) { return images::mean_spectrum(*dataset, ppm, threads, &cancel); });
+  images::MeanSpectrum mean = interruptible([&](const std::atomic<bool>& cancel) {
+    return images::mean_spectrum(*dataset, bin_width_ppm, threads, &cancel);
+  });
   return py::make_tuple(to_numpy(std::move(mean.mz)), to_numpy(std::move(mean.intensity)));
 }
 
@@ -76,16 +80,14 @@ py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int 
   return out;
 }
 
-py::tuple candidate_axis(const DatasetHandle& handle, const std::string& kind, double min_frequency, double ppm,
-                         int threads) {
+py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str> candidate_axis(const DatasetHandle& handle,
+                                                                              const std::string& kind,
+                                                                              std::optional<double> min_frequency,
+                                                                              std::optional<double> ppm, int threads) {
   images::AxisOptions options;
-  if (kind == "bins") {
-    options.kind = images::AxisKind::bins;
-  } else if (kind == "peaks") {
-    options.kind = images::AxisKind::peaks;
-  } else if (kind != "auto") {
-    throw ArgumentError("candidate_axis: kind must be 'auto', 'bins' or 'peaks', not '" + kind + "'");
-  }
+  options.kind = parse_choice<images::AxisKind>(
+      kind, "candidate_axis: kind",
+      {{"auto", images::AxisKind::automatic}, {"bins", images::AxisKind::bins}, {"peaks", images::AxisKind::peaks}});
   options.min_frequency = min_frequency;
   options.ppm = ppm;
   options.threads = threads;
@@ -100,22 +102,22 @@ py::tuple candidate_axis(const DatasetHandle& handle, const std::string& kind, d
 
 using IndexArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-// The array to write into: the caller's, which must have this shape, or a new one.
+// The array to write into: the caller's, if it has this shape, or a new one.
 template <typename T>
 py::array_t<T> output(const std::optional<py::array_t<T, py::array::c_style>>& given,
                       const std::vector<py::ssize_t>& shape) {
   if (!given) return py::array_t<T>(shape);
   if (std::vector<py::ssize_t>(given->shape(), given->shape() + given->ndim()) != shape || !given->writeable()) {
-    throw ArgumentError("an output array must be writeable and have the shape of the result");
+    throw ArgumentError("an output array must be writeable and have the result's shape");
   }
   return *given;
 }
 
-py::tuple extract_patches(const FloatArray& cube, const MaskArray& measured, const IndexArray& pixels,
-                          std::int64_t size, const IndexArray& channels, const FloatArray& centre,
-                          const FloatArray& scale, int threads,
-                          const std::optional<py::array_t<float, py::array::c_style>>& out_values,
-                          const std::optional<py::array_t<std::uint8_t, py::array::c_style>>& out_mask) {
+py::typing::Tuple<Floats, py::array_t<std::uint8_t>> extract_patches(
+    const FloatArray& cube, const MaskArray& measured, const IndexArray& pixels, std::int64_t size,
+    const IndexArray& channels, const FloatArray& centre, const FloatArray& scale, int threads,
+    const std::optional<py::array_t<float, py::array::c_style>>& out_values,
+    const std::optional<py::array_t<std::uint8_t, py::array::c_style>>& out_mask) {
   if (cube.ndim() != 3) throw ArgumentError("a cube must have shape (height, width, channels)");
   if (measured.ndim() != 2 || measured.shape(0) != cube.shape(0) || measured.shape(1) != cube.shape(1)) {
     throw ArgumentError("measured must have the cube's shape (height, width)");
@@ -142,13 +144,18 @@ py::tuple extract_patches(const FloatArray& cube, const MaskArray& measured, con
 
 void register_images(py::module_& m) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-  m.def("mz_windows", &windows_around, py::arg("mz"), py::arg("half_width"), py::arg("ppm"));
+  m.def("mz_windows", &windows_around, py::arg("mz"), py::arg("half_width"), py::arg("ppm"),
+        "Lower and upper bounds of windows of this half width, in ppm or m/z.");
   m.def("bin_images", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::arg("unmeasured") = kNaN,
-        py::arg("threads") = 0);
-  m.def("mean_spectrum", &mean_spectrum, py::arg("dataset"), py::arg("ppm") = 0.0, py::arg("threads") = 0);
-  m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0);
+        py::arg("threads") = 0, "Ion images (n, H, W) float32 of m/z windows [lo, hi].");
+  m.def("mean_spectrum", &mean_spectrum, py::arg("dataset"), py::arg("bin_width_ppm") = py::none(),
+        py::arg("threads") = 0,
+        "m/z values and mean intensities; processed files are binned, by default with a width chosen from the data.");
+  m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0,
+        "Total ion current (H, W) float32.");
   m.def("candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
-        py::arg("min_frequency") = -1.0, py::arg("ppm") = 0.0, py::arg("threads") = 0);
+        py::arg("min_frequency") = py::none(), py::arg("ppm") = py::none(), py::arg("threads") = 0,
+        "mz, mz_lo, mz_hi, frequency and method of the candidate channels; None: chosen from the data.");
   m.def("extract_patches", &extract_patches, py::arg("cube"), py::arg("measured"), py::arg("pixels"), py::arg("size"),
         py::arg("channels"), py::arg("centre"), py::arg("scale"), py::arg("threads") = 0,
         py::arg("out_values").noconvert() = py::none(), py::arg("out_mask").noconvert() = py::none(),

@@ -21,20 +21,18 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-// The sink that the keyword arguments of score_windows and score_stack ask for.
-std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandle>& scorer,
-                                               const std::optional<std::string>& preprocess_id,
+// The sink that the keyword arguments of score_windows() and score_stack() select.
+std::unique_ptr<pipeline::ImageSink> make_sink(ScorerHandle* scorer, const std::optional<std::string>& preprocess_id,
                                                const std::vector<std::string>& statistics,
                                                const std::optional<std::string>& statistic, int threads) {
-  if ((scorer != nullptr) == statistic.has_value())
-    throw ArgumentError("exactly one of scorer and statistic is needed");
+  if ((scorer != nullptr) == statistic.has_value()) throw ArgumentError("pass exactly one of scorer and statistic");
   if (statistic) {
     const score::Statistic wanted = score::parse_statistic(*statistic);
     return pipeline::make_classical_sink(
         [wanted](const ImageStack& stack, int n, float* out) { score::image_statistic(stack, wanted, n, out); },
         threads);
   }
-  if (!preprocess_id) throw ArgumentError("a network needs its preprocessing id");
+  if (!preprocess_id) throw ArgumentError("a network needs preprocess_id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);
   const score::NetworkInfo& info = scorer->scorer->info();
   if (info.channels != preprocess::channels(id) || info.height != preprocess::kInputSize ||
@@ -48,8 +46,8 @@ std::unique_ptr<pipeline::ImageSink> make_sink(const std::shared_ptr<ScorerHandl
   return pipeline::make_model_sink(*scorer->scorer, id, std::move(parsed));
 }
 
-py::dict to_dict(const pipeline::HostTimings& t) {
-  py::dict out;
+LoopTimings to_dict(const pipeline::HostTimings& t) {
+  LoopTimings out;
   out["bin_s"] = t.bin_s;
   out["wait_for_images_s"] = t.wait_for_images_s;
   out["preprocess_s"] = t.preprocess_s;
@@ -64,8 +62,8 @@ py::dict to_dict(const pipeline::HostTimings& t) {
 // Runs `loop(sink, options, results)` without the GIL: it touches no Python object but the progress callback, which
 // takes the GIL for itself, and the arrays are held by the caller's frame.
 template <typename Loop>
-py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
-                   std::int64_t memory_limit, py::object callback, Loop&& loop) {
+LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
+                    std::int64_t memory_limit, Progress callback, Loop&& loop) {
   PythonProgress progress(std::move(callback));
   pipeline::HostOptions options;
   options.threads = threads;
@@ -84,27 +82,29 @@ py::tuple run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scor
   return py::make_tuple(out, blank, to_dict(timings));
 }
 
-py::tuple score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
-                        const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
-                        const std::vector<std::string>& statistics, const std::optional<std::string>& statistic,
-                        std::int64_t memory_limit, int threads, py::object progress) {
+LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                         const std::optional<std::shared_ptr<ScorerHandle>>& scorer,
+                         const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
+                         const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
+                         Progress progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
-  const auto sink = make_sink(scorer, preprocess_id, statistics, statistic, threads);
+  ScorerHandle* const native = scorer ? scorer->get() : nullptr;
+  const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
-  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, scorer.get(), threads, memory_limit,
-                  std::move(progress),
+  return run_loop(static_cast<std::int64_t>(windows.size()), *sink, native, threads, memory_limit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
                     return pipeline::score_windows(*dataset, windows, s, options, results);
                   });
 }
 
-py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
-                      const std::shared_ptr<ScorerHandle>& scorer, const std::optional<std::string>& preprocess_id,
-                      const std::vector<std::string>& statistics, const std::optional<std::string>& statistic,
-                      int threads, py::object progress) {
+LoopResult score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
+                       const std::optional<std::shared_ptr<ScorerHandle>>& scorer,
+                       const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
+                       const std::optional<std::string>& statistic, int threads, Progress progress) {
   const ImageStack stack = as_stack(images, mask);
-  const auto sink = make_sink(scorer, preprocess_id, statistics, statistic, threads);
-  return run_loop(stack.n, *sink, scorer.get(), threads, 0, std::move(progress),
+  ScorerHandle* const native = scorer ? scorer->get() : nullptr;
+  const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
+  return run_loop(stack.n, *sink, native, threads, pipeline::kDefaultMemoryLimit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
                     return pipeline::score_stack(stack, s, options, results);
                   });
@@ -113,25 +113,31 @@ py::tuple score_stack(const FloatArray& images, const std::optional<MaskArray>& 
 }  // namespace
 
 void register_pipeline(py::module_& m) {
-  // Both return (outputs float32 (n, k), blank bool (n,), timings); rows of blank images are 0. `statistics`: names of
-  // what the network takes beside the images; `statistic`: the classical score that takes the network's place.
   m.def("score_windows", &score_windows, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(),
         py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
         py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(),
-        py::arg("memory_limit") = std::int64_t{4} << 30, py::arg("threads") = 0, py::arg("progress") = py::none());
+        py::arg("memory_limit") = pipeline::kDefaultMemoryLimit, py::arg("threads") = 0,
+        py::arg("progress") = py::none(),
+        "Scores one ion image per m/z window. `statistics`: what the network takes besides images; `statistic`: the "
+        "classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.");
   m.def("score_stack", &score_stack, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
         py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
         py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(), py::arg("threads") = 0,
-        py::arg("progress") = py::none());
-  m.def("rank_scores", [](const DoubleArray& scores) {
-    return to_numpy(pick::rank_scores({scores.data(), static_cast<std::size_t>(scores.size())}));
-  });
+        py::arg("progress") = py::none(), "As score_windows(), for images (n, H, W) in memory.");
+  m.def(
+      "rank_scores",
+      [](const DoubleArray& scores) {
+        return to_numpy(pick::rank_scores({scores.data(), static_cast<std::size_t>(scores.size())}));
+      },
+      py::arg("scores"), "Indices of the scores from best to worst.");
   m.def(
       "cut_ranked",
       [](const DoubleArray& scores, std::optional<std::int64_t> top, std::optional<double> min_score) {
         return pick::cut_ranked({scores.data(), static_cast<std::size_t>(scores.size())}, top, min_score);
       },
-      py::arg("ranked_scores"), py::arg("top") = py::none(), py::arg("min_score") = py::none());
+      py::arg("ranked_scores"), py::arg("top") = py::none(), py::arg("min_score") = py::none(),
+      "How many of the ranked scores are kept.");
+  m.attr("DEFAULT_MEMORY_LIMIT") = pipeline::kDefaultMemoryLimit;
 }
 
 }  // namespace imn::bindings

@@ -1,12 +1,12 @@
-// What build_info() tells about a host; `_core_testing` calls it with made-up hosts.
+// What build_info() reports about a host; `_core_testing` calls it with hosts that this machine is not.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
+#include "bindings/python_types.h"
 #include "core/device.h"
 
 namespace imn::bindings {
 
-pybind11::dict build_info(const DeviceStatus& status);
+using NativeBuildInfo = TypedDict<"NativeBuildInfo">;
+NativeBuildInfo build_info(const DeviceStatus& status);
 
 }  // namespace imn::bindings

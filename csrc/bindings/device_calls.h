@@ -13,7 +13,9 @@
 
 #include "bindings/arrays.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/python_types.h"
 #include "pipeline/device/backend.h"
+#include "pipeline/device/plan.h"
 
 namespace imn::bindings {
 
@@ -29,17 +31,17 @@ struct DeviceLoopCall {
   pybind11::object scorer;
   std::string preprocess_id;
   std::vector<std::string> statistics;
-  std::int64_t device_memory;  // bytes; 0: four fifths of the free memory
-  std::int64_t pinned_memory;  // bytes
+  std::optional<std::int64_t> device_memory;  // bytes; none: four fifths of the free memory
+  std::int64_t pinned_memory;                 // bytes
   int threads;
-  pybind11::object progress;
+  Progress progress;
 };
 
-// Both return (outputs float32 (n, k), blank bool (n,), timings), as score_windows() and score_stack() of the host.
-pybind11::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
-                                        const DeviceLoopCall& call, const MakeBackend& make);
-pybind11::tuple score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
-                                      const DeviceLoopCall& call, const MakeBackend& make);
+// Both return what score_windows() and score_stack() of the host return.
+LoopResult score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                                   const DeviceLoopCall& call, const MakeBackend& make);
+LoopResult score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
+                                 const DeviceLoopCall& call, const MakeBackend& make);
 
 struct BinProbeCall {
   int threads;
@@ -49,8 +51,9 @@ struct BinProbeCall {
 };
 
 // images (n, H, W) float32 binned on the device, 0 where not measured; seconds per repetition; pixels of each chunk.
-pybind11::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
-                         const BinProbeCall& call, const MakeBackend& make);
+using BinProbe = TypedDict<"BinProbe">;
+BinProbe probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, const BinProbeCall& call,
+                   const MakeBackend& make);
 
 struct PrepareProbeCall {
   std::string preprocess_id;
@@ -61,10 +64,12 @@ struct PrepareProbeCall {
 
 // (n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts: a dict of (n,)
 // arrays; statistics (n, k); seconds per repetition on the device.
-pybind11::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask,
-                             const PrepareProbeCall& call, const MakeBackend& make);
+using PrepareProbe = TypedDict<"PrepareProbe">;
+PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
+                           const MakeBackend& make);
 
 // Seconds of a copy on the device (copy_s) and of an upload to it (upload_s).
-pybind11::dict probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make);
+using CopyProbe = TypedDict<"CopyProbe">;
+CopyProbe probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make);
 
 }  // namespace imn::bindings

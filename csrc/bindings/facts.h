@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "bindings/python_types.h"
 #include "preprocess/preprocess_cuda.h"
 
 namespace imn::bindings {
 
 // A dict of (n,) arrays: sum, divisor, measured, positive, blank.
-inline pybind11::dict to_dict(const std::vector<preprocess::ImageFacts>& facts) {
+using FactArrays = TypedDict<"ImageFacts">;
+inline FactArrays to_dict(const std::vector<preprocess::ImageFacts>& facts) {
   const auto n = static_cast<pybind11::ssize_t>(facts.size());
   pybind11::array_t<double> sum(n);
   pybind11::array_t<float> divisor(n);
@@ -26,7 +28,7 @@ inline pybind11::dict to_dict(const std::vector<preprocess::ImageFacts>& facts) 
     positive.mutable_at(i) = f.positive;
     blank.mutable_at(i) = f.blank != 0;
   }
-  pybind11::dict d;
+  FactArrays d;
   d["sum"] = sum;
   d["divisor"] = divisor;
   d["measured"] = measured;

@@ -54,8 +54,8 @@ pipeline::DeviceModel as_model(const DeviceLoopCall& call) {
   return model;
 }
 
-py::dict to_dict(const pipeline::DeviceTimings& t) {
-  py::dict out;
+LoopTimings to_dict(const pipeline::DeviceTimings& t) {
+  LoopTimings out;
   out["read_s"] = t.read_s;
   out["wait_for_data_s"] = t.wait_for_data_s;
   out["wait_for_device_s"] = t.wait_for_device_s;
@@ -75,11 +75,11 @@ py::dict to_dict(const pipeline::DeviceTimings& t) {
 // Runs `loop(backend, options, results)` without the GIL: it touches no Python object but the scorer's function and the
 // progress callback, which take the GIL themselves; the caller's frame holds the arrays.
 template <typename Loop>
-py::tuple run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall& call, const MakeBackend& make,
-                   Loop&& loop) {
+LoopResult run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall& call, const MakeBackend& make,
+                    Loop&& loop) {
   PythonProgress progress(call.progress);
   pipeline::DeviceOptions options;
-  options.limits = {call.device_memory, call.pinned_memory};
+  options.limits.pinned_bytes = call.pinned_memory;
   options.threads = call.threads;
   options.progress = [&](std::int64_t done, std::int64_t total) { progress(done, total); };
   py::array_t<float> out({n, n_outputs});
@@ -89,7 +89,7 @@ py::tuple run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall&
   {
     const py::gil_scoped_release release;
     const auto backend = make();
-    if (options.limits.device_bytes == 0) options.limits.device_bytes = pipeline::default_device_bytes(*backend);
+    options.limits.device_bytes = call.device_memory ? *call.device_memory : pipeline::default_device_bytes(*backend);
     timings = loop(*backend, options, results);
   }
   return py::make_tuple(out, blank, to_dict(timings));
@@ -105,8 +105,8 @@ MakeBackend cuda_backend(const std::string& device) {
   };
 }
 
-py::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
-                                  const DeviceLoopCall& call, const MakeBackend& make) {
+LoopResult score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                                   const DeviceLoopCall& call, const MakeBackend& make) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const pipeline::DeviceModel model = as_model(call);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
@@ -117,8 +117,8 @@ py::tuple score_windows_on_device(const DatasetHandle& handle, const DoubleArray
       });
 }
 
-py::tuple score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
-                                const DeviceLoopCall& call, const MakeBackend& make) {
+LoopResult score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
+                                 const DeviceLoopCall& call, const MakeBackend& make) {
   const ImageStack stack = as_stack(images, mask);
   const pipeline::DeviceModel model = as_model(call);
   return run_loop(

@@ -16,7 +16,7 @@ namespace py = pybind11;
 
 namespace imn::bindings {
 
-py::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, const BinProbeCall& call,
+BinProbe probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi, const BinProbeCall& call,
                    const MakeBackend& make) {
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
@@ -32,7 +32,7 @@ py::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
                                     {pipeline::default_device_bytes(*backend), call.pinned_memory}, call.threads,
                                     call.repeat, images);
   }
-  py::dict result;
+  BinProbe result;
   result["images"] = out;
   result["seconds"] = probe.seconds;
   result["chunk_bytes"] = probe.chunk_bytes;
@@ -40,8 +40,8 @@ py::dict probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
   return result;
 }
 
-py::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
-                       const MakeBackend& make) {
+PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
+                           const MakeBackend& make) {
   const ImageStack stack = as_stack(images, mask);
   pipeline::PrepareSetup setup;
   setup.id = preprocess::parse_preprocess_id(call.preprocess_id);
@@ -64,7 +64,7 @@ py::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>&
   if (!probe.statistics.empty()) {
     std::memcpy(found.mutable_data(), probe.statistics.data(), probe.statistics.size() * sizeof(float));
   }
-  py::dict result;
+  PrepareProbe result;
   result["input"] = input;
   result["facts"] = to_dict(probe.facts);
   result["statistics"] = found;
@@ -72,7 +72,7 @@ py::dict probe_prepare(const FloatArray& images, const std::optional<MaskArray>&
   return result;
 }
 
-py::dict probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make) {
+CopyProbe probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make) {
   if (bytes <= 0) throw ArgumentError("bytes must be positive");
   double on_device = 0;
   double upload = 0;
@@ -82,7 +82,7 @@ py::dict probe_copy(std::int64_t bytes, int repeat, const MakeBackend& make) {
     on_device = pipeline::copy_seconds(*backend, bytes, repeat);
     upload = pipeline::upload_seconds(*backend, bytes, repeat);
   }
-  py::dict result;
+  CopyProbe result;
   result["copy_s"] = on_device;
   result["upload_s"] = upload;
   return result;

@@ -1,4 +1,4 @@
-// Python's progress callback and Ctrl-C, looked after from the thread that runs a scoring loop.
+// Calls Python's progress callback and checks for Ctrl-C in the thread that runs a scoring loop.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <utility>
 
+#include "bindings/python_types.h"
+
 namespace imn::bindings {
 
 // The loops call this after every batch and while they wait; the GIL is taken at most every 0.1 s, and once at the end.
 class PythonProgress {
  public:
-  explicit PythonProgress(pybind11::object callback) : callback_(std::move(callback)) {}
+  explicit PythonProgress(Progress callback) : callback_(std::move(callback)) {}
 
   void operator()(std::int64_t done, std::int64_t total) {
     const auto now = std::chrono::steady_clock::now();
@@ -20,11 +22,11 @@ class PythonProgress {
     last_ = now;
     const pybind11::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
-    if (!callback_.is_none()) callback_(done, total);
+    if (callback_) (*callback_)(done, total);
   }
 
  private:
-  pybind11::object callback_;
+  Progress callback_;
   std::chrono::steady_clock::time_point last_{};
 };
 

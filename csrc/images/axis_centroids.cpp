@@ -345,17 +345,17 @@ std::vector<Channel> every_peak(const io::Plane& plane, const PeakWidth& width) 
 CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
   const auto n = static_cast<double>(plane.n_spectra());
-  PeakWidth width = options.ppm > 0.0 ? PeakWidth(options.ppm / kHalfWidth) : PeakWidth(plane, options.cancel);
+  PeakWidth width = options.ppm ? PeakWidth(*options.ppm / kHalfWidth) : PeakWidth(plane, options.cancel);
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
-  const double floor = options.min_frequency >= 0.0 ? options.min_frequency : kDefaultFrequency;
+  const double floor = options.min_frequency.value_or(kDefaultFrequency);
   // One pixel has no shape: a channel needs two, unless there is only one.
   const double fewest = std::max(std::ceil(floor * n - 1e-9), std::min(n, 2.0));
   const auto describe = [&] {
     std::ostringstream text;
     text.precision(3);
     text << "peaks on the ln(m/z) axis, sd " << width.typical_ppm() << " ppm"
-         << (options.ppm > 0.0   ? " (given)"
+         << (options.ppm         ? " (given)"
              : width.estimated() ? " (estimated)"
                                  : " (assumed)")
          << ", at least " << fewest << " of " << plane.n_spectra() << " spectra";
@@ -372,7 +372,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   const Search search{density, paired, width, log10_p, 0.5 * fewest, options.cancel};
   const bool lone = plane.n_spectra() == 1;
   auto channels = lone ? every_peak(plane, width) : find_channels(search, options);
-  if (options.ppm == 0.0 && width.estimated()) {
+  if (!options.ppm && width.estimated()) {
     width.refine(measured_widths(density, channels));
     density.find_background(width, options.threads);
     paired.find_background(width, options.threads);

@@ -78,8 +78,13 @@ CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options) {
 }
 
 CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options) {
-  if (!std::isfinite(options.ppm) || options.ppm < 0.0) throw ArgumentError("candidate_axis: ppm must be positive");
-  if (!(options.min_frequency <= 1.0)) throw ArgumentError("candidate_axis: min_frequency must be at most 1");
+  if (options.ppm && !(std::isfinite(*options.ppm) && *options.ppm > 0.0)) {
+    throw ArgumentError("candidate_axis: ppm must be positive");
+  }
+  if (options.min_frequency && !(*options.min_frequency >= 0.0 && *options.min_frequency <= 1.0)) {
+    throw ArgumentError("candidate_axis: min_frequency must be between 0 and 1");
+  }
+  const double least = options.min_frequency.value_or(0.0);
   const bool centroid = plane.file().spectrum_type() == io::SpectrumType::centroid;
   const bool continuous = plane.spectra().mode() == io::Mode::continuous;
   CandidateAxis axis;
@@ -88,11 +93,11 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
       throw ArgumentError("candidate_axis: " + plane.file().path() +
                           " holds processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
     }
-    axis = frequent(axis_of_bins(plane, options), options.min_frequency);
+    axis = frequent(axis_of_bins(plane, options), least);
   } else if (centroid && !continuous) {
     axis = axis_of_centroids(plane, options);
   } else {
-    axis = frequent(axis_of_profile(plane, options), options.min_frequency);
+    axis = frequent(axis_of_profile(plane, options), least);
   }
   plane.spectra().require_size();
   return axis;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,8 @@ enum class AxisKind { automatic, bins, peaks };
 
 struct AxisOptions {
   AxisKind kind = AxisKind::automatic;
-  double min_frequency =
-      -1.0;          // share of spectra that must show a peak (processed centroid); < 0: chosen from the data
-  double ppm = 0.0;  // half width of a channel of processed centroids; 0: estimated from the data
+  std::optional<double> min_frequency;  // share of spectra that must show a peak; none: chosen from the data
+  std::optional<double> ppm;            // half width of a channel of processed centroids; none: estimated
   int threads = 0;
   const std::atomic<bool>* cancel = nullptr;
 };

@@ -32,7 +32,7 @@ double sum_of_spectrum(const io::Plane& plane, std::int64_t i, io::Spectrum& spe
 }
 
 // Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
-double bin_width_ppm(const io::Plane& plane, const std::atomic<bool>* cancel) {
+double width_of_bins(const io::Plane& plane, const std::atomic<bool>* cancel) {
   if (plane.file().spectrum_type() == io::SpectrumType::centroid) {
     return std::max(1.0, 4.0 * PeakWidth(plane, cancel).typical_ppm());
   }
@@ -41,17 +41,19 @@ double bin_width_ppm(const io::Plane& plane, const std::atomic<bool>* cancel) {
   return spaced ? std::log(grid.back() / grid.front()) * 1e6 / static_cast<double>(grid.size() - 1) : 5.0;
 }
 
-MeanSpectrum mean_in_bins(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel) {
+MeanSpectrum mean_in_bins(const io::Plane& plane, std::optional<double> bin_width_ppm, int threads,
+                          const std::atomic<bool>* cancel) {
   const std::pair<double, double> range_of_file = plane.mz_range();
   const double lowest = std::max(range_of_file.first, kLeastMz);
   const double highest = range_of_file.second;
   if (highest < lowest) return {};  // no values, or none of an ion
-  if (ppm == 0.0) ppm = bin_width_ppm(plane, cancel);
+  const double ppm = bin_width_ppm ? *bin_width_ppm : width_of_bins(plane, cancel);
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
   if (needed > kMostBins) {
-    throw ArgumentError("mean_spectrum: ppm=" + std::to_string(ppm) + " is too fine for the m/z range of the file");
+    throw ArgumentError("mean_spectrum: bins of " + std::to_string(ppm) +
+                        " ppm are too narrow for the file's m/z range");
   }
   const auto bins = static_cast<std::size_t>(needed);
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
@@ -76,11 +78,14 @@ MeanSpectrum mean_in_bins(const io::Plane& plane, double ppm, int threads, const
 
 }  // namespace
 
-MeanSpectrum mean_spectrum(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel) {
-  if (!std::isfinite(ppm) || ppm < 0.0) throw ArgumentError("mean_spectrum: ppm must be positive (0: from the data)");
+MeanSpectrum mean_spectrum(const io::Plane& plane, std::optional<double> bin_width_ppm, int threads,
+                           const std::atomic<bool>* cancel) {
+  if (bin_width_ppm && !(std::isfinite(*bin_width_ppm) && *bin_width_ppm > 0.0)) {
+    throw ArgumentError("mean_spectrum: bin_width_ppm must be positive");
+  }
   MeanSpectrum mean;
   if (plane.spectra().mode() == io::Mode::processed) {
-    mean = mean_in_bins(plane, ppm, threads, cancel);
+    mean = mean_in_bins(plane, bin_width_ppm, threads, cancel);
   } else {
     Moments m = moments(plane, threads, cancel);
     mean = {std::move(m.mz), std::move(m.mean)};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,9 +15,10 @@ struct MeanSpectrum {
   std::vector<double> intensity;  // mean over all spectra of the plane
 };
 
-// Continuous: on the shared axis. Processed: on a grid of `ppm`-wide bins (0: chosen from the data), empty bins left
-// out.
-MeanSpectrum mean_spectrum(const io::Plane& plane, double ppm, int threads, const std::atomic<bool>* cancel = nullptr);
+// Continuous: on the shared axis. Processed: in bins of equal width in ln(m/z), empty bins left out. Without
+// `bin_width_ppm` (whole width, in ppm) the width is chosen from the data.
+MeanSpectrum mean_spectrum(const io::Plane& plane, std::optional<double> bin_width_ppm, int threads,
+                           const std::atomic<bool>* cancel = nullptr);
 
 // out (height*width): sum of all intensities of the pixel's spectrum, `unmeasured` elsewhere.
 void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<float> out,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace imn::score {
@@ -40,11 +41,12 @@ class Network {
   virtual void release(int slot) = 0;
 };
 
+enum class Precision { automatic, f32, bf16 };
+
 struct OpenVinoOptions {
-  std::string precision =
-      "auto";       // "auto": bf16 where the CPU has it; "f32"; "bf16" (UnavailableError where it has not)
-  int threads = 0;  // 0: all
-  int batch = 0;    // 0: chosen
+  Precision precision = Precision::automatic;  // automatic: bf16 if the CPU computes in it, else f32
+  int threads = 0;                             // 0: all
+  std::optional<int> batch;                    // images scored at a time; none: chosen by the scorer
 };
 
 // Whether this build has the OpenVINO network, and whether that computes in bf16 on this CPU (false without it).

@@ -126,10 +126,9 @@ void set_batch(const std::string& path, ov::Model& model, int batch) {
   }
 }
 
-ov::element::Type precision_type(const std::string& precision) {
-  if (precision == "f32") return ov::element::f32;
-  if (precision == "auto") return cpu_has_bf16() ? ov::element::bf16 : ov::element::f32;
-  if (precision != "bf16") throw ArgumentError("unknown precision '" + precision + "'; known: auto, f32, bf16");
+ov::element::Type element_type(Precision precision) {
+  if (precision == Precision::f32) return ov::element::f32;
+  if (precision == Precision::automatic) return cpu_has_bf16() ? ov::element::bf16 : ov::element::f32;
   if (!cpu_has_bf16()) throw UnavailableError("this CPU does not compute in bf16; use precision 'f32' or 'auto'");
   return ov::element::bf16;
 }
@@ -158,10 +157,10 @@ bool cpu_has_bf16() {
 }
 
 CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& options) {
-  if (options.batch < 0) throw ArgumentError("batch must not be negative");
-  const ov::element::Type precision = precision_type(options.precision);
+  if (options.batch && *options.batch < 1) throw ArgumentError("batch must be at least 1");
+  const ov::element::Type precision = element_type(options.precision);
   const int threads = thread_count(options.threads);
-  const int batch = options.batch > 0 ? options.batch : kBatch;
+  const int batch = options.batch.value_or(kBatch);
   const std::shared_ptr<ov::Model> model = read_onnx(path);
   const Inputs inputs = check_signature(path, *model);
   set_batch(path, *model, batch);

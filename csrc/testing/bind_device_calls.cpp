@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -22,8 +23,6 @@ using bindings::DatasetHandle;
 using bindings::DoubleArray;
 using bindings::FloatArray;
 using bindings::MaskArray;
-
-constexpr std::int64_t kPinned = std::int64_t{256} << 20;
 
 bindings::MakeBackend emulated(const std::string& device, std::uint64_t seed) {
   if (device != "emulated") throw ArgumentError("_core_testing runs on device 'emulated', not '" + device + "'");
@@ -49,7 +48,8 @@ void register_device_calls(py::module_& m) {
       "score_windows_on_device",
       [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, py::object scorer,
          std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::int64_t device_memory, std::int64_t pinned_memory, int threads, py::object progress, std::uint64_t seed) {
+         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+         bindings::Progress progress, std::uint64_t seed) {
         return bindings::score_windows_on_device(dataset, mz_lo, mz_hi,
                                                  {std::move(scorer), std::move(preprocess_id), std::move(statistics),
                                                   device_memory, pinned_memory, threads, std::move(progress)},
@@ -57,22 +57,23 @@ void register_device_calls(py::module_& m) {
       },
       py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(), py::arg("scorer"),
       py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated",
-      py::arg("device_memory") = 0, py::arg("pinned_memory") = kPinned, py::arg("threads") = 0,
-      py::arg("progress") = py::none(), py::arg("seed") = 0,
+      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
+      py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
       "As _core's; kernels run on the host in an order drawn from `seed`, and the scorer gets host addresses.");
   m.def(
       "score_stack_on_device",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, py::object scorer, std::string preprocess_id,
-         std::vector<std::string> statistics, const std::string& device, std::int64_t device_memory,
-         std::int64_t pinned_memory, int threads, py::object progress, std::uint64_t seed) {
+         std::vector<std::string> statistics, const std::string& device, std::optional<std::int64_t> device_memory,
+         std::int64_t pinned_memory, int threads, bindings::Progress progress, std::uint64_t seed) {
         return bindings::score_stack_on_device(images, mask,
                                                {std::move(scorer), std::move(preprocess_id), std::move(statistics),
                                                 device_memory, pinned_memory, threads, std::move(progress)},
                                                emulated(device, seed));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("scorer"), py::arg("preprocess_id"),
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated", py::arg("device_memory") = 0,
-      py::arg("pinned_memory") = kPinned, py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated",
+      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
+      py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
       "As _core's, on the emulated device.");
   m.def(
       "probe_bin",
@@ -82,8 +83,9 @@ void register_device_calls(py::module_& m) {
                                    emulated(device, seed));
       },
       py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(), py::arg("device") = "emulated",
-      py::arg("threads") = 0, py::arg("repeat") = 0, py::arg("keep_images") = true, py::arg("pinned_memory") = kPinned,
-      py::arg("seed") = 0, "As _core's, on the emulated device.");
+      py::arg("threads") = 0, py::arg("repeat") = 0, py::arg("keep_images") = true,
+      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("seed") = 0,
+      "As _core's, on the emulated device.");
   m.def(
       "probe_prepare",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, std::string preprocess_id, std::string type,

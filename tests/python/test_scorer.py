@@ -190,10 +190,10 @@ def test_models_of_other_types_are_refused(tmp_path: Path) -> None:
 
 def test_bad_options(model: tuple, rng: np.random.Generator) -> None:
     path, _ = model
-    with pytest.raises(ArgumentError, match="auto, f32, bf16"):
+    with pytest.raises(ArgumentError, match="precision must be one of auto, bf16, f32, not int8"):
         _core.openvino_scorer(str(path), precision="int8")
     with pytest.raises(ArgumentError, match="batch"):
-        _core.openvino_scorer(str(path), batch=-1)
+        _core.openvino_scorer(str(path), batch=0)
     scorer = _core.openvino_scorer(str(path))
     for wrong in (images(rng, 3)[:, :1], images(rng, 3)[0], images(rng, 3)[..., :2]):
         with pytest.raises(ArgumentError, match=r"\(n, 2, 5, 4\)"):

@@ -80,7 +80,7 @@ def test_a_callback_of_a_model_with_statistics_gets_them(tmp_path: Path, images:
     network = write_model(tmp_path / "m", structure=True, statistics=names, preprocessing="p99-stretch-224-mask")
     frame = imn.score_images(images, model=tmp_path / "m", scorer=network)
     pd.testing.assert_frame_equal(frame, imn.score_images(images, model=tmp_path / "m", precision="f32"), atol=1e-4)
-    with pytest.raises(imn.ArgumentError, match=r"shape \(2, 7\), it returned \(2, 6\)"):
+    with pytest.raises(imn.ArgumentError, match=r"shape \(2, 7\), but returned \(2, 6\)"):
         imn.score_images(images, model=tmp_path / "m", scorer=lambda x, s: np.zeros((len(x), 6), np.float32))
 
 

@@ -9,9 +9,12 @@ namespace imn::pipeline {
 // device as many as DevicePlan says.
 inline constexpr std::int64_t kChunkSlots = 3;
 
+inline constexpr std::int64_t kDefaultPinnedBytes = std::int64_t{192} << 20;
+
 struct MemoryLimits {
   std::int64_t device_bytes = 0;  // all memory of the loop on the device
-  std::int64_t pinned_bytes = 0;  // pinned memory of the loop's chunks; results and tables are small and come on top
+  std::int64_t pinned_bytes =
+      kDefaultPinnedBytes;  // of the loop's chunks; results and tables are small and come on top
 };
 
 // What is scored, with what. The device memory is besides that of chunks and strips of images.

@@ -7,12 +7,14 @@
 
 namespace imn::pipeline {
 
+inline constexpr std::int64_t kDefaultMemoryLimit = 4'000'000'000;  // bytes
+
 struct HostOptions : LoopControl {
   // Bytes the loop plans with: two strips of images may take a quarter each. The other half is not accounted for in
   // detail: it holds the header's tables, one spectrum and one tile per thread, and the network's batches. The limit
   // does not cover the model itself, the candidate axis (made before the loop), or the pages of mapped files, which
   // the system takes back when it needs them.
-  std::int64_t memory_limit = std::int64_t{4} << 30;
+  std::int64_t memory_limit = kDefaultMemoryLimit;
 };
 
 // Where the time went, in seconds of wall clock. bin_s overlaps with the others: binning has its own thread.

@@ -237,8 +237,8 @@ def candidate_axis(
         *_core.candidate_axis(
             ds._native,
             kind=kind,
-            min_frequency=-1.0 if min_frequency is None else float(min_frequency),
-            ppm=0.0 if ppm is None else positive("ppm", ppm),
+            min_frequency=min_frequency,
+            ppm=None if ppm is None else positive("ppm", ppm),
             threads=thread_count(threads),
         )
     )

@@ -294,9 +294,8 @@ class Dataset:
             ArgumentError: ``ppm`` is not finite and positive, or ``threads`` is negative.
             FileError: A spectrum cannot be read.
         """
-        width = 0.0 if ppm is None else 2.0 * positive("ppm", ppm)
-        mz, intensity = _core.mean_spectrum(self._native, ppm=width, threads=thread_count(threads))
-        return mz, intensity
+        width = None if ppm is None else 2.0 * positive("ppm", ppm)
+        return _core.mean_spectrum(self._native, bin_width_ppm=width, threads=thread_count(threads))
 
     def tic_image(self, *, threads: int = 0) -> NDArray[np.float32]:
         """Total ion current: the sum of all intensities in each pixel.
