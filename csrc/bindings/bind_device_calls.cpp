@@ -36,7 +36,7 @@ ReadProbe probe_read(const DatasetHandle& handle, const DoubleArray& lo, const D
 void register_loop(py::module_& m) {
   m.def(
       "score_windows_on_device",
-      [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, py::object scorer,
+      [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, DeviceNetwork scorer,
          std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
          std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads, Progress progress) {
         return score_windows_on_device(dataset, mz_lo, mz_hi,
@@ -50,9 +50,9 @@ void register_loop(py::module_& m) {
       py::arg("threads") = 0, py::arg("progress") = py::none());
   m.def(
       "score_stack_on_device",
-      [](const FloatArray& images, const std::optional<MaskArray>& mask, py::object scorer, std::string preprocess_id,
-         std::vector<std::string> statistics, const std::string& device, std::optional<std::int64_t> device_memory,
-         std::int64_t pinned_memory, int threads, Progress progress) {
+      [](const FloatArray& images, const std::optional<MaskArray>& mask, DeviceNetwork scorer,
+         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
+         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads, Progress progress) {
         return score_stack_on_device(images, mask,
                                      {std::move(scorer), std::move(preprocess_id), std::move(statistics), device_memory,
                                       pinned_memory, threads, std::move(progress)},

@@ -1,12 +1,16 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <optional>
+#include <tuple>
 
 #include "bindings/arrays.h"
 #include "bindings/choices.h"
 #include "bindings/dataset_handle.h"
 #include "bindings/interruptible.h"
+#include "bindings/python_types.h"
 #include "bindings/register.h"
 #include "io/describe.h"
 #include "io/ibd_lookup.h"
@@ -18,7 +22,7 @@ namespace imn::bindings {
 
 namespace {
 
-DatasetHandle open_dataset(const std::string& path, const std::string& ibd_path, bool strict,
+DatasetHandle open_dataset(const std::string& path, const std::optional<std::string>& ibd_path, bool strict,
                            const std::string& duplicates, const std::optional<std::string>& spectrum_type,
                            bool repair) {
   io::OpenOptions options;
@@ -46,12 +50,20 @@ py::array_t<T> rows_of_three(std::span<const T> values) {
   return out;
 }
 
-py::tuple arrays_of(io::Spectrum spectrum) {
+std::tuple<std::int64_t, std::int64_t, std::int64_t> triple(const std::array<std::int64_t, 3>& values) {
+  return {values[0], values[1], values[2]};
+}
+
+py::typing::Tuple<Doubles, Doubles> arrays_of(io::Spectrum spectrum) {
   return py::make_tuple(to_numpy(std::move(spectrum.mz)), to_numpy(std::move(spectrum.intensity)));
 }
 
-// [(message, count, first, is_error)]; `progress` gets the number of spectra read, an exception in it stops the work.
-py::list validate(const DatasetHandle& handle, int threads, const std::optional<py::function>& progress) {
+// Message, count, first spectrum, whether it is an error.
+using ProblemRow = py::typing::Tuple<py::str, py::int_, py::int_, py::bool_>;
+
+// An exception in `progress` stops the work.
+py::typing::List<ProblemRow> validate(const DatasetHandle& handle, int threads,
+                                      const std::optional<py::typing::Callable<void(std::int64_t)>>& progress) {
   const auto dataset = handle.dataset;
   std::optional<py::error_already_set> raised;
   std::vector<io::Problem> problems;
@@ -79,7 +91,7 @@ py::list validate(const DatasetHandle& handle, int threads, const std::optional<
     if (!raised) throw;
   }
   if (raised) throw std::move(*raised);
-  py::list out;
+  py::typing::List<ProblemRow> out;
   for (const io::Problem& p : problems) out.append(py::make_tuple(p.message, p.count, p.first, p.is_error));
   return out;
 }
@@ -88,30 +100,31 @@ py::list validate(const DatasetHandle& handle, int threads, const std::optional<
 
 void register_io(py::module_& m) {
   using Handle = DatasetHandle;
-  py::class_<Handle>(m, "Dataset")
-      .def("plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->at_z(z)}; })
+  py::class_<Handle>(m, "Dataset", "An open imzML section, or one z plane of it; ionmorphnet.Dataset wraps it.")
+      .def(
+          "plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->at_z(z)}; }, py::arg("z"))
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
       .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
       .def_property_readonly("width", [](const Handle& h) { return h.dataset->geometry().width; })
       .def_property_readonly("height", [](const Handle& h) { return h.dataset->geometry().height; })
-      .def_property_readonly("mode",
-                             [](const Handle& h) {
-                               return h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed";
-                             })
+      .def_property_readonly(
+          "mode",
+          [](const Handle& h) {
+            return name_of<ModeName>(h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed");
+          })
       .def_property_readonly("spectrum_type",
                              [](const Handle& h) {
-                               return h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile"
-                                                                                                     : "centroid";
+                               return name_of<SpectrumTypeName>(
+                                   h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid");
                              })
-      .def_property_readonly(
-          "coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
-      .def_property_readonly(
-          "raw_coordinates",
-          [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
-      .def_property_readonly("coordinate_origin", [](const Handle& h) { return h.dataset->geometry().origin; })
-      .def_property_readonly("coordinate_step", [](const Handle& h) { return h.dataset->geometry().step; })
+      .def_property_readonly("coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
+      .def_property_readonly("raw_coordinates",
+                             [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
+      .def_property_readonly("coordinate_origin",
+                             [](const Handle& h) { return triple(h.dataset->geometry().origin); })
+      .def_property_readonly("coordinate_step", [](const Handle& h) { return triple(h.dataset->geometry().step); })
       .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->geometry().z_planes; })
       .def_property_readonly("pixel_size_um", [](const Handle& h) { return h.dataset->file().pixel_size_um(); })
       .def_property_readonly("declared", [](const Handle& h) { return h.dataset->file().declared(); })
@@ -127,12 +140,9 @@ void register_io(py::module_& m) {
                                }
                                return out;
                              })
-      .def("spectrum_length", [](const Handle& h, std::int64_t i) { return h.dataset->spectrum_length(i); })
-      .def("shared_mz",
-           [](const Handle& h) {
-             const auto mz = h.dataset->spectra().shared_mz();
-             return to_numpy(std::vector<double>(mz.begin(), mz.end()));
-           })
+      .def(
+          "spectrum_length", [](const Handle& h, std::int64_t i) { return h.dataset->spectrum_length(i); },
+          py::arg("index"))
       .def("mz_range",
            [](const Handle& h) {
              const auto dataset = h.dataset;
@@ -142,33 +152,42 @@ void register_io(py::module_& m) {
              dataset->spectra().require_size();
              return range;
            })
-      .def("spectrum",
-           [](const Handle& h, std::int64_t i) {
-             const auto dataset = h.dataset;
-             io::Spectrum spectrum;
-             {
-               const py::gil_scoped_release release;  // reading is thread-safe and touches no Python object
-               dataset->read(i, spectrum);
-               dataset->spectra().require_size();
-             }
-             return arrays_of(std::move(spectrum));
-           })
-      .def("spectrum_range", [](const Handle& h, std::int64_t i, double lo, double hi) {
-        const auto dataset = h.dataset;
-        io::Spectrum spectrum;
-        {
-          const py::gil_scoped_release release;  // as in spectrum()
-          dataset->read(i, lo, hi, spectrum);
-          dataset->spectra().require_size();
-        }
-        return arrays_of(std::move(spectrum));
-      });
+      .def(
+          "spectrum",
+          [](const Handle& h, std::int64_t i) {
+            const auto dataset = h.dataset;
+            io::Spectrum spectrum;
+            {
+              const py::gil_scoped_release release;  // reading is thread-safe and touches no Python object
+              dataset->read(i, spectrum);
+              dataset->spectra().require_size();
+            }
+            return arrays_of(std::move(spectrum));
+          },
+          py::arg("index"))
+      .def(
+          "spectrum_range",
+          [](const Handle& h, std::int64_t i, double lo, double hi) {
+            const auto dataset = h.dataset;
+            io::Spectrum spectrum;
+            {
+              const py::gil_scoped_release release;  // as in spectrum()
+              dataset->read(i, lo, hi, spectrum);
+              dataset->spectra().require_size();
+            }
+            return arrays_of(std::move(spectrum));
+          },
+          py::arg("index"), py::arg("lo"), py::arg("hi"));
 
   m.def("open_dataset", &open_dataset, py::arg("path"), py::kw_only(), py::arg("ibd_path"), py::arg("strict"),
-        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"));
-  m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"));
-  m.def("read_head", &io::read_head, py::arg("path"), py::call_guard<py::gil_scoped_release>());
-  m.def("find_ibd", &io::find_ibd, py::arg("path"), py::call_guard<py::gil_scoped_release>());
+        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"),
+        "Opens an imzML file; ibd_path=None: the ibd file next to it.");
+  m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"),
+        "Reads every spectrum. Problems as (message, count, first spectrum, is_error); progress(spectra read).");
+  m.def("read_head", &io::read_head, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+        "What the header declares before its spectra: (name, value) pairs.");
+  m.def("find_ibd", &io::find_ibd, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+        "The ibd file of an imzML file.");
 }
 
 }  // namespace imn::bindings

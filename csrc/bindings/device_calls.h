@@ -25,10 +25,9 @@ using MakeBackend = std::function<std::unique_ptr<pipeline::DeviceBackend>()>;
 // `device`: "cuda" or "cuda:N".
 MakeBackend cuda_backend(const std::string& device);
 
-// Keyword arguments of both loops. `scorer`: an object of the protocol
-// ionmorphnet.scoring.device_network.DeviceNetwork.
+// Keyword arguments of both loops.
 struct DeviceLoopCall {
-  pybind11::object scorer;
+  DeviceNetwork scorer;
   std::string preprocess_id;
   std::vector<std::string> statistics;
   std::optional<std::int64_t> device_memory;  // bytes; none: four fifths of the free memory

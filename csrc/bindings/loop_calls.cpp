@@ -24,8 +24,7 @@ namespace {
 
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
-// A Python object of the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
-score::DeviceNetwork as_device_scorer(const py::object& scorer) {
+score::DeviceNetwork as_device_scorer(const DeviceNetwork& scorer) {
   score::DeviceNetwork native;
   native.info.name = py::cast<std::string>(scorer.attr("name"));
   native.info.precision = py::cast<std::string>(scorer.attr("precision"));

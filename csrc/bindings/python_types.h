@@ -26,6 +26,16 @@ class TypedDict : public pybind11::dict {
   using dict::dict;
 };
 
+using ModeName = pybind11::typing::Literal<"continuous", "processed">;
+using SpectrumTypeName = pybind11::typing::Literal<"profile", "centroid">;
+using DuplicatesName = pybind11::typing::Literal<"first", "sum", "error">;
+
+// A name for Python; pybind11's own conversion would check nothing and leak.
+template <typename Name>
+Name name_of(const char* text) {
+  return pybind11::reinterpret_borrow<Name>(pybind11::str(text));
+}
+
 using Floats = pybind11::array_t<float>;
 using Doubles = pybind11::array_t<double>;
 using Flags = pybind11::array_t<bool>;
@@ -37,10 +47,23 @@ using LoopTimings =
 // outputs (n, k), blank (n,), timings.
 using LoopResult = pybind11::typing::Tuple<Floats, Flags, LoopTimings>;
 
+// An object of the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
+class DeviceNetwork : public pybind11::object {
+ public:
+  using object::object;
+  explicit DeviceNetwork(const pybind11::object& network) : object(network) {}
+  static bool check_(pybind11::handle network) { return network.ptr() != nullptr; }
+};
+
 // progress(done, total).
 using Progress = std::optional<pybind11::typing::Callable<void(std::int64_t, std::int64_t)>>;
 
 }  // namespace imn::bindings
+
+template <>
+struct pybind11::detail::handle_type_name<imn::bindings::DeviceNetwork> {
+  static constexpr auto name = const_name("ionmorphnet.scoring.device_network.DeviceNetwork");
+};
 
 template <imn::bindings::TypeName Name>
 struct pybind11::detail::handle_type_name<imn::bindings::TypedDict<Name>> {

@@ -22,7 +22,7 @@ constexpr double kSmooth = 0.5;
 std::shared_ptr<const File> File::open(const std::string& path, const OpenOptions& options) {
   Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
   if (header.n_spectra() == 0) throw FileError(path, "the file holds no spectra");
-  const std::string ibd = options.ibd_path.empty() ? find_ibd(path) : options.ibd_path;
+  const std::string ibd = options.ibd_path ? *options.ibd_path : find_ibd(path);
   return std::make_shared<const File>(path, options, ibd, std::move(header));
 }
 

@@ -46,9 +46,9 @@ bool copy_values(const py::bytes& data, std::size_t at, py::array_t<T, py::array
 void register_device_calls(py::module_& m) {
   m.def(
       "score_windows_on_device",
-      [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, py::object scorer,
-         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+      [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+         bindings::DeviceNetwork scorer, std::string preprocess_id, std::vector<std::string> statistics,
+         const std::string& device, std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
          bindings::Progress progress, std::uint64_t seed) {
         return bindings::score_windows_on_device(dataset, mz_lo, mz_hi,
                                                  {std::move(scorer), std::move(preprocess_id), std::move(statistics),
@@ -62,9 +62,10 @@ void register_device_calls(py::module_& m) {
       "As _core's; kernels run on the host in an order drawn from `seed`, and the scorer gets host addresses.");
   m.def(
       "score_stack_on_device",
-      [](const FloatArray& images, const std::optional<MaskArray>& mask, py::object scorer, std::string preprocess_id,
-         std::vector<std::string> statistics, const std::string& device, std::optional<std::int64_t> device_memory,
-         std::int64_t pinned_memory, int threads, bindings::Progress progress, std::uint64_t seed) {
+      [](const FloatArray& images, const std::optional<MaskArray>& mask, bindings::DeviceNetwork scorer,
+         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
+         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+         bindings::Progress progress, std::uint64_t seed) {
         return bindings::score_stack_on_device(images, mask,
                                                {std::move(scorer), std::move(preprocess_id), std::move(statistics),
                                                 device_memory, pinned_memory, threads, std::move(progress)},

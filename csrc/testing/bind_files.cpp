@@ -80,6 +80,13 @@ py::array_t<double> read_bins(const DatasetHandle& handle, std::int64_t spectrum
 void register_files(py::module_& m) {
   m.def("parse_header", &parse_header, py::arg("path"), py::arg("parser") = "auto",
         "The header as 'scanner', 'expat' or 'auto' parses it.");
+  m.def(
+      "shared_mz",
+      [](const DatasetHandle& h) {
+        const auto mz = h.dataset->spectra().shared_mz();
+        return to_numpy(std::vector<double>(mz.begin(), mz.end()));
+      },
+      py::arg("dataset"), "The shared m/z axis of a continuous file.");
   m.def("read_bins", &read_bins, py::arg("dataset"), py::arg("spectrum"), py::arg("first"), py::arg("last"),
         "Intensities [first, last) on the shared m/z axis of a continuous file.");
   m.def(

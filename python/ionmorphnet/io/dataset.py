@@ -409,7 +409,7 @@ def _reopen(options: _Reopen, plane: int | None, closed: bool) -> Dataset:
 def _open_native(options: _Reopen) -> _core.Dataset:
     return _core.open_dataset(
         options["path"],
-        ibd_path=options["ibd_path"] or "",
+        ibd_path=options["ibd_path"],
         strict=options["strict"],
         duplicates=options["duplicates"],
         spectrum_type=options["spectrum_type"],

@@ -33,7 +33,7 @@ from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCa
 
 AxisKind = Literal["auto", "bins", "peaks"]
 
-DEFAULT_MEMORY_LIMIT = "4GB"
+DEFAULT_MEMORY_LIMIT = _core.DEFAULT_MEMORY_LIMIT
 # Share of the measured pixels without a neighbour above which an image has hardly a morphology.
 _MOST_ALONE = 0.5
 

@@ -18,9 +18,6 @@ from ionmorphnet.scoring.device_network import DeviceNetwork
 from ionmorphnet.scoring.network_scorer import LoopResult, NetworkScorer
 from ionmorphnet.scoring.scorer import Float32, ScoreOptions
 
-# Page-locked host memory, bytes.
-_PINNED_MEMORY = 192 << 20
-
 
 class DeviceLoopScorer(NetworkScorer):
     """A network on a GPU."""
@@ -50,8 +47,8 @@ class DeviceLoopScorer(NetworkScorer):
             dataset._native,
             axis.mz_lo,
             axis.mz_hi,
-            device_memory=options.device_memory_limit or 0,
-            pinned_memory=min(_PINNED_MEMORY, options.memory_limit // 2),
+            device_memory=options.device_memory_limit,
+            pinned_memory=min(_core.DEFAULT_PINNED_MEMORY, options.memory_limit // 2),
             threads=options.threads,
             progress=options.progress,
             **self.native_arguments(),
@@ -63,7 +60,7 @@ class DeviceLoopScorer(NetworkScorer):
         result: LoopResult = _core.score_stack_on_device(
             images,
             mask,
-            pinned_memory=max(_PINNED_MEMORY, 2 * largest),
+            pinned_memory=max(_core.DEFAULT_PINNED_MEMORY, 2 * largest),
             threads=options.threads,
             progress=options.progress,
             **self.native_arguments(),
