@@ -1,6 +1,7 @@
 # make demo           create .venv, build, then simulate a section, pick its channels and write a report
 # make test           add the development tools to .venv and run all tests
 # make lint           check with ruff, mypy and clang-format
+# make stubs          write the type stubs of the native modules
 # make format         fix what ruff and clang-format can fix
 # make bench          run the benchmarks next to other packages (installs them)
 # make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
@@ -40,7 +41,7 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' \
 	-C cmake.define.IMN_BUILD_TESTING=$(testing) -e
 
-.PHONY: demo test lint format bench core tidy sdist wheels device-bundle clean help
+.PHONY: demo test lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -52,7 +53,11 @@ lint: $(dev)
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+	$(bin)/python scripts/make_stubs.py --check
 	$(bin)/clang-format --dry-run -Werror $(cxx_sources)
+
+stubs: $(dev)
+	$(bin)/python scripts/make_stubs.py
 
 format: $(dev)
 	$(bin)/ruff check --fix .

@@ -114,16 +114,18 @@ void register_io(py::module_& m) {
           [](const Handle& h) {
             return name_of<ModeName>(h.dataset->spectra().mode() == io::Mode::continuous ? "continuous" : "processed");
           })
-      .def_property_readonly("spectrum_type",
-                             [](const Handle& h) {
-                               return name_of<SpectrumTypeName>(
-                                   h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid");
-                             })
-      .def_property_readonly("coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
-      .def_property_readonly("raw_coordinates",
-                             [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
-      .def_property_readonly("coordinate_origin",
-                             [](const Handle& h) { return triple(h.dataset->geometry().origin); })
+      .def_property_readonly(
+          "spectrum_type",
+          [](const Handle& h) {
+            return name_of<SpectrumTypeName>(
+                h.dataset->file().spectrum_type() == io::SpectrumType::profile ? "profile" : "centroid");
+          })
+      .def_property_readonly(
+          "coordinates", [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().coordinates)); })
+      .def_property_readonly(
+          "raw_coordinates",
+          [](const Handle& h) { return rows_of_three(std::span(h.dataset->geometry().raw_coordinates)); })
+      .def_property_readonly("coordinate_origin", [](const Handle& h) { return triple(h.dataset->geometry().origin); })
       .def_property_readonly("coordinate_step", [](const Handle& h) { return triple(h.dataset->geometry().step); })
       .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->geometry().z_planes; })
       .def_property_readonly("pixel_size_um", [](const Handle& h) { return h.dataset->file().pixel_size_um(); })

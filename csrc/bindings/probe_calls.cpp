@@ -57,8 +57,8 @@ PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArr
   const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(setup.id), preprocess::kInputSize,
                                        preprocess::kInputSize};
   // 16-bit types as their bits: numpy has no bfloat16.
-  py::array input(
-      setup.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(), shape);
+  py::array input(setup.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(),
+                  shape);
   if (!probe.input.empty()) std::memcpy(input.mutable_data(), probe.input.data(), probe.input.size());
   py::array_t<float> found({images.shape(0), static_cast<py::ssize_t>(call.statistics.size())});
   if (!probe.statistics.empty()) {

@@ -15,7 +15,7 @@ enum class Duplicates { first, sum, error };
 
 struct OpenOptions {
   std::optional<std::string> ibd_path;  // none: the file next to the imzML, found regardless of case
-  bool strict = true;    // false: keep the readable spectra of a truncated ibd and warn with the number lost
+  bool strict = true;  // false: keep the readable spectra of a truncated ibd and warn with the number lost
   Duplicates duplicates = Duplicates::first;
   std::optional<SpectrumType> spectrum_type;  // overrides what the file declares or what is inferred
   bool repair = false;                        // sort m/z and drop NaN or negative m/z instead of refusing them

@@ -11,6 +11,7 @@
 #include "bindings/arrays.h"
 #include "bindings/choices.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/python_types.h"
 #include "io/describe.h"
 #include "io/header.h"
 #include "testing/register.h"
@@ -24,7 +25,7 @@ using bindings::DatasetHandle;
 using bindings::to_numpy;
 
 // Everything that two parsers must agree on.
-py::dict parse_header(const std::string& path, const std::string& parser) {
+py::typing::Dict<py::str, py::object> parse_header(const std::string& path, const std::string& parser) {
   const auto which = bindings::parse_choice<io::Parser>(
       parser, "parser",
       {{"auto", io::Parser::automatic}, {"scanner", io::Parser::scanner}, {"expat", io::Parser::expat}});
@@ -47,7 +48,7 @@ py::dict parse_header(const std::string& path, const std::string& parser) {
     formats.append(py::make_tuple(static_cast<int>(f.dtype), static_cast<int>(f.named_dtype),
                                   static_cast<int>(f.compression), f.is_signed));
   }
-  py::dict out;
+  py::typing::Dict<py::str, py::object> out;
   out["declared"] = io::describe(h);
   out["x"] = to_numpy(std::move(h.x));
   out["y"] = to_numpy(std::move(h.y));

@@ -1,5 +1,6 @@
 // Hosts that this machine is not: what build_info() and choose_device() say about them.
 #include <pybind11/pybind11.h>
+#include <pybind11/typing.h>
 
 #include <cstdint>
 #include <string>
@@ -14,8 +15,10 @@ namespace py = pybind11;
 namespace imn::testing {
 namespace {
 
+using HostFacts = py::typing::Dict<py::str, py::object>;
+
 // {"built", "toolkit", "architectures", "driver", "error", "found": [(index, name, major, minor, memory_bytes)]}.
-DeviceStatus status_of(const py::dict& facts) {
+DeviceStatus status_of(const HostFacts& facts) {
   CudaFacts f;
   f.built = facts["built"].cast<bool>();
   f.toolkit = facts["toolkit"].cast<int>();
@@ -39,11 +42,11 @@ DeviceStatus status_of(const py::dict& facts) {
 
 void register_host(py::module_& m) {
   m.def(
-      "build_info", [](const py::dict& facts) { return bindings::build_info(status_of(facts)); }, py::arg("facts"),
+      "build_info", [](const HostFacts& facts) { return bindings::build_info(status_of(facts)); }, py::arg("facts"),
       "_core.build_info() on a host with these facts.");
   m.def(
       "choose_device",
-      [](const std::string& name, const py::dict& facts) { return choose_device(name, status_of(facts)).name(); },
+      [](const std::string& name, const HostFacts& facts) { return choose_device(name, status_of(facts)).name(); },
       py::arg("name"), py::arg("facts"), "_core.choose_device() on a host with these facts.");
 }
 

@@ -46,7 +46,7 @@ py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const Double
   return out;
 }
 
-py::tuple emulated_preprocess(const FloatArray& images, const std::string& id, const std::optional<MaskArray>& mask,
+py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const FloatArray& images, const std::string& id, const std::optional<MaskArray>& mask,
                               const std::string& type, std::size_t shared_bytes, std::uint64_t seed) {
   preprocess::PreprocessCall call;
   call.images = bindings::as_stack(images, mask);

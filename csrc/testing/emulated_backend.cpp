@@ -152,7 +152,8 @@ class EmulatedBackend final : public DeviceBackend {
 
   // A device network only enqueues; this one computes, when its turn comes.
   void score(const score::DeviceNetwork& network, const void* input, const float* statistics, float* outputs) override {
-    work(Queue::score, [&network, input, statistics, outputs] { network.enqueue(input, statistics, outputs, nullptr); });
+    work(Queue::score,
+         [&network, input, statistics, outputs] { network.enqueue(input, statistics, outputs, nullptr); });
   }
 
  private:

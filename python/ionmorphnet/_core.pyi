@@ -1,6 +1,382 @@
-# The native module is described where it is used: the facades give its results their types.
-from typing import Any
+# Made from the built module by `make stubs`; do not edit.
+"""
+Native core of ionmorphnet; use the Python package, not this module.
+"""
 
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+import numpy
+import numpy.typing
+
+import ionmorphnet.base.native_types
+import ionmorphnet.scoring.device_network
+
+__all__: list[str] = [
+    "DEFAULT_MEMORY_LIMIT",
+    "DEFAULT_PINNED_MEMORY",
+    "Dataset",
+    "Scorer",
+    "bin_images",
+    "build_info",
+    "callback_scorer",
+    "candidate_axis",
+    "choose_device",
+    "cpu_has_bf16",
+    "cut_ranked",
+    "extract_patches",
+    "find_ibd",
+    "has_openvino",
+    "image_statistics",
+    "mean_spectrum",
+    "mz_windows",
+    "open_dataset",
+    "openvino_scorer",
+    "preprocess",
+    "preprocess_channels",
+    "probe_bin",
+    "probe_copy",
+    "probe_prepare",
+    "probe_read",
+    "rank_scores",
+    "read_head",
+    "score_stack",
+    "score_stack_on_device",
+    "score_windows",
+    "score_windows_on_device",
+    "tic_image",
+    "validate",
+]
+
+class Dataset:
+    """
+    An open imzML section, or one z plane of it; ionmorphnet.Dataset wraps it.
+    """
+    def changed(self) -> bool: ...
+    def mz_range(self) -> tuple[float, float]: ...
+    def plane(self, z: int) -> Dataset: ...
+    def spectrum(
+        self, index: int
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+    def spectrum_length(self, index: int) -> int: ...
+    def spectrum_range(
+        self, index: int, lo: float, hi: float
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+    @property
+    def coordinate_origin(self) -> tuple[int, int, int]: ...
+    @property
+    def coordinate_step(self) -> tuple[int, int, int]: ...
+    @property
+    def coordinates(self) -> numpy.typing.NDArray[numpy.int32]: ...
+    @property
+    def declared(self) -> list[tuple[str, str]]: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def ibd_path(self) -> str: ...
+    @property
+    def mode(self) -> typing.Literal[continuous, processed]: ...
+    @property
+    def n_spectra(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def pixel_size_um(self) -> tuple[float, float] | None: ...
+    @property
+    def pixels(self) -> numpy.typing.NDArray[numpy.int64]: ...
+    @property
+    def raw_coordinates(self) -> numpy.typing.NDArray[numpy.int64]: ...
+    @property
+    def spectrum_type(self) -> typing.Literal[profile, centroid]: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def z_planes(self) -> list[int]: ...
+
+class Scorer:
+    """
+    A network that scores images; openvino_scorer() and callback_scorer() make one.
+    """
+    def score(
+        self,
+        batch: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        statistics: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        (n, C, H, W) preprocessed images and, where info['n_statistics'] > 0, their (n, F) statistics -> (n, K) outputs, any n.
+        """
+    @property
+    def info(self) -> ionmorphnet.base.native_types.ScorerInfo: ...
+
+def bin_images(
+    dataset: Dataset,
+    lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    unmeasured: float = ...,
+    threads: int = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Ion images (n, H, W) float32 of m/z windows [lo, hi].
+    """
+
+def build_info() -> ionmorphnet.base.native_types.NativeBuildInfo:
+    """
+    What was built and which devices this host has.
+    """
+
+def callback_scorer(
+    callable: collections.abc.Callable[..., typing.Annotated[numpy.typing.ArrayLike, numpy.float32]],
+    channels: int,
+    height: int,
+    width: int,
+    n_outputs: int,
+    batch: int,
+    name: str = "callback",
+    device: str = "cpu",
+    precision: str = "f32",
+    n_statistics: int = 0,
+) -> Scorer:
+    """
+    A scorer that calls a Python function with batches of preprocessed images.
+    """
+
+def candidate_axis(
+    dataset: Dataset, kind: str = "auto", min_frequency: float | None = None, ppm: float | None = None, threads: int = 0
+) -> tuple[
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    str,
+]:
+    """
+    mz, mz_lo, mz_hi, frequency and method of the candidate channels; None: chosen from the data.
+    """
+
+def choose_device(name: str) -> str:
+    """
+    'cpu' or 'cuda:N' for 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    """
+
+def cpu_has_bf16() -> bool:
+    """
+    Whether OpenVINO computes in bf16 on this CPU.
+    """
+
+def cut_ranked(
+    ranked_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    top: int | None = None,
+    min_score: float | None = None,
+) -> int:
+    """
+    How many of the ranked scores are kept.
+    """
+
+def extract_patches(
+    cube: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    measured: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    pixels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    size: int,
+    channels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    centre: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    threads: int = 0,
+    out_values: numpy.typing.NDArray[numpy.float32] | None = None,
+    out_mask: numpy.typing.NDArray[numpy.uint8] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.uint8]]:
+    """
+    (H, W, C) float32 -> (n, channels, size, size) float32 and (n, size, size) uint8, 1 = measured.
+    """
+
+def find_ibd(path: str) -> str:
+    """
+    The ibd file of an imzML file.
+    """
+
+def image_statistics(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    threads: int = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    (n, H, W) float32 -> (n, 4) moran, blur, chaos, coverage; NaN or mask == 0 = not measured.
+    """
+
+def mean_spectrum(
+    dataset: Dataset, bin_width_ppm: float | None = None, threads: int = 0
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    m/z values and mean intensities; processed files are binned, by default with a width chosen from the data.
+    """
+
+def mz_windows(
+    mz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], half_width: float, ppm: bool
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
+    """
+    Lower and upper bounds of windows of this half width, in ppm or m/z.
+    """
+
+def open_dataset(
+    path: str, *, ibd_path: str | None, strict: bool, duplicates: str, spectrum_type: str | None, repair: bool
+) -> Dataset:
+    """
+    Opens an imzML file; ibd_path=None: the ibd file next to it.
+    """
+
+def openvino_scorer(path: str, precision: str = "auto", threads: int = 0, batch: int | None = None) -> Scorer:
+    """
+    Compiles an ONNX network for the CPU. batch: images scored at a time; None: chosen by the scorer.
+    """
+
+def preprocess(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    preprocess_id: str,
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    threads: int = 0,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    (n, H, W) float32 -> (n, C, 224, 224) float32; NaN or mask == 0 = not measured.
+    """
+
+def preprocess_channels(preprocess_id: str) -> int:
+    """
+    Channels of the network input that a preprocessing id makes.
+    """
+
+def probe_bin(
+    dataset: Dataset,
+    lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    device: str,
+    threads: int = 0,
+    repeat: int = 0,
+    keep_images: bool = True,
+    pinned_memory: int = 201326592,
+) -> ionmorphnet.base.native_types.BinProbe:
+    """
+    images (n, H, W) float32 binned on the device, 0 where not measured; seconds per repetition; pixels of each chunk.
+    """
+
+def probe_copy(bytes: int, *, device: str, repeat: int = 10) -> ionmorphnet.base.native_types.CopyProbe:
+    """
+    Seconds of a copy on the device (copy_s) and of an upload to it (upload_s).
+    """
+
+def probe_prepare(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    *,
+    preprocess_id: str,
+    type: str = "f32",
+    statistics: collections.abc.Sequence[str] = [],
+    device: str,
+    repeat: int = 0,
+) -> ionmorphnet.base.native_types.PrepareProbe:
+    """
+    (n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts, a dict of (n,) arrays; statistics (n, k); seconds per repetition on the device.
+    """
+
+def probe_read(
+    dataset: Dataset,
+    lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    batch: int = 64,
+    device_memory: int = 68719476736,
+    pinned_memory: int = 201326592,
+    threads: int = 0,
+) -> ionmorphnet.base.native_types.ReadProbe:
+    """
+    Reads as the device loop does, without a device: seconds, first_chunk_s, chunks, bytes.
+    """
+
+def rank_scores(scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    Indices of the scores from best to worst.
+    """
+
+def read_head(path: str) -> list[tuple[str, str]]:
+    """
+    What the header declares before its spectra: (name, value) pairs.
+    """
+
+def score_stack(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    *,
+    scorer: Scorer | None = None,
+    preprocess_id: str | None = None,
+    statistics: collections.abc.Sequence[str] = [],
+    statistic: str | None = None,
+    threads: int = 0,
+    progress: collections.abc.Callable[[int, int], None] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
+    """
+    As score_windows(), for images (n, H, W) in memory.
+    """
+
+def score_stack_on_device(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    *,
+    scorer: ionmorphnet.scoring.device_network.DeviceNetwork,
+    preprocess_id: str,
+    statistics: collections.abc.Sequence[str] = [],
+    device: str,
+    device_memory: int | None = None,
+    pinned_memory: int = 201326592,
+    threads: int = 0,
+    progress: collections.abc.Callable[[int, int], None] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]: ...
+def score_windows(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    scorer: Scorer | None = None,
+    preprocess_id: str | None = None,
+    statistics: collections.abc.Sequence[str] = [],
+    statistic: str | None = None,
+    memory_limit: int = 4000000000,
+    threads: int = 0,
+    progress: collections.abc.Callable[[int, int], None] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
+    """
+    Scores one ion image per m/z window. `statistics`: what the network takes besides images; `statistic`: the classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
+    """
+
+def score_windows_on_device(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    scorer: ionmorphnet.scoring.device_network.DeviceNetwork,
+    preprocess_id: str,
+    statistics: collections.abc.Sequence[str] = [],
+    device: str,
+    device_memory: int | None = None,
+    pinned_memory: int = 201326592,
+    threads: int = 0,
+    progress: collections.abc.Callable[[int, int], None] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]: ...
+def tic_image(dataset: Dataset, unmeasured: float = ..., threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Total ion current (H, W) float32.
+    """
+
+def validate(
+    dataset: Dataset, *, threads: int, progress: collections.abc.Callable[[int], None] | None
+) -> list[tuple[str, int, int, bool]]:
+    """
+    Reads every spectrum. Problems as (message, count, first spectrum, is_error); progress(spectra read).
+    """
+
+DEFAULT_MEMORY_LIMIT: int
+DEFAULT_PINNED_MEMORY: int
 __version__: str
-
-def __getattr__(name: str) -> Any: ...
+has_openvino: bool
