@@ -40,7 +40,7 @@ __all__: list[str] = [
     "stream_widths",
 ]
 
-def build_info(facts: dict) -> ionmorphnet.base.native_types.NativeBuildInfo:
+def build_info(facts: dict[str, typing.Any]) -> ionmorphnet.base.native_types.NativeBuildInfo:
     """
     _core.build_info() on a host with these facts.
     """
@@ -50,7 +50,7 @@ def chaos_fits(height: int, width: int, shared_bytes: int = 232448) -> bool:
     Whether the kernel counts objects in shared memory.
     """
 
-def choose_device(name: str, facts: dict) -> str:
+def choose_device(name: str, facts: dict[str, typing.Any]) -> str:
     """
     _core.choose_device() on a host with these facts.
     """
@@ -73,7 +73,7 @@ def emulated_bin_images(
 
 def emulated_collectives(
     values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], threads: int, seed: int
-) -> tuple:
+) -> tuple[float, numpy.typing.NDArray[numpy.int32], int]:
     """
     Sum, exclusive scan and its total, by the collectives that every emulated kernel uses.
     """
@@ -91,7 +91,7 @@ def emulated_preprocess(
     *,
     shared_bytes: int = 232448,
     seed: int = 0,
-) -> tuple:
+) -> tuple[numpy.ndarray, ionmorphnet.base.native_types.ImageFacts]:
     """
     (n, H, W) float32 -> (n, C, 224, 224) float32, or uint16 with the bits of 'bf16' or 'f16', and a dict of (n,) arrays. `shared_bytes`: limit per block of the emulated device.
     """
@@ -127,7 +127,7 @@ def float_mz(dataset: ionmorphnet._core.Dataset) -> bool:
     Whether float32 holds every m/z value of the file exactly.
     """
 
-def parse_header(path: str, parser: str = "auto") -> dict:
+def parse_header(path: str, parser: str = "auto") -> dict[str, typing.Any]:
     """
     The header as 'scanner', 'expat' or 'auto' parses it.
     """

@@ -244,4 +244,4 @@ def test_info_system(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
 def test_info_wants_a_file_or_the_system(cli: Callable[..., Any], arguments: list[str]) -> None:
     done = cli("info", *arguments)
     assert done.code == 2
-    assert "give either FILE or --system" in done.stderr
+    assert "pass either FILE or --system" in done.stderr
