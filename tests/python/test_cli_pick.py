@@ -291,7 +291,9 @@ def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path
     assert cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4).code == 0
     assert "coverage" not in (tmp_path / "small section" / "peaks.csv").read_text()
     cli("pick", section, "-o", tmp_path, "--scorer", scorer).is_one_line_error("top or min_score")
-    cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error("moran, blur or chaos")
+    cli("pick", section, "-o", tmp_path, "--scorer", "coverage", "--top", 4).is_one_line_error(
+        "not a ranking score; use moran"
+    )
 
 
 def test_spectra_that_are_declared_wrongly(cli: Command, tmp_path: Path) -> None:

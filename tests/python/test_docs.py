@@ -185,3 +185,9 @@ def test_the_checks_see_mistakes() -> None:
     source = "import ionmorphnet as imn\nev = imn.evaluate\nev.none(1)\nimn.pick('x', tpo=3)\nimn.picks\n"
     assert sorted(_problems_of_python(source)) == ["imn.evaluate.none", "imn.pick(tpo=)", "imn.picks"]
     assert _problems_of_python("from ionmorphnet.io.dataset import Datasets\n") == ["ionmorphnet.io.dataset.Datasets"]
+
+
+def test_the_option_table_names_every_scorer() -> None:
+    text = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("| `--scorer` |")]
+    assert set(re.findall(r"`([a-z]+)`", row)) == set(ionmorphnet.SCORER_NAMES)

@@ -355,6 +355,7 @@ def test_a_callable_of_the_wrong_kind_says_so(images: np.ndarray) -> None:
 class Brightest(imn.ImageScorer):
     name = "brightest"
     description = "largest intensity of the image"
+    raw = True
 
     def score(self, images: np.ndarray) -> np.ndarray:
         return np.nanmax(images, axis=(1, 2))
@@ -380,6 +381,36 @@ def test_a_scorer_of_ones_own(images: np.ndarray, section: Path, monkeypatch: py
     monkeypatch.setattr(Brightest, "score", lambda self, images: np.full(len(images), np.nan))
     with pytest.raises(imn.IonMorphNetError, match="score of image 0 is not finite"):
         imn.score_images(images, scorer=Brightest())
+
+
+def test_an_image_scorer_sees_what_classical_scores_see(images: np.ndarray) -> None:
+    """Clipped images, and blank ones as the native loops find them."""
+    seen: list[np.ndarray] = []
+
+    class Recorder(imn.ImageScorer):
+        name = "recorder"
+        description = "mean of the clipped image"
+
+        def score(self, images: np.ndarray) -> np.ndarray:
+            seen.append(images)
+            return np.nanmean(images, axis=(1, 2))
+
+    hot = np.ones(images.shape[1:])
+    hot[3, 4] = 1e9  # constant once clipped
+    hole = np.where(np.arange(images.shape[2]) < 5, np.nan, images[0])
+    stack = np.stack([hole, hot, images[1], np.full_like(hot, np.nan), images[1] - 1e6])
+    frame = imn.score_images(stack, scorer=Recorder())
+    moran = imn.make_scorer(scorer="moran").score_stack(stack.astype(np.float32))
+    np.testing.assert_array_equal(Recorder().score_stack(stack.astype(np.float32)).blank, moran.blank)
+    assert list(moran.blank) == [False, True, False, True, True]
+    assert list(frame["score"] > 0) == [True, False, True, False, False]
+    shown = seen[0]
+    assert shown.shape == (2, *hot.shape)
+    np.testing.assert_array_equal(np.isnan(shown[0]), np.isnan(hole))
+    assert np.nanmin(shown) >= 0
+    assert np.nanmax(shown) == 1
+    low = np.float32(hole) / np.float32(np.nanquantile(hole, 0.99))
+    np.testing.assert_allclose(shown[0], np.clip(low, 0, 1), rtol=1e-5)
 
 
 def test_names_of_scorers_agree() -> None:

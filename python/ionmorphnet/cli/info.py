@@ -85,7 +85,7 @@ def _system_rows(info: dict[str, Any]) -> dict[str, str]:
     rows |= {gpu["device"]: _gpu_text(gpu) for gpu in cuda["devices"]}
     rows["device=auto"] = info["auto"]
     if cuda["reason"]:
-        rows["device=auto"] += f" (no GPU: {cuda['reason']})\nto use one: {cuda['remedy']}"
+        rows["device=auto"] += f" (GPU not used: {cuda['reason']})\nto use one: {cuda['remedy']}"
     return rows
 
 

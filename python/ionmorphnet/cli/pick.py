@@ -171,7 +171,7 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
     rate = len(peaks.all_scores) / max(run.timings["score"], 1e-9)
     click.echo(
         f"{_title(plane, outcome)}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {plane.seconds:.1f} s "
-        f"({run.scorer} {run.precision}, {rate:.0f} images/s)"
+        f"({run.scorer} {run.precision}, {rate:.0f} images/s while scoring)"
     )
     labels = Counter(peak.label for peak in peaks)
     if set(labels) != {None} and labels:
@@ -180,7 +180,7 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
         parts = [] if peak.label is None else [peak.label]
         if peak.structure is not None:
             parts.append(f"structure {peak.structure:.1f} of 3")
-        click.echo(f"  {peak.rank:>3}  m/z {peak.mz:<11.4f} {peak.score:.3f}  {', '.join(parts)}")
+        click.echo(f"  {peak.rank:>3}  m/z {peak.mz:<11.4f} {peak.score:.3f}  {', '.join(parts)}".rstrip())
     if len(peaks) > 5:
         click.echo(f"  ... {len(peaks) - 5} more")
     for path in plane.written:

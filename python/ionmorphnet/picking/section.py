@@ -65,8 +65,8 @@ def pick(
         min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
             threshold cuts; if both are given, both apply.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
-            ``"chaos"``), a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
+        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one such as ``"moran"``,
+            a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"`` (bf16 on a GPU, and on CPUs that have it), ``"f32"`` (reproduces between hosts),
             ``"bf16"`` or, for TensorRT, ``"fp16"``.

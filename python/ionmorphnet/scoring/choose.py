@@ -37,17 +37,16 @@ def make_scorer(
 ) -> Scorer:
     """Chooses and starts a scorer.
 
-    The classical ones, ``moran``, ``blur`` and ``chaos``, are statistics of the image and need no model (see
-    :func:`ionmorphnet.image_statistics`).
+    The classical ones, such as ``moran``, need no model; docs/reference/scores.md lists them.
 
     Args:
         model: Bundled name, model folder or loaded Model; None: the default model. Not for classical scores.
         scorer: ``"auto"`` (on a GPU TensorRT, else torch, else the CPU; on the CPU OpenVINO; the log says what did not
             start), ``"openvino"`` (CPU), ``"tensorrt"`` (GPU), ``"torch"`` (either; needs the extra ``[train]``), a
-            classical one, or a callable that replaces the network and runs on the CPU: it receives preprocessed images
-            (n, channels, 224, 224) float32 and, if the model names statistics, these as a second argument (n, k)
-            float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the structure logit
-            last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
+            classical one such as ``"moran"``, or a callable that replaces the network and runs on the CPU: it receives
+            preprocessed images (n, channels, 224, 224) float32 and, if the model names statistics, these as a second
+            argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
+            structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"`` (bf16 on a GPU, and on the CPU with OpenVINO if the CPU has it), ``"f32"``, ``"bf16"``
             or, for TensorRT, ``"fp16"``.
@@ -114,7 +113,6 @@ def _checked_device(name: str, device: DeviceName | Device) -> Device:
     if name == "auto" or name in GPU_ENGINES:
         return resolve_device(device)
     if Device.parse(device).kind == "cuda":
-        resolve_device(device)  # a GPU that is not there is the better error
         named = "a callable runs" if name == "callback" else f"scorer '{name}' runs"
         raise UnavailableError(f"device '{device}': {named} on the CPU only; use scorer tensorrt or torch")
     return Device("cpu")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.reference.preprocess import measured_pixels, stretched
 from ionmorphnet.scoring.columns import plain_columns
 from ionmorphnet.scoring.scorer import DEFAULT_OPTIONS, Float32, ScoreOptions, Scorer, Scores
 
@@ -21,24 +22,33 @@ _PART_BYTES = 64 << 20
 class ImageScorer(Scorer):
     """A scorer that needs one method, :meth:`score`; it runs on the CPU.
 
-    Images come in parts of bounded size. Blank images (not measured, or constant) score 0 and are not passed on::
+    Images come in parts of bounded size. Blank images (not measured, or constant once clipped) score 0 and are not
+    passed on::
 
-        class Range(imn.ImageScorer):
-            name = "range"
-            description = "largest minus smallest intensity"
+        class Contrast(imn.ImageScorer):
+            name = "contrast"
+            description = "standard deviation of the clipped image"
 
             def score(self, images):
-                return np.nanmax(images, axis=(1, 2)) - np.nanmin(images, axis=(1, 2))
+                return np.nanstd(images, axis=(1, 2))
 
-        imn.pick("section.imzML", scorer=Range(), top=100)
+        imn.pick("section.imzML", scorer=Contrast(), top=100)
+
+    Attributes:
+        raw: Whether :meth:`score` gets the intensities as they are. By default it gets what the network and the
+            classical statistics see: ``clip(intensity / max(q, 1e-6), 0, 1)`` with q the 0.99 quantile of the image's
+            measured pixels, so that hot pixels do not dominate.
     """
+
+    raw: bool = False
 
     @abc.abstractmethod
     def score(self, images: Float32) -> npt.NDArray[np.floating]:
-        """Scores some ion images; higher is better.
+        """Scores some ion images; higher means more structure.
 
         Args:
-            images: float32 (n, H, W), axes [image, y, x]; NaN = not measured. No image is blank.
+            images: float32 (n, H, W), axes [image, y, x]; NaN = not measured. No image is blank. Values lie between 0
+                and 1 unless ``raw`` is set; raw intensities may be negative or infinite.
 
         Returns:
             (n,) finite scores.
@@ -73,12 +83,24 @@ class ImageScorer(Scorer):
         scores, blank = np.zeros(n), np.ones(n, dtype=np.bool_)
         done = 0
         for images in parts:
-            shown = np.nanmax(images, axis=(1, 2), initial=-np.inf) > np.nanmin(images, axis=(1, 2), initial=np.inf)
+            clipped = _clipped(images)
+            low, high = (find(clipped, axis=(1, 2), initial=value) for find, value in ((np.nanmin, 2), (np.nanmax, -1)))
+            shown = high > low
             where = done + np.flatnonzero(shown)
             blank[where] = False
             if len(where):
-                scores[where] = self.score(images[shown])
+                scores[where] = self.score((images if self.raw else clipped)[shown])
             done += len(images)
             if progress is not None:
                 progress(done, n)
         return Scores(plain_columns(self.name, scores), blank)
+
+
+def _clipped(images: Float32) -> Float32:
+    """What the classical statistics see: each image divided by its 0.99 quantile and clipped; NaN = not measured."""
+    clipped = np.full(images.shape, np.nan, np.float32)
+    for image, out in zip(images, clipped, strict=True):
+        measured = measured_pixels(image)
+        if measured.any():
+            out[measured] = stretched(image, measured, image[measured])[measured]
+    return clipped

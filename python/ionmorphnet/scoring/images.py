@@ -36,8 +36,8 @@ def score_images(
             masked array hides) = not measured; infinite values count as the largest finite ones.
         mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
         model: Bundled name, model folder or loaded Model; None: the default model.
-        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one (``"moran"``, ``"blur"``,
-            ``"chaos"``), a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
+        scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one such as ``"moran"``,
+            a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
         threads: CPU threads; 0: all.
