@@ -135,7 +135,7 @@ class CudaBackend final : public DeviceBackend {
   }
 
   void set_up(const PrepareSetup& setup) override {
-    setup_ = section;
+    setup_ = setup;
     if (setup.statistics.empty()) return;
     mask_facts_ = allocate(mask_facts_bytes(setup));
     scratch_ = allocate(scratch_bytes(setup));

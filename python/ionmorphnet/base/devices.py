@@ -8,10 +8,11 @@ import platform
 import re
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.base.native_types import BuildInfo
 
 __all__ = ["Device", "DeviceName", "build_info", "resolve_device"]
 
@@ -64,7 +65,7 @@ class Device:
         return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
 
-def build_info() -> dict[str, Any]:
+def build_info() -> BuildInfo:
     """Describes this build and this host, for bug reports and to find out why a GPU is not used.
 
     Starts nothing on any device.
@@ -78,16 +79,19 @@ def build_info() -> dict[str, Any]:
         no GPU is usable and what to do; empty where one is) and ``devices``, a list of ``device`` (``"cuda:0"``),
         ``name``, ``compute_capability``, ``memory_bytes``, ``multiprocessors``, ``usable``, ``reason``.
     """
-    info: dict[str, Any] = dict(_core.build_info())
-    cuda = info.pop("cuda")
-    info["python"] = platform.python_version()
-    info["platform"] = f"{platform.system()} {platform.machine()}"
-    info["bf16"] = bool(_core.cpu_has_bf16()) if _core.has_openvino else None
-    info["openvino"] = _version("openvino") if _core.has_openvino else None
-    info["libraries"] = {name: _version(name) for name in _LIBRARIES}
-    info["auto"] = str(_choose(Device("auto")))
-    info["cuda"] = cuda
-    return info
+    native = _core.build_info()
+    return {
+        "version": native["version"],
+        "compiler": native["compiler"],
+        "threads": native["threads"],
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "bf16": _core.cpu_has_bf16() if _core.has_openvino else None,
+        "openvino": _version("openvino") if _core.has_openvino else None,
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "auto": str(_choose(Device("auto"))),
+        "cuda": native["cuda"],
+    }
 
 
 def resolve_device(device: DeviceName | Device) -> Device:

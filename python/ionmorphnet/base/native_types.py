@@ -42,6 +42,21 @@ class NativeBuildInfo(TypedDict):
     cuda: CudaStatus
 
 
+class BuildInfo(TypedDict):
+    """What :func:`ionmorphnet.build_info` returns."""
+
+    version: str
+    compiler: str
+    threads: int
+    python: str
+    platform: str
+    bf16: bool | None
+    openvino: str | None
+    libraries: dict[str, str | None]
+    auto: str
+    cuda: CudaStatus
+
+
 class ScorerInfo(TypedDict):
     """What a native scorer is and what it accepts."""
 

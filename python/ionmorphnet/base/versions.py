@@ -10,7 +10,7 @@ from ionmorphnet import _core
 
 def versions() -> dict[str, str]:
     """Package, interpreter and library versions, for run records and bug reports."""
-    found = {"ionmorphnet": str(_core.__version__), "python": platform.python_version()}
+    found = {"ionmorphnet": _core.__version__, "python": platform.python_version()}
     for name in ("numpy", "pandas", "openvino"):
         try:
             found[name] = metadata.version(name)

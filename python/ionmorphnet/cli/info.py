@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
     }
 
 
-def _system_rows(info: dict[str, Any]) -> dict[str, str]:
+def _system_rows(info: Mapping[str, Any]) -> dict[str, str]:
     """Rows of the --system table; the last one says what ``device="auto"`` selects and why."""
     cuda = info["cuda"]
     bf16 = {True: ", bf16", False: ", no bf16", None: ""}[info["bf16"]]

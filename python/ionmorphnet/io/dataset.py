@@ -78,17 +78,17 @@ class Dataset:
     @property
     def ibd_path(self) -> str:
         """Path of the ibd file."""
-        return str(self._native.ibd_path)
+        return self._native.ibd_path
 
     @property
     def n_spectra(self) -> int:
         """Number of spectra."""
-        return int(self._native.n_spectra)
+        return self._native.n_spectra
 
     @property
     def shape(self) -> tuple[int, int]:
         """Size of the pixel grid, (height, width)."""
-        return int(self._native.height), int(self._native.width)
+        return self._native.height, self._native.width
 
     @property
     def coordinates(self) -> NDArray[np.int32]:
@@ -96,32 +96,27 @@ class Dataset:
 
         ``coordinates = (raw_coordinates - coordinate_origin) // coordinate_step + 1``.
         """
-        out: NDArray[np.int32] = self._native.coordinates
-        return out
+        return self._native.coordinates
 
     @property
     def raw_coordinates(self) -> NDArray[np.int64]:
         """Positions as written in the file, int64 (n_spectra, 3): x, y and z; 0 where the file states none."""
-        out: NDArray[np.int64] = self._native.raw_coordinates
-        return out
+        return self._native.raw_coordinates
 
     @property
     def coordinate_origin(self) -> tuple[int, int, int]:
         """Smallest x, y and z in the file, which become coordinate 1."""
-        x, y, z = self._native.coordinate_origin
-        return x, y, z
+        return self._native.coordinate_origin
 
     @property
     def coordinate_step(self) -> tuple[int, int, int]:
         """Units of the written positions per pixel along x, y and z; 1 except for stage coordinates."""
-        x, y, z = self._native.coordinate_step
-        return x, y, z
+        return self._native.coordinate_step
 
     @property
     def mode(self) -> Mode:
         """``"continuous"`` (one shared m/z axis) or ``"processed"``, derived from the m/z offsets."""
-        mode: Mode = self._native.mode
-        return mode
+        return self._native.mode
 
     @property
     def was_changed(self) -> bool:
@@ -129,13 +124,12 @@ class Dataset:
 
         False if the file was replaced by another one, because the original is still the one being read.
         """
-        return bool(self._native.changed())
+        return self._native.changed()
 
     @property
     def spectrum_type(self) -> SpectrumType:
         """``"profile"`` or ``"centroid"``: as passed to ``open``, else as declared, else inferred from the data."""
-        kind: SpectrumType = self._native.spectrum_type
-        return kind
+        return self._native.spectrum_type
 
     @property
     def mz_range(self) -> tuple[float, float]:
@@ -144,8 +138,7 @@ class Dataset:
         Raises:
             FileError: An m/z array starts or ends with an invalid value.
         """
-        lo, hi = self._native.mz_range()
-        return lo, hi
+        return self._native.mz_range()
 
     @property
     def pixel_size_um(self) -> tuple[float, float] | None:
@@ -156,7 +149,7 @@ class Dataset:
     @property
     def z_planes(self) -> list[int]:
         """Values of z in :attr:`coordinates`, ascending. Each plane is a separate section, see :meth:`plane`."""
-        return list(self._native.z_planes)
+        return self._native.z_planes
 
     @property
     def plane_z(self) -> int | None:
@@ -189,7 +182,7 @@ class Dataset:
     @property
     def warnings(self) -> list[str]:
         """One line for each kind of problem found so far; the list grows as spectra are read."""
-        return list(self._native.warnings)
+        return self._native.warnings
 
     @property
     def declared(self) -> dict[str, str]:
@@ -272,8 +265,7 @@ class Dataset:
         """
         self.require_one_plane()
         lower, upper = np.asarray(lo, dtype=np.float64), np.asarray(hi, dtype=np.float64)
-        images: NDArray[np.float32] = _core.bin_images(self._native, lower, upper, threads=thread_count(threads))
-        return images
+        return _core.bin_images(self._native, lower, upper, threads=thread_count(threads))
 
     def mean_spectrum(
         self, *, ppm: float | None = None, threads: int = 0
@@ -311,8 +303,7 @@ class Dataset:
             FileError: A spectrum cannot be read.
         """
         self.require_one_plane()
-        image: NDArray[np.float32] = _core.tic_image(self._native, threads=thread_count(threads))
-        return image
+        return _core.tic_image(self._native, threads=thread_count(threads))
 
     def require_one_plane(
         self, remedy: str = "select one with ds.plane(z)", *, error: type[IonMorphNetError] = ArgumentError

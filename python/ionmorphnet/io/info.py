@@ -97,7 +97,7 @@ def read_info(path: PathLike, *, ibd_path: PathLike | None = None) -> FileInfo:
     declared = dict(_core.read_head(text))
     ibd: str | None
     try:
-        ibd = utf8_path(ibd_path) if ibd_path is not None else str(_core.find_ibd(text))
+        ibd = utf8_path(ibd_path) if ibd_path is not None else _core.find_ibd(text)
     except FileError:
         ibd = None
     if ibd is not None and not os.path.isfile(ibd):

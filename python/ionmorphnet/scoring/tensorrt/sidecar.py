@@ -73,7 +73,7 @@ def write_engine(path: Path, content: bytes, key: EngineKey, model: str) -> Engi
     Raises:
         FileError: One of them cannot be written.
     """
-    done = EngineFile(path, key, model, hashlib.sha256(content).hexdigest(), len(content), str(_core.__version__))
+    done = EngineFile(path, key, model, hashlib.sha256(content).hexdigest(), len(content), _core.__version__)
     # The inner context exits first, so the engine is renamed before the sidecar that describes it.
     with atomic_path(sidecar_path(path)) as temporary_sidecar, atomic_path(path) as temporary:
         temporary.write_bytes(content)

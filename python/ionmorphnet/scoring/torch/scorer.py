@@ -109,7 +109,7 @@ class TorchScorer:
         self.precision = resolved_precision(precision, self.device.type, _has_bf16(self.device))
         self.batch = batch
         self.input_dtype: InputDtype = "bf16" if self.precision == "bf16" else "f32"
-        self.channels = int(_core.preprocess_channels(model.preprocessing))
+        self.channels = _core.preprocess_channels(model.preprocessing)
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
         network = read_network(model)
