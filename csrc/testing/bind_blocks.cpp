@@ -20,7 +20,9 @@ namespace {
 
 using bindings::DoubleArray;
 
-py::typing::Tuple<py::float_, py::array_t<std::int32_t>, py::int_> emulated_collectives(const DoubleArray& values, int threads, std::uint64_t seed) {
+py::typing::Tuple<py::float_, py::array_t<std::int32_t>, py::int_> emulated_collectives(const DoubleArray& values,
+                                                                                        int threads,
+                                                                                        std::uint64_t seed) {
   const int n = static_cast<int>(values.size());
   std::vector<std::int32_t> scanned(static_cast<std::size_t>(n));
   double sum = 0;

@@ -46,8 +46,10 @@ py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const Double
   return out;
 }
 
-py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const FloatArray& images, const std::string& id, const std::optional<MaskArray>& mask,
-                              const std::string& type, std::size_t shared_bytes, std::uint64_t seed) {
+py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const FloatArray& images, const std::string& id,
+                                                                       const std::optional<MaskArray>& mask,
+                                                                       const std::string& type,
+                                                                       std::size_t shared_bytes, std::uint64_t seed) {
   preprocess::PreprocessCall call;
   call.images = bindings::as_stack(images, mask);
   call.id = preprocess::parse_preprocess_id(id);

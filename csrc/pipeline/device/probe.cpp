@@ -113,8 +113,8 @@ PrepareProbe prepare_on_device(const ImageStack& stack, PrepareSetup setup, Devi
   setup.width = stack.width;
   setup.max_images = stack.n;
   setup.mask = stack.mask == nullptr
-                     ? nullptr
-                     : static_cast<const std::uint8_t*>(upload_all(backend, stack.mask, stack.pixels()));
+                   ? nullptr
+                   : static_cast<const std::uint8_t*>(upload_all(backend, stack.mask, stack.pixels()));
   backend.set_up(setup);
   constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
   const auto* images = static_cast<const float*>(upload_all(backend, stack.data, stack.n * stack.pixels() * kFloat));
