@@ -118,3 +118,16 @@ def test_progress_true_draws_nothing_in_a_pipe(section: Path, capsys: pytest.Cap
     assert capsys.readouterr() == ("", "")
     with pytest.raises(imn.ArgumentError, match="progress must be True, False or a callable"):
         imn.pick(section, scorer="moran", top=1, progress="yes")  # type: ignore[arg-type]
+
+
+def test_long_calls_accept_progress_true(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "s.imzML"
+    imn.simulate(path, shape=(16, 16), n_channels=10, seed=1, progress=True)
+    assert imn.validate(path, progress=True).ok
+    assert capsys.readouterr() == ("", "")
+    for call in (
+        lambda: imn.simulate(path, shape=(16, 16), n_channels=10, progress=1),
+        lambda: imn.validate(path, progress=1),
+    ):
+        with pytest.raises(imn.ArgumentError, match="progress must be True, False or a callable"):
+            call()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ from ionmorphnet import _core
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike, utf8_path
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.io.dataset import CHANGED, open_dataset
 from ionmorphnet.io.info import declared_checksums
 
@@ -99,7 +100,7 @@ def validate(
     ibd_path: PathLike | None = None,
     threads: int = 0,
     checksum: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> ValidationReport:
     """Reads every spectrum of an imzML file and lists the problems, one entry for each kind.
 
@@ -108,7 +109,8 @@ def validate(
         ibd_path: The ibd file; by default the one next to ``path``.
         threads: Worker threads, 0 = all cores. Does not affect the result.
         checksum: Whether to compare the ibd file with its declared checksums as well, which reads it a second time.
-        progress: Called as progress(spectra read, all spectra). An exception raised in it stops the work.
+        progress: Called as progress(spectra read, all spectra); True: a bar on the terminal or in the notebook. An
+            exception raised in it stops the work.
 
     Returns:
         The report. A file that cannot be opened yields a report with one error, not an exception.
@@ -133,9 +135,9 @@ def validate(
             dataset = open_dataset(text, ibd_path=ibd_path, strict=False)
         except FileError:
             return ValidationReport(text, 0, problems)
-    with dataset:
+    with dataset, shown_progress(progress, os.path.basename(text), "spectra") as shown:
         n = dataset.n_spectra
-        native_progress = None if progress is None else (lambda done: progress(done, n))
+        native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(dataset._native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
         if dataset.was_changed:

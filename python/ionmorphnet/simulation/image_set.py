@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.io.rendering import contact_sheet
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.simulation.fields import Field
@@ -56,7 +57,7 @@ def simulate_images(
     label: str | None = None,
     levels: int = 1,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> SimulatedImages:
     """Writes simulated ion images.
 
@@ -69,7 +70,7 @@ def simulate_images(
         label: Target class; by default drawn for each scene.
         levels: Number of consecutive images of one scene at different noise levels.
         seed: Random seed. Equal arguments produce the same images.
-        progress: Called as progress(images done, n).
+        progress: Called as progress(images done, n); True: a bar on the terminal or in the notebook.
 
     Returns:
         The files written and the number of images of each class.
@@ -89,10 +90,11 @@ def simulate_images(
         raise ArgumentError(f"seed must be at least 0, got {seed}")
     source = iterate_images(seed, shape=shape, label=None if label is None else CLASSES.index(label), levels=levels)
     images = []
-    for k, simulated in zip(range(n), source, strict=False):
-        images.append(simulated)
-        if progress is not None:
-            progress(k + 1, n)
+    with shown_progress(progress, path.name, "images") as shown:
+        for k, simulated in zip(range(n), source, strict=False):
+            images.append(simulated)
+            if shown is not None:
+                shown(k + 1, n)
     counts = np.bincount([s.label for s in images], minlength=len(CLASSES))
     truth: Path | None = None
     if path.suffix.lower() == ".png":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.arguments import number
 from ionmorphnet.base.files import atomic_path
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.io.literals import Mode, SpectrumType
 from ionmorphnet.io.sizes import pixels_text
@@ -101,7 +102,7 @@ def simulate(
     pixel_size_um: float = 50.0,
     zlib: bool = False,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | bool | None = None,
 ) -> SimulatedSection:
     """Writes a simulated section with known ground truth: imzML, ibd, ``<stem>_truth.csv`` and ``<stem>_mask.npz``.
 
@@ -135,7 +136,8 @@ def simulate(
         pixel_size_um: Pixel width and height in micrometres.
         zlib: Whether to compress the arrays.
         seed: Random seed, an integer of at least 0.
-        progress: Called as progress(pixels written, all pixels) after each chunk.
+        progress: Called as progress(pixels written, all pixels) after each chunk; True: a bar on the terminal or in
+            the notebook.
 
     Returns:
         The section with its ground truth.
@@ -207,10 +209,11 @@ def simulate(
         truth_part = stack.enter_context(atomic_path(truth_path))
         mask_part = stack.enter_context(atomic_path(mask_path))
         stack.enter_context(writer)
+        shown = stack.enter_context(shown_progress(progress, target.name, "pixels"))
         for chunk in chunks:
             chunk.write(rng, writer, settings)
-            if progress is not None:
-                progress(chunk.stop, tally.n_pixels)
+            if shown is not None:
+                shown(chunk.stop, tally.n_pixels)
         truth = tally.truth()
         truth.to_csv(truth_part, index=False)
         with mask_part.open("wb") as file:

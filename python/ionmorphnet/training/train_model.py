@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.models.model import bundled_models, load_model
 from ionmorphnet.training.options import TrainKeywords, TrainOptions
 
@@ -54,7 +54,7 @@ def train(
     out: PathLike,
     options: TrainOptions | None = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | bool | None = None,
     **keywords: Unpack[TrainKeywords],
 ) -> TrainedModel:
     """Train the ion-image classifier, or resume a training that was stopped.
@@ -70,7 +70,9 @@ def train(
         out: Folder of the training. Receives ``weights.pt`` (averaged weights; with validation, the best ones),
             ``last.pt`` (the complete state for resuming), ``log.csv`` and ``validation.csv``.
         options: All options in one object; defaults to ``TrainOptions()``.
-        progress: Called after each step with (images trained on, images in total).
+        progress: Called after each step with (images trained on, images in total); True: a bar on the terminal or in
+        the
+            notebook.
         **keywords: Single options by name, described in :class:`TrainOptions`; they override ``options``.
 
     Returns:
@@ -93,7 +95,8 @@ def train(
     if not chosen.resume and (folder / "last.pt").exists():
         raise ArgumentError(f"{folder}: already holds a training; resume it or choose another folder")
     init = None if chosen.init is None else _start_path(chosen.init)
-    recipe, result = run(chosen, init, folder, progress)
+    with shown_progress(progress, folder.name, "images") as shown:
+        recipe, result = run(chosen, init, folder, shown)
     return TrainedModel(
         folder=folder,
         weights=folder / "weights.pt",
