@@ -1,5 +1,6 @@
 # make demo           create .venv, build, then simulate a section, pick its channels and write a report
-# make test           add the development tools to .venv and run all tests
+# make test           add the development tools to .venv and run the tests, in one process per core
+# make test-long      also run the long forms of tests: published network sizes, kernels at full resolution
 # make lint           check with ruff, mypy and clang-format
 # make stubs          write the type stubs of the native modules
 # make format         fix what ruff and clang-format can fix
@@ -21,6 +22,9 @@ IMN_CUDA_ARCHITECTURES ?= 80-real;90-real
 DEMO_OUT ?= demo-out
 PRESET ?= debug
 
+# Test processes, eight at most; 0 runs the tests in one process, as a debugger needs.
+TEST_JOBS ?= auto
+
 bin := $(VENV)/bin
 # Stamps of what is installed; other warning flags make another build.
 base := $(VENV)/.base-werror-$(IMN_WERROR)
@@ -41,13 +45,18 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' \
 	-C cmake.define.IMN_BUILD_TESTING=$(testing) -e
 
-.PHONY: demo test lint stubs format bench core tidy sdist wheels device-bundle clean help
+pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
+
+.PHONY: demo test test-long lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
 
 test: $(dev)
-	$(bin)/python -m pytest
+	$(pytest) -m "not long"
+
+test-long: $(dev)
+	$(pytest)
 
 lint: $(dev)
 	$(bin)/ruff check .

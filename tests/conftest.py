@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import runpy
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,9 @@ from pathlib import Path
 # Before torch is loaded: threads that wait for each other sleep instead of spinning, which on a busy machine makes
 # some tests a hundred times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Tests of several processes at once (pytest-xdist) share the cores: one thread of torch's for each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before Triton is: without a GPU its interpreter runs the kernels.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -75,13 +80,18 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Model folder made by the command that makes the bundled one, with 64 images of 32 pixels and then 16 of 64."""
-    pytest.importorskip("torch", reason="training needs the extra [train]")
-    root = Path(__file__).resolve().parents[1]
+    torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+    script = Path(__file__).resolve().parents[1] / "scripts" / "train_bundled_model.py"
     out = tmp_path_factory.mktemp("short")
     sizes = ["--size", "32,64", "--images", "64,16", "--batch", "16,8", "--no-compile", "--threads", "1"]
     export = ["--folder", str(out / "model"), "--name", "short", "--export-images", "24"]
-    command = [sys.executable, str(root / "scripts" / "train_bundled_model.py"), "--out", str(out / "run")]
-    done = subprocess.run([*command, *sizes, *export], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == [str(out / "run" / "weights.pt"), str(out / "model")]
+    threads = torch.get_num_threads()
+    told = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(told):
+        patch.setattr(sys, "argv", [script.name, "--out", str(out / "run"), *sizes, *export])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(script), run_name="__main__")
+    torch.set_num_threads(threads)
+    assert stop.value.code == 0
+    assert told.getvalue().splitlines()[-2:] == [str(out / "run" / "weights.pt"), str(out / "model")]
     return out / "model"

@@ -102,15 +102,15 @@ def test_stored_inputs_equal_those_of_the_source(monkeypatch: pytest.MonkeyPatch
         kept.network_inputs(64, 2)
 
 
-def test_parallel_trainings(tmp_path: Path) -> None:
+def test_parallel_trainings(ablation: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     """Separate processes produce the same figures as a sequential run."""
     variants = ["--variants", "full", "no ranking loss", "--sets"]
-    found = []
-    for parallel in ("1", "2"):
-        out = tmp_path / parallel
-        command = [sys.executable, str(SCRIPTS / "ablation.py"), "--out", str(out), *TINY, *variants]
-        done = subprocess.run([*command, "--parallel", parallel], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads((out / "ablation.json").read_text())["variants"])
+    shared = ["--inputs", str(tmp_path / "inputs")]
+    code, _, errors = ablation(tmp_path / "1", tmp_path, *variants, *shared)
+    assert code == 0, errors
+    command = [sys.executable, str(SCRIPTS / "ablation.py"), "--out", str(tmp_path / "2"), *TINY, *variants, *shared]
+    done = subprocess.run([*command, "--parallel", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads((tmp_path / name / "ablation.json").read_text())["variants"] for name in "12"]
     assert found[0] == found[1]
     assert found[0]["full"] != found[0]["no ranking loss"]

@@ -130,10 +130,10 @@ def test_many_peaks_at_one_place_are_compared_in_bounded_time(tmp_path: Path) ->
     mz = np.concatenate([[499.0], np.full(60_000, 500.0)])
     specs = [Spec(i + 1, 1, mz, np.ones(len(mz))) for i in range(4)]
     write_imzml(tmp_path / "s.imzML", specs, shared_axis=False, mode="processed")
-    start = time.monotonic()
+    start = time.process_time()
     with open_dataset(tmp_path / "s.imzML") as ds:
         axis = candidate_axis(ds)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     np.testing.assert_allclose(axis.mz, [499.0, 500.0], rtol=1e-6)
 
 
@@ -179,14 +179,25 @@ def test_profile_maxima(tmp_path: Path, shared_axis: bool) -> None:
     assert len(bins) == pytest.approx(7999, rel=0.01)
 
 
-@pytest.mark.parametrize(("seed", "shape", "n", "power"), [(1, 40, 100, 20_000), (3, 30, 200, 100_000)])
-def test_profile_files_that_leave_zeros_out(tmp_path: Path, seed: int, shape: int, n: int, power: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "shape", "n", "power", "mz_range"),
+    [
+        pytest.param(1, 24, 100, 20_000, (100.0, 1000.0), id="few samples in a stretch of m/z"),
+        pytest.param(3, 30, 50, 100_000, (500.0, 700.0), id="sharp peaks"),
+        pytest.param(1, 40, 100, 20_000, (100.0, 1000.0), marks=pytest.mark.long),
+        pytest.param(3, 30, 200, 100_000, (100.0, 1000.0), marks=pytest.mark.long),
+    ],
+)
+def test_profile_files_that_leave_zeros_out(
+    tmp_path: Path, seed: int, shape: int, n: int, power: int, mz_range: tuple[float, float]
+) -> None:
     """Most distances between samples are gaps between peaks."""
     path = tmp_path / "s.imzML"
     simulate(
         path,
         shape=(shape, shape),
         n_channels=n,
+        mz_range=mz_range,
         mode="processed",
         spectrum_type="profile",
         resolving_power=power,

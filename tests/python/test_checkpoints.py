@@ -24,7 +24,7 @@ from ionmorphnet.models.networks.onnx_export import torch_outputs  # noqa: E402
 from ionmorphnet.reference.preprocess import preprocess  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training.checkpoints import export_checkpoint, read_checkpoint, unwrapped  # noqa: E402
-from networks import add_speck, shaken  # noqa: E402
+from networks import SPECK, add_speck, shaken  # noqa: E402
 
 Names = Callable[[str, int], str]
 
@@ -166,10 +166,11 @@ def test_missing_and_damaged_files(speck: ConvNeXtV2, tmp_path: Path) -> None:
         read_checkpoint(folder)
 
 
-def test_picking_with_an_exported_checkpoint(tmp_path: Path, section: Path, cli: Callable[..., Any]) -> None:
+def test_picking_with_an_exported_checkpoint(
+    speck: ConvNeXtV2, tmp_path: Path, section: Path, cli: Callable[..., Any]
+) -> None:
     """With the published score and preprocessing, the command's picks agree with torch."""
-    net = shaken("convnextv2_atto")
-    folder, out = write_checkpoint(tmp_path / "run", net, names=wrapped), tmp_path / "published"
+    folder, out = write_checkpoint(tmp_path / "run", speck, names=wrapped), tmp_path / "published"
     done = cli("export", "--from-checkpoint", folder, "-o", out, "--images", 20)
     assert done.code == 0, done
     assert "none published" in done.stdout
@@ -180,11 +181,11 @@ def test_picking_with_an_exported_checkpoint(tmp_path: Path, section: Path, cli:
     assert config["threshold"] == 0.5
     assert config["calibration"] == "not calibrated"
     assert config["licence"] == "not stated in the checkpoint"
-    torch.testing.assert_close(dict(read_network(out).state_dict()), dict(net.state_dict()), rtol=0, atol=0)
+    torch.testing.assert_close(dict(read_network(out).state_dict()), dict(speck.state_dict()), rtol=0, atol=0)
 
     images = [simulate_ion_image(np.random.default_rng(k), shape=(40, 50)).image for k in range(4)]
     inputs = np.concatenate([preprocess(image[None], "p99-stretch-224") for image in images])
-    logits = torch_outputs(net, inputs, None).astype(np.float64)
+    logits = torch_outputs(speck, inputs, None).astype(np.float64)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     found = imn.score_images(np.stack(images), model=out, precision="f32")
     np.testing.assert_allclose(found["score"], p[:, [0, 2, 5]].sum(1), atol=1e-4)
@@ -196,12 +197,30 @@ def test_picking_with_an_exported_checkpoint(tmp_path: Path, section: Path, cli:
     assert len((tmp_path / "picked" / section.stem / "peaks.csv").read_text().splitlines()) == 6
 
 
-def test_tiny_the_published_size(tmp_path: Path) -> None:
-    """1 x 1 layers are stored as matrices; 28 million parameters."""
-    net = shaken("convnextv2_tiny")
-    folder = write_checkpoint(tmp_path / "run", net, names=raw)
-    config = export_checkpoint(folder, tmp_path / "tiny", images=2, licence="CC0-1.0")
-    assert config["architecture"] == "convnextv2_tiny"
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        SPECK,
+        pytest.param("convnextv2_atto", marks=pytest.mark.long),
+        pytest.param("convnextv2_tiny", marks=pytest.mark.long),
+    ],
+)
+def test_published_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, architecture: str) -> None:
+    """Layers of 1 x 1 stored as matrices, as in Tiny and its little likeness, or as convolutions, as in Atto."""
+    add_speck(monkeypatch)
+    folder = write_checkpoint(tmp_path / "run", shaken(architecture), names=raw)
+    config = export_checkpoint(folder, tmp_path / "exported", images=2, licence="CC0-1.0")
+    assert config["architecture"] == architecture
     assert config["licence"] == "CC0-1.0"
     assert config["metrics"]["onnx_against_torch_max_logit_difference"] < 1e-4
-    assert imn.load_model(tmp_path / "tiny").name == "tiny"
+    assert imn.load_model(tmp_path / "exported").name == "exported"
+
+
+def test_tiny_has_the_published_layout() -> None:
+    """Only shapes: 28 million parameters, the 1 x 1 layers as matrices."""
+    with torch.device("meta"):
+        net = ConvNeXtV2("convnextv2_tiny")
+    shapes = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    assert shapes["stages.2.blocks.8.mlp.fc1.weight"] == (1536, 384)
+    assert shapes["stages.3.blocks.2.mlp.fc2.weight"] == (768, 3072)
+    assert sum(np.prod(shape) for shape in shapes.values()) == pytest.approx(27.9e6, rel=0.01)

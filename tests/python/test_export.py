@@ -144,7 +144,7 @@ def test_a_full_model_folder(speck: str, tmp_path: Path, rng: np.random.Generato
     weights = write_weights(tmp_path / "weights.pt", net)
     out = tmp_path / "new" / "speck-1"
     written = export_model(
-        weights, out, validation=held_out(60), data="random numbers", card={"fails_on": ["everything"]}
+        weights, out, validation=held_out(24), data="random numbers", card={"fails_on": ["everything"]}
     )
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     assert config == written
@@ -162,11 +162,11 @@ def test_a_full_model_folder(speck: str, tmp_path: Path, rng: np.random.Generato
     assert config["provenance"]["source"] == {"images_seen": 8, "best_loss": None}
     assert config["provenance"]["recipe"]["phases"] == [{"size": 64, "images": 8}]
     assert config["metrics"]["onnx_against_torch_max_logit_difference"] < 1e-4
-    assert config["metrics"]["validation"]["images"] == 60
+    assert config["metrics"]["validation"]["images"] == 24
     agreement = config["metrics"]["bf16_against_f32"]
-    assert agreement == "not run" or (agreement["images"] == 60 and 0 < agreement["max_output_difference"] < 1)
+    assert agreement == "not run" or (agreement["images"] == 24 and 0 < agreement["max_output_difference"] < 1)
     calibration = config["calibration"]
-    assert calibration["images"] == calibration["measured_on"] == 30
+    assert calibration["images"] == calibration["measured_on"] == 12
 
     # What is written is the calibrated network, in both files.
     images, statistics = rng.random((4, 2, 224, 224), dtype=np.float32), rng.random((4, 4), dtype=np.float32)
@@ -190,7 +190,7 @@ def test_bundled_folders_are_small(speck: str, tmp_path: Path, monkeypatch: pyte
     weights = write_weights(tmp_path / "weights.pt", shaken(speck))
     out = tmp_path / "m"
     options: dict[str, Any] = {"bundled": True, "name": "speck", "licence": "CC0-1.0"}
-    config = export_model(weights, out, validation=held_out(30, channels=1, statistics=False), **options)
+    config = export_model(weights, out, validation=held_out(12, channels=1, statistics=False), **options)
     assert sorted(p.name for p in out.iterdir()) == ["config.json", "model.onnx"]
     assert config["format"] == 1
     assert (config["name"], config["licence"]) == ("speck", "CC0-1.0")
@@ -207,7 +207,7 @@ def test_bundled_folders_are_small(speck: str, tmp_path: Path, monkeypatch: pyte
     before = (out / "model.onnx").read_bytes()
     monkeypatch.setattr(export, "write_network", large_network)
     with pytest.raises(FileError, match="limit of bundled models"):
-        export_model(weights, out, validation=held_out(30, channels=1, statistics=False), **options)
+        export_model(weights, out, validation=held_out(12, channels=1, statistics=False), **options)
     assert (out / "model.onnx").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "weights.pt"]
     # Its safetensors can be derived, load strictly and give the network's outputs.
@@ -237,7 +237,7 @@ def test_a_failed_export_leaves_nothing(speck: str, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(export, "write_network", differ)
     with pytest.raises(IonMorphNetError, match="differs"):
-        export_model(weights, tmp_path / "m", validation=held_out(30, channels=1, statistics=False))
+        export_model(weights, tmp_path / "m", validation=held_out(12, channels=1, statistics=False))
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pt"]
 
 
@@ -245,14 +245,23 @@ def with_grades(parts: Iterable[HeldOut], grades: Callable[[np.ndarray], np.ndar
     return [replace(part, structure=grades(part.structure)) for part in parts]
 
 
-def test_images_without_a_grade_count_for_the_classes_only(speck: str, tmp_path: Path) -> None:
+def no_network(_net: object, folder: Path, *_: object) -> dict[str, Any]:
+    """Stands in for the ONNX export, which takes seconds and does not affect the calibration."""
+    (folder / "model.onnx").write_bytes(b"no network")
+    return {}
+
+
+def test_images_without_a_grade_count_for_the_classes_only(
+    speck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They do not affect the structure, whatever their position."""
+    monkeypatch.setattr(export, "write_network", no_network)
     weights = write_weights(tmp_path / "weights.pt", shaken(speck, **FULL))
-    graded = list(held_out(40))
-    unknown = with_grades(held_out(30, seed=6), lambda structure: np.full_like(structure, np.nan))
+    graded = list(held_out(18))
+    unknown = with_grades(held_out(12, seed=6), lambda structure: np.full_like(structure, np.nan))
     alone = export_model(weights, tmp_path / "a", validation=graded, statistics_share=0.3)
     both = export_model(weights, tmp_path / "b", validation=[*unknown, *graded], statistics_share=0.3)
-    assert (both["metrics"]["validation"]["images"], both["metrics"]["validation"]["graded"]) == (70, 40)
+    assert (both["metrics"]["validation"]["images"], both["metrics"]["validation"]["graded"]) == (30, 18)
     assert both["fusion"] == alone["fusion"]
     assert both["calibration"]["structure"] == alone["calibration"]["structure"]
     assert both["calibration"]["temperature"] != alone["calibration"]["temperature"]
@@ -265,9 +274,10 @@ def test_images_without_a_grade_count_for_the_classes_only(speck: str, tmp_path:
         assert both["metrics"]["validation"][name] == alone["metrics"]["validation"][name]
 
 
-def test_class_weights_of_images_without_a_grade(speck: str, tmp_path: Path) -> None:
+def test_class_weights_of_images_without_a_grade(speck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "write_network", no_network)
     weights = write_weights(tmp_path / "weights.pt", shaken(speck))
-    parts = list(held_out(30, channels=1, statistics=False))
+    parts = list(held_out(12, channels=1, statistics=False))
     some = with_grades(parts, lambda structure: np.where(np.arange(len(structure)) % 3 == 0, np.nan, structure))
     config = export_model(weights, tmp_path / "m", validation=some)
     assert all(0 < value < 1 for value in config["score"]["weights"].values())

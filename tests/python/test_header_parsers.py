@@ -206,10 +206,10 @@ def external_entity(text: str) -> str:
 )
 def test_hostile_xml_is_refused_quickly(tmp_path, edit, cause):
     path = write_imzml(tmp_path / "a.imzML", grid_specs(3, 3), edit=edit)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FileError, match=rf"a\.imzML: .*{cause}"):
         open_dataset(path)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_many_groups_and_references_stay_linear(tmp_path):
@@ -224,9 +224,9 @@ def test_many_groups_and_references_stay_linear(tmp_path):
         return text.replace("<scanList", references + "<scanList")
 
     path = write_imzml(tmp_path / "a.imzML", grid_specs(3, 3), edit=edit)
-    start = time.perf_counter()
+    start = time.process_time()
     assert_parsers_agree(path)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_large_text_and_binary_are_skipped(tmp_path):

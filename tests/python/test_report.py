@@ -348,9 +348,9 @@ def test_real_section_stays_small(shared_data: Callable[[str], Path]) -> None:
 
 def test_five_thousand_picks() -> None:
     data = make(5000, candidates=20_000, shape=(4, 5))
-    start = time.perf_counter()
+    start = time.process_time()
     html = render_report(data)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(html) < 4_000_000
     page = Page(html)
     assert len(page.payload["table"]["rank"]) == 5000
