@@ -280,6 +280,24 @@ def test_a_network_after_a_fork_is_an_error_instead_of_a_hang(script: str) -> No
     assert done.returncode == 0
 
 
+def test_a_fork_destroys_no_kept_network() -> None:
+    """Destroying one in the child, without the parent's threads, can wait forever."""
+    script = """
+import os
+from ionmorphnet.scoring import kept
+
+class Network:
+    def __del__(self):
+        os._exit(3)
+
+kept._idle["model"] = Network()
+if os.fork() == 0:
+    os._exit(len(kept._idle))
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts the networks that are compiled from here on."""
     seen: list[str] = []

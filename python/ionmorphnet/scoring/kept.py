@@ -74,10 +74,14 @@ def _identity(model: str | Path | Model | None) -> Hashable:
 
 
 if hasattr(os, "register_at_fork"):
-    # A network does not survive a fork, and the lock may be held by a thread that the child does not have.
+    _of_parent: list[OrderedDict[Hashable, Scorer]] = []
+
+    # A network does not survive a fork, and the lock may be held by a thread that the child does not have. The child
+    # keeps the parent's networks alive: destroying one waits, perhaps forever, for threads that only the parent has.
     def _after_fork() -> None:
-        global _lock
+        global _lock, _idle
         _lock = threading.Lock()
-        _idle.clear()
+        _of_parent.append(_idle)
+        _idle = OrderedDict()
 
     os.register_at_fork(after_in_child=_after_fork)
