@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,17 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.device_network import DeviceNetwork
-from ionmorphnet.scoring.network_scorer import LoopResult, NetworkScorer
+from ionmorphnet.scoring.network_scorer import LoopResult, NetworkArguments, NetworkScorer
 from ionmorphnet.scoring.scorer import Float32, ScoreOptions
 
 
-class DeviceLoopScorer(NetworkScorer):
+class DeviceArguments(NetworkArguments[DeviceNetwork]):
+    """Keywords of the device loop."""
+
+    device: str
+
+
+class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
     """A network on a GPU."""
 
     def __init__(
@@ -36,7 +41,7 @@ class DeviceLoopScorer(NetworkScorer):
         super().__init__(network.name, model, network, network.precision, refused=refused)
         self.device = device
 
-    def native_arguments(self) -> dict[str, Any]:
+    def native_arguments(self) -> DeviceArguments:
         """See :meth:`NetworkScorer.native_arguments`."""
         if self.forked:
             raise UnavailableError(GPU_FORKED)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.native_types import ScorerInfo
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.model import Model
-from ionmorphnet.scoring.network_scorer import LoopResult, NetworkScorer
+from ionmorphnet.scoring.network_scorer import LoopResult, NetworkArguments, NetworkScorer
 from ionmorphnet.scoring.scorer import Float32, ScoreOptions
 
 # Side of the network's input in pixels.
@@ -39,10 +39,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class HostScorer(NetworkScorer):
+class HostScorer(NetworkScorer[_core.Scorer]):
     """A network on the CPU; made by :func:`start_openvino`, :func:`start_torch` or :func:`wrap_callable`."""
 
-    def native_arguments(self) -> dict[str, Any]:
+    def native_arguments(self) -> NetworkArguments[_core.Scorer]:
         """See :meth:`NetworkScorer.native_arguments`."""
         if self.name == "openvino" and self.forked:
             raise UnavailableError(_FORKED)
@@ -115,7 +115,7 @@ def wrap_callable(call: Callable[..., Float32], model: Model) -> HostScorer:
     return HostScorer("callback", model, _callback(call, "callback", "f32", model), "f32")
 
 
-def _callback(call: Callable[..., Float32], name: str, precision: str, model: Model) -> Any:
+def _callback(call: Callable[..., Float32], name: str, precision: str, model: Model) -> _core.Scorer:
     channels = _core.preprocess_channels(model.preprocessing)
     return _core.callback_scorer(
         call,
@@ -146,7 +146,7 @@ def _check_signature(call: Callable[..., Float32], model: Model) -> None:
         ) from None
 
 
-def _check_network(model: Model, info: Mapping[str, Any]) -> None:
+def _check_network(model: Model, info: ScorerInfo) -> None:
     """Compares the network with the model's config."""
     wanted = (_core.preprocess_channels(model.preprocessing), SIZE, SIZE)
     has = (info["channels"], info["height"], info["width"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import os
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Generic, NoReturn, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,18 @@ from ionmorphnet.scoring.scorer import DEFAULT_OPTIONS, Float32, ScoreOptions, S
 LoopResult = tuple[Float32, npt.NDArray[np.bool_], dict[str, float | int | bool]]
 
 
-class NetworkScorer(Scorer):
+Network = TypeVar("Network")
+
+
+class NetworkArguments(TypedDict, Generic[Network]):
+    """Keywords of the native loops that say which network runs on what inputs."""
+
+    scorer: Network
+    preprocess_id: str
+    statistics: list[str]
+
+
+class NetworkScorer(Scorer, Generic[Network]):
     """A model's network behind a native streaming loop. It stays in the process that started it.
 
     Attributes:
@@ -28,7 +39,7 @@ class NetworkScorer(Scorer):
     """
 
     def __init__(
-        self, name: str, model: Model, network: Any, precision: str, *, refused: Mapping[str, str] | None = None
+        self, name: str, model: Model, network: Network, precision: str, *, refused: Mapping[str, str] | None = None
     ) -> None:
         """Takes over a running network.
 
@@ -70,7 +81,7 @@ class NetworkScorer(Scorer):
         """See :meth:`Scorer.score_stack`."""
         return self._scores(self._run_stack(images, mask, options))
 
-    def native_arguments(self) -> dict[str, Any]:
+    def native_arguments(self) -> NetworkArguments[Network]:
         """Which network the native loop runs, and on what inputs.
 
         Raises:
