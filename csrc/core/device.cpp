@@ -9,7 +9,7 @@
 namespace imn {
 namespace {
 
-// What the CUDA version of the build asks of the host (NVIDIA, CUDA compatibility guide and release notes).
+// What the CUDA version of the build requires of the host (NVIDIA, CUDA compatibility guide and release notes).
 struct Needs {
   int driver_major;  // first driver series
   int least_cuda;    // that such a driver supports

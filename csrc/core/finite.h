@@ -1,4 +1,4 @@
-// What an infinite intensity is worth.
+// Replaces infinite intensities.
 #pragma once
 
 #include <cfloat>
@@ -7,9 +7,9 @@
 
 namespace imn {
 
-// For images from callers, and sums of a file's finite intensities that overflow: infinite values count as the largest
-// finite ones, so that sums and quotients stay numbers. (Intensities that are not finite in a file have become 0 in
-// io/.) NaN is not for here: it means "not measured".
+// For images from callers, and for sums of finite intensities that overflow: infinite values become the largest finite
+// ones, so that sums and quotients are not NaN. (io/ has set non-finite intensities of files to 0.) NaN is kept,
+// because it means "not measured".
 IMN_HOST_DEVICE inline float clamp_finite(float x) { return x > FLT_MAX ? FLT_MAX : (x < -FLT_MAX ? -FLT_MAX : x); }
 
 }  // namespace imn

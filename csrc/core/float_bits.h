@@ -11,8 +11,8 @@ namespace imn {
 IMN_HOST_DEVICE inline std::uint32_t float_bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
 IMN_HOST_DEVICE inline float bits_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
-// Orders as the values do: key(a) < key(b) where a < b. Infinities are at the ends; -0.0 comes just before 0.0, which
-// no result shows. x is no NaN.
+// Has the order of the values: key(a) < key(b) if a < b. -0.0 comes just before 0.0, which affects no result. x must
+// not be NaN.
 IMN_HOST_DEVICE inline std::uint32_t order_key(float x) {
   const std::uint32_t bits = float_bits(x);
   return (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;

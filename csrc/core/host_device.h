@@ -1,4 +1,4 @@
-// Marks arithmetic that the CPU and the CUDA code share: plain inline functions to a C++ compiler.
+// Marks functions that CPU and CUDA code share; a C++ compiler sees plain inline functions.
 #pragma once
 
 // IMN_HOST_DEVICE: called from host code and from kernels. IMN_DEVICE_CODE: the body of a kernel, written over a Block

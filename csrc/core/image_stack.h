@@ -1,4 +1,4 @@
-// The datum that flows from images/ to score/: a stack of ion images of one section.
+// ImageStack: ion images of one section, passed from images/ to score/.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace imn {
 
-// n images [y, x] of float32, image-major and contiguous; non-owning. A pixel is *measured* when it is not NaN and
-// `mask`, where given (height*width, 1 = measured, shared by all images), does not say otherwise.
+// n images [y, x] of float32, image-major and contiguous; non-owning. A pixel is *measured* if it is not NaN and
+// `mask`, if given, is not 0 there (height*width, 1 = measured, shared by all images).
 struct ImageStack {
   const float* data = nullptr;
   std::int64_t n = 0;

@@ -1,4 +1,4 @@
-// Takes the place of core/cuda/*.cpp in a build without CUDA.
+// Replaces core/cuda/*.cpp in builds without CUDA.
 #include "core/device.h"
 
 namespace imn {

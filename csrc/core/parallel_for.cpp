@@ -15,7 +15,7 @@ namespace imn {
 int thread_count(int requested) {
   if (requested > 0) return requested;
 #ifdef __linux__
-  // A batch job may be allowed a few of the machine's cores only; hardware_concurrency() counts them all.
+  // A batch job may be restricted to a few cores, but hardware_concurrency() counts all of the machine.
   cpu_set_t allowed;
   if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
 #endif
@@ -30,7 +30,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads,
 
   std::vector<std::thread> pool;
   pool.reserve(static_cast<std::size_t>(workers - 1));
-  // The caller works too; if a thread cannot be started, those that run finish the work.
+  // The caller works too. If a thread cannot be started, the running ones finish the work.
   try {
     for (int w = 1; w < workers; ++w) pool.emplace_back([&job, w] { job.work(w); });
   } catch (...) {

@@ -7,7 +7,7 @@
 
 namespace imn {
 
-// Number of worker threads: `requested` if positive, else as many as this process may run on (at least 1).
+// Number of worker threads: `requested` if positive, else the number of cores this process may use (at least 1).
 int thread_count(int requested);
 
 // Calls body(begin, end, worker) over [0, n) in grains of at most `grain`; worker is in [0, thread_count(threads)).

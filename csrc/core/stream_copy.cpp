@@ -41,13 +41,13 @@ bool copy_some(const std::byte* from, std::int64_t n, T* to) {
 #ifdef IMN_STREAMS
 namespace {
 
-// Each copies whole lines of 64 bytes to an address that is a multiple of that, and says whether all values are finite.
-// The wider the store, the fewer lines leave the processor in pieces.
+// Each copies whole lines of 64 bytes to an address that is a multiple of that, and returns whether all values are
+// finite. The wider the store, the fewer lines leave the processor in parts.
 using Lines = bool (*)(const std::byte* from, std::int64_t lines, std::byte* to);
 
 template <typename T>
 bool lines_128(const std::byte* from, std::int64_t lines, std::byte* to) {
-  // For doubles, the lower half of a value holds nothing of the exponent and counts as equal.
+  // The lower half of a double contains no bit of the exponent, so it counts as equal.
   const __m128i exponent = sizeof(T) == 4 ? _mm_set1_epi32(0x7F800000) : _mm_set_epi32(0x7FF00000, 0, 0x7FF00000, 0);
   __m128i bad = _mm_setzero_si128();
   const auto check = [&](__m128i values) {

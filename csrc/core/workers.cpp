@@ -8,9 +8,9 @@
 namespace imn {
 namespace {
 
-// Looks until `ready` or until a sleep is the cheaper choice. On a busy machine others run meanwhile.
+// Spins until `ready`, or until sleeping is cheaper. On a busy machine other threads run meanwhile.
 template <typename Ready>
-void look(const Ready& ready) {
+void spin(const Ready& ready) {
   constexpr std::chrono::microseconds kPatience{50};
   const auto end = std::chrono::steady_clock::now() + kPatience;
   while (!ready() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
@@ -32,7 +32,7 @@ Workers::~Workers() {
 void Workers::start() {
   if (!threads_.empty()) return;
   threads_.reserve(static_cast<std::size_t>(size_ - 1));
-  // The caller works too; if a thread cannot be started, those that run do the work.
+  // The caller works too. If a thread cannot be started, the running ones finish the work.
   try {
     for (int w = 1; w < size_; ++w) threads_.emplace_back([this, w] { serve(w); });
   } catch (...) {
@@ -41,7 +41,7 @@ void Workers::start() {
 
 void Workers::serve(int worker) {
   for (std::uint64_t seen = 0;;) {
-    look([&] { return turn_ != seen; });
+    spin([&] { return turn_ != seen; });
     std::unique_lock<std::mutex> lock(mutex_);
     begun_.wait(lock, [&] { return stop_ || (job_ != nullptr && turn_ != seen); });
     if (stop_) return;
@@ -70,9 +70,9 @@ void Workers::run(std::int64_t n, std::int64_t grain, const Body& body, const st
   begun_.notify_all();
   start();
   job.work(0);
-  look([this] { return inside_ == 0; });
+  spin([this] { return inside_ == 0; });
   {
-    // Whoever has not joined by now finds no job.
+    // Threads that have not joined by now find no job.
     std::unique_lock<std::mutex> lock(mutex_);
     job_ = nullptr;
     left_.wait(lock, [this] { return inside_ == 0; });

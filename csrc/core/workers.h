@@ -1,5 +1,5 @@
-// Workers: parallel_for for callers that call it every few milliseconds, with threads that last. Between runs and at
-// the end of one, threads look for a moment before they sleep: waking many of them takes as long as a short run.
+// Workers: parallel_for with permanent threads, for callers that run it every few milliseconds. Between runs and at the
+// end of one, threads spin briefly before they sleep, because waking many of them takes as long as a short run.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class Workers {
  public:
   using Body = std::function<void(std::int64_t, std::int64_t, int)>;
 
-  // 0: as many as parallel_for takes. They start with the first run().
+  // 0: as many threads as parallel_for uses. They start with the first run().
   explicit Workers(int threads);
   ~Workers();
   Workers(const Workers&) = delete;
@@ -26,7 +26,7 @@ class Workers {
 
   int size() const { return size_; }
 
-  // As parallel_for, from one thread at a time.
+  // Like parallel_for; may be called by one thread at a time.
   void run(std::int64_t n, std::int64_t grain, const Body& body, const std::atomic<bool>* cancel = nullptr);
 
  private:
@@ -37,9 +37,9 @@ class Workers {
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable begun_, left_;
-  SharedJob* job_ = nullptr;  // guarded by mutex_, as are those below; null: nothing to join
+  SharedJob* job_ = nullptr;  // guarded by mutex_, like the members below; null: nothing to join
   bool stop_ = false;
-  // Written under mutex_, looked at without.
+  // Written under mutex_, read without it while spinning.
   std::atomic<std::uint64_t> turn_{0};  // of the job
   std::atomic<int> inside_{0};          // threads that have joined it
 };

@@ -1,4 +1,4 @@
-// Axis of a processed centroid file: channels are heaps of peaks on the ln(m/z) axis.
+// Axis of a processed centroid file: channels are clusters of peaks on the ln(m/z) axis.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -20,7 +20,7 @@ constexpr double kFinestCell = 0.25;  // ppm
 // Half the share of a channel that one per cent of the pixels show, so that such a channel survives missed peaks.
 // Random peaks are kept out by their own test, not by this floor.
 constexpr double kDefaultFrequency = 0.005;
-constexpr double kFalseChannels = 0.1;     // chance heaps expected over the whole axis
+constexpr double kFalseChannels = 0.1;     // chance clusters expected over the whole axis
 constexpr double kLongest = 100.0;         // standard deviations fitted at a time
 constexpr double kHalfWidth = 3.0;         // standard deviations: 99.7 % of a channel's peaks
 constexpr double kJudgedApart = 10.0;      // standard deviations: closer neighbours must show that they are two
@@ -42,8 +42,8 @@ struct Channel {
 
 double mz_of(double position) { return std::exp(position * 1e-6); }
 
-// Cuts stretches that are too long where the fewest peaks lie: the cost of a fit grows faster than its length, and
-// dense data would be one stretch. A channel on a cut is found on both sides and joined like any that was fitted in
+// Cuts stretches that are too long where they have the fewest peaks: the cost of a fit grows faster than its length,
+// and dense data would form one stretch. A channel on a cut is found on both sides and joined like any other fitted in
 // parts.
 std::vector<std::pair<std::int64_t, std::int64_t>> cut_long(
     const PeakDensity& density, const PeakWidth& width,
@@ -68,7 +68,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> cut_long(
   return cut;
 }
 
-// Stretches of cells that hold something significant, padded so that a component at their rim is whole.
+// Stretches of cells with significant counts, padded so that components at their rim are complete.
 std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDensity& density, const PeakWidth& width,
                                                                   double log10_p, double fewest) {
   std::vector<std::pair<std::int64_t, std::int64_t>> stretches;
@@ -80,7 +80,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDens
     const double seen = density.count(c - half, c + half + 1);
     if (seen >= fewest) {
       const double expected = density.background(c, sd) * static_cast<double>(2 * half + 1);
-      // A looser limit than for a channel: the stretch only says where to look.
+      // A looser limit than for a channel, because the stretch only decides where to look.
       if (seen > expected && log10_poisson_tail(seen, std::max(expected, 1e-12)) <= 0.5 * log10_p) {
         const auto pad = static_cast<std::int64_t>(std::ceil(6.0 * sd)) + 1;
         const std::int64_t from = std::max<std::int64_t>(0, c - pad);
@@ -156,7 +156,7 @@ std::vector<Channel> find_channels(const Search& search, const AxisOptions& opti
   return channels;
 }
 
-// The width that lone channels really have: the comparison of pairs also sees close neighbours.
+// The actual width of isolated channels; the comparison of pairs is influenced by close neighbours.
 std::vector<PeakWidth::Measured> measured_widths(const PeakDensity& density, const std::vector<Channel>& channels) {
   std::vector<PeakWidth::Measured> measured;
   for (std::size_t k = 0; k < channels.size(); ++k) {
@@ -217,8 +217,8 @@ std::vector<MzWindow> mz_windows(const std::vector<Channel>& channels) {
   return windows;
 }
 
-// A dip between two heaps that chance does not explain: the level around the lower top against the lowest level
-// between.
+// Whether there is a dip between two clusters that chance does not explain: compares the level around the lower top
+// with the lowest level in between.
 bool valley_between(const PeakDensity& density, const Channel& a, const Channel& b) {
   const double sd = 0.5 * (a.sd + b.sd) / density.cell_ppm();
   const auto level = [&](std::int64_t c, std::int64_t half) {
@@ -261,8 +261,9 @@ double two_against_one(const PeakDensity& density, const Channel& a, const Chann
   return least;
 }
 
-// An ion has one centroid in a spectrum: two heaps that the same spectra show are two ions, however close; two that no
-// spectrum shows together, although many should, are rather one. `pairs`: spectra with a peak in both windows.
+// An ion has one centroid per spectrum. Two clusters shown by the same spectra are therefore two ions, however close;
+// two that no spectrum shows together, although many should, are probably one. `pairs`: spectra with a peak in both
+// windows.
 struct Company {
   bool together, apart;
 };
@@ -283,18 +284,18 @@ bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, dou
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
   const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
-  // Two regions of one ion lie apart by the drift between them; so near, only spectra that show both make two ions.
+  // Drift can separate two regions of one ion; this close, only spectra that show both prove two ions.
   if (!together && b.position - a.position < kDrift) return false;
-  // Closer than this, the window of one holds the peaks of the other, and pairs say nothing about the two.
+  // Closer than this, the windows contain each other's peaks, and pairs are not informative.
   const bool resolved = b.position - a.position > kResolved * sd;
   if ((together && resolved) || valley_between(density, a, b)) return true;
-  // The shape alone: not for the flank of a strong channel, whose true shape is not known that well.
+  // Evidence from the shape alone, except on the flank of a strong channel, whose true shape is not known well enough.
   const bool flank = std::min(a.fitted, b.fitted) < kFlank * std::max(a.fitted, b.fitted);
   return !apart && !flank && two_against_one(density, a, b, background) > kShapeEvidence;
 }
 
-// Joins neighbours that one ion explains: a wide or lopsided channel is fitted by several components of the common
-// shape.
+// Joins neighbours that a single ion explains: a wide or asymmetric channel is fitted by several components of the
+// common shape.
 std::vector<Channel> join_split_channels(const PeakDensity& density, const std::vector<Channel>& channels,
                                          const Occupancy& found, double spectra) {
   std::vector<Channel> joined;
@@ -322,7 +323,7 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
   return joined;
 }
 
-// A single spectrum has no repetition to learn from: every peak is a channel.
+// A single spectrum has no repetition, so every peak becomes a channel.
 std::vector<Channel> every_peak(const io::Plane& plane, const PeakWidth& width) {
   io::Spectrum spectrum;
   plane.read(0, spectrum);
@@ -349,7 +350,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
   const double floor = options.min_frequency.value_or(kDefaultFrequency);
-  // One pixel has no shape: a channel needs two, unless there is only one.
+  // A channel needs two pixels, because one has no shape; unless there is only one.
   const double fewest = std::max(std::ceil(floor * n - 1e-9), std::min(n, 2.0));
   const auto describe = [&] {
     std::ostringstream text;

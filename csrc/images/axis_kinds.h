@@ -1,4 +1,4 @@
-// The makers behind candidate_axis, one a kind of file. Frequencies are filled in by all of them.
+// The implementations of candidate_axis, one per kind of file. Each fills in the frequencies.
 #pragma once
 
 #include <span>
@@ -8,15 +8,16 @@
 
 namespace imn::images {
 
-// Windows of the bins of an axis: half-way to the neighbours; outwards, the first and the last reach as far as inwards.
-// A single bin gets +-5 ppm. The bounds of neighbours do not touch: a value on a border belongs to the lower bin.
+// Windows of the bins of an axis, each reaching half-way to its neighbours. The first and the last reach outwards as
+// far as inwards; a single bin gets +-5 ppm. Bounds of neighbours do not touch: a value on a border belongs to the
+// lower bin.
 std::vector<MzWindow> bin_windows(std::span<const double> mz);
 
 CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options);
 CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options);
 CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& options);
 
-// Share of spectra with a non-zero value in every window.
+// Fills in, for every window, the share of spectra with a non-zero value in it.
 void fill_frequency(const io::Plane& plane, const AxisOptions& options, CandidateAxis& axis);
 
 }  // namespace imn::images

@@ -27,9 +27,9 @@ void bin_images(const io::Plane& plane, std::span<const MzWindow> windows, const
   const std::size_t pixels =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   if (out.size() != windows.size() * pixels) {
-    throw ArgumentError("bin_images: output holds " + std::to_string(out.size()) + " values, " +
-                        std::to_string(windows.size()) + " windows of " + std::to_string(pixels) +
-                        " pixels are needed");
+    throw ArgumentError("bin_images: the output has " + std::to_string(out.size()) + " values; " +
+                        std::to_string(windows.size()) + " windows of " + std::to_string(pixels) + " pixels need " +
+                        std::to_string(windows.size() * pixels));
   }
   if (windows.empty() || pixels == 0) return;
   bin_images_cpu(plane, windows, options, out);

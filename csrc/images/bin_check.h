@@ -1,4 +1,4 @@
-// Checks of what the binning kernels are given, before a launch or an emulation.
+// Checks the arguments of the binning kernels before a launch or an emulation.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// Body of the kernel that bins continuous files; Note [Kernels without a device] in core/cuda/block.h says how it is
-// written. Neighbouring threads take neighbouring pixels where images are written, so that those are written in runs of
-// whole sectors, and each sum belongs to one thread, which adds from low to high m/z in float64 and rounds once: the
-// bits of bin_images.
+// Body of the kernel that bins continuous files, written as Note [Kernels without a device] in core/cuda/block.h
+// describes. Neighbouring threads write neighbouring pixels of an image, so that whole sectors are written. Each sum
+// belongs to one thread, which adds from low to high m/z in float64 and rounds once, so that the result has the bits of
+// bin_images.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +13,18 @@
 
 namespace imn::images {
 
-// Windows: of a block. RowPacks: packs of 16 bytes that are held of a spectrum at a time.
+// Windows: per thread block. RowPacks: 16-byte packs of a spectrum that are held at a time.
 template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Windows, std::int32_t RowPacks>
 struct ContinuousCut : Cut<Threads, Blocks, Pixels> {
   static constexpr std::int32_t kWindows = Windows;
   static constexpr std::int32_t kRowPacks = RowPacks;
-  // One longer, so that threads that read the same pack of 8 rows meet every bank once.
+  // One pack longer, so that threads reading the same pack of 8 rows use each bank once.
   static constexpr std::int32_t kPitch = RowPacks + 1;
   static constexpr std::int32_t kSums = Windows * Pixels;
   static_assert(RowPacks % 2 == 0 && Threads % RowPacks == 0);
 };
 
-// The fastest of eight on an H200.
+// The fastest of eight shapes tried on an H200.
 using ContinuousShape = ContinuousCut<128, 8, 32, 32, 32>;
 
 template <typename Shape>
@@ -39,7 +39,7 @@ std::size_t continuous_shared_bytes(std::int32_t layers) {
   return sums + tile + (2 * Shape::kWindows + Shape::kPixels + std::size_t{cuda::kScratch}) * sizeof(std::int32_t);
 }
 
-// sum + the values [a, b) of a row of packs, from low to high.
+// Adds the values [a, b) of a row of packs to `sum`, from low to high.
 template <typename T>
 IMN_DEVICE_CODE double add_bins(double sum, const cuda::Pack<T>* row, std::int32_t a, std::int32_t b) {
   constexpr std::int32_t kPack = cuda::Pack<T>::kSize;
@@ -67,7 +67,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
   const std::int32_t p0 = place.pixel;
   auto* const tile = static_cast<Pack*>(shared);                                        // [pixel][pack]
   auto* const sums = reinterpret_cast<double*>(tile + Shape::kPixels * Shape::kPitch);  // [window][pixel], unfinished
-  auto* const totals = sums + Shape::kSums;  // of the spectra before; only where pixels have several
+  auto* const totals = sums + Shape::kSums;  // of earlier spectra; only used if pixels have several
   auto* const firsts = reinterpret_cast<std::int32_t*>(pixels.layers > 1 ? totals + Shape::kSums : totals);
   auto* const lasts = firsts + Shape::kWindows;
   auto* const rows = lasts + Shape::kWindows;
@@ -88,14 +88,14 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
   for (std::int32_t layer = 0; layer < pixels.layers; ++layer) {
     if (layer > 0) block.for_each(Shape::kPixels, [&](std::int32_t p) { rows[p] = row_of(pixels, p0 + p, layer); });
 
-    // At least once, for windows without bins.
+    // Runs at least once, for windows without bins.
     std::int32_t t = from;
     do {
-      // Neighbouring threads take neighbouring packs, each of several rows: what the rows have in common is worked out
+      // Neighbouring threads take neighbouring packs, each of several rows, so that what the rows share is computed
       // once.
       block.for_each_unsynced(Shape::kThreads, [&](std::int32_t i) {
         const std::int32_t pack = i % Shape::kRowPacks;
-        // A pack that begins below `to` ends within its row; beyond it the memory may be another's.
+        // A pack that begins below `to` ends within its row; memory beyond that may belong to something else.
         if (t + pack * Pack::kSize >= to) return;
         const T* const values = bins.values + (t - bins.first + pack * Pack::kSize);
         for (std::int32_t p = i / Shape::kRowPacks; p < Shape::kPixels; p += Shape::kThreads / Shape::kRowPacks) {

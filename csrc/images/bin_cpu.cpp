@@ -17,7 +17,7 @@ namespace {
 // one cache line of every image, which is what the write-out needs to run at memory speed.
 constexpr std::int64_t kTilePixels = 16;
 
-// Bins of the shared axis that are bridged rather than read around.
+// Gaps of up to this many bins of the shared axis are read rather than skipped.
 constexpr std::int64_t kBridge = 256;
 // Bins read at a time in a continuous file: their doubles and a tile of as many windows fit the second-level cache.
 constexpr std::int64_t kMaxSpan = 4096;
@@ -211,7 +211,7 @@ void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const 
   parallel_for(static_cast<std::int64_t>(pixels.size()), kTilePixels, options.threads, body, options.cancel);
 }
 
-// Pixels without a spectrum; the others are written by the blocks.
+// Fills pixels without a spectrum; tiles write the others.
 void fill_unmeasured(const io::Plane& plane, const BinOptions& options, std::size_t windows, float* out) {
   const auto image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);

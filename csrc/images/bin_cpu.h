@@ -1,4 +1,4 @@
-// The CPU implementation behind bin_images; arguments are checked there.
+// The CPU implementation of bin_images, which checks the arguments.
 #pragma once
 
 #include <span>

@@ -1,15 +1,15 @@
-// Ion images on a GPU: the same images as bin_images, bit for bit. In CUDA builds only.
+// Ion images on a GPU, bit for bit the same as bin_images. In CUDA builds only.
 //
-// A run goes through the file strip by strip, and within a strip through blocks of pixels:
+// A run processes the file strip by strip, and each strip in chunks of pixels:
 //
 //   plan = make_window_plan(plane, windows);  DeviceWindowPlan on_device(plan, stream);          once
 //   for every strip (consecutive windows of the plan):
-//     for every block of pixels:                             host: stage_pixels, stage_bins or read_peaks + store_peaks
+//     for every chunk of pixels:                             host: stage_pixels, stage_bins or read_peaks + store_peaks
 //       copy to the device;  bin_continuous_cuda or bin_processed_cuda(...)                    enqueued on a stream
 //
-// and then holds the images of the strip's windows, image i being window plan.windows.row[strip.first + i] of the
-// caller's list. Pixels in any order; each pixel lies in one block, with all its spectra. Pixels that are in no block
-// are not written: clear the images first where a section has unmeasured pixels.
+// Afterwards image i shows window plan.windows.row[strip.first + i] of the caller's list. Pixels may come in any order;
+// each pixel lies in one chunk, with all its spectra. Pixels in no chunk are not written, so clear the images first if
+// the section has unmeasured pixels.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -22,10 +22,10 @@
 
 namespace imn::images {
 
-// A WindowPlan on the current device. About 30 bytes a window and 4 a cell of the table.
+// A WindowPlan on the current device: about 30 bytes per window and 4 per cell of the table.
 class DeviceWindowPlan {
  public:
-  // Returns when `plan` has been copied.
+  // Returns once `plan` has been copied.
   DeviceWindowPlan(const WindowPlan& plan, cudaStream_t stream);
   const PlanView& view() const { return view_; }
 
@@ -35,13 +35,13 @@ class DeviceWindowPlan {
   PlanView view_;
 };
 
-// Both enqueue one kernel, or one for every kMostChunks chunks, on `stream` and return; every address is the device's,
-// and a pixel lies in one chunk. `images` must have room for the strip's windows and is written at the chunks' pixels
-// only. Throws CudaError (launch) and ArgumentError (views that contradict each other).
+// Both enqueue one kernel per kMostChunks chunks on `stream` and return. All addresses are on the device, and each
+// pixel lies in one chunk. `images` must have room for the strip's windows; only the chunks' pixels are written. Throws
+// CudaError (launch) and ArgumentError (views that contradict each other).
 //
-// A strip's bins (strip_bins) may be given in several parts, cut at multiples of kBinTile and given in ascending order
-// on one stream, one chunk at a time: then `carry` holds the unfinished sums of windows across a cut, strip.size() *
-// pixels.rows doubles, not initialised, the same for all parts of one chunk. nullptr: the bins are given in one part.
+// A strip's bins (strip_bins) may be passed in several parts, cut at multiples of kBinTile, in ascending order on one
+// stream and one chunk at a time. `carry` then holds the unfinished sums of windows across a cut: strip.size() *
+// pixels.rows doubles, uninitialised, the same for all parts of a chunk. nullptr: the bins come in one part.
 void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<float>>> chunks,
                          double* carry, const ImagesView& images, cudaStream_t stream);
 void bin_continuous_cuda(const PlanView& plan, WindowStrip strip, std::span<const ChunkView<BinsView<double>>> chunks,

@@ -52,7 +52,7 @@ IMN_HOST_DEVICE BlockPlace place_of(const LaunchChunks<Data>& chunks, std::int32
   const std::int32_t pixels = block / window_blocks;
   std::int32_t first = 0;
   std::int32_t last = chunks.n - 1;
-  while (first < last) {  // the last chunk that begins at this block or before
+  while (first < last) {  // the last chunk that begins at or before this part
     const std::int32_t middle = (first + last + 1) / 2;
     if (chunks.first_block[middle] <= pixels) {
       first = middle;
@@ -63,7 +63,8 @@ IMN_HOST_DEVICE BlockPlace place_of(const LaunchChunks<Data>& chunks, std::int32
   return {first, (pixels - chunks.first_block[first]) * Shape::kPixels, block % window_blocks};
 }
 
-// Calls launch(chunks, blocks, layers) for as many launches as it takes, none for no blocks. layers: most of a pixel.
+// Calls launch(chunks, thread blocks, layers) once per launch needed; never without thread blocks. layers: the largest
+// number of spectra of a pixel.
 template <typename Shape, typename Data, typename Launch>
 void each_launch(std::span<const ChunkView<Data>> given, std::int32_t window_blocks, Launch&& launch) {
   constexpr std::int64_t kMostBlocks = std::numeric_limits<std::int32_t>::max();
@@ -91,7 +92,7 @@ void each_launch(std::span<const ChunkView<Data>> given, std::int32_t window_blo
   flush();
 }
 
-// The row that holds spectrum number `layer` of a pixel; -1: it has no such spectrum.
+// The row of spectrum number `layer` of a pixel; -1 if the pixel has fewer spectra.
 IMN_HOST_DEVICE inline std::int32_t row_of(const PixelView& pixels, std::int32_t pixel, std::int32_t layer) {
   if (pixel >= pixels.n) return -1;
   const std::int32_t row = pixels.row_first[pixel] + layer;

@@ -1,11 +1,11 @@
-// Body of the kernel that bins processed files; Note [Kernels without a device] in core/cuda/block.h says how it is
-// written.
+// Body of the kernel that bins processed files, written as Note [Kernels without a device] in core/cuda/block.h
+// describes.
 //
-// A thread block walks along the windows, group by group, with some pixels. The next peaks of each of their spectra
-// wait in shared memory, in a ring, which is filled behind the walk in whole sectors; peaks in no window are skipped
-// there. A thread takes one pixel and a run of the group's windows, and goes along both: each sum belongs to one
-// thread, which adds from low to high m/z in float64 and rounds once, the bits of bin_images, and neighbouring threads
-// write neighbouring pixels. Where a ring does not hold all peaks of a window, the group is binned from global memory.
+// A thread block walks along the windows, group by group, for some pixels. The next peaks of each spectrum wait in a
+// ring in shared memory, which is refilled in whole sectors as the walk proceeds; peaks in no window are skipped. A
+// thread takes one pixel and a run of the group's windows. Each sum belongs to one thread, which adds from low to high
+// m/z in float64 and rounds once, so that the result has the bits of bin_images, and neighbouring threads write
+// neighbouring pixels. If a ring does not hold all peaks of a window, the group is binned from global memory.
 #pragma once
 
 #include <cstddef>
@@ -18,21 +18,22 @@
 
 namespace imn::images {
 
-// Peaks: of a ring. Groups: of windows that a block walks along at most; more means fewer searches, and fewer blocks.
+// Peaks: per ring. Groups: the most window groups per thread block; more groups mean fewer searches but also fewer
+// thread blocks.
 template <std::int32_t Threads, std::int32_t Blocks, std::int32_t Pixels, std::int32_t Peaks, std::int32_t Groups>
 struct ProcessedCut : Cut<Threads, Blocks, Pixels> {
   static constexpr std::int32_t kPeaks = Peaks;
   static constexpr std::int32_t kGroups = Groups;
-  // Rings begin and end at multiples of so many peaks: whole sectors of 32 bytes.
+  // Rings begin and end at multiples of this many peaks, that is at whole sectors of 32 bytes.
   static constexpr std::int32_t kUnit = 8;
   static_assert((Peaks & (Peaks - 1)) == 0 && Peaks >= kUnit && (kUnit & (kUnit - 1)) == 0);
 };
 
-// The fastest of ten on an H200.
+// The fastest of ten shapes tried on an H200.
 using ProcessedShape = ProcessedCut<128, 8, 32, 64, 10>;
 
-// Groups of the plan that a strip touches, and those of a block. Pixels with several spectra: one group, whose sums
-// wait for the next spectrum.
+// Groups of the plan that a strip touches, and groups per thread block. For pixels with several spectra it is one
+// group, whose sums wait for the next spectrum.
 IMN_HOST_DEVICE inline std::int32_t groups_of(WindowStrip strip) {
   return strip.size() == 0 ? 0 : (strip.last - 1) / kWindowGroup - strip.first / kWindowGroup + 1;
 }
@@ -43,10 +44,10 @@ std::int32_t groups_of_block(WindowStrip strip, bool several) {
   return blocks_for(groups, blocks_for(groups, Shape::kGroups));
 }
 
-// Shared memory of a block.
+// Shared memory of a thread block.
 template <typename Shape, typename M, typename T>
 struct ProcessedShared {
-  // Rows are one pack longer: threads that read the same place of several rows meet other banks.
+  // Rows are one pack longer, so that threads reading the same position of several rows use different banks.
   static constexpr std::int32_t kMzPitch = Shape::kPeaks + cuda::Pack<M>::kSize;
   static constexpr std::int32_t kPitch = Shape::kPeaks + cuda::Pack<T>::kSize;
   struct alignas(16) Bounds {
@@ -59,7 +60,7 @@ struct ProcessedShared {
   std::int64_t base[Shape::kPixels];   // peaks of a spectrum are counted from here, a multiple of kUnit
   std::int64_t image[Shape::kPixels];  // the pixel's place in an image
   std::int32_t end[Shape::kPixels];    // of the peaks that the block may need; -1: no spectrum
-  std::int32_t at[2][Shape::kPixels];  // first peak that the windows to come may hold: now, and a turn ago or ahead
+  std::int32_t at[2][Shape::kPixels];  // first peak that later windows may hold: now, and one turn earlier or later
   std::int32_t fit;                    // windows of which the rings hold all peaks
 };
 
@@ -72,7 +73,7 @@ std::size_t processed_shared_bytes(bool several) {
 inline constexpr double kBelowAll = -std::numeric_limits<double>::infinity();
 inline constexpr double kAboveAll = std::numeric_limits<double>::infinity();
 
-// First index in [begin, end) that `before` is not true of; it is true of those below.
+// The first index in [begin, end) for which `before` is false; it is true for all lower ones.
 template <typename Index, typename Before>
 IMN_DEVICE_CODE Index first_not(Index begin, Index end, Before&& before) {
   while (begin < end) {
@@ -86,7 +87,7 @@ IMN_DEVICE_CODE Index first_not(Index begin, Index end, Before&& before) {
   return begin;
 }
 
-// The same with three loads a round, which are under way together: half the rounds.
+// The same with three loads in flight per round, which halves the rounds.
 template <typename Before>
 IMN_DEVICE_CODE std::int64_t first_not_in_memory(std::int64_t begin, std::int64_t end, Before&& before) {
   constexpr int kProbes = 3;
@@ -238,7 +239,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
             double sum = 0.0;
             while (mz <= hi) {
               const bool below = mz < lo;
-              const T value = below ? T{0} : ring[k & kMask];  // adding 0 changes no bit
+              const T value = below ? T{0} : ring[k & kMask];  // adding 0 does not change the sum
               ++k;
               start = below ? k : start;
               sum += static_cast<double>(value);

@@ -1,5 +1,4 @@
-// What the binning kernels are given: addresses in the memory of the device (or of the host, where they are emulated).
-// Everything is borrowed.
+// Arguments of the binning kernels: addresses in device memory, or in host memory if emulated. The views own nothing.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +28,8 @@ struct PixelView {
 };
 
 // Continuous: compact bins [first, last) of every row, float or double. Row r begins at values + r * stride; `first` is
-// a multiple of kBinTile, `values` is 16-byte aligned and `stride`, at least last - first, a multiple of 16 bytes. What
-// lies between the end of a row's values and its stride may be anything.
+// a multiple of kBinTile, `values` is 16-byte aligned and `stride`, at least last - first, a multiple of 16 bytes. The
+// memory between the end of a row's values and its stride may contain anything.
 template <typename T>
 struct BinsView {
   const T* values = nullptr;
@@ -39,9 +38,9 @@ struct BinsView {
   std::int32_t last = 0;
 };
 
-// Processed: the peaks of row r are [row_start[r], row_start[r + 1]), ascending in m/z. They need to hold those that
-// strip_mz names; further ones do no harm. Both arrays are aligned to 16 bytes, and their last 16 bytes may be read as
-// a whole.
+// Processed: the peaks of row r are [row_start[r], row_start[r + 1]), ascending in m/z. They must include
+// those in the range of strip_mz; others do no harm. Both arrays are aligned to 16 bytes, and their last 16 bytes may
+// be read as a whole.
 template <typename M, typename T>
 struct PeaksView {
   const M* mz = nullptr;
@@ -49,7 +48,7 @@ struct PeaksView {
   const std::int64_t* row_start = nullptr;  // rows + 1
 };
 
-// Some pixels with their bins or peaks (BinsView, PeaksView).
+// The pixels of a chunk with their bins or peaks (BinsView, PeaksView).
 template <typename Data>
 struct ChunkView {
   PixelView pixels;

@@ -61,7 +61,7 @@ void fill_frequency(const io::Plane& plane, const AxisOptions& options, Candidat
 CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
   if (plane.spectra().mode() == io::Mode::continuous) {
-    // A repeated m/z is one channel: its window holds all of its bins.
+    // A repeated m/z is one channel, whose window covers all of its bins.
     std::unique_copy(plane.spectra().shared_mz().begin(), plane.spectra().shared_mz().end(),
                      std::back_inserter(axis.mz));
     axis.method = "bins of the shared axis";
@@ -91,7 +91,7 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
   if (options.kind == AxisKind::bins || (options.kind == AxisKind::automatic && centroid && continuous)) {
     if (centroid && !continuous) {
       throw ArgumentError("candidate_axis: " + plane.file().path() +
-                          " holds processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
+                          " contains processed centroid spectra, which have no bins; use kind 'auto' or 'peaks'");
     }
     axis = frequent(axis_of_bins(plane, options), least);
   } else if (centroid && !continuous) {

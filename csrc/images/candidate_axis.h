@@ -1,4 +1,4 @@
-// candidate_axis: which m/z channels are worth an ion image, and how wide each one is.
+// candidate_axis: finds the m/z channels worth an ion image, and their widths.
 #pragma once
 
 #include <atomic>

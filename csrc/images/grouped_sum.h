@@ -11,9 +11,9 @@
 
 namespace imn::images {
 
-// Adds up `add(spectrum, worker, sums)` over [0, n): the spectra are cut into groups whose number depends on the sizes
-// alone, every group adds in spectrum order into sums of its own, and the groups are added in order. So floating point
-// gives the same result whatever the thread count. At most 64 MiB of partial sums (or one group).
+// Adds up `add(spectrum, worker, sums)` over [0, n). The spectra are cut into groups whose number depends only on the
+// sizes. Each group adds into separate sums in spectrum order, and the groups are added in order, so that the rounding
+// does not depend on the number of threads. Partial sums take at most 64 MiB, or one group.
 template <typename Add>
 std::vector<double> grouped_sum(std::int64_t n, std::size_t values, int threads, const std::atomic<bool>* cancel,
                                 Add&& add) {

@@ -25,9 +25,9 @@ double median(std::vector<double>& values) {
 
 std::size_t recurrences(std::size_t steps) { return std::max(kFewestSteps, steps / 50); }
 
-// Note [gaps]: files that leave zeros out hold a few samples of each peak; most steps may then be gaps between peaks,
-// of any size, and the sampling is the smallest step that recurs: within half as much again, `kFewestSteps` times and
-// in two of a hundred. 0 where none does.
+// Note [gaps]: files that omit zeros contain a few samples of each peak. Most steps may then be gaps between peaks, of
+// any size, and the sampling step is the smallest one that recurs: at least `kFewestSteps` times and in two per cent of
+// the steps, counting those up to half as large again. 0 if there is none.
 double recurring_step(std::vector<double>& steps) {
   std::sort(steps.begin(), steps.end());
   const std::size_t wanted = recurrences(steps.size());
@@ -37,7 +37,7 @@ double recurring_step(std::vector<double>& steps) {
   return 0.0;
 }
 
-// Whether recurring_step() may lie far below the median; tells most files apart without sorting all their steps.
+// Whether recurring_step() may lie far below the median. Decides for most files without sorting all their steps.
 bool has_small_steps(std::vector<double>& steps, double median) {
   const std::size_t rank = recurrences(steps.size()) / 2;
   if (rank >= steps.size()) return false;
@@ -46,7 +46,7 @@ bool has_small_steps(std::vector<double>& steps, double median) {
   return median > kGap * *nth;
 }
 
-// Where hardly a sample has a neighbour, what recurs is a gap: the segments nearby tell.
+// If hardly any sample has a neighbour, the step that recurs is a gap; nearby segments reveal that.
 std::vector<double> without_gaps(const std::vector<double>& spacing) {
   std::vector<double> found = spacing;
   const auto n = static_cast<std::ptrdiff_t>(spacing.size());
@@ -99,7 +99,7 @@ std::vector<double> common_grid(const io::Plane& plane) {
   }
   if (axes.empty()) return {};
   auto [lowest, highest] = plane.mz_range();
-  if (lowest < kLeastMz) {  // where the ions begin, only the samples tell
+  if (lowest < kLeastMz) {  // only the samples show where the ions begin
     lowest = highest;
     for (const auto& axis : axes) lowest = std::min(lowest, axis.front());
   }

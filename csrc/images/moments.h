@@ -8,9 +8,9 @@
 
 namespace imn::images {
 
-// The mean shows what the whole section has; the root mean square is led by the brightest pixels and shows what only a
-// small region has (a channel in 1 % of the pixels is 10 times stronger in it). Both are independent of the thread
-// count.
+// The mean shows signals of the whole section. The root mean square is dominated by the brightest pixels and shows
+// signals of small regions (a channel in 1 % of the pixels is 10 times stronger in it). Neither depends on the number
+// of threads.
 struct Moments {
   std::vector<double> mz;
   std::vector<double> mean;
@@ -18,11 +18,11 @@ struct Moments {
 };
 
 // Continuous: on the shared axis. Processed: every spectrum is interpolated linearly to a common grid whose spacing
-// follows the data's (meant for profile spectra).
+// follows that of the data; intended for profile spectra.
 Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel);
 
-// The grid of a processed profile file: the axis itself where all sampled spectra have the same, else points at the
-// median local spacing. Empty for a file without values.
+// The grid of a processed profile file: the m/z axis itself if all sampled spectra share it, else points at the median
+// local spacing. Empty for a file without values.
 std::vector<double> common_grid(const io::Plane& plane);
 
 }  // namespace imn::images

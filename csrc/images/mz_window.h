@@ -1,11 +1,11 @@
-// m/z windows: closed intervals. The one place where a tolerance becomes two bounds.
+// m/z windows are closed intervals. This is the only place where a tolerance becomes two bounds.
 #pragma once
 
 #include <cstdint>
 
 namespace imn::images {
 
-// No ion is lighter. Files may hold 0, which has no logarithm: values below are left out wherever m/z is logarithmic.
+// No ion is lighter. Files may contain 0, which has no logarithm, so lower values are ignored on logarithmic axes.
 inline constexpr double kLeastMz = 1.0;
 
 // Values with lo <= mz <= hi belong to the window; both bounds are double and compared exactly.

@@ -10,7 +10,7 @@ namespace {
 
 constexpr double kFixedPoint = 1e6;  // units of an offset per ppm: sums of integers do not depend on their order
 
-// Adds to one of the tables that all threads share: a table each would multiply the memory, and collisions are rare.
+// Adds to a table that all threads share: one table per thread would multiply the memory, and collisions are rare.
 void add(std::int64_t& count, std::int64_t more) {
   std::atomic_ref<std::int64_t>(count).fetch_add(more, std::memory_order_relaxed);
 }
@@ -64,7 +64,7 @@ Occupancy occupancy(const io::Plane& plane, std::span<const MzWindow> windows, s
                   for (std::size_t p = first; p < last; ++p) {
                     if (intensity[p] == 0.0) continue;
                     ++found;
-                    // A window around 0 has no relative distances.
+                    // Relative distances from 0 are undefined.
                     if (centre[w] > 0.0) away += std::llround((mz[p] / centre[w] - 1.0) * 1e6 * kFixedPoint);
                   }
                   if (found == 0) return false;

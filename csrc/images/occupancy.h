@@ -1,4 +1,4 @@
-// How many spectra and peaks fall into every window of an axis, in one pass.
+// Counts the spectra and peaks in every window of an axis, in one pass.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace imn::images {
 
-// One entry a window. Only non-zero values count. Integers throughout: the same for every thread count.
+// One entry per window. Only non-zero values count. Sums of integers, so independent of the number of threads.
 struct Occupancy {
   std::vector<std::int64_t> spectra;    // with a value in the window
   std::vector<std::int64_t> with_next;  // spectra with a value in this window and in the next one
@@ -22,7 +22,7 @@ struct Occupancy {
 Occupancy occupancy(const io::Plane& plane, std::span<const MzWindow> windows, std::span<const double> centre,
                     int threads, const std::atomic<bool>* cancel);
 
-// Occupancy::spectra alone.
+// Only Occupancy::spectra.
 std::vector<std::int64_t> spectra_in_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
                                              const std::atomic<bool>* cancel);
 

@@ -16,17 +16,18 @@ void extract_patches(const PixelCube& cube, std::span<const std::int64_t> pixels
   const std::int64_t grid = cube.height * cube.width;
   for (std::size_t i = 0; i < pixels.size(); ++i) {
     if (pixels[i] < 0 || pixels[i] >= grid) {
-      throw ArgumentError("patch " + std::to_string(i) + ": there is no pixel " + std::to_string(pixels[i]) +
-                          " on a grid of " + std::to_string(cube.height) + " x " + std::to_string(cube.width));
+      throw ArgumentError("patch " + std::to_string(i) + ": no pixel " + std::to_string(pixels[i]) + " on a grid of " +
+                          std::to_string(cube.height) + " x " + std::to_string(cube.width));
     }
   }
   const std::size_t n_channels = scaling.channels.size();
   if (scaling.centre.size() != n_channels || scaling.scale.size() != n_channels) {
-    throw ArgumentError("channels, centre and scale must have one length");
+    throw ArgumentError("channels, centre and scale must have the same length");
   }
   for (const std::int64_t channel : scaling.channels) {
     if (channel < 0 || channel >= cube.channels) {
-      throw ArgumentError("there is no channel " + std::to_string(channel) + " among " + std::to_string(cube.channels));
+      throw ArgumentError("no channel " + std::to_string(channel) + "; the section has " +
+                          std::to_string(cube.channels) + ", counted from 0");
     }
   }
   const std::size_t area = static_cast<std::size_t>(size) * static_cast<std::size_t>(size);

@@ -1,4 +1,4 @@
-// extract_patches: square neighbourhoods of pixels, for classifiers that look at more than one spectrum.
+// extract_patches: square neighbourhoods of pixels, for classifiers that use more than one spectrum.
 #pragma once
 
 #include <atomic>
@@ -7,8 +7,8 @@
 
 namespace imn::images {
 
-// A section as pixels [y, x, channel] of float32, contiguous; non-owning. Not measured: 0 in `measured` (height*width);
-// the values there are never read.
+// A section as contiguous float32 [y, x, channel]; non-owning. Unmeasured pixels are 0 in `measured` (height*width);
+// their values are never read.
 struct PixelCube {
   const float* values = nullptr;
   const std::uint8_t* measured = nullptr;
@@ -17,8 +17,8 @@ struct PixelCube {
   std::int64_t channels = 0;
 };
 
-// Which channels a patch has, in this order (repeats allowed), and how their values are standardised:
-// (value - centre) * scale. Three spans of one length.
+// The channels of a patch, in order (repeats allowed), and the standardisation of their values:
+// (value - centre) * scale. Three spans of equal length.
 struct ChannelScaling {
   std::span<const std::int64_t> channels;
   std::span<const float> centre;
@@ -27,9 +27,9 @@ struct ChannelScaling {
 
 // For each of n pixels (linear index y*width + x) its size x size neighbourhood, size odd:
 // values[n][channel][dy][dx], and mask[n][dy][dx] = 1 where the neighbour is on the grid and measured. Elsewhere mask
-// and values are 0. A cube is one section, so a patch never holds pixels of two. The result does not depend on
-// `threads` (0: all). Throws ArgumentError (size even or not positive, a pixel off the grid, a channel that is not
-// there, spans of the wrong size), Cancelled.
+// and values are 0. A cube is one section, so a patch never mixes two. The result does not depend on `threads` (0: all
+// cores). Throws ArgumentError (size even or not positive, pixel or channel out of range, span of the wrong size),
+// Cancelled.
 void extract_patches(const PixelCube& cube, std::span<const std::int64_t> pixels, std::int64_t size,
                      const ChannelScaling& scaling, int threads, std::span<float> values, std::span<std::uint8_t> mask,
                      const std::atomic<bool>* cancel = nullptr);

@@ -10,8 +10,8 @@
 namespace imn::images {
 namespace {
 
-// Channels moved at a time: a block of a 9 x 9 patch (20 kB) stays in the first-level cache while its pixels, which lie
-// far apart in the output, are written.
+// Channels moved at a time: that part of a 9 x 9 patch (20 kB) stays in the first-level cache while its pixels, which
+// lie far apart in the output, are written.
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kGrain = 32;
 

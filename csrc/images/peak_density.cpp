@@ -12,7 +12,7 @@ namespace imn::images {
 namespace {
 
 constexpr double kMostCells = 1 << 23;
-constexpr double kBlockPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
+constexpr double kSegmentPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
 
 // Mean of counts without those that stand out of a Poisson distribution of that mean.
 double clipped_mean(const double* counts, std::size_t n) {
@@ -87,17 +87,17 @@ double PeakDensity::count(std::int64_t first, std::int64_t last) const {
 }
 
 void PeakDensity::find_background(const PeakWidth& width, int threads) {
-  block_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(kBlockPpm / cell_));
-  level_.assign(static_cast<std::size_t>((cells() + block_ - 1) / block_), 0.0);
+  segment_ = std::max<std::int64_t>(1, static_cast<std::int64_t>(kSegmentPpm / cell_));
+  level_.assign(static_cast<std::size_t>((cells() + segment_ - 1) / segment_), 0.0);
   const auto body = [&](std::int64_t begin, std::int64_t end, int) {
     std::vector<double> counts;
     for (auto b = begin; b < end; ++b) {
-      const double sd = width.at(position(static_cast<double>(b * block_ + block_ / 2))) / cell_;
+      const double sd = width.at(position(static_cast<double>(b * segment_ + segment_ / 2))) / cell_;
       const std::int64_t box = std::max<std::int64_t>(1, std::llround(3.0 * sd));
       counts.clear();
-      // A last short block borrows from the one before it.
-      const std::int64_t end_cell = std::min(cells(), (b + 1) * block_);
-      const std::int64_t begin_cell = std::max<std::int64_t>(0, std::min(b * block_, end_cell - block_));
+      // A last short segment borrows from the one before it.
+      const std::int64_t end_cell = std::min(cells(), (b + 1) * segment_);
+      const std::int64_t begin_cell = std::max<std::int64_t>(0, std::min(b * segment_, end_cell - segment_));
       for (std::int64_t c = begin_cell; c + box <= end_cell; c += box) counts.push_back(count(c, c + box));
       level_[static_cast<std::size_t>(b)] = clipped_mean(counts.data(), counts.size()) / static_cast<double>(box);
     }
@@ -106,7 +106,7 @@ void PeakDensity::find_background(const PeakWidth& width, int threads) {
 }
 
 double PeakDensity::background(std::int64_t cell, double sd_cells) const {
-  const double level = level_[static_cast<std::size_t>(std::clamp<std::int64_t>(cell, 0, cells() - 1) / block_)];
+  const double level = level_[static_cast<std::size_t>(std::clamp<std::int64_t>(cell, 0, cells() - 1) / segment_)];
   constexpr int kBoxes = 24;
   std::array<double, kBoxes> near;
   const std::int64_t box = std::max<std::int64_t>(1, std::llround(3.0 * sd_cells));

@@ -13,8 +13,8 @@ namespace imn::images {
 // Cells of equal width in ppm. Memory does not depend on the number of peaks: at most 64 MiB.
 class PeakDensity {
  public:
-  // Counts the non-zero peaks of every spectrum; `paired_within` > 0: only those with another one in the same spectrum
-  // not further than this (ppm). `finest`: width of a cell in ppm, unless the range needs too many.
+  // Counts the non-zero peaks of every spectrum; `paired_within` > 0: only peaks with another one of the
+  // same spectrum within this distance (ppm). `finest`: width of a cell in ppm, unless that needs too many cells.
   PeakDensity(const io::Plane& plane, double finest, double paired_within, int threads,
               const std::atomic<bool>* cancel);
 
@@ -27,8 +27,8 @@ class PeakDensity {
   double count(std::int64_t first, std::int64_t last) const;
   double peaks() const { return static_cast<double>(below_.back()); }
 
-  // Random peaks per cell around a cell: the larger of the level of its block and that of its near neighbourhood, each
-  // without what stands out of it. `width` is the standard deviation of a channel in cells.
+  // Random peaks per cell around a cell: the larger of the level of its segment and that of its close neighbourhood,
+  // both without the counts that stand out. `width` is the standard deviation of a channel in cells.
   void find_background(const PeakWidth& width, int threads);
   double background(std::int64_t cell, double sd_cells) const;
 
@@ -36,8 +36,8 @@ class PeakDensity {
   double origin_ = 0.0;
   double cell_ = 1.0;
   std::vector<std::uint64_t> below_;  // peaks below each cell border
-  std::int64_t block_ = 1;            // cells
-  std::vector<double> level_;         // peaks per cell, of every block
+  std::int64_t segment_ = 1;          // cells
+  std::vector<double> level_;         // peaks per cell, of every segment
 };
 
 }  // namespace imn::images

@@ -1,4 +1,4 @@
-// Channels in one stretch of a peak histogram: how many, where, how strong.
+// Finds the channels in one stretch of a peak histogram: their number, positions and strengths.
 #pragma once
 
 #include <atomic>
@@ -15,16 +15,16 @@ struct PeakComponent {
 struct MixtureOptions {
   double sd = 1.0;          // of a component, in cells
   double background = 0.0;  // random peaks per cell
-  double log10_p = -8.0;    // a component must be less likely than this to be a chance heap of the rest
+  double log10_p = -8.0;    // a component must be less likely than this to arise by chance from the rest
   double fewest_peaks = 2.0;
   const std::atomic<bool>* cancel = nullptr;  // read before every fit
 };
 
-// Components of a common normal shape over an even background, fitted by expectation-maximisation to Poisson counts. It
-// starts empty; every round adds components where the counts exceed the fitted model significantly and fits again,
-// until nothing exceeds it. So a weak channel on the flank of a strong one is found although the sum of the two has
-// one maximum. Ascending in position. The shape is approximate, so the caller must examine close pairs.
-// `known`: components that other evidence calls for; they take part from the first round on and stay.
+// Components of a common normal shape over an even background, fitted to Poisson counts by expectation-maximisation.
+// Starting from no components, each round adds some where the counts significantly exceed the model, and fits again,
+// until no excess is left. This finds a weak channel on the flank of a strong one although their sum has one maximum.
+// Returned in ascending position. The shape is approximate, so the caller must examine close pairs.
+// `known`: components supported by other evidence; they take part from the first round and are kept.
 std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options,
                                             const std::vector<PeakComponent>& known = {});
 

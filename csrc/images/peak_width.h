@@ -11,16 +11,16 @@ namespace imn::images {
 
 // Standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together).
 //
-// First one value for the file, without knowing any channel: peaks of different spectra are compared in pairs: those of
-// one ion differ by sqrt(2) standard deviations, those of unrelated ions evenly, so the even part is subtracted and the
-// spread of the rest is measured. Once channels are known, it can be refined as a function of m/z.
+// At first one value for the file, without knowing any channel. Peaks of different spectra are compared in pairs: those
+// of one ion differ by sqrt(2) standard deviations, those of unrelated ions are spread evenly. The even part is
+// subtracted and the spread of the rest is measured. Once channels are known, it can be refined as a function of m/z.
 class PeakWidth {
  public:
   explicit PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel = nullptr);
   explicit PeakWidth(double sd_ppm) : typical_(sd_ppm) {}
 
-  // The width at known channels, ascending in position, replaces the one value where there are enough of them: medians
-  // of neighbouring channels, interpolated.
+  // Replaces the single value by widths at known channels, ascending in position, if there are enough of them: medians
+  // over neighbouring channels, interpolated.
   struct Measured {
     double position;
     double sd_ppm;
@@ -38,7 +38,7 @@ class PeakWidth {
   double typical_ = kFallbackPpm;
   bool estimated_ = false;
 
-  // Where there are no two spectra to compare: what a centroided high-resolution instrument typically shows.
+  // Used if no two spectra can be compared: typical of a centroided high-resolution instrument.
   static constexpr double kFallbackPpm = 3.0;
 };
 

@@ -1,4 +1,4 @@
-// Which spectra make up each measured pixel.
+// The spectra that make up each measured pixel.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace imn::images {
 
-// The further spectra of pixels that were measured more than once (Duplicates::sum), found by pixel.
+// Further spectra of pixels measured more than once (Duplicates::sum), looked up by pixel.
 class ExtraSpectra {
  public:
   explicit ExtraSpectra(std::span<const io::Pixel> extra) : extra_(extra.begin(), extra.end()) {

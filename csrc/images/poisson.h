@@ -1,4 +1,4 @@
-// Tail of the Poisson distribution: is a count more than its background?
+// Tail of the Poisson distribution: tests whether a count exceeds its background.
 #pragma once
 
 #include <algorithm>

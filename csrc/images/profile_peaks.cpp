@@ -6,8 +6,8 @@
 namespace imn::images {
 namespace {
 
-constexpr std::size_t kBlock = 512;  // bins that share a noise level, estimated from three times as many
-constexpr double kFoot = 0.1;        // share of the height where a window ends
+constexpr std::size_t kSegment = 512;  // bins that share a noise level, estimated from three times as many
+constexpr double kFoot = 0.1;          // share of the height where a window ends
 
 double median_absolute(std::vector<double>& values) {
   if (values.empty()) return 0.0;
@@ -16,15 +16,15 @@ double median_absolute(std::vector<double>& values) {
   return *middle;
 }
 
-// One value a bin: that of its block, of(from, to), from the bins of the block and its neighbours.
+// One value per bin, that of its segment: of(from, to) over the bins of the segment and its neighbours.
 template <typename T, typename Of>
 std::vector<T> by_block(std::size_t n, Of&& of) {
   std::vector<T> values(n);
-  for (std::size_t block = 0; block < n; block += kBlock) {
-    const std::size_t from = block >= kBlock ? block - kBlock : 0;
-    const T value = of(from, std::min(n, block + 2 * kBlock));
-    std::fill(values.begin() + static_cast<std::ptrdiff_t>(block),
-              values.begin() + static_cast<std::ptrdiff_t>(std::min(n, block + kBlock)), value);
+  for (std::size_t segment = 0; segment < n; segment += kSegment) {
+    const std::size_t from = segment >= kSegment ? segment - kSegment : 0;
+    const T value = of(from, std::min(n, segment + 2 * kSegment));
+    std::fill(values.begin() + static_cast<std::ptrdiff_t>(segment),
+              values.begin() + static_cast<std::ptrdiff_t>(std::min(n, segment + kSegment)), value);
   }
   return values;
 }
@@ -36,7 +36,7 @@ std::vector<double> running_noise(const std::vector<double>& curve) {
   return by_block<double>(curve.size(), [&](std::size_t from, std::size_t to) {
     differences.clear();
     for (std::size_t i = from + 1; i < to; ++i) {
-      // Empty stretches of files without a noise floor say nothing about the noise where there is signal.
+      // In files without a noise floor, empty stretches do not show the noise of the signal.
       if (curve[i] != 0.0 || curve[i - 1] != 0.0) differences.push_back(std::abs(curve[i] - curve[i - 1]));
     }
     return 1.4826 * median_absolute(differences) / std::sqrt(2.0);

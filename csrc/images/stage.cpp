@@ -32,7 +32,7 @@ namespace {
 
 using Runs = std::pair<std::vector<BinRun>::const_iterator, std::vector<BinRun>::const_iterator>;
 
-// Those that reach into [first, last).
+// The runs that reach into [first, last).
 Runs runs_within(const WindowPlan& plan, std::int32_t first, std::int32_t last) {
   const auto ends_before = [](std::int32_t position, const BinRun& run) {
     return position < run.position + (run.last - run.first);
@@ -81,7 +81,7 @@ void prefetch_bins(const io::Plane& plane, const WindowPlan& plan, std::int64_t 
   if (!plane.spectra().streams()) return;
   const auto [begin, end] = runs_within(plan, first, last);
   if (begin == end) return;
-  // Gaps between runs are short or else their own concern: the first run is what the wait would be for.
+  // Gaps between runs are usually short; prefetching the first run hides most of the wait.
   const std::int64_t from = begin->first + std::max(0, first - begin->position);
   io::StreamReader(plane).prefetch(spectrum, io::Values::intensity, from, std::min(begin->last, from + (last - first)));
 }

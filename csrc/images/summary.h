@@ -15,8 +15,8 @@ struct MeanSpectrum {
   std::vector<double> intensity;  // mean over all spectra of the plane
 };
 
-// Continuous: on the shared axis. Processed: in bins of equal width in ln(m/z), empty bins left out. Without
-// `bin_width_ppm` (whole width, in ppm) the width is chosen from the data.
+// Continuous: on the shared axis. Processed: in bins of equal width in ln(m/z), without the empty bins.
+// `bin_width_ppm` is the whole width in ppm; nullopt: chosen from the data.
 MeanSpectrum mean_spectrum(const io::Plane& plane, std::optional<double> bin_width_ppm, int threads,
                            const std::atomic<bool>* cancel = nullptr);
 

@@ -9,11 +9,11 @@
 namespace imn::images {
 namespace {
 
-// Unneeded bins that are staged along rather than starting another run: a run costs a call, a bin four bytes.
+// Unneeded bins staged rather than starting another run: a run costs a call, a bin four bytes.
 constexpr std::int64_t kShortGap = 8;
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
-// No stored m/z value is negative, so a negative bound says the same as 0.
+// No stored m/z value is negative, so a negative bound is equivalent to 0.
 std::uint64_t bits_of(double bound) { return std::bit_cast<std::uint64_t>(bound > 0.0 ? bound : 0.0); }
 
 void add_reach(WindowPlan& plan) {
@@ -70,7 +70,7 @@ void add_bins(WindowPlan& plan, std::span<const double> mz) {
 
 WindowPlan make_window_plan(std::span<const double> shared_mz, std::span<const MzWindow> windows) {
   if (static_cast<std::int64_t>(windows.size()) > kMost || static_cast<std::int64_t>(shared_mz.size()) > kMost) {
-    throw ArgumentError("a device takes fewer than 2^31 m/z windows and bins");
+    throw ArgumentError("too many m/z windows or bins: a device can handle fewer than 2^31");
   }
   WindowPlan plan{SortedWindows(windows), {}, {}, {}, {}, {}, {}, 0};
   if (windows.empty()) return plan;

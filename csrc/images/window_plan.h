@@ -1,4 +1,4 @@
-// WindowPlan: the windows of a run prepared for a device, once. Plain C++: nothing here needs CUDA.
+// WindowPlan: the windows of a run, prepared once for a device. Plain C++ without CUDA.
 #pragma once
 
 #include <bit>
@@ -14,15 +14,16 @@
 
 namespace imn::images {
 
-// Windows after which `reach` starts afresh; thread blocks of processed files take whole groups.
+// Number of windows after which `reach` restarts; thread blocks of processed files take whole groups.
 inline constexpr std::int32_t kWindowGroup = 64;
-// The compact axis is cut into pieces at multiples of so many bins, whose rows are then aligned.
+// The compact axis is cut at multiples of this many bins, so that the rows of the parts are aligned.
 inline constexpr std::int32_t kBinTile = 64;
 
 // Which cell of a table an m/z value falls into: the leading bits of the double, which ascend with the value and are
-// linear in m/z within an octave, so roughly logarithmic. Integers alone: the same on every processor, and exact.
+// linear in m/z within an octave, so roughly logarithmic. Uses integers only, so the result is exact on every
+// processor.
 struct MzCells {
-  std::uint64_t origin = 0;  // bits of the smallest value that does not fall into cell 0 for being too small
+  std::uint64_t origin = 0;  // bits of the smallest value that is not clamped to cell 0
   std::int32_t shift = 0;
   std::int32_t count = 1;
 
@@ -41,14 +42,15 @@ struct BinRun {
   std::int32_t position;
 };
 
-// Windows are known by their place in `windows` (ascending lo); windows.row says where the caller had them.
+// Windows are identified by their position in `windows` (ascending lo); windows.row is their position in the caller's
+// list.
 //
-// Continuous files: the *compact axis* is the shared axis without the bins that no window holds (short gaps stay). A
-// window's bins are [first, last) on it, empty where first == last; `first` ascends.
-// Processed files: lut[cell] = number of windows whose lower bound lies in that cell or before, and reach = running
-// maximum of hi that starts afresh every kWindowGroup windows. The windows that hold a value m are found downwards from
-// lut[cell of m] - 1: those with lo > m are skipped, and where reach < m no earlier window of the group holds it. The
-// order of hi does not matter, and one wide window costs its own group only.
+// Continuous files: the *compact axis* is the shared axis without the bins that no window holds (short gaps are kept).
+// A window's bins are [first, last) on it, empty where first == last; `first` ascends. Processed files: lut[cell] =
+// number of windows whose lower bound lies in that cell or before, and reach = running maximum of hi that starts afresh
+// every kWindowGroup windows. The windows containing a value m are searched downwards from lut[cell of m] - 1: those
+// with lo > m are skipped, and if reach < m no earlier window of the group contains it. The order of hi does not
+// matter, and a wide window only slows down its group.
 struct WindowPlan {
   SortedWindows windows;
   std::vector<double> reach;
@@ -64,7 +66,7 @@ struct WindowPlan {
 // Bounds as bin_images checks them. Throws ArgumentError for more than 2^31 - 1 windows or bins.
 WindowPlan make_window_plan(const io::Plane& plane, std::span<const MzWindow> windows);
 
-// The same for an axis that is given (empty: processed).
+// The same for a given axis (empty: processed).
 WindowPlan make_window_plan(std::span<const double> shared_mz, std::span<const MzWindow> windows);
 
 // The windows [first, last) of a plan: what is binned at a time. Strips of one plan may have any length.

@@ -37,7 +37,7 @@ void convert(DType type, const std::byte* from, std::int64_t n, double* out) {
   with_type(type, [&](auto tag) { convert<decltype(tag)>(from, n, out); });
 }
 
-// One inflate state a thread: its set-up costs more than a short spectrum.
+// One inflate state per thread: setting it up costs more than reading a short spectrum.
 class Inflater {
  public:
   Inflater() {
@@ -69,8 +69,8 @@ class Inflater {
       }
       const int status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) break;
-      if (status == Z_BUF_ERROR) throw ArrayError("the zlib data end early");
-      if (status != Z_OK) throw ArrayError("the zlib data are damaged");
+      if (status == Z_BUF_ERROR) throw ArrayError("its zlib data are truncated");
+      if (status != Z_OK) throw ArrayError("its zlib data are corrupt");
     }
     return capacity - static_cast<std::int64_t>(stream_.avail_out);
   }
@@ -198,7 +198,7 @@ template bool stream_array<float>(std::span<const std::byte>, const ArrayRef&, s
 template bool stream_array<double>(std::span<const std::byte>, const ArrayRef&, std::int64_t, std::int64_t, double*);
 
 std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t from, double value) {
-  constexpr std::int64_t kBlock = 64;
+  constexpr std::int64_t kRun = 64;
   const std::byte* data = ibd.data() + array.offset;
   return with_type(array.type, [&](auto tag) -> std::int64_t {
     using T = decltype(tag);
@@ -210,10 +210,10 @@ std::int64_t ascending_until(std::span<const std::byte> ibd, const ArrayRef& arr
       if (at(0) > value) return 0;
       i = 1;
     }
-    // Branch-free blocks, as in check_mz, as long as they end before what is looked for.
-    for (; i + kBlock <= array.length && at(i + kBlock - 1) <= value; i += kBlock) {
+    // Branch-free runs of values, as in check_mz, while they end before the value sought.
+    for (; i + kRun <= array.length && at(i + kRun - 1) <= value; i += kRun) {
       unsigned bad = 0;
-      for (std::int64_t k = i; k < i + kBlock; ++k) {
+      for (std::int64_t k = i; k < i + kRun; ++k) {
         bad |= static_cast<unsigned>(!(value_at<T>(data, k - 1) <= value_at<T>(data, k)));
       }
       if (bad != 0) return -1;
@@ -246,7 +246,8 @@ void check_mz(std::span<const double> mz) {
   const std::size_t n = mz.size();
   if (n == 0) return;
   const double* p = mz.data();
-  // Branch-free so that it vectorises; a NaN fails every comparison. If all hold, the ends bound the rest.
+  // Branch-free so that it vectorises. A NaN fails every comparison; if all hold, the first and last value bound the
+  // rest.
   unsigned bad = 0;
   for (std::size_t i = 0; i + 1 < n; ++i) bad |= static_cast<unsigned>(!(p[i] <= p[i + 1]));
   if (bad == 0 && p[0] >= 0.0 && p[n - 1] <= std::numeric_limits<double>::max()) return;

@@ -1,4 +1,4 @@
-// Binary types of arrays in the ibd file (little-endian, by the standard).
+// Binary types of arrays in the ibd file; little-endian by the standard.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,10 @@ constexpr std::int64_t size_of(DType t) {
   }
 }
 
-// Whether every value of the type is exactly a float32.
+// Whether float32 represents every value of the type exactly.
 constexpr bool fits_float(DType t) { return t == DType::f32 || size_of(t) < 4; }
 
-// Calls body(T{}) with the C++ type of `t`; the one switch over types.
+// Calls body(T{}) with the C++ type of `t`; the only switch over types.
 template <typename Body>
 decltype(auto) with_type(DType t, Body&& body) {
   switch (t) {
@@ -55,7 +55,7 @@ decltype(auto) with_type(DType t, Body&& body) {
   }
 }
 
-// One array of one spectrum, checked against the file: [offset, offset + bytes) lies inside of it, and an uncompressed
+// One array of one spectrum, checked against the file: [offset, offset + bytes) lies within it, and an uncompressed
 // array has exactly length * size_of(type) bytes.
 struct ArrayRef {
   std::int64_t offset = 0;

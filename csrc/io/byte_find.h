@@ -1,4 +1,4 @@
-// First occurrence of one of a few bytes: memchr for several needles, for the short hops between XML delimiters.
+// Finds the first of a few bytes: a memchr with several needles, tuned for short distances between XML delimiters.
 #pragma once
 
 #include <bit>
@@ -12,7 +12,7 @@
 
 namespace imn::io {
 
-// [p, end) -> first byte equal to one of `needles`, or end. Never reads outside of the range.
+// [p, end) -> first byte equal to one of `needles`, or end. Never reads outside the range.
 template <typename... Needle>
 inline const char* find_byte(const char* p, const char* end, Needle... needles) {
 #if defined(__SSE2__) || defined(_M_X64)

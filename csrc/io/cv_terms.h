@@ -1,4 +1,4 @@
-// The controlled-vocabulary terms this reader acts on, and nothing else: unknown terms are never an error.
+// The controlled-vocabulary terms that this reader acts on. Unknown terms are never an error.
 #pragma once
 
 #include <cstdint>

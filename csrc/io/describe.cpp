@@ -32,7 +32,7 @@ std::optional<std::pair<double, double>> pixel_size_um(const HeadText& text) {
   };
   double x = one(text.pixel_size_x_um, text.max_dimension_x_um, text.max_count_x);
   double y = one(text.pixel_size_y_um, text.max_dimension_y_um, text.max_count_y);
-  // One size alone means square pixels: the vocabulary's first version had a single "pixel size".
+  // A single size means square pixels: the first version of the vocabulary had just one "pixel size".
   if (x <= 0.0) x = y;
   if (y <= 0.0) y = x;
   if (x <= 0.0) return std::nullopt;

@@ -10,14 +10,15 @@
 
 namespace imn::io {
 
-// Keys, where the file declares them: mode, spectrum_type, spectrum_count, max_count_x, max_count_y, pixel_size_x_um,
+// Keys, if the file declares them: mode, spectrum_type, spectrum_count, max_count_x, max_count_y, pixel_size_x_um,
 // pixel_size_y_um, polarity, instrument, software, other_arrays, uuid, ibd_md5, ibd_sha1, ibd_sha256.
 Declared describe(const Header& header);
 
-// Width and height of a pixel in micrometres; from the section's size and pixel count where no pixel size is given.
+// Width and height of a pixel in micrometres; computed from the section's size and pixel count if no pixel size is
+// given. nullopt if the file declares neither.
 std::optional<std::pair<double, double>> pixel_size_um(const HeadText& text);
 
-// Reads up to the list of spectra only, whatever the size of the file. Throws FileError.
+// Reads only up to the list of spectra, whatever the size of the file. Throws FileError.
 Declared read_head(const std::string& path);
 
 }  // namespace imn::io

@@ -10,12 +10,12 @@ namespace imn::io {
 
 namespace {
 
-// An image of 100 million pixels takes 400 MB; far sparser grids than 1,000 pixels a spectrum are no images.
+// An image of 100 million pixels takes 400 MB. Grids with more than 1,000 pixels per spectrum are not images.
 constexpr std::int64_t kMaxPixels = 100'000'000;
 constexpr std::int64_t kAlwaysAccepted = 4'000'000;
 constexpr std::int64_t kMaxPixelsPerSpectrum = 1'000;
 
-// Steps below this are taken as pixels that were left out on purpose, unless the file declares a smaller grid.
+// Smaller steps count as pixels left out on purpose, unless the file declares a smaller grid.
 constexpr std::uint64_t kSmallestStageStep = 5;
 
 // Greatest common divisor of the distances from the smallest value; 0 if all are equal. Unsigned: distances of any two
@@ -60,8 +60,7 @@ Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t>
   if (!fits) {
     throw FileError(path, "its coordinates span a grid of " + std::to_string(last[0] + 1) + " x " +
                               std::to_string(last[1] + 1) + " pixels (" + std::to_string(last[2] + 1) + " in z) for " +
-                              std::to_string(n) + " spectra; at most " + std::to_string(limit) +
-                              " pixels are accepted");
+                              std::to_string(n) + " spectra; the limit is " + std::to_string(limit) + " pixels");
   }
   grid.width = static_cast<std::int32_t>(last[0] + 1);
   grid.height = static_cast<std::int32_t>(last[1] + 1);
@@ -72,8 +71,8 @@ Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t>
     grid.coordinates[i] = static_cast<std::int32_t>(distance / static_cast<std::uint64_t>(grid.step[axis])) + 1;
   }
   if (grid.step[0] != 1 || grid.step[1] != 1) {
-    grid.warnings.push_back("stage coordinates: divided by their step, " + std::to_string(grid.step[0]) + " in x and " +
-                            std::to_string(grid.step[1]) + " in y");
+    grid.warnings.push_back("stage coordinates were divided by their step, " + std::to_string(grid.step[0]) +
+                            " in x and " + std::to_string(grid.step[1]) + " in y");
   }
   if (last[2] > 0 && (grid.step[2] != 1 || grid.origin[2] != 1)) {
     grid.warnings.push_back("z planes are numbered from 1: plane k is z = " + std::to_string(grid.origin[2]) + " + " +

@@ -1,4 +1,4 @@
-// From written positions to a pixel grid.
+// Turns the positions written in a file into a pixel grid.
 #pragma once
 
 #include <array>
@@ -20,12 +20,12 @@ struct Grid {
   std::vector<std::string> warnings;
 };
 
-// `raw` (n, 3). `declared_x`, `declared_y`: the declared pixel counts, where there are any. Throws FileError when the
-// grid would exceed the limit that its message states.
+// `raw` (n, 3). `declared_x`, `declared_y`: the declared pixel counts, if any. Throws FileError if the grid would
+// exceed the limit that the message states.
 Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t> declared_x,
                std::optional<std::int64_t> declared_y, const std::string& path);
 
-// Which spectrum each pixel shows.
+// The spectrum that each pixel shows.
 struct PixelTable {
   std::vector<Pixel> pixels, extra;
 };

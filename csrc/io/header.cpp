@@ -41,7 +41,7 @@ Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
   } catch (const FileError&) {
     file.require_size();
     if (!is_ibd_name(file.path())) throw;
-    throw FileError(file.path(), "is the binary half of an imzML file; give the file that ends in .imzML");
+    throw FileError(file.path(), "is the binary half of an imzML file; open the file that ends in .imzML");
   }
 }
 

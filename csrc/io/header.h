@@ -1,4 +1,4 @@
-// The imzML header as tables: one column entry per spectrum, nothing interpreted beyond the text.
+// The imzML header as tables with one entry per spectrum, uninterpreted.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,16 @@ struct HeadText {
   double max_dimension_x_um = 0.0, max_dimension_y_um = 0.0;  // 0: absent
 };
 
-// How the bytes of an array are declared: terms, not yet checked against the lengths.
+// How the bytes of an array are declared; not yet checked against the lengths.
 struct ArrayFormat {
   Term dtype = Term::unknown;        // by accession
-  Term named_dtype = Term::unknown;  // by the accession's name, where it says another one
+  Term named_dtype = Term::unknown;  // by the accession's name, if that differs
   Term compression = Term::no_compression;
   bool is_signed = true;
 };
 
 // One array (m/z or intensity) of all spectra. kAbsent, kUnreadable as in parse_number.h. Without a format, a length of
-// kUnreadable says that the spectrum has arrays, but none that is known.
+// kUnreadable means that the spectrum has arrays, but none of a known kind.
 struct ArrayColumn {
   std::vector<std::int64_t> offset, length, encoded;
   std::vector<std::uint8_t> format;  // index into Header::formats
@@ -45,9 +45,9 @@ struct Header {
   std::vector<ArrayFormat> formats;
   std::vector<std::int64_t> x, y, z;
   ArrayColumn mz, intensity;
-  std::int64_t profile_spectra = 0, centroid_spectra = 0;  // spectra that carry the term themselves
-  std::int64_t other_arrays = 0;                           // arrays that are neither m/z nor intensity
-  bool imaging = false;                                    // some IMS term was seen: imzML, not any mzML
+  std::int64_t profile_spectra = 0, centroid_spectra = 0;  // spectra that carry the term
+  std::int64_t other_arrays = 0;                           // arrays other than m/z and intensity
+  bool imaging = false;                                    // an IMS term was seen: imzML rather than plain mzML
   bool used_expat = false;
 
   std::int64_t n_spectra() const { return static_cast<std::int64_t>(x.size()); }
@@ -58,7 +58,7 @@ constexpr std::uint8_t kNoFormat = 255;  // the spectrum has no such array
 enum class Parser { automatic, scanner, expat };
 enum class Extent { head, all };
 
-// Reads the header. Parser::automatic: the scanner, and expat for whatever the scanner does not recognise.
+// Reads the header. Parser::automatic tries the scanner first, then expat for XML that the scanner does not recognise.
 // Throws FileError.
 Header parse_header(const MappedFile& file, Extent extent, Parser parser = Parser::automatic);
 

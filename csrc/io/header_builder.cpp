@@ -10,7 +10,7 @@ namespace imn::io {
 
 namespace {
 
-constexpr std::size_t kMaxListed = 64;         // instruments, software ...: a description, not an inventory
+constexpr std::size_t kMaxListed = 64;         // instruments, software ...: enough to describe the file
 constexpr std::size_t kSmallestSpectrum = 64;  // bytes of XML; only a hint for reserve()
 
 bool is_dtype(Term term) { return term >= Term::int8 && term <= Term::float64; }
@@ -19,7 +19,7 @@ bool is_integer_param(Term term) {
          (term >= Term::position_x && term <= Term::position_z);
 }
 
-// "32-bit float" and the like, as people misname them.
+// Recognises "32-bit float" and similar unofficial names.
 Term dtype_by_name(std::string_view name) {
   const bool real = name.find("float") != std::string_view::npos || name.find("double") != std::string_view::npos;
   const bool integer = name.find("int") != std::string_view::npos;
@@ -31,15 +31,15 @@ Term dtype_by_name(std::string_view name) {
   return Term::unknown;
 }
 
-// The vocabulary's integers carry no sign. 8 and 16 bits are detector counts and taken as unsigned, 32 and 64 bits as
-// signed, unless the name says otherwise.
+// The vocabulary does not say whether integers are signed. 8 and 16 bits, typical of detector counts, are read as
+// unsigned, 32 and 64 bits as signed, unless the name says otherwise.
 bool signed_by_name(std::string_view name, Term term) {
   if (name.find("unsigned") != std::string_view::npos || name.find("uint") != std::string_view::npos) return false;
   if (name.find("signed") != std::string_view::npos) return true;
   return term != Term::int8 && term != Term::int16;
 }
 
-// Length in micrometres; no unit means micrometre, as the imaging vocabulary has it.
+// Length in micrometres. Without a unit it is in micrometres, as the imaging vocabulary defines.
 double micrometres(const Attributes& a) {
   const double value = parse_real(a[Attribute::value]);
   if (!(value > 0.0) || !std::isfinite(value)) return 0.0;
@@ -80,7 +80,7 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       if (in_spectrum_ && !in_array_) {
         in_array_ = true;
         array_ = {};
-        // imzML writes 0 or leaves it out; IMS:1000103 is the place for the length.
+        // imzML writes 0 or omits it; the length is in IMS:1000103.
         const std::int64_t length = parse_integer(a[Attribute::array_length]);
         if (length > 0) array_.length = length;
       }
@@ -180,7 +180,7 @@ void HeaderBuilder::group_param(Term term, const Attributes& a) {
   }
   auto& params = open_group_->params;
   const auto same = std::find_if(params.begin(), params.end(), [term](const Param& p) { return p.term == term; });
-  // The later one wins, as it would inline.
+  // A later value replaces an earlier one, as it would inline.
   if (same != params.end()) params.erase(same);
   params.push_back(param);
 }
@@ -244,7 +244,7 @@ void HeaderBuilder::set_dtype(Term term, Term named, bool is_signed) {
 
 void HeaderBuilder::array_param(Term term, const Attributes& a) {
   if (term == Term::unknown) {
-    // A kind of array that the list of terms does not hold yet is still no m/z and no intensity array.
+    // A kind of array that is missing from the list of terms is still neither m/z nor intensity.
     if (array_.kind == Term::unknown && a[Attribute::name].ends_with(" array")) {
       array_.kind = Term::other_array;
       add_listed(header_.text.other_arrays, name_and_value(a));
@@ -323,7 +323,7 @@ void HeaderBuilder::apply_group(std::string_view id) {
 
 void HeaderBuilder::begin_spectrum() {
   in_spectrum_ = true;
-  open_group_ = nullptr;  // only a malformed head leaves them open
+  open_group_ = nullptr;  // still open only if the head is malformed
   in_instrument_ = false;
   in_array_ = has_mz_ = has_intensity_ = profile_ = centroid_ = false;
   other_arrays_ = 0;
@@ -353,7 +353,7 @@ std::uint8_t HeaderBuilder::format_index(const ArrayFormat& f) {
       return static_cast<std::uint8_t>(i);
     }
   }
-  // Every combination of the known terms fits; this cannot be reached by a file that means something.
+  // All combinations of the known terms fit, so no meaningful file gets here.
   if (formats.size() >= kNoFormat) throw FileError(path_, "its arrays are declared in too many different ways");
   formats.push_back(f);
   return static_cast<std::uint8_t>(formats.size() - 1);
@@ -361,7 +361,7 @@ std::uint8_t HeaderBuilder::format_index(const ArrayFormat& f) {
 
 void HeaderBuilder::end_spectrum() {
   in_spectrum_ = in_array_ = false;
-  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it holds no imaging terms");
+  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it contains no imaging terms");
   auto add = [this](ArrayColumn& column, const Array& array, bool present) {
     column.offset.push_back(present ? array.offset : kAbsent);
     column.length.push_back(present ? (array.length == kAbsent ? default_length_or_absent() : array.length) : kAbsent);
@@ -370,7 +370,7 @@ void HeaderBuilder::end_spectrum() {
   };
   add(header_.mz, mz_, has_mz_);
   add(header_.intensity, intensity_, has_intensity_);
-  // Arrays of which none is known are no empty spectrum.
+  // A spectrum whose arrays are all of unknown kinds is not empty.
   if (!has_mz_ && !has_intensity_ && other_arrays_ > 0) header_.mz.length.back() = kUnreadable;
   header_.other_arrays += other_arrays_;
   header_.x.push_back(x_);
@@ -380,9 +380,9 @@ void HeaderBuilder::end_spectrum() {
 }
 
 Header HeaderBuilder::finish() {
-  if (!root_seen_) throw FileError(path_, "not an imzML file: it holds no mzML element");
-  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it holds no imaging terms");
-  if (!list_seen_) throw FileError(path_, "the file holds no list of spectra");
+  if (!root_seen_) throw FileError(path_, "not an imzML file: it contains no mzML element");
+  if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it contains no imaging terms");
+  if (!list_seen_) throw FileError(path_, "the file contains no list of spectra");
   return std::move(header_);
 }
 

@@ -1,4 +1,4 @@
-// Turns XML events into a Header. Both parsers feed this one builder.
+// Turns XML events into a Header. Both parsers feed this builder.
 #pragma once
 
 #include <functional>
@@ -14,14 +14,14 @@ namespace imn::io {
 
 class HeaderBuilder {
  public:
-  // `size`: bytes of the file; bounds what is reserved, whatever the file promises.
+  // `size`: bytes of the file; limits how much is reserved, whatever the file announces.
   HeaderBuilder(const std::string& path, std::size_t size, Extent extent);
 
-  // False: stop, everything asked for has been read.
+  // False: stop, everything requested has been read.
   bool start(Element element, const Attributes& attributes);
   void end(Element element);
 
-  // Whether the event would change anything here, inside of a spectrum: the others need not be sent.
+  // Within a spectrum, whether the event would change anything here; other events need not be sent.
   bool uses(Element element, const Attributes& attributes) const {
     switch (element) {
       case Element::spectrum:
@@ -39,7 +39,7 @@ class HeaderBuilder {
   Header finish();
 
  private:
-  // A parameter group keeps the last value of each known term: its size is bounded however often terms repeat.
+  // A parameter group keeps the last value of each known term, so that its size stays bounded if terms repeat.
   struct Param {
     Term term;
     Term named_dtype;
@@ -53,7 +53,7 @@ class HeaderBuilder {
   };
   struct Group {
     std::vector<Param> params;
-    std::vector<std::string> names;  // of terms this reader does not act on, for the description of instruments
+    std::vector<std::string> names;  // of terms this reader does not act on; they describe instruments
   };
   struct Hash {
     using is_transparent = void;

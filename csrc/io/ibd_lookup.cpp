@@ -24,14 +24,14 @@ std::string as_utf8(const fs::path& path) {
 
 fs::path usual_name(fs::path imzml) { return imzml.replace_extension(".ibd"); }
 
-// The ibd file in the same folder, whatever the case of its name.
+// The ibd file in the same folder, regardless of case.
 std::optional<std::string> beside(const fs::path& path) {
   const fs::path usual = usual_name(path);
   std::error_code error;
   if (fs::exists(usual, error)) return as_utf8(usual);
 
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  // ASCII letters only: extensions are, and a stem is compared exactly first.
+  // Lower-casing ASCII letters suffices: extensions are ASCII, and an exactly equal stem is preferred.
   const std::string wanted = lower_ascii(as_utf8(usual.filename()));
   const std::string stem = as_utf8(path.stem());
   std::vector<std::string> found;
@@ -41,7 +41,7 @@ std::optional<std::string> beside(const fs::path& path) {
     }
   }
   if (found.empty()) return std::nullopt;
-  // Several spellings side by side: the one whose stem is spelt alike, then by name, so that the choice is stable.
+  // Among several spellings prefer the same stem, then the first by name, so that the choice is stable.
   std::sort(found.begin(), found.end());
   std::stable_partition(found.begin(), found.end(),
                         [&](const std::string& f) { return as_utf8(from_utf8(f).stem()) == stem; });
@@ -55,7 +55,7 @@ bool is_ibd_name(const std::string& path) { return lower_ascii(as_utf8(from_utf8
 std::string find_ibd(const std::string& imzml_path) {
   const fs::path path = from_utf8(imzml_path);
   if (const auto found = beside(path)) return *found;
-  // A link into a store of data: the pair lies together there.
+  // A link into a data store: the pair may lie together there.
   std::string tried = as_utf8(usual_name(path));
   std::error_code error;
   if (fs::is_symlink(path, error)) {

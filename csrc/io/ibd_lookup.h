@@ -5,8 +5,8 @@
 
 namespace imn::io {
 
-// The file beside `imzml_path` with its stem and the extension ibd, whatever the case of either; for a symbolic link,
-// then the one beside what it points to. Throws FileError that names the paths tried. UTF-8 in and out.
+// The file next to `imzml_path` with the same stem and the extension ibd, regardless of case. For a symbolic link, the
+// folder of its target is searched next. Throws a FileError that names the paths tried. Paths are UTF-8.
 std::string find_ibd(const std::string& imzml_path);
 
 bool is_ibd_name(const std::string& path);

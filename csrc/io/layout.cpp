@@ -11,8 +11,8 @@ namespace imn::io {
 namespace {
 
 constexpr std::int64_t kWrap = std::int64_t{1} << 32;
-constexpr std::int64_t kMostShrunk = 1100;  // bytes that a deflated byte can stand for, at most
-constexpr std::int64_t kZlibFrame = 64;     // bytes granted to very short arrays
+constexpr std::int64_t kMostShrunk = 1100;  // upper bound on the bytes that one deflated byte expands to
+constexpr std::int64_t kZlibFrame = 64;     // allowance in bytes for very short arrays
 
 bool is_float(Term t) { return t == Term::float16 || t == Term::float32 || t == Term::float64; }
 
@@ -35,8 +35,8 @@ std::optional<DType> as_dtype(Term term, bool is_signed) {
   }
 }
 
-// Offsets written through a 32-bit integer: negative ones, or ones that start again from zero in a large file. They
-// are unwrapped when the result never runs backwards.
+// Some writers store offsets through a 32-bit integer, so that they become negative or restart from zero in a large
+// file. They are unwrapped if the result never decreases.
 bool unwrap(std::vector<std::int64_t>& offsets, std::int64_t ibd_size) {
   bool negative = false, drop = false;
   std::int64_t previous = 0;
@@ -76,7 +76,7 @@ class LayoutResolver {
   Layout run(bool strict);
 
  private:
-  // What is wrong with a spectrum; empty: nothing.
+  // The problem with a spectrum; empty if there is none.
   std::string check(std::size_t i);
   std::string check_array(std::size_t i, ArrayColumn& column, const ArrayColumn& other, const char* what);
   std::optional<DType> type_by_length(std::size_t i, const ArrayFormat& f, const ArrayColumn& column,
@@ -92,7 +92,7 @@ class LayoutResolver {
   std::int64_t retyped_ = 0;
 };
 
-// Bytes to the nearest array that follows, as far as the neighbours tell.
+// Bytes to the next array in the file, judging by the neighbouring spectra.
 std::int64_t LayoutResolver::gap(std::size_t i, const ArrayColumn& column, const ArrayColumn& other) const {
   std::int64_t nearest = ibd_size_;
   for (std::size_t k = i; k < std::min(i + 2, column.offset.size()); ++k) {
@@ -111,7 +111,7 @@ std::optional<DType> LayoutResolver::type_by_length(std::size_t i, const ArrayFo
   const std::int64_t n = column.length[i];
   const std::int64_t encoded = column.encoded[i];
   if (n <= 0 || f.compression == Term::zlib) return n == 0 && !declared ? DType::f64 : declared;
-  if (encoded <= 0) {  // not told: only the neighbours can settle a contradiction between accession and name
+  if (encoded <= 0) {  // unknown: only the neighbours can resolve a contradiction between accession and name
     if (by_accession && by_name && size_of(*by_accession) != size_of(*by_name) &&
         gap(i, column, other) == n * size_of(*by_name)) {
       ++retyped_;
@@ -139,12 +139,12 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
   const ArrayFormat& f = header_.formats[column.format[i]];
   std::int64_t& n = column.length[i];
   std::int64_t& encoded = column.encoded[i];
-  if (f.compression == Term::other_compression) return array + "is compressed in a way that is not supported";
+  if (f.compression == Term::other_compression) return array + "uses a compression that is not supported";
   if (n == kUnreadable || encoded == kUnreadable || column.offset[i] == kUnreadable) {
-    return array + "has an offset or length that is no integer";
+    return array + "has an offset or length that is not an integer";
   }
   const bool zlib = f.compression == Term::zlib;
-  if (n == kAbsent) {  // the encoded length tells as well
+  if (n == kAbsent) {  // derived from the encoded length
     const auto declared = as_dtype(f.dtype != Term::unknown ? f.dtype : f.named_dtype, f.is_signed);
     if (zlib || encoded == kAbsent || !declared) return array + "has no length";
     n = encoded / size_of(*declared);
@@ -157,13 +157,13 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
   if (column.offset[i] < 0) return array + "has a negative offset";
   if (!zlib && n > ibd_size_) {
     past_the_end_ = true;
-    return array + "claims " + std::to_string(n) + " values, more than the file can hold";
+    return array + "claims " + std::to_string(n) + " values, more than fit into the file";
   }
   const auto type = type_by_length(i, f, column, other);
   if (!type) {
-    if (f.dtype == Term::float16) return array + "holds 16-bit floats, which are not supported";
+    if (f.dtype == Term::float16) return array + "contains 16-bit floats, which are not supported";
     if (f.dtype == Term::unknown && f.named_dtype == Term::unknown && encoded <= 0) return array + "has no data type";
-    return array + "has " + bytes_text(encoded) + " for " + std::to_string(n) + " values, which fits no data type";
+    return array + "has " + bytes_text(encoded) + " for " + std::to_string(n) + " values, which matches no data type";
   }
   if (zlib && encoded <= 0 && n > 0) return array + "is compressed but has no encoded length";
   if (!zlib || n == 0) encoded = n * size_of(*type);
@@ -178,9 +178,9 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
     return array + "needs " + bytes_text(encoded) + " at offset " + std::to_string(column.offset[i]) +
            ", but the file has " + bytes_text(ibd_size_);
   }
-  // Deflate cannot shrink by more than about 1,030. `encoded` lies inside of the file here, so nothing overflows.
+  // Deflate shrinks data by a factor of about 1,030 at most. `encoded` lies within the file here, so nothing overflows.
   if (zlib && n > (encoded + kZlibFrame) * kMostShrunk / size_of(*type)) {
-    return array + "claims " + std::to_string(n) + " values, more than its " + bytes_text(encoded) + " can hold";
+    return array + "claims " + std::to_string(n) + " values, more than its " + bytes_text(encoded) + " can contain";
   }
   return {};
 }
@@ -190,7 +190,7 @@ std::string LayoutResolver::check(std::size_t i) {
   ArrayColumn& mz = header_.mz;
   ArrayColumn& intensity = header_.intensity;
   if (mz.format[i] == kNoFormat && intensity.format[i] == kNoFormat) {
-    if (mz.length[i] == kUnreadable) return "none of its arrays is declared as m/z or as intensity";
+    if (mz.length[i] == kUnreadable) return "none of its arrays is declared as m/z or intensity";
     // No arrays at all: an empty spectrum.
     for (ArrayColumn* c : {&mz, &intensity}) {
       c->offset[i] = c->length[i] = c->encoded[i] = 0;
@@ -219,15 +219,15 @@ void LayoutResolver::find_mode(Layout& out) const {
              mz.encoded[i] == mz.encoded[first] && mz.format[i] == mz.format[first];
   }
   const std::string& declared = header_.text.mode;
-  if (filled < 2) {  // nothing to compare: the file's word
+  if (filled < 2) {  // nothing to compare: trust the file
     out.mode = declared == "processed" || filled == 0 ? Mode::processed : Mode::continuous;
     return;
   }
   out.mode = shared ? Mode::continuous : Mode::processed;
   const char* found = shared ? "continuous" : "processed";
   if (!declared.empty() && declared != found) {
-    out.warnings.push_back("the file says " + declared + ", its m/z offsets show that it is " + found + "; read as " +
-                           found);
+    out.warnings.push_back("the file says " + declared + ", but its m/z offsets show that it is " + found +
+                           "; it is read as " + found);
   }
 }
 
@@ -236,7 +236,7 @@ Layout LayoutResolver::run(bool strict) {
   const bool unwrapped_mz = unwrap(header_.mz.offset, ibd_size_);
   const bool unwrapped_intensity = unwrap(header_.intensity.offset, ibd_size_);
   if (unwrapped_mz || unwrapped_intensity) {
-    out.warnings.push_back("the offsets were written through a 32-bit integer; they were unwrapped");
+    out.warnings.push_back("the offsets overflowed a 32-bit integer when written; they were unwrapped");
   }
   const std::size_t n = header_.mz.offset.size();
   std::size_t kept = 0, lost = 0;
@@ -283,7 +283,7 @@ Layout LayoutResolver::run(bool strict) {
   }
   if (retyped_ > 0) {
     out.warnings.push_back("the declared data type of " + std::to_string(retyped_) +
-                           " arrays contradicts their byte length; the byte length decides");
+                           " arrays contradicts their byte length; the byte length is used");
   }
   find_mode(out);
   out.mz.column_ = std::move(header_.mz);

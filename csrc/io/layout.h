@@ -1,4 +1,4 @@
-// From what the header says to arrays that can be read: types, offsets, bounds, mode.
+// Turns what the header declares into arrays that can be read: types, offsets, bounds, mode.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace imn::io {
 
-// Checked arrays of the kept spectra, as columns.
+// The checked arrays of the spectra that are kept, as columns.
 class ArrayTable {
  public:
   ArrayRef operator[](std::int64_t i) const {
@@ -21,7 +21,7 @@ class ArrayTable {
             (code & 0x80) != 0};
   }
   std::int64_t length(std::int64_t i) const { return column_.length[static_cast<std::size_t>(i)]; }
-  // Whether the types of the first n arrays hold nothing that float32 does not.
+  // Whether float32 holds every value of the types of the first n arrays.
   bool all_fit_float(std::int64_t n) const {
     for (std::int64_t i = 0; i < n; ++i) {
       if (length(i) > 0 && !fits_float((*this)[i].type)) return false;
@@ -48,8 +48,8 @@ struct Layout {
   std::vector<std::string> warnings;
 };
 
-// Takes the array columns out of the header. Throws FileError at the first spectrum that cannot be read (strict), or
-// when none can.
+// Moves the array columns out of the header. Throws FileError at the first spectrum that cannot be read (strict), or if
+// no spectrum can be read.
 Layout resolve_layout(Header& header, const std::string& imzml_path, const std::string& ibd_path, std::int64_t ibd_size,
                       bool strict);
 

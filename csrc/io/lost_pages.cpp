@@ -23,19 +23,19 @@ namespace {
 
 using Slot = LostPages::Slot;
 
-// A list that only grows, at its head: the handler may walk it at any time.
+// A list that only grows, at its head, because the handler may walk it at any time.
 std::atomic<Slot*> first_slot{nullptr};
 struct sigaction previous;
 std::uintptr_t page_size = 0;
 
-// Puts zeros in place of the page and all that follow in its mapping. False: it is none of ours.
+// Replaces the page, and all that follow in its mapping, by zeros. Returns false if no watched mapping contains it.
 bool replace(const void* address) {
   const auto at = reinterpret_cast<std::uintptr_t>(address);
   for (Slot* slot = first_slot.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
     const auto begin = reinterpret_cast<std::uintptr_t>(slot->data.load(std::memory_order_acquire));
     const std::uintptr_t end = begin + slot->size.load(std::memory_order_acquire);
     if (begin == 0 || at < begin || at >= end) continue;
-    // Closed and used again in between: the two do not belong together.
+    // The slot was reused in between: address and size belong to different mappings.
     if (reinterpret_cast<std::uintptr_t>(slot->data.load(std::memory_order_acquire)) != begin) continue;
     const std::uintptr_t page = at & ~(page_size - 1);
     slot->lost.store(true, std::memory_order_release);
@@ -56,7 +56,7 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(signal);
   } else {
-    // The access is tried again, and ends the process as it would have.
+    // The access is repeated and ends the process as it would have without this handler.
     ::sigaction(signal, &previous, nullptr);
     if (info->si_code <= 0) ::raise(signal);
   }

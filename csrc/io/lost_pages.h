@@ -1,8 +1,8 @@
-// What the system cannot read of a mapped file any more (it became shorter, its drive is gone) is a signal that ends
-// the process. Within a watched mapping it becomes zeros instead, and the mapping is marked, so that the reader can
-// fail. Signals of other causes go to the handler that was there before. A handler that is set later
-// (faulthandler.enable() after the first file was opened) takes the place of this one, and the process ends as it would
-// without it.
+// Reading a mapped page that no longer exists (the file was truncated, its drive disconnected) raises a signal that
+// ends the process. In a watched mapping such pages read as zeros instead, and the mapping is marked so that the reader
+// can report an error. Signals with other causes are passed to the previous handler. A handler installed later, for
+// example by faulthandler.enable() after the first file was opened, replaces this one; the process then ends as it
+// would without it.
 #pragma once
 
 #include <atomic>
@@ -12,16 +12,16 @@ namespace imn::io {
 
 class LostPages {
  public:
-  // The mapping must outlive the object. Where the system knows no such signal, nothing is watched.
+  // The mapping must outlive the object. On systems without such a signal, nothing is watched.
   LostPages(const std::byte* data, std::size_t size);
   ~LostPages();
   LostPages(const LostPages&) = delete;
   LostPages& operator=(const LostPages&) = delete;
 
-  // Whether a page could not be read: then values read before this was asked may be zeros.
+  // Whether a page could not be read. If so, values read before this call may be zeros.
   bool any() const { return slot_ != nullptr && slot_->lost.load(std::memory_order_acquire); }
 
-  // Read by the signal's handler, hence never freed, only used again.
+  // The signal handler reads slots, so they are reused but never freed.
   struct Slot {
     std::atomic<const std::byte*> data{nullptr};
     std::atomic<std::size_t> size{0};

@@ -25,7 +25,8 @@
 namespace imn::io {
 
 void MappedFile::fail_lost() const {
-  throw FileError(path_, "could not be read to its end: it became shorter after it was opened, or its drive is gone");
+  throw FileError(path_,
+                  "cannot be read to its end: it was truncated after it was opened, or its drive was disconnected");
 }
 
 void MappedFile::require_size() const {
@@ -44,7 +45,7 @@ std::optional<FileState> MappedFile::state_now() const { return std::nullopt; }
 
 namespace {
 
-// Closes on every way out, exceptions included.
+// Closes the handle however the scope is left.
 struct Handle {
   HANDLE value;
   ~Handle() {
@@ -137,7 +138,7 @@ FileState state_of(const struct stat& info) {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path, Access access) : path_(path) {
-  if (path.find('\0') != std::string::npos) throw FileError(path.c_str(), "the path holds a NUL character");
+  if (path.find('\0') != std::string::npos) throw FileError(path.c_str(), "the path contains a NUL character");
   // O_NONBLOCK: opening a named pipe must not wait for a writer; regular files ignore it.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.value < 0) throw FileError(path, cause_of(errno));
@@ -171,7 +172,7 @@ std::optional<FileState> MappedFile::state_now() const {
 
 MappedFile::~MappedFile() {
   lost_.reset();
-  // munmap takes a non-const pointer although it changes nothing behind it.
+  // munmap accepts a non-const pointer but does not modify what it points to.
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 

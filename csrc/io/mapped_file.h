@@ -1,4 +1,4 @@
-// Read-only memory mapping of a file. The only place of io/ that calls the operating system.
+// Read-only memory mapping of a file. Only this file and lost_pages.h call the operating system in io/.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,22 @@
 
 namespace imn::io {
 
-// How the bytes will be walked; a hint for read-ahead only.
+// The order in which bytes will be read; only a hint for read-ahead.
 enum class Access { sequential, random };
 
-// What tells a file from its later states.
+// Identifies a file and its state of modification.
 struct FileState {
   std::uint64_t device = 0, file = 0, size = 0;
   std::int64_t seconds = 0, nanoseconds = 0;
   bool operator==(const FileState&) const = default;
 };
 
-// A mapping shows the file as it is when a byte is read, not as it was when it was opened: whoever has read asks
-// afterwards whether all of it was there.
+// A mapping shows a file as it is when a byte is read, not as it was when it was opened. After reading, call
+// require_pages() or require_size() to check that the bytes were there.
 class MappedFile {
  public:
-  // `path` is UTF-8. Throws FileError: not found, a directory, no permission, not a regular file, empty is allowed.
+  // `path` is UTF-8. Throws FileError if the path is missing, unreadable or not a regular file. Empty files are
+  // allowed.
   MappedFile(const std::string& path, Access access);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -34,28 +35,28 @@ class MappedFile {
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
-  // Throws FileError if a page that was read is not there any more: its values are zeros. Costs next to nothing. What
-  // lies behind the new end of the file in its last page is zeros as well, and only require_size() sees that.
+  // Throws FileError if a page that was read no longer exists; its bytes were read as zeros. Costs almost nothing.
+  // Bytes past the new end of the file but within its last page are zeros too; only require_size() detects those.
   void require_pages() const {
     if (lost_ && lost_->any()) fail_lost();
   }
-  // The same, and asks the system for the file's size.
+  // Also compares the current file size, which costs a system call.
   void require_size() const;
-  // Whether the file was written to since it was opened; false as well where that cannot be told, or where another file
-  // has taken its place: the mapping keeps the old one.
+  // Whether the file was modified since it was opened. Also false if that cannot be determined, or if another file has
+  // taken its place, because the mapping keeps the old one.
   bool changed() const;
 
  private:
   [[noreturn]] void fail_lost() const;
-  // Of the file that was opened; nothing where it is not at its place any more.
+  // Current state of the file that was opened; nullopt if it is no longer at its path.
   std::optional<FileState> state_now() const;
 
   std::string path_;
-  std::string place_;  // absolute, free of links
+  std::string place_;  // absolute, links resolved
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   FileState opened_;
-  std::optional<LostPages> lost_;  // gone before the mapping is
+  std::optional<LostPages> lost_;  // destroyed before the mapping
 };
 
 }  // namespace imn::io

@@ -30,7 +30,7 @@ std::int64_t parse_integer_any(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc{} && end == text.data() + text.size()) return value > kUnreadable ? value : kUnreadable;
-  // Scientific notation: exact up to 2^53, far beyond any file.
+  // Scientific notation: exact up to 2^53, beyond the size of any file.
   const double real = parse_real(text);
   constexpr double kExact = 9007199254740992.0;
   if (!(std::fabs(real) <= kExact) || real != std::floor(real)) return kUnreadable;

@@ -1,4 +1,4 @@
-// Numbers as they are written in imzML attributes.
+// Parses numbers as written in imzML attributes.
 #pragma once
 
 #include <cstdint>
@@ -7,16 +7,16 @@
 
 namespace imn::io {
 
-// Integers that are not there, and integers that are there but cannot be read. Both lie outside what a file can mean.
+// Stand for a missing integer, and for one that cannot be parsed. No meaningful file contains either value.
 constexpr std::int64_t kAbsent = std::numeric_limits<std::int64_t>::min();
 constexpr std::int64_t kUnreadable = kAbsent + 1;
 
-// Slow path of parse_integer: blanks around, sign, decimals, exponent ("1.156e+09"), overflow. kUnreadable where the
-// text is no integral number or does not fit.
+// Slow path of parse_integer: surrounding blanks, sign, decimals, exponent ("1.156e+09"), overflow. Returns kUnreadable
+// if the text is not an integer or does not fit.
 std::int64_t parse_integer_any(std::string_view text);
 
 inline std::int64_t parse_integer(std::string_view text) {
-  // Up to 18 digits cannot overflow; anything else takes the careful way.
+  // Up to 18 digits cannot overflow; anything else takes the slow path.
   if (text.empty() || text.size() > 18) return parse_integer_any(text);
   std::int64_t value = 0;
   for (const char c : text) {
@@ -27,7 +27,7 @@ inline std::int64_t parse_integer(std::string_view text) {
   return value;
 }
 
-// NaN where the text is no number. Locale-independent.
+// Returns NaN if the text is not a number. Locale-independent.
 double parse_real(std::string_view text);
 
 }  // namespace imn::io

@@ -4,7 +4,7 @@ namespace imn::io {
 
 namespace {
 
-// memcmp without the call: most texts are a few dozen bytes, and nearly all are equal.
+// Inlined memcmp: most texts are a few dozen bytes long, and nearly all are equal.
 bool same_text(const char* a, const char* b, std::size_t n) {
 #if defined(__SSE2__) || defined(_M_X64)
   if (n >= 16) {

@@ -1,8 +1,9 @@
-// Note: spectrum template. A writer emits every <spectrum> with the same text around the same attributes; only a few
-// values change. The scanner records one spectrum as constant text, changing values and the events that matter, and
-// then replays it on the next ones: compare the constant text, pick the values, send the events. Bytes that compare
-// equal have the same tokens, so a replay that fits is exactly what tokenising would have found; one that does not fit
-// is given up, and the spectrum is tokenised from its start (HeaderBuilder forgets what it got of it).
+// SpectrumTemplate: parses a <spectrum> by comparing it with an earlier one. Writers emit every <spectrum> with the
+// same text around the same attributes; only a few values change. The scanner records one spectrum as constant text,
+// changing values and relevant events, and replays it on the next ones: it compares the constant text, extracts the
+// values and sends the events. Equal bytes have equal tokens, so a replay that matches yields exactly what tokenising
+// would. If it does not match, the spectrum is tokenised from its start, and HeaderBuilder discards the part it has
+// received.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ namespace imn::io {
 
 class SpectrumTemplate {
  public:
-  // Recording: begin, then values and events in document order, then finish at the byte behind </spectrum>.
+  // Recording: begin, then values and events in document order, then finish at the byte after </spectrum>.
   void begin(const char* text) {
     ops_.clear();
     tags_.clear();
@@ -42,8 +43,8 @@ class SpectrumTemplate {
   }
   // The end of a start tag. `used`: the builder needs the event.
   void start(Element element, const Attributes& attributes, bool used);
-  // The end of an element; `behind` is the byte after it. All text of a spectrum is compared before its end is sent:
-  // what was sent of an unfinished one can be taken back, a finished one cannot.
+  // The end of an element; `behind` is the byte after it. All text of a spectrum is compared before its end is sent,
+  // because an unfinished spectrum can be discarded and a finished one cannot.
   void end(Element element, bool used, const char* behind) {
     if (!used) return;
     if (element == Element::spectrum) match_until(behind);
@@ -56,11 +57,11 @@ class SpectrumTemplate {
     recording_ = false;
     ready_ = true;
   }
-  // An entity or anything else whose text is not its value.
+  // An entity, or anything else whose text differs from its value.
   void abandon() { recording_ = ready_ = false; }
 
   bool ready() const { return ready_; }
-  // The byte behind the spectrum at `p`, or nullptr if it does not fit. `p` is where begin() stood.
+  // The byte after the spectrum at `p`, or nullptr if it does not match. `p` is at the position that begin() had.
   const char* replay(const char* p, const char* end, HeaderBuilder& builder);
 
  private:

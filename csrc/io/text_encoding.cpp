@@ -7,7 +7,7 @@ namespace imn::io {
 
 namespace {
 
-// Length of the valid UTF-8 sequence at text[i], 0 if there is none.
+// Length of the valid UTF-8 sequence at text[i], or 0 if it is invalid.
 std::size_t sequence_length(std::string_view text, std::size_t i) {
   auto byte = [&](std::size_t k) { return static_cast<unsigned char>(k < text.size() ? text[k] : 0); };
   auto tail = [&](std::size_t k) { return (byte(k) & 0xC0) == 0x80; };
@@ -51,7 +51,7 @@ char32_t windows_1252(unsigned char byte) {
 }
 
 char32_t iso_8859_15(unsigned char byte) {
-  // Where it differs from ISO-8859-1, whose bytes are code points.
+  // The range in which it differs from ISO-8859-1, whose bytes are code points.
   switch (byte) {
     case 0xA4:
       return 0x20AC;

@@ -11,7 +11,7 @@ namespace imn::io {
 
 namespace {
 
-// The kind of a problem is its message without the numbers: "... (value 17)" of any spectrum is one kind.
+// The kind of a problem is its message without the numbers, so that "... (value 17)" is one kind for all spectra.
 std::string kind_of(const std::string& message) {
   std::string kind;
   for (const char c : message) {
@@ -71,7 +71,7 @@ std::vector<Problem> validate(const Plane& plane, const ValidateOptions& options
           } catch (const FileError& error) {
             std::string message = error.what();
             if (message.starts_with(prefix)) message.erase(0, prefix.size());
-            // "spectrum 12: cause": the index is told apart.
+            // "spectrum 12: cause": the index is reported separately.
             const auto colon = message.find(": ");
             if (message.starts_with("spectrum ") && colon != std::string::npos) message.erase(0, colon + 2);
             problems.add(number, message, true);
@@ -92,7 +92,7 @@ std::vector<Problem> validate(const Plane& plane, const ValidateOptions& options
       },
       options.cancel);
   for (const std::int64_t number : plane.overlapping_spectra()) {
-    problems.add(number, "one of its arrays lies on another array of the file", true);
+    problems.add(number, "one of its arrays overlaps another array of the file", true);
   }
   return problems.take();
 }

@@ -1,4 +1,4 @@
-// Reads every spectrum and lists what is wrong, one entry a kind.
+// Reads every spectrum and lists the problems, one entry per kind.
 #pragma once
 
 #include <atomic>
@@ -12,10 +12,10 @@
 namespace imn::io {
 
 struct Problem {
-  std::string message;     // of the first spectrum that has it
-  std::int64_t count = 0;  // spectra
-  std::int64_t first = 0;  // index of that spectrum
-  bool is_error = true;    // false: readable, but worth knowing
+  std::string message;     // as for the first spectrum affected
+  std::int64_t count = 0;  // spectra affected
+  std::int64_t first = 0;  // index in the file of the first one
+  bool is_error = true;    // false: a warning, the spectrum can be read
 };
 
 struct ValidateOptions {

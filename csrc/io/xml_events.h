@@ -1,5 +1,4 @@
-// The one event interface behind which both XML parsers stand: element starts with the attributes that matter, and
-// ends.
+// The event interface of both XML parsers: element starts, with the attributes that matter, and element ends.
 #pragma once
 
 #include <array>
@@ -49,7 +48,7 @@ enum class Attribute : std::uint8_t {
 
 constexpr std::size_t kAttributeCount = static_cast<std::size_t>(Attribute::other);
 
-// Values of the known attributes of one element; empty where absent. Views live until the event handler returns.
+// Values of the known attributes of one element; empty if absent. The views are valid until the event handler returns.
 class Attributes {
  public:
   std::string_view operator[](Attribute a) const { return values_[static_cast<std::size_t>(a)]; }

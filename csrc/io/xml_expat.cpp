@@ -17,7 +17,7 @@ namespace imn::io {
 
 namespace {
 
-// Large pieces: expat scans a token that crosses a border again from its start.
+// Large buffers: expat rescans a token that crosses the end of a buffer.
 constexpr std::size_t kBufferBytes = std::size_t{1} << 28;
 
 struct State {
@@ -29,7 +29,7 @@ struct State {
   std::exception_ptr error;
   Attributes attributes;
 
-  // Exceptions must not cross expat's C frames: they wait here until XML_Parse has returned.
+  // Exceptions must not cross expat's C frames, so they are kept here until XML_Parse has returned.
   template <typename Body>
   void guarded(Body&& body) {
     if (error || stopped) return;
@@ -69,10 +69,10 @@ void on_entity(void* user, const XML_Char*, int, const XML_Char* value, int leng
                const XML_Char*, const XML_Char*) {
   auto& state = *static_cast<State*>(user);
   state.guarded([&] {
-    if (value == nullptr) throw FileError(state.path, "it declares an external entity; refused");
+    if (value == nullptr) throw FileError(state.path, "it declares an external entity, which is not allowed");
     const std::string_view text(value, static_cast<std::size_t>(std::max(length, 0)));
     if (length > kMaxEntityLength || text.find_first_of("&%<") != std::string_view::npos) {
-      throw FileError(state.path, "it declares an entity that could multiply its text; refused");
+      throw FileError(state.path, "it declares an entity that could multiply its text, which is not allowed");
     }
   });
 }
@@ -95,7 +95,7 @@ int on_unknown_encoding(void*, const XML_Char* name, XML_Encoding* info) {
 }  // namespace
 
 void parse_with_expat(std::string_view text, const std::string& path, HeaderBuilder& builder) {
-  // expat knows these three by one spelling each.
+  // expat accepts exactly one spelling of each of these three.
   const std::string encoding = usual_encoding(declared_encoding(text).value_or(""));
   const bool known = encoding == "utf-8" || encoding == "us-ascii" || encoding == "iso-8859-1";
   const std::unique_ptr<std::remove_pointer_t<XML_Parser>, decltype(&XML_ParserFree)> parser(

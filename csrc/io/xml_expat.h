@@ -1,4 +1,4 @@
-// The thorough XML parser: expat behind the same events as the scanner.
+// The thorough XML parser: expat, emitting the same events as the scanner.
 #pragma once
 
 #include <string_view>
@@ -7,8 +7,8 @@
 
 namespace imn::io {
 
-// Throws FileError with the line where the XML breaks. Entity declarations are accepted only while they are short and
-// hold no references of their own, so that no text can multiply; external ones are refused.
+// Throws FileError with the line of the first XML error. Entity declarations are accepted only if they are short and
+// contain no references, so that text cannot multiply; external entities are rejected.
 void parse_with_expat(std::string_view text, const std::string& path, HeaderBuilder& builder);
 
 }  // namespace imn::io

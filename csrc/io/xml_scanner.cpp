@@ -20,7 +20,7 @@ const char* skip_blanks(const char* p, const char* end) {
   return p;
 }
 
-// Ends of names: blank, '=', '/', '>' and what cannot be part of one.
+// Characters that end a name: white space, '=', '/', '>' and those that cannot be part of one.
 constexpr std::array<bool, 256> kEndsName = [] {
   std::array<bool, 256> table{};
   for (const char c : {' ', '\n', '\t', '\r', '=', '/', '>', '<', '"', '\'', '&', '\0'}) {
@@ -34,7 +34,7 @@ const char* skip_name(const char* p, const char* end) {
   return p;
 }
 
-// Attributes that differ from spectrum to spectrum; a wrong guess costs time, nothing else.
+// Attributes expected to differ between spectra; a wrong guess only costs time.
 bool varies(Attribute attribute, std::string_view value) {
   switch (attribute) {
     case Attribute::value:
@@ -49,13 +49,13 @@ bool varies(Attribute attribute, std::string_view value) {
   }
 }
 
-// Encodings in which every byte the scanner looks for is that character and nothing else; texts go through to_utf8.
+// Encodings in which the bytes that the scanner looks for always are those characters. Text goes through to_utf8.
 bool is_ascii_superset(std::string_view encoding) {
   const std::string name = usual_encoding(encoding);
   return name.empty() || name == "utf-8" || name == "us-ascii" || name == "iso-8859-1" || name == "windows-1252";
 }
 
-// Replaces the five predefined entities. False: there is another one.
+// Replaces the five predefined entities. Returns false if there is another one.
 bool decode_entities(std::string_view raw, std::string& out) {
   constexpr std::array<std::pair<std::string_view, char>, 5> kEntities = {
       {{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'}, {"&quot;", '"'}, {"&apos;", '\''}}};
@@ -114,7 +114,7 @@ bool Scanner::prolog() {
   const auto encoding = declared_encoding(text);
   if (!encoding || !is_ascii_superset(*encoding)) return false;
   if (text.starts_with(kUtf8Mark)) p_ += kUtf8Mark.size();
-  // Some writers put blank lines first; expat refuses them, and nothing is lost by reading on.
+  // Some writers start with blank lines. expat rejects them, but they do no harm.
   p_ = skip_blanks(p_, end_);
   return true;
 }
@@ -128,7 +128,7 @@ bool Scanner::processing_instruction() {
   }
 }
 
-// Behind "<!": a comment is skipped, anything else is for expat.
+// After "<!": a comment is skipped, anything else is left to expat.
 bool Scanner::comment_or_other() {
   if (end_ - p_ < 3 || p_[1] != '-' || p_[2] != '-') return false;
   p_ += 3;
@@ -136,7 +136,7 @@ bool Scanner::comment_or_other() {
     p_ = find_byte(p_, end_, '-');
     if (end_ - p_ < 3) return false;
     if (p_[1] == '-') {
-      if (p_[2] != '>') return false;  // "--" may not stand inside of a comment
+      if (p_[2] != '>') return false;  // "--" is not allowed inside a comment
       p_ += 3;
       return true;
     }
@@ -170,7 +170,7 @@ bool Scanner::attribute() {
     }
   }
   if (entities) {
-    // Decoded even where nobody asks for it: an entity that is unknown here needs expat.
+    // Decoded even if unused, because an entity unknown here requires expat.
     std::string unused;
     std::string& out = attribute == Attribute::other ? unused : decoded_[static_cast<std::size_t>(attribute)];
     if (!decode_entities(content, out)) return false;

@@ -7,13 +7,13 @@
 
 namespace imn::io {
 
-// unrecognised: malformed, or XML that is left to expat (DOCTYPE, CDATA, entities other than the five predefined,
+// unrecognised: malformed XML, or XML that is left to expat (DOCTYPE, CDATA, entities other than the five predefined,
 // UTF-16 and other encodings); the builder is then in an undefined state.
 enum class ScanOutcome { complete, stopped, unrecognised };
 
-// Zero copy and without recursion. It checks what a truncated or damaged file breaks (tags match, quotes close, one
-// root, no repeated attribute among those in use) but, unlike a validating parser, not that names and text consist of
-// allowed characters.
+// Copies nothing and does not recurse. It checks what truncation or damage breaks (tags match, quotes close, there is
+// one root, no used attribute is repeated) but, unlike a validating parser, does not check the characters of names and
+// text.
 ScanOutcome scan_xml(std::string_view text, HeaderBuilder& builder);
 
 }  // namespace imn::io

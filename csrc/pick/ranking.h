@@ -1,4 +1,4 @@
-// rank_scores: from scores to the ordered, cut list of channels.
+// Orders channels by score and cuts the list.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,7 @@ namespace imn::pick {
 // Indices by descending score; ties keep the lower index first (lower m/z on an ascending axis); NaN ranks last.
 std::vector<std::int64_t> rank_scores(std::span<const double> scores);
 
-// How many of the ranked scores survive: at most `top`, all with score >= min_score; both given: both apply.
-// NaN never survives a minimum.
+// Number of ranked scores to keep: at most `top`, and only those with score >= min_score. NaN is below every min_score.
 std::int64_t cut_ranked(std::span<const double> ranked_scores, std::optional<std::int64_t> top,
                         std::optional<double> min_score);
 

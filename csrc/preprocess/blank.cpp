@@ -16,7 +16,7 @@
 namespace imn::preprocess {
 namespace {
 
-constexpr std::size_t kRun = 2048;  // pixels between two looks at whether the answer is known already
+constexpr std::size_t kRun = 2048;  // pixels between two checks whether the answer is known
 constexpr std::size_t kLanes = 16;  // independent: the compiler may not reorder one chain of comparisons
 constexpr float kNotMeasured = std::numeric_limits<float>::quiet_NaN();
 static_assert(kRun % kLanes == 0);
@@ -60,9 +60,9 @@ IMN_MULTIVERSION std::int64_t count_above(const Run& run, float value) {
   return count;
 }
 
-// Note [blank]: nearly every image is proven not to be blank by its first runs. Either a pixel is clipped to 0 and
-// another is not; or so many pixels are above a bound, itself not below the lowest pixel nor kSmallestDivisor, that the
-// quantile is above it too: divided by that, the lowest pixel stays below 1 and the highest does not.
+// Note [blank]: the first runs prove nearly every image not to be blank. Either one pixel is clipped to 0 and another
+// is not. Or so many pixels exceed a bound, which is at least the lowest pixel and kSmallestDivisor, that the quantile
+// exceeds it too: divided by the quantile, the lowest pixel is below 1 and the highest is not.
 bool is_blank(const ImageStack& stack, std::int64_t image, PreprocessId id, TopScratch& scratch) {
   const std::int64_t n = stack.pixels();
   const PixelSource pixels{stack.image(image), stack.mask, kNotMeasured};

@@ -1,4 +1,4 @@
-// Blank images: those that hold nothing to see. Specification: python/ionmorphnet/reference/preprocess.py.
+// Blank images: those without any structure. Specification: python/ionmorphnet/reference/preprocess.py.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace imn::preprocess {
 
-// out[i] = 1 where image i is blank: no pixel was measured, or clip(x / max(q, 1e-6), 0, 1) is the same at every
-// measured pixel, with q the quantile that `id` takes. So are empty and constant images, and those that only differ
+// out[i] = 1 if image i is blank: no pixel was measured, or clip(x / max(q, 1e-6), 0, 1) is the same at every measured
+// pixel, with q the quantile that `id` uses. Blank are empty and constant images, and images whose values differ only
 // below 0 or above the quantile.
 void find_blank(const ImageStack& stack, PreprocessId id, int threads, std::uint8_t* out);
 

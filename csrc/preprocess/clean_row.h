@@ -1,4 +1,4 @@
-// What a pixel is worth: one definition for the quantile and for the resize.
+// The value of a pixel: one definition for quantile and resize.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace imn::preprocess {
 
-// Pixels of one image; those not measured (NaN, or mask == 0) read as `unmeasured`.
+// Pixels of one image; unmeasured ones (NaN, or mask == 0) read as `unmeasured`.
 struct PixelSource {
   const float* pixels;
   const std::uint8_t* mask;  // may be null

@@ -1,4 +1,4 @@
-// Number formats of the network's input, and the roundings to the two narrow ones: the same bits on every backend.
+// Number formats of the network's input, and rounding to the two narrow ones with the same bits on every backend.
 #pragma once
 
 #include <cstdint>

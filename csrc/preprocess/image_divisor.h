@@ -1,4 +1,4 @@
-// What the pixels of one image are divided by.
+// The divisor of the pixels of one image.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,8 @@
 
 namespace imn::preprocess {
 
-// Pixels of one image as the quantile of `id` counts them. Not measured pixels either count as 0, or sink below every
-// measured one: both are 0 after clipping, and the top values, counted from above, are then those of the measured
-// pixels alone.
+// Pixels of one image as the quantile of `id` counts them. Unmeasured pixels count as 0 or sort below all measured
+// ones. Both become 0 after clipping, and in the second case the top values are those of the measured pixels only.
 inline PixelSource quantile_source(const ImageStack& stack, std::int64_t image, PreprocessId id) {
   const bool measured_only = id == PreprocessId::p99_stretch_224_mask;
   return {stack.image(image), stack.mask, measured_only ? -std::numeric_limits<float>::infinity() : 0.0F};

@@ -1,4 +1,4 @@
-// How a thread block reads an image: 16 bytes at a time, whatever the image's address. See core/cuda/block.h.
+// How a thread block reads an image: 16 bytes at a time, regardless of the image's alignment. See core/cuda/block.h.
 #pragma once
 
 #include <cstdint>

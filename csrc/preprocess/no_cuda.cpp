@@ -1,4 +1,4 @@
-// Replaces preprocess_cuda.cu in a build without CUDA.
+// Replaces preprocess_cuda.cu in builds without CUDA.
 #include "core/error.h"
 #include "preprocess/preprocess_cuda.h"
 

@@ -8,8 +8,8 @@
 
 namespace imn::preprocess {
 
-// x / by from the correctly rounded 1 / by: two steps of Newton's, of which the last rounds correctly (Markstein 1990)
-// where neither the quotient nor what is left over is subnormal. Anything else is divided.
+// Computes x / by from the correctly rounded 1 / by with two Newton steps, of which the last rounds correctly
+// (Markstein 1990) if neither quotient nor remainder is subnormal. Otherwise it divides.
 class Normaliser {
  public:
   IMN_HOST_DEVICE explicit Normaliser(float by) : by_(by), inverse_(1.0F / by) {

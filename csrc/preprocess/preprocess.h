@@ -1,4 +1,4 @@
-// preprocess: an ion image becomes the network's input. Specification: python/ionmorphnet/reference/preprocess.py.
+// preprocess: turns ion images into the network's input. Specification: python/ionmorphnet/reference/preprocess.py.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ inline constexpr std::int32_t kInputSize = 224;
 
 // out: (stack.n, channels, kInputSize, kInputSize) float32, contiguous.
 // Per image: q = 0.99 quantile (linear interpolation, rank computed in float32), clip(x / max(q, 1e-6), 0, 1), bilinear
-// resize with align_corners=False and no antialiasing. Quantile, clip and resize are fused: one read of the image.
+// resize with align_corners=False and no antialiasing. Quantile, clip and resize are fused, so that each image is read
+// once.
 void preprocess(const ImageStack& stack, PreprocessId id, int threads, float* out);
 
 }  // namespace imn::preprocess

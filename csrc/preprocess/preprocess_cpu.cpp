@@ -28,7 +28,7 @@ Taps axis_taps(std::int32_t source_size) {
   return taps;
 }
 
-// Memory of one worker; grows to the largest row it has seen.
+// Memory of one worker; grows to the largest row seen.
 struct Scratch {
   TopScratch top;
   std::vector<float> line;
@@ -57,8 +57,8 @@ IMN_MULTIVERSION void blend(const Row& top, const Row& bottom, float weight, flo
   for (std::size_t i = 0; i < kSize; ++i) out[i] = top[i] * rest + bottom[i] * weight;
 }
 
-// Bilinear resize of lines that `fill(row, line)` writes. A source line is needed by consecutive output lines only, so
-// the two last ones are kept and each is filled once.
+// Bilinear resize of lines that `fill(row, line)` writes. Only consecutive output lines need a source line, so
+// the last two are kept and each is filled once.
 template <typename FillLine>
 void resize(const FillLine& fill, const Taps& x_taps, const Taps& y_taps, Scratch& scratch, float* out) {
   std::array<std::int32_t, 2> held{-1, -1};
@@ -113,7 +113,7 @@ void preprocess_cpu(const ImageStack& stack, PreprocessId id, int threads, float
   const Taps y_taps = axis_taps(stack.height);
   const int workers = thread_count(threads);
   std::vector<Scratch> scratch(static_cast<std::size_t>(std::min<std::int64_t>(workers, stack.n)));
-  // Chunks of a few images: small enough to balance, large enough that handing them out costs nothing.
+  // Grains of a few images: small enough to balance the load, large enough that their overhead is negligible.
   const std::int64_t grain = std::clamp<std::int64_t>(stack.n / (4 * std::int64_t{workers}), 1, 16);
   parallel_for(stack.n, grain, workers, [&](std::int64_t begin, std::int64_t end, int worker) {
     for (std::int64_t i = begin; i < end; ++i) {

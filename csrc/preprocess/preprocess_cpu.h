@@ -1,4 +1,4 @@
-// CPU backend of preprocess(); arguments are checked by the caller.
+// The CPU implementation of preprocess(), which checks the arguments.
 #pragma once
 
 #include "preprocess/preprocess.h"

@@ -1,4 +1,4 @@
-// CUDA backend of preprocess(), on images that are on the device. Knows no CUDA: streams cross as void*.
+// CUDA version of preprocess() for images in device memory. Needs no CUDA headers: streams are void*.
 // In a build without CUDA every function throws UnavailableError.
 #pragma once
 
@@ -10,30 +10,30 @@
 
 namespace imn::preprocess {
 
-// What one pass over an image finds out beside the network's input; x = clip(pixel / divisor, 0, 1).
+// What one pass over an image finds in addition to the network's input; x = clip(pixel / divisor, 0, 1).
 struct ImageFacts {
   double sum;             // of x over the measured pixels
   float divisor;          // max(q, 1e-6); 1 where no pixel counts
   std::int32_t measured;  // pixels
   std::int32_t positive;  // measured pixels with x > 0
-  std::int32_t blank;     // 1: what find_blank() calls blank, else 0
+  std::int32_t blank;     // 1: blank as find_blank() defines it
 };
 static_assert(sizeof(ImageFacts) == 24);
 
-// All addresses are on the device that is current. Images of up to 2^31 - 8 pixels (else ArgumentError), at any address
+// All addresses are on the current device. Images of up to 2^31 - 8 pixels (else ArgumentError), at any address
 // that is a multiple of 4.
 struct PreprocessCall {
   ImageStack images;  // as for preprocess(); mask may be null
   PreprocessId id = PreprocessId::p99_stretch_224;
   ElementType type = ElementType::f32;
-  // (images.n, channels(id), kInputSize, kInputSize) of `type`, at a multiple of 8 bytes; null: the facts alone. As f32
-  // the bits are those of preprocess(); bf16 and f16 are those values rounded to the nearest, ties to even.
+  // (images.n, channels(id), kInputSize, kInputSize) of `type`, at a multiple of 8 bytes; null: only the facts. f32
+  // has the bits of preprocess(); bf16 and f16 are these values rounded to nearest, ties to even.
   void* out = nullptr;
   ImageFacts* facts = nullptr;  // (images.n); may be null
 };
 
 // Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, needs no scratch memory, may be captured in a
-// graph. One thread block an image. Reads each image once where it fits the shared memory of a block (about 51,000
+// graph. One thread block per image. Reads each image once if it fits the shared memory of a thread block (about 51,000
 // pixels on compute capability 9.0, 36,000 on 8.0, 21,000 on 8.9 and 12.0), else four to seven times.
 void preprocess_cuda(const PreprocessCall& call, void* stream);
 

@@ -1,4 +1,4 @@
-// The arithmetic of the 0.99 quantile and of the normalisation, shared by every backend.
+// The arithmetic of the 0.99 quantile and of the normalisation, shared by all backends.
 #pragma once
 
 #include <cfloat>

@@ -1,4 +1,4 @@
-// Where an output pixel of the bilinear resize reads: shared by every backend.
+// The source pixels of an output pixel of the bilinear resize, shared by all backends.
 #pragma once
 
 #include <cstdint>

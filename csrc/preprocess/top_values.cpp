@@ -11,27 +11,27 @@ namespace imn::preprocess {
 namespace {
 
 constexpr std::int64_t kSample = 1024;
-constexpr std::int64_t kBlock = 512;
+constexpr std::int64_t kRun = 512;
 
 struct Above {
   std::int64_t greater = 0;  // values > bound; all of them were kept if not more than the room
   std::int64_t equal = 0;
 };
 
-// Keeps every value > bound in `kept`, without branches on the data. Gives up when fewer than kBlock places are left.
+// Keeps every value > bound in `kept`, without branches on the data. Gives up when fewer than kRun places are left.
 IMN_MULTIVERSION Above keep_above(const PixelSource& source, std::int64_t n, float bound, float* __restrict kept,
                                   std::int64_t room) {
-  std::array<float, kBlock> block;
+  std::array<float, kRun> run;
   Above found;
-  for (std::int64_t begin = 0; begin < n && found.greater + kBlock <= room; begin += kBlock) {
-    const std::int64_t size = std::min(kBlock, n - begin);
-    clean_row(source, begin, size, block.data());
+  for (std::int64_t begin = 0; begin < n && found.greater + kRun <= room; begin += kRun) {
+    const std::int64_t size = std::min(kRun, n - begin);
+    clean_row(source, begin, size, run.data());
     std::int32_t equal = 0;
-    for (std::int64_t i = 0; i < size; ++i) equal += block[static_cast<std::size_t>(i)] == bound ? 1 : 0;
+    for (std::int64_t i = 0; i < size; ++i) equal += run[static_cast<std::size_t>(i)] == bound ? 1 : 0;
     found.equal += equal;
     float* end = kept + found.greater;
     for (std::int64_t i = 0; i < size; ++i) {
-      const float x = block[static_cast<std::size_t>(i)];
+      const float x = run[static_cast<std::size_t>(i)];
       *end = x;
       end += x > bound ? 1 : 0;
     }
@@ -76,10 +76,10 @@ float lower_bound_of_top(const PixelSource& source, std::int64_t n, std::int64_t
 TopPair top_pair(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch) {
   if (n <= 2 * kSample) return select_from_all(source, n, count, scratch);
   const float bound = lower_bound_of_top(source, n, count, scratch);
-  const std::int64_t room = std::min(n, n / 8 + 2 * count) + kBlock;
+  const std::int64_t room = std::min(n, n / 8 + 2 * count) + kRun;
   scratch.survivors.resize(static_cast<std::size_t>(room));
   const Above above = keep_above(source, n, bound, scratch.survivors.data(), room);
-  if (above.greater + kBlock > room) return select_from_all(source, n, count, scratch);
+  if (above.greater + kRun > room) return select_from_all(source, n, count, scratch);
   float* const kept = scratch.survivors.data();
   if (count <= above.greater) return select(kept, kept + above.greater, count);
   if (count > above.greater + above.equal) return select_from_all(source, n, count, scratch);

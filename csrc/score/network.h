@@ -12,18 +12,18 @@ namespace imn::score {
 struct NetworkInfo {
   std::string name;       // "openvino", "callback"
   std::string device;     // "cpu"
-  std::string precision;  // "f32", "bf16": what is really used
+  std::string precision;  // "f32", "bf16": as used
   std::int32_t channels = 1;
   std::int32_t height = 0;
   std::int32_t width = 0;
   std::int32_t n_outputs = 0;     // values per image
-  std::int32_t batch = 1;         // images a slot holds
-  std::int32_t n_statistics = 0;  // values per image of the second input; 0: there is none
+  std::int32_t batch = 1;         // images per slot
+  std::int32_t n_statistics = 0;  // values per image of the second input; 0: no second input
 };
 
-// Flow: acquire() a slot, write up to `batch` images into input(slot) and, where the network takes them, their
-// statistics into statistics(slot), submit(). Results arrive in any order, each in the place given to submit(); drain()
-// returns when all have arrived. One thread feeds; the work happens elsewhere.
+// Usage: acquire() a slot, write up to `batch` images to input(slot) and, if the network has a second input, their
+// statistics to statistics(slot), then submit(). Results arrive in any order at the addresses given to submit();
+// drain() returns once all have arrived. One thread feeds the network; the work runs in other threads.
 class Network {
  public:
   virtual ~Network() = default;
@@ -49,15 +49,15 @@ struct OpenVinoOptions {
   std::optional<int> batch;                    // images scored at a time; none: chosen by the scorer
 };
 
-// Whether this build has the OpenVINO network, and whether that computes in bf16 on this CPU (false without it).
+// Whether this build includes OpenVINO, and whether OpenVINO computes in bf16 on this CPU (false without OpenVINO).
 bool has_openvino();
 bool cpu_has_bf16();
 
-// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. Where there is a second input, the two are
-// called "image" and "statistics", the latter (N, F). FileError names a model that cannot be used.
+// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. If there is a second input, the two are
+// named "image" and "statistics", the latter (N, F). Throws FileError if the model cannot be used.
 std::unique_ptr<Network> make_openvino_network(const std::string& onnx_path, const OpenVinoOptions& options);
 
-// `call(input, statistics, n, out)` is run synchronously in submit(): input (n, C, H, W), statistics (n, F) or null
+// Calls `call(input, statistics, n, out)` synchronously in submit(): input (n, C, H, W), statistics (n, F) or null
 // where info.n_statistics is 0, out (n, K).
 using ScoreCallback = std::function<void(const float* input, const float* statistics, std::int64_t n, float* out)>;
 std::unique_ptr<Network> make_callback_network(const NetworkInfo& info, ScoreCallback call);

@@ -1,4 +1,4 @@
-// An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_scorer.cpp only.
+// An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_network.cpp only.
 #pragma once
 
 #include <cstddef>
@@ -10,10 +10,10 @@
 
 namespace imn::score {
 
-// The process's OpenVINO core. Loading plugins takes a while, so there is one, made at first use.
+// The process's OpenVINO core. Created once, at first use, because loading plugins takes a while.
 ov::Core& openvino_core();
 
-// The one line of an OpenVINO message that says what is wrong.
+// The line of an OpenVINO message that states the cause.
 std::string cause_of(const std::exception& error);
 
 struct CompiledModel {

@@ -53,7 +53,7 @@ class OpenVinoNetwork final : public Network {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return error_ != nullptr || !free_.empty() || in_flight_ == 0; });
     rethrow_error();
-    if (free_.empty()) throw ArgumentError("every slot of the scorer is acquired and none was submitted");
+    if (free_.empty()) throw ArgumentError("every slot of the scorer has been acquired and none submitted");
     const int index = free_.back();
     free_.pop_back();
     lock.unlock();
@@ -65,7 +65,7 @@ class OpenVinoNetwork final : public Network {
   float* statistics(int index) override { return slot(index).statistics; }
 
   void submit(int index, std::int64_t n, float* out) override {
-    if (n < 1 || n > model_.info.batch) throw ArgumentError("a slot takes 1 to batch images");
+    if (n < 1 || n > model_.info.batch) throw ArgumentError("a slot holds 1 to `batch` images");
     Slot& s = slot(index);
     s.n = n;
     s.out = out;

@@ -23,7 +23,7 @@ void DrainGuard::finish() {
 void score_all(Network& network, const float* input, const float* statistics, std::int64_t n, float* out) {
   const NetworkInfo& info = network.info();
   if ((statistics != nullptr) != (info.n_statistics > 0)) {
-    throw ArgumentError(info.n_statistics > 0 ? "this scorer takes the images' statistics beside them"
+    throw ArgumentError(info.n_statistics > 0 ? "this scorer expects the images' statistics as a second input"
                                               : "this scorer takes no statistics");
   }
   const std::int64_t values = std::int64_t{info.channels} * info.height * info.width;

@@ -1,4 +1,4 @@
-// score_all: images that are preprocessed already, through the slots of a network.
+// score_all: scores preprocessed images through the slots of a network.
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,15 @@
 
 namespace imn::score {
 
-// Declares that the results of what was submitted are no longer wanted when an exception leaves the scope: waits until
-// nothing writes to them any more, so that their memory may go.
+// If an exception leaves the scope, waits until nothing writes to the submitted results any more, so that their memory
+// can be freed.
 class DrainGuard {
  public:
   explicit DrainGuard(Network& network) : network_(&network) {}
   DrainGuard(const DrainGuard&) = delete;
   DrainGuard& operator=(const DrainGuard&) = delete;
   ~DrainGuard();
-  // All is well: waits, and rethrows the first error of a batch.
+  // On success: waits and rethrows the first error of a batch.
   void finish();
 
  private:

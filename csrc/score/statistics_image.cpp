@@ -9,7 +9,7 @@
 namespace imn::score {
 namespace {
 
-constexpr std::int64_t kBlock = 1 << 16;  // counted in 32 bits, which makes narrower vector code than 64
+constexpr std::int64_t kRun = 1 << 16;  // counted in 32 bits, which makes narrower vector code than 64
 
 IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& source, std::int64_t n,
                                             std::uint8_t* __restrict measured) {
@@ -23,8 +23,8 @@ IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& sourc
     }
   }
   std::int64_t count = 0;
-  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
-    const std::int64_t end = std::min(begin + kBlock, n);
+  for (std::int64_t begin = 0; begin < n; begin += kRun) {
+    const std::int64_t end = std::min(begin + kRun, n);
     std::int32_t some = 0;
     for (std::int64_t i = begin; i < end; ++i) some += measured[i];
     count += some;
@@ -40,8 +40,8 @@ struct Counts {
 IMN_MULTIVERSION Counts stretch(const float* __restrict pixels, const std::uint8_t* __restrict measured, std::int64_t n,
                                 float by, float first, float* __restrict values) {
   Counts counts;
-  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
-    const std::int64_t end = std::min(begin + kBlock, n);
+  for (std::int64_t begin = 0; begin < n; begin += kRun) {
+    const std::int64_t end = std::min(begin + kRun, n);
     std::int32_t positive = 0;
     std::int32_t unlike_first = 0;
     // Two loops: in one, the compiler would make branches of the choices.

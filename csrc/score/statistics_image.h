@@ -1,4 +1,4 @@
-// What every statistic starts from: the normalised image and which of its pixels were measured.
+// The input of every statistic: the normalised image and its measured pixels.
 #pragma once
 
 #include <array>

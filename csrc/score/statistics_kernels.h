@@ -162,7 +162,7 @@ struct StatisticsPlan {
   bool chaos_in_shared;
   int chaos_threads;
   std::size_t chaos_shared_bytes;
-  int workers;  // blocks that count objects
+  int workers;  // thread blocks that count objects
   std::size_t worker_bytes;
   std::size_t sums, objects, facts, memory, bytes;  // places in the scratch memory, and its size
 };
@@ -174,13 +174,13 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   constexpr std::size_t kMostWorkerMemory = std::size_t{1} << 28;
   if (height <= 0 || width <= 0) throw ArgumentError("images must have at least one pixel");
   if ((std::int64_t{height} + 2) * (std::int64_t{width} + 2) > kMostCells) {
-    throw ArgumentError("statistics of images of more than 2^30 pixels do not run on a GPU");
+    throw ArgumentError("statistics of images of more than 2^30 pixels cannot be computed on a GPU");
   }
   const auto aligned = [](std::size_t bytes) { return (bytes + 255) / 256 * 256; };
   const ChaosPlane plane{height, width};
   StatisticsPlan plan{};
   plan.tiles = TileGrid{height, width}.count();
-  if (n * plan.tiles > kMostTiles) throw ArgumentError("too many images of this size at once: pass fewer");
+  if (n * plan.tiles > kMostTiles) throw ArgumentError("too many images of this size at once; pass fewer");
   const std::size_t shared = kChaosMemoryBytes + ChaosKernel<std::uint16_t>::kept_bytes(plane);
   plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
   plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;

@@ -81,7 +81,7 @@ IMN_HOST_DEVICE inline TileOrigin tile_origin(const TileGrid& grid, int tile) {
   return {row * kTileHeight, (tile - row * grid.across()) * kTileWidth};
 }
 
-// What the measured pixels of a section alone decide; see mask_facts_bytes().
+// What depends on the measured pixels of a section only; see mask_facts_bytes().
 struct MaskFacts {
   std::int64_t measured;
   std::int64_t links;
@@ -238,7 +238,8 @@ IMN_DEVICE_CODE void count_mask_block(Block& block, const std::uint8_t* mask, co
   });
 }
 
-// Block = image * tiles + tile; sums has one entry a block. Links are counted where the section's do not count.
+// Block = image * tiles + tile; sums has one entry per thread block. Links are counted if those of the mask do not
+// apply.
 template <typename Block>
 IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const preprocess::ImageFacts* facts,
                                 const MaskFacts* mask_facts, const BlurWeights& weights, TileSums* sums,
@@ -251,7 +252,7 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
   const preprocess::GlobalImage pixels(images.image(image), images.mask, grid.height * grid.width);
   const Mean mean(fact.sum / static_cast<double>(fact.measured));
   const preprocess::Normaliser normaliser(fact.divisor);
-  // The section's pixels include the image's, so that as many are the same.
+  // The mask includes all pixels measured in the image, so equal counts mean equal pixels.
   const bool same_mask = fact.measured == mask_facts->measured;
   load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
     const bool measured = pixel == pixel;

@@ -208,7 +208,7 @@ def test_limits(file: Path) -> None:
     with imn.open(file, duplicates="sum") as ds:
         wanted, _, _ = run(ds, scorer)
         with pytest.raises(
-            imn.ArgumentError, match="device memory limit of 1000 bytes is too small: at least"
+            imn.ArgumentError, match="device memory limit of 1000 bytes is too small; set it to at least"
         ) as error:
             run(ds, scorer, device_memory=1000)
         least = int(str(error.value).split("at least ")[1].split()[0])
@@ -216,7 +216,9 @@ def test_limits(file: Path) -> None:
         np.testing.assert_array_equal(outputs, wanted)
         assert (timings["images_per_strip"], timings["batches_ahead"], timings["device_chunks"]) == (1, 1, 3)
         assert not timings["resident"]
-        with pytest.raises(imn.ArgumentError, match="pinned memory limit of 100 bytes is too small: at least") as error:
+        with pytest.raises(
+            imn.ArgumentError, match="pinned memory limit of 100 bytes is too small; set it to"
+        ) as error:
             run(ds, scorer, pinned_memory=100)
         least = int(str(error.value).split("at least ")[1].split()[0])
         np.testing.assert_array_equal(run(ds, scorer, pinned_memory=least)[0], wanted)
@@ -430,9 +432,9 @@ def test_stack(masked: bool) -> None:
 
 def test_a_scorer_that_does_not_fit(file: Path) -> None:
     with imn.open(file, duplicates="sum") as ds:
-        with pytest.raises(imn.ArgumentError, match="takes images of 1 channels, the preprocessing makes 2"):
+        with pytest.raises(imn.ArgumentError, match="expects images of 1 channels, but the preprocessing makes 2"):
             run(ds, HostScorer(4, 1, 0))
-        with pytest.raises(imn.ArgumentError, match="takes 2 statistics per image, not 1"):
+        with pytest.raises(imn.ArgumentError, match="expects 2 statistics per image, not 1"):
             run(ds, HostScorer(4, 2, 2), statistics=["moran"])
         wrong = HostScorer(4, 2, 0)
         wrong.input_dtype = "f64"

@@ -114,9 +114,9 @@ def test_classical_scores_of_blank_images_are_zero(images: np.ndarray) -> None:
 def test_statistics_that_do_not_fit_the_network(images: np.ndarray) -> None:
     scorer = _core.callback_scorer(lambda x, s: s, 1, 224, 224, 2, 4, n_statistics=2)
     arguments = {"scorer": scorer, "preprocess_id": "p99-stretch-224"}
-    with pytest.raises(ArgumentError, match="takes 2 statistics per image, not 1"):
+    with pytest.raises(ArgumentError, match="expects 2 statistics per image, not 1"):
         _core.score_stack(images, statistics=["moran"], **arguments)
-    with pytest.raises(ArgumentError, match="takes 2 statistics per image, not 0"):
+    with pytest.raises(ArgumentError, match="expects 2 statistics per image, not 0"):
         _core.score_stack(images, **arguments)
     with pytest.raises(ArgumentError, match="moran, blur, chaos"):
         _core.score_stack(images, statistics=["moran", "x"], **arguments)

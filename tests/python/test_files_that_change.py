@@ -13,7 +13,7 @@ import pytest
 import ionmorphnet as imn
 from imzml_factory import grid_specs, write_imzml
 
-LOST = "section.ibd: could not be read to its end: it became shorter after it was opened, or its drive is gone\n"
+LOST = "section.ibd: cannot be read to its end: it was truncated after it was opened, or its drive was disconnected\n"
 
 SHORTENED = """
 import os, sys

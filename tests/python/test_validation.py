@@ -71,7 +71,7 @@ def test_arrays_that_lie_on_one_another(path, shared, offset, first, count):
 
     report = imn.validate(write_imzml(path, specs, shared_axis=shared, edit=eight_bytes_early))
     assert not report.ok
-    (problem,) = [p for p in report.problems if "lies on another" in p.message]
+    (problem,) = [p for p in report.problems if "overlaps another" in p.message]
     assert (problem.severity, problem.count, problem.first) == ("error", count, first)
 
 
@@ -80,7 +80,7 @@ def test_intensities_that_are_the_mz_values(path):
     same = imn.validate(
         write_imzml(path, specs, mz_dtype="f4", edit=lambda text: text.replace('value="116"', 'value="96"'))
     )
-    (problem,) = [p for p in same.problems if "lies on another" in p.message]
+    (problem,) = [p for p in same.problems if "overlaps another" in p.message]
     assert (problem.count, problem.first) == (1, 2)
 
 

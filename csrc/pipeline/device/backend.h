@@ -38,25 +38,25 @@ struct ChunkOnDevice {
   const std::byte* data = nullptr;
 };
 
-// One thread calls it, except for reached(). What a kernel or a copy does wrong is thrown by a later call, at the
-// latest by finish(). All memory goes with the backend, which first waits for all queues.
+// Called by one thread, except for reached(). An error of a kernel or a copy is thrown by a later call, at the latest
+// by finish(). The destructor waits for all queues and then frees all memory.
 class DeviceBackend {
  public:
   using Event = std::size_t;
 
   virtual ~DeviceBackend() = default;
   virtual std::string device() const = 0;          // "cuda:0", "emulated"
-  virtual std::int64_t free_bytes() const = 0;     // device memory that can be had
+  virtual std::int64_t free_bytes() const = 0;     // of device memory
   virtual void* allocate(std::int64_t bytes) = 0;  // device memory, aligned to 256 bytes, zero
   virtual void* allocate_pinned(std::int64_t bytes) = 0;
-  virtual std::int64_t allocated_bytes() const = 0;  // device memory given by allocate(), and taken by set_up()
+  virtual std::int64_t allocated_bytes() const = 0;  // device memory of allocate() and set_up()
 
   virtual Event make_event() = 0;  // reached until it is recorded
   virtual void record(Event event, Queue queue) = 0;
-  virtual void wait(Queue queue, Event event) = 0;  // later work of the queue comes after what was recorded last
+  virtual void wait(Queue queue, Event event) = 0;  // later work of the queue waits for the latest record()
   virtual bool reached(Event event) const = 0;
   virtual void finish() = 0;  // waits for all queues
-  // Runs `work`, which enqueues in `prepare` and `score`, waits for it and tells how long it took there.
+  // Runs `work`, which enqueues in `prepare` and `score`, waits for it and returns how long it took there.
   virtual double seconds(const std::function<void()>& work) = 0;
 
   // In queue `copy`; `from` is pinned.
@@ -65,13 +65,13 @@ class DeviceBackend {
   // In queue `score`; `to` is pinned.
   virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
 
-  // In queue `prepare`, as is all that follows but score(). Between addresses on the device.
+  // In queue `prepare`, like everything below except score(). Both addresses are on the device.
   virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;
   virtual void zero(void* to, std::int64_t bytes) = 0;
 
-  // Binning. The plan must outlive the work: until finish(). Writes the chunks' pixels in the images of the strip's
-  // windows, of `pixels` pixels each. All chunks are of one file; they may hold more than the strip needs. Many small
-  // launches take longer than one: give all chunks at once where they are there.
+  // Binning. The plan must live until finish(). Writes the chunks' pixels in the images of the strip's windows, of
+  // `pixels` pixels each. All chunks belong to one file and may contain more than the strip needs. Many small launches
+  // take longer than one, so pass all chunks that are available at once.
   virtual void set_windows(const images::WindowPlan& windows) = 0;
   virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;
@@ -79,8 +79,8 @@ class DeviceBackend {
   // The network's input. setup_bytes(): device memory that set_up() takes.
   virtual std::int64_t setup_bytes(const PrepareSetup& setup) const = 0;
   virtual void set_up(const PrepareSetup& setup) = 0;
-  // n images in a row, of the setup. input (n, channels, 224, 224) of the section's type; facts (n); statistics
-  // (n, as many as wanted) float32, null where none are.
+  // n contiguous images, as set up. input (n, channels, 224, 224) of the setup's type; facts (n); statistics (n, number
+  // of the setup's statistics) float32, null if there are none.
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
   // A full batch, in queue `score`. The network must outlive the work.
@@ -88,10 +88,10 @@ class DeviceBackend {
                      float* outputs) = 0;
 };
 
-// Four fifths of the free memory; the rest is left for the scorer.
+// Four fifths of the free memory; the rest is left to the network.
 inline std::int64_t default_device_bytes(const DeviceBackend& backend) { return backend.free_bytes() / 5 * 4; }
 
-// Throws UnavailableError where the build or the machine has no CUDA or not this device.
+// Throws UnavailableError if the build has no CUDA or the machine lacks CUDA or this device.
 std::unique_ptr<DeviceBackend> make_cuda_backend(int device);
 
 }  // namespace imn::pipeline

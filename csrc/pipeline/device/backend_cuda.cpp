@@ -23,13 +23,14 @@ class CudaBackend final : public DeviceBackend {
   explicit CudaBackend(int index) : index_(index) {
     const cuda::DeviceScope scope(index_);
     copy_.emplace();
-    // Its blocks go first: they are few, and uploads wait for them, while the network is behind by batches.
+    // Its thread blocks have priority: they are few, and uploads wait for them, while the network lags by batches.
     prepare_.emplace(cuda::Stream::urgent());
     score_.emplace();
   }
 
   ~CudaBackend() override {
-    // Nothing may be freed that a kernel still writes to; what failed was told, or nobody is left to be told.
+    // Memory that a kernel still writes to must not be freed. Errors were thrown before, or there is nobody to catch
+    // them.
     (void)wait_for_all();
   }
 
@@ -79,7 +80,7 @@ class CudaBackend final : public DeviceBackend {
     const cuda::DeviceScope scope(index_);
     of(queue).wait_for(events_[event]);
   }
-  // Asked often, and an event is of its own device.
+  // Called often; an event knows its device, so no scope is needed.
   bool reached(Event event) const override { return events_[event].done(); }
   void finish() override {
     const cuda::DeviceScope scope(index_);
@@ -158,7 +159,7 @@ class CudaBackend final : public DeviceBackend {
     call.scratch = scratch_;
     call.out = all_statistics_;
     score::statistics_cuda(call, prepare_->get());
-    // Columns, in the order of the network: a few thousand bytes.
+    // Column by column, in the order of the network: a few thousand bytes.
     const std::size_t width = setup_.statistics.size() * sizeof(float);
     for (std::size_t k = 0; k < setup_.statistics.size(); ++k) {
       cuda::check(
@@ -186,7 +187,7 @@ class CudaBackend final : public DeviceBackend {
     return aligned(setup.max_images * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));
   }
 
-  // What the first stream failed with, once all have ended.
+  // Waits for all streams. Returns the error of the first one that failed.
   cudaError_t wait_for_all() const {
     cudaError_t state = cudaSuccess;
     for (const auto* stream : {&copy_, &prepare_, &score_}) {
@@ -220,7 +221,7 @@ class CudaBackend final : public DeviceBackend {
 }  // namespace
 
 std::unique_ptr<DeviceBackend> make_cuda_backend(int device) {
-  choose_device("cuda:" + std::to_string(device), device_status());  // throws where it cannot be used
+  choose_device("cuda:" + std::to_string(device), device_status());  // throws if it cannot be used
   return std::make_unique<CudaBackend>(device);
 }
 

@@ -9,7 +9,7 @@
 namespace imn::pipeline {
 namespace {
 
-// Batches enqueued ahead: enough that the device never waits for the host, few enough that a cancel is quick.
+// Batches enqueued ahead: enough that the device never waits for the host, few enough to cancel quickly.
 constexpr int kDepth = 8;
 
 std::int64_t preprocessed_bytes(const DeviceModel& model) {
@@ -39,11 +39,11 @@ void check_device_model(const DeviceModel& model) {
   score::check_device_network(model.network);
   const score::DeviceNetworkInfo& info = model.network.info;
   if (info.channels != preprocess::channels(model.id)) {
-    throw ArgumentError("the network takes images of " + std::to_string(info.channels) +
-                        " channels, the preprocessing makes " + std::to_string(preprocess::channels(model.id)));
+    throw ArgumentError("the network expects images of " + std::to_string(info.channels) +
+                        " channels, but the preprocessing makes " + std::to_string(preprocess::channels(model.id)));
   }
   if (static_cast<std::size_t>(info.n_statistics) != model.statistics.size()) {
-    throw ArgumentError("the network takes " + std::to_string(info.n_statistics) + " statistics per image, not " +
+    throw ArgumentError("the network expects " + std::to_string(info.n_statistics) + " statistics per image, not " +
                         std::to_string(model.statistics.size()));
   }
 }

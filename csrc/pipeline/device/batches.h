@@ -1,4 +1,4 @@
-// DeviceBatches: the scoring end of the device loop: images on the device go into batches, results come back in order.
+// DeviceBatches: the scoring end of the device loop. It batches images on the device and returns results in order.
 #pragma once
 
 #include <cstdint>
@@ -23,25 +23,25 @@ struct DeviceModel {
   std::vector<score::Statistic> statistics;  // the second input, in its order
 };
 
-// Throws ArgumentError where network, preprocessing and statistics do not fit together.
+// Throws ArgumentError if network, preprocessing and statistics do not match.
 void check_device_model(const DeviceModel& model);
 
-// Blank images go through the network like the others, in place, which spares the device a wait for the host; their
-// results are then set to 0, as the CPU's loop does that keeps them from it.
+// Blank images pass through the network like the others, so that the device does not wait for the host. Their results
+// are then set to 0, as in the host loop, which does not score them.
 class DeviceBatches {
  public:
-  // `shape`: n of all images that will come, their size and mask, which is on the device. `ahead`: batches that can be
-  // prepared before the first of them is scored, at least 1. `idle` is called while it waits for the device.
+  // `shape`: number and size of all images to come, and their mask, which is on the device. `ahead`: batches that can
+  // be prepared before the first of them is scored, at least 1. `idle` is called while waiting for the device.
   DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape, std::int64_t ahead,
                 std::function<void()> idle);
 
-  // Device memory that the constructor takes where one batch is prepared ahead, and that each further one adds.
+  // Device memory that the constructor allocates for ahead = 1, and for each further batch.
   static std::int64_t device_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape);
   static std::int64_t batch_bytes(const DeviceModel& model);
 
-  // n images in a row in device memory, which may be overwritten by later work of queue `prepare`.
+  // Adds n contiguous images in device memory, which later work of queue `prepare` may overwrite.
   void add(const float* images, std::int64_t n);
-  // Scores what is left, waits for all results and writes them: those of the k-th image of all to row order[k].
+  // Scores the last, partial batch, waits for all results and writes those of the k-th image to row order[k].
   void finish(const Results& results, std::span<const std::size_t> order);
   // Images whose results have arrived.
   std::int64_t arrived();
@@ -61,17 +61,17 @@ class DeviceBatches {
   std::function<void()> idle_;
   std::int64_t image_bytes_;  // of one preprocessed image
 
-  // What the network reads, on the device: written in queue `prepare` once it was scored.
+  // Network input on the device; rewritten in queue `prepare` once it has been scored.
   struct Batch {
     std::byte* input = nullptr;
-    float* statistics = nullptr;  // null where the network takes none
+    float* statistics = nullptr;  // null if the network has no second input
     DeviceBackend::Event prepared = 0;
     DeviceBackend::Event scored = 0;
   };
-  std::vector<Batch> batches_;  // taken in turn
-  std::size_t next_ = 0;        // the one that is filled
+  std::vector<Batch> batches_;  // used in turn
+  std::size_t next_ = 0;        // the one being filled
 
-  // On the device, of queue `score` alone.
+  // On the device, used by queue `score` only.
   float* outputs_;
   preprocess::ImageFacts* facts_;  // (n)
 

@@ -1,4 +1,4 @@
-// Bins of a continuous file.
+// ChunkSource of continuous files: bins.
 #include <algorithm>
 #include <tuple>
 
@@ -8,7 +8,7 @@
 namespace imn::pipeline {
 namespace {
 
-// What a thread takes at a time.
+// Bytes that a thread takes at a time.
 constexpr std::int64_t kGrainBytes = std::int64_t{1} << 18;
 
 class BinsSource final : public ChunkSource {
@@ -28,7 +28,7 @@ class BinsSource final : public ChunkSource {
     chunk.first = first_;
     std::tie(chunk.first_bin, chunk.last_bin) = images::strip_bins(file_.plan, file_.loads[load_]);
     const std::int64_t left = file_.pixels.n() - first_;
-    // As many as surely fit, whatever number of spectra the pixels have.
+    // As many pixels as fit even if all have the largest number of spectra.
     const std::int64_t per_pixel =
         std::max<std::int32_t>(1, file_.pixels.layers) * chunk.stride() * chunk.intensity_size() + 12;
     std::int64_t n = std::min(left, options_.chunk_bytes / per_pixel);

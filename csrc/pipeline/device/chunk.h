@@ -1,4 +1,4 @@
-// Chunk: what is copied to the device in one go, and how it lies in memory there.
+// Chunk: what is copied to the device at once, and its layout in memory.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@ namespace imn::pipeline {
 enum class ChunkKind {
   bins,    // pixels of a continuous file: bins of their spectra
   peaks,   // pixels of a processed file: peaks of their spectra
-  images,  // ion images that are made already
+  images,  // existing ion images
 };
 
-// Types in which a file's values go to the device: the narrowest that holds them exactly.
+// Types in which a file's values are copied to the device: the narrowest that represent them exactly.
 struct ChunkTypes {
   bool wide_mz = false;  // float64, else float32; peaks only
   bool wide_intensity = false;
@@ -20,15 +20,15 @@ struct ChunkTypes {
 struct Chunk {
   ChunkKind kind = ChunkKind::images;
   ChunkTypes types;
-  std::int64_t strip = 0;      // which m/z strip it belongs to
+  std::int64_t strip = 0;      // index of the strip it belongs to
   std::int64_t first = 0;      // first measured pixel, or first image
   std::int64_t n = 0;          // pixels or images
-  std::int64_t rows = 0;       // spectra: at least one a pixel
-  std::int32_t layers = 0;     // most spectra of one pixel
+  std::int64_t rows = 0;       // spectra: at least one per pixel
+  std::int32_t layers = 0;     // largest number of spectra of a pixel
   std::int32_t first_bin = 0;  // bins: of the compact axis, [first_bin, last_bin)
   std::int32_t last_bin = 0;
-  std::int64_t peaks = 0;   // peaks: of all rows together
-  std::int64_t pixels = 0;  // images: of each
+  std::int64_t peaks = 0;   // peaks: total of all rows
+  std::int64_t pixels = 0;  // images: per image
   bool ends_strip = false;  // the last chunk of its strip
 
   constexpr std::int64_t mz_size() const { return types.wide_mz ? 8 : 4; }
@@ -40,7 +40,7 @@ struct Chunk {
   }
 };
 
-// Parts of a chunk, as bytes from its start; each begins at a multiple of kAlignment.
+// Byte offsets of the parts of a chunk; multiples of kAlignment.
 struct ChunkLayout {
   static constexpr std::int64_t kAlignment = 256;
 

@@ -18,7 +18,7 @@ Chunk one_pixel(const FileToRead& file, ChunkKind kind) {
   return chunk;
 }
 
-// The longest pixel, by the lengths of its spectra.
+// Number of peaks of the pixel with the most.
 std::int64_t most_peaks(const FileToRead& file) {
   std::int64_t most = 0;
   for (std::int32_t p = 0; p < file.pixels.n(); ++p) {

@@ -1,4 +1,4 @@
-// Peaks of a processed file that is compressed or to be repaired.
+// ChunkSource of processed files that are compressed or to be repaired: reads spectra and converts them.
 #include <utility>
 #include <vector>
 
@@ -12,7 +12,7 @@ class ConvertedPeaksSource final : public PeaksSource {
   ConvertedPeaksSource(const FileToRead& file, const SourceOptions& options) : PeaksSource(file, options) {}
 
  private:
-  // Their spectra are held.
+  // Fewer than when streaming, because their spectra are kept in memory.
   std::int64_t find_ahead() const override { return 2048; }
 
   void find(std::int64_t kept, std::int64_t begin, std::int64_t end, std::int64_t* counts,

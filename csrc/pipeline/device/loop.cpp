@@ -20,7 +20,7 @@ namespace {
 
 class Loop {
  public:
-  // `strips`: null where the chunks hold images.
+  // `strips`: null if the chunks contain images.
   Loop(DeviceBackend& backend, const DeviceModel& model, const DeviceOptions& options, const DevicePlan& plan,
        const ImageStack& shape, const DeviceStrips* strips)
       : backend_(backend),
@@ -107,7 +107,7 @@ class Loop {
     }
   }
 
-  // Pixels without a spectrum are 0; the others are written by the chunks.
+  // Sets pixels without a spectrum to 0; the chunks write the others.
   void clear(std::int64_t strip) {
     if (shape_.mask == nullptr) return;
     const std::int64_t n = strips_->at(strip).size();
@@ -140,7 +140,7 @@ void check_size(const ImageStack& shape) {
   if (shape.height <= 0 || shape.width <= 0) throw ArgumentError("images must have at least one pixel");
 }
 
-// A mask, complete on the device when this returns.
+// Copies the mask to the device and waits until it is there.
 const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
   void* pinned = backend.allocate_pinned(pixels);
   std::copy_n(mask, pixels, static_cast<std::uint8_t*>(pinned));

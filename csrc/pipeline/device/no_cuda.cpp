@@ -1,4 +1,4 @@
-// Takes the place of backend_cuda.cpp in a build without CUDA.
+// Replaces backend_cuda.cpp in builds without CUDA.
 #include "core/device.h"
 #include "core/error.h"
 #include "pipeline/device/backend.h"

@@ -1,4 +1,4 @@
-// PeaksSource: cuts a processed file into chunks; how its peaks are found and stored is for those who derive from it.
+// PeaksSource: cuts a processed file into chunks; derived classes find and store the peaks.
 #pragma once
 
 #include <atomic>
@@ -20,13 +20,13 @@ class PeaksSource : public ChunkSource {
  protected:
   PeaksSource(const FileToRead& file, const SourceOptions& options);
 
-  // How many pixels are found at a time.
+  // Number of pixels whose peaks are searched at a time.
   virtual std::int64_t find_ahead() const = 0;
-  // Finds the peaks of rows [begin, end) of this load and writes their number to counts[row - begin]; those from `kept`
-  // to begin are known and not yet in a chunk. A load begins with kept = begin = 0.
+  // Finds the peaks of rows [begin, end) of this load and writes their number to counts[row - begin]; rows [kept,
+  // begin) have been found but are not in a chunk yet. A load begins with kept = begin = 0.
   virtual void find(std::int64_t kept, std::int64_t begin, std::int64_t end, std::int64_t* counts,
                     const std::atomic<bool>& stop) = 0;
-  // Writes m/z and values of the chunk's rows, of which row r begins at start[r].
+  // Writes m/z and intensities of the chunk's rows; row r begins at start[r].
   virtual void store(const Chunk& chunk, const std::int64_t* start, std::byte* mz, std::byte* values,
                      const std::atomic<bool>& stop) = 0;
 
@@ -39,9 +39,9 @@ class PeaksSource : public ChunkSource {
   Workers workers_;
 
  private:
-  // Of the next n pixels, which are found.
+  // Number of peaks of the next n pixels, which have been found.
   std::int64_t peaks(std::int64_t n) const;
-  // How many of those that are found fit; one that does not has no other place.
+  // Number of pixels found that fit into the chunk, at least 1: chunks are sized for the largest pixel.
   std::int64_t largest(Chunk chunk) const;
   void find_further(const std::atomic<bool>& stop);
   void write(std::byte* to, const Chunk& chunk, const std::atomic<bool>& stop);
@@ -49,13 +49,13 @@ class PeaksSource : public ChunkSource {
   SourceOptions options_;
   std::size_t load_ = 0;
   std::int64_t first_ = 0;            // pixels before this one are in chunks
-  std::int64_t found_end_ = 0;        // those before this one are found
-  std::vector<std::int64_t> before_;  // of this load: peaks of all rows before each; one more than rows are found
+  std::int64_t found_end_ = 0;        // pixels before this one have been found
+  std::vector<std::int64_t> before_;  // per row of this load: peaks of all rows before it; one entry more than rows
 };
 
-// Reads into scratch and converts: any file.
+// For any file: reads into scratch memory and converts.
 std::unique_ptr<ChunkSource> make_converted_peaks_source(const FileToRead& file, const SourceOptions& options);
-// For files that stream, without a copy in between.
+// For files that stream: without an intermediate copy.
 std::unique_ptr<ChunkSource> make_streamed_peaks_source(const FileToRead& file, const SourceOptions& options);
 
 }  // namespace imn::pipeline

@@ -9,16 +9,16 @@
 namespace imn::pipeline {
 namespace {
 
-// Larger copies are no faster, and the first one delays the start.
+// Larger copies are not faster, and the first one delays the start.
 constexpr std::int64_t kMostChunkBytes = std::int64_t{64} << 20;
-// Chunks on the device: what is read while a strip of a few batches is preprocessed.
+// Chunks on the device: enough for what is read while a strip of a few batches is preprocessed.
 constexpr std::int64_t kMostDeviceChunks = 8;
-// Batches prepared ahead: those of a usual strip and one that is scored.
+// Batches prepared ahead: those of a typical strip and the one being scored.
 constexpr std::int64_t kMostAhead = 4;
 // Enough strips that reading, copying and scoring overlap from early on.
 constexpr std::int64_t kStrips = 8;
-// Where the data are on the device, there is nothing to overlap with: binning is faster the more windows it makes at
-// once, up to here.
+// With the data on the device there is no reading to overlap with, and binning more windows at once is faster, up to
+// this limit.
 constexpr std::int64_t kMostStripBytes = std::int64_t{2} << 30;
 
 std::string bytes(std::int64_t n) { return std::to_string(n) + " bytes"; }
@@ -31,31 +31,31 @@ DevicePlan plan_device_loop(const DeviceWork& work, const MemoryLimits& limits) 
   const std::int64_t least_strip = work.images_in_chunks ? 0 : image_bytes;
   const std::int64_t least_device = work.scoring.fixed_bytes + kChunkSlots * least_chunk + least_strip;
   if (limits.device_bytes < least_device) {
-    throw ArgumentError("device memory limit of " + bytes(limits.device_bytes) + " is too small: at least " +
-                        bytes(least_device) + " are needed");
+    throw ArgumentError("device memory limit of " + bytes(limits.device_bytes) + " is too small; set it to at least " +
+                        bytes(least_device));
   }
   if (limits.pinned_bytes < kChunkSlots * least_chunk) {
-    throw ArgumentError("pinned memory limit of " + bytes(limits.pinned_bytes) + " is too small: at least " +
-                        bytes(kChunkSlots * least_chunk) + " are needed");
+    throw ArgumentError("pinned memory limit of " + bytes(limits.pinned_bytes) + " is too small; set it to at least " +
+                        bytes(kChunkSlots * least_chunk));
   }
 
   DevicePlan plan;
   const std::int64_t spare = limits.device_bytes - least_device;
-  // Half of what is to spare for chunks, the rest for the strip of images.
+  // Half of the spare memory goes to chunks, the rest to the strip of images.
   const std::int64_t by_device = least_chunk + spare / (work.images_in_chunks ? kChunkSlots : 2 * kChunkSlots);
   const std::int64_t wanted = std::min({by_device, limits.pinned_bytes / kChunkSlots, kMostChunkBytes});
   plan.chunk_bytes = std::max(least_chunk, wanted / ChunkLayout::kAlignment * ChunkLayout::kAlignment);
 
   std::int64_t left = limits.device_bytes - work.scoring.fixed_bytes - kChunkSlots * plan.chunk_bytes;
-  // A chunk is rarely filled to the last byte: half as much again.
+  // Chunks are rarely full, so plan for half as much again.
   const std::int64_t resident_bytes = work.all_bytes + work.all_bytes / 2 + plan.chunk_bytes;
   if (work.whole_reads && !work.images_in_chunks && resident_bytes + least_strip <= left) {
     plan.resident = true;
     left -= resident_bytes;
   }
 
-  // Room to run ahead where there is plenty: a quarter each of what an image leaves. Where a chunk takes inflating, or
-  // is the file's only copy, the device is never behind.
+  // Use spare memory to run ahead: a quarter of the rest for batches, then one for chunks. If reading is slow
+  // (inflating) or the file stays on the device, the device never falls behind, so further chunks would not help.
   const auto quarter = [&] { return (left - least_strip) / 4; };
   if (work.scoring.batch_bytes > 0) {
     plan.batches_ahead = std::clamp<std::int64_t>(1 + quarter() / work.scoring.batch_bytes, 1, kMostAhead);
@@ -68,7 +68,7 @@ DevicePlan plan_device_loop(const DeviceWork& work, const MemoryLimits& limits) 
 
   const std::int64_t fit = work.images_in_chunks ? work.n : left / image_bytes;
   std::int64_t images = std::max((work.n + kStrips - 1) / kStrips, work.scoring.batch);
-  // Every strip is a pass over the file: as few as there is memory for.
+  // Every strip is a pass over the file, so make as few as memory allows.
   if (work.whole_reads && !plan.resident) images = work.n;
   if (plan.resident) images = std::max(images, std::min(work.n, kMostStripBytes / image_bytes));
   images = (images + work.scoring.batch - 1) / work.scoring.batch * work.scoring.batch;

@@ -25,13 +25,13 @@ void* upload_all(DeviceBackend& backend, const void* from, std::int64_t bytes) {
 
 void download_all(DeviceBackend& backend, void* to, const void* from, std::int64_t bytes) {
   void* pinned = backend.allocate_pinned(bytes);
-  backend.finish();  // what it was made by is in another queue
+  backend.finish();  // `from` is written in another queue
   backend.download(pinned, from, bytes);
   backend.finish();
   std::copy_n(static_cast<const std::byte*>(pinned), bytes, static_cast<std::byte*>(to));
 }
 
-// Of one repetition; the first is not counted.
+// Time of one repetition; the first one is not counted.
 template <typename Work>
 double measured(DeviceBackend& backend, int repeat, Work&& work) {
   work();
@@ -47,7 +47,8 @@ BinProbe bin_on_device(const io::Plane& plane, std::span<const images::MzWindow>
                        const MemoryLimits& limits, int threads, int repeat, std::span<float> out) {
   const std::int64_t pixels = std::int64_t{plane.geometry().width} * plane.geometry().height;
   const DeviceStrips strips(plane, windows, {}, limits, true);
-  if (!strips.plan().resident && strips.size() > 0) throw ArgumentError("the file does not fit into the device");
+  if (!strips.plan().resident && strips.size() > 0)
+    throw ArgumentError("the file does not fit into the device memory limit");
   backend.set_windows(strips.windows());
   const auto source = strips.make_source(threads);
   const OnUnwind guard([&] { backend.finish(); });
@@ -91,7 +92,7 @@ ReadProbe read_chunks(const io::Plane& plane, std::span<const images::MzWindow> 
   for (std::int64_t s = 0; s < kChunkSlots; ++s) {
     const auto size = static_cast<std::size_t>(strips.plan().chunk_bytes);
     slots.emplace_back(static_cast<std::byte*>(::operator new(size, kAlignment)), release);
-    std::fill_n(slots.back().get(), size, std::byte{0xFF});  // pinned memory has its pages too
+    std::fill_n(slots.back().get(), size, std::byte{0xFF});  // touches the pages, as allocating pinned memory does
   }
   ReadProbe probe;
   const std::atomic<bool> stop{false};
@@ -146,7 +147,7 @@ double upload_seconds(DeviceBackend& backend, std::int64_t bytes, int repeat) {
   void* to = backend.allocate(bytes);
   backend.upload(to, from, bytes);
   backend.finish();
-  // In queue `copy`, which has no clock of its own: as long as the host waits.
+  // Queue `copy` has no clock, so measure how long the host waits.
   const Stopwatch watch;
   for (int i = 0; i < repeat; ++i) backend.upload(to, from, bytes);
   backend.finish();

@@ -1,4 +1,4 @@
-// Peaks of a processed file whose arrays lie in the file as they go to the device.
+// ChunkSource of processed files whose arrays can be copied to the device without conversion through a spectrum.
 #include <vector>
 
 #include "core/stream_copy.h"
@@ -21,7 +21,7 @@ class StreamedPeaksSource final : public PeaksSource {
     const auto [lo, hi] = mz_range();
     const auto body = [&, lo = lo, hi = hi](std::int64_t from, std::int64_t to, int) {
       for (std::int64_t row = begin + from; row < begin + to; ++row) {
-        if (row + 1 < begin + to) prefetch_next_load(row + 1);  // the one after it is another thread's
+        if (row + 1 < begin + to) prefetch_next_load(row + 1);  // the row after the last one belongs to another thread
         io::PeakRange& range = found_[static_cast<std::size_t>(row)];
         range = reader_.find_peaks(spectrum_of(row), lo, hi, range);
         counts[row - begin] = range.size();
@@ -31,7 +31,7 @@ class StreamedPeaksSource final : public PeaksSource {
     workers_.run(end - begin, 32, body, &stop);
   }
 
-  // Loads ascend: the next one begins about where the last one ended, and is about as long.
+  // Loads ascend in m/z: the next one begins about where the last one ended and is about as long.
   void prefetch_next_load(std::int64_t row) const {
     const io::PeakRange& last = found(row);
     reader_.prefetch(spectrum_of(row), io::Values::mz, last.last, last.last + last.size());
@@ -69,7 +69,7 @@ class StreamedPeaksSource final : public PeaksSource {
   }
 
   io::StreamReader reader_;
-  std::vector<io::PeakRange> found_;  // the peaks of every row: of this load, or else of the one before
+  std::vector<io::PeakRange> found_;  // peaks of every row: of this load if already found, else of the previous one
 };
 
 }  // namespace

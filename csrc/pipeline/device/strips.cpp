@@ -13,7 +13,7 @@ images::StagedPixels all_pixels(const io::Plane& plane) {
   return images::stage_pixels(plane, extra, 0, static_cast<std::int64_t>(plane.pixels().size()));
 }
 
-// Tables of a window on the device: bounds, bins, lookup.
+// Bytes of the tables on the device per window: bounds, bins, lookup.
 constexpr std::int64_t kWindowBytes = 64;
 
 }  // namespace
@@ -34,7 +34,7 @@ DeviceStrips::DeviceStrips(const io::Plane& plane, std::span<const images::MzWin
   work.all_bytes = work.whole_reads ? all_bytes(file_) : 0;
   plan_ = plan_device_loop(work, limits);
   first_images_ = work.whole_reads ? work.n : scoring.batch;
-  // One window and one pixel always fit: that is the largest item.
+  // Ends, because one window and one pixel always fit: that is the largest item.
   while (!cut()) plan_.images_per_strip = (plan_.images_per_strip + 1) / 2;
 }
 

@@ -1,5 +1,4 @@
-// DeviceStrips: the m/z strips of one file: which windows are binned and scored together, and what of the file is read
-// for them.
+// DeviceStrips: the strips of one plane: which windows are binned and scored together, and what is read for them.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +15,8 @@ namespace imn::pipeline {
 
 class DeviceStrips {
  public:
-  // `keep`: the file shall stay on the device where it fits, also if it is cheap to read in parts. Throws ArgumentError
-  // where the limits are too small or a window makes no sense.
+  // `keep`: keep the file on the device if it fits, even if it is cheap to read in parts. Throws ArgumentError if the
+  // limits are too small or a window is invalid.
   DeviceStrips(const io::Plane& plane, std::span<const images::MzWindow> windows, const ScoringNeeds& scoring,
                const MemoryLimits& limits, bool keep = false);
   DeviceStrips(const DeviceStrips&) = delete;
@@ -27,27 +26,27 @@ class DeviceStrips {
   const DevicePlan& plan() const { return plan_; }
   std::int64_t size() const { return static_cast<std::int64_t>(strips_.size()); }
   images::WindowStrip at(std::int64_t strip) const { return strips_[static_cast<std::size_t>(strip)]; }
-  // Compact bins of a strip; continuous files.
+  // Continuous files: the compact bins of a strip.
   std::pair<std::int32_t, std::int32_t> bins(std::int64_t strip) const {
     return images::strip_bins(windows_, at(strip));
   }
-  // Row in the caller's list of the k-th image.
+  // For the k-th image, its row in the caller's list.
   std::span<const std::size_t> order() const { return windows_.windows.row; }
 
-  // Chunks strip by strip; of the whole file at once where the plan says resident.
+  // Yields chunks strip by strip, or of the whole file at once if the plan is resident.
   std::unique_ptr<ChunkSource> make_source(int threads) const;
 
  private:
   bool continuous() const { return file_.plane.spectra().mode() == io::Mode::continuous; }
-  // False where the bins of a strip and one pixel do not fit into a chunk.
+  // Returns false if the bins of a strip of one pixel do not fit into a chunk.
   bool cut();
 
   images::WindowPlan windows_;
   images::StagedPixels pixels_;
   FileToRead file_;
   DevicePlan plan_;
-  // Of the first strip; each is twice the one before until plan_.images_per_strip, and at the end half of what is left.
-  // The first one is read soon, so that scoring starts early; after the last one is read, little is left to score.
+  // Images of the first strip. Each strip is twice the one before until plan_.images_per_strip, and towards the end
+  // half of the rest: scoring starts early, and little is left to score once the last strip has been read.
   std::int64_t first_images_ = 1;
   std::vector<images::WindowStrip> strips_;
 };

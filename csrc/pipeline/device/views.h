@@ -1,4 +1,4 @@
-// Chunks in memory as what the binning kernels are given; both backends use it.
+// Views of chunks in memory, as the binning kernels accept them; used by both backends.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ inline images::PixelView pixel_view(const Chunk& chunk, const std::byte* data) {
           static_cast<std::int32_t>(chunk.rows), chunk.layers};
 }
 
-// The bins [first, last), of which the chunk holds all, and perhaps more.
+// The bins [first, last) of a chunk, which may contain more.
 template <typename T>
 images::BinsView<T> bins_view(const Chunk& chunk, const std::byte* data, std::int32_t first, std::int32_t last) {
   const auto* values = reinterpret_cast<const T*>(data + layout_of(chunk).values);

@@ -20,7 +20,7 @@ class ModelSink final : public ImageSink {
         image_floats_(std::int64_t{preprocess::channels(id)} * preprocess::kInputSize * preprocess::kInputSize),
         all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(network.info().batch * score::kStatistics)) {
     if (static_cast<std::size_t>(network.info().n_statistics) != statistics_.size()) {
-      throw ArgumentError("the network takes " + std::to_string(network.info().n_statistics) +
+      throw ArgumentError("the network expects " + std::to_string(network.info().n_statistics) +
                           " statistics per image, not " + std::to_string(statistics_.size()));
     }
   }
@@ -64,7 +64,7 @@ class ModelSink final : public ImageSink {
       if (slot_ >= 0) network_.release(std::exchange(slot_, -1));
       filled_ = 0;
       network_.drain();
-    } catch (...) {  // an earlier exception is on its way; this one adds nothing
+    } catch (...) {  // the exception under way is the one to report
     }
   }
 
@@ -82,14 +82,14 @@ class ModelSink final : public ImageSink {
     return images;
   }
 
-  // Images without a blank one among them, no more than the open slot has room for.
+  // `images` contains no blank image and fits into the open slot.
   void fill(const ImageStack& images) {
     if (slot_ < 0) {
       const Stopwatch waiting;
       slot_ = network_.acquire();
       score_s_ += waiting.seconds();
     }
-    // One thread: the network owns the other cores, and a batch is small.
+    // One thread, because the network uses the other cores and a batch is small.
     const Stopwatch preprocessing;
     preprocess::preprocess(images, id_, 1, network_.input(slot_) + filled_ * image_floats_);
     preprocess_s_ += preprocessing.seconds();
@@ -110,7 +110,7 @@ class ModelSink final : public ImageSink {
     }
   }
 
-  // Results arrive without gaps, those of image k of the network in row k; spread() makes room for the blank ones.
+  // Results arrive without gaps, the k-th image scored in row k; spread() makes room for the blank images.
   void submit() {
     const int slot = std::exchange(slot_, -1);
     const std::int64_t n = std::exchange(filled_, 0);
@@ -123,7 +123,7 @@ class ModelSink final : public ImageSink {
   void spread() {
     const std::int64_t width = n_outputs();
     std::int64_t from = submitted_;
-    // From the back: a row never moves towards the front. The rows before the first blank image are in place.
+    // From the back, because rows only move backwards. Those before the first blank image are in place.
     for (std::int64_t to = taken_ - 1; from <= to; --to) {
       float* row = results_.outputs.data() + to * width;
       if (results_.blank[static_cast<std::size_t>(to)] != 0) {
@@ -139,7 +139,7 @@ class ModelSink final : public ImageSink {
   preprocess::PreprocessId id_;
   std::vector<score::Statistic> statistics_;
   std::int64_t image_floats_;
-  std::vector<float> all_statistics_;  // of one batch, from which the network's are chosen
+  std::vector<float> all_statistics_;  // all statistics of one batch; the network gets some of them
   Results results_;
   std::int64_t taken_ = 0;      // images, blank or not
   std::int64_t submitted_ = 0;  // images that went to the network

@@ -1,4 +1,4 @@
-// ImageSink: the scoring end of the streaming loop. Images come in order; results may lag behind until finish().
+// ImageSink: the scoring end of the host loop. Images arrive in order; results may lag behind until finish().
 #pragma once
 
 #include <cstdint>
@@ -20,26 +20,26 @@ class ImageSink {
  public:
   virtual ~ImageSink() = default;
   virtual std::int32_t n_outputs() const = 0;
-  // Comes first. The results' memory must live until finish() or abandon() has returned.
+  // Called first. The memory of `results` must live until finish() or abandon() has returned.
   virtual void begin(const Results& results) = 0;
-  // Takes all images of the stack, which may be overwritten afterwards; `advance(k)` is called as images are taken.
+  // Takes all images of the stack, which may then be overwritten. Calls advance(k) after taking k more images.
   virtual void consume(const ImageStack& stack, const std::function<void(std::int64_t)>& advance) = 0;
   // Waits until every result has been written.
   virtual void finish() = 0;
-  // Instead of finish() when something was thrown: afterwards nothing more is written to the results.
+  // Replaces finish() after an exception. Nothing is written to the results afterwards.
   virtual void abandon() noexcept = 0;
-  // Adds the time spent to preprocess_s, statistics_s and score_s.
+  // Adds the time spent to preprocess_s, statistics_s and score_s of `timings`.
   virtual void report(HostTimings& timings) const = 0;
 };
 
-// Preprocess and network; blank images are kept from it. `network` must outlive the sink and must not be used by others
-// meanwhile. `statistics`: what the network's second input is made of, in its order (ArgumentError unless their number
-// is the network's n_statistics); empty where it has none.
+// Preprocesses images and scores them with the network, except blank ones. `network` must outlive the sink and must not
+// be used by others meanwhile. `statistics`: the columns of the network's second input, in order; empty if it has none.
+// Throws ArgumentError unless their number is the network's n_statistics.
 std::unique_ptr<ImageSink> make_model_sink(score::Network& network, preprocess::PreprocessId id,
                                            std::vector<score::Statistic> statistics);
 
-// A classical score computed from the images themselves: one value per image. Blank is what
-// preprocess::PreprocessId::p99_stretch_224_mask sees as blank.
+// A classical score computed directly from the images, one value per image. An image is blank if it is blank for
+// preprocess::PreprocessId::p99_stretch_224_mask.
 using ClassicalScore = std::function<void(const ImageStack& stack, int threads, float* out)>;
 std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads);
 
