@@ -59,3 +59,29 @@ def test_wheels_are_built_for_the_declared_pythons(declared: metadata.PackageMet
     assert pythons[0] == declared["Requires-Python"].removeprefix(">=")
     built = PYPROJECT["tool"]["cibuildwheel"]["build"]
     assert [f"cp{python.replace('.', '')}-manylinux_x86_64" for python in pythons] == built
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_workflow_calls_targets_of_the_makefile() -> None:
+    called = [name for line in re.findall(r"run: make (.+)", read(".github/workflows/ci.yml")) for name in line.split()]
+    assert called == ["lint", "test", "sdist", "wheels"]
+    assert set(called) <= set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+
+
+def test_the_hooks_run_what_make_lint_runs() -> None:
+    recipe = read("Makefile").partition("\nlint: ")[2].partition("\n\n")[0]
+    linted = [line.removeprefix("\t$(bin)/") for line in recipe.splitlines()[1:]]
+    hooks = re.findall(r"entry: \.venv/bin/(.+)", read(".pre-commit-config.yaml"))
+    assert len(linted) == len(hooks)
+    for command, hook in zip(linted, hooks, strict=True):
+        assert command.startswith(hook.removesuffix(" --force-exclude"))
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = read("Makefile")
+    described = {word for line in re.findall(r"^# make (.+?)  ", makefile, re.MULTILINE) for word in line.split()}
+    targets = makefile.partition("\n.PHONY: ")[2].partition("\n")[0].split()
+    assert set(targets) == {word for word in described if "=" not in word}
