@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import runpy
@@ -10,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 # Before torch is loaded: threads that wait for each other sleep instead of spinning, which on a busy machine makes
 # some tests a hundred times slower.
@@ -77,12 +79,8 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Model folder made by the command that makes the bundled one, with 64 images of 32 pixels and then 16 of 64."""
-    torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+def _train_short_model(torch: ModuleType, out: Path) -> None:
     script = Path(__file__).resolve().parents[1] / "scripts" / "train_bundled_model.py"
-    out = tmp_path_factory.mktemp("short")
     sizes = ["--size", "32,64", "--images", "64,16", "--batch", "16,8", "--no-compile", "--threads", "1"]
     export = ["--folder", str(out / "model"), "--name", "short", "--export-images", "24"]
     threads = torch.get_num_threads()
@@ -94,4 +92,18 @@ def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(threads)
     assert stop.value.code == 0
     assert told.getvalue().splitlines()[-2:] == [str(out / "run" / "weights.pt"), str(out / "model")]
+
+
+@pytest.fixture(scope="session")
+def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder made by the command that makes the bundled one, with 64 images of 32 pixels and then 16 of 64."""
+    torch = pytest.importorskip("torch", reason="training needs the extra [train]")
+    base = tmp_path_factory.getbasetemp()
+    # Test processes (pytest-xdist) have folders next to each other: the first one that needs the model trains it.
+    out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "short"
+    out.mkdir(exist_ok=True)
+    with (out / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (out / "model").exists():
+            _train_short_model(torch, out)
     return out / "model"

@@ -19,7 +19,7 @@ from ionmorphnet.simulation.silhouettes import draw_silhouette
 def by_class() -> dict[str, list[SimulatedImage]]:
     images: dict[str, list[SimulatedImage]] = {name: [] for name in CLASSES}
     rng = np.random.default_rng(5)
-    for k in range(240):
+    for k in range(150):
         simulated = simulate_ion_image(rng, shape=(90, 110), label=k % 6)
         images[simulated.class_name].append(simulated)
     return images
