@@ -6,7 +6,7 @@
 # make format         fix what ruff and clang-format can fix
 # make bench          run the benchmarks next to other packages (installs them)
 # make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
-# make tidy           check the C++ files with clang-tidy
+# make tidy           check the core library with clang-tidy
 # make sdist wheels   build what a release uploads into dist/; wheels need Docker
 # make device-bundle  pack the dependencies for a GPU machine without network access (docs/maintainers/gpu.md)
 # make clean          remove .venv and everything built
