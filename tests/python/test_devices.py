@@ -197,7 +197,7 @@ import ionmorphnet as imn
 cuda = imn.build_info()["cuda"]
 assert not cuda["usable"] and cuda["reason"] and cuda["remedy"], cuda
 try:
-    imn.score_images(np.ones((1, 4, 4)), scorer="moran", device="cuda")
+    imn.score_images(np.ones((1, 4, 4)), device="cuda")
 except imn.UnavailableError as error:
     assert cuda["reason"] in str(error) and cuda["remedy"] in str(error), error
     print("refused")
@@ -236,7 +236,7 @@ def test_info_system(cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
     assert table["device=auto"] == "cuda:1"
     fake_host(monkeypatch, NO_DRIVER)
     text = cli("info", "--system").stdout
-    assert "device=auto  cpu (no GPU: no NVIDIA driver was found on this host)\n" in text
+    assert "device=auto  cpu (GPU not used: no NVIDIA driver was found on this host)\n" in text
     assert text.endswith("to use one: install driver 580 or newer\n")
 
 
