@@ -1,4 +1,4 @@
-// Memory on the device, and page-locked memory on the host, owned; and copies between them.
+// Owners of device memory and of page-locked host memory, and copies between them.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -30,8 +30,8 @@ struct PinnedMemory {
   static void free(void* data) { (void)cudaFreeHost(data); }
 };
 
-// `size` values, not initialised, 256-byte aligned. Freeing waits for the device: keep buffers, do not make them in a
-// loop.
+// Holds `size` uninitialised values, 256-byte aligned. Freeing waits for the device, so keep buffers instead of
+// creating them in a loop.
 template <typename T, typename Memory>
 class Buffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -51,10 +51,10 @@ class Buffer {
     return *this;
   }
 
-  // At least `size` values; what was there before is lost when it grows.
+  // Makes room for at least `size` values. Growing discards the contents.
   void reserve(std::size_t size) {
     if (size <= size_) return;
-    *this = Buffer();  // the old memory goes first: both might not fit
+    *this = Buffer();  // free the old memory first: both may not fit at once
     *this = Buffer(size);
   }
   T* data() const { return data_; }
@@ -71,15 +71,15 @@ using DeviceBuffer = Buffer<T, DeviceMemory>;
 template <typename T>
 using PinnedBuffer = Buffer<T, PinnedMemory>;
 
-// Copies `n` values in stream order; the direction follows from the addresses. Asynchronous to the host only where the
-// host side is page-locked.
+// Copies `n` values in stream order; the addresses determine the direction. The host waits unless its side is
+// page-locked.
 template <typename T>
 void copy_async(T* to, const T* from, std::size_t n, cudaStream_t stream) {
   static_assert(std::is_trivially_copyable_v<T>);
   if (n > 0) check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDefault, stream), "cudaMemcpyAsync");
 }
 
-// A new device buffer with the values of `from`; returns when `from` may be changed.
+// Returns a new device buffer holding a copy of `from`, after the copy has finished.
 template <typename T>
 DeviceBuffer<std::remove_const_t<T>> upload(std::span<T> from, cudaStream_t stream) {
   DeviceBuffer<std::remove_const_t<T>> buffer(from.size());

@@ -1,4 +1,4 @@
-// Calls of the CUDA run-time library that may fail, and the exception that names them.
+// Checks of CUDA run-time calls, and the exception that names the failed call.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -7,7 +7,7 @@
 
 namespace imn::cuda {
 
-// what() is "<call>: <CUDA's text> (<CUDA's name>)"; `call` is the function, with what it was for where that helps.
+// what() is "<call>: <CUDA's text> (<CUDA's name>)"; `call` names the function and, where helpful, its purpose.
 class CudaError : public Error {
  public:
   CudaError(const char* call, cudaError_t code);

@@ -1,5 +1,5 @@
-// DeviceBlock: the thread block that a kernel runs in; see core/cuda/block.h. Blocks are one-dimensional, of a multiple
-// of 32 threads, at most 1024.
+// DeviceBlock is the thread block in which a kernel runs; see core/cuda/block.h. Blocks are one-dimensional and have a
+// multiple of 32 threads, at most 1024.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,7 +11,7 @@ namespace imn::cuda {
 
 class DeviceBlock {
  public:
-  // Position in the grid and its size.
+  // Position in the grid, and the size of the grid.
   __device__ int x() const { return static_cast<int>(blockIdx.x); }
   __device__ int y() const { return static_cast<int>(blockIdx.y); }
   __device__ int grid_x() const { return static_cast<int>(gridDim.x); }
@@ -20,21 +20,22 @@ class DeviceBlock {
 
   __device__ void sync() const { __syncthreads(); }
 
-  // f(i) for i in [0, n): thread t takes t, t + threads(), ... in this order. Ends with a barrier.
+  // Calls f(i) for i in [0, n): thread t handles t, t + threads(), ... in this order. Ends with a barrier.
   template <typename F>
   __device__ void for_each(int n, F&& f) const {
     for_each_unsynced(n, f);
     __syncthreads();
   }
 
-  // Without the barrier: the next phase must not touch what this one writes until sync().
+  // Like for_each, without the barrier: later phases must not touch what this one writes until sync().
   template <typename F>
   __device__ void for_each_unsynced(int n, F&& f) const {
     for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) f(i);
   }
 
-  // For each i in [0, n) take(i, own, last, group): own = item(i), group = i / 32 * 32, and last the largest own.last
-  // of the items from group to i - 1, -1 where there are none; own.last is at least -1. Ends with a barrier.
+  // Calls take(i, own, last, group) for each i in [0, n), where own = item(i), group = i / 32 * 32, and last is the
+  // largest own.last of the items from group to i - 1, or -1 if i = group. own.last must be at least -1. Ends with a
+  // barrier.
   template <typename Item, typename Take>
   __device__ void for_each_with_last(int n, Item&& item, Take&& take) const {
     for (int group = 32 * warp(); group < n; group += threads()) {
@@ -51,8 +52,8 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // Copies 16 bytes, both addresses aligned to that, into shared memory, in the background: nobody may touch `to` until
-  // await_fetched(), which all threads call, and which ends with a barrier.
+  // Copies 16 bytes into shared memory asynchronously; both addresses must be 16-byte aligned. No thread may touch `to`
+  // until await_fetched(), which all threads call and which ends with a barrier.
   __device__ void fetch(void* to, const void* from) const {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
@@ -69,16 +70,17 @@ class DeviceBlock {
     __syncthreads();
   }
 
-  // f() in one thread. Ends with a barrier.
+  // Calls f() in one thread. Ends with a barrier.
   template <typename F>
   __device__ void once(F&& f) const {
     if (threadIdx.x == 0) f();
     __syncthreads();
   }
 
-  // item(0) op item(1) op ... op item(n - 1), known to all threads, in a fixed order: every thread goes through its
-  // own items upwards, starting from `identity`, then halves of a warp are joined (lane l with l + 16, 8, ...), then
-  // the warps in the same way. `scratch`: kScratch values of shared memory, free again on return.
+  // Returns item(0) op item(1) op ... op item(n - 1) to all threads, computed in a fixed order: every thread combines
+  // its items upwards, starting from `identity`; then each warp halves repeatedly (lane l takes in lane l + 16, then l
+  // + 8, down to l + 1); then the results of the warps are combined in the same way. `scratch` is kScratch values of
+  // shared memory, free again on return.
   template <typename T, typename Item, typename Op>
   __device__ T reduce(int n, T identity, Item&& item, Op&& op, T* scratch) const {
     T value = identity;
@@ -102,17 +104,17 @@ class DeviceBlock {
     return reduce(n, T{0}, item, [](T a, T b) { return a + b; }, scratch);
   }
 
-  // Replaces data[i] by the sum of data[0 .. i - 1] and returns the sum of all; integers only, data in shared memory.
+  // Replaces data[i] with the sum of data[0 .. i - 1] and returns the total. Integers only; data lies in shared memory.
   template <typename T>
   __device__ T exclusive_scan(T* data, int n, T* scratch) const {
     static_assert(std::is_integral_v<T>);
-    // Each thread scans a contiguous run of its own.
+    // Each thread scans a contiguous run.
     const int each = (n + threads() - 1) / threads();
     const int first = static_cast<int>(threadIdx.x) * each;
     const int last = first + each < n ? first + each : n;
     T own = 0;
     for (int i = first; i < last; ++i) own += data[i];
-    T before = own;  // inclusive over the warp, until below
+    T before = own;  // inclusive scan over the warp, made exclusive below
     for (int offset = 1; offset < 32; offset *= 2) {
       const T other = __shfl_up_sync(~0u, before, static_cast<unsigned>(offset));
       if (lane() >= offset) before += other;
@@ -142,8 +144,8 @@ class DeviceBlock {
     return total;
   }
 
-  // Atomic within the block, for integers: their order does not show in the result, only in what is returned, the
-  // value before.
+  // Atomic within the block, integers only, so the final value does not depend on the order of calls. Each returns the
+  // previous value, which does.
   template <typename T>
   __device__ T add(T* to, T value) const {
     static_assert(std::is_integral_v<T>);
@@ -164,7 +166,7 @@ class DeviceBlock {
     }
   }
 
-  // For values that other threads change within the same phase: read and written anew each time.
+  // For values that other threads change within the same phase: every call accesses memory.
   template <typename T>
   __device__ T load(const T* from) const {
     return *static_cast<const volatile T*>(from);
@@ -173,12 +175,12 @@ class DeviceBlock {
   __device__ void store(T* to, T value) const {
     *static_cast<volatile T*>(to) = value;
   }
-  // Puts `desired` where `expected` was found; returns what was found. 16, 32 or 64 bits.
+  // Stores `desired` if `expected` is found; returns the value found. 16, 32 or 64 bits.
   template <typename T>
   __device__ T compare_and_swap(T* to, T expected, T desired) const {
     static_assert(std::is_unsigned_v<T>);
     if constexpr (sizeof(T) == 2) {
-      return atomicCAS(to, expected, desired);  // has no form for one block
+      return atomicCAS(to, expected, desired);  // no block-scoped form exists
     } else if constexpr (sizeof(T) == 8) {
       return atomicCAS_block(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(expected),
                              static_cast<unsigned long long>(desired));
@@ -197,7 +199,7 @@ class DeviceBlock {
     return value;
   }
 
-  // Of any plain struct, word by word.
+  // Shuffles any trivially copyable struct, word by word.
   template <typename T>
   __device__ static T shuffle_down(const T& value, unsigned offset) {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(unsigned) == 0);
@@ -210,13 +212,13 @@ class DeviceBlock {
   }
 };
 
-// All dynamic shared memory of the block, aligned for every type.
+// Returns the dynamic shared memory of the block, aligned for every type.
 __device__ inline void* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char imn_dynamic_shared[];
   return imn_dynamic_shared;
 }
 
-// The same, hidden from the compiler, which else computes the address anew wherever it is used.
+// Returns the same address, hidden from the compiler, which would otherwise recompute it at every use.
 __device__ inline void* dynamic_shared_once() {
   void* shared = dynamic_shared();
   asm("" : "+l"(shared));

@@ -1,4 +1,4 @@
-// Observations behind device_status(): they need no driver, and start no context on any device.
+// Collects the facts for device_status() without requiring a driver or creating a context on any device.
 #include <cuda_runtime_api.h>
 
 #include "core/device.h"
@@ -17,7 +17,7 @@ CudaFacts cuda_facts() {
   if (listed != cudaSuccess) {
     (void)cudaGetLastError();
     facts.error = cudaGetErrorString(listed);
-    return facts;  // the count was left as it was: it says nothing
+    return facts;  // the count was not set
   }
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};

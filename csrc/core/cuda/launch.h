@@ -1,4 +1,4 @@
-// Launching a kernel, for .cu files: the only place with <<<...>>>.
+// Kernel launches for .cu files: the only place that uses <<<...>>>.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,7 +10,7 @@
 
 namespace imn::cuda {
 
-// The most dynamic shared memory a block may ask for on the current device (227 KB on compute capability 9.0).
+// Returns the maximum dynamic shared memory per block of the current device (227 KB on compute capability 9.0).
 inline std::size_t max_shared_bytes() {
   int device = 0;
   int bytes = 0;
@@ -19,9 +19,9 @@ inline std::size_t max_shared_bytes() {
   return static_cast<std::size_t>(bytes);
 }
 
-// Enqueues kernel(arguments...). `name` is what an error names. More than 48 KiB of shared memory are asked for
-// explicitly, as CUDA wants it: always the most there is, so that launches of other threads with other needs do not
-// take it back. An empty grid is no work.
+// Enqueues kernel(arguments...). Errors are reported under `name`. CUDA requires an explicit request for more than 48
+// KiB of shared memory; this always requests the maximum, because a smaller request by another thread would lower the
+// limit for this launch. Does nothing if the grid is empty.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared_bytes,
             cudaStream_t stream, Arguments... arguments) {

@@ -1,4 +1,4 @@
-// Sixteen bytes at a time, and the bits of a double, in the body of a kernel.
+// 16-byte loads and stores, the bits of a double, and min and max, for kernel bodies.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace imn::cuda {
 
-// One wide load or store where the address is 16-byte aligned: assign a whole Pack.
+// Assigning a whole Pack at a 16-byte aligned address compiles to one wide load or store.
 template <typename T>
 struct alignas(16) Pack {
   static constexpr int kSize = 16 / sizeof(T);

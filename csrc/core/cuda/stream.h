@@ -1,4 +1,4 @@
-// Streams, events and the current device, owned.
+// Owners of streams and events, and a scope for the current device.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,8 +10,8 @@
 
 namespace imn::cuda {
 
-// Makes a device current for this thread while it lives. Owners below belong to the device that was current when they
-// were made; they may be used and destroyed under another one.
+// Makes a device current for this thread during its lifetime. The owners below belong to the device that was current at
+// construction; they may be used and destroyed while another device is current.
 class DeviceScope {
  public:
   explicit DeviceScope(int device) : device_(device) {
@@ -19,7 +19,7 @@ class DeviceScope {
     if (before_ != device_) check(cudaSetDevice(device_), "cudaSetDevice");
   }
   ~DeviceScope() {
-    // An error here would be told by the next launch, as if it were its own.
+    // Otherwise the next launch would report this error as its own.
     if (before_ != device_ && cudaSetDevice(before_) != cudaSuccess) (void)cudaGetLastError();
   }
   DeviceScope(const DeviceScope&) = delete;
@@ -33,7 +33,7 @@ class DeviceScope {
 class Event {
  public:
   Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate"); }
-  // For elapsed_ms; costs a little more.
+  // An event for elapsed_ms(); costs slightly more than an untimed one.
   static Event timed() {
     Event event{nullptr};
     check(cudaEventCreate(&event.event_), "cudaEventCreate");
@@ -49,22 +49,22 @@ class Event {
   }
 
   void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
-  // Waits on the host; throws what work before the event failed with.
+  // Blocks the host; throws CudaError if work before the event failed.
   void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
   bool done() const {
-    // Another thread of the process may be capturing a graph in the mode that forbids this call everywhere.
+    // Another thread may be capturing a graph in the mode that forbids this call in all threads of the process.
     cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
     check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
     const cudaError_t state = cudaEventQuery(event_);
     check(cudaThreadExchangeStreamCaptureMode(&mode), "cudaThreadExchangeStreamCaptureMode");
     if (state == cudaErrorNotReady) {
-      (void)cudaGetLastError();  // else the next launch of this thread would tell it
+      (void)cudaGetLastError();  // otherwise the next launch of this thread would report it
       return false;
     }
     check(state, "cudaEventQuery");
     return true;
   }
-  // Both timed and done.
+  // Both events must be timed and done.
   static float elapsed_ms(const Event& from, const Event& to) {
     float ms = 0;
     check(cudaEventElapsedTime(&ms, from.event_, to.event_), "cudaEventElapsedTime");
@@ -81,7 +81,7 @@ class Stream {
  public:
   // Does not wait for the legacy default stream.
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
-  // Thread blocks of its kernels are started before those of other streams that wait.
+  // Returns a stream of the highest priority: its pending thread blocks start before those of other streams.
   static Stream urgent() {
     int least = 0;
     int greatest = 0;
@@ -102,7 +102,7 @@ class Stream {
 
   // Later work of this stream starts after the event; the host does not wait.
   void wait_for(const Event& event) { check(cudaStreamWaitEvent(stream_, event.get(), 0), "cudaStreamWaitEvent"); }
-  // Waits on the host; throws what the stream's work failed with.
+  // Blocks the host; throws CudaError if work of the stream failed.
   void synchronize() const { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
   cudaStream_t get() const { return stream_; }
 
