@@ -81,7 +81,8 @@ void BlurredVariance::prepare(const NormalisedImage& image) {
 float BlurredVariance::operator()(const NormalisedImage& image) {
   static const BlurWeights weights = gaussian();
   prepare(image);
-  // Deviations from the mean, not x itself: the blur keeps a mean, and float32 is then exact enough for any contrast.
+  // Blurs deviations from the mean instead of x: the blur preserves a mean, and float32 is then precise enough for any
+  // contrast.
   blur_lines(image.deviations.data());
   Lanes values{};
   Lanes squares{};

@@ -1,4 +1,4 @@
-// How much of an image's variance a Gaussian blur leaves.
+// The share of an image's variance that remains after a Gaussian blur.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace imn::score {
 
-// Memory of one worker. What the measured pixels alone decide is kept until they change: they are the same in all
-// images of a section.
+// Working memory of one worker. Values that depend only on the measured pixels are kept until those change, because
+// they are the same in all images of a section.
 class BlurredVariance {
  public:
-  // Variance over measured pixels of blur(x * m) / blur(m), as a share of the variance of x; sigma 2, cut off at 8
-  // pixels; m = 1 where measured. Needs take_deviations().
+  // Returns the variance over measured pixels of blur(x * m) / blur(m), divided by the variance of x; sigma is 2
+  // pixels, cut off at 8, and m = 1 where measured. Call take_deviations() first.
   float operator()(const NormalisedImage& image);
 
  private:
@@ -24,8 +24,8 @@ class BlurredVariance {
   std::int32_t width_ = 0;
   std::vector<std::uint8_t> measured_;
   std::vector<float> quotient_;  // 1 / blur(m); 0 where not measured
-  std::vector<float> line_;      // a row with zeros on both sides
-  std::vector<float> lines_;     // the plane blurred along x, with rows of zeros above and below
+  std::vector<float> line_;      // a row, padded with zeros on both sides
+  std::vector<float> lines_;     // the image blurred along x, padded with rows of zeros above and below
 };
 
 }  // namespace imn::score

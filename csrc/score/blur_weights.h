@@ -14,7 +14,7 @@ struct BlurWeights {
   float at[kBlurRadius + 1];  // by distance
 };
 
-// Not normalised: a quotient of two blurs is wanted.
+// Not normalised, because the statistic divides two blurs.
 inline BlurWeights gaussian() {
   BlurWeights weights;
   for (int k = 0; k <= kBlurRadius; ++k) {

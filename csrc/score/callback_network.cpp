@@ -7,7 +7,7 @@
 namespace imn::score {
 namespace {
 
-// One slot is enough: submit() returns when the call has.
+// One slot is enough: submit() returns only after the callback has.
 class CallbackNetwork final : public Network {
  public:
   CallbackNetwork(const NetworkInfo& info, ScoreCallback call) : info_(info), call_(std::move(call)) {
@@ -35,9 +35,9 @@ class CallbackNetwork final : public Network {
 
 std::unique_ptr<Network> make_callback_network(const NetworkInfo& info, ScoreCallback call) {
   if (info.channels <= 0 || info.height <= 0 || info.width <= 0 || info.n_outputs <= 0 || info.batch <= 0) {
-    throw ArgumentError("channels, height, width, n_outputs and batch of a callback scorer must be positive");
+    throw ArgumentError("channels, height, width, n_outputs and batch of a callback network must be positive");
   }
-  if (info.n_statistics < 0) throw ArgumentError("n_statistics of a callback scorer must not be negative");
+  if (info.n_statistics < 0) throw ArgumentError("n_statistics of a callback network must not be negative");
   return std::make_unique<CallbackNetwork>(info, std::move(call));
 }
 

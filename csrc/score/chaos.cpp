@@ -19,7 +19,7 @@ IMN_MULTIVERSION void quantise(const float* __restrict values, std::int64_t n, B
   for (std::int64_t i = 0; i < n; ++i) levels[i] = static_cast<Byte>(chaos_level(values[i]));
 }
 
-// Maximum over the cross; 255 where not measured, so that the erosion passes over it.
+// Maximum over the cross; 255 where not measured, which the erosion ignores.
 IMN_MULTIVERSION void dilate(const Byte* __restrict in, const Byte* __restrict measured, std::int64_t stride,
                              std::int64_t n, Byte* __restrict out) {
   for (std::int64_t i = 0; i < n; ++i) {
@@ -43,8 +43,8 @@ IMN_MULTIVERSION void erode(const Byte* __restrict in, const Byte* __restrict me
   }
 }
 
-// Of one row: where a pixel without a neighbour to its left that is at least as high belongs, and 1 where it has
-// neither such a neighbour nor one above.
+// For each pixel of one row: left is -1 if its left neighbour is at least as high, else 0; upper is the label of the
+// pixel above if that is at least as high, else the pixel's own index; is_end is 1 if neither neighbour is.
 IMN_MULTIVERSION void look_up(const Byte* __restrict v, std::int32_t begin, std::int32_t end, std::int32_t stride,
                               const std::int32_t* __restrict label, std::int32_t* __restrict left,
                               std::int32_t* __restrict upper, Byte* __restrict is_end) {
@@ -56,8 +56,8 @@ IMN_MULTIVERSION void look_up(const Byte* __restrict v, std::int32_t begin, std:
   for (std::int32_t i = begin; i < end; ++i) is_end[i] = std::max(v[i - stride], v[i - 1]) < v[i] ? 1 : 0;
 }
 
-// 1 where the edge from i to i + step may be in the forest: between different labels, and not where the edge before it,
-// `along` away, joins the same two labels with no less weight.
+// Sets marks[i] = 1 where the edge from i to i + step can be in the forest: it joins two different labels, and the
+// preceding edge, `along` pixels away, does not join the same two labels with at least this weight.
 IMN_MULTIVERSION void mark_edges(const Byte* __restrict v, const std::int32_t* __restrict label, std::int32_t begin,
                                  std::int32_t end, std::int32_t step, std::int32_t along, Byte* __restrict marks) {
   for (std::int32_t i = begin; i < end; ++i) {
@@ -73,7 +73,7 @@ IMN_MULTIVERSION void mark_edges(const Byte* __restrict v, const std::int32_t* _
   }
 }
 
-// Calls take(i) for every i in [begin, end) with marks[i] != 0; eight at a time are looked at.
+// Calls take(i) for every i in [begin, end) with marks[i] != 0. Tests eight marks at a time.
 template <typename Take>
 void for_each_mark(const Byte* marks, std::int32_t begin, std::int32_t end, const Take& take) {
   std::int32_t i = begin;
@@ -116,7 +116,7 @@ void SpatialChaos::close_levels(const NormalisedImage& image) {
     quantise(image.values.data() + from, image.width, levels_.data() + to);
     std::copy_n(image.measured.data() + from, image.width, measured_.data() + to);
   }
-  // The border between two rows is not measured, so both passes may run over it.
+  // The border between two rows is marked as not measured, so both passes can run across it.
   const std::int64_t first = stride_ + 1;
   const std::int64_t count = std::int64_t{rows_ - 2} * stride_ - 2;
   dilate(levels_.data() + first, measured_.data() + first, stride_, count, dilated_.data() + first);
@@ -132,10 +132,10 @@ std::int32_t SpatialChaos::root(std::int32_t label) {
   return label;
 }
 
-// Hangs every pixel on a neighbour that is at least as high: on the left or the upper one in one go over the image, so
-// that label_ is the pixel where the way ends; from there on the right or the lower one, if it is higher. Returns the
-// sum of the regional maxima, those that hang nowhere. The choices in the long loops are no branches:
-// they cannot be foreseen.
+// Attaches every pixel to a neighbour that is at least as high. One pass over the image uses the left or upper
+// neighbour, so label_ becomes the pixel where that path ends; the end is then attached to its right or lower neighbour
+// if that is higher. Returns the sum of the regional maxima, which are attached to nothing. The inner loops select
+// without branches, because the choices are unpredictable.
 std::int64_t SpatialChaos::hang_pixels() {
   const Byte* v = closed_.data();
   std::int32_t* label = label_.data();
@@ -161,8 +161,8 @@ std::int64_t SpatialChaos::hang_pixels() {
   return sum;
 }
 
-// The edges that may be in the forest, in edges_, by weight: those between different labels, and of a row of edges
-// between the same two labels only where they get heavier.
+// Stores in edges_, sorted by weight, the edges that can be in the forest: those between different labels. Of
+// consecutive edges between the same two labels, only those heavier than the preceding one are kept.
 void SpatialChaos::sort_edges() {
   const Byte* v = closed_.data();
   const std::int32_t* label = label_.data();

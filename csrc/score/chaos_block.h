@@ -1,4 +1,4 @@
-// The kernel of the measure of spatial chaos: one thread block counts the objects of one image. See core/cuda/block.h.
+// The kernel of the measure of spatial chaos. One thread block counts the objects of one image. See core/cuda/block.h.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,13 @@
 
 namespace imn::score {
 
-// Note [objects on a device]: the objects of all levels are counted as score/chaos.h says: the sum of the pixels of the
-// closed image less the weight of a maximum spanning forest. Every pixel first hangs on one neighbour that is at least
-// as high; those edges belong to a forest of greatest weight. The trees are numbered and then joined in rounds. Within
-// a phase threads may read what others write, by load(), store() and maximum(): any value that was there will do.
+// Note [objects on a device]: the objects of all levels are counted as described in score/chaos.h: the sum of the
+// pixels of the closed image minus the weight of a maximum spanning forest. First every pixel is attached to one
+// neighbour that is at least as high; these edges belong to a maximum spanning forest. The trees are then numbered and
+// joined in rounds. Within a phase, threads may read what others write, using load(), store() and maximum(): any value
+// stored there so far is correct.
 
-// What lies beside the image is no measured pixel, but its labels are read.
+// Cells outside the image are not measured, but their labels are read.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE std::int64_t count_objects(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
                                            const ChaosForest<Label>& forest, ChaosMemory& memory) {
@@ -34,7 +35,7 @@ IMN_DEVICE_CODE std::int64_t count_objects(Block& block, const ChaosPlane& plane
   return ends - join_trees(block, forest, trees, memory);
 }
 
-// Block = worker: takes every grid_x-th image. objects: one count an image, written but for blank ones.
+// Block = worker; handles every grid_x-th image. Writes the count of each image that is not blank to `objects`.
 template <typename Label, typename Block>
 IMN_DEVICE_CODE void chaos_block(Block& block, const ImageStack& images, const preprocess::ImageFacts* facts,
                                  const ChaosPlanes<Label>& planes, const ChaosForest<Label>& forest,

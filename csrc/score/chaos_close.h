@@ -1,4 +1,4 @@
-// The measure of spatial chaos on a device: an image's levels, closed. See core/cuda/block.h.
+// Spatial chaos on a device: the levels of an image, and their closing. See core/cuda/block.h.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@
 
 namespace imn::score {
 
-// chaos_level(normalise(x, by)) without a division: 29 x / by is off by less than kUnsure from what chaos_level()
-// rounds up, so that only where it is that near to a whole number the same arithmetic is needed to tell.
+// chaos_level(normalise(x, by)) without a division. The product x * (29 / by) differs from the value that chaos_level()
+// rounds up by less than kUnsure, so only values this close to a whole number need the exact arithmetic.
 class LevelOf {
  public:
   IMN_HOST_DEVICE explicit LevelOf(float by) : by_(by), scale_(static_cast<float>(kChaosLevels - 1) / by) {}
 
   IMN_HOST_DEVICE std::uint32_t at(float x) const {
-    constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: sums have the nearest whole number in their low bits
+    constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
     constexpr float kUnsure = 2e-5F;
     if (!(x > 0.0F)) return 0;
     if (x >= by_) return kChaosLevels - 1;
@@ -35,7 +35,7 @@ class LevelOf {
   float by_, scale_;
 };
 
-// The closed image of levels, in planes.levels; 0 where not measured.
+// Writes the closed image of levels to planes.levels; 0 where not measured.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE void close_levels(Block& block, const preprocess::GlobalImage& pixels, float by,
                                   const ChaosPlane& plane, const ChaosPlanes<Label>& planes) {
@@ -89,7 +89,7 @@ IMN_DEVICE_CODE void close_levels(Block& block, const preprocess::GlobalImage& p
         return lower(here, lower(to_left(dilated[at - 1], here), to_right(here, dilated[at + 1])));
       };
       least = lower(of_row(w), lower(of_row(w - across), of_row(w + across)));
-      // Levels are below 64, what is passed over is not.
+      // Levels are below 64; kPassedOver is not.
       least &= ~spread((dilated[w] << 1U) & kHighBits);
     }
     levels[w] = least;

@@ -1,4 +1,4 @@
-// The measure of spatial chaos on a device: the weight of a maximum spanning forest of trees. See core/cuda/block.h.
+// Spatial chaos on a device: the weight of a maximum spanning forest of trees. See core/cuda/block.h.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,16 @@
 
 namespace imn::score {
 
-// Note [trees joined in rounds]: as Boruvka did. In a round every tree looks for the heaviest of its edges, of equally
-// heavy ones that to the tree of the highest number, and joins the tree at its other end. Circles of more than two
-// trees do not close: their edges were equally heavy, and the tree after the highest one would have chosen it. Of two
-// that choose each other the lower one stays. So each round at least halves the trees that have edges, each joins
-// another once, by an edge of a maximum spanning forest. Which forest does not depend on the order of the threads.
+// Note [trees joined in rounds]: this is Boruvka's algorithm. In each round, every tree finds its heaviest edge (on a
+// tie, the one to the tree of the highest number) and joins the tree at the other end. No cycle of more than two trees
+// can close: its edges would have equal weight, and the tree that the highest one chose would have chosen the highest
+// one in return. If two trees choose each other, the lower one remains a root. Each round therefore at least halves the
+// number of trees that have edges, and each tree joins another exactly once, by an edge of a maximum spanning forest.
+// The forest does not depend on the order of the threads.
 //
-// A thread keeps the edges that it found in a column of its own, of one list in which the columns lie side by side; in
-// each round it drops those that have both ends in the same tree. So no list is counted together, and none moved.
+// Each thread keeps the edges that it found in one column of a list; the columns are interleaved. In each round it
+// drops the edges whose ends are in the same tree. The list therefore needs no common counter, and edges never move
+// between columns.
 using Edge = std::uint64_t;  // tree, tree, weight: 29, 29 and 6 bits
 IMN_HOST_DEVICE inline Edge edge_of(std::uint64_t a, std::uint64_t b, std::uint64_t weight) {
   return a << 35U | b << 6U | weight;
@@ -27,24 +29,24 @@ IMN_HOST_DEVICE inline Edge edge_of(std::uint64_t a, std::uint64_t b, std::uint6
 
 template <typename Label>
 struct ChaosForest {
-  // weight and tree of the heaviest edge; of a tree that has joined another, the weight of that edge alone
+  // weight and other tree of the heaviest edge; for a tree that has joined another, only the weight of that edge
   using Best = std::conditional_t<sizeof(Label) == 2, std::uint32_t, std::uint64_t>;
   static constexpr unsigned kShift = 8 * sizeof(Label);
 
-  Edge* edges;            // room for eight a word
-  unsigned char* memory;  // `bytes` of them, where the planes were
+  Edge* edges;            // room for eight per word
+  unsigned char* memory;  // `bytes` bytes, which held the planes
   std::size_t bytes;
 
   IMN_HOST_DEVICE Best* best() const { return reinterpret_cast<Best*>(memory); }
   IMN_HOST_DEVICE Label* parents(int trees) const { return reinterpret_cast<Label*>(best() + trees); }
-  // What is left is for edges.
+  // The rest of the memory holds edges.
   IMN_HOST_DEVICE static std::size_t tree_bytes(int trees) {
     return (static_cast<std::size_t>(trees) * (sizeof(Best) + sizeof(Label)) + 7) / 8 * 8;
   }
 };
 
-// Lists the edges between trees. Of a row of edges between the same two trees only those matter that are heavier than
-// the one before.
+// Lists the edges between trees. Of consecutive edges between the same two trees, only those heavier than the preceding
+// one matter.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE void list_edges(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes, Edge* edges,
                                 ChaosMemory& memory) {
@@ -66,7 +68,7 @@ IMN_DEVICE_CODE void list_edges(Block& block, const ChaosPlane& plane, const Cha
       const std::uint32_t before = to_left(levels[w - 1], here);
       const std::uint32_t right = lower(here, to_right(here, levels[w + 1]));
       const std::uint32_t down = lower(here, below);
-      // Where the edge before it is no lighter.
+      // Set where the preceding edge is at least as heavy.
       const std::uint32_t right_known = at_least(lower(above, to_right(above, levels[w - across + 1])), right);
       const std::uint32_t down_known = at_least(lower(before, to_left(levels[w + across - 1], below)), down);
       const std::uint32_t right_some = above_zero(right);
@@ -98,8 +100,8 @@ IMN_DEVICE_CODE void list_edges(Block& block, const ChaosPlane& plane, const Cha
   });
 }
 
-// A round's first part: drops edges within a tree, and lets every tree know its heaviest. The edges of a column are
-// taken from `from`, and written to `to`; returns how many are left.
+// First part of a round: drops edges within a tree and finds the heaviest edge of every tree. Reads the edges of a
+// column from `from` and writes the remaining ones to `to`; returns their number.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE int find_heaviest(Block& block, const Edge* from, Edge* to, int n,
                                   typename ChaosForest<Label>::Best* best, const Label* parents) {
@@ -110,7 +112,8 @@ IMN_DEVICE_CODE int find_heaviest(Block& block, const Edge* from, Edge* to, int 
   const auto raise = [&](Label tree, Best key) {
     if (block.load(&best[tree]) < key) block.maximum(&best[tree], key);
   };
-  [[maybe_unused]] constexpr int kAhead = sizeof(Label) == 2 ? 4 : 1;  // with wide labels more would spill registers
+  [[maybe_unused]] constexpr int kAhead =
+      sizeof(Label) == 2 ? 4 : 1;  // with wide labels a higher value spills registers
   IMN_UNROLL(kAhead)
   for (int k = 0; k < n; ++k, from += threads) {
     const Edge edge = *from;
@@ -127,7 +130,7 @@ IMN_DEVICE_CODE int find_heaviest(Block& block, const Edge* from, Edge* to, int 
   return left;
 }
 
-// The weight of a maximum spanning forest of the trees, whose edges are listed. The planes are not needed any more.
+// Returns the weight of a maximum spanning forest of the trees, from the listed edges. Overwrites the planes.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE std::int64_t join_trees(Block& block, const ChaosForest<Label>& forest, int trees,
                                         ChaosMemory& memory) {
@@ -146,7 +149,7 @@ IMN_DEVICE_CODE std::int64_t join_trees(Block& block, const ChaosForest<Label>& 
   block.for_each(2, [&](int i) { memory.more[i] = 0; });
   for (int round = 0;; ++round) {
     block.for_each(threads, [&](int t) {
-      // Twice the count, and 1 where the column is near.
+      // memory.columns[t] is twice the count, plus 1 if the column is in `near`.
       const int column = memory.columns[t];
       if (column == 0) return;
       const bool is_near = round > 0 && column % 2 != 0;

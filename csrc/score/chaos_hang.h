@@ -1,4 +1,4 @@
-// The measure of spatial chaos on a device: every pixel hangs on a neighbour that is at least as high.
+// Spatial chaos on a device: attaches every pixel to a neighbour that is at least as high.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace imn::score {
 
-// The four pixels of a word: high bits tell what a pixel's neighbours are.
+// Comparisons of the four pixels of a word with their neighbours, one in the high bit of each byte.
 struct HungWord {
-  std::uint32_t stays;            // it is 0
-  std::uint32_t up, right, down;  // at least as high; higher; higher
-  std::uint32_t heads;            // it stays, or its left neighbour is lower
-  int last;                       // the last of the heads, -1: none
+  std::uint32_t stays;            // the pixel is 0
+  std::uint32_t up, right, down;  // this neighbour is at least as high; higher; higher
+  std::uint32_t heads;            // the pixel is 0, or its left neighbour is lower
+  int last;                       // cell of the last head, or -1
 };
 
 template <typename Label>
@@ -31,7 +31,7 @@ IMN_HOST_DEVICE FourLabels<Label> four_labels(const Label* labels, int word) {
 }
 
 IMN_HOST_DEVICE inline std::uint32_t above_zero(std::uint32_t word) { return (word + ~kHighBits) & kHighBits; }
-// The first pixel that has its high bit set; some has.
+// Returns the first pixel whose high bit is set; at least one must be.
 IMN_HOST_DEVICE inline int first_marked(std::uint32_t high) {
   return (high & 0x8080U) != 0 ? ((high & 0x80U) != 0 ? 0 : 1) : ((high & 0x800000U) != 0 ? 2 : 3);
 }
@@ -52,7 +52,7 @@ IMN_HOST_DEVICE inline HungWord hang_word(const std::uint32_t* levels, int w, in
   return word;
 }
 
-// Where a way ends; shortens it for those that come through here.
+// Follows the path from `at` to its end, shortening it for later walks.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE void walk_up(Block& block, Label* labels, int at) {
   Label up = block.load(&labels[at]);
@@ -64,10 +64,10 @@ IMN_DEVICE_CODE void walk_up(Block& block, Label* labels, int at) {
   }
 }
 
-// Hangs every pixel on a neighbour that is at least as high, of equal ones only on that to the left or above, so that
-// no circle closes; returns the sum of those that hang nowhere. Then every label is the number of its tree, and
-// memory.trees says how many there are. A run of pixels that each hang to the left ends at its head: only heads have
-// ways to walk.
+// Attaches every pixel to a neighbour that is at least as high; equally high ones count only on the left or above, so
+// no cycle closes. Returns the sum of the pixels that are attached to nothing. Afterwards every label is the number of
+// its tree, and memory.trees is the number of trees. A run of pixels that are each attached to the left ends at its
+// head, so only heads have paths to follow.
 template <typename Block, typename Label>
 IMN_DEVICE_CODE std::int64_t hang_pixels(Block& block, const ChaosPlane& plane, const ChaosPlanes<Label>& planes,
                                          ChaosMemory& memory) {
@@ -109,7 +109,7 @@ IMN_DEVICE_CODE std::int64_t hang_pixels(Block& block, const ChaosPlane& plane, 
     }
   });
   block.for_each(4 * inner, [&](int i) { walk_up(block, labels, 4 * across + i); });
-  // Numbers the trees, and marks where they end.
+  // Numbers the trees and marks their ends.
   const std::int64_t sum = block.sum(
       inner,
       [&](int i) {
@@ -137,7 +137,7 @@ IMN_DEVICE_CODE std::int64_t hang_pixels(Block& block, const ChaosPlane& plane, 
       const std::uint32_t level = (here >> (8 * k)) & 0xFFU;
       if (level != 0 && level < 0x80U) {
         const int at = 4 * w + k;
-        // Those that are marked do not change, but others might.
+        // Labels of marked pixels no longer change, but others may.
         labels[at] = block.load(&labels[labels[at]]);
       }
     }

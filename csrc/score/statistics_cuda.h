@@ -11,8 +11,9 @@
 
 namespace imn::score {
 
-// Bytes of the mask facts: what depends on a section's measured pixels only, prepared once for all its images. They are
-// 1 / blur(mask) (height, width), 0 where not measured, and the number of measured pixels. 256-byte aligned.
+// Bytes of the mask facts, which depend only on the measured pixels of a section and are prepared once for all its
+// images: 1 / blur(mask), (height, width), 0 where not measured; and the number of measured pixels. The address must be
+// 256-byte aligned.
 inline std::size_t mask_facts_bytes(std::int32_t height, std::int32_t width) {
   return 256 + sizeof(float) * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
 }
@@ -23,27 +24,27 @@ void prepare_mask_cuda(const std::uint8_t* mask, std::int32_t height, std::int32
 // All addresses are on the current device.
 struct StatisticsCall {
   ImageStack images;  // as for image_statistics(), with the mask passed to prepare_mask_cuda()
-  // Of p99_stretch_224_mask, from preprocess_cuda() on the same images; null: computed here, which
+  // Facts for p99_stretch_224_mask, from preprocess_cuda() on the same images. If null, they are computed here, which
   // reads the images once more.
   const preprocess::ImageFacts* facts = nullptr;
   const void* mask_facts = nullptr;  // from prepare_mask_cuda()
-  void* scratch = nullptr;           // statistics_scratch_bytes() of them, 256-byte aligned, shared by no other stream
-  float* out = nullptr;              // (images.n, kStatistics)
+  void* scratch = nullptr;  // statistics_scratch_bytes() bytes, 256-byte aligned, not shared with another stream
+  float* out = nullptr;     // (images.n, kStatistics)
 };
 
-// Scratch bytes for up to n images per call on the current device: 40 bytes for each tile of 40 x 64 pixels of each
-// image; and for each thread block that counts objects (at most a few per multiprocessor, at most 256 MiB in all) 16
-// bytes per pixel, or 22 if images do not fit the block's shared memory: more than 64,000 pixels on compute
-// capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0.
+// Returns the scratch bytes for up to n images per call on the current device. They consist of 40 bytes per tile of 40
+// x 64 pixels of each image, and, for each thread block that counts objects (a few per multiprocessor, at most 256 MiB
+// in all), 16 bytes per pixel; 22 if an image does not fit the shared memory of a block: more than 64,000 pixels on
+// compute capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0.
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width);
 
-// Enqueues on `stream` (a cudaStream_t) and returns; allocates nothing, may be captured in a graph.
+// Enqueues on `stream` (a cudaStream_t) and returns. Allocates nothing and may be captured in a graph.
 //
-// coverage and chaos have the bits of image_statistics(). moran and blur add the same terms in float64 in another,
-// fixed order, and differ by at most 4 units in the last place (of 0.001 if they are smaller). A pixel that is NaN
-// counts as unmeasured even if the mask marks it as measured, but costs a second blur of that image; so pass the mask
-// of pixels that have a spectrum. Throws ArgumentError for images of more than 2^30 pixels and stacks of more than 2^31
-// - 1 tiles.
+// coverage and chaos have the same bits as those of image_statistics(). moran and blur add the same terms in float64 in
+// another, fixed order, and differ by at most 4 units in the last place (of 0.001 if they are smaller). A pixel that is
+// NaN counts as unmeasured even if the mask marks it as measured, but then that image is blurred twice; pass the mask
+// of pixels that have a spectrum to avoid this. Throws ArgumentError for images of more than 2^30 pixels and stacks of
+// more than 2^31 - 1 tiles.
 void statistics_cuda(const StatisticsCall& call, void* stream);
 
 }  // namespace imn::score

@@ -9,7 +9,7 @@
 namespace imn::score {
 namespace {
 
-constexpr std::int64_t kRun = 1 << 16;  // counted in 32 bits, which makes narrower vector code than 64
+constexpr std::int64_t kRun = 1 << 16;  // short enough for 32-bit counts, which vectorise better than 64-bit ones
 
 IMN_MULTIVERSION std::int64_t find_measured(const preprocess::PixelSource& source, std::int64_t n,
                                             std::uint8_t* __restrict measured) {
@@ -44,7 +44,7 @@ IMN_MULTIVERSION Counts stretch(const float* __restrict pixels, const std::uint8
     const std::int64_t end = std::min(begin + kRun, n);
     std::int32_t positive = 0;
     std::int32_t unlike_first = 0;
-    // Two loops: in one, the compiler would make branches of the choices.
+    // Two loops: in a single one, the compiler would turn the selections into branches.
     for (std::int64_t i = begin; i < end; ++i) {
       const float pixel = pixels[i];
       values[i] = preprocess::normalise(measured[i] != 0 ? pixel : 0.0F, by);
@@ -112,7 +112,7 @@ void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::To
   const Counts counts = stretch(source.pixels, out.measured.data(), n, by,
                                 preprocess::normalise(source.pixels[first], by), out.values.data());
   out.n_positive = counts.positive;
-  // Compared exactly: the rounding of a mean would turn a constant image into a random ratio.
+  // Compared exactly: a rounded mean would turn a constant image into a random ratio.
   out.constant = counts.unlike_first == 0;
 }
 

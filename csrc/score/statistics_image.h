@@ -10,7 +10,7 @@
 
 namespace imn::score {
 
-// Independent partial sums: the compiler may not reorder one sum of doubles, so one would not become vector code.
+// Independent partial sums. The compiler may not reorder a sum of doubles, so a single sum would not vectorise.
 inline constexpr std::size_t kLanes = 8;
 using Lanes = std::array<double, kLanes>;
 
@@ -20,7 +20,7 @@ inline double total(const Lanes& lanes) {
   return sum;
 }
 
-// Planes of one image, rows without gaps; the buffers are used again for the next one.
+// One normalised image, rows without gaps. The buffers are reused for the next one.
 struct NormalisedImage {
   std::int32_t height = 0;
   std::int32_t width = 0;
@@ -30,7 +30,7 @@ struct NormalisedImage {
   std::int64_t n_measured = 0;
   std::int64_t n_positive = 0;  // pixels with x > 0
   double squares = 0.0;         // sum of the squared deviations
-  bool constant = true;         // the same x at every measured pixel, or nothing measured
+  bool constant = true;         // x is the same at every measured pixel, or no pixel is measured
 
   std::int64_t pixels() const { return std::int64_t{height} * width; }
 };

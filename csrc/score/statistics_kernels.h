@@ -14,9 +14,9 @@
 
 namespace imn::score {
 
-// A kernel is what is passed to it, and a call operator for (Block, shared memory). kLeastBlocks: that a multiprocessor
-// is to hold at a time, which bounds the registers; said even where it is 1, or the compiler spills to make room for
-// more.
+// A kernel consists of its arguments and a call operator for (Block, shared memory). kLeastBlocks is the number of
+// blocks that a multiprocessor must be able to hold, which limits the registers. It is set even where it is 1, because
+// otherwise the compiler spills registers to fit more blocks.
 struct MaskKernel {
   static constexpr int kMostThreads = kTileThreads;
   static constexpr int kLeastBlocks = 3;
@@ -59,7 +59,8 @@ struct TileKernel {
   }
 };
 
-// Label: 16 bits, planes in shared memory; or 32 bits, planes in `memory`, as edges always are.
+// With 16-bit labels the planes are in shared memory; with 32-bit labels they are in `memory`. Edges are always in
+// `memory`.
 template <typename Label>
 struct ChaosKernel {
   static constexpr int kMostThreads = 1024;
@@ -93,9 +94,9 @@ struct ChaosKernel {
     const auto many = static_cast<std::size_t>(threads);
     return 8 * sizeof(Edge) * ((words + many - 1) / many * many);
   }
-  // Of the planes, and after them of the forest.
+  // Bytes of the planes, and later of the forest, which replaces them.
   IMN_HOST_DEVICE static std::size_t kept_bytes(const ChaosPlane& plane) {
-    // Twice the levels where labels are narrow: both of their planes have a word more on each side.
+    // The levels, and the dilated levels in the plane of labels, each have one more word on each side.
     const std::size_t planes =
         plane.level_bytes() + (sizeof(Label) * static_cast<std::size_t>(plane.cells()) + 8 + 15) / 16 * 16;
     return cuda::greater(planes, (ChaosForest<Label>::tree_bytes(plane.most_trees()) + 15) / 16 * 16);
@@ -150,7 +151,7 @@ struct FinishKernel {
   }
 };
 
-// What decides how the kernels are launched.
+// Properties of the device that determine how the kernels are launched.
 struct LaunchLimits {
   std::size_t shared_per_block;
   std::size_t shared_per_multiprocessor;
@@ -164,7 +165,7 @@ struct StatisticsPlan {
   std::size_t chaos_shared_bytes;
   int workers;  // thread blocks that count objects
   std::size_t worker_bytes;
-  std::size_t sums, objects, facts, memory, bytes;  // places in the scratch memory, and its size
+  std::size_t sums, objects, facts, memory, bytes;  // offsets in the scratch memory, and its size
 };
 
 inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::int32_t width,
@@ -185,7 +186,7 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   plan.chaos_in_shared = plane.cells() <= 65536 && shared <= limits.shared_per_block;
   plan.chaos_threads = plane.cells() < 16384 ? 512 : 1024;
   plan.chaos_shared_bytes = plan.chaos_in_shared ? shared : kChaosMemoryBytes;
-  constexpr std::size_t kReserved = 1024;  // by the system, for each block
+  constexpr std::size_t kReserved = 1024;  // by the system, per block
   const std::size_t blocks =
       std::clamp<std::size_t>(limits.shared_per_multiprocessor / (plan.chaos_shared_bytes + kReserved), 1,
                               2048 / static_cast<std::size_t>(plan.chaos_threads));
@@ -202,10 +203,10 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   return plan;
 }
 
-// run(name, blocks, threads, shared bytes, kernel) launches or emulates.
+// Calls run(name, blocks, threads, shared bytes, kernel), which launches or emulates a kernel.
 template <typename Run>
 void run_mask(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* mask_facts, Run&& run) {
-  const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks
+  const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks only
   auto* to = static_cast<MaskFacts*>(mask_facts);
   auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(mask_facts) + MaskFacts::header());
   run("count_mask", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountMaskKernel{mask, {height, width}, to});
@@ -213,7 +214,7 @@ void run_mask(const std::uint8_t* mask, std::int32_t height, std::int32_t width,
       MaskKernel{mask, {height, width}, gaussian(), quotient});
 }
 
-// The images' facts must have been found.
+// call.facts must be set.
 template <typename Run>
 void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&& run) {
   const ImageStack& images = call.images;
@@ -236,7 +237,7 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
       FinishKernel{plan.tiles, call.facts, static_cast<const MaskFacts*>(call.mask_facts), sums, objects, call.out});
 }
 
-// The call that finds the facts where none were given, into the scratch memory.
+// Returns the call that writes the images' facts to the scratch memory, for a StatisticsCall without facts.
 inline preprocess::PreprocessCall facts_call(const StatisticsCall& call, const StatisticsPlan& plan) {
   auto* facts = reinterpret_cast<preprocess::ImageFacts*>(static_cast<unsigned char*>(call.scratch) + plan.facts);
   return {call.images, preprocess::PreprocessId::p99_stretch_224_mask, preprocess::ElementType::f32, nullptr, facts};

@@ -1,4 +1,4 @@
-// The kernels of Moran's I and the blur: one thread block takes one tile of one image. See core/cuda/block.h.
+// The kernels of Moran's I and the blur. One thread block handles one tile of one image. See core/cuda/block.h.
 #pragma once
 
 #include <cmath>
@@ -17,15 +17,15 @@ namespace imn::score {
 inline constexpr int kTileHeight = 40;
 inline constexpr int kTileWidth = 64;
 inline constexpr int kTileThreads = 320;
-inline constexpr int kRun = 8;  // neighbours that one thread blurs together
+inline constexpr int kRun = 8;  // neighbouring pixels that one thread blurs at a time
 inline constexpr int kPlaneRows = kTileHeight + 2 * kBlurRadius;
 inline constexpr int kPlaneColumns = kTileWidth + 2 * kBlurRadius;
-// Odd numbers of 16 bytes, so that threads that read 16 bytes of rows below each other meet in no bank of shared
+// Odd multiples of 16 bytes: threads that read 16 bytes from consecutive rows do not conflict in a bank of shared
 // memory.
 inline constexpr int kPlaneStride = kPlaneColumns + 4;
 inline constexpr int kLineStride = kTileWidth + 4;
 
-// What a tile adds to the sums of its image, d = deviations from the mean.
+// The contribution of a tile to the sums of its image; d are the deviations from the mean.
 struct TileSums {
   double products;  // d_i d_j over neighbours i, j that share an edge
   double squares;   // d_i^2
@@ -39,7 +39,7 @@ IMN_HOST_DEVICE inline TileSums operator+(const TileSums& a, const TileSums& b) 
           a.links + b.links};
 }
 
-// The parts of it that are gathered together: few registers hold them.
+// The parts of TileSums that are reduced together; two small structs need fewer registers than one.
 struct MoranSums {
   double products, squares;
   std::int32_t links, unused;
@@ -52,8 +52,8 @@ struct alignas(16) Four {
   float x[4];
 };
 
-struct alignas(16) TileMemory {            // shared
-  float plane[kPlaneRows * kPlaneStride];  // d, with what the blur reaches around the tile; 0 where not measured
+struct alignas(16) TileMemory {            // in shared memory
+  float plane[kPlaneRows * kPlaneStride];  // d of the tile and the margin that the blur reads; 0 where not measured
   float lines[kPlaneRows * kLineStride];   // blurred along x
   float quotient[kTileHeight * kTileWidth];
   std::uint8_t measured[kPlaneRows * kPlaneColumns];
@@ -63,7 +63,7 @@ struct alignas(16) TileMemory {            // shared
   };
 };
 
-// Where an image's tiles lie.
+// The tiles of an image.
 struct TileGrid {
   std::int32_t height, width;
 
@@ -71,7 +71,7 @@ struct TileGrid {
   IMN_HOST_DEVICE int count() const { return across() * ((height + kTileHeight - 1) / kTileHeight); }
 };
 
-// First pixel of a tile.
+// The first pixel of a tile.
 struct TileOrigin {
   int y, x;
 };
@@ -81,7 +81,7 @@ IMN_HOST_DEVICE inline TileOrigin tile_origin(const TileGrid& grid, int tile) {
   return {row * kTileHeight, (tile - row * grid.across()) * kTileWidth};
 }
 
-// What depends on the measured pixels of a section only; see mask_facts_bytes().
+// Values that depend only on the measured pixels of a section; see mask_facts_bytes().
 struct MaskFacts {
   std::int64_t measured;
   std::int64_t links;
@@ -91,14 +91,14 @@ struct MaskFacts {
   }
 };
 
-// In the order of the terms that the CPU's blur has.
+// Adds the terms in the same order as the CPU's blur.
 IMN_HOST_DEVICE inline float blur_at(const float* centre, const BlurWeights& weights) {
   float sum = weights.at[0] * centre[0];
   for (int k = 1; k <= kBlurRadius; ++k) sum += weights.at[k] * (centre[-k] + centre[k]);
   return sum;
 }
 
-// Item i of the blur along x takes kRun neighbours of a row.
+// Item i of the blur along x covers kRun neighbouring pixels of a row.
 inline constexpr int kRowItems = kPlaneRows * (kTileWidth / kRun);
 IMN_HOST_DEVICE inline int row_item_row(int i) { return i % kPlaneRows; }
 IMN_HOST_DEVICE inline int row_item_column(int i) { return i / kPlaneRows * kRun; }
@@ -120,7 +120,7 @@ IMN_HOST_DEVICE void load_fours(const float* from, float (&to)[kCount]) {
   }
 }
 
-// The blurred values of item i, which are below each other: out[k] belongs to (first_row(i) + k, column(i)) of the
+// Item i of the blur along y covers kRun pixels of a column: out[k] belongs to (item_row(i) + k, item_column(i)) of the
 // tile.
 inline constexpr int kColumnItems = kTileWidth * (kTileHeight / kRun);
 IMN_HOST_DEVICE inline int item_column(int i) { return i % kTileWidth; }
@@ -133,8 +133,8 @@ IMN_HOST_DEVICE inline void blur_along_y(const float* lines, int i, const BlurWe
   for (int k = 0; k < kRun; ++k) out[k] = blur_at(window + kBlurRadius + k, weights);
 }
 
-// put(row, column, pixel or NaN) of the plane; NaN outside the image. Several loads are under way before the first
-// value is needed.
+// Calls put(row, column, pixel) for every pixel of the plane; NaN outside the image. Several loads are in flight before
+// the first value is used.
 template <typename Block, typename Put>
 IMN_DEVICE_CODE void load_tile(Block& block, const preprocess::GlobalImage& image, const TileGrid& grid,
                                TileOrigin origin, Put&& put) {
@@ -156,7 +156,7 @@ IMN_DEVICE_CODE void load_tile(Block& block, const preprocess::GlobalImage& imag
   });
 }
 
-// 1 / blur(measured) of the tile; take(row, column of the tile, value), 0 where not measured.
+// Calls take(row, column, 1 / blur(measured)) for every pixel of the tile; the value is 0 where not measured.
 template <typename Block, typename Take>
 IMN_DEVICE_CODE void blur_measured(Block& block, const BlurWeights& weights, TileMemory& memory, Take&& take) {
   block.for_each(kRowItems, [&](int i) {
@@ -176,7 +176,7 @@ IMN_DEVICE_CODE void blur_measured(Block& block, const BlurWeights& weights, Til
   });
 }
 
-// A mean in three parts, the largest first.
+// A mean as the sum of three floats, the largest first.
 struct Mean {
   float high, low, rest;
 
@@ -186,7 +186,7 @@ struct Mean {
     rest = static_cast<float>(left - static_cast<double>(low));
   }
 
-  // x - mean, rounded to float: all but always the float that is nearest.
+  // Returns x - mean as a float, nearly always correctly rounded.
   IMN_HOST_DEVICE float deviation(float x) const {
     const float first = x - high;
     const float part = first - x;
@@ -215,7 +215,7 @@ IMN_DEVICE_CODE void mask_block(Block& block, const std::uint8_t* mask, const Ti
   });
 }
 
-// One block: counts the measured pixels, and the pairs of neighbours among them.
+// Runs in one block. Counts the measured pixels and the pairs of neighbours among them.
 template <typename Block>
 IMN_DEVICE_CODE void count_mask_block(Block& block, const std::uint8_t* mask, const TileGrid& grid,
                                       MaskFacts* mask_facts, std::int64_t* scratch) {
@@ -238,8 +238,7 @@ IMN_DEVICE_CODE void count_mask_block(Block& block, const std::uint8_t* mask, co
   });
 }
 
-// Block = image * tiles + tile; sums has one entry per thread block. Links are counted if those of the mask do not
-// apply.
+// Block = image * tiles + tile; sums has one entry per block. Links are counted only if those of the mask do not apply.
 template <typename Block>
 IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const preprocess::ImageFacts* facts,
                                 const MaskFacts* mask_facts, const BlurWeights& weights, TileSums* sums,
@@ -247,12 +246,12 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
   const TileGrid grid{images.height, images.width};
   const int image = block.x() / grid.count();
   const preprocess::ImageFacts& fact = facts[image];
-  if (fact.blank != 0) return;  // its statistics are 0, whatever the sums are
+  if (fact.blank != 0) return;  // its statistics are 0; the sums are not used
   const TileOrigin origin = tile_origin(grid, block.x() - image * grid.count());
   const preprocess::GlobalImage pixels(images.image(image), images.mask, grid.height * grid.width);
   const Mean mean(fact.sum / static_cast<double>(fact.measured));
   const preprocess::Normaliser normaliser(fact.divisor);
-  // The mask includes all pixels measured in the image, so equal counts mean equal pixels.
+  // The mask includes all pixels measured in the image, so equal counts mean equal sets of pixels.
   const bool same_mask = fact.measured == mask_facts->measured;
   load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
     const bool measured = pixel == pixel;
@@ -273,7 +272,7 @@ IMN_DEVICE_CODE void tile_block(Block& block, const ImageStack& images, const pr
     blur_window(window, weights, memory.lines + row * kLineStride + column);
     const int inner = row - kBlurRadius;
     if (inner < 0 || inner >= kTileHeight || origin.y + inner >= grid.height) return sum;
-    // Of pixels outside the image d is 0.
+    // Pixels outside the image have d = 0.
     auto here = static_cast<double>(window[kBlurRadius]);
     for (int first = 0; first < kRun; first += 4) {
       const Four below = *reinterpret_cast<const Four*>(from + kPlaneStride + kBlurRadius + first);
