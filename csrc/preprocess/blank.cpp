@@ -16,8 +16,8 @@
 namespace imn::preprocess {
 namespace {
 
-constexpr std::size_t kRun = 2048;  // pixels between two checks whether the answer is known
-constexpr std::size_t kLanes = 16;  // independent: the compiler may not reorder one chain of comparisons
+constexpr std::size_t kRun = 2048;  // pixels between checks for an early answer
+constexpr std::size_t kLanes = 16;  // independent, because the compiler may not reorder a chain of comparisons
 constexpr float kNotMeasured = std::numeric_limits<float>::quiet_NaN();
 static_assert(kRun % kLanes == 0);
 
@@ -34,7 +34,7 @@ IMN_MULTIVERSION void load(const PixelSource& source, std::int64_t begin, std::i
   std::fill(run.begin() + n, run.end(), kNotMeasured);
 }
 
-// Every comparison with NaN is false.
+// Ignores NaN, because comparisons with it are false.
 IMN_MULTIVERSION void widen(const Run& run, Extent& extent) {
   std::array<float, kLanes> lowest;
   std::array<float, kLanes> highest;
@@ -60,13 +60,14 @@ IMN_MULTIVERSION std::int64_t count_above(const Run& run, float value) {
   return count;
 }
 
-// Note [blank]: the first runs prove nearly every image not to be blank. Either one pixel is clipped to 0 and another
-// is not. Or so many pixels exceed a bound, which is at least the lowest pixel and kSmallestDivisor, that the quantile
-// exceeds it too: divided by the quantile, the lowest pixel is below 1 and the highest is not.
+// Note [blank]: the first runs of pixels prove that nearly every image is not blank. Either one pixel is clipped to 0
+// and another is not; or so many pixels exceed a bound, which is at least the lowest pixel and kSmallestDivisor, that
+// the quantile exceeds it too. Divided by the quantile, the lowest pixel is then below 1 and the highest is not.
 bool is_blank(const ImageStack& stack, std::int64_t image, PreprocessId id, TopScratch& scratch) {
   const std::int64_t n = stack.pixels();
   const PixelSource pixels{stack.image(image), stack.mask, kNotMeasured};
-  const std::int64_t top_share = n - quantile_rank(n).below + 1;  // one more than needed, whatever share is measured
+  // At least one more than needed, however many pixels are measured.
+  const std::int64_t top_share = n - quantile_rank(n).below + 1;
   Run run;
   Extent extent;
   float bound = kNotMeasured;

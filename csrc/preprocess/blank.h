@@ -1,4 +1,4 @@
-// Blank images: those without any structure. Specification: python/ionmorphnet/reference/preprocess.py.
+// Blank images, which have no structure. Specification: python/ionmorphnet/reference/preprocess.py.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace imn::preprocess {
 
-// out[i] = 1 if image i is blank: no pixel was measured, or clip(x / max(q, 1e-6), 0, 1) is the same at every measured
-// pixel, with q the quantile that `id` uses. Blank are empty and constant images, and images whose values differ only
-// below 0 or above the quantile.
+// Sets out[i] to 1 if image i is blank, else to 0. An image is blank if no pixel was measured, or if clip(x / max(q,
+// 1e-6), 0, 1) is the same at every measured pixel, with q the quantile that `id` uses. These are empty images,
+// constant images, and images whose values differ only below 0 or above the quantile.
 void find_blank(const ImageStack& stack, PreprocessId id, int threads, std::uint8_t* out);
 
 }  // namespace imn::preprocess

@@ -1,4 +1,4 @@
-// The value of a pixel: one definition for quantile and resize.
+// The value of a pixel, defined once for quantile and resize.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ inline float clean(const PixelSource& source, std::int64_t i) {
   return is_measured(source, i) ? source.pixels[i] : source.unmeasured;
 }
 
-// The same for `n` pixels from `begin`; inline so that it becomes vector code of the caller's instruction set.
+// Applies clean() to `n` pixels from `begin`; inline, so that it is vectorised for the caller's instruction set.
 inline void clean_row(const PixelSource& source, std::int64_t begin, std::int64_t n, float* __restrict out) {
   const float* pixels = source.pixels + begin;
   const float unmeasured = source.unmeasured;

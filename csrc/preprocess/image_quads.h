@@ -1,4 +1,4 @@
-// How a thread block reads an image: 16 bytes at a time, regardless of the image's alignment. See core/cuda/block.h.
+// Images as a thread block reads them: 16 bytes at a time, regardless of the image's alignment. See core/cuda/block.h.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ struct alignas(16) Quad {
   float x[4];
 };
 
-// An image in global memory. Its pixels are cut into quads at addresses that are multiples of 16, so that the first and
-// the last may reach beyond the image: there, and where nothing was measured, a pixel is NaN.
+// An image in global memory. Its pixels are grouped into quads at addresses that are multiples of 16, so the first and
+// the last quad may extend beyond the image. Values there are NaN, as are unmeasured pixels.
 class GlobalImage {
  public:
   IMN_HOST_DEVICE GlobalImage(const float* pixels, const std::uint8_t* mask, int n)
@@ -26,13 +26,13 @@ class GlobalImage {
         shift_(static_cast<int>(reinterpret_cast<std::uintptr_t>(pixels) / 4 % 4)) {}
 
   IMN_HOST_DEVICE int size() const { return n_; }
-  // Places of the first quad that lie before the image.
+  // Number of values of the first quad that lie before the image.
   IMN_HOST_DEVICE int shift() const { return shift_; }
   IMN_HOST_DEVICE int quads() const { return (n_ + shift_ + 3) / 4; }
 
   IMN_HOST_DEVICE float at(int i) const { return mask_ == nullptr || mask_[i] != 0 ? pixels_[i] : kNotMeasured; }
 
-  // Pixels 4 * q to 4 * q + 3 of the image, wherever it begins; NaN beyond its end.
+  // Returns pixels 4 * q to 4 * q + 3 of the image, whatever its alignment; NaN beyond its end.
   IMN_HOST_DEVICE Quad four(int q) const {
     if (shift_ == 0 && mask_ == nullptr && 4 * q + 4 <= n_) return whole(q);
     Quad quad;
@@ -40,7 +40,7 @@ class GlobalImage {
     return quad;
   }
 
-  // block.for_each() of f(quad) over all quads.
+  // Calls f(quad) for all quads with block.for_each().
   template <typename Block, typename F>
   IMN_DEVICE_CODE void for_each_quad(Block& block, F&& f) const {
     const int begin = shift_ > 0 ? 1 : 0;
@@ -48,7 +48,8 @@ class GlobalImage {
     block.for_each(quads(), [&](int q) { f(q >= begin && q < end ? masked(q, whole(q)) : partial(q)); });
   }
 
-  // block.reduce() of item(q, quad) over all quads. Several loads are under way before the first value is needed.
+  // Reduces item(q, quad) over all quads with block.reduce(). Several loads are in flight before the first value is
+  // used.
   template <typename Block, typename T, typename Item, typename Op>
   IMN_DEVICE_CODE T reduce_quads(Block& block, T identity, Item&& item, Op&& op, T* scratch) const {
     constexpr int kAhead = 4;
@@ -57,7 +58,7 @@ class GlobalImage {
     const int part = (end - begin + kAhead - 1) / kAhead;
     const auto some = [&](int i) {
       T value = identity;
-      if (i == part) {  // those at the ends
+      if (i == part) {  // the partial quads at both ends
         if (begin > 0) value = op(value, item(0, partial(0)));
         if (end < quads()) value = op(value, item(end, partial(end)));
         return value;
@@ -100,7 +101,7 @@ class GlobalImage {
   int shift_;
 };
 
-// The same image once it is in shared memory.
+// The same image, copied to shared memory.
 class SharedImage {
  public:
   IMN_HOST_DEVICE SharedImage(Quad* quads, const GlobalImage& from)
@@ -111,7 +112,7 @@ class SharedImage {
         pixels_(quads->x + from.shift()) {}
 
   IMN_HOST_DEVICE float at(int i) const { return pixels_[i]; }
-  // As of GlobalImage; and written.
+  // Like GlobalImage::four(); put_four() writes the pixels.
   IMN_HOST_DEVICE Quad four(int q) const {
     if (shift_ == 0) return quads_[q];
     Quad quad;

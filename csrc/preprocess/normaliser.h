@@ -1,4 +1,4 @@
-// normalise() of many pixels by one divisor, with the same bits.
+// normalise() for many pixels and one divisor, bit for bit the same.
 #pragma once
 
 #include <cmath>
@@ -8,8 +8,8 @@
 
 namespace imn::preprocess {
 
-// Computes x / by from the correctly rounded 1 / by with two Newton steps, of which the last rounds correctly
-// (Markstein 1990) if neither quotient nor remainder is subnormal. Otherwise it divides.
+// Computes x / by from the correctly rounded 1 / by with two Newton steps. The last one rounds correctly (Markstein
+// 1990) if neither quotient nor remainder is subnormal; otherwise x is divided.
 class Normaliser {
  public:
   IMN_HOST_DEVICE explicit Normaliser(float by) : by_(by), inverse_(1.0F / by) {

@@ -1,4 +1,4 @@
-// The kernel of preprocess_cuda(): one thread block makes the network's input of one image. See core/cuda/block.h.
+// The kernel of preprocess_cuda(). One thread block computes the network input of one image. See core/cuda/block.h.
 #pragma once
 
 #include <cmath>
@@ -17,32 +17,33 @@
 
 namespace imn::preprocess {
 
-// How the kernel is launched: one block an image.
+// Launch parameters of the kernel; one block per image.
 struct PreprocessPlan {
-  bool in_shared;  // the image is kept in shared memory
+  bool in_shared;  // whether the image is kept in shared memory
   int threads;
   int list_capacity;
   std::size_t shared_bytes;
 };
 
-// What the first pass finds.
+// Results of the first pass.
 struct Loaded {
   std::int32_t measured;
-  std::int32_t zeros;  // of those
+  std::int32_t zeros;  // measured pixels that are 0
   float lowest, highest;
 };
 
-// Sums of doubles over the pixels; the order of the joins is that of Block::reduce().
+// Sums over the pixels, in the fixed order of Block::reduce().
 struct Stretched {
   double sum;
   std::int32_t positive;
   std::int32_t unused;
 };
 
-struct PreprocessMemory {  // shared; the list of SelectMemory follows, and the image's quads where they fit
+// In shared memory, followed by the list of select_by_sample() and, if they fit, the image's quads.
+struct PreprocessMemory {
   union {
     SelectMemory select;
-    Tap taps[kInputSize];  // along y, once the quantile is known
+    Tap taps[kInputSize];  // taps along y; used once the quantile is known
   };
   union {
     Stretched scratch[cuda::kScratch];
@@ -54,10 +55,10 @@ inline constexpr std::size_t kMemoryBytes = (sizeof(PreprocessMemory) + 15) / 16
 inline PreprocessPlan plan_preprocess(std::int64_t pixels, std::size_t most_shared_bytes) {
   const int listed = list_capacity(pixels);
   const std::size_t least = kMemoryBytes + static_cast<std::size_t>(listed) * sizeof(float);
-  const auto quads = static_cast<std::size_t>((pixels + 6) / 4);  // wherever the image begins within one
+  const auto quads = static_cast<std::size_t>((pixels + 6) / 4);  // for any position of the first pixel in its quad
   const std::size_t bytes = least + quads * sizeof(Quad);
   const bool fits = bytes <= most_shared_bytes;
-  // The same threads either way: they decide the order of the sums.
+  // The number of threads must not depend on `fits`, because it determines the order of the sums.
   return {fits, pixels < 16384 ? 512 : 1024, listed, fits ? bytes : least};
 }
 
@@ -65,10 +66,10 @@ inline void check_call(const PreprocessCall& call) {
   if (call.images.n <= 0) return;
   if (call.images.height <= 0 || call.images.width <= 0) throw ArgumentError("images must have at least one pixel");
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 7;
-  if (call.images.pixels() > kMost) throw ArgumentError("images of 2^31 pixels and more do not run on a GPU");
+  if (call.images.pixels() > kMost) throw ArgumentError("images must have fewer than 2^31 - 7 pixels to run on a GPU");
 }
 
-// Two neighbours of the result, from index `at`, which is even.
+// Writes two neighbouring values of the result at index `at`, which must be even.
 IMN_HOST_DEVICE inline void write_pair(void* out, ElementType type, std::int64_t at, float a, float b) {
   struct alignas(8) Two {
     float a, b;
@@ -83,12 +84,12 @@ IMN_HOST_DEVICE inline void write_pair(void* out, ElementType type, std::int64_t
   *reinterpret_cast<std::uint32_t*>(static_cast<std::uint16_t*>(out) + at) = low | (high << 16);
 }
 
-// One line of the resize between two pixels: the order of preprocess_cpu().
+// Interpolates between two pixels, with the operations in the order of preprocess_cpu().
 IMN_HOST_DEVICE inline float mix(float first, float second, float weight) {
   return first * (1.0F - weight) + second * weight;
 }
 
-// A line of two neighbouring columns, resized along x; measured: 1, less towards pixels that are not.
+// Two neighbouring values of a row resized along x. measured is 1, or less next to unmeasured pixels.
 struct ResizedPair {
   float value[2];
   float measured[2];
@@ -112,10 +113,10 @@ IMN_HOST_DEVICE ResizedPair resize_along_x(Pixel&& x, int row_at, const Tap& lef
   return pair;
 }
 
-// x(i): the normalised pixel i, NaN where not measured; whole: all are measured. Writes the channels of one image from
-// index `at` on. An item takes two columns from a row on downwards: a line of the image is resized along x once and
-// serves all rows that read it. Items of one row of items are a multiple of a warp's, so that a warp takes the same
-// rows.
+// x(i) returns the normalised pixel i, NaN where not measured; `whole` means that all pixels are measured. Writes the
+// channels of one image from index `at` on. Each item computes two columns of kRows consecutive rows, so that a row of
+// the image is resized along x once and serves all output rows that read it. kAcross is a multiple of the warp size, so
+// all threads of a warp handle the same rows.
 template <typename Block, typename Pixel>
 IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixel&& x, Tap (&taps)[kInputSize],
                                   bool whole, std::int64_t at) {
@@ -160,7 +161,7 @@ IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixe
   });
 }
 
-// Divides, clips, and gathers what is known of x, four pixels at a time.
+// Divides and clips the pixels, four at a time, and sums the results.
 template <typename Block, typename Image, typename Keep>
 IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& normaliser, const Image& image,
                                         Keep&& keep, Stretched* scratch) {
@@ -182,7 +183,7 @@ IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& n
   return block.reduce((n + 3) / 4, Stretched{}, of_four, join, scratch);
 }
 
-// `shared`: plan.shared_bytes, at a multiple of 16.
+// `shared` points to plan.shared_bytes bytes, 16-byte aligned.
 template <bool kInShared, typename Block>
 IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, void* shared) {
   auto& memory = *static_cast<PreprocessMemory*>(shared);
@@ -205,7 +206,7 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
         for (const float x : quad.x) {
           found.measured += x == x ? 1 : 0;
           found.zeros += x == 0.0F ? 1 : 0;
-          found.lowest = fminf(found.lowest, x);  // passes over NaN
+          found.lowest = fminf(found.lowest, x);  // ignores NaN
           found.highest = fmaxf(found.highest, x);
         }
         return found;
@@ -245,7 +246,7 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
   } else {
     all = stretch_image(block, n, normaliser, global, [](int, const Quad&) {}, memory.scratch);
   }
-  // Equal after normalising, which keeps the order.
+  // Normalising preserves the order, so all pixels are equal if the lowest and the highest are.
   const bool blank = measured == 0 || normalise(loaded.lowest, by) == normalise(loaded.highest, by);
   if (call.facts != nullptr) {
     block.once([&] { call.facts[image] = {all.sum, by, measured, all.positive, blank ? 1 : 0}; });

@@ -1,4 +1,4 @@
-// Exact selection by a thread block: the count-th largest of an image's pixels, and the next larger one.
+// Exact selection by a thread block: finds the count-th largest pixel of an image and the next larger one.
 #pragma once
 
 #include <cmath>
@@ -11,26 +11,26 @@
 
 namespace imn::preprocess {
 
-// Note [radix select]: order-preserving keys are looked at from the top, 11, 11 and 10 bits at a time. A histogram of
-// the digit, counted from above, tells which digit the wanted value has and how many values lie above all of that
-// digit; only pixels that have the digits found so far count in the next histogram. Counts are integers and the order
-// in which they are made does not show, so the value is exact and the same on every run.
+// Note [radix select]: order-preserving keys are examined from the top, 11, 11 and 10 bits at a time. A histogram of
+// the digit, summed from above, shows which digit the wanted value has and how many values have a larger one; the next
+// histogram counts only pixels that have all digits found so far. The counts are integers and do not depend on the
+// order of counting, so the value is exact and the same on every run.
 inline constexpr int kBins = 2048;
 inline constexpr int kFew = 128;
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-struct SelectMemory {  // shared
+struct SelectMemory {  // in shared memory
   std::int32_t bins[kBins];
   std::int32_t scan[33];
   std::int32_t bin;
   std::int32_t before;
-  std::int32_t listed;  // pixels of the list, see Note [the few at the top]
-  std::int32_t n_few;   // of one bin of the list
+  std::int32_t listed;  // pixels in the list, see Note [the few at the top]
+  std::int32_t n_few;   // pixels in the wanted bin of the list
   std::uint32_t few[kFew];
   std::uint32_t value, above;  // keys of the result
 };
 
-// The digits of `key` from the top down to bit `low` are its prefix.
+// One digit of a key: `bits` bits from bit `low` up. The digits above it are its prefix.
 struct Digit {
   int low;
   int bits;
@@ -40,7 +40,7 @@ IMN_HOST_DEVICE inline Digit digit_of_pass(int pass) {
   return pass == 0 ? Digit{21, 11} : (pass == 1 ? Digit{10, 11} : Digit{0, 10});
 }
 
-// The largest digit has bin 0.
+// Returns the bin of a digit; bin 0 belongs to the largest digit.
 IMN_HOST_DEVICE inline int bin_of(std::uint32_t key, Digit digit) {
   const std::uint32_t last = (1U << digit.bits) - 1U;
   return static_cast<int>(last - ((key >> digit.low) & last));
@@ -51,7 +51,7 @@ IMN_DEVICE_CODE void clear_bins(Block& block, SelectMemory& memory) {
   block.for_each(kBins, [&](int i) { memory.bins[i] = 0; });
 }
 
-// Counts the measured pixels of a quad that have `prefix` above the digit; returns how many are measured.
+// Counts the measured pixels of a quad whose digits above `digit` are `prefix`; returns how many pixels are measured.
 template <typename Block>
 IMN_DEVICE_CODE int count_quad(Block& block, const Quad& quad, std::uint32_t prefix, Digit digit,
                                SelectMemory& memory) {
@@ -60,7 +60,7 @@ IMN_DEVICE_CODE int count_quad(Block& block, const Quad& quad, std::uint32_t pre
     if (x != x) continue;
     ++measured;
     const std::uint32_t key = order_key(x);
-    // A shift by 32 is not defined: the first digit has nothing above it.
+    // A shift by 32 is undefined. The first digit has no prefix.
     if (digit.low + digit.bits == 32 || key >> (digit.low + digit.bits) == prefix) {
       block.add(&memory.bins[bin_of(key, digit)], std::int32_t{1});
     }
@@ -68,8 +68,9 @@ IMN_DEVICE_CODE int count_quad(Block& block, const Quad& quad, std::uint32_t pre
   return measured;
 }
 
-// The bin that holds the `wanted`-th value from the top goes to memory.bin, how many come before it to memory.before;
-// the bins are then sums. Returns how many values there are; with fewer than `wanted` nothing is found.
+// Stores the bin of the `wanted`-th value from the top in memory.bin, and the number of values in preceding bins in
+// memory.before; replaces the bins with their exclusive sums. Returns the number of all values; stores nothing if there
+// are fewer than `wanted`.
 template <typename Block>
 IMN_DEVICE_CODE std::int32_t find_bin(Block& block, int n_bins, std::int32_t wanted, SelectMemory& memory) {
   const std::int32_t all = block.exclusive_scan(memory.bins, n_bins, memory.scan);
@@ -83,20 +84,20 @@ IMN_DEVICE_CODE std::int32_t find_bin(Block& block, int n_bins, std::int32_t wan
   return all;
 }
 
-// Two values that follow each other in the order of an image's pixels.
+// Two consecutive values in the sorted order of an image's pixels.
 struct Neighbours {
   float value;
   float above;
 };
 
-// The count-th largest of the image's measured pixels and `zeros` times 0, and the next larger one (itself where
-// count == 1). The histogram of the first digit, of the pixels alone, is in memory.bins already.
+// Returns the count-th largest of the measured pixels and `zeros` additional zeros, and the next larger one (the same
+// value if count == 1). memory.bins must hold the histogram of the first digit of the pixels, without the zeros.
 template <typename Block, typename Image>
 IMN_DEVICE_CODE Neighbours select_from_top(Block& block, const Image& image, std::int32_t count, std::int32_t zeros,
                                            SelectMemory& memory) {
   const std::uint32_t zero = order_key(0.0F);
   std::uint32_t prefix = 0;
-  std::int32_t wanted = count;  // among the pixels that have the prefix, from the top
+  std::int32_t wanted = count;  // rank from the top among the pixels with the prefix
   for (int pass = 0; pass < 3; ++pass) {
     const Digit digit = digit_of_pass(pass);
     if (pass > 0) {
@@ -112,7 +113,7 @@ IMN_DEVICE_CODE Neighbours select_from_top(Block& block, const Image& image, std
     find_bin(block, n_bins, wanted, memory);
     prefix = (prefix << digit.bits) | static_cast<std::uint32_t>(n_bins - 1 - memory.bin);
     wanted -= memory.before;
-    block.sync();  // all have read what the next pass writes
+    block.sync();  // wait until all have read what the next pass overwrites
   }
   const float value = key_value(prefix);
   if (count == 1 || wanted > 1) return {value, value};  // the next one is equal
@@ -132,13 +133,13 @@ IMN_DEVICE_CODE Neighbours select_from_top(Block& block, const Image& image, std
   return {value, key_value(above)};
 }
 
-// Note [the few at the top]: the quantile lies among the largest hundredth of the pixels. A sample of the image,
-// counted while it is read, tells above which value they lie, with room to spare; one pass lists the pixels above it
-// and counts them in bins that divide the keys up to the highest evenly. The pixels of one bin are few: they are
-// compared with each other. Where they are not, the selection runs on the list; where the list is too short or too
-// long, on all pixels: the result is exact either way, whatever the sample was. Most pixels of sparse images are 0:
-// then the list has the positive ones, and the zeros are counted.
-inline constexpr int kSampleStep = 4;  // quads; one pixel of each
+// Note [the few at the top]: the quantile lies among the largest hundredth of the pixels. A sample, counted while the
+// image is read, yields a value that they exceed, with some margin. One pass lists the pixels above this value and
+// counts them in bins that divide the range of keys evenly. The wanted bin holds few pixels, which are compared with
+// each other. If it holds too many, the selection runs on the list; if the list is too short or too long, it runs on
+// all pixels. The result is exact in all cases, whatever the sample. Most pixels of sparse images are 0: the list then
+// holds the positive ones, and the zeros are only counted.
+inline constexpr int kSampleStep = 4;  // samples one pixel of every fourth quad
 
 template <typename Block>
 IMN_DEVICE_CODE void count_sample(Block& block, int q, const Quad& quad, SelectMemory& memory) {
@@ -146,12 +147,12 @@ IMN_DEVICE_CODE void count_sample(Block& block, int q, const Quad& quad, SelectM
   if (q % kSampleStep == 0 && x == x) block.add(&memory.bins[bin_of(order_key(x), digit_of_pass(0))], std::int32_t{1});
 }
 
-// How many of a list of `n` pixels there is room for.
+// Capacity of the list for an image of `n` pixels.
 IMN_HOST_DEVICE inline int list_capacity(std::int64_t n) {
   return static_cast<int>((n < 49152 ? n : 49152) / 12 + 15) / 16 * 16;
 }
 
-// Pixels in shared memory, filled up with NaN to whole quads.
+// A list of pixels in shared memory, padded with NaN to whole quads.
 class PixelList {
  public:
   IMN_HOST_DEVICE PixelList(const Quad* quads, int n) : quads_(quads), n_quads_((n + 3) / 4) {}
@@ -174,14 +175,14 @@ IMN_DEVICE_CODE void count_first_digits(Block& block, const Image& image, Select
       [](int a, int b) { return a + b; }, memory.scan);
 }
 
-// Keys from `lowest` to `highest` in bins, the highest first.
+// Divides the keys from `lowest` to `highest` evenly into bins; bin 0 holds the highest.
 class EvenBins {
  public:
   IMN_HOST_DEVICE EvenBins(std::uint32_t lowest, std::uint32_t highest) : highest_(highest) {
     constexpr int kBits = 11;
     static_assert(kBins == 1 << kBits);
     const std::uint32_t span = highest > lowest ? highest - lowest : 0;
-    const int width = static_cast<int>(float_bits(static_cast<float>(span)) >> 23U) - 126;  // in bits, or one more
+    const int width = static_cast<int>(float_bits(static_cast<float>(span)) >> 23U) - 126;  // bits, or one more
     shift_ = width > kBits ? width - kBits : 0;
   }
   IMN_HOST_DEVICE int of(std::uint32_t key) const { return static_cast<int>((highest_ - key) >> shift_); }
@@ -191,7 +192,7 @@ class EvenBins {
   int shift_;
 };
 
-// What is wanted of an image: the count-th largest of its measured pixels and `zeros` times 0.
+// Describes the selection: the count-th largest of the measured pixels of an image and `zeros` additional zeros.
 struct Wanted {
   std::int32_t measured;
   std::int32_t count;
@@ -200,8 +201,8 @@ struct Wanted {
   float highest;
 };
 
-// The count-th largest of a list of n pixels that memory.bins has counted, and the next larger one; false: too many are
-// in the same bin.
+// Finds the count-th largest of a list of n pixels, already counted in memory.bins, and the next larger one. Returns
+// false if too many pixels are in the same bin.
 template <typename Block>
 IMN_DEVICE_CODE bool select_from_bins(Block& block, const float* listed, int n, std::int32_t count,
                                       const EvenBins& bins, Neighbours& result, SelectMemory& memory) {
@@ -234,7 +235,7 @@ IMN_DEVICE_CODE bool select_from_bins(Block& block, const float* listed, int n, 
   return true;
 }
 
-// As select_from_top(), with the sample in memory.bins; list: of list_capacity() pixels.
+// Like select_from_top(), but memory.bins holds the sample. `list` has room for list_capacity() pixels.
 template <typename Block, typename Image>
 IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, const Wanted& of, Quad* list,
                                             int capacity, SelectMemory& memory) {
@@ -258,7 +259,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
     const float from = key_value(edge);
     const EvenBins bins(edge, order_key(of.highest));
     auto* listed = reinterpret_cast<float*>(list);
-    // The sums in the bins are not needed any more, the bin is.
+    // The sums in the bins are no longer needed; `bin` has been read.
     clear_bins(block, memory);
     image.for_each_quad(block, [&](const Quad& quad) {
       for (const float x : quad.x) {
@@ -295,7 +296,7 @@ IMN_DEVICE_CODE Neighbours select_by_sample(Block& block, const Image& image, co
       }
     }
   }
-  block.sync();  // all have read what is counted now
+  block.sync();  // wait until all have read what is overwritten now
   count_first_digits(block, image, memory);
   return select_from_top(block, image, count, of.zeros, memory);
 }

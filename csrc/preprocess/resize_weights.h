@@ -7,16 +7,16 @@
 
 namespace imn::preprocess {
 
-// Two source pixels of one axis; the second one weighs `weight`, the first 1 - weight.
+// Two source pixels along one axis; the second has weight `weight`, the first 1 - weight.
 struct Tap {
   std::int32_t first;
   std::int32_t second;
   float weight;
 };
 
-// align_corners=False: pixel centres coincide, positions before the first centre stick to it. The scale is a float32,
-// and scale * (to + 0.5) - 0.5 is rounded to float32 once, as the fused multiply-add does that torch's kernels are
-// compiled to; the product of two float32 is exact in double. With two roundings images of 500 pixels differ by 1.5e-5.
+// As align_corners=False: pixel centres coincide, and positions before the first centre are moved to it. The scale is a
+// float32, and scale * (to + 0.5) - 0.5 is rounded to float32 once, like the fused multiply-add in torch's kernels; the
+// product of two float32 values is exact in double. Rounding twice would change images of 500 pixels by 1.5e-5.
 IMN_HOST_DEVICE inline Tap bilinear_tap(std::int32_t to, std::int32_t source_size, std::int32_t target_size) {
   const float scale = static_cast<float>(source_size) / static_cast<float>(target_size);
   const auto position = static_cast<float>(static_cast<double>(scale) * (to + 0.5) - 0.5);

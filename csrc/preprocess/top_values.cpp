@@ -14,11 +14,11 @@ constexpr std::int64_t kSample = 1024;
 constexpr std::int64_t kRun = 512;
 
 struct Above {
-  std::int64_t greater = 0;  // values > bound; all of them were kept if not more than the room
+  std::int64_t greater = 0;  // values > bound; all of them were kept unless they exceed the room
   std::int64_t equal = 0;
 };
 
-// Keeps every value > bound in `kept`, without branches on the data. Gives up when fewer than kRun places are left.
+// Copies every value > bound to `kept`, without branching on the data. Stops if fewer than kRun places are left.
 IMN_MULTIVERSION Above keep_above(const PixelSource& source, std::int64_t n, float bound, float* __restrict kept,
                                   std::int64_t room) {
   std::array<float, kRun> run;
@@ -40,7 +40,7 @@ IMN_MULTIVERSION Above keep_above(const PixelSource& source, std::int64_t n, flo
   return found;
 }
 
-// The count-th largest of [begin, end) and the next larger one; reorders the values.
+// Returns the count-th largest of [begin, end) and the next larger value; reorders the values.
 TopPair select(float* begin, float* end, std::int64_t count) {
   float* nth = begin + (count - 1);
   std::nth_element(begin, nth, end, std::greater<>());
@@ -53,10 +53,10 @@ TopPair select_from_all(const PixelSource& source, std::int64_t n, std::int64_t 
   return select(scratch.everything.data(), scratch.everything.data() + n, count);
 }
 
-// A value that at least `count` of the n very probably exceed or equal: 4.5 standard deviations of safety.
+// Returns a value that at least `count` of the n values very probably reach, with a margin of 4.5 standard deviations.
 float lower_bound_of_top(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch) {
   scratch.sample.resize(kSample);
-  // Multiples of the golden ratio spread evenly over the image and never fall into step with its width.
+  // Multiples of the golden ratio spread evenly over the image and never align with its width.
   constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15U;
   std::uint64_t position = kGolden;
   for (float& x : scratch.sample) {

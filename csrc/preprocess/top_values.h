@@ -1,4 +1,4 @@
-// Exact selection near the top of an image, without sorting it.
+// Exact selection of the largest pixels of an image, without sorting it.
 #pragma once
 
 #include <cstdint>
@@ -8,22 +8,23 @@
 
 namespace imn::preprocess {
 
-// The count-th largest value and the next larger one (itself where count == 1).
+// The count-th largest value and the next larger one (the same value if count == 1).
 struct TopPair {
   float value;
   float above;
 };
 
-// Reusable memory of one worker.
+// Reusable working memory of one worker.
 struct TopScratch {
   std::vector<float> sample, survivors, everything;
 };
 
-// Over all n pixels of the source, each as clean_row() sees it; 1 <= count <= n.
+// Selects among all n pixels of the source, as clean_row() returns them; 1 <= count <= n.
 //
-// Note [top values]: a sample gives a bound that the wanted values very probably exceed; one pass keeps what lies above
-// it (a few per cent) and counts what equals it; the counts then prove or refute that the answer is among those. Ties
-// at the bound, the rule in sparse images, need no second pass. Only a refuted bound costs a selection over all pixels.
+// Note [top values]: a sample yields a bound that the wanted values very probably exceed. One pass keeps the values
+// above it (a few per cent) and counts those equal to it; the counts then show whether the answer is among these. Ties
+// at the bound, the common case in sparse images, need no second pass. Only if the bound was too high does the
+// selection run over all pixels.
 TopPair top_pair(const PixelSource& source, std::int64_t n, std::int64_t count, TopScratch& scratch);
 
 }  // namespace imn::preprocess
