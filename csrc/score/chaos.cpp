@@ -94,7 +94,7 @@ void for_each_mark(const Byte* marks, std::int32_t begin, std::int32_t end, cons
 
 void SpatialChaos::close_levels(const NormalisedImage& image) {
   if (image.pixels() + 2 * (std::int64_t{image.height} + image.width + 2) > std::numeric_limits<std::int32_t>::max()) {
-    throw ArgumentError("images of more than 2^31 pixels have no measure of spatial chaos");
+    throw ArgumentError("spatial chaos cannot be computed for images of more than 2^31 pixels");
   }
   const auto n = static_cast<std::size_t>((image.height + 2) * (image.width + 2));
   if (rows_ != image.height + 2 || stride_ != image.width + 2) {

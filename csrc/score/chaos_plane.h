@@ -41,8 +41,7 @@ struct ChaosPlanes {
 
 // A word holds four levels below 128.
 inline constexpr std::uint32_t kHighBits = 0x80808080U;
-inline constexpr std::uint32_t kNotInside =
-    0x80;  // level of a cell that is not measured: 0, with the high bit as a mark
+inline constexpr std::uint32_t kNotInside = 0x80;  // level of a cell that is not measured: 0 with the high bit set
 inline constexpr std::uint32_t kPassedOver = 127;  // dilated level of a cell that is not measured
 
 // Sets the high bit of each level where a >= b.
