@@ -17,34 +17,34 @@ namespace imn::images {
 namespace {
 
 constexpr double kFinestCell = 0.25;  // ppm
-// Half the share of a channel that one per cent of the pixels show, so that such a channel survives missed peaks.
-// Random peaks are kept out by their own test, not by this floor.
+// Half the share of a channel present in one per cent of the pixels, so such a channel survives missed peaks. Random
+// peaks are excluded by a separate test, not by this floor.
 constexpr double kDefaultFrequency = 0.005;
 constexpr double kFalseChannels = 0.1;     // chance clusters expected over the whole axis
-constexpr double kLongest = 100.0;         // standard deviations fitted at a time
+constexpr double kLongest = 100.0;         // standard deviations; longest stretch fitted at once
 constexpr double kHalfWidth = 3.0;         // standard deviations: 99.7 % of a channel's peaks
-constexpr double kJudgedApart = 10.0;      // standard deviations: closer neighbours must show that they are two
-constexpr double kFewestMeasured = 100.0;  // peaks of a channel whose width is measured
-constexpr double kPairReach = 6.0;  // standard deviations, between two peaks of a spectrum that are looked at together
-constexpr double kResolved = 2.0;   // standard deviations
-constexpr double kFlank = 0.2;      // share of the stronger one below which a component may be its flank
-constexpr double kDrift = 6.0;      // ppm; a section's drift may part an ion's regions by so much
-constexpr double kShapeEvidence = 4.0;  // log-likelihood ratio of two components against one
+constexpr double kJudgedApart = 10.0;      // standard deviations; closer neighbours need evidence that they are two
+constexpr double kFewestMeasured = 100.0;  // peaks required to measure the width of a channel
+constexpr double kPairReach = 6.0;         // standard deviations between two peaks counted as a pair
+constexpr double kResolved = 2.0;          // standard deviations
+constexpr double kFlank = 0.2;             // of the stronger component; below this share, a weaker one may be its flank
+constexpr double kDrift = 6.0;             // ppm; drift may separate two regions of an ion by this much
+constexpr double kShapeEvidence = 4.0;     // log-likelihood ratio of two components against one
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
   double sd = 1.0;        // ppm
-  double fitted = 0.0;    // peaks it explains
+  double fitted = 0.0;    // number of peaks that it explains
   double lo = 0.0, hi = 0.0;
   std::int64_t spectra = 0;
-  bool cut_left = false, cut_right = false;  // a neighbour takes a part of the peaks
+  bool cut_left = false, cut_right = false;  // a neighbour claims some of the peaks
 };
 
 double mz_of(double position) { return std::exp(position * 1e-6); }
 
 // Cuts stretches that are too long where they have the fewest peaks: the cost of a fit grows faster than its length,
-// and dense data would form one stretch. A channel on a cut is found on both sides and joined like any other fitted in
-// parts.
+// and dense data would form one stretch. A channel at a cut is found on both sides and joined like any other channel
+// fitted in parts.
 std::vector<std::pair<std::int64_t, std::int64_t>> cut_long(
     const PeakDensity& density, const PeakWidth& width,
     const std::vector<std::pair<std::int64_t, std::int64_t>>& stretches) {
@@ -68,7 +68,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> cut_long(
   return cut;
 }
 
-// Stretches of cells with significant counts, padded so that components at their rim are complete.
+// Returns stretches of cells with significant counts, padded so that components at their edges are complete.
 std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDensity& density, const PeakWidth& width,
                                                                   double log10_p, double fewest) {
   std::vector<std::pair<std::int64_t, std::int64_t>> stretches;
@@ -80,7 +80,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> busy_stretches(const PeakDens
     const double seen = density.count(c - half, c + half + 1);
     if (seen >= fewest) {
       const double expected = density.background(c, sd) * static_cast<double>(2 * half + 1);
-      // A looser limit than for a channel, because the stretch only decides where to look.
+      // The limit is less strict than for a channel, because the stretch only determines where to search.
       if (seen > expected && log10_poisson_tail(seen, std::max(expected, 1e-12)) <= 0.5 * log10_p) {
         const auto pad = static_cast<std::int64_t>(std::ceil(6.0 * sd)) + 1;
         const std::int64_t from = std::max<std::int64_t>(0, c - pad);
@@ -106,7 +106,7 @@ struct Search {
   const std::atomic<bool>* cancel;
 };
 
-// Components in the cells [from, to) of one density, positions in cells of the density.
+// Returns the components in the cells [from, to) of one density, with positions in cells of the density.
 std::vector<PeakComponent> fit_stretch(const PeakDensity& density, std::int64_t from, std::int64_t to, double sd,
                                        const Search& search, const std::vector<PeakComponent>& known) {
   // Cells of a quarter of a standard deviation are fine enough for the fit.
@@ -136,8 +136,8 @@ std::vector<Channel> find_channels(const Search& search, const AxisOptions& opti
     for (auto s = begin; s < end; ++s) {
       const auto [from, to] = stretches[static_cast<std::size_t>(s)];
       const double sd = search.width.at(density.position(0.5 * static_cast<double>(from + to)));
-      // Two ions that one spectrum shows close together stand out, equally strong, among the peaks with company, even
-      // where the weaker one is lost in the flank of the stronger one among all peaks.
+      // Two ions that appear close together in one spectrum stand out, equally strong, in the histogram of paired
+      // peaks, even if the weaker one is hidden in the flank of the stronger one in the histogram of all peaks.
       const auto pairs = fit_stretch(search.paired, from, to, sd, search, {});
       const auto known = pairs.size() > 1 ? pairs : std::vector<PeakComponent>{};
       for (const PeakComponent& component : fit_stretch(density, from, to, sd, search, known)) {
@@ -156,7 +156,7 @@ std::vector<Channel> find_channels(const Search& search, const AxisOptions& opti
   return channels;
 }
 
-// The actual width of isolated channels; the comparison of pairs is influenced by close neighbours.
+// Measures the actual width of isolated channels, because close neighbours affect the comparison of pairs.
 std::vector<PeakWidth::Measured> measured_widths(const PeakDensity& density, const std::vector<Channel>& channels) {
   std::vector<PeakWidth::Measured> measured;
   for (std::size_t k = 0; k < channels.size(); ++k) {
@@ -182,8 +182,8 @@ std::vector<PeakWidth::Measured> measured_widths(const PeakDensity& density, con
   return measured;
 }
 
-// Windows reach kHalfWidth standard deviations, or to the border with a neighbour: where both are equally likely, kept
-// in the middle third so that a strong channel does not swallow a weak one.
+// Windows extend kHalfWidth standard deviations, or to the border with a neighbour: the point where both are equally
+// likely, restricted to the middle third so that a strong channel does not swallow a weak one.
 void set_windows(std::vector<Channel>& channels) {
   for (Channel& c : channels) {
     c.lo = c.position - kHalfWidth * c.sd;
@@ -211,14 +211,14 @@ std::vector<MzWindow> mz_windows(const std::vector<Channel>& channels) {
     if (!windows.empty() && window.lo <= windows.back().hi) {
       window.lo = std::nextafter(windows.back().hi, std::numeric_limits<double>::infinity());
     }
-    window.hi = std::max(window.hi, window.lo);  // peaks of one spectrum may be neighbouring numbers
+    window.hi = std::max(window.hi, window.lo);  // the peaks may be adjacent floating-point numbers
     windows.push_back(window);
   }
   return windows;
 }
 
-// Whether there is a dip between two clusters that chance does not explain: compares the level around the lower top
-// with the lowest level in between.
+// Returns whether there is a dip between two clusters that chance does not explain: compares the level around the lower
+// top with the lowest level in between.
 bool valley_between(const PeakDensity& density, const Channel& a, const Channel& b) {
   const double sd = 0.5 * (a.sd + b.sd) / density.cell_ppm();
   const auto level = [&](std::int64_t c, std::int64_t half) {
@@ -236,7 +236,8 @@ bool valley_between(const PeakDensity& density, const Channel& a, const Channel&
   return lowest < 0.8 * top && top - lowest > 3.0 * error;
 }
 
-// Log-likelihood ratio of two components against one that may be a quarter wider, over the counts around them.
+// Returns the log-likelihood ratio of two components against one that may be a quarter wider, over the counts around
+// them.
 double two_against_one(const PeakDensity& density, const Channel& a, const Channel& b, double background) {
   const double sd = 0.5 * (a.sd + b.sd);
   const double total = a.fitted + b.fitted;
@@ -261,9 +262,9 @@ double two_against_one(const PeakDensity& density, const Channel& a, const Chann
   return least;
 }
 
-// An ion has one centroid per spectrum. Two clusters shown by the same spectra are therefore two ions, however close;
-// two that no spectrum shows together, although many should, are probably one. `pairs`: spectra with a peak in both
-// windows.
+// An ion has one centroid per spectrum. Two clusters that appear in the same spectra are therefore two ions, however
+// close; two that never appear together, although many spectra should show both, are probably one. `pairs` is the
+// number of spectra with a peak in both windows.
 struct Company {
   bool together, apart;
 };
@@ -271,7 +272,8 @@ struct Company {
 Company company(const Channel& a, const Channel& b, double pairs, double random_per_ppm, double spectra) {
   const double chance = random_per_ppm * ((b.hi - b.lo) * static_cast<double>(a.spectra) +
                                           (a.hi - a.lo) * static_cast<double>(b.spectra));
-  // The windows of close neighbours hold peaks of each other, so the fitted number is the better measure of the weaker.
+  // The windows of close neighbours contain peaks of each other, so the fitted number is the better estimate for the
+  // weaker one.
   const double fewer = std::min(a.fitted, b.fitted);
   const double extra = pairs - chance;
   const double independent = a.fitted * b.fitted / spectra;
@@ -284,18 +286,18 @@ bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, dou
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
   const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
-  // Drift can separate two regions of one ion; this close, only spectra that show both prove two ions.
+  // Drift can separate two regions of one ion. At this distance, only spectra that show both prove two ions.
   if (!together && b.position - a.position < kDrift) return false;
   // Closer than this, the windows contain each other's peaks, and pairs are not informative.
   const bool resolved = b.position - a.position > kResolved * sd;
   if ((together && resolved) || valley_between(density, a, b)) return true;
-  // Evidence from the shape alone, except on the flank of a strong channel, whose true shape is not known well enough.
+  // The shape alone is evidence, except on the flank of a strong channel, whose true shape is not known well enough.
   const bool flank = std::min(a.fitted, b.fitted) < kFlank * std::max(a.fitted, b.fitted);
   return !apart && !flank && two_against_one(density, a, b, background) > kShapeEvidence;
 }
 
-// Joins neighbours that a single ion explains: a wide or asymmetric channel is fitted by several components of the
-// common shape.
+// Joins neighbours that a single ion explains, because a wide or asymmetric channel is fitted by several components of
+// the common shape.
 std::vector<Channel> join_split_channels(const PeakDensity& density, const std::vector<Channel>& channels,
                                          const Occupancy& found, double spectra) {
   std::vector<Channel> joined;
@@ -311,11 +313,11 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
     Channel& last = joined.back();
     const double weight = last.fitted + next.fitted;
     if (std::min(last.fitted, next.fitted) < kFlank * std::max(last.fitted, next.fitted)) {
-      if (next.fitted > last.fitted) last = next;  // the flank of the stronger one, not a part of its window
+      if (next.fitted > last.fitted) last = next;  // the flank of the stronger one is not part of its window
       continue;
     }
     last.position = (last.position * last.fitted + next.position * next.fitted) / weight;
-    last.spectra += next.spectra - found.with_next[k - 1];  // close enough for the next comparison
+    last.spectra += next.spectra - found.with_next[k - 1];  // approximate, but sufficient for the next comparison
     last.hi = next.hi;
     last.fitted = weight;
     last.cut_right = next.cut_right;
@@ -350,7 +352,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
   const double floor = options.min_frequency.value_or(kDefaultFrequency);
-  // A channel needs two pixels, because one has no shape; unless there is only one.
+  // A channel needs two pixels, because one pixel has no shape; the exception is a file with a single spectrum.
   const double fewest = std::max(std::ceil(floor * n - 1e-9), std::min(n, 2.0));
   const auto describe = [&] {
     std::ostringstream text;
@@ -393,7 +395,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   auto kept = lone ? channels : join_split_channels(density, channels, found, n);
   const auto windows = mz_windows(kept);
   if (kept.size() != channels.size()) {
-    // Spectra of joined channels cannot be added: count them again in the final windows.
+    // The spectra of joined channels cannot be added, so they are counted again in the final windows.
     const auto again = spectra_in_windows(plane, windows, options.threads, options.cancel);
     for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again[k];
   }

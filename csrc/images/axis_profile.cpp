@@ -1,4 +1,4 @@
-// Axis of a profile file: local maxima of the mean spectrum, and of the root mean square for what is local.
+// Axis of a profile file: local maxima of the mean spectrum, and of the root mean square for signals of small regions.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,11 +14,12 @@ namespace {
 // White noise wanders over six to seven standard deviations between a maximum and the next minimum within 10^5 bins.
 constexpr double kNoises = 8.0;
 constexpr double kStandardErrors = 4.0;   // a maximum must exceed its own standard error over the pixels by this
-constexpr std::size_t kWidths = 8;        // at half height: what lies further from an apex is another signal
-constexpr double kSpectraForErrors = 64;  // from which on the standard errors are known well enough
-constexpr double kFewestPixels = 3.0;     // that carry a channel which only the root mean square shows
+constexpr std::size_t kWidths = 8;        // at half height: a signal further from the apex is a different one
+constexpr double kSpectraForErrors = 64;  // from this number on, the standard errors are precise enough
+constexpr double kFewestPixels = 3.0;     // required for a channel that only the root mean square shows
 
-// Pixels that carry the signal above the surroundings: (sum)^2 / (sum of squares), 1 for a spike in one spectrum.
+// Returns the effective number of pixels with signal above the surroundings: (sum)^2 / (sum of squares), which is 1 for
+// a spike in one spectrum.
 double carrying_pixels(const Moments& m, const ProfilePeak& peak, double n) {
   const std::size_t below = peak.first > 0 ? peak.first - 1 : peak.first;
   const std::size_t above = std::min(peak.last + 1, m.mean.size() - 1);
@@ -28,21 +29,21 @@ double carrying_pixels(const Moments& m, const ProfilePeak& peak, double n) {
   return mean > 0.0 && square > 0.0 ? n * mean * mean / square : 0.0;
 }
 
-// Of the mean at a bin, over the spectra.
+// Returns the standard error, over the spectra, of the mean at a bin.
 double standard_error(const Moments& m, std::size_t bin, double n) {
   const double variance = std::max(0.0, m.rms[bin] * m.rms[bin] - m.mean[bin] * m.mean[bin]);
   return std::sqrt(variance / n);
 }
 
-// With few spectra the limit is eased, because no maximum could reach it.
+// The limit is lower for few spectra, because no maximum could reach it.
 bool exceeds_its_error(const Moments& m, const ProfilePeak& peak, double n) {
   const double rise = m.mean[peak.apex] - std::max(peak.left, peak.right);
   return rise >= std::min(kStandardErrors, 0.5 * std::sqrt(n)) * standard_error(m, peak.apex, n);
 }
 
-// Bins from a peak's apex to the end of its window at most: where no signal separates it from its surroundings (a rim,
-// a gap in a file that leaves zeros out), the window would reach to the next peak. Measured at half height, where peaks
-// are narrow whatever they stand on.
+// Returns the maximum number of bins from a peak's apex to the end of its window. Without it, a window would extend to
+// the next peak wherever no signal separates the peak from its surroundings (the edge of the range, or a gap in a file
+// that omits zeros). Measured at half height, where peaks are narrow regardless of their baseline.
 std::size_t widest_side(const std::vector<ProfilePeak>& peaks, const std::vector<double>& curve) {
   if (peaks.empty()) return curve.size();
   std::vector<std::size_t> widths;
@@ -96,7 +97,7 @@ CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options
     return noise;
   };
   std::vector<double> of_mean_threshold = threshold(m.mean);
-  if (n >= kSpectraForErrors) {  // the errors of the mean then tell more than its steps
+  if (n >= kSpectraForErrors) {  // the standard errors are then a better guide than the noise of the differences
     const std::vector<char> no_floor = without_floor(m.mean);
     for (std::size_t b = 0; b < bins; ++b) {
       if (no_floor[b] != 0)

@@ -67,7 +67,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
   const std::int32_t p0 = place.pixel;
   auto* const tile = static_cast<Pack*>(shared);                                        // [pixel][pack]
   auto* const sums = reinterpret_cast<double*>(tile + Shape::kPixels * Shape::kPitch);  // [window][pixel], unfinished
-  auto* const totals = sums + Shape::kSums;  // of earlier spectra; only used if pixels have several
+  auto* const totals = sums + Shape::kSums;  // sums of earlier spectra; used only if pixels have several
   auto* const firsts = reinterpret_cast<std::int32_t*>(pixels.layers > 1 ? totals + Shape::kSums : totals);
   auto* const lasts = firsts + Shape::kWindows;
   auto* const rows = lasts + Shape::kWindows;
@@ -91,8 +91,8 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
     // Runs at least once, for windows without bins.
     std::int32_t t = from;
     do {
-      // Neighbouring threads take neighbouring packs, each of several rows, so that what the rows share is computed
-      // once.
+      // Neighbouring threads fetch neighbouring packs, each from several rows, so index calculations shared by the rows
+      // are done once.
       block.for_each_unsynced(Shape::kThreads, [&](std::int32_t i) {
         const std::int32_t pack = i % Shape::kRowPacks;
         // A pack that begins below `to` ends within its row; memory beyond that may belong to something else.
@@ -126,7 +126,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
               sum = carry[std::int64_t{w0 - strip.first + g} * pixels.rows + row];
             }
             sum = add_bins(sum, own, cuda::greater(first, t) - t, cuda::lesser(last, end) - t);
-            if (last > end) {  // ends in a later tile, or a later part
+            if (last > end) {  // ends in a later tile, or in the next chunk
               if (end < to) {
                 sums[g * Shape::kPixels + p] = sum;
               } else {

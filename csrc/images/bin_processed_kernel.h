@@ -59,9 +59,9 @@ struct ProcessedShared {
   double reach[kWindowGroup];
   std::int64_t base[Shape::kPixels];   // peaks of a spectrum are counted from here, a multiple of kUnit
   std::int64_t image[Shape::kPixels];  // the pixel's place in an image
-  std::int32_t end[Shape::kPixels];    // of the peaks that the block may need; -1: no spectrum
+  std::int32_t end[Shape::kPixels];    // end of the peaks that the block may need; -1: no spectrum
   std::int32_t at[2][Shape::kPixels];  // first peak that later windows may hold: now, and one turn earlier or later
-  std::int32_t fit;                    // windows of which the rings hold all peaks
+  std::int32_t fit;                    // number of windows whose peaks the rings hold completely
 };
 
 template <typename Shape, typename M, typename T>
@@ -123,7 +123,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
   const std::int32_t w1 = cuda::lesser((first_group + groups) * kWindowGroup, strip.last);
   const std::int32_t p0 = place.pixel;
   Shared& own = *static_cast<Shared*>(shared);
-  auto* const totals = reinterpret_cast<double*>(&own + 1);  // [window][pixel], of the spectra before; Several
+  auto* const totals = reinterpret_cast<double*>(&own + 1);  // [window][pixel], of earlier spectra; only if Several
 
   double reach = kBelowAll;
   for (std::int32_t w = w1; w > w0; w = (w - 1) / kWindowGroup * kWindowGroup) {

@@ -10,11 +10,11 @@
 namespace imn::images {
 namespace {
 
-constexpr std::int64_t kSampled = 64;          // spectra looked at for the grid
-constexpr std::size_t kSegments = 64;          // stretches of ln(m/z) with a spacing of their own
+constexpr std::int64_t kSampled = 64;          // spectra sampled for the grid
+constexpr std::size_t kSegments = 64;          // intervals of ln(m/z), each with its spacing
 constexpr std::size_t kMostPoints = 1u << 24;  // of a common grid
-constexpr std::size_t kFewestSteps = 3;        // that agree, see Note [gaps]
-constexpr std::ptrdiff_t kNear = 8;            // segments among which the spacing hardly changes
+constexpr std::size_t kFewestSteps = 3;        // steps that must agree, see Note [gaps]
+constexpr std::ptrdiff_t kNear = 8;            // the spacing hardly changes over this many segments
 constexpr double kGap = 4.0;                   // samples further apart than this many grid steps are not connected
 
 double median(std::vector<double>& values) {
@@ -25,9 +25,9 @@ double median(std::vector<double>& values) {
 
 std::size_t recurrences(std::size_t steps) { return std::max(kFewestSteps, steps / 50); }
 
-// Note [gaps]: files that omit zeros contain a few samples of each peak. Most steps may then be gaps between peaks, of
-// any size, and the sampling step is the smallest one that recurs: at least `kFewestSteps` times and in two per cent of
-// the steps, counting those up to half as large again. 0 if there is none.
+// Note [gaps]: files that omit zeros contain a few samples of each peak. Most steps may then be gaps of any size
+// between peaks, and the sampling step is the smallest one that recurs: at least `kFewestSteps` times and in two per
+// cent of the steps, where steps up to 1.5 times as large count as equal. Returns 0 if no step recurs.
 double recurring_step(std::vector<double>& steps) {
   std::sort(steps.begin(), steps.end());
   const std::size_t wanted = recurrences(steps.size());
@@ -37,7 +37,7 @@ double recurring_step(std::vector<double>& steps) {
   return 0.0;
 }
 
-// Whether recurring_step() may lie far below the median. Decides for most files without sorting all their steps.
+// Returns whether recurring_step() may lie far below the median. Avoids sorting all steps for most files.
 bool has_small_steps(std::vector<double>& steps, double median) {
   const std::size_t rank = recurrences(steps.size()) / 2;
   if (rank >= steps.size()) return false;
@@ -46,7 +46,7 @@ bool has_small_steps(std::vector<double>& steps, double median) {
   return median > kGap * *nth;
 }
 
-// If hardly any sample has a neighbour, the step that recurs is a gap; nearby segments reveal that.
+// If hardly any sample has a neighbour, the recurring step is a gap; nearby segments reveal this.
 std::vector<double> without_gaps(const std::vector<double>& spacing) {
   std::vector<double> found = spacing;
   const auto n = static_cast<std::ptrdiff_t>(spacing.size());
@@ -62,8 +62,9 @@ std::vector<double> without_gaps(const std::vector<double>& spacing) {
   return found;
 }
 
-// Values of a profile spectrum at the grid points, 0 where it has no samples nearby. A sampled curve is interpolated
-// rather than summed into bins: with bins, a spacing that beats with the grid's shows as ripples in the mean.
+// Computes the values of a profile spectrum at the grid points, 0 where it has no samples nearby. The curve is
+// interpolated instead of summed into bins, because a spacing that beats with the bins would appear as ripples in the
+// mean.
 void interpolate(const io::Spectrum& spectrum, const std::vector<double>& grid, std::vector<double>& values) {
   values.assign(grid.size(), 0.0);
   const auto& mz = spectrum.mz;
@@ -99,7 +100,7 @@ std::vector<double> common_grid(const io::Plane& plane) {
   }
   if (axes.empty()) return {};
   auto [lowest, highest] = plane.mz_range();
-  if (lowest < kLeastMz) {  // only the samples show where the ions begin
+  if (lowest < kLeastMz) {  // the first samples then determine the lower end
     lowest = highest;
     for (const auto& axis : axes) lowest = std::min(lowest, axis.front());
   }
@@ -136,7 +137,7 @@ std::vector<double> common_grid(const io::Plane& plane) {
   std::vector<double> grid;
   for (double x = origin; x <= std::log(highest);) {
     grid.push_back(std::exp(x));
-    // Spacing interpolated between segment middles, so that it does not jump.
+    // The spacing is interpolated between segment centres, so it does not jump.
     const double at = std::clamp((x - origin) / width - 0.5, 0.0, kSegments - 1.0);
     const auto below = std::min(static_cast<std::size_t>(at), kSegments - 2);
     const double share = at - static_cast<double>(below);

@@ -17,12 +17,12 @@ struct Moments {
   std::vector<double> rms;
 };
 
-// Continuous: on the shared axis. Processed: every spectrum is interpolated linearly to a common grid whose spacing
-// follows that of the data; intended for profile spectra.
+// For continuous files, computed on the shared axis. For processed files, every spectrum is interpolated linearly to a
+// common grid whose spacing follows that of the data; this is intended for profile spectra.
 Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel);
 
-// The grid of a processed profile file: the m/z axis itself if all sampled spectra share it, else points at the median
-// local spacing. Empty for a file without values.
+// Returns the grid of a processed profile file: the m/z axis itself if all sampled spectra share it, otherwise points
+// at the local median spacing. Empty for a file without values.
 std::vector<double> common_grid(const io::Plane& plane);
 
 }  // namespace imn::images

@@ -12,9 +12,9 @@ namespace imn::images {
 namespace {
 
 constexpr double kMostCells = 1 << 23;
-constexpr double kSegmentPpm = 8000.0;  // some units of m/z: holds the noise's slow change, averages over many channels
+constexpr double kSegmentPpm = 8000.0;  // a few m/z units: follows slow changes of the noise, averages many channels
 
-// Mean of counts without those that stand out of a Poisson distribution of that mean.
+// Returns the mean of the counts, excluding those that are improbable in a Poisson distribution of that mean.
 double clipped_mean(const double* counts, std::size_t n) {
   double limit = INFINITY;
   double mean = 0.0;
@@ -95,7 +95,7 @@ void PeakDensity::find_background(const PeakWidth& width, int threads) {
       const double sd = width.at(position(static_cast<double>(b * segment_ + segment_ / 2))) / cell_;
       const std::int64_t box = std::max<std::int64_t>(1, std::llround(3.0 * sd));
       counts.clear();
-      // A last short segment borrows from the one before it.
+      // A short last segment includes cells of the preceding one.
       const std::int64_t end_cell = std::min(cells(), (b + 1) * segment_);
       const std::int64_t begin_cell = std::max<std::int64_t>(0, std::min(b * segment_, end_cell - segment_));
       for (std::int64_t c = begin_cell; c + box <= end_cell; c += box) counts.push_back(count(c, c + box));

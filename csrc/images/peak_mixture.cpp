@@ -11,15 +11,15 @@ namespace {
 
 constexpr int kRounds = 8;
 constexpr int kSteps = 150;           // of expectation-maximisation per round
-constexpr double kReach = 4.5;        // standard deviations a component is evaluated over
-constexpr double kApart = 1.2;        // standard deviations between components at least
-constexpr double kMerged = 2.0;       // standard deviations: no two components closer in the end
+constexpr double kReach = 4.5;        // standard deviations over which a component is evaluated
+constexpr double kApart = 1.2;        // standard deviations; minimum distance between components
+constexpr double kMerged = 2.0;       // standard deviations; closer components are merged at the end
 constexpr double kSplitGain = 8.0;    // log-likelihood
 constexpr double kHeldWithin = 5.0;   // standard deviations
-constexpr double kHeldShare = 0.5;    // of the stronger one
-constexpr double kModelError = 0.05;  // relative error granted to the fitted shape
+constexpr double kHeldShare = 0.5;    // of the stronger component
+constexpr double kModelError = 0.05;  // relative error allowed for the fitted shape
 
-// Share of a unit normal distribution in each of the cells around `position`.
+// The share of a unit normal distribution in each cell around `position`.
 struct Shape {
   std::ptrdiff_t first = 0;
   std::vector<double> share;
@@ -89,12 +89,12 @@ class Fit {
     update_model();
   }
 
-  // Places where the counts within one standard deviation exceed the model, most significant first; none closer than
-  // three standard deviations to a better one.
+  // Returns places where the counts within one standard deviation exceed the model, most significant first. No place is
+  // closer than three standard deviations to a better one.
   std::vector<PeakComponent> unexplained() const {
     const auto n = static_cast<std::ptrdiff_t>(counts_.size());
-    // The best box for a weak peak over a background; once strong ones are fitted, a narrower one, which sees less of
-    // them.
+    // 1.4 is the best box for a weak peak over a background. Once strong components are fitted, a narrower box is less
+    // affected by them.
     const double reach = components_.empty() ? 1.4 : 1.0;
     const auto half = std::max<std::ptrdiff_t>(0, std::llround(reach * options_.sd));
     struct Place {
@@ -120,8 +120,8 @@ class Fit {
       if (log10_p > options_.log10_p) continue;
       places.push_back({log10_p, {static_cast<double>(c), seen - level}});
     }
-    // Equal significance (every count of a sharp peak lies in several boxes): the middle of the run is the best start;
-    // expectation-maximisation does the rest.
+    // Several boxes contain all counts of a sharp peak and have equal significance. The middle of such a run is the
+    // best start; expectation-maximisation does the rest.
     std::stable_sort(places.begin(), places.end(),
                      [](const Place& a, const Place& b) { return a.log10_p < b.log10_p; });
     std::vector<PeakComponent> chosen;
@@ -136,8 +136,8 @@ class Fit {
     return chosen;
   }
 
-  // Of components closer than kMerged, removes the one that is missed least. While components are added one by one, a
-  // first one between two channels is left over when both have got theirs.
+  // Of components closer than kMerged, removes the one whose loss costs least. Components are added one by one, so an
+  // early one between two channels becomes redundant once both have their own.
   bool thin() {
     std::vector<char> crowded(components_.size(), 0);
     bool any = false;
@@ -167,8 +167,8 @@ class Fit {
     return true;
   }
 
-  // Replaces a component by two where that explains the counts much better: two weak channels may both lie too close to
-  // a first component between them to show as an excess.
+  // Replaces a component with two where this explains the counts much better. Two weak channels may both lie too close
+  // to a component between them to appear as an excess.
   bool split() {
     update_model();
     const double likelihood = log_likelihood();
@@ -191,7 +191,7 @@ class Fit {
     return false;
   }
 
-  // Removes the components that the others and the background explain as well.
+  // Removes components whose counts the others and the background explain as well.
   bool prune() {
     update_model();
     for (std::size_t k = 0; k < components_.size(); ++k) {
@@ -214,7 +214,8 @@ class Fit {
   }
 
  private:
-  // In the flank of a stronger one the counts say little about the place of a known component: it would be drawn in.
+  // A known component in the flank of a stronger one is held in place: the counts hardly constrain its position, and
+  // the fit would move it towards the stronger one.
   bool held(std::size_t k) const {
     const PeakComponent& c = components_[k];
     return c.known && std::any_of(components_.begin(), components_.end(), [&](const PeakComponent& other) {

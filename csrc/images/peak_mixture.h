@@ -20,11 +20,11 @@ struct MixtureOptions {
   const std::atomic<bool>* cancel = nullptr;  // read before every fit
 };
 
-// Components of a common normal shape over an even background, fitted to Poisson counts by expectation-maximisation.
-// Starting from no components, each round adds some where the counts significantly exceed the model, and fits again,
-// until no excess is left. This finds a weak channel on the flank of a strong one although their sum has one maximum.
-// Returned in ascending position. The shape is approximate, so the caller must examine close pairs.
-// `known`: components supported by other evidence; they take part from the first round and are kept.
+// Fits components of a common normal shape over an even background to Poisson counts by expectation-maximisation.
+// Starting from no components, each round adds some where the counts significantly exceed the model, and refits, until
+// no excess remains. This finds a weak channel on the flank of a strong one even if their sum has one maximum.
+// Components are returned in ascending position. The shape is approximate, so the caller must examine close pairs.
+// `known` are components supported by other evidence; they take part from the first round and are kept.
 std::vector<PeakComponent> fit_peak_mixture(const std::vector<double>& counts, const MixtureOptions& options,
                                             const std::vector<PeakComponent>& known = {});
 

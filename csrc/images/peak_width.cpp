@@ -14,20 +14,20 @@ namespace imn::images {
 namespace {
 
 constexpr std::int64_t kSampled = 256;  // spectra, spread evenly over the file
-constexpr std::int64_t kPartners = 8;   // each is compared with so many others
-constexpr double kResolution = 0.05;    // ppm, of the difference histogram
-constexpr double kFarthest = 1000.0;    // ppm, largest difference looked at
+constexpr std::int64_t kPartners = 8;   // other spectra with which each is compared
+constexpr double kResolution = 0.05;    // ppm; bin width of the difference histogram
+constexpr double kFarthest = 1000.0;    // ppm; largest difference counted
 constexpr std::size_t kBins = static_cast<std::size_t>(kFarthest / kResolution);
-constexpr std::size_t kNeighbours = 25;                     // channels that give one median
-constexpr double kEnough = 20.0;                            // pairs above the even part, at least
-constexpr std::int64_t kMostPeaks = std::int64_t{1} << 23;  // of all sampled spectra, so 64 MiB
+constexpr std::size_t kNeighbours = 25;                     // channels per median
+constexpr double kEnough = 20.0;                            // minimum number of pairs above the even part
+constexpr std::int64_t kMostPeaks = std::int64_t{1} << 23;  // of all sampled spectra: 64 MiB
 constexpr std::int64_t kFewestSampled = 8;
-constexpr std::size_t kMostPairs = std::size_t{1} << 18;  // of two spectra; hundred times what centroids give
+constexpr std::size_t kMostPairs = std::size_t{1} << 18;  // of two spectra; a hundred times the number for centroids
 constexpr double kLeast = 0.25;                           // ppm; float32 m/z values alone scatter by up to 0.1
 
 using Differences = std::vector<std::uint64_t>;
 
-// How many spectra to look at: fewer where they are long (a profile file that is declared centroid).
+// Returns the number of spectra to sample, fewer if they are long (a profile file declared as centroid).
 std::int64_t sample_size(const io::Plane& plane) {
   const std::int64_t n = plane.n_spectra();
   const std::int64_t sampled = std::min(n, kSampled);
@@ -39,8 +39,9 @@ std::int64_t sample_size(const io::Plane& plane) {
                     sampled);
 }
 
-// Differences |x_i - x_j| of the positions of two spectra. The pairs grow with the square of the peaks: of spectra with
-// too many every n-th peak of `a` is compared, which leaves the shape of the histogram as it is.
+// Counts the differences |x_i - x_j| between the positions of two spectra. The number of pairs grows with the square of
+// the number of peaks, so if there are too many, only every n-th peak of `a` is compared, which does not change the
+// shape of the histogram.
 template <typename Take>
 void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& take) {
   std::size_t first = 0;
@@ -63,9 +64,10 @@ void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& 
   }
 }
 
-// Differences above the even part, which is taken from the outer third of a reach: cumulative[d] counts those below d.
+// The differences above the even part, which is estimated from the outer third of a reach. cumulative[d] counts those
+// below d.
 struct Excess {
-  std::size_t outer;  // where the outer third begins
+  std::size_t outer;  // start of the outer third
   double even;        // per bin
   std::vector<double> cumulative;
 
@@ -84,16 +86,16 @@ struct Excess {
   double chance(std::size_t below) const { return std::sqrt(std::max(1.0, even * static_cast<double>(below))); }
 };
 
-// For a normal distribution 68.27 % lie within one and 95.45 % within two standard deviations: the smallest a with
-// count(a) / count(2a) at that ratio is the standard deviation. Only the core of the distribution is used, so ions
-// nearby and outliers do not widen it.
+// In a normal distribution, 68.27 % of the values lie within one standard deviation and 95.45 % within two. The
+// standard deviation is therefore the smallest a at which count(a) / count(2a) has that ratio. Only the core of the
+// distribution is used, so nearby ions and outliers do not widen the result.
 std::optional<double> spread(const Differences& differences, double enough) {
   constexpr double kRatio = 0.6827 / 0.9545;
-  constexpr double kFarShare = 1.5;  // of what lies within two standard deviations: all of it, and some ions nearby
+  constexpr double kFarShare = 1.5;  // of the pairs within two standard deviations; allows for some nearby ions
   const std::vector<Excess> reaches{
       {differences, 15.0}, {differences, 45.0}, {differences, 135.0}, {differences, 405.0}, {differences, kFarthest}};
-  // With few pairs the foot of a wider peak passes the tests by chance: then most of that peak lies further out. Where
-  // the reach is narrower than the peak only a wider one shows that.
+  // With few pairs, the foot of a wider peak can pass the tests by chance. Most of that peak then lies further out. If
+  // the reach is narrower than the peak, only a wider reach shows this.
   const auto is_foot = [&](std::size_t r, std::size_t a) {
     while (r + 1 < reaches.size() && reaches[r].outer < 8 * a) ++r;
     const Excess& wide = reaches[r];
@@ -107,7 +109,7 @@ std::optional<double> spread(const Differences& differences, double enough) {
       if (within[2 * a] < enough || within[2 * a] < 5.0 * excess.chance(2 * a)) continue;
       if (within[a] < kRatio * within[2 * a] || is_foot(r, a)) continue;
       const double sd = static_cast<double>(a) * kResolution;
-      // The outer part still belongs to the peak: look further.
+      // The outer part still belongs to the peak; try a wider reach.
       if (sd > kResolution * static_cast<double>(excess.outer) * 0.3) break;
       return sd / std::sqrt(2.0);
     }
@@ -138,7 +140,7 @@ PeakWidth::PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel) {
   const std::size_t partners = std::min(m / 2, static_cast<std::size_t>(kPartners));
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t p = 1; p <= partners; ++p) {
-      // Partners at all distances up to half the section, so that drift counts as it does over the whole.
+      // Partners lie at all distances up to half the section, so drift contributes as it does over the whole section.
       const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
       if (j == i) continue;
       throw_if_cancelled(cancel);

@@ -1,4 +1,4 @@
-// How far the centroids of one ion scatter over the section, estimated from the data.
+// Estimates from the data how far the centroids of one ion scatter over the section.
 #pragma once
 
 #include <atomic>
@@ -9,18 +9,19 @@
 
 namespace imn::images {
 
-// Standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together).
+// The standard deviation, in ppm, of the positions of one ion's centroids over all spectra (jitter and drift together).
 //
-// At first one value for the file, without knowing any channel. Peaks of different spectra are compared in pairs: those
-// of one ion differ by sqrt(2) standard deviations, those of unrelated ions are spread evenly. The even part is
-// subtracted and the spread of the rest is measured. Once channels are known, it can be refined as a function of m/z.
+// The first estimate is one value for the file and requires no known channels. Peaks of different spectra are compared
+// in pairs: those of one ion differ by sqrt(2) standard deviations, those of unrelated ions are spread evenly. The even
+// part is subtracted, and the spread of the rest is measured. Once channels are known, the width can be refined as a
+// function of m/z.
 class PeakWidth {
  public:
   explicit PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel = nullptr);
   explicit PeakWidth(double sd_ppm) : typical_(sd_ppm) {}
 
-  // Replaces the single value by widths at known channels, ascending in position, if there are enough of them: medians
-  // over neighbouring channels, interpolated.
+  // Replaces the single value with widths at known channels, ascending in position, if there are enough of them:
+  // medians over neighbouring channels, interpolated.
   struct Measured {
     double position;
     double sd_ppm;
