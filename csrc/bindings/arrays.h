@@ -1,4 +1,4 @@
-// Every array type that crosses the Python border, and the checks they need.
+// Array types that cross the Python border, and their checks.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -20,17 +20,17 @@
 
 namespace imn::bindings {
 
-// forcecast: integer images, float64 images and non-contiguous views are converted to contiguous float32 on entry.
+// forcecast converts integer images, float64 images and non-contiguous views to contiguous float32 on entry.
 using FloatArray = pybind11::array_t<float, pybind11::array::c_style | pybind11::array::forcecast>;
 using DoubleArray = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
 using MaskArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style | pybind11::array::forcecast>;
 
-// (n, H, W) and an optional (H, W) mask as a non-owning stack; the arrays must outlive it.
+// Returns a non-owning stack of images (n, H, W) with an optional mask (H, W); the arrays must outlive it.
 inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArray>& mask) {
   if (images.ndim() != 3) throw ArgumentError("images must have shape (n, height, width)");
   constexpr auto kLongest = std::numeric_limits<std::int32_t>::max();
   if (images.shape(1) > kLongest || images.shape(2) > kLongest) {
-    throw ArgumentError("images must have fewer than 2^31 pixels a side");
+    throw ArgumentError("images must have fewer than 2^31 pixels per side");
   }
   ImageStack stack;
   stack.data = images.data();
@@ -40,20 +40,20 @@ inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArr
   if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
   if (mask) {
     if (mask->ndim() != 2 || mask->shape(0) != images.shape(1) || mask->shape(1) != images.shape(2)) {
-      throw ArgumentError("mask must have the images' shape (height, width)");
+      throw ArgumentError("mask must have the shape (height, width) of the images");
     }
     stack.mask = mask->data();
   }
   return stack;
 }
 
-// A new boolean array as the 0/1 bytes that the core writes.
+// Returns the bytes of a new boolean array, to which the core writes 0 or 1.
 inline std::span<std::uint8_t> as_flags(pybind11::array_t<bool>& flags) {
   static_assert(sizeof(bool) == sizeof(std::uint8_t));
   return {static_cast<std::uint8_t*>(flags.request(true).ptr), static_cast<std::size_t>(flags.size())};
 }
 
-// Two arrays of bounds as closed m/z windows.
+// Returns closed m/z windows from two arrays of bounds.
 inline std::vector<images::MzWindow> as_windows(const DoubleArray& lo, const DoubleArray& hi) {
   if (lo.ndim() != 1 || hi.ndim() != 1 || lo.size() != hi.size()) {
     throw ArgumentError("m/z bounds must be two arrays of the same length");

@@ -9,9 +9,9 @@
 
 #include "bindings/arrays.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/network_handle.h"
 #include "bindings/progress.h"
 #include "bindings/register.h"
-#include "bindings/scorer_handle.h"
 #include "pick/ranking.h"
 #include "pipeline/host/loop.h"
 #include "score/statistics.h"
@@ -22,7 +22,7 @@ namespace imn::bindings {
 namespace {
 
 // The sink that the keyword arguments of score_windows() and score_stack() select.
-std::unique_ptr<pipeline::ImageSink> make_sink(ScorerHandle* scorer, const std::optional<std::string>& preprocess_id,
+std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std::optional<std::string>& preprocess_id,
                                                const std::vector<std::string>& statistics,
                                                const std::optional<std::string>& statistic, int threads) {
   if ((scorer != nullptr) == statistic.has_value()) throw ArgumentError("pass exactly one of scorer and statistic");
@@ -34,16 +34,16 @@ std::unique_ptr<pipeline::ImageSink> make_sink(ScorerHandle* scorer, const std::
   }
   if (!preprocess_id) throw ArgumentError("a network needs preprocess_id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);
-  const score::NetworkInfo& info = scorer->scorer->info();
+  const score::NetworkInfo& info = scorer->network->info();
   if (info.channels != preprocess::channels(id) || info.height != preprocess::kInputSize ||
       info.width != preprocess::kInputSize) {
-    throw ArgumentError("the network takes " + std::to_string(info.channels) + " x " + std::to_string(info.height) +
-                        " x " + std::to_string(info.width) + " inputs, preprocessing '" + *preprocess_id + "' makes " +
-                        std::to_string(preprocess::channels(id)) + " x 224 x 224");
+    throw ArgumentError("the network needs inputs of shape " + std::to_string(info.channels) + " x " +
+                        std::to_string(info.height) + " x " + std::to_string(info.width) + ", but preprocessing '" +
+                        *preprocess_id + "' produces " + std::to_string(preprocess::channels(id)) + " x 224 x 224");
   }
   std::vector<score::Statistic> parsed;
   for (const std::string& name : statistics) parsed.push_back(score::parse_statistic(name));
-  return pipeline::make_model_sink(*scorer->scorer, id, std::move(parsed));
+  return pipeline::make_model_sink(*scorer->network, id, std::move(parsed));
 }
 
 LoopTimings to_dict(const pipeline::HostTimings& t) {
@@ -59,10 +59,10 @@ LoopTimings to_dict(const pipeline::HostTimings& t) {
   return out;
 }
 
-// Runs `loop(sink, options, results)` without the GIL: it touches no Python object but the progress callback, which
-// takes the GIL for itself, and the arrays are held by the caller's frame.
+// Runs `loop(sink, options, results)` without the GIL. The loop touches no Python object except the progress callback,
+// which takes the GIL itself; the caller's frame holds the arrays.
 template <typename Loop>
-LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* scorer, int threads,
+LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, NetworkHandle* scorer, int threads,
                     std::int64_t memory_limit, Progress callback, Loop&& loop) {
   PythonProgress progress(std::move(callback));
   pipeline::HostOptions options;
@@ -83,12 +83,12 @@ LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, ScorerHandle* sco
 }
 
 LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
-                         const std::optional<std::shared_ptr<ScorerHandle>>& scorer,
+                         const std::optional<std::shared_ptr<NetworkHandle>>& scorer,
                          const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
                          const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
                          Progress progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
-  ScorerHandle* const native = scorer ? scorer->get() : nullptr;
+  NetworkHandle* const native = scorer ? scorer->get() : nullptr;
   const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
   const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, native, threads, memory_limit, std::move(progress),
@@ -98,11 +98,11 @@ LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, 
 }
 
 LoopResult score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
-                       const std::optional<std::shared_ptr<ScorerHandle>>& scorer,
+                       const std::optional<std::shared_ptr<NetworkHandle>>& scorer,
                        const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
                        const std::optional<std::string>& statistic, int threads, Progress progress) {
   const ImageStack stack = as_stack(images, mask);
-  ScorerHandle* const native = scorer ? scorer->get() : nullptr;
+  NetworkHandle* const native = scorer ? scorer->get() : nullptr;
   const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
   return run_loop(stack.n, *sink, native, threads, pipeline::kDefaultMemoryLimit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
@@ -118,12 +118,12 @@ void register_pipeline(py::module_& m) {
         py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(),
         py::arg("memory_limit") = pipeline::kDefaultMemoryLimit, py::arg("threads") = 0,
         py::arg("progress") = py::none(),
-        "Scores one ion image per m/z window. `statistics`: what the network takes besides images; `statistic`: the "
+        "Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the "
         "classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.");
   m.def("score_stack", &score_stack, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
         py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
         py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(), py::arg("threads") = 0,
-        py::arg("progress") = py::none(), "As score_windows(), for images (n, H, W) in memory.");
+        py::arg("progress") = py::none(), "Like score_windows(), for images (n, H, W) in memory.");
   m.def(
       "rank_scores",
       [](const DoubleArray& scores) {

@@ -5,9 +5,9 @@
 #include "bindings/arrays.h"
 #include "bindings/choices.h"
 #include "bindings/interruptible.h"
+#include "bindings/network_handle.h"
 #include "bindings/python_types.h"
 #include "bindings/register.h"
-#include "bindings/scorer_handle.h"
 #include "score/score_all.h"
 #include "score/statistics.h"
 
@@ -17,8 +17,8 @@ namespace imn::bindings {
 namespace {
 
 using ScorerInfo = TypedDict<"ScorerInfo">;
-ScorerInfo info_dict(const ScorerHandle& handle) {
-  const score::NetworkInfo& info = handle.scorer->info();
+ScorerInfo info_dict(const NetworkHandle& handle) {
+  const score::NetworkInfo& info = handle.network->info();
   ScorerInfo d;
   d["name"] = info.name;
   d["device"] = info.device;
@@ -58,14 +58,14 @@ void take_result(const py::object& result, std::int64_t n, std::int64_t n_output
 using ScoreFunction = py::typing::Callable<py::array_t<float>(py::ellipsis)>;
 
 score::ScoreCallback python_callback(const py::function& callable, const score::NetworkInfo& info) {
-  // The last owner may be a thread without the GIL.
+  // The last owner may be a thread that does not hold the GIL.
   const std::shared_ptr<py::function> held(new py::function(callable), [](const py::function* f) {
     const py::gil_scoped_acquire acquire;
     delete f;
   });
   return [held, info](const float* input, const float* statistics, std::int64_t n, float* out) {
     const py::gil_scoped_acquire acquire;
-    // A copy: the callable may keep its batches, and the buffer is used again.
+    // A copy, because the callable may keep its batches while the buffer is reused.
     const py::array_t<float> batch(
         {py::ssize_t{n}, py::ssize_t{info.channels}, py::ssize_t{info.height}, py::ssize_t{info.width}}, input);
     if (statistics == nullptr) {
@@ -77,7 +77,7 @@ score::ScoreCallback python_callback(const py::function& callable, const score::
   };
 }
 
-// The second input of `n` images; null if none was passed. score_all() checks whether the network needs one.
+// Returns the second input of `n` images; null if none was passed. score_all() checks whether the network needs one.
 const float* checked_statistics(const score::NetworkInfo& info, const std::optional<FloatArray>& statistics,
                                 py::ssize_t n) {
   if (!statistics) return nullptr;
@@ -89,9 +89,9 @@ const float* checked_statistics(const score::NetworkInfo& info, const std::optio
   return statistics->data();
 }
 
-py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images,
+py::array_t<float> score_batch(NetworkHandle& handle, const FloatArray& images,
                                const std::optional<FloatArray>& statistics) {
-  const score::NetworkInfo& info = handle.scorer->info();
+  const score::NetworkInfo& info = handle.network->info();
   if (images.ndim() != 4 || images.shape(1) != info.channels || images.shape(2) != info.height ||
       images.shape(3) != info.width) {
     throw ArgumentError("the scorer accepts images of shape (n, " + std::to_string(info.channels) + ", " +
@@ -106,7 +106,7 @@ py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images,
     // Only plain memory is touched, held by this frame; score_all returns or throws with no batch under way.
     const py::gil_scoped_release release;
     const FeedLock lock(handle);
-    score::score_all(*handle.scorer, input, second, images.shape(0), results);
+    score::score_all(*handle.network, input, second, images.shape(0), results);
   }
   return out;
 }
@@ -114,7 +114,7 @@ py::array_t<float> score_batch(ScorerHandle& handle, const FloatArray& images,
 }  // namespace
 
 void register_score(py::module_& m) {
-  py::class_<ScorerHandle, std::shared_ptr<ScorerHandle>>(
+  py::class_<NetworkHandle, std::shared_ptr<NetworkHandle>>(
       m, "Scorer", "A network that scores images; openvino_scorer() and callback_scorer() make one.")
       .def_property_readonly("info", &info_dict)
       .def("score", &score_batch, py::arg("batch"), py::arg("statistics") = py::none(),
@@ -139,8 +139,8 @@ void register_score(py::module_& m) {
             {{"auto", score::Precision::automatic}, {"f32", score::Precision::f32}, {"bf16", score::Precision::bf16}});
         // Compiling takes a while and touches no Python object; the arguments are copies.
         const py::gil_scoped_release release;
-        auto handle = std::make_shared<ScorerHandle>();
-        handle->scorer = score::make_openvino_network(path, {wanted, threads, batch});
+        auto handle = std::make_shared<NetworkHandle>();
+        handle->network = score::make_openvino_network(path, {wanted, threads, batch});
         return handle;
       },
       py::arg("path"), py::arg("precision") = "auto", py::arg("threads") = 0, py::arg("batch") = py::none(),
@@ -151,8 +151,8 @@ void register_score(py::module_& m) {
       [](const ScoreFunction& callable, int channels, int height, int width, int n_outputs, int batch,
          const std::string& name, const std::string& device, const std::string& precision, int n_statistics) {
         const score::NetworkInfo info{name, device, precision, channels, height, width, n_outputs, batch, n_statistics};
-        auto handle = std::make_shared<ScorerHandle>();
-        handle->scorer = score::make_callback_network(info, python_callback(callable, info));
+        auto handle = std::make_shared<NetworkHandle>();
+        handle->network = score::make_callback_network(info, python_callback(callable, info));
         return handle;
       },
       py::arg("callable"), py::arg("channels"), py::arg("height"), py::arg("width"), py::arg("n_outputs"),

@@ -7,8 +7,8 @@ namespace py = pybind11;
 
 namespace imn::bindings {
 
-// The Python classes live in ionmorphnet/errors.py (so that users can import and document them); the core looks them up
-// when it throws, so there is one class of each kind on both sides.
+// The exception classes are defined in Python (ionmorphnet.base.errors), so users can import and document them. The
+// core looks them up when it throws, so each kind of error has one class on both sides.
 void register_errors(py::module_&) {
   py::register_exception_translator([](std::exception_ptr p) {
     auto raise = [](const char* name, const char* text) {

@@ -1,4 +1,4 @@
-// Ctrl-C during long native work.
+// Makes long native work stop on Ctrl-C.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -11,9 +11,9 @@
 
 namespace imn::bindings {
 
-// Runs work(cancel) in a thread of its own, without the GIL, while this thread looks for Python signals. On a signal
-// the flag is set, the work is awaited (it throws Cancelled) and the signal's exception is raised. `work` must not
-// touch Python objects; arrays it reads or writes must be held by the caller.
+// Runs work(cancel) in a new thread, without the GIL, while the calling thread checks for Python signals. After a
+// signal, sets the flag, waits for the work (which throws Cancelled) and raises the signal's exception. `work` must not
+// touch Python objects; the caller must hold all arrays that it reads or writes.
 template <typename Work>
 auto interruptible(Work&& work) {
   std::atomic<bool> cancel{false};
@@ -32,7 +32,7 @@ auto interruptible(Work&& work) {
   if (signal) {
     try {
       future.get();
-    } catch (...) {  // the signal is the news
+    } catch (...) {  // the signal's exception takes precedence
     }
     throw std::move(*signal);
   }

@@ -24,17 +24,17 @@ namespace {
 
 std::uintptr_t address(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
-score::DeviceNetwork as_device_scorer(const DeviceNetwork& scorer) {
+score::DeviceNetwork as_device_network(const DeviceNetwork& network) {
   score::DeviceNetwork native;
-  native.info.name = py::cast<std::string>(scorer.attr("name"));
-  native.info.precision = py::cast<std::string>(scorer.attr("precision"));
-  native.info.batch = py::cast<std::int64_t>(scorer.attr("batch"));
-  native.info.image_type = preprocess::parse_element_type(py::cast<std::string>(scorer.attr("input_dtype")));
-  native.info.channels = py::cast<std::int32_t>(scorer.attr("channels"));
-  native.info.n_outputs = py::cast<std::int32_t>(scorer.attr("n_outputs"));
-  native.info.n_statistics = py::cast<std::int32_t>(scorer.attr("n_statistics"));
-  // The last owner may be a thread without the GIL.
-  const std::shared_ptr<py::object> enqueue(new py::object(scorer.attr("enqueue")), [](const py::object* f) {
+  native.info.name = py::cast<std::string>(network.attr("name"));
+  native.info.precision = py::cast<std::string>(network.attr("precision"));
+  native.info.batch = py::cast<std::int64_t>(network.attr("batch"));
+  native.info.image_type = preprocess::parse_element_type(py::cast<std::string>(network.attr("input_dtype")));
+  native.info.channels = py::cast<std::int32_t>(network.attr("channels"));
+  native.info.n_outputs = py::cast<std::int32_t>(network.attr("n_outputs"));
+  native.info.n_statistics = py::cast<std::int32_t>(network.attr("n_statistics"));
+  // The last owner may be a thread that does not hold the GIL.
+  const std::shared_ptr<py::object> enqueue(new py::object(network.attr("enqueue")), [](const py::object* f) {
     const py::gil_scoped_acquire acquire;
     delete f;
   });
@@ -47,7 +47,7 @@ score::DeviceNetwork as_device_scorer(const DeviceNetwork& scorer) {
 
 pipeline::DeviceModel as_model(const DeviceLoopCall& call) {
   pipeline::DeviceModel model;
-  model.network = as_device_scorer(call.scorer);
+  model.network = as_device_network(call.scorer);
   model.id = preprocess::parse_preprocess_id(call.preprocess_id);
   for (const std::string& name : call.statistics) model.statistics.push_back(score::parse_statistic(name));
   return model;
@@ -71,8 +71,8 @@ LoopTimings to_dict(const pipeline::DeviceTimings& t) {
   return out;
 }
 
-// Runs `loop(backend, options, results)` without the GIL: it touches no Python object but the scorer's function and the
-// progress callback, which take the GIL themselves; the caller's frame holds the arrays.
+// Runs `loop(backend, options, results)` without the GIL. The loop touches no Python object except the network's
+// function and the progress callback, which take the GIL themselves; the caller's frame holds the arrays.
 template <typename Loop>
 LoopResult run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall& call, const MakeBackend& make,
                     Loop&& loop) {

@@ -11,7 +11,7 @@
 
 namespace imn::bindings {
 
-// The loops call this after every batch and while they wait; the GIL is taken at most every 0.1 s, and once at the end.
+// The loops call this after every batch and while waiting. It takes the GIL at most every 0.1 s, and once at the end.
 class PythonProgress {
  public:
   explicit PythonProgress(Progress callback) : callback_(std::move(callback)) {}

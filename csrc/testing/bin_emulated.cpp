@@ -23,11 +23,11 @@ PixelView view_of(const StagedPixels& pixels) {
   return {pixels.index.data(), pixels.row_first.data(), pixels.n(), pixels.rows(), pixels.layers};
 }
 
-// Values in whole packs.
+// A growing array of values, stored in whole packs.
 template <typename T>
 class Packed {
  public:
-  // All values, of which there are n at least.
+  // Returns the values, with room for at least n.
   T* room(std::size_t n) {
     constexpr std::size_t kPack = cuda::Pack<T>::kSize;
     packs_.resize(std::max(packs_.size(), n / kPack + 1));
@@ -47,12 +47,12 @@ struct Run {
   template <typename T>
   void continuous(WindowStrip strip, const StagedPixels& pixels, const ImagesView& images) {
     const auto [begin, end] = strip_bins(plan, strip);
-    // Never initialised on the device either.
+    // NaN, because the device does not initialise this memory either.
     std::vector<double> carry(static_cast<std::size_t>(strip.size()) * static_cast<std::size_t>(pixels.rows()),
                               std::numeric_limits<double>::quiet_NaN());
     std::int32_t first = begin;
     do {
-      const std::int32_t last = end - first > emulation.bins_per_piece ? first + emulation.bins_per_piece : end;
+      const std::int32_t last = end - first > emulation.bins_per_chunk ? first + emulation.bins_per_chunk : end;
       BinsView<T> bins;
       bins.first = first;
       bins.last = last;
@@ -107,11 +107,12 @@ void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> win
   check_windows(windows);
   const auto pixels = std::int64_t{dataset.geometry().width} * dataset.geometry().height;
   if (out.size() != windows.size() * static_cast<std::size_t>(pixels)) {
-    throw ArgumentError("bin_images_emulated: output of the wrong size");
+    throw ArgumentError("bin_images_emulated: output has the wrong size");
   }
-  if (emulation.windows_per_strip < 1 || emulation.pixels_per_block < 1 || emulation.bins_per_piece < kBinTile ||
-      emulation.bins_per_piece % kBinTile != 0) {
-    throw ArgumentError("bin_images_emulated: strips, blocks and chunks must not be empty; chunks are whole tiles");
+  if (emulation.windows_per_strip < 1 || emulation.pixels_per_chunk < 1 || emulation.bins_per_chunk < kBinTile ||
+      emulation.bins_per_chunk % kBinTile != 0) {
+    throw ArgumentError(
+        "bin_images_emulated: strips and chunks must not be empty; bins_per_chunk must be a multiple of the tile");
   }
   std::fill(out.begin(), out.end(), unmeasured);
   const WindowPlan plan = make_window_plan(dataset, windows);
@@ -122,8 +123,8 @@ void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> win
   for (WindowStrip strip; strip.first < plan.size(); strip.first = strip.last) {
     strip.last = strip.first + std::min(emulation.windows_per_strip, plan.size() - strip.first);
     images.assign(static_cast<std::size_t>(strip.size()) * static_cast<std::size_t>(pixels), unmeasured);
-    for (std::int64_t begin = 0; begin < measured; begin += emulation.pixels_per_block) {
-      const std::int64_t end = std::min(measured, begin + emulation.pixels_per_block);
+    for (std::int64_t begin = 0; begin < measured; begin += emulation.pixels_per_chunk) {
+      const std::int64_t end = std::min(measured, begin + emulation.pixels_per_chunk);
       run.bin(strip, stage_pixels(dataset, extra, begin, end), {images.data(), pixels});
     }
     for (std::int32_t i = 0; i < strip.size(); ++i) {

@@ -1,5 +1,5 @@
-// bin_images() through the bodies of the CUDA kernels, run on the host. Tests their arithmetic, their control flow and
-// the staging around them in every build. It is slow.
+// bin_images() with the bodies of the CUDA kernels, run on the host. Tests their arithmetic, their control flow and the
+// staging around them in every build. Slow.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@
 namespace imn::testing {
 
 struct BinEmulation {
-  std::uint64_t seed = 0;  // order of threads and blocks; 0: by number
+  std::uint64_t seed = 0;  // order of threads and blocks; 0: ascending
   std::int32_t windows_per_strip = 1 << 20;
-  std::int64_t pixels_per_block = 1 << 20;
-  std::int32_t bins_per_piece = 1 << 20;  // a multiple of kBinTile
-  bool wide = false;                      // float64 even where float32 holds the values
+  std::int64_t pixels_per_chunk = 1 << 20;
+  std::int32_t bins_per_chunk = 1 << 20;  // a multiple of kBinTile
+  bool wide = false;                      // use float64 even if float32 holds the values exactly
 };
 
-// Contract of bin_images(). Also throws Error if a kernel writes outside its shared memory.
+// Same contract as bin_images(). Also throws Error if a kernel writes outside its shared memory.
 void bin_images_emulated(const io::Plane& dataset, std::span<const images::MzWindow> windows,
                          const BinEmulation& emulation, float unmeasured, std::span<float> out);
 

@@ -1,4 +1,4 @@
-// The emulated thread block itself.
+// Tests of the emulated thread block itself.
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -53,7 +53,7 @@ int emulated_mistake(const std::string& kind, std::uint64_t seed) {
 
 void register_blocks(py::module_& m) {
   m.def("emulated_collectives", &emulated_collectives, py::arg("values"), py::arg("threads"), py::arg("seed"),
-        "Sum, exclusive scan and its total, by the collectives that every emulated kernel uses.");
+        "Sum, exclusive scan and its total, computed by the collectives of the emulated kernels.");
   m.def("emulated_mistake", &emulated_mistake, py::arg("kind"), py::arg("seed"),
         "Runs a faulty kernel: 'order' returns what depends on the threads' order, 'outside' writes one byte too far "
         "and throws, 'unwritten' returns shared memory that no thread wrote.");

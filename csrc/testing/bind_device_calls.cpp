@@ -29,7 +29,7 @@ bindings::MakeBackend emulated(const std::string& device, std::uint64_t seed) {
   return [seed] { return make_emulated_backend(seed); };
 }
 
-// Copies values from any offset of `data` into a writable array, which may begin at any value of a line.
+// Copies values from any offset of `data` into a writable array, which may start anywhere in a cache line.
 template <typename T>
 bool copy_values(const py::bytes& data, std::size_t at, py::array_t<T, py::array::c_style>& out, int bits) {
   const auto bytes = static_cast<std::string_view>(data);
@@ -59,7 +59,7 @@ void register_device_calls(py::module_& m) {
       py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated",
       py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
       py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
-      "As _core's; kernels run on the host in an order drawn from `seed`, and the scorer gets host addresses.");
+      "Like _core's; kernels run on the host in an order drawn from `seed`, and the network receives host addresses.");
   m.def(
       "score_stack_on_device",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, bindings::DeviceNetwork scorer,
@@ -106,10 +106,11 @@ void register_device_calls(py::module_& m) {
       py::arg("bytes"), py::kw_only(), py::arg("device") = "emulated", py::arg("repeat") = 10, py::arg("seed") = 0,
       "As _core's, on the emulated device.");
   m.def("stream_copy", &copy_values<float>, py::arg("data"), py::arg("at"), py::arg("out").noconvert(),
-        py::arg("bits") = 0, "Copies values to `out` as chunks are filled; False if one of them is not finite.");
+        py::arg("bits") = 0,
+        "Copies values to `out` in the way that chunks are filled; False if any value is not finite.");
   m.def("stream_copy", &copy_values<double>, py::arg("data"), py::arg("at"), py::arg("out").noconvert(),
         py::arg("bits") = 0);
-  m.def("stream_widths", &stream_widths, "Widths in bits of the streaming stores that this processor has.");
+  m.def("stream_widths", &stream_widths, "Widths in bits of the streaming stores of this processor.");
 }
 
 }  // namespace imn::testing

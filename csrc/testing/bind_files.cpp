@@ -1,4 +1,4 @@
-// What the tests look at inside an imzML file that users do not see.
+// Internals of imzML files that only the tests examine.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -24,7 +24,7 @@ namespace {
 using bindings::DatasetHandle;
 using bindings::to_numpy;
 
-// Everything that two parsers must agree on.
+// All results on which the two parsers must agree.
 py::typing::Dict<py::str, py::object> parse_header(const std::string& path, const std::string& parser) {
   const auto which = bindings::parse_choice<io::Parser>(
       parser, "parser",
@@ -80,7 +80,7 @@ py::array_t<double> read_bins(const DatasetHandle& handle, std::int64_t spectrum
 
 void register_files(py::module_& m) {
   m.def("parse_header", &parse_header, py::arg("path"), py::arg("parser") = "auto",
-        "The header as 'scanner', 'expat' or 'auto' parses it.");
+        "The header, parsed by 'scanner', 'expat' or 'auto'.");
   m.def(
       "shared_mz",
       [](const DatasetHandle& h) {

@@ -1,4 +1,4 @@
-// Hosts that this machine is not: what build_info() and choose_device() say about them.
+// build_info() and choose_device() on hosts other than this machine.
 #include <pybind11/pybind11.h>
 #include <pybind11/typing.h>
 

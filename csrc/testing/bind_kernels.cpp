@@ -1,4 +1,4 @@
-// Kernels of the stages on emulated thread blocks, and stage functions that only the tests call from Python.
+// Kernels of the stages on emulated thread blocks, and stage functions that Python calls only in tests.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -34,13 +34,13 @@ constexpr std::size_t kSharedBytes = 227 * 1024;  // of compute capability 9.0
 
 py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
                                        float unmeasured, std::uint64_t seed, std::int32_t windows_per_strip,
-                                       std::int64_t pixels_per_block, std::int32_t bins_per_piece, bool wide) {
+                                       std::int64_t pixels_per_chunk, std::int32_t bins_per_chunk, bool wide) {
   const std::vector<images::MzWindow> windows = bindings::as_windows(lo, hi);
   const auto dataset = handle.dataset;
   (void)dataset->pixels();
   py::array_t<float> out({lo.size(), py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   const std::span<float> values(out.mutable_data(), static_cast<std::size_t>(out.size()));
-  const BinEmulation emulation{seed, windows_per_strip, pixels_per_block, bins_per_piece, wide};
+  const BinEmulation emulation{seed, windows_per_strip, pixels_per_chunk, bins_per_chunk, wide};
   const py::gil_scoped_release release;
   bin_images_emulated(*dataset, windows, emulation, unmeasured, values);
   return out;
@@ -62,7 +62,7 @@ py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const Flo
   call.out = out.mutable_data();
   call.facts = facts.data();
   {
-    // Only plain memory is touched, held by this frame.
+    // Touches only plain memory that this frame holds.
     const py::gil_scoped_release release;
     preprocess_emulated(call, shared_bytes, seed);
   }
@@ -74,7 +74,7 @@ py::array_t<float> emulated_statistics(const FloatArray& images, const std::opti
   const ImageStack stack = bindings::as_stack(images, mask);
   py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{score::kStatistics}});
   float* data = out.mutable_data();
-  // Two multiprocessors, so that a block counts the objects of several images.
+  // Two multiprocessors, so a block counts the objects of several images.
   const Emulation emulation{shared_bytes, 2, seed};
   const py::gil_scoped_release release;
   statistics_emulated(stack, emulation, data);
@@ -98,8 +98,8 @@ void register_kernels(py::module_& m) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   m.def("emulated_bin_images", &emulated_bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::kw_only(),
         py::arg("unmeasured") = kNaN, py::arg("seed") = 0, py::arg("windows_per_strip") = 1 << 20,
-        py::arg("pixels_per_block") = 1 << 20, py::arg("bins_per_piece") = 1 << 20, py::arg("wide") = false,
-        "bin_images() by the emulated kernels; `wide`: float64 even where float32 holds the values.");
+        py::arg("pixels_per_chunk") = 1 << 20, py::arg("bins_per_chunk") = 1 << 20, py::arg("wide") = false,
+        "bin_images() with emulated kernels; `wide`: use float64 even if float32 holds the values exactly.");
   m.def("emulated_preprocess", &emulated_preprocess, py::arg("images"), py::arg("preprocess_id"),
         py::arg("mask") = py::none(), py::arg("type") = "f32", py::kw_only(), py::arg("shared_bytes") = kSharedBytes,
         py::arg("seed") = 0,

@@ -1,4 +1,4 @@
-// The binning kernels on emulated thread blocks.
+// Runs the binning kernels on emulated thread blocks.
 #pragma once
 
 #include <algorithm>

@@ -25,7 +25,7 @@ using pipeline::DeviceBackend;
 using pipeline::PrepareSetup;
 using pipeline::Queue;
 
-// Of an H100.
+// The values of an H100.
 constexpr std::size_t kSharedBytes = 227 * 1024;
 constexpr int kMultiprocessors = 132;
 constexpr std::int64_t kFreeBytes = std::int64_t{1} << 30;
@@ -59,7 +59,7 @@ class EmulatedBackend final : public DeviceBackend {
     return memory_.emplace_back(bytes, 0).data();
   }
   std::int64_t allocated_bytes() const override { return allocated_bytes_; }
-  // Filled with 0xFF: pinned memory of a device does not start as zeros either.
+  // Filled with 0xFF, because pinned memory of a real device does not start as zeros either.
   void* allocate_pinned(std::int64_t bytes) override { return memory_.emplace_back(bytes, 0xFF).data(); }
 
   Event make_event() override {
@@ -74,7 +74,7 @@ class EmulatedBackend final : public DeviceBackend {
   void wait(Queue queue, Event event) override {
     const Mark& mark = events_[event];
     const std::uint64_t turn = mark.recorded;
-    // The other queue always gets there: it signals whatever failed before.
+    // The other queue always reaches the event: it runs signals even after a failure.
     of(queue).signal([&mark, turn] {
       while (mark.reached < turn) std::this_thread::yield();
     });
@@ -150,7 +150,7 @@ class EmulatedBackend final : public DeviceBackend {
     });
   }
 
-  // A device network only enqueues; this one computes, when its turn comes.
+  // A real device network enqueues its work here; an emulated one computes in the score queue.
   void score(const score::DeviceNetwork& network, const void* input, const float* statistics, float* outputs) override {
     work(Queue::score,
          [&network, input, statistics, outputs] { network.enqueue(input, statistics, outputs, nullptr); });

@@ -1,4 +1,4 @@
-// The device loop's backend without a device: queues are threads, and kernels are their bodies on emulated blocks.
+// A backend for the device loop without a device: queues are threads, and kernel bodies run on emulated blocks.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace imn::testing {
 
-// A thread per queue. `seed` != 0: threads of a phase run in random order and queues pause at random, so that a missing
-// wait shows in the results.
+// Creates a backend with one thread per queue. If `seed` != 0, the threads of a phase run in random order and queues
+// pause at random, so a missing wait changes the results.
 std::unique_ptr<pipeline::DeviceBackend> make_emulated_backend(std::uint64_t seed);
 
 }  // namespace imn::testing

@@ -1,4 +1,4 @@
-// EmulatedQueue: a thread that runs tasks in order, as a stream of a device does.
+// EmulatedQueue runs tasks in order in a thread, like a stream of a device.
 #pragma once
 
 #include <atomic>
@@ -15,18 +15,18 @@ namespace imn::testing {
 
 class EmulatedQueue {
  public:
-  // seed != 0: it pauses before some tasks.
+  // If seed != 0, the queue pauses before random tasks.
   explicit EmulatedQueue(std::uint64_t seed);
-  ~EmulatedQueue();  // runs what is left
+  ~EmulatedQueue();  // runs the remaining tasks
   EmulatedQueue(const EmulatedQueue&) = delete;
   EmulatedQueue& operator=(const EmulatedQueue&) = delete;
 
-  // Work is left out once a task has failed; signals are given all the same.
+  // Work is skipped after a task has failed; signals always run.
   void work(std::function<void()> task) { push({std::move(task), false}); }
   void signal(std::function<void()> task) { push({std::move(task), true}); }
   // Waits until all tasks are done.
   void finish();
-  // Rethrows what a task threw, every time.
+  // Rethrows the first exception of a task, on every call.
   void throw_if_failed() const;
 
  private:
@@ -40,12 +40,12 @@ class EmulatedQueue {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Task> tasks_;  // guarded by mutex_, as are those below
+  std::deque<Task> tasks_;  // guarded by mutex_, as are busy_, stop_ and error_
   bool busy_ = false;
   bool stop_ = false;
   std::exception_ptr error_;
   std::uint64_t seed_;
-  std::mt19937_64 random_;  // of the thread
+  std::mt19937_64 random_;  // used by the thread only
   std::thread thread_;
 };
 

@@ -1,5 +1,4 @@
-// HostBlock: a thread block that one host thread emulates; see Note [Kernels without a device] in core/cuda/block.h. It
-// is slow.
+// HostBlock emulates a thread block in one host thread; see Note [Kernels without a device] in core/cuda/block.h. Slow.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +18,11 @@ namespace imn::testing {
 
 class HostBlock {
  public:
-  // seed 0: threads in order, the same in every phase.
+  // seed 0 runs the threads in ascending order in every phase.
   HostBlock(int x, int y, int grid_x, int grid_y, int threads, std::uint64_t seed)
       : x_(x), y_(y), grid_x_(grid_x), grid_y_(grid_y), seeded_(seed != 0), random_(seed) {
     if (threads <= 0 || threads % 32 != 0 || threads > 1024)
-      throw ArgumentError("a block has 32, 64, ... 1024 threads");
+      throw ArgumentError("the number of threads of a block must be a multiple of 32, at most 1024");
     order_.resize(static_cast<std::size_t>(threads));
     std::iota(order_.begin(), order_.end(), 0);
   }
@@ -85,7 +84,7 @@ class HostBlock {
     std::vector<T> warps(32, identity);
     for (std::size_t w = 0; w < value.size() / 32; ++w) warps[w] = join_warp(value.data() + 32 * w, op);
     const T total = join_warp(warps.data(), op);
-    // A kernel must not rely on what the device leaves in its scratch.
+    // Overwritten, because a kernel must not rely on what the device leaves in its scratch.
     std::memset(static_cast<void*>(scratch), 0xA5, 33 * sizeof(T));
     return total;
   }
@@ -168,8 +167,8 @@ class HostBlock {
   std::vector<std::pair<void*, const void*>> fetches_;
 };
 
-// Runs body(block, shared) for every block of a grid, one after the other, in an order drawn from the seed (0: by
-// number). Shared memory does not start as zeros, as on the device, and writing outside it throws Error.
+// Runs body(block, shared) for every block of a grid, one at a time, in an order drawn from the seed (0: ascending). As
+// on the device, shared memory does not start as zeros. Throws Error if a block writes outside it.
 template <typename Body>
 void emulate_grid(int grid_x, int grid_y, int threads, std::size_t shared_bytes, std::uint64_t seed, Body&& body) {
   constexpr std::size_t kGuard = 128;

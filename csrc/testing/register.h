@@ -1,4 +1,4 @@
-// One function per group of test hooks; module.cpp calls them all.
+// One function per group of test hooks. module.cpp calls them all.
 #pragma once
 
 #include <pybind11/pybind11.h>

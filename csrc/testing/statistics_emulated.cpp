@@ -16,7 +16,7 @@ LaunchLimits limits_of(const Emulation& emulation) {
   return {emulation.shared_bytes, emulation.shared_bytes, emulation.multiprocessors};
 }
 
-// 256-byte aligned and, as on the device, not zeros.
+// 256-byte aligned and, as on the device, not initialised to zeros.
 struct Memory {
   struct alignas(256) Unit {
     unsigned char bytes[256];

@@ -317,7 +317,7 @@ def score_stack(
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
     """
-    As score_windows(), for images (n, H, W) in memory.
+    Like score_windows(), for images (n, H, W) in memory.
     """
 
 def score_stack_on_device(
@@ -347,7 +347,7 @@ def score_windows(
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
     """
-    Scores one ion image per m/z window. `statistics`: what the network takes besides images; `statistic`: the classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
+    Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
     """
 
 def score_windows_on_device(

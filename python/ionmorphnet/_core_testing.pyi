@@ -63,19 +63,19 @@ def emulated_bin_images(
     unmeasured: float = ...,
     seed: int = 0,
     windows_per_strip: int = 1048576,
-    pixels_per_block: int = 1048576,
-    bins_per_piece: int = 1048576,
+    pixels_per_chunk: int = 1048576,
+    bins_per_chunk: int = 1048576,
     wide: bool = False,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    bin_images() by the emulated kernels; `wide`: float64 even where float32 holds the values.
+    bin_images() with emulated kernels; `wide`: use float64 even if float32 holds the values exactly.
     """
 
 def emulated_collectives(
     values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], threads: int, seed: int
 ) -> tuple[float, numpy.typing.NDArray[numpy.int32], int]:
     """
-    Sum, exclusive scan and its total, by the collectives that every emulated kernel uses.
+    Sum, exclusive scan and its total, computed by the collectives of the emulated kernels.
     """
 
 def emulated_mistake(kind: str, seed: int) -> int:
@@ -129,7 +129,7 @@ def float_mz(dataset: ionmorphnet._core.Dataset) -> bool:
 
 def parse_header(path: str, parser: str = "auto") -> dict[str, typing.Any]:
     """
-    The header as 'scanner', 'expat' or 'auto' parses it.
+    The header, parsed by 'scanner', 'expat' or 'auto'.
     """
 
 def preprocess_fits(pixels: int, shared_bytes: int = 232448) -> bool:
@@ -216,7 +216,7 @@ def score_windows_on_device(
     seed: int = 0,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
     """
-    As _core's; kernels run on the host in an order drawn from `seed`, and the scorer gets host addresses.
+    Like _core's; kernels run on the host in an order drawn from `seed`, and the network receives host addresses.
     """
 
 def shared_mz(dataset: ionmorphnet._core.Dataset) -> numpy.typing.NDArray[numpy.float64]:
@@ -227,12 +227,12 @@ def shared_mz(dataset: ionmorphnet._core.Dataset) -> numpy.typing.NDArray[numpy.
 @typing.overload
 def stream_copy(data: bytes, at: int, out: numpy.typing.NDArray[numpy.float32], bits: int = 0) -> bool:
     """
-    Copies values to `out` as chunks are filled; False if one of them is not finite.
+    Copies values to `out` in the way that chunks are filled; False if any value is not finite.
     """
 
 @typing.overload
 def stream_copy(data: bytes, at: int, out: numpy.typing.NDArray[numpy.float64], bits: int = 0) -> bool: ...
 def stream_widths() -> list[int]:
     """
-    Widths in bits of the streaming stores that this processor has.
+    Widths in bits of the streaming stores of this processor.
     """

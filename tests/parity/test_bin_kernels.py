@@ -31,8 +31,8 @@ CUTS = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**32),
         "windows_per_strip": st.sampled_from([1, 3, 70, 1 << 20]),
-        "pixels_per_block": st.sampled_from([1, 5, 1 << 20]),
-        "bins_per_piece": st.sampled_from([TILE, 2 * TILE, 1 << 20]),
+        "pixels_per_chunk": st.sampled_from([1, 5, 1 << 20]),
+        "bins_per_chunk": st.sampled_from([TILE, 2 * TILE, 1 << 20]),
         "wide": st.booleans(),
     }
 )
@@ -150,8 +150,8 @@ def test_cuts_do_not_show(folder: Path, rng: np.random.Generator, shared: bool, 
     section(path, rng, shared=shared, mz_dtype="f8", intensity_dtype="f4", compress=compress)
     with open_dataset(path, duplicates="sum") as ds:
         lo, hi = windows_on(ds, rng)
-        for seed, strip, block, piece in [(1, 1, 100, 64), (2, 65, 33, 128), (3, 100, 7, 64), (4, 199, 32, 192)]:
-            cuts = {"windows_per_strip": strip, "pixels_per_block": block, "bins_per_piece": piece}
+        for seed, strip, pixels, bins in [(1, 1, 100, 64), (2, 65, 33, 128), (3, 100, 7, 64), (4, 199, 32, 192)]:
+            cuts = {"windows_per_strip": strip, "pixels_per_chunk": pixels, "bins_per_chunk": bins}
             check(ds, lo, hi, seed=seed, **cuts)
 
 
@@ -213,7 +213,7 @@ def test_repaired_files_and_planes(folder: Path, rng: np.random.Generator) -> No
         write_imzml(folder / "planes.imzML", specs, shared_axis=shared)
         with open_dataset(folder / "planes.imzML", repair=True) as ds:
             for z in (1, 2):
-                check(ds.plane(z), *windows_on(ds, rng), seed=z, bins_per_piece=TILE)
+                check(ds.plane(z), *windows_on(ds, rng), seed=z, bins_per_chunk=TILE)
 
 
 def test_errors_are_those_of_the_cpu(folder: Path) -> None:
@@ -223,5 +223,5 @@ def test_errors_are_those_of_the_cpu(folder: Path) -> None:
             _core_testing.emulated_bin_images(ds._native, np.array([50.0]), np.array([500.0]))
         with pytest.raises(ArgumentError, match="above the upper bound"):
             _core_testing.emulated_bin_images(ds._native, np.array([2.0]), np.array([1.0]))
-        with pytest.raises(ArgumentError, match="whole tiles"):
-            _core_testing.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_piece=65)
+        with pytest.raises(ArgumentError, match="multiple of the tile"):
+            _core_testing.emulated_bin_images(ds._native, np.array([1.0]), np.array([2.0]), bins_per_chunk=65)

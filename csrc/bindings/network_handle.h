@@ -1,4 +1,4 @@
-// What Python holds as _core.Scorer; the pipeline's binding takes it too.
+// NetworkHandle is the native object behind _core.Scorer, shared with the pipeline's bindings.
 #pragma once
 
 #include <atomic>
@@ -11,16 +11,17 @@
 
 namespace imn::bindings {
 
-struct ScorerHandle {
-  std::unique_ptr<score::Network> scorer;
-  std::mutex feeding;                        // a scorer has one feeder at a time
-  std::atomic<std::thread::id> feeder_id{};  // who that is
+struct NetworkHandle {
+  std::unique_ptr<score::Network> network;
+  std::mutex feeding;                        // held by the thread that feeds the network
+  std::atomic<std::thread::id> feeder_id{};  // its id
 };
 
-// Makes the calling thread the feeder. Take it with the GIL released: the feeder before may need the GIL to finish.
+// Makes the calling thread the feeder of the network. Construct it with the GIL released: the previous feeder may need
+// the GIL to finish.
 class FeedLock {
  public:
-  explicit FeedLock(ScorerHandle& handle) : handle_(handle) {
+  explicit FeedLock(NetworkHandle& handle) : handle_(handle) {
     if (handle.feeder_id.load() == std::this_thread::get_id()) {
       throw ArgumentError("a scorer's callback must not use the same scorer");
     }
@@ -35,7 +36,7 @@ class FeedLock {
   }
 
  private:
-  ScorerHandle& handle_;
+  NetworkHandle& handle_;
 };
 
 }  // namespace imn::bindings
