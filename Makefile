@@ -1,7 +1,7 @@
 # make demo           create .venv, build, then simulate a section, pick its channels and write a report
 # make test           add the development tools to .venv and run the tests, in one process per core
 # make test-long      also run the long forms of tests: published network sizes, kernels at full resolution
-# make lint           check with ruff, mypy and clang-format
+# make lint           check with ruff, mypy and clang-format, and that the type stubs are current
 # make stubs          write the type stubs of the native modules
 # make format         fix what ruff and clang-format can fix
 # make bench          run the benchmarks next to other packages (installs them)
