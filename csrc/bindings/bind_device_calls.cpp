@@ -21,7 +21,7 @@ ReadProbe probe_read(const DatasetHandle& handle, const DoubleArray& lo, const D
   const auto dataset = handle.dataset;
   pipeline::ReadProbe probe;
   {
-    // Only plain memory is touched, held by this frame.
+    // Touches only plain memory that this frame holds.
     const py::gil_scoped_release release;
     probe = pipeline::read_chunks(*dataset, windows, batch, {device_memory, pinned_memory}, threads);
   }

@@ -29,10 +29,10 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-// All work below runs through interruptible(). It touches no Python object; Python does not yet know the arrays that
-// are written, and the dataset is immutable and kept alive by a copy of its pointer.
+// All work below runs through interruptible() and touches no Python object. Python does not yet know the arrays that
+// are written; the dataset is immutable and kept alive by a copy of its pointer.
 
-// images/mz_window.h alone turns a tolerance into bounds.
+// Only images/mz_window.h turns a tolerance into bounds.
 py::typing::Tuple<Doubles, Doubles> windows_around(const DoubleArray& mz, double half_width, bool ppm) {
   std::vector<double> lo, hi;
   for (py::ssize_t i = 0; i < mz.size(); ++i) {
@@ -48,7 +48,7 @@ py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo
                               float unmeasured, int threads) {
   const std::vector<images::MzWindow> windows = as_windows(lo, hi);
   const auto dataset = handle.dataset;
-  (void)dataset->pixels();  // several z planes: refused before the images are allocated
+  (void)dataset->pixels();  // throws for several z planes, before the images are allocated
   py::array_t<float> out({lo.size(), py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   images::BinOptions options;
   options.threads = threads;
@@ -102,7 +102,7 @@ py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str> candidate_axis(co
 
 using IndexArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-// The array to write into: the caller's, if it has this shape, or a new one.
+// Returns the array to write to: the caller's, if it has this shape, otherwise a new one.
 template <typename T>
 py::array_t<T> output(const std::optional<py::array_t<T, py::array::c_style>>& given,
                       const std::vector<py::ssize_t>& shape) {
@@ -133,7 +133,7 @@ py::typing::Tuple<Floats, py::array_t<std::uint8_t>> extract_patches(
   const std::span<float> to_values(values.mutable_data(), static_cast<std::size_t>(values.size()));
   const std::span<std::uint8_t> to_mask(mask.mutable_data(), static_cast<std::size_t>(mask.size()));
   {
-    // Only plain memory is touched, all of it held by this frame.
+    // Touches only plain memory that this frame holds.
     const py::gil_scoped_release release;
     images::extract_patches(given, as_span(pixels), size, scaling, threads, to_values, to_mask);
   }

@@ -37,12 +37,12 @@ DatasetHandle open_dataset(const std::string& path, const std::optional<std::str
         *spectrum_type, "spectrum_type",
         {{"profile", io::SpectrumType::profile}, {"centroid", io::SpectrumType::centroid}});
   }
-  // Only C++ values from here on.
+  // From here on, only C++ values are used.
   const py::gil_scoped_release release;
   return {io::Plane::open(path, options)};
 }
 
-// (n, 3), a copy: it must outlive the dataset.
+// Returns a copy, (n, 3), because it must outlive the dataset.
 template <typename T>
 py::array_t<T> rows_of_three(std::span<const T> values) {
   py::array_t<T> out({static_cast<py::ssize_t>(values.size() / 3), py::ssize_t{3}});
@@ -58,7 +58,7 @@ py::typing::Tuple<Doubles, Doubles> arrays_of(io::Spectrum spectrum) {
   return py::make_tuple(to_numpy(std::move(spectrum.mz)), to_numpy(std::move(spectrum.intensity)));
 }
 
-// Message, count, first spectrum, whether it is an error.
+// Message, count, first spectrum, and whether it is an error.
 using ProblemRow = py::typing::Tuple<py::str, py::int_, py::int_, py::bool_>;
 
 // An exception in `progress` stops the work.
@@ -68,7 +68,7 @@ py::typing::List<ProblemRow> validate(const DatasetHandle& handle, int threads,
   std::optional<py::error_already_set> raised;
   std::vector<io::Problem> problems;
   try {
-    // The workers touch Python only inside of the progress call, which takes the GIL itself.
+    // The workers touch Python only in the progress call, which takes the GIL itself.
     problems = interruptible([&](std::atomic<bool>& cancel) {
       io::ValidateOptions options;
       options.threads = threads;

@@ -21,7 +21,7 @@ namespace py = pybind11;
 namespace imn::bindings {
 namespace {
 
-// The sink that the keyword arguments of score_windows() and score_stack() select.
+// Returns the sink that the keyword arguments of score_windows() and score_stack() select.
 std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std::optional<std::string>& preprocess_id,
                                                const std::vector<std::string>& statistics,
                                                const std::optional<std::string>& statistic, int threads) {
@@ -90,7 +90,7 @@ LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, 
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   NetworkHandle* const native = scorer ? scorer->get() : nullptr;
   const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
-  const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
+  const auto dataset = handle.dataset;  // a copy, because Python may close the file in the meantime
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, native, threads, memory_limit, std::move(progress),
                   [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
                     return pipeline::score_windows(*dataset, windows, s, options, results);

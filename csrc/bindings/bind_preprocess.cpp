@@ -22,7 +22,7 @@ void register_preprocess(py::module_& m) {
         py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{preprocess::channels(parsed)}, size, size});
         float* data = out.mutable_data();
         {
-          // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
+          // Touches only plain memory: this frame holds `images`, `mask` and `out`.
           const py::gil_scoped_release release;
           preprocess::preprocess(stack, parsed, threads, data);
         }

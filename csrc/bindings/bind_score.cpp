@@ -34,7 +34,7 @@ ScorerInfo info_dict(const NetworkHandle& handle) {
 
 std::string shape_text(const py::array& array) { return py::str(array.attr("shape")); }
 
-// Copies what a Python scorer returned, (n, n_outputs) of a floating type.
+// Copies the result of a Python scorer, (n, n_outputs) of a floating type.
 void take_result(const py::object& result, std::int64_t n, std::int64_t n_outputs, float* out) {
   if (!py::isinstance<py::array>(result)) {
     throw ArgumentError("the scoring function must return a numpy array, but returned " +
@@ -103,7 +103,8 @@ py::array_t<float> score_batch(NetworkHandle& handle, const FloatArray& images,
   const float* input = images.data();
   float* results = out.mutable_data();
   {
-    // Only plain memory is touched, held by this frame; score_all returns or throws with no batch under way.
+    // Touches only plain memory that this frame holds. score_all() returns or throws only after all batches have
+    // finished.
     const py::gil_scoped_release release;
     const FeedLock lock(handle);
     score::score_all(*handle.network, input, second, images.shape(0), results);
@@ -125,7 +126,7 @@ void register_score(py::module_& m) {
   m.def(
       "cpu_has_bf16",
       [] {
-        // The first call loads OpenVINO's plugins; no Python object is touched.
+        // The first call loads OpenVINO's plugins. It touches no Python object.
         const py::gil_scoped_release release;
         return score::cpu_has_bf16();
       },
@@ -165,7 +166,7 @@ void register_score(py::module_& m) {
         const ImageStack stack = as_stack(images, mask);
         py::array_t<float> out({py::ssize_t{images.shape(0)}, py::ssize_t{score::kStatistics}});
         float* data = out.mutable_data();
-        // Only plain memory is touched, and `images`, `mask` and `out` are held by this frame.
+        // Touches only plain memory: this frame holds `images`, `mask` and `out`.
         interruptible([&](const std::atomic<bool>& cancel) { score::image_statistics(stack, threads, data, &cancel); });
         return out;
       },

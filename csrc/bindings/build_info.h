@@ -1,4 +1,4 @@
-// What build_info() reports about a host; `_core_testing` calls it with hosts that this machine is not.
+// build_info() for a given host; `_core_testing` calls it for hosts other than this machine.
 #pragma once
 
 #include "bindings/python_types.h"

@@ -1,4 +1,4 @@
-// Names that Python passes, as enumerators.
+// Converts names passed from Python to enumerators.
 #pragma once
 
 #include <map>

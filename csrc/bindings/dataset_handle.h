@@ -1,4 +1,4 @@
-// How a Dataset crosses the Python border: class _core.Dataset, `ds._native` of the Python facade.
+// The native object behind _core.Dataset, which is `ds._native` in the Python facade.
 #pragma once
 
 #include <memory>
@@ -7,9 +7,9 @@
 
 namespace imn::bindings {
 
-// pybind11 has no holder for pointers to const, so the pointer is a member. Bindings of other stages take a
-// `const DatasetHandle&` and copy `dataset` before they release the GIL: the copy keeps the mapping alive even when
-// Python closes the file meanwhile.
+// pybind11 has no holder for pointers to const, so the pointer is a member. Bindings of other stages accept a `const
+// DatasetHandle&` and copy `dataset` before they release the GIL: the copy keeps the mapping alive even if Python
+// closes the file in the meantime.
 struct DatasetHandle {
   std::shared_ptr<const io::Plane> dataset;
 };

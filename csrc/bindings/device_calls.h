@@ -1,4 +1,4 @@
-// Calls on a device that `_core` and `_core_testing` share; each module turns the device's name into its own backend.
+// Device calls shared by `_core` and `_core_testing`; each module supplies a backend for the device's name.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -30,13 +30,13 @@ struct DeviceLoopCall {
   DeviceNetwork scorer;
   std::string preprocess_id;
   std::vector<std::string> statistics;
-  std::optional<std::int64_t> device_memory;  // bytes; none: four fifths of the free memory
+  std::optional<std::int64_t> device_memory;  // bytes; if not set, four fifths of the free memory
   std::int64_t pinned_memory;                 // bytes
   int threads;
   Progress progress;
 };
 
-// Both return what score_windows() and score_stack() of the host return.
+// Both return the same as score_windows() and score_stack() on the host.
 LoopResult score_windows_on_device(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
                                    const DeviceLoopCall& call, const MakeBackend& make);
 LoopResult score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,

@@ -1,4 +1,4 @@
-// What preprocessing found about each image, as Python sees it.
+// The facts that preprocessing finds about each image, as Python receives them.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -12,7 +12,7 @@
 
 namespace imn::bindings {
 
-// A dict of (n,) arrays: sum, divisor, measured, positive, blank.
+// Returns a dict of (n,) arrays: sum, divisor, measured, positive, blank.
 using FactArrays = TypedDict<"ImageFacts">;
 inline FactArrays to_dict(const std::vector<preprocess::ImageFacts>& facts) {
   const auto n = static_cast<pybind11::ssize_t>(facts.size());

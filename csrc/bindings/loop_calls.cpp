@@ -108,7 +108,7 @@ LoopResult score_windows_on_device(const DatasetHandle& handle, const DoubleArra
                                    const DeviceLoopCall& call, const MakeBackend& make) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const pipeline::DeviceModel model = as_model(call);
-  const auto dataset = handle.dataset;  // a copy: Python may close the file meanwhile
+  const auto dataset = handle.dataset;  // a copy, because Python may close the file in the meantime
   return run_loop(
       static_cast<std::int64_t>(windows.size()), model.network.info.n_outputs, call, make,
       [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {

@@ -1,4 +1,4 @@
-// The stages of the device loop one at a time, called from Python.
+// Runs single stages of the device loop from Python.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -56,7 +56,7 @@ PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArr
   }
   const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(setup.id), preprocess::kInputSize,
                                        preprocess::kInputSize};
-  // 16-bit types as their bits: numpy has no bfloat16.
+  // 16-bit types are returned as their bits, because numpy has no bfloat16.
   py::array input(setup.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(),
                   shape);
   if (!probe.input.empty()) std::memcpy(input.mutable_data(), probe.input.data(), probe.input.size());

@@ -19,7 +19,7 @@ struct TypeName {
   constexpr TypeName(const char (&from)[N]) { std::copy_n(from, N, text); }
 };
 
-// A dict that Python knows as the TypedDict of this name in ionmorphnet.base.native_types.
+// A dict that the stubs declare as the TypedDict of this name in ionmorphnet.base.native_types.
 template <TypeName Name>
 class TypedDict : public pybind11::dict {
  public:
@@ -30,7 +30,7 @@ using ModeName = pybind11::typing::Literal<"continuous", "processed">;
 using SpectrumTypeName = pybind11::typing::Literal<"profile", "centroid">;
 using DuplicatesName = pybind11::typing::Literal<"first", "sum", "error">;
 
-// A name for Python; pybind11's own conversion would check nothing and leak.
+// Converts a name to a Literal. pybind11's own conversion would check nothing and leak.
 template <typename Name>
 Name name_of(const char* text) {
   return pybind11::reinterpret_borrow<Name>(pybind11::str(text));
@@ -40,14 +40,14 @@ using Floats = pybind11::array_t<float>;
 using Doubles = pybind11::array_t<double>;
 using Flags = pybind11::array_t<bool>;
 
-// Of a streaming loop: seconds, counts, bytes, and whether the file stayed on the device.
+// Timings of a streaming loop: seconds, counts, bytes, and whether the file stayed on the device.
 using LoopTimings =
     pybind11::typing::Dict<pybind11::str, pybind11::typing::Union<pybind11::float_, pybind11::int_, pybind11::bool_>>;
 
 // outputs (n, k), blank (n,), timings.
 using LoopResult = pybind11::typing::Tuple<Floats, Flags, LoopTimings>;
 
-// An object of the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
+// An object that implements the protocol ionmorphnet.scoring.device_network.DeviceNetwork.
 class DeviceNetwork : public pybind11::object {
  public:
   using object::object;

@@ -1,4 +1,4 @@
-// One function per stage; module.cpp calls them all.
+// One function per stage. module.cpp calls them all.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -11,9 +11,9 @@ namespace {
 
 // What the CUDA version of the build requires of the host (NVIDIA, CUDA compatibility guide and release notes).
 struct Needs {
-  int driver_major;  // first driver series
-  int least_cuda;    // that such a driver supports
-  int major, minor;  // least compute capability
+  int driver_major;  // minimum driver series
+  int least_cuda;    // minimum CUDA version that the driver must support
+  int major, minor;  // minimum compute capability
 };
 
 Needs needs_of(int toolkit) {

@@ -106,7 +106,7 @@ std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const s
     peaks.back().right = valley_height;
     valleys.back() = valley;
   } else if (!peaks.empty()) {
-    // The curve rose after the last peak, but not to a peak of its own: `valley` is still the one behind the peak.
+    // The curve rose after the last peak without forming another: `valley` is still the one behind that peak.
     peaks.back().right = std::min(peaks.back().right, valley_height);
   }
   for (std::size_t p = 0; p < peaks.size(); ++p) {

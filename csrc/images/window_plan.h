@@ -69,7 +69,7 @@ WindowPlan make_window_plan(const io::Plane& plane, std::span<const MzWindow> wi
 // The same for a given axis (empty: processed).
 WindowPlan make_window_plan(std::span<const double> shared_mz, std::span<const MzWindow> windows);
 
-// The windows [first, last) of a plan: what is binned at a time. Strips of one plan may have any length.
+// The windows [first, last) of a plan, which are binned at once. Strips of one plan may have any length.
 struct WindowStrip {
   std::int32_t first = 0;
   std::int32_t last = 0;

@@ -76,7 +76,7 @@ class LayoutResolver {
   Layout run(bool strict);
 
  private:
-  // The problem with a spectrum; empty if there is none.
+  // Returns the problem with a spectrum, or an empty string.
   std::string check(std::size_t i);
   std::string check_array(std::size_t i, ArrayColumn& column, const ArrayColumn& other, const char* what);
   std::optional<DType> type_by_length(std::size_t i, const ArrayFormat& f, const ArrayColumn& column,

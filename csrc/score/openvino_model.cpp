@@ -15,8 +15,8 @@
 namespace imn::score {
 namespace {
 
-// Note [batch]: a fixed batch is 15-20 % faster than a dynamic one, so the tail of the last batch is computed for
-// nothing. Two images per batch and one stream per core were as fast as 4 and 8 (ConvNeXt V2 Atto at 224, two Zen 4
+// Note [batch]: a fixed batch is 15-20 % faster than a dynamic one, although the unused tail of the last batch is
+// computed. Two images per batch and one stream per core were as fast as 4 and 8 (ConvNeXt V2 Atto at 224, two Zen 4
 // cores, bf16 and f32), and faster than 1 and 16; the smaller batch wastes less at the tail.
 constexpr int kBatch = 2;
 
@@ -32,7 +32,7 @@ std::filesystem::path checked_path(const std::string& path) {
 std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
   const std::filesystem::path file = checked_path(path);
   try {
-    // Core::read_model would offer a damaged file to the readers of every other format, and those print.
+    // Core::read_model would pass a damaged file to the readers of all other formats, and those print.
     const ov::frontend::FrontEnd::Ptr reader = ov::frontend::FrontEndManager().load_by_framework("onnx");
     return reader->convert(reader->load(file));
   } catch (const std::exception& error) {
@@ -40,7 +40,7 @@ std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
   }
 }
 
-// The inputs by what they are.
+// The inputs by role.
 struct Inputs {
   std::size_t image = 0;
   std::optional<std::size_t> statistics;
@@ -60,7 +60,7 @@ bool is_called(const ov::Output<const ov::Node>& port, const std::string& name) 
   return port.get_names().count(name) > 0;
 }
 
-// A shape of this many axes, all fixed but the first, which is the batch.
+// Returns whether the shape has this many axes, all fixed except the first, which is the batch.
 bool has_axes(const ov::PartialShape& shape, std::size_t axes) {
   return shape.rank().is_static() && shape.size() == axes &&
          std::all_of(shape.begin() + 1, shape.end(),
@@ -71,7 +71,7 @@ Inputs find_inputs(const std::string& path, const ov::Model& model) {
   const auto ports = model.inputs();
   Inputs found;
   if (ports.size() == 2) {
-    // By name: one (N, F) input looks like any other.
+    // Inputs are identified by name, because their shapes alone are ambiguous.
     found.image = is_called(ports[0], "image") ? 0 : 1;
     found.statistics = 1 - found.image;
   }
@@ -107,7 +107,7 @@ Inputs check_signature(const std::string& path, const ov::Model& model) {
   return inputs;
 }
 
-// Fixes the batch, and checks that the output follows it.
+// Fixes the batch and checks that the output follows it.
 void set_batch(const std::string& path, ov::Model& model, int batch) {
   std::map<std::size_t, ov::PartialShape> shapes;
   for (std::size_t i = 0; i < model.inputs().size(); ++i) {
@@ -135,7 +135,7 @@ ov::element::Type element_type(Precision precision) {
 
 }  // namespace
 
-// OpenVINO's messages carry source lines and several paragraphs; the last line with text is the cause.
+// OpenVINO's messages contain source lines and several paragraphs; the last line with text is the cause.
 std::string cause_of(const std::exception& error) {
   std::string text = error.what();
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
@@ -144,7 +144,7 @@ std::string cause_of(const std::exception& error) {
 }
 
 ov::Core& openvino_core() {
-  // Never destroyed: at exit the plugins' own globals may be gone before ours.
+  // Never destroyed, because at exit the plugins' globals may already be gone.
   static auto* const core = new ov::Core();
   return *core;
 }
@@ -167,8 +167,8 @@ CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& optio
 
   CompiledModel compiled;
   try {
-    // One stream per thread: images are independent, so no core ever waits for another. No pinning: the threads that
-    // feed share the cores.
+    // One stream per thread: images are independent, so no core waits for another. No pinning, because the threads that
+    // feed the network share the cores.
     compiled.network =
         openvino_core().compile_model(model, "CPU", ov::hint::performance_mode(ov::hint::PerformanceMode::THROUGHPUT),
                                       ov::num_streams(threads), ov::inference_num_threads(threads),

@@ -13,14 +13,14 @@ namespace imn::score {
 // The process's OpenVINO core. Created once, at first use, because loading plugins takes a while.
 ov::Core& openvino_core();
 
-// The line of an OpenVINO message that states the cause.
+// Returns the line of an OpenVINO message that states the cause.
 std::string cause_of(const std::exception& error);
 
 struct CompiledModel {
   ov::CompiledModel network;
   NetworkInfo info;
-  std::size_t image_input = 0;       // which of the network's inputs
-  std::size_t statistics_input = 0;  // the same, where info.n_statistics > 0
+  std::size_t image_input = 0;       // index among the network's inputs
+  std::size_t statistics_input = 0;  // likewise, if info.n_statistics > 0
   int streams = 1;                   // batches that run at the same time
 };
 

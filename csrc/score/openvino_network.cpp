@@ -14,7 +14,7 @@
 namespace imn::score {
 namespace {
 
-// A slot is one infer request with tensors of its own, which the caller fills in place.
+// A slot is one infer request; the caller fills its tensors in place.
 struct Slot {
   ov::InferRequest request;
   float* input = nullptr;
@@ -27,7 +27,7 @@ struct Slot {
 class OpenVinoNetwork final : public Network {
  public:
   explicit OpenVinoNetwork(CompiledModel model) : model_(std::move(model)) {
-    // Twice as many slots as streams: while every stream computes, the next batches are being filled.
+    // Twice as many slots as streams, so the next batches are filled while every stream computes.
     slots_.resize(static_cast<std::size_t>(2 * model_.streams));
     for (std::size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = slots_[i];
@@ -53,7 +53,7 @@ class OpenVinoNetwork final : public Network {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [this] { return error_ != nullptr || !free_.empty() || in_flight_ == 0; });
     rethrow_error();
-    if (free_.empty()) throw ArgumentError("every slot of the scorer has been acquired and none submitted");
+    if (free_.empty()) throw ArgumentError("every slot of the network has been acquired and none submitted");
     const int index = free_.back();
     free_.pop_back();
     lock.unlock();
@@ -94,18 +94,18 @@ class OpenVinoNetwork final : public Network {
  private:
   Slot& slot(int index) { return slots_.at(static_cast<std::size_t>(index)); }
 
-  // Zeroed because the tail of a first, short batch is computed too.
+  // Zeroed, because the unused tail of a short first batch is computed too.
   static float* zeroed_input(Slot& s, std::size_t port) {
     ov::Tensor input = s.request.get_input_tensor(port);
     std::memset(input.data<float>(), 0, input.get_byte_size());
     return input.data<float>();
   }
 
-  // Runs on a thread of OpenVINO.
+  // Runs in an OpenVINO thread.
   void finished(std::size_t index, std::exception_ptr error) {
     const Slot& s = slots_[index];
     if (!error) std::copy_n(s.output, s.n * model_.info.n_outputs, s.out);
-    // Notified under the lock: the destructor may otherwise be through before this thread touches changed_.
+    // Notified under the lock, because otherwise the destructor could finish before this thread touches changed_.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (error && !error_) error_ = std::move(error);
     free_.push_back(static_cast<int>(index));
@@ -113,16 +113,16 @@ class OpenVinoNetwork final : public Network {
     changed_.notify_all();
   }
 
-  // The slot is marked free inside the callback, a moment before OpenVINO has left the request; a request started in
-  // between would lose its callback.
+  // The callback marks the slot as free shortly before OpenVINO leaves the request; a request started in between would
+  // lose its callback.
   static void leave_callback(Slot& s) {
     try {
       s.request.wait();
-    } catch (...) {  // the callback has carried this error already
+    } catch (...) {  // the callback has already received this error
     }
   }
 
-  // With mutex_ held. Every error is reported once.
+  // Call with mutex_ held. Reports every error once.
   void rethrow_error() {
     if (!error_) return;
     const std::exception_ptr error = std::exchange(error_, nullptr);

@@ -22,8 +22,8 @@ class DrainGuard {
   Network* network_;
 };
 
-// input (n, channels, height, width) and, where the network takes them, statistics (n, n_statistics), else null
-// -> out (n, n_outputs), any n.
+// Scores any number n of images: input (n, channels, height, width) and, if the network has a second input, statistics
+// (n, n_statistics), otherwise null. Writes out (n, n_outputs).
 void score_all(Network& network, const float* input, const float* statistics, std::int64_t n, float* out);
 
 }  // namespace imn::score

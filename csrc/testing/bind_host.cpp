@@ -43,11 +43,11 @@ DeviceStatus status_of(const HostFacts& facts) {
 void register_host(py::module_& m) {
   m.def(
       "build_info", [](const HostFacts& facts) { return bindings::build_info(status_of(facts)); }, py::arg("facts"),
-      "_core.build_info() on a host with these facts.");
+      "_core.build_info() for a host with these facts.");
   m.def(
       "choose_device",
       [](const std::string& name, const HostFacts& facts) { return choose_device(name, status_of(facts)).name(); },
-      py::arg("name"), py::arg("facts"), "_core.choose_device() on a host with these facts.");
+      py::arg("name"), py::arg("facts"), "_core.choose_device() for a host with these facts.");
 }
 
 }  // namespace imn::testing

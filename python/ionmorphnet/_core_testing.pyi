@@ -42,7 +42,7 @@ __all__: list[str] = [
 
 def build_info(facts: dict[str, typing.Any]) -> ionmorphnet.base.native_types.NativeBuildInfo:
     """
-    _core.build_info() on a host with these facts.
+    _core.build_info() for a host with these facts.
     """
 
 def chaos_fits(height: int, width: int, shared_bytes: int = 232448) -> bool:
@@ -52,7 +52,7 @@ def chaos_fits(height: int, width: int, shared_bytes: int = 232448) -> bool:
 
 def choose_device(name: str, facts: dict[str, typing.Any]) -> str:
     """
-    _core.choose_device() on a host with these facts.
+    _core.choose_device() for a host with these facts.
     """
 
 def emulated_bin_images(

@@ -42,7 +42,7 @@ struct PrepareProbe {
   double seconds = 0;
   std::vector<std::byte> input;               // (n, channels, 224, 224) of the setup's type
   std::vector<preprocess::ImageFacts> facts;  // (n)
-  std::vector<float> statistics;              // (n, as many as wanted)
+  std::vector<float> statistics;              // (n, number of requested statistics)
 };
 
 // `setup`: id, type and statistics; height, width, mask and max_images are taken from the stack.
