@@ -255,7 +255,7 @@ def test_statistics_that_do_not_fit(tmp_path: Path, model: tuple, rng: np.random
     write_network(path, n_statistics=4, size=32)
     with_statistics, without = _core.openvino_scorer(str(path)), _core.openvino_scorer(str(model[0]))
     x = np.zeros((3, 1, 32, 32), np.float32)
-    with pytest.raises(ArgumentError, match="takes the images' statistics"):
+    with pytest.raises(ArgumentError, match="expects the images' statistics as a second input"):
         with_statistics.score(x)
     with pytest.raises(ArgumentError, match="takes no statistics"):
         without.score(images(rng, 3), np.zeros((3, 4)))
@@ -307,7 +307,7 @@ def test_callback_gets_statistics_as_a_second_argument(rng: np.random.Generator)
     x, statistics = images(rng, 11), rng.normal(size=(11, 3)).astype(np.float32)
     np.testing.assert_array_equal(scorer.score(x, statistics), statistics + x[:, 0, 0, :3])
     np.testing.assert_array_equal(np.concatenate(kept), statistics)
-    with pytest.raises(ArgumentError, match="takes the images' statistics"):
+    with pytest.raises(ArgumentError, match="expects the images' statistics as a second input"):
         scorer.score(x)
     with pytest.raises(ArgumentError, match="takes no statistics"):
         callback(lambda x: x).score(x, statistics)
