@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import operator
 import os
 import platform
 import time
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
+from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
@@ -133,13 +133,7 @@ def checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, f
         ArgumentError: Not numbers, or out of range.
     """
     if top is not None:
-        try:
-            top = operator.index(top)
-        except TypeError:
-            raise ArgumentError(f"top must be a whole number, not {top!r}") from None
-        if top < 1:
-            raise ArgumentError(f"top must be at least 1, not {top}")
-        top = min(top, 2**62)
+        top = min(integer("top", top, 1), 2**62)
     if min_score is not None:
         try:
             min_score = float(min_score)
