@@ -79,6 +79,8 @@ def test_then_the_cpu(gpu: dict[str, str], caplog: pytest.LogCaptureFixture, sec
     assert peaks.run.refused == gpu
     for text in ("no TensorRT", "no torch", "the CPU scores"):
         assert caplog.text.count(text) == 1
+    gpu.clear()  # the next call tries the GPU again
+    assert not kept._idle
 
 
 def test_a_named_engine_that_refuses_is_an_error(gpu: dict[str, str]) -> None:

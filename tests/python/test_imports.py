@@ -37,9 +37,11 @@ def test_help_and_version_load_no_command(argument: str) -> None:
 
 
 def test_picking_needs_no_training() -> None:
-    found = loaded_by("import ionmorphnet as imn\nimn.pick, imn.pick_files, imn.make_scorer, imn.open_run")
+    """Not even where the packages are missing."""
+    missing = ("torch", "onnx", "matplotlib", "jinja2", "PIL")
+    hide = f"import sys\nfor name in {missing}:\n    sys.modules[name] = None\n"
+    found = loaded_by(hide + "import ionmorphnet as imn\nimn.pick, imn.pick_files, imn.make_scorer, imn.open_run")
     assert "pandas" in found
-    assert found.isdisjoint({"torch", "onnx", "matplotlib", "jinja2", "PIL"})
 
 
 def test_dir_lists_the_public_names_only() -> None:

@@ -98,6 +98,23 @@ def test_a_plane_opens_as_a_plane(two_planes: Path, tmp_path: Path) -> None:
         peaks.save(tmp_path)
         images = peaks.ion_images()
     np.testing.assert_array_equal(imn.open_run(tmp_path).ion_images(), images)
+    with imn.open(two_planes) as ds:
+        np.testing.assert_array_equal(imn.open_run(tmp_path, dataset=ds.plane(2)).ion_images(), images)
+        for other in (ds.plane(1), ds):
+            with pytest.raises(imn.FileError, match="is not the section that was picked"):
+                imn.open_run(tmp_path, dataset=other)
+
+
+def test_a_saved_run_does_not_depend_on_the_folder_it_was_made_in(
+    section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(section.parent)
+    peaks = imn.pick(section.name, scorer="moran", top=2, threads=np.int64(2))
+    peaks.save(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(
+        imn.open_run(tmp_path).ion_images(), imn.pick(section, scorer="moran", top=2).ion_images()
+    )
 
 
 def test_another_section_is_refused(section: Path, two_planes: Path, tmp_path: Path) -> None:
@@ -152,7 +169,7 @@ def test_a_csv_becomes_a_list(section: Path, peaks: imn.PeakList, tmp_path: Path
     (tmp_path / "q.csv").write_text("mz,intensity\n1,2\n")
     with pytest.raises(imn.FileError, match=r"q\.csv: not a peak list: it lacks the column 'rank'"):
         imn.PeakList.from_csv(tmp_path / "q.csv")
-    (tmp_path / "q.csv").write_text("rank,mz,mz_lo,mz_hi,score,scorer\n1,a,1,1,1,moran\n")
+    (tmp_path / "q.csv").write_text("rank,mz,mz_lo,mz_hi,score,label,scorer\n1,a,1,1,1,,moran\n")
     with pytest.raises(imn.FileError, match="column 'mz' does not hold numbers"):
         imn.PeakList.from_csv(tmp_path / "q.csv")
     with pytest.raises(imn.FileError, match=r"absent\.csv: No such file"):

@@ -37,6 +37,7 @@ def test_one_outcome_a_file(sections: list[Path], tmp_path: Path) -> None:
         for plane in outcome.picked:
             again = imn.open_run(plane.folder)
             np.testing.assert_array_equal(again.mz, plane.peaks.mz)
+            np.testing.assert_array_equal(plane.peaks.ion_images(), again.ion_images())  # opens the file again
             assert set(plane.written) == set(plane.folder.iterdir())
 
 
@@ -47,16 +48,21 @@ def test_the_result_is_that_of_pick(section: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_raised_by_the_call(sections: list[Path], tmp_path: Path) -> None:
-    for wrong in (
-        {"scorer": "moran"},
-        {"scorer": "moran", "top": 0},
-        {"scorer": "magic"},
-        {"formats": "xlsx"},
-        {"ppm": 5},
-        {"axis": [500.0]},
-        {"memory_limit": "much"},
+    quick = {"scorer": "moran", "top": 1}
+    for wrong, text in (
+        ({"scorer": "moran"}, "no default threshold"),
+        ({"scorer": "moran", "top": 0}, "top must be at least 1"),
+        ({"scorer": "magic"}, "unknown scorer"),
+        ({"formats": "xlsx"}, "unknown format"),
+        ({"ppm": 5}, "given m/z list"),
+        ({"axis": [500.0]}, "exactly one of ppm"),
+        ({"axis": "bin", **quick}, "axis must be"),
+        ({"spectrum_type": "profil", **quick}, "spectrum_type must be"),
+        ({"memory_limit": "much"}, "not a size"),
+        ({"threads": -1, **quick}, "threads must be"),
+        ({"progress": 3, **quick}, "progress must be"),
     ):
-        with pytest.raises(imn.ArgumentError):
+        with pytest.raises(imn.ArgumentError, match=text):
             imn.pick_files(sections, tmp_path / "out", **wrong)
     with pytest.raises(imn.ArgumentError, match="would write to"):
         imn.pick_files([sections[0], sections[0]], tmp_path / "out", scorer="moran", top=1)
@@ -87,13 +93,19 @@ def test_progress_tells_file_and_stage(sections: list[Path], tmp_path: Path) -> 
     scored = [at for at in seen if at.stage == "scoring"]
     assert any(at.done == at.total > 0 for at in scored)
 
-    def stop(at: imn.PickProgress) -> None:
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        next(imn.pick_files(sections, tmp_path / "more", scorer="moran", top=3, progress=stop))
-    with pytest.raises(imn.ArgumentError, match="progress must be"):
-        next(iter(imn.pick_files(sections, tmp_path / "more", scorer="moran", top=3, progress=3)))  # type: ignore[arg-type]
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), imn.Cancelled("enough"), OSError(28, "full", "log")])
+@pytest.mark.parametrize("stage", ["opening", "scoring"])
+def test_what_progress_raises_stops_the_work(
+    error: BaseException, stage: str, sections: list[Path], tmp_path: Path
+) -> None:
+    def stop(at: imn.PickProgress) -> None:
+        if at.stage == stage:
+            raise error
+
+    with pytest.raises(type(error)):
+        list(imn.pick_files(sections, tmp_path / "out", scorer="moran", top=3, progress=stop))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture

@@ -396,6 +396,9 @@ def test_a_scorer_of_ones_own(images: np.ndarray, section: Path, monkeypatch: py
     assert (peaks.run.score, peaks.run.model) == ("largest intensity of the image", None)
     with pytest.raises(imn.ArgumentError, match="'brightest' has no default threshold"):
         imn.pick(section, scorer=Brightest())
+    monkeypatch.setattr(Brightest, "score", lambda self, images: np.nanmax(images))
+    with pytest.raises(imn.ArgumentError, match=r"score\(\) must return shape \(2,\), not \(\)"):
+        imn.score_images(images, scorer=Brightest())
     monkeypatch.setattr(Brightest, "score", lambda self, images: np.full(len(images), np.nan))
     with pytest.raises(imn.IonMorphNetError, match="score of image 0 is not finite"):
         imn.score_images(images, scorer=Brightest())

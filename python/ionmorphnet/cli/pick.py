@@ -173,8 +173,8 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
         f"{_title(plane, outcome)}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {plane.seconds:.1f} s "
         f"({run.scorer} {run.precision}, {rate:.0f} images/s while scoring)"
     )
-    labels = Counter(peak.label for peak in peaks)
-    if set(labels) != {None} and labels:
+    labels = Counter(peaks.to_frame()["label"].dropna())
+    if labels:
         click.echo("  " + ", ".join(f"{labels[name]} {name}" for name in imn.CLASSES if labels[name]))
     for peak in peaks[:5]:
         parts = [] if peak.label is None else [peak.label]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy.typing as npt
 
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike
@@ -19,10 +21,11 @@ from ionmorphnet.io.dataset import Dataset, SpectrumType, open_dataset
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
 from ionmorphnet.picking.peak_list import PeakList
-from ionmorphnet.picking.progress import PickProgress, Stage, shown_pick
+from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
 from ionmorphnet.picking.section import (
     DEFAULT_MEMORY_LIMIT,
     AxisKind,
+    axis_kind,
     check_windows,
     checked_cut,
     pick,
@@ -37,7 +40,7 @@ class PickedPlane:
     """One section, or one plane of it, that was picked and written.
 
     Attributes:
-        peaks: The picks. The file is closed when the next one starts; ``open_run(folder)`` opens it again.
+        peaks: The picks. The file is closed; the list opens it again when it needs images.
         z: The plane of a file with several; None otherwise.
         folder: The result folder.
         written: Its files.
@@ -152,7 +155,14 @@ def pick_files(
     paths = [Path(file) for file in files]
     names = output_names(paths)
     top, min_score = checked_cut(top, min_score)
+    threads = thread_count(threads)
     check_windows(axis, ppm, tol)
+    if isinstance(axis, str):
+        axis = axis_kind(axis)
+    if spectrum_type is not None and spectrum_type not in get_args(SpectrumType):
+        raise ArgumentError(f"spectrum_type must be {' or '.join(get_args(SpectrumType))}, not {spectrum_type!r}")
+    with shown_pick(progress):  # checks it
+        pass
     if axis is not None and not isinstance(axis, (str, CandidateAxis)):
         axis = CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
     arguments = {
@@ -170,6 +180,24 @@ def pick_files(
         Path(out), wanted, report, features, spectrum_type, {**arguments, "scorer": ready}, len(paths), progress
     )
     return batch.run(paths, names)
+
+
+class _Advance:
+    """Tells the caller's progress where a file is, and remembers what the progress raised."""
+
+    def __init__(self, path: Path, number: int, n_files: int, tell: Report | None, raised: list[BaseException]) -> None:
+        self._place = (path, number, n_files)
+        self._tell = tell
+        self._raised = raised
+
+    def __call__(self, z: int | None, stage: Stage, done: int = 0, total: int = 0) -> None:
+        if self._tell is None:
+            return
+        try:
+            self._tell(PickProgress(*self._place, z, stage, done, total))
+        except BaseException as error:
+            self._raised.append(error)
+            raise
 
 
 class _Batch:
@@ -199,18 +227,15 @@ class _Batch:
 
     def run(self, paths: list[Path], names: list[str]) -> Iterator[PickOutcome]:
         for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
+            raised: list[BaseException] = []  # by the caller's progress: not the fault of a file
             with shown_pick(self.progress) as tell:
-
-                def advance(
-                    z: int | None, stage: Stage, done: int = 0, total: int = 0, *, path: Path = path, n: int = number
-                ) -> None:
-                    if tell is not None:
-                        tell(PickProgress(path, n, self.n_files, z, stage, done, total))
-
+                advance = _Advance(path, number, self.n_files, tell, raised)
                 outcome = self._file(path, name, advance)
+            if raised:
+                raise raised[0]
             yield outcome
 
-    def _file(self, path: Path, name: str, advance: Callable[..., None]) -> PickOutcome:
+    def _file(self, path: Path, name: str, advance: _Advance) -> PickOutcome:
         picked: list[PickedPlane] = []
         warnings: list[str] = []
         failure: Exception | None = None
@@ -248,7 +273,7 @@ class _Batch:
         self.claimed.update({folder: path for _, _, folder in found})
         return found
 
-    def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: Callable[..., None]) -> PickedPlane:
+    def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: _Advance) -> PickedPlane:
         started = time.perf_counter()
         refuse_input_folder((ds.path, ds.ibd_path), folder)
         with prepared_folder(folder):
@@ -257,4 +282,6 @@ class _Batch:
             advance(z, "writing")
             written = peaks.save(folder, formats=self.formats, report=self.report, features=self.features)
         seconds = time.perf_counter() - started
+        # The file is closed when the outcome is handed over; the record opens it again if something needs it.
+        peaks = dataclasses.replace(peaks, section=None if peaks.run is None else peaks.run.input)
         return PickedPlane(peaks, z, folder, tuple(written), seconds, peaks.unwritable(self.formats))

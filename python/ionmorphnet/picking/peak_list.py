@@ -18,6 +18,7 @@ import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import CHANGED, Dataset
 from ionmorphnet.io.h5ad import write_h5ad
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _REPORT_IMAGE_BYTES = 1 << 30
 _SHOWN_ROWS = 20
 # Columns without which a table is no peak list.
-_NEEDED = ("rank", "mz", "mz_lo", "mz_hi", "score", "scorer")
+_NEEDED = ("rank", "mz", "mz_lo", "mz_hi", "score", "label", "scorer")
 
 
 @dataclass(frozen=True)
@@ -360,7 +361,7 @@ class PeakList:
             self._write_optional(name, folder / outputs.OPTIONAL_FILES[name][0], features=features)
         record = {**self._current_record(self.run).to_dict(), "files": files, "skipped": skipped}
         with atomic_path(folder / outputs.RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return [folder / file for file in files]
 
     def _current_record(self, run: RunRecord) -> RunRecord:
@@ -369,7 +370,8 @@ class PeakList:
         Asked last: the formats read the images of the picks again.
         """
         warnings = run.warnings
-        if isinstance(self.section, Dataset) and self.section.was_changed and CHANGED not in warnings:
+        ds = self.__dict__.get("_opened", self.section)
+        if isinstance(ds, Dataset) and ds.was_changed and CHANGED not in warnings:
             warnings = (*warnings, CHANGED)
         counts = dataclasses.replace(run.counts, picked=len(self))
         return dataclasses.replace(run, counts=counts, warnings=warnings)
@@ -410,7 +412,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if frame.empty:  # a column without values has no type
         frame = frame.astype({name: np.float64 for name in frame if name not in ("label", "scorer")})
         frame["rank"] = frame["rank"].astype(np.int64)
-    wrong = [name for name in _NEEDED[:-1] if frame[name].dtype.kind not in "if"]
+    wrong = [name for name in _NEEDED[:-2] if frame[name].dtype.kind not in "if"]
     if wrong:
         raise FileError(f"{path}: not a peak list: column '{wrong[0]}' does not hold numbers")
     if not frame["rank"].is_monotonic_increasing:
@@ -432,7 +434,9 @@ def _peak(row: pd.Series) -> Peak:
         mz_hi=float(row["mz_hi"]),
         score=float(row["score"]),
         label=label,
-        probabilities={} if label is None else {name[2:]: float(row[name]) for name in PROBABILITY_COLUMNS},
+        probabilities={}
+        if label is None
+        else {name[2:]: float(row[name]) for name in PROBABILITY_COLUMNS if name in row},
         structure=float(row["structure"]) if "structure" in row and not pd.isna(row["structure"]) else None,
         frequency=float(row["frequency"]) if "frequency" in row else float("nan"),
     )

@@ -55,7 +55,15 @@ class PickBar:
             console: Where it is drawn; None: stderr.
         """
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         console = console or Console(stderr=True)
         self._drawn = console.is_terminal or console.is_jupyter
@@ -65,6 +73,8 @@ class PickBar:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("images"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task("", total=None)
@@ -81,7 +91,7 @@ class PickBar:
 
     def hide(self) -> None:
         """Removes the bar from the screen."""
-        if self._drawn:
+        if self._drawn and self._bar.live.is_started:
             self._bar.stop()
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,8 @@ class InputRecord:
     """The section that was read.
 
     Attributes:
-        path: The imzML file, as given.
-        ibd_path: Its ibd file.
+        path: The imzML file, absolute.
+        ibd_path: Its ibd file, absolute.
         z: The plane that was picked; None for a file with one plane.
         uuid: UUID that the file declares.
         n_spectra: Number of spectra.
@@ -57,8 +58,8 @@ class InputRecord:
         """The record of an open section."""
         height, width = ds.shape
         return cls(
-            path=str(ds.path),
-            ibd_path=str(ds.ibd_path),
+            path=os.path.abspath(ds.path),
+            ibd_path=os.path.abspath(ds.ibd_path),
             z=ds.plane_z,
             uuid=ds.declared.get("uuid"),
             n_spectra=ds.n_spectra,
@@ -80,7 +81,7 @@ class InputRecord:
             FileError: It cannot be opened, or another file has taken its place.
         """
         ds = open_dataset(self.path, ibd_path=self.ibd_path, **self.opened_with)
-        if self.z is not None and len(ds.z_planes) > 1:
+        if self.z is not None and len(ds.z_planes) > 1 and self.z in ds.z_planes:
             ds = ds.plane(self.z)
         self.require_same(ds)
         return ds
@@ -92,7 +93,8 @@ class InputRecord:
             FileError: UUID, number of spectra or grid differ.
         """
         found = (ds.declared.get("uuid"), ds.n_spectra, *ds.shape)
-        if found != (self.uuid, self.n_spectra, self.height, self.width):
+        other_plane = None not in (self.z, ds.plane_z) and self.z != ds.plane_z
+        if other_plane or found != (self.uuid, self.n_spectra, self.height, self.width):
             raise FileError(
                 f"{ds.path}: is not the section that was picked ({self.n_spectra} spectra on {self.height} x "
                 f"{self.width} pixels, UUID {self.uuid}); open the right one and pass it as dataset"

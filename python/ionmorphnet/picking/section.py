@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.base.arguments import integer
+from ionmorphnet.base.arguments import integer, thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
@@ -94,6 +94,7 @@ def pick(
     device_limit = None if device_memory_limit is None else parse_bytes(device_memory_limit)
     top, min_score = checked_cut(top, min_score)
     check_windows(axis, ppm, tol)
+    threads = thread_count(threads)
     clock = _Clock()
     with kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready:
         require_cut(ready, top, min_score)
@@ -199,20 +200,31 @@ def _resolve_axis(
         axis = "auto"
     if not isinstance(axis, str):
         return CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
+    return candidate_axis(ds, kind=axis_kind(axis), threads=threads)
+
+
+def axis_kind(text: str) -> AxisKind:
+    """Checks the name of a way to find candidates.
+
+    Raises:
+        ArgumentError: Unknown name.
+    """
     kinds: tuple[AxisKind, ...] = get_args(AxisKind)
     for kind in kinds:
-        if axis == kind:
-            return candidate_axis(ds, kind=kind, threads=threads)
-    raise ArgumentError(f"axis must be {', '.join(kinds)}, a CandidateAxis or a list of m/z values, not '{axis}'")
+        if text == kind:
+            return kind
+    raise ArgumentError(f"axis must be {', '.join(kinds)}, a CandidateAxis or a list of m/z values, not '{text}'")
 
 
 def _ranked(
     channels: CandidateAxis, scores: pd.DataFrame, scorer: str, top: int | None, min_score: float | None
 ) -> tuple[pd.DataFrame, int]:
+    if len(scores) != len(channels):
+        raise ArgumentError(f"scorer '{scorer}' returned {len(scores)} rows for {len(channels)} channels")
     # An axis ascends, so equal scores rank by m/z.
     order = _core.rank_scores(scores["score"].to_numpy(np.float64))
     frame = pd.DataFrame({"mz": channels.mz, "mz_lo": channels.mz_lo, "mz_hi": channels.mz_hi})
-    frame = pd.concat([frame, scores], axis=1).iloc[order].reset_index(drop=True)
+    frame = pd.concat([frame, scores.reset_index(drop=True)], axis=1).iloc[order].reset_index(drop=True)
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame["frequency"] = channels.frequency[order]
     frame["scorer"] = pd.array([scorer] * len(frame), dtype="string")  # scales differ between scorers

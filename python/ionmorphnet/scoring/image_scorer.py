@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
@@ -89,7 +90,12 @@ class ImageScorer(Scorer):
             where = done + np.flatnonzero(shown)
             blank[where] = False
             if len(where):
-                scores[where] = self.score((images if self.raw else clipped)[shown])
+                values = np.asarray(self.score((images if self.raw else clipped)[shown]))
+                if values.shape != where.shape:
+                    raise ArgumentError(
+                        f"scorer '{self.name}': score() must return shape {where.shape}, not {values.shape}"
+                    )
+                scores[where] = values
             done += len(images)
             if progress is not None:
                 progress(done, n)

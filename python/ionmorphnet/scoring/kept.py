@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.models.model import Model, model_folder
 from ionmorphnet.scoring.choose import make_scorer
@@ -48,12 +49,14 @@ def kept_scorer(
     if not isinstance(scorer, str) or scorer in CLASSICAL_SCORERS:  # nothing to compile, or the caller's own
         yield make_scorer(**wanted)  # type: ignore[arg-type]
         return
-    key = (_identity(model), scorer, str(device), precision, threads)
+    key = (_identity(model), scorer, str(Device.parse(device)), str(precision), thread_count(threads))
     with _lock:
         ready = _idle.pop(key, None)
     if ready is None:
         ready = make_scorer(**wanted)  # type: ignore[arg-type]
     yield ready
+    if ready.refused and ready.device.kind == "cpu":
+        return  # a GPU that refused may be free again at the next call
     with _lock:
         _idle[key] = ready
         while len(_idle) > MOST_KEPT:
