@@ -119,6 +119,10 @@ def test_the_bar_counts_files(terminal: tuple[Console, io.StringIO], tmp_path: P
     with PickBar(console) as bar:
         bar(imn.PickProgress(Path("x/a [b].imzML"), 2, 3, None, "scoring", 5, 10))
         bar.hide()
+        bar(imn.PickProgress(Path("x/a [b].imzML"), 2, 3, None, "writing"))
+        assert bar._bar.tasks[0].completed == 5  # what was scored stays shown
+        bar(imn.PickProgress(Path("y.imzML"), 3, 3, None, "opening"))
+        assert (bar._bar.tasks[0].completed, bar._bar.tasks[0].total) == (0, None)
         bar(imn.PickProgress(Path("y.imzML"), 3, 3, 7, "writing"))
     assert "[2/3] a [b].imzML: scoring" in shown.getvalue()
     assert "[3/3] y.imzML z=7: writing" in shown.getvalue()

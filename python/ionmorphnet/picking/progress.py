@@ -86,7 +86,12 @@ class PickBar:
         place = f"[{at.number}/{at.n_files}] " if at.n_files > 1 else ""
         plane = "" if at.z is None else f" z={at.z}"
         text = f"{place}{at.path.name}{plane}: {at.stage}"
-        self._bar.update(self._task, description=text, completed=at.done, total=at.total or None)
+        if at.stage == "opening":  # a total cannot be taken back, so each file gets a new task
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(text, total=None)
+        if at.total:
+            self._bar.update(self._task, completed=at.done, total=at.total)
+        self._bar.update(self._task, description=text)
         self._bar.start()
 
     def hide(self) -> None:
