@@ -166,11 +166,14 @@ def test_missing_and_damaged_files(speck: ConvNeXtV2, tmp_path: Path) -> None:
         read_checkpoint(folder)
 
 
+@pytest.mark.parametrize("architecture", [SPECK, pytest.param("convnextv2_atto", marks=pytest.mark.long)])
 def test_picking_with_an_exported_checkpoint(
-    speck: ConvNeXtV2, tmp_path: Path, section: Path, cli: Callable[..., Any]
+    architecture: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, section: Path, cli: Callable[..., Any]
 ) -> None:
     """With the published score and preprocessing, the command's picks agree with torch."""
-    folder, out = write_checkpoint(tmp_path / "run", speck, names=wrapped), tmp_path / "published"
+    add_speck(monkeypatch)
+    net = shaken(architecture)
+    folder, out = write_checkpoint(tmp_path / "run", net, names=wrapped), tmp_path / "published"
     done = cli("export", "--from-checkpoint", folder, "-o", out, "--images", 20)
     assert done.code == 0, done
     assert "none published" in done.stdout
@@ -181,11 +184,11 @@ def test_picking_with_an_exported_checkpoint(
     assert config["threshold"] == 0.5
     assert config["calibration"] == "not calibrated"
     assert config["licence"] == "not stated in the checkpoint"
-    torch.testing.assert_close(dict(read_network(out).state_dict()), dict(speck.state_dict()), rtol=0, atol=0)
+    torch.testing.assert_close(dict(read_network(out).state_dict()), dict(net.state_dict()), rtol=0, atol=0)
 
     images = [simulate_ion_image(np.random.default_rng(k), shape=(40, 50)).image for k in range(4)]
     inputs = np.concatenate([preprocess(image[None], "p99-stretch-224") for image in images])
-    logits = torch_outputs(speck, inputs, None).astype(np.float64)
+    logits = torch_outputs(net, inputs, None).astype(np.float64)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     found = imn.score_images(np.stack(images), model=out, precision="f32")
     np.testing.assert_allclose(found["score"], p[:, [0, 2, 5]].sum(1), atol=1e-4)
