@@ -21,7 +21,7 @@ SMALL = 1 << 20  # bytes
 
 
 class HostScorer:
-    """A DeviceScorer on the host's memory: linear in the mean of each channel and in the statistics."""
+    """A DeviceNetwork on the host's memory: linear in the mean of each channel and in the statistics."""
 
     name = "host"
     precision = "f32"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -193,7 +192,6 @@ def test_an_engine_under_the_name_of_another(key: EngineKey, tmp_path: Path) -> 
     assert cache.find_cached(key, "m", tmp_path) is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other platforms do not read XDG_CACHE_HOME")
 def test_the_cache_folder_is_that_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert imn.engine.cache_folder() == tmp_path / "xdg" / "ionmorphnet" / "engines"
