@@ -29,6 +29,7 @@ class Sample:
         key: Name of the image within its dataset, for reports: m/z, name or number.
         scene: Images with the same ``scene`` >= 0 show the same truth at different noise levels and may be ranked
             against each other by ``structure``; -1: no scene.
+        sample: float32 (H, W), probability from 0 to 1 that a pixel is sample, 0 where not measured; None = unknown.
     """
 
     image: NDArray[np.float32]
@@ -38,6 +39,7 @@ class Sample:
     dataset: str
     key: str = ""
     scene: int = -1
+    sample: NDArray[np.float32] | None = None
 
 
 class Source(Protocol):
@@ -130,6 +132,7 @@ class SimulatedSource:
             self.dataset,
             str(index),
             scene if self.levels > 1 else -1,
+            simulated.sample,
         )
 
     def _scene(self, scene: int) -> tuple[SimulatedImage, ...]:

@@ -44,6 +44,8 @@ class SimulatedImage:
         probabilities: float32 (6,), share of observers who would choose each class (see ``observer``).
         structure: 0 (no meaningful spatial structure) to 3 (clear), by how clearly the noise-free image is visible.
         expectation: float32 (height, width), the noise-free relative abundance.
+        sample: float32 (height, width), probability from 0 to 1 that a pixel is sample, as estimated from all images of
+            a section: with errors, and 0 where not measured. None: not simulated.
     """
 
     image: Field
@@ -52,6 +54,7 @@ class SimulatedImage:
     probabilities: NDArray[np.float32]
     structure: float
     expectation: Field
+    sample: Field | None = None
 
     @property
     def class_name(self) -> str:
