@@ -12,7 +12,8 @@ from ionmorphnet.simulation import SimulatedImage, simulate_ion_image, simulate_
 from ionmorphnet.simulation.fields import smooth_field, spline_weights
 from ionmorphnet.simulation.ion_image import draw_measured_area
 from ionmorphnet.simulation.observer import WEAK, Truth, judge
-from ionmorphnet.simulation.silhouettes import draw_silhouette
+from ionmorphnet.simulation.sample_map import draw_sample_map, drop_sample_map
+from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,48 @@ def test_smooth_fields_have_unit_variance_and_the_scale_asked_for(rng: np.random
     far = np.mean(fields[:, :, :-45] * fields[:, :, 45:])
     assert near > 0.9
     assert abs(far) < 0.15
+
+
+def test_sample_maps_show_the_sample_with_errors() -> None:
+    rng = np.random.default_rng(6)
+    separation, exact, flat = [], 0, 0
+    for _ in range(150):
+        silhouette = draw_silhouette(rng, (60, 80), coverage=(0.25, 0.7))
+        measured = draw_measured_area(rng, silhouette, kind=rng.choice([0.2, 0.8]))
+        found = draw_sample_map(rng, silhouette, measured)
+        assert found.dtype == np.float32
+        assert found.min() >= 0.0
+        assert found.max() <= 1.0
+        assert not found[~measured].any()
+        inside, outside = silhouette.tissue & measured, ~silhouette.tissue & measured
+        exact += bool(np.array_equal(found > 0.5, inside))
+        flat += bool((found[measured] == 1.0).all())
+        separation.append(found[inside].mean() - found[outside].mean() if outside.any() else 0.0)
+    assert np.median(separation) > 0.5  # most maps are useful
+    assert min(separation) < -0.3  # some are swapped
+    assert exact < 30  # and hardly one is exact
+    assert flat > 0
+
+
+def test_a_sample_that_fills_the_measured_area_has_a_map_of_ones() -> None:
+    rng = np.random.default_rng(7)
+    full = Silhouette(np.full((40, 40), 0.5, dtype=np.float32), "full")
+    maps = [draw_sample_map(rng, full, np.ones((40, 40), dtype=np.bool_)) for _ in range(60)]
+    assert 0.6 < np.mean([bool((found == 1.0).all()) for found in maps]) < 1.0
+
+
+def test_a_scene_has_one_sample_map(rng: np.random.Generator) -> None:
+    for label in range(6):
+        first, second = simulate_scene(rng, shape=(40, 50), levels=2, label=label)
+        np.testing.assert_array_equal(first.sample, second.sample)
+        assert not first.sample[~first.mask].any()
+
+
+def test_sample_maps_are_dropped_at_random(rng: np.random.Generator) -> None:
+    found = np.ones((4, 4), dtype=np.float32)
+    dropped = [drop_sample_map(rng, found, 0.3) is None for _ in range(300)]
+    assert 0.2 < np.mean(dropped) < 0.4
+    assert drop_sample_map(rng, None, 0.0) is None
 
 
 def test_silhouettes_keep_the_coverage_asked_for(rng: np.random.Generator) -> None:

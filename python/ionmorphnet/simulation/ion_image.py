@@ -24,6 +24,7 @@ from ionmorphnet.simulation.observer import (
     block_means,
     judge,
 )
+from ionmorphnet.simulation.sample_map import draw_sample_map
 from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates
 
 # Share of each target class. Faint images of any class may end up unstructured, so that class gets less.
@@ -45,7 +46,7 @@ class SimulatedImage:
         structure: 0 (no meaningful spatial structure) to 3 (clear), by how clearly the noise-free image is visible.
         expectation: float32 (height, width), the noise-free relative abundance.
         sample: float32 (height, width), probability from 0 to 1 that a pixel is sample, as estimated from all images of
-            a section: with errors, and 0 where not measured. None: not simulated.
+            a section: with errors, and 0 where not measured.
     """
 
     image: Field
@@ -54,7 +55,7 @@ class SimulatedImage:
     probabilities: NDArray[np.float32]
     structure: float
     expectation: Field
-    sample: Field | None = None
+    sample: Field
 
     @property
     def class_name(self) -> str:
@@ -184,14 +185,16 @@ def simulate_scene(
     shape = draw_shape(rng) if shape is None else shape
     kind = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
     if kind == UNSTRUCTURED:
-        measured = np.ones(shape, dtype=np.bool_)
-        if rng.random() < 0.5:  # noise inside an outline must not look like tissue
-            measured = draw_measured_area(rng, draw_silhouette(rng, shape), kind=rng.uniform(0.5, 1.0))
-        return tuple(_shapeless(rng, measured) for _ in range(levels))
+        silhouette = draw_silhouette(rng, shape)
+        # Noise inside an outline must not look like tissue.
+        measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.0, 1.0))
+        sample = draw_sample_map(rng, silhouette, measured)
+        return tuple(_shapeless(rng, measured, sample) for _ in range(levels))
     silhouette = draw_silhouette(rng, shape, coverage=(0.15, 0.85) if kind == NEGATIVE else (0.18, 1.0))
     measured = _area_of_matrix(rng, silhouette) if kind == NEGATIVE else draw_measured_area(rng, silhouette)
     expectation = np.where(measured, _draw_expectation(rng, silhouette, kind), np.float32(0.0))
-    return tuple(_observe(rng, kind, expectation, silhouette.tissue, measured) for _ in range(levels))
+    sample = draw_sample_map(rng, silhouette, measured)
+    return tuple(_observe(rng, kind, expectation, silhouette.tissue, measured, sample) for _ in range(levels))
 
 
 def simulate_ion_image(
@@ -230,13 +233,13 @@ def _check(shape: tuple[int, int] | None, label: int | None) -> None:
         raise ArgumentError(f"label must be 0 to {len(CLASSES) - 1}, got {label}")
 
 
-def _shapeless(rng: np.random.Generator, measured: NDArray[np.bool_]) -> SimulatedImage:
+def _shapeless(rng: np.random.Generator, measured: NDArray[np.bool_], sample: Field) -> SimulatedImage:
     image = shapeless(rng, (measured.shape[0], measured.shape[1]))
     if rng.random() < 0.7:
         image = add_artefacts(rng, image)
     shares = np.zeros(len(CLASSES), dtype=np.float32)
     shares[UNSTRUCTURED] = 1.0
-    return _result(rng, np.where(measured, image, np.float32(0.0)), measured, shares, 0.0, np.zeros_like(image))
+    return _result(rng, np.where(measured, image, np.float32(0.0)), measured, shares, 0.0, np.zeros_like(image), sample)
 
 
 def _observe(
@@ -245,6 +248,7 @@ def _observe(
     expectation: Field,
     tissue: NDArray[np.bool_],
     measured: NDArray[np.bool_],
+    sample: Field,
 ) -> SimulatedImage:
     image, expected = detect(rng, expectation, draw_detection(rng, faint=rng.random() < _FAINT[kind]))
     image = np.where(measured, add_artefacts(rng, image), np.float32(0.0))
@@ -252,7 +256,7 @@ def _observe(
     if kind == FRAGMENTED and not _scattered(truth.clipped):
         kind = LOCALIZED
     shares, grade = judge(kind, truth.visibility(image))
-    return _result(rng, image, measured, shares, grade, expectation)
+    return _result(rng, image, measured, shares, grade, expectation, sample)
 
 
 def _result(
@@ -262,7 +266,8 @@ def _result(
     shares: NDArray[np.float32],
     structure: float,
     expectation: Field,
+    sample: Field,
 ) -> SimulatedImage:
     gain = np.float32(np.exp(rng.uniform(0.0, np.log(1e6))))
     observed = np.where(measured, image * gain, np.float32(np.nan)).astype(np.float32)
-    return SimulatedImage(observed, measured, int(shares.argmax()), shares, structure, expectation)
+    return SimulatedImage(observed, measured, int(shares.argmax()), shares, structure, expectation, sample)
