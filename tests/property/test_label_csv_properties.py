@@ -18,7 +18,14 @@ CELLS = st.one_of(
 )
 ROWS = st.lists(st.lists(CELLS, max_size=6).map(",".join), max_size=8).map("\n".join)
 HEADERS = st.sampled_from(
-    ["filename,mz,label\n", "mz,label,structure\n", "index,key,label_a,label_b\n", "index,label\n", ""]
+    [
+        "filename,mz,label\n",
+        "mz,label,structure\n",
+        "mz,label_a,label_b\n",
+        "index,key,label_a,label_b\n",
+        "index,label\n",
+        "",
+    ]
 )
 
 

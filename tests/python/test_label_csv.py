@@ -55,6 +55,35 @@ def test_other_columns_orders_and_delimiters(write: Write) -> None:
     assert report.problems == []
 
 
+def test_two_passes_over_a_section(write: Write) -> None:
+    rows = "500,structured,weak_structured,2.25\n600,negative,,1\n700,localized,localized,\n"
+    labels, report = read_mz_labels(write("mz,label_a,label_b,structure\n" + rows))
+    assert [(each.mz, each.label, each.labels) for each in labels] == [
+        (500.0, 0, (0, 1)),
+        (600.0, 5, (5,)),
+        (700.0, 2, (2, 2)),
+    ]
+    np.testing.assert_array_equal(labels[0].probabilities, [0.5, 0.5, 0, 0, 0, 0])
+    np.testing.assert_array_equal(labels[1].probabilities, one_hot(5))
+    np.testing.assert_array_equal(labels[2].probabilities, one_hot(2))
+    assert [each.structure for each in labels[:2]] == [2.25, 1.0]
+    assert report.problems == []
+
+
+def test_a_row_without_the_first_label_is_left_out(write: Write) -> None:
+    labels, report = read_mz_labels(write("mz,label_a,label_b\n500,,structured\n600,negative,blurry\n700,negative\n"))
+    assert [(each.mz, each.labels) for each in labels] == [(700.0, (5,))]
+    assert report.counts == {"no class": 1, "unknown class": 1}
+
+
+def test_passes_that_differ_between_rows_contradict(write: Write) -> None:
+    text = "mz,label_a,label_b\n500,structured,negative\n500,structured,\n600,localized,negative\n"
+    labels, report = read_mz_labels(write(text))
+    assert [each.mz for each in labels] == [600.0]
+    assert report.counts == {"contradiction": 2}
+    assert "m/z 500.0 has contradicting labels (negative and structured)" in report.problems[0].text
+
+
 @pytest.mark.parametrize(
     ("row", "kind", "cause"),
     [
@@ -100,7 +129,10 @@ def test_a_bad_grade_is_left_out(write: Write, grade: str) -> None:
             "filename,min_fdr,label\nds1.imzML,0.05,localized\n",
             "line 1: column 'mz' is missing; found filename, min_fdr, label",
         ),
-        ("filename,mz\nds1.imzML,500.5\n", "line 1: column 'label' is missing; found filename, mz"),
+        (
+            "filename,mz\nds1.imzML,500.5\n",
+            "line 1: columns 'label' or 'label_a' and 'label_b' are missing; found filename, mz",
+        ),
         ("ds1.imzML,500.5,localized\n", "line 1: column 'mz' is missing"),
         ("mz,m/z,label\n1,1,localized\n", "line 1: duplicate column 'mz'"),
         ('mz,label\n"500.5,localized\n', "not a readable CSV"),

@@ -89,6 +89,17 @@ def test_images_are_windows_around_the_labels(cohort: Path) -> None:
     assert np.nanmax(clipped[1].image) < np.nanmax(expected[1])
 
 
+def test_two_passes_become_soft_labels(cohort: Path) -> None:
+    rows = "200,structured,weak_structured,2\n400,unstructured,localized,0\n500,localized,,3\n"
+    (cohort / "labels" / "a.csv").write_text("mz,label_a,label_b,structure\n" + rows)
+    source = from_imzml(cohort / "images" / "a.imzML", cohort / "labels")
+    assert [item.labels for item in source.items] == [(0, 1), (2,)]
+    np.testing.assert_array_equal(source[0].probabilities, [0.5, 0.5, 0, 0, 0, 0])
+    assert source[0].structure == 2.0
+    assert source.report.counts == {"no signal": 1}
+    assert "m/z 400.0 is labelled unstructured and localized, but" in source.report.problems[0].text
+
+
 def test_the_window_has_the_requested_width(cohort: Path) -> None:
     (cohort / "labels" / "a.csv").write_text(label_text("a", f"{200 * (1 + 4e-6)} structured;300.0 negative"))
     path = cohort / "images" / "a.imzML"

@@ -2,8 +2,8 @@
 
 There are two formats. The published format has one CSV per dataset with the columns
 ``filename,mz,min_fdr,databases,label``; the dataset's id is the stem of the file. Labels of image arrays have the
-columns ``index,key,label_a,label_b,structure`` or ``index,label``. Unusable rows are skipped, counted and listed with
-their line numbers.
+columns ``index,key,label,structure``. In both, ``label_a`` and ``label_b`` of two observers, or of two passes of one,
+may replace ``label``. Unusable rows are skipped, counted and listed with their line numbers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ionmorphnet.models.labels import CLASSES
 # Rows closer than this (ppm) are the same ion: far below any window width, far above rounding of the decimals.
 SAME_MZ_PPM = 0.01
 _SUFFIXES = (".imzml", ".ibd", ".csv")
+# The second may be empty: a second pass need not be complete.
+_PASSES = ("label_a", "label_b")
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,25 @@ class MzLabel:
 
     Attributes:
         mz: m/z as written.
-        label: Index into ``CLASSES``.
+        labels: Label of each observer, as index into ``CLASSES``.
         structure: Grade 0 to 3 of meaningful spatial structure; NaN = not given.
         line: Line in the file.
     """
 
     mz: float
-    label: int
+    labels: tuple[int, ...]
     structure: float
     line: int
+
+    @property
+    def label(self) -> int:
+        """Label of the first observer, as index into ``CLASSES``."""
+        return self.labels[0]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Soft label, float32 (6,), sum 1; the labels of two observers count half each."""
+        return _soft_label(self.labels)
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,11 @@ def one_hot(label: int) -> NDArray[np.float32]:
     probabilities = np.zeros(len(CLASSES), dtype=np.float32)
     probabilities[label] = 1.0
     return probabilities
+
+
+def _soft_label(labels: tuple[int, ...]) -> NDArray[np.float32]:
+    soft: NDArray[np.float32] = np.stack([one_hot(label) for label in labels]).mean(axis=0, dtype=np.float32)
+    return soft
 
 
 def class_index(text: str) -> int:
@@ -165,9 +182,10 @@ def dataset_id(filename: str) -> str:
 def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[MzLabel], LabelReport]:
     """Read a label file of the published format.
 
-    The columns ``mz`` (or ``m/z``) and ``label`` are required, ``filename`` and ``structure`` (0 to 3) are optional;
-    others are ignored. Rows with another dataset, an unknown class, no class or no m/z are skipped. Rows with the same
-    m/z (within 0.01 ppm) and class are merged; if their classes contradict each other, all of them are skipped.
+    The columns ``mz`` (or ``m/z``) and ``label`` are required; ``label_a`` and ``label_b`` of two observers may replace
+    ``label``, and ``label_b`` may be empty. ``filename`` and ``structure`` (0 to 3) are optional; others are ignored.
+    Rows with another dataset, an unknown class, no class or no m/z are skipped. Rows with the same m/z (within
+    0.01 ppm) and class are merged; if their classes contradict each other, all of them are skipped.
 
     Args:
         path: Path of the CSV.
@@ -186,11 +204,11 @@ def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[
     if header is None:
         return [], report
     _need(path, header, "mz")
-    _need(path, header, "label")
+    columns = _label_columns(path, header)
     labels = []
     for line, row in rows:
         try:
-            labels.append(_mz_label(row, line, expected))
+            labels.append(_mz_label(row, line, columns, expected))
         except _BadRow as bad:
             report.add(bad.kind, f"{path}: line {line}: {bad}")
     return _merged(path, labels, report), report
@@ -199,8 +217,8 @@ def read_mz_labels(path: PathLike, *, dataset: str | None = None) -> tuple[list[
 def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
     """Read the label file of an array of images.
 
-    The columns are ``index`` (from 0), ``key`` or both; ``label``, or ``label_a`` and ``label_b`` of two observers; and
-    optionally ``structure`` (0 to 3). Images with contradicting rows are skipped.
+    The columns are ``index`` (from 0), ``key`` or both; ``label``, or ``label_a`` and ``label_b`` of two observers
+    (``label_b`` may be empty); and optionally ``structure`` (0 to 3). Images with contradicting rows are skipped.
 
     Args:
         path: Path of the CSV.
@@ -218,12 +236,7 @@ def read_image_labels(path: PathLike) -> tuple[list[ImageLabel], LabelReport]:
         return [], report
     if "index" not in header and "key" not in header:
         raise FileError(f"{path}: line {header['']}: column 'index' or 'key' is missing; found {_listed(header)}")
-    columns = ["label"] if "label" in header else ["label_a", "label_b"]
-    if "label" not in header and not all(name in header for name in columns):
-        raise FileError(
-            f"{path}: line {header['']}: columns 'label' or 'label_a' and 'label_b' are missing; "
-            f"found {_listed(header)}"
-        )
+    columns = _label_columns(path, header)
     labels = []
     for line, row in rows:
         try:
@@ -260,6 +273,17 @@ def _table(path: Path, report: LabelReport) -> tuple[dict[str, int] | None, list
     return header, rows
 
 
+def _label_columns(path: Path, header: Mapping[str, int]) -> tuple[str, ...]:
+    if "label" in header:
+        return ("label",)
+    if not all(name in header for name in _PASSES):
+        raise FileError(
+            f"{path}: line {header['']}: columns 'label' or 'label_a' and 'label_b' are missing; "
+            f"found {_listed(header)}"
+        )
+    return _PASSES
+
+
 def _need(path: Path, header: Mapping[str, int], name: str) -> None:
     if name not in header:
         raise FileError(f"{path}: line {header['']}: column '{name}' is missing; found {_listed(header)}")
@@ -277,7 +301,7 @@ class _BadRow(Exception):  # noqa: N818 - caught in this file
         self.kind = kind
 
 
-def _mz_label(row: Mapping[str, str], line: int, expected: str) -> MzLabel:
+def _mz_label(row: Mapping[str, str], line: int, columns: tuple[str, ...], expected: str) -> MzLabel:
     named = row.get("filename", "")
     if named and dataset_id(named) != expected:
         raise _BadRow("other dataset", f"'{named}' does not belong to dataset '{expected}'")
@@ -288,19 +312,24 @@ def _mz_label(row: Mapping[str, str], line: int, expected: str) -> MzLabel:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise _BadRow("no m/z", f"'{mz}' is not an m/z value")
-    return MzLabel(value, _class(row.get("label", "")), _grade(row.get("structure", "")), line)
+    return MzLabel(value, _labels(row, columns), _grade(row.get("structure", "")), line)
 
 
-def _image_label(row: Mapping[str, str], line: int, columns: list[str], indexed: bool) -> ImageLabel:
+def _image_label(row: Mapping[str, str], line: int, columns: tuple[str, ...], indexed: bool) -> ImageLabel:
     key, text = row.get("key", ""), row.get("index", "")
     if indexed and not (text.isascii() and text.isdigit() and len(text) < 19):
         raise _BadRow("no index", f"'{text}' is not an image index")
     if not indexed and not key:
         raise _BadRow("no index", "the key is empty")
-    labels = tuple(_class(row.get(name, "")) for name in columns)
-    probabilities = np.stack([one_hot(label) for label in labels]).mean(axis=0).astype(np.float32)
+    labels = _labels(row, columns)
     grade = _grade(row.get("structure", ""))
-    return ImageLabel(int(text) if indexed else None, key, probabilities, grade, line, labels)
+    return ImageLabel(int(text) if indexed else None, key, _soft_label(labels), grade, line, labels)
+
+
+def _labels(row: Mapping[str, str], columns: tuple[str, ...]) -> tuple[int, ...]:
+    """Parse the class of each observer; those after the first may be missing."""
+    first, *others = (row.get(name, "") for name in columns)
+    return (_class(first), *(_class(text) for text in others if text))
 
 
 def _class(text: str) -> int:
@@ -338,8 +367,8 @@ def _merged(path: Path, labels: list[MzLabel], report: LabelReport) -> list[MzLa
     for group in groups:
         first, rest = group[0], group[1:]
         lines = ", ".join(str(each.line) for each in sorted(group, key=lambda each: each.line))
-        if len({each.label for each in group}) > 1:
-            names = " and ".join(sorted({CLASSES[each.label] for each in group}))
+        if len({each.labels for each in group}) > 1:
+            names = " and ".join(sorted({CLASSES[label] for each in group for label in each.labels}))
             for _ in group:
                 report.add(
                     "contradiction",
@@ -352,7 +381,7 @@ def _merged(path: Path, labels: list[MzLabel], report: LabelReport) -> list[MzLa
             )
         grades = [each.structure for each in group if not math.isnan(each.structure)]
         structure = float(np.mean(grades)) if grades else math.nan
-        kept.append(MzLabel(first.mz, first.label, structure, first.line))
+        kept.append(MzLabel(first.mz, first.labels, structure, first.line))
     return kept
 
 

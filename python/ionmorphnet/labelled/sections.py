@@ -16,7 +16,7 @@ from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.windows import mz_windows
 from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, LabelledItem, make_source
 from ionmorphnet.labelled.image_store import ImageStore
-from ionmorphnet.labelled.label_csv import LabelReport, MzLabel, dataset_id, one_hot, read_mz_labels
+from ionmorphnet.labelled.label_csv import LabelReport, MzLabel, dataset_id, read_mz_labels
 from ionmorphnet.models.labels import CLASSES
 
 PPM = 3.0
@@ -200,16 +200,18 @@ def _read_pair(
             part = rows[start : start + step]
             lo, hi = mz_windows([row.mz for row in part], ppm=ppm)
             for row, image in zip(part, ds.window_images(lo, hi, threads=threads), strict=True):
-                if not np.nanmax(image) > 0 and row.label != _UNSTRUCTURED:
+                if not np.nanmax(image) > 0 and set(row.labels) != {_UNSTRUCTURED}:
+                    names = " and ".join(CLASSES[label] for label in dict.fromkeys(row.labels))
                     report.add(
                         "no signal",
-                        f"{pair.csv}: line {row.line}: m/z {row.mz} is labelled {CLASSES[row.label]}, "
+                        f"{pair.csv}: line {row.line}: m/z {row.mz} is labelled {names}, "
                         f"but {pair.imzml.name} has no signal within {ppm:g} ppm",
                     )
                     continue
                 number = store.add(image if quantile is None else clip_hotspots(image, quantile))
-                soft, labels = one_hot(row.label), (row.label,)
-                items.append(LabelledItem(pair.dataset, f"{row.mz:.6f}", soft, row.structure, number, labels))
+                items.append(
+                    LabelledItem(pair.dataset, f"{row.mz:.6f}", row.probabilities, row.structure, number, row.labels)
+                )
     return items
 
 
