@@ -86,6 +86,11 @@ class LabelledImages:
         """Hash of image ``index``; equal images have equal hashes."""
         return self._store.digests[self.items[index].number]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images."""
+        return self._store.memory_bytes + self._store.disk_bytes
+
     def targets(self) -> NDArray[np.float32]:
         """Soft labels, float32 (n, 6)."""
         return np.array([item.probabilities for item in self.items], dtype=np.float32).reshape(-1, len(CLASSES))
