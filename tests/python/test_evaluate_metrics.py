@@ -49,6 +49,28 @@ def resamples(n: int, seed: int) -> np.ndarray:
     return np.vstack([np.ones(n), drawn])
 
 
+def slow_concordance(score: np.ndarray, grade: np.ndarray) -> float:
+    won = [
+        1.0 if a > b else 0.5 if a == b else 0.0
+        for (a, x), (b, y) in itertools.product(zip(score, grade, strict=True), repeat=2)
+        if x > y
+    ]
+    return float(np.mean(won))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_concordance_of_resamples_equals_all_pairs(seed: int) -> None:
+    grade, score, positive = draws(seed)
+    counts = resamples(60, seed)
+    for row, found in zip(counts.astype(int), metrics.concordance_of(counts, score, grade), strict=True):
+        assert found == pytest.approx(slow_concordance(np.repeat(score, row), np.repeat(grade, row)), abs=1e-12)
+    # With two grades it is the area under the ROC curve.
+    assert metrics.concordance(score, positive) == pytest.approx(metrics.auc(positive, score))
+    assert metrics.concordance(grade, grade) == 1.0
+    assert np.isnan(metrics.concordance(score, np.ones(60)))
+    assert metrics.concordance([np.nan, 0.0, 1.0], [0.0, 1.0, 1.0]) == 1.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_rank_correlations_of_resamples_equal_scipy(seed: int) -> None:
     stats = pytest.importorskip("scipy.stats", reason="scipy serves as oracle only")

@@ -55,6 +55,25 @@ def auc(positive: npt.ArrayLike, score: npt.ArrayLike) -> float:
     return float(auc_of(_once(x), x, y > 0)[0])
 
 
+def concordance(score: npt.ArrayLike, grade: npt.ArrayLike) -> float:
+    """Share of the pairs of images with different grades whose better image has the higher score (ties count half).
+
+    Unlike the rank correlations, it can reach 1 however many images have equal grades.
+
+    Args:
+        score: (n,) numbers; NaN counts as the lowest value.
+        grade: (n,) numbers; NaN counts as the lowest value.
+
+    Returns:
+        0 to 1, by chance 0.5; NaN if all grades are equal.
+
+    Raises:
+        ArgumentError: The arguments are not two lists of equal length.
+    """
+    x, y = _pair(score, grade)
+    return float(concordance_of(_once(x), x, y)[0])
+
+
 def precision_at_k(positive: npt.ArrayLike, score: npt.ArrayLike, k: int) -> float:
     """Share of positives among the k best; equal scores at the cut count in proportion.
 
@@ -144,6 +163,22 @@ def kendall_of(counts: Float, a: Float, b: Float) -> Float:
         for sums, signs in ((agree, sign_a * sign_b), (untied_a, sign_a**2), (untied_b, sign_b**2)):
             sums += ((counts @ signs.T) * counts[:, part]).sum(axis=1)
     return _ratio(agree, np.sqrt(untied_a * untied_b))
+
+
+def concordance_of(counts: Float, score: Float, grade: Float) -> Float:
+    """:func:`concordance` of each resample; counts (resamples, n) -> (resamples,).
+
+    Time grows with n squared.
+    """
+    won, pairs = np.zeros(len(counts)), np.zeros(len(counts))
+    step = max(1, _BLOCK // max(len(score), 1))
+    for first in range(0, len(score), step):
+        part = slice(first, first + step)
+        better = (grade[part, None] > grade[None, :]).astype(np.float64)
+        wins = better * (0.5 + 0.5 * _sign(score[part, None], score[None, :]))
+        for sums, each in ((won, wins), (pairs, better)):
+            sums += ((counts @ each.T) * counts[:, part]).sum(axis=1)
+    return _ratio(won, pairs)
 
 
 def auc_of(counts: Float, score: Float, positive: npt.NDArray[np.bool_]) -> Float:
