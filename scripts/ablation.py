@@ -34,7 +34,8 @@ import numpy as np
 import pandas as pd
 import torch
 from ablation_inputs import KeptSource
-from evaluate_model import CLOSED, DATA, SETS, load_real, markdown
+from corpus_tables import markdown
+from evaluate_model import CLOSED, DATA, SETS, load_real
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError

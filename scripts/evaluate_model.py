@@ -1,15 +1,25 @@
-"""Print the figures of a model card: labelled real images and mSCF1, with every classical score next to each model.
+"""Print the figures of a model card: labelled real images by source and pooled, and mSCF1, with every classical score.
 
-    python scripts/evaluate_model.py [--model FOLDER ...] [--sets NAME ...] [--json PATH] [--record]
+    python scripts/evaluate_model.py [--model FOLDER ...] [--leave-one-out NAME=PATH ...] [--predictions NAME=FILE ...]
+        [--sets NAME ...] [--out FOLDER] [--record]
 
-Prints markdown tables: AUC for grade >= 1.5, Spearman, class accuracy against both labellings, recall of each class
-with its count; mSCF1 on bladder79 (regions) and on ten simulated sections whose seeds no training uses. Intervals:
-2,000 resamples of the images (of the sections), percentiles, 95 %. Everything is f32.
+Real images: class agreement as the mean over both labelling passes, and where they agree; recall and precision of each
+class; confusion; concordance C over pairs of different grade, Spearman and AUC (grade >= 1.5) of every score; paired
+differences from the best classical score; recall and precision of the picks at the model's default cut; each next to
+the agreement of the passes with each other. Intervals: 2,000 resamples, of the images and, for pools, of whole sources;
+percentiles, 95 %. mSCF1: regions of bladder79, and ten simulated sections whose seeds no training uses. Everything is
+f32.
+
+--leave-one-out judges each source by a model that did not see it. PATH is JSON {"<source or fold>": "<model folder or
+predictions>"}, or a folder whose model folders or predictions (.csv, .npz) are named after sources or folds.
+--predictions reads predictions of all images. --out receives report.json, the tables (report.md) and the predictions of
+each model (<name>.csv), which --predictions reads again. --record writes the figures of the (single) model into its
+config.json.
 
 The images and labels are not part of the repository: see ``--data``. The set bladder79-sample is made from bladder79:
 the images that neither labelling calls negative, with only the pixels on the sample given as measured, as in sections
 that were measured exactly up to their edge. barley101 must not influence decisions, so the default leaves it out; name
-it in ``--sets`` for the final figures. ``--record`` writes the figures of the (single) model into its config.json.
+it in ``--sets`` for the final figures.
 """
 
 from __future__ import annotations
@@ -19,16 +29,30 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from corpus_tables import markdown, tables
 from numpy.typing import NDArray
 
 import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.json_output import plain, write_json
+from ionmorphnet.evaluate.corpus_report import BEST, CorpusReport, corpus_report
+from ionmorphnet.evaluate.corpus_scores import (
+    leave_one_out,
+    read_parts,
+    read_predictions,
+    score_corpus,
+    write_predictions,
+)
+from ionmorphnet.labelled.corpus import Corpus, joined
+from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT
+from ionmorphnet.labelled.image_store import ImageStore
+from ionmorphnet.labelled.real_images import REAL_IMAGES, read_corpora, read_image_array
 from ionmorphnet.models.labels import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +60,7 @@ DATA = Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))
 SAMPLE_ONLY = "bladder79-sample"
 SETS = ("bladder150", "bladder79", SAMPLE_ONLY, "barley101", "brain96")
 CLOSED = ("barley101",)
-METRICS = ("auc", "spearman")
+RECORDED = ("concordance", "spearman", "auc")
 
 # Held-out simulated sections: continuous centroids, so each channel is one bin; every second one is measured within an
 # outline. Their masks contain the background and the compartments of the sample.
@@ -48,11 +72,6 @@ SECTION = {
     "mode": "continuous",
     "spectrum_type": "centroid",
 }
-
-
-def real_sets(data: Path, names: Iterable[str], methods: ev.Methods) -> list[ev.ScoredSet]:
-    """Score the labelled sets."""
-    return [ev.score_set(each, methods) for name in names for each in load_real(data, name)]
 
 
 def load_real(data: Path, name: str) -> list[ev.EvaluationSet]:
@@ -100,64 +119,6 @@ def simulated_reports(methods: ev.Methods, seeds: Iterable[int] = SECTION_SEEDS)
     return reports
 
 
-def ranking_table(report: ev.RankingReport) -> pd.DataFrame:
-    """One row per set and metric, one column per method; the best classical statistic is in bold."""
-    rows = []
-    for dataset in report.table["dataset"].unique():
-        for metric in METRICS:
-            of_metric = report.table[(report.table["dataset"] == dataset) & (report.table["metric"] == metric)]
-            row = {"images": dataset, "n": int(of_metric["n"].max()), "figure": metric}
-            classical = of_metric[of_metric["kind"] == "classical"].set_index("method")["value"].dropna()
-            for method in of_metric["method"]:
-                text = str(report.estimate(dataset, method, metric))
-                row[method] = f"**{text}**" if len(classical) and method == classical.idxmax() else text
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def comparison_table(report: ev.RankingReport) -> pd.DataFrame:
-    """Models compared with the best classical statistic of each set."""
-    table = report.comparisons[report.comparisons["metric"].isin(METRICS)]
-    return pd.DataFrame(
-        [
-            {
-                "images": row["dataset"],
-                "figure": row["metric"],
-                "model": row["model"],
-                "value": f"{row['value']:.3f}",
-                "best classical": row["best_classical"],
-                "classical value": _interval(row, "classical_value", "classical_low", "classical_high"),
-                "difference": _interval(row, "difference", "difference_low", "difference_high"),
-                "verdict": row["verdict"],
-            }
-            for row in table.to_dict("records")
-        ]
-    )
-
-
-def class_table(report: ev.ClassifierReport) -> pd.DataFrame:
-    """Tabulate accuracy against both labellings, and recall (count) of each class."""
-    rows = []
-    for result in report.results.values():
-        row = {
-            "images": result.dataset,
-            "model": result.model,
-            "n": result.n,
-            "accuracy": str(result.accuracy),
-            "label_a / label_b": " / ".join(f"{value:.3f}" for value in result.labelling_accuracy),
-        }
-        for name in CLASSES:
-            recall, count = result.classes.loc[name, ["recall", "count"]]
-            row[name] = f"{recall:.2f} ({count:g})" if count else "-"
-        row["ECE"] = f"{result.ece:.3f}"
-        rows.append(row)
-    rows += [
-        {"images": "mean of sets", "model": model, "n": estimate.n, "accuracy": str(estimate)}
-        for model, estimate in report.mean_accuracy.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 def picking_table(report: ev.PickingReport) -> pd.DataFrame:
     """Tabulate mSCF1 of each method on one section, with intervals."""
     table = report.table.drop(columns=["kind", "low", "high"]).round(3)
@@ -179,16 +140,43 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Format a markdown table."""
-    lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
-    for _, row in table.iterrows():
-        lines.append("| " + " | ".join("" if pd.isna(value) else str(value) for value in row) + " |")
-    return "\n".join(lines)
-
-
 def _interval(row: dict[str, float], value: str, low: str, high: str) -> str:
     return str(ev.Estimate(row[value], row[low], row[high], 0, 0))
+
+
+def read_labelled(data: Path, names: Iterable[str]) -> Corpus:
+    """Read the labelled images of some sets."""
+    wanted = set(names)
+    parts = [read_corpora(data, wanted - {SAMPLE_ONLY})] if wanted - {SAMPLE_ONLY} else []
+    if SAMPLE_ONLY in wanted:
+        parts.append(only_sample(read_image_array(data / "ion_images" / "bladder79.npz"), data))
+    return joined(parts)
+
+
+def only_sample(whole: Corpus, data: Path) -> Corpus:
+    """Make bladder79-sample from bladder79. Every measured pixel is sample, so there is no map."""
+    with np.load(data / "ion_images" / "bladder79.npz") as archive:
+        sample = on_sample(archive["regions"])
+    store, items = ImageStore(MEMORY_LIMIT), []
+    for k, item in enumerate(whole.items):
+        if CLASSES.index("negative") not in item.labels:
+            image = np.where(sample, whole[k].image, np.float32(np.nan))
+            items.append(replace(item, number=store.add(image), source=SAMPLE_ONLY, section=SAMPLE_ONLY))
+    return Corpus(store, items, whole.report)
+
+
+def pools_of(corpus: Corpus) -> dict[str, list[str]]:
+    """Pool the sources of real_images; the other sets are single sections or series."""
+    real = [name for name in corpus.sources if name not in SETS]
+    return {REAL_IMAGES: real} if len(real) > 1 else {}
+
+
+def named(text: str) -> tuple[str, Path]:
+    """Split NAME=PATH of an option."""
+    name, found, path = text.partition("=")
+    if not (name and found and path):
+        raise argparse.ArgumentTypeError(f"'{text}' must be NAME=PATH")
+    return name, Path(path)
 
 
 def record(model: imn.Model, document: dict[str, object]) -> None:
@@ -200,61 +188,75 @@ def record(model: imn.Model, document: dict[str, object]) -> None:
         temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def summary(ranking: ev.RankingReport, classes: ev.ClassifierReport, model: str) -> dict[str, object]:
+def summary(report: CorpusReport, model: str) -> dict[str, object]:
     """Select the figures of one model for its config.json."""
-    table = ranking.table
-    rows = table[(table["method"] == model) & table["metric"].isin(METRICS)]
-    best = ranking.comparisons[ranking.comparisons["metric"].isin(METRICS) & (ranking.comparisons["model"] == model)]
-    accuracy = {dataset: vars(result.accuracy) for (dataset, name), result in classes.results.items() if name == model}
+
+    def rows(frame: pd.DataFrame, column: str) -> list[dict[str, object]]:
+        return frame[frame[column] == model].drop(columns=column).round(4).to_dict("records")
+
+    best = report.differences[report.differences["second"] == BEST]
     return {
-        "ranking": rows[["dataset", "metric", "value", "low", "high", "n"]].round(4).to_dict("records"),
-        "best_classical": best[["dataset", "metric", "best_classical", "classical_value", "verdict"]]
-        .round(4)
-        .to_dict("records"),
-        "accuracy": accuracy,
+        "ranking": rows(report.ranking[report.ranking["metric"].isin(RECORDED)].drop(columns="kind"), "method"),
+        "best_classical": rows(best.drop(columns="second"), "first"),
+        "agreement": rows(report.agreement, "model"),
+        "observers": report.observers.round(4).to_dict("records"),
+        "picks": rows(report.picks, "model"),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", help="bundled name or model folder; repeatable")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder with ion_images/ (default: $IMN_SHARED_DATA)")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=[name for name in SETS if name not in CLOSED])
+    parser.add_argument("--model", action="append", default=[], help="bundled name or model folder; repeatable")
+    parser.add_argument("--leave-one-out", action="append", default=[], type=named, metavar="NAME=PATH")
+    parser.add_argument("--predictions", action="append", default=[], type=named, metavar="NAME=FILE")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the images (default: $IMN_SHARED_DATA)")
+    open_sets = [REAL_IMAGES, *(name for name in SETS if name not in CLOSED)]
+    parser.add_argument("--sets", nargs="+", default=open_sets, help=f"{REAL_IMAGES}, {', '.join(SETS)}, or sources")
     parser.add_argument(
         "--sections", type=int, default=len(SECTION_SEEDS), help="number of simulated sections (default 10)"
     )
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap resamples")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
-    parser.add_argument("--json", type=Path, help="also write all reports as JSON")
+    parser.add_argument("--out", type=Path, help="folder for report.json, report.md and predictions")
     parser.add_argument("--record", action="store_true", help="write the figures into the model's config.json")
     arguments = parser.parse_args()
-    models = arguments.model or [None]
-    if arguments.record and len(models) > 1:
-        parser.error("--record requires a single model")
-    methods = ev.make_methods(models, precision="f32", threads=arguments.threads)
+    given = arguments.model or ([] if arguments.leave_one_out or arguments.predictions else [None])
+    if arguments.record and len(given) != 1:
+        parser.error("--record requires a single --model")
     options = ev.BootstrapOptions(arguments.draws)
-    sets = real_sets(arguments.data, arguments.sets, methods)
-    ranking, classes = ev.ranking_report(sets, options=options), ev.classifier_report(sets, options=options)
-    print(f"## Ranking by structure\n\n{markdown(ranking_table(ranking))}\n")
-    print(f"## Models compared with the best classical statistic\n\n{markdown(comparison_table(ranking))}\n")
-    print(f"## Classes: accuracy, recall (count)\n\n{markdown(class_table(classes))}\n", flush=True)
-    document: dict[str, object] = {"ranking": ranking.to_dict(), "classes": classes.to_dict()}
-    if "bladder79" in arguments.sets:
+    corpus = read_labelled(arguments.data, arguments.sets)
+    methods = ev.make_methods(given, precision="f32", threads=arguments.threads)
+    scores = score_corpus(corpus, methods)
+    for name, path in reversed(arguments.predictions):
+        scores = scores.with_model(name, read_predictions(path, corpus))
+    for name, path in reversed(arguments.leave_one_out):
+        scores = scores.with_model(name, leave_one_out(corpus, read_parts(path), threads=arguments.threads))
+    report = corpus_report(scores, pools_of(corpus), options=options)
+    text = [f"## {title}\n\n{markdown(table)}\n" for title, table in tables(report).items()]
+    print("\n".join(text), flush=True)
+    document: dict[str, object] = {"images": report.to_dict()}
+    if given and "bladder79" in arguments.sets:
         regions = regions_report(arguments.data, methods)
         document["mscf1_regions"] = regions.to_dict()
-        print(f"## mSCF1, {regions.name}\n\n{markdown(picking_table(regions))}\n", flush=True)
-    if arguments.sections:
+        text.append(f"## mSCF1, {regions.name}\n\n{markdown(picking_table(regions))}\n")
+        print(text[-1], flush=True)
+    if given and arguments.sections:
         sections = simulated_reports(methods, SECTION_SEEDS[: arguments.sections])
         mean = ev.mean_of_sections(sections, options=options)
         document["mscf1_simulated"] = {"sections": [s.to_dict() for s in sections], "mean": mean.to_dict("records")}
         k = f"k = {sections[0].k[0]} of {sections[0].n_bins}"
-        print(f"## mSCF1, mean of {len(sections)} simulated sections ({k})\n\n{markdown(mean_table(mean))}")
-    if arguments.json:
-        write_json(arguments.json, document)
+        text.append(f"## mSCF1, mean of {len(sections)} simulated sections ({k})\n\n{markdown(mean_table(mean))}\n")
+        print(text[-1], flush=True)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        write_json(arguments.out / "report.json", document)
+        (arguments.out / "report.md").write_text("\n".join(text), encoding="utf-8")
+        for name in scores.predictions:
+            write_predictions(arguments.out / f"{name}.csv", scores, name)
     if arguments.record:
         name, scorer = next(iter(methods.scorers.items()))
         assert scorer.model is not None
-        record(scorer.model, summary(ranking, classes, name))
+        record(scorer.model, summary(report, name))
 
 
 if __name__ == "__main__":
