@@ -53,6 +53,7 @@ from ionmorphnet.labelled.corpus import Corpus, joined
 from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT
 from ionmorphnet.labelled.image_store import ImageStore
 from ionmorphnet.labelled.real_images import REAL_IMAGES, read_corpora, read_image_array
+from ionmorphnet.labelled.section_maps import with_sample_maps
 from ionmorphnet.models.labels import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,9 +146,9 @@ def _interval(row: dict[str, float], value: str, low: str, high: str) -> str:
 
 
 def read_labelled(data: Path, names: Iterable[str]) -> Corpus:
-    """Read the labelled images of some sets."""
+    """Read the labelled images of some sets, with sample maps."""
     wanted = set(names)
-    parts = [read_corpora(data, wanted - {SAMPLE_ONLY})] if wanted - {SAMPLE_ONLY} else []
+    parts = [with_sample_maps(read_corpora(data, wanted - {SAMPLE_ONLY}))] if wanted - {SAMPLE_ONLY} else []
     if SAMPLE_ONLY in wanted:
         parts.append(only_sample(read_image_array(data / "ion_images" / "bladder79.npz"), data))
     return joined(parts)
