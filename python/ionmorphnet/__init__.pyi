@@ -21,6 +21,10 @@ from .io.info import FileInfo as FileInfo
 from .io.info import read_info as read_info
 from .io.validation import ValidationReport as ValidationReport
 from .io.validation import validate as validate
+from .labelling.agreement import Agreement as Agreement
+from .labelling.label import LabelPage as LabelPage
+from .labelling.label import LabelSummary as LabelSummary
+from .labelling.label import label as label
 from .models.labels import CLASSES as CLASSES
 from .models.model import DEFAULT_MODEL as DEFAULT_MODEL
 from .models.model import Model as Model

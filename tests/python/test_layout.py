@@ -124,6 +124,7 @@ FLOORS = (
     "picking",
     "simulation",
     "labelled",
+    "labelling",
     "evaluate",
     "engine",
     "training",

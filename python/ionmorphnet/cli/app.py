@@ -42,6 +42,7 @@ COMMANDS = {
     "images": "Write ion images as NPZ or PNG.",
     "simulate": "Write a section with known truth.",
     "simulate-images": "Write single ion images with known truth.",
+    "label": "Label ion images on a local web page.",
     "train": "Train or fine-tune the classifier.",
     "evaluate": "Compare models and scores with labels, grades or class masks.",
     "export": "Write a model folder from trained weights or a published checkpoint.",

@@ -192,7 +192,7 @@ def from_npz(
     path = Path(path)
     csv = path.with_name(f"{path.stem}_labels.csv") if labels is None else Path(labels)
     rows, report = read_image_labels(csv)
-    arrays = _Arrays(path)
+    arrays = ImageArrays(path)
     store, items = ImageStore(memory_limit), []
     for row in rows:
         where = f"{csv}: line {row.line}"
@@ -210,10 +210,15 @@ def from_npz(
     return make_source("npz", store, items, report, str(csv))
 
 
-class _Arrays:
-    """The images of an npz file."""
+class ImageArrays:
+    """The images of an npz file, in the forms that :func:`from_npz` describes."""
 
     def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            FileError: The file is missing or malformed.
+        """
         try:
             # A .npy file loads as an array, which is not a context manager: TypeError.
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
@@ -251,6 +256,23 @@ class _Arrays:
             raise FileError(f"{path}: the shape of 'mask', {mask.shape}, does not match the images")
         return masks
 
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        """Image ``index``, float32 (H, W), NaN = unmeasured."""
+        image: NDArray[np.float32] = self._images[index].astype(np.float32)
+        if self._masks is not None:
+            image[~self._masks[index]] = np.nan
+        return image
+
+    def key(self, index: int) -> str:
+        """Return the ``key`` of an image in label files: its name or m/z; empty if it has neither."""
+        if self._named:
+            return self._names[index]
+        return "" if self._mz is None else f"{float(self._mz[index]):.10g}"
+
     def find(self, row: ImageLabel) -> tuple[str, NDArray[np.float32]]:
         """Return name and image, NaN = unmeasured.
 
@@ -271,10 +293,7 @@ class _Arrays:
             raise LookupError(f"there is no image {index}; the file has {len(self._images)} images")
         if self._mz is not None and row.key:
             self._compare_mz(index, row.key)
-        image = self._images[index].astype(np.float32)
-        if self._masks is not None:
-            image[~self._masks[index]] = np.nan
-        return (self._names[index] if self._named else row.key or self._names[index]), image
+        return (self._names[index] if self._named else row.key or self._names[index]), self[index]
 
     def _compare_mz(self, index: int, key: str) -> None:
         """Compare m/z values, which reveals a CSV that was sorted or belongs to another file."""

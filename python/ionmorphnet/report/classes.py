@@ -31,6 +31,11 @@ _COLOURS = {
 _SPARE = ("#d55e00", "#b8a900", "#5d4ea3", "#7f4f24")
 
 
+def known_classes() -> list[ImageClass]:
+    """The six published classes in their usual order."""
+    return [ImageClass(name, _COLOURS[name], DESCRIPTIONS[name]) for name in CLASSES]
+
+
 def label_or_none(value: object) -> str | None:
     """Label as text; None if it is missing or empty."""
     missing = value is None or value is pd.NA or value is pd.NaT or value == ""
@@ -49,6 +54,6 @@ def image_classes(frames: Iterable[pd.DataFrame]) -> list[ImageClass]:
         names |= dict.fromkeys(c.removeprefix("p_") for c in probability_columns(frame))
         if "label" in frame.columns:
             names |= dict.fromkeys(n for v in frame["label"].unique() if (n := label_or_none(v)) is not None)
-    known = [ImageClass(n, _COLOURS[n], DESCRIPTIONS[n]) for n in CLASSES if n in names]
+    known = [each for each in known_classes() if each.name in names]
     others = [n for n in names if n not in CLASSES]
     return known + [ImageClass(n, _SPARE[i % len(_SPARE)], "") for i, n in enumerate(others)]

@@ -1,0 +1,1 @@
+"""The labelling page: a local web page on which people label ion images."""
