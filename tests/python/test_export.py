@@ -113,7 +113,9 @@ def test_onnx_of_the_full_network(full: tuple[ConvNeXtV2, Path], rng: np.random.
     assert not {"SplitToSequence", "Transpose"} & {node.op_type for node in graph.node}
     images = rng.random((5, 2, 224, 224), dtype=np.float32)
     statistics = rng.random((5, 4), dtype=np.float32)
-    assert check_parity(net, path, images, statistics) < 1e-4
+    parity = check_parity(net, path, images, statistics)
+    assert parity.difference < 1e-4
+    assert 1e-4 <= parity.allowed < 1e-3
     # The statistics matter, and images do not influence each other.
     other = openvino_outputs(path, images, statistics + 1.0)
     assert np.abs(other - torch_outputs(net, images, statistics)).max() > 1e-2

@@ -287,7 +287,12 @@ def write_network(
     export_onnx(model, path)
     few = slice(_PARITY_IMAGES)
     parity = check_parity(model, path, images[few], None if statistics is None else statistics[few])
-    figures: MetricsConfig = {"onnx_against_torch_max_logit_difference": parity, "bf16_against_f32": "not run"}
+    figures: MetricsConfig = {
+        "onnx_against_torch_max_logit_difference": parity.difference,
+        "onnx_against_torch_allowed": parity.allowed,
+        "torch_float32_rounding": parity.rounding,
+        "bf16_against_f32": "not run",
+    }
     if cpu_has_bf16():
         found = bf16_agreement(path, images, statistics, n_classes=len(CLASSES))
         exact, rounded = (scores(z.astype(np.float64), score) for z in (found.outputs_f32, found.outputs_bf16))

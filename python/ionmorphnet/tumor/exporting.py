@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.models.networks.folder import new_model_folder, write_config, write_safetensors
 from ionmorphnet.models.networks.onnx_file import write_onnx
+from ionmorphnet.models.networks.parity import compare
 from ionmorphnet.tumor.inference import start_on_cpu
 from ionmorphnet.tumor.model import FORMAT, KIND, Float32, Forward, TumorModel, load_tumor_model
 from ionmorphnet.tumor.networks import PatchNet, cost
 from ionmorphnet.tumor.patches import Scaling
 from ionmorphnet.tumor.recipe import PatchRecipe
-
-# Largest difference of a logit between torch and OpenVINO, both in float32.
-PARITY_TOLERANCE = 1e-3
 
 
 def export_patches(
@@ -92,8 +90,8 @@ def export_patches(
 
 def _check_parity(network: PatchNet, forward: Forward, examples: tuple[Float32, npt.NDArray[np.uint8]]) -> None:
     patches, mask = examples
+    given = torch.from_numpy(patches), torch.from_numpy(mask).float()
     with torch.no_grad():
-        expected = network(torch.from_numpy(patches), torch.from_numpy(mask).float()).numpy()
-    difference = float(np.abs(forward(patches, mask) - expected).max(initial=0.0))
-    if not difference <= PARITY_TOLERANCE:
-        raise IonMorphNetError(f"the exported network differs from torch by {difference:.2e}")
+        expected = network(*given).numpy()
+        exact = copy.deepcopy(network).double()(*(each.double() for each in given)).numpy()
+    compare(forward(patches, mask), expected, exact).check("model.onnx")

@@ -95,13 +95,13 @@ def derive_safetensors(model: str | Path, out: str | Path) -> ModelConfig:
     rng = np.random.default_rng(0)
     images = rng.random((4, net.in_chans, INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
     statistics = rng.random((4, len(model_config.get("statistics", ()))), dtype=np.float32)
-    difference = check_parity(net.eval(), path, images, statistics if statistics.shape[1] else None)
+    parity = check_parity(net.eval(), path, images, statistics if statistics.shape[1] else None)
     with new_model_folder(out) as temporary:
         shutil.copyfile(path, temporary / "model.onnx")
         write_safetensors(temporary, net.state_dict(), {"name": loaded.name, "origin": _DERIVED})
         config: ModelConfig = {
             **model_config,
-            "safetensors": {"origin": _DERIVED, "max_output_difference_to_onnx": difference},
+            "safetensors": {"origin": _DERIVED, "max_output_difference_to_onnx": parity.difference},
         }
         write_config(temporary, config)
     return config

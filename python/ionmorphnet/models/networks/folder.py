@@ -50,6 +50,8 @@ class MetricsConfig(TypedDict, total=False):
     """Checks of the exported network, and figures on validation images."""
 
     onnx_against_torch_max_logit_difference: float
+    onnx_against_torch_allowed: float
+    torch_float32_rounding: float
     bf16_against_f32: Bf16Config | str
     simulated: dict[str, object]
     validation: dict[str, object]
