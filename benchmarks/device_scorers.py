@@ -118,7 +118,7 @@ def tiny_model(folder: Path) -> Model:
     try:
         from ionmorphnet.models.networks.onnx_export import export_onnx
 
-        export_onnx(network, folder / "model.onnx")
+        export_onnx(network, folder / "model.onnx", int(config["input"]["size"]))
     except ImportError as error:  # torch runs it anyway; TensorRT needs the file
         print(f"  tiny has no model.onnx: {error}", flush=True)
         return dataclasses.replace(

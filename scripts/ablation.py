@@ -47,6 +47,7 @@ from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.onnx_export import n_statistics
 from ionmorphnet.models.networks.weights import read_weights
+from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.batches import batches, network_inputs
 from ionmorphnet.training.export import score_weights, scores
 from ionmorphnet.training.fit import LEVELS, Execution, fit
@@ -57,7 +58,7 @@ from ionmorphnet.training.runtime import torch_device
 
 VARIANTS: dict[str, dict[str, object]] = {
     "full": {},
-    "no mask": {"in_chans": 1},
+    "no mask": {"mask": False},
     "no structure output": {"structure": False},
     "no ranking loss": {"ranking_weight": 0.0},
     "no statistics": {"statistics": False},
@@ -110,7 +111,7 @@ def outputs_of(
 ) -> tuple[Float64, Float64, Float64]:
     """Compute outputs (n, 6 or 7), and return the true class probabilities (n, 6) and grades (n,), of all images."""
     with_statistics = n_statistics(network) > 0
-    inputs = network_inputs(source, size, network.in_chans, statistics=with_statistics)
+    inputs = network_inputs(source, Preprocessing(size=size, mask=network.in_chans == 2), statistics=with_statistics)
     parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
     outputs, probabilities, structure = [], [], []
     for batch in batches(inputs, parts, 0):

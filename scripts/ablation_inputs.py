@@ -18,6 +18,7 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.json_output import write_json
 from ionmorphnet.labelled.sources import SimulatedSource
 from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.batches import Item, NetworkInputs, prepare
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,10 @@ SCENES = 64  # images per task of a process
 class KeptInputs(Dataset[Item]):
     """Items of :class:`NetworkInputs`, from arrays."""
 
-    def __init__(
-        self, images: NDArray[np.float16], rows: NDArray[np.float64], channels: int, *, statistics: bool
-    ) -> None:
+    def __init__(self, images: NDArray[np.float16], rows: NDArray[np.float64], *, mask: bool, statistics: bool) -> None:
         """Read from ``images`` (n, 3, S, S): image and mask of the two-channel input, and the one-channel input."""
         self.images, self.rows, self.statistics = images, rows, statistics
-        self.planes = slice(0, 2) if channels == 2 else slice(2, 3)
+        self.planes = slice(0, 2) if mask else slice(2, 3)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -63,12 +62,12 @@ class KeptSource(SimulatedSource):
             _simulate(source, size, folder, workers)
             write_json(done, asked)
 
-    def network_inputs(self, size: int, channels: int, *, statistics: bool = True) -> KeptInputs:
+    def network_inputs(self, preprocessing: Preprocessing, *, statistics: bool = True) -> KeptInputs:
         """Return the stored inputs."""
-        if size != self.size:
-            raise ArgumentError(f"the stored inputs have {self.size} pixels, requested were {size}")
+        if preprocessing != Preprocessing(size=self.size, mask=preprocessing.mask):
+            raise ArgumentError(f"the stored inputs are p99-stretch-{self.size}[-mask], requested was {preprocessing}")
         images = np.load(self.folder / "images.npy", mmap_mode="r")
-        return KeptInputs(images, np.load(self.folder / "rows.npy"), channels, statistics=statistics)
+        return KeptInputs(images, np.load(self.folder / "rows.npy"), mask=preprocessing.mask, statistics=statistics)
 
 
 def _simulate(source: SimulatedSource, size: int, folder: Path, workers: int) -> None:
@@ -94,10 +93,10 @@ def _simulate_part(part: tuple[SimulatedSource, int, Path, range]) -> None:
     source, size, folder, numbers = part
     images = np.load(folder / "images.npy", mmap_mode="r+")
     rows = np.load(folder / "rows.npy", mmap_mode="r+")
-    inputs = NetworkInputs(source, size, 2)
+    inputs = NetworkInputs(source, Preprocessing(size=size, mask=True))
     for k in numbers:
         x, statistics, probabilities, structure, scene = inputs[k]
         if not (math.isfinite(structure) and np.isfinite(statistics).all()):
             raise ArgumentError(f"image {k} has no structure grade or no statistics")
-        images[k, :2], images[k, 2:] = x, prepare(source[k].image, size, 1)
+        images[k, :2], images[k, 2:] = x, prepare(source[k].image, Preprocessing(size=size))
         rows[k] = np.concatenate([probabilities, [structure, scene], statistics])

@@ -73,8 +73,8 @@ def main() -> int:
         help="restart of the learning rate in each phase, as a fraction of its peak; 0: none",
     )
     parser.add_argument("--architecture", default=default.architecture)
-    parser.add_argument("--in-chans", type=int, default=default.in_chans)
-    for name in ("structure", "statistics", "compile", "soft-labels"):
+    parser.add_argument("--resize", choices=("stretch", "area"), default=default.resize)
+    for name in ("mask", "sqrt", "sample", "structure", "statistics", "compile", "soft-labels"):
         parser.add_argument(
             f"--{name}", action=argparse.BooleanOptionalAction, default=getattr(default, name.replace("-", "_"))
         )

@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.models.preprocessing import Preprocessing
 
 INFORMATIVE = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
 
@@ -102,5 +103,6 @@ def write_model(
         folder / "model.onnx",
         n_outputs=7 if structure else 6,
         n_statistics=len(statistics),
-        channels=2 if preprocessing.endswith("-mask") else 1,
+        channels=Preprocessing.parse(preprocessing).shape[0],
+        size=Preprocessing.parse(preprocessing).size,
     )

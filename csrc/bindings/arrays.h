@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/image_stack.h"
 #include "images/mz_window.h"
+#include "io/plane.h"
 
 namespace imn::bindings {
 
@@ -25,8 +26,18 @@ using FloatArray = pybind11::array_t<float, pybind11::array::c_style | pybind11:
 using DoubleArray = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
 using MaskArray = pybind11::array_t<std::uint8_t, pybind11::array::c_style | pybind11::array::forcecast>;
 
-// Returns a non-owning stack of images (n, H, W) with an optional mask (H, W); the arrays must outlive it.
-inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArray>& mask) {
+// Throws ArgumentError unless an array has the shape (height, width).
+template <typename Array>
+void check_plane(const Array& plane, pybind11::ssize_t height, pybind11::ssize_t width, const char* name) {
+  if (plane.ndim() != 2 || plane.shape(0) != height || plane.shape(1) != width) {
+    throw ArgumentError(std::string(name) + " must have the shape (height, width) of the images");
+  }
+}
+
+// Returns a non-owning stack of images (n, H, W) with an optional mask and sample map (H, W); the arrays must outlive
+// it.
+inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
+                           const std::optional<FloatArray>& sample = std::nullopt) {
   if (images.ndim() != 3) throw ArgumentError("images must have shape (n, height, width)");
   constexpr auto kLongest = std::numeric_limits<std::int32_t>::max();
   if (images.shape(1) > kLongest || images.shape(2) > kLongest) {
@@ -39,12 +50,21 @@ inline ImageStack as_stack(const FloatArray& images, const std::optional<MaskArr
   stack.width = static_cast<std::int32_t>(images.shape(2));
   if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
   if (mask) {
-    if (mask->ndim() != 2 || mask->shape(0) != images.shape(1) || mask->shape(1) != images.shape(2)) {
-      throw ArgumentError("mask must have the shape (height, width) of the images");
-    }
+    check_plane(*mask, stack.height, stack.width, "mask");
     stack.mask = mask->data();
   }
+  if (sample) {
+    check_plane(*sample, stack.height, stack.width, "sample");
+    stack.sample = sample->data();
+  }
   return stack;
+}
+
+// Returns the sample map of a section, null if there is none; the array must outlive it.
+inline const float* as_map(const std::optional<FloatArray>& sample, const io::Plane& plane) {
+  if (!sample) return nullptr;
+  check_plane(*sample, plane.geometry().height, plane.geometry().width, "sample");
+  return sample->data();
 }
 
 // Returns the bytes of a new boolean array, to which the core writes 0 or 1.

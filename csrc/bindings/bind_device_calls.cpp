@@ -37,31 +37,34 @@ void register_loop(py::module_& m) {
   m.def(
       "score_windows_on_device",
       [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi, DeviceNetwork scorer,
-         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads, Progress progress) {
+         std::string preprocess_id, std::vector<std::string> statistics, std::optional<FloatArray> sample,
+         const std::string& device, std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+         Progress progress) {
         return score_windows_on_device(dataset, mz_lo, mz_hi,
                                        {std::move(scorer), std::move(preprocess_id), std::move(statistics),
-                                        device_memory, pinned_memory, threads, std::move(progress)},
+                                        std::move(sample), device_memory, pinned_memory, threads, std::move(progress)},
                                        cuda_backend(device));
       },
       py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(), py::arg("scorer"),
-      py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("device"),
-      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
-      py::arg("threads") = 0, py::arg("progress") = py::none());
+      py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(),
+      py::arg("device"), py::arg("device_memory") = py::none(),
+      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
+      py::arg("progress") = py::none());
   m.def(
       "score_stack_on_device",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, DeviceNetwork scorer,
-         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads, Progress progress) {
+         std::string preprocess_id, std::vector<std::string> statistics, std::optional<FloatArray> sample,
+         const std::string& device, std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+         Progress progress) {
         return score_stack_on_device(images, mask,
-                                     {std::move(scorer), std::move(preprocess_id), std::move(statistics), device_memory,
-                                      pinned_memory, threads, std::move(progress)},
+                                     {std::move(scorer), std::move(preprocess_id), std::move(statistics),
+                                      std::move(sample), device_memory, pinned_memory, threads, std::move(progress)},
                                      cuda_backend(device));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("scorer"), py::arg("preprocess_id"),
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device"), py::arg("device_memory") = py::none(),
-      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
-      py::arg("progress") = py::none());
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(), py::arg("device"),
+      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
+      py::arg("threads") = 0, py::arg("progress") = py::none());
 }
 
 void register_probes(py::module_& m) {

@@ -35,11 +35,11 @@ std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std:
   if (!preprocess_id) throw ArgumentError("a network needs preprocess_id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);
   const score::NetworkInfo& info = scorer->network->info();
-  if (info.channels != preprocess::channels(id) || info.height != preprocess::kInputSize ||
-      info.width != preprocess::kInputSize) {
+  if (info.channels != id.channels() || info.height != id.size || info.width != id.size) {
     throw ArgumentError("the network needs inputs of shape " + std::to_string(info.channels) + " x " +
                         std::to_string(info.height) + " x " + std::to_string(info.width) + ", but preprocessing '" +
-                        *preprocess_id + "' produces " + std::to_string(preprocess::channels(id)) + " x 224 x 224");
+                        *preprocess_id + "' produces " + std::to_string(id.channels()) + " x " +
+                        std::to_string(id.size) + " x " + std::to_string(id.size));
   }
   std::vector<score::Statistic> parsed;
   for (const std::string& name : statistics) parsed.push_back(score::parse_statistic(name));
@@ -85,14 +85,16 @@ LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, NetworkHandle* sc
 LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
                          const std::optional<std::shared_ptr<NetworkHandle>>& scorer,
                          const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
-                         const std::optional<std::string>& statistic, std::int64_t memory_limit, int threads,
-                         Progress progress) {
+                         const std::optional<std::string>& statistic, const std::optional<FloatArray>& sample,
+                         std::int64_t memory_limit, int threads, Progress progress) {
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   NetworkHandle* const native = scorer ? scorer->get() : nullptr;
   const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
   const auto dataset = handle.dataset;  // a copy, because Python may close the file in the meantime
+  const float* map = as_map(sample, *dataset);
   return run_loop(static_cast<std::int64_t>(windows.size()), *sink, native, threads, memory_limit, std::move(progress),
-                  [&](pipeline::ImageSink& s, const pipeline::HostOptions& options, const pipeline::Results& results) {
+                  [&](pipeline::ImageSink& s, pipeline::HostOptions& options, const pipeline::Results& results) {
+                    options.sample = map;
                     return pipeline::score_windows(*dataset, windows, s, options, results);
                   });
 }
@@ -100,8 +102,9 @@ LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, 
 LoopResult score_stack(const FloatArray& images, const std::optional<MaskArray>& mask,
                        const std::optional<std::shared_ptr<NetworkHandle>>& scorer,
                        const std::optional<std::string>& preprocess_id, const std::vector<std::string>& statistics,
-                       const std::optional<std::string>& statistic, int threads, Progress progress) {
-  const ImageStack stack = as_stack(images, mask);
+                       const std::optional<std::string>& statistic, const std::optional<FloatArray>& sample,
+                       int threads, Progress progress) {
+  const ImageStack stack = as_stack(images, mask, sample);
   NetworkHandle* const native = scorer ? scorer->get() : nullptr;
   const auto sink = make_sink(native, preprocess_id, statistics, statistic, threads);
   return run_loop(stack.n, *sink, native, threads, pipeline::kDefaultMemoryLimit, std::move(progress),
@@ -116,14 +119,17 @@ void register_pipeline(py::module_& m) {
   m.def("score_windows", &score_windows, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(),
         py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
         py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(),
-        py::arg("memory_limit") = pipeline::kDefaultMemoryLimit, py::arg("threads") = 0,
+        py::arg("sample") = py::none(), py::arg("memory_limit") = pipeline::kDefaultMemoryLimit, py::arg("threads") = 0,
         py::arg("progress") = py::none(),
         "Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the "
-        "classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.");
+        "classical score to compute instead; `sample` (H, W): the section's sample map, for networks that read it. "
+        "Returns "
+        "outputs float32 (n, k), 0 for blank images; blank (n,); timings.");
   m.def("score_stack", &score_stack, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
         py::arg("scorer") = py::none(), py::arg("preprocess_id") = py::none(),
-        py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(), py::arg("threads") = 0,
-        py::arg("progress") = py::none(), "Like score_windows(), for images (n, H, W) in memory.");
+        py::arg("statistics") = std::vector<std::string>{}, py::arg("statistic") = py::none(),
+        py::arg("sample") = py::none(), py::arg("threads") = 0, py::arg("progress") = py::none(),
+        "Like score_windows(), for images (n, H, W) in memory.");
   m.def(
       "rank_scores",
       [](const DoubleArray& scores) {

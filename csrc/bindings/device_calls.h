@@ -30,6 +30,7 @@ struct DeviceLoopCall {
   DeviceNetwork scorer;
   std::string preprocess_id;
   std::vector<std::string> statistics;
+  std::optional<FloatArray> sample;           // (H, W), the section's sample map
   std::optional<std::int64_t> device_memory;  // bytes; if not set, four fifths of the free memory
   std::int64_t pinned_memory;                 // bytes
   int threads;

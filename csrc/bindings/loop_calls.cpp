@@ -109,16 +109,18 @@ LoopResult score_windows_on_device(const DatasetHandle& handle, const DoubleArra
   const std::vector<images::MzWindow> windows = as_windows(mz_lo, mz_hi);
   const pipeline::DeviceModel model = as_model(call);
   const auto dataset = handle.dataset;  // a copy, because Python may close the file in the meantime
+  const float* map = as_map(call.sample, *dataset);
   return run_loop(
       static_cast<std::int64_t>(windows.size()), model.network.info.n_outputs, call, make,
-      [&](pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& options, const pipeline::Results& results) {
+      [&](pipeline::DeviceBackend& backend, pipeline::DeviceOptions& options, const pipeline::Results& results) {
+        options.sample = map;
         return pipeline::score_windows_on_device(*dataset, windows, model, backend, options, results);
       });
 }
 
 LoopResult score_stack_on_device(const FloatArray& images, const std::optional<MaskArray>& mask,
                                  const DeviceLoopCall& call, const MakeBackend& make) {
-  const ImageStack stack = as_stack(images, mask);
+  const ImageStack stack = as_stack(images, mask, call.sample);
   const pipeline::DeviceModel model = as_model(call);
   return run_loop(
       stack.n, model.network.info.n_outputs, call, make,

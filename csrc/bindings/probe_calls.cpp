@@ -54,8 +54,7 @@ PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArr
     const auto backend = make();
     probe = pipeline::prepare_on_device(stack, setup, *backend, call.repeat);
   }
-  const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(setup.id), preprocess::kInputSize,
-                                       preprocess::kInputSize};
+  const std::vector<py::ssize_t> shape{images.shape(0), setup.id.channels(), setup.id.size, setup.id.size};
   // 16-bit types are returned as their bits, because numpy has no bfloat16.
   py::array input(setup.type == preprocess::ElementType::f32 ? py::dtype::of<float>() : py::dtype::of<std::uint16_t>(),
                   shape);

@@ -63,7 +63,7 @@ IMN_MULTIVERSION std::int64_t count_above(const Run& run, float value) {
 // Note [blank]: the first runs of pixels prove that nearly every image is not blank. Either one pixel is clipped to 0
 // and another is not; or so many pixels exceed a bound, which is at least the lowest pixel and kSmallestDivisor, that
 // the quantile exceeds it too. Divided by the quantile, the lowest pixel is then below 1 and the highest is not.
-bool is_blank(const ImageStack& stack, std::int64_t image, PreprocessId id, TopScratch& scratch) {
+bool is_blank(const ImageStack& stack, std::int64_t image, bool measured_only, TopScratch& scratch) {
   const std::int64_t n = stack.pixels();
   const PixelSource pixels{stack.image(image), stack.mask, kNotMeasured};
   // At least one more than needed, however many pixels are measured.
@@ -81,22 +81,22 @@ bool is_blank(const ImageStack& stack, std::int64_t image, PreprocessId id, TopS
     if (above >= top_share) return false;
   }
   if (extent.measured == 0 || extent.highest <= 0.0F) return true;
-  const PixelSource source = quantile_source(stack, image, id);
-  const std::int64_t counted = id == PreprocessId::p99_stretch_224_mask ? extent.measured : n;
+  const PixelSource source = quantile_source(stack, image, measured_only);
+  const std::int64_t counted = measured_only ? extent.measured : n;
   const float by = image_divisor(source, n, counted, scratch);
   return normalise(extent.lowest, by) == normalise(extent.highest, by);
 }
 
 }  // namespace
 
-void find_blank(const ImageStack& stack, PreprocessId id, int threads, std::uint8_t* out) {
+void find_blank(const ImageStack& stack, bool measured_only, int threads, std::uint8_t* out) {
   if (stack.n <= 0) return;
   if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
   const int workers = thread_count(threads);
   std::vector<TopScratch> scratch(static_cast<std::size_t>(std::min<std::int64_t>(workers, stack.n)));
   parallel_for(stack.n, 8, workers, [&](std::int64_t begin, std::int64_t end, int worker) {
     for (std::int64_t i = begin; i < end; ++i) {
-      out[i] = is_blank(stack, i, id, scratch[static_cast<std::size_t>(worker)]) ? 1 : 0;
+      out[i] = is_blank(stack, i, measured_only, scratch[static_cast<std::size_t>(worker)]) ? 1 : 0;
     }
   });
 }

@@ -4,17 +4,17 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/image_stack.h"
 #include "preprocess/clean_row.h"
-#include "preprocess/preprocess.h"
 #include "preprocess/quantile.h"
 #include "preprocess/top_values.h"
 
 namespace imn::preprocess {
 
-// Pixels of one image as the quantile of `id` counts them. Unmeasured pixels count as 0 or sort below all measured
-// ones. Both become 0 after clipping, and in the second case the top values are those of the measured pixels only.
-inline PixelSource quantile_source(const ImageStack& stack, std::int64_t image, PreprocessId id) {
-  const bool measured_only = id == PreprocessId::p99_stretch_224_mask;
+// Pixels of one image as the quantile counts them. Unmeasured pixels count as 0 or, with `measured_only`, sort below
+// all measured ones. Both become 0 after clipping, and in the second case the top values are those of the measured
+// pixels only.
+inline PixelSource quantile_source(const ImageStack& stack, std::int64_t image, bool measured_only) {
   return {stack.image(image), stack.mask, measured_only ? -std::numeric_limits<float>::infinity() : 0.0F};
 }
 

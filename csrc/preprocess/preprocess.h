@@ -2,26 +2,48 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <vector>
 
 #include "core/image_stack.h"
+#include "preprocess/preprocess_id.h"
+#include "preprocess/resize.h"
+#include "preprocess/top_values.h"
 
 namespace imn::preprocess {
 
-enum class PreprocessId {
-  p99_stretch_224,       // all grid pixels count, not measured = 0, one channel
-  p99_stretch_224_mask,  // quantile over measured pixels, second channel = measured mask
+// Makes the inputs of a section's images. What all of them share is computed once: the resized mask and sample map.
+class Preprocessor {
+ public:
+  // `shape`: size, mask and sample map of all images to come; its images are not read. Mask and map must outlive the
+  // Preprocessor. Throws ArgumentError if the images have no pixel.
+  Preprocessor(const ImageStack& shape, const PreprocessId& id);
+
+  // out: (images.n, channels, size, size) float32, contiguous, channels in the order of PreprocessId.
+  // Per image: q = 0.99 quantile (linear interpolation, rank computed in float32), x = clip(pixel / max(q, 1e-6), 0,
+  // 1), then resizing with align_corners=False. Quantile, clip and resize are fused, so that each image is read once.
+  // A section without a sample map has the value 0.5 everywhere in that channel.
+  void run(const ImageStack& images, int threads, float* out);
+
+ private:
+  struct Scratch {  // of one worker; grows to the largest image seen
+    TopScratch top;
+    ResizeScratch resize;
+  };
+
+  void prepare(const ImageStack& images, std::int64_t image, Scratch& scratch, float* out) const;
+
+  PreprocessId id_;
+  Resizer resizer_;
+  std::int64_t in_mask_ = 0;   // pixels that the mask marks as measured
+  std::vector<float> mask_;    // (size, size) of an image whose unmeasured pixels are those of the mask
+  std::vector<float> sample_;  // (size, size)
+  std::vector<Scratch> scratch_;
 };
 
-// "p99-stretch-224" or "p99-stretch-224-mask"; anything else is an ArgumentError that lists the known ids.
-PreprocessId parse_preprocess_id(const std::string& id);
-std::int32_t channels(PreprocessId id);
-inline constexpr std::int32_t kInputSize = 224;
+// The same for one stack.
+void preprocess(const ImageStack& stack, const PreprocessId& id, int threads, float* out);
 
-// out: (stack.n, channels, kInputSize, kInputSize) float32, contiguous.
-// Per image: q = 0.99 quantile (linear interpolation, rank computed in float32), clip(x / max(q, 1e-6), 0, 1), bilinear
-// resize with align_corners=False and no antialiasing. Quantile, clip and resize are fused, so that each image is read
-// once.
-void preprocess(const ImageStack& stack, PreprocessId id, int threads, float* out);
+// (size, size): the sample channel of a section's images; `map` (height, width) or null.
+std::vector<float> sample_plane(const float* map, const Resizer& resizer);
 
 }  // namespace imn::preprocess

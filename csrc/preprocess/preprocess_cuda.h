@@ -24,9 +24,9 @@ static_assert(sizeof(ImageFacts) == 24);
 // address that is a multiple of 4.
 struct PreprocessCall {
   ImageStack images;  // as for preprocess(); mask may be null
-  PreprocessId id = PreprocessId::p99_stretch_224;
+  PreprocessId id;
   ElementType type = ElementType::f32;
-  // (images.n, channels(id), kInputSize, kInputSize) of `type`, 8-byte aligned; null computes only the facts. f32 has
+  // (images.n, channels, size, size) of `type`, 8-byte aligned; null computes only the facts. f32 has
   // the bits of preprocess(); bf16 and f16 are these values rounded to nearest, ties to even.
   void* out = nullptr;
   ImageFacts* facts = nullptr;  // (images.n); may be null

@@ -17,6 +17,8 @@
 
 namespace imn::preprocess {
 
+inline constexpr std::int32_t kInputSize = 224;
+
 // Launch parameters of the kernel; one block per image.
 struct PreprocessPlan {
   bool in_shared;  // whether the image is kept in shared memory
@@ -127,7 +129,7 @@ IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixe
   static_assert(kHalf <= kAcross && kInputSize % kRows == 0);
   const int width = call.images.width;
   block.for_each(kInputSize, [&](int i) { taps[i] = bilinear_tap(i, call.images.height, kInputSize); });
-  const bool with_mask = call.id == PreprocessId::p99_stretch_224_mask;
+  const bool with_mask = call.id.mask;
   block.for_each(kInputSize / kRows * kAcross, [&](int i) {
     const int pair = i % kAcross;
     if (pair >= kHalf) return;
@@ -194,7 +196,7 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
   const std::int64_t image = block.x();
   const GlobalImage global(call.images.image(image), call.images.mask, n);
   const SharedImage kept(quads, global);
-  const bool with_mask = call.id == PreprocessId::p99_stretch_224_mask;
+  const bool with_mask = call.id.mask;
 
   clear_bins(block, memory.select);
   const Loaded loaded = global.reduce_quads(

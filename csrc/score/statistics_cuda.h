@@ -24,7 +24,7 @@ void prepare_mask_cuda(const std::uint8_t* mask, std::int32_t height, std::int32
 // All addresses are on the current device.
 struct StatisticsCall {
   ImageStack images;  // as for image_statistics(), with the mask passed to prepare_mask_cuda()
-  // Facts for p99_stretch_224_mask, from preprocess_cuda() on the same images. If null, they are computed here, which
+  // Facts for an id with `mask`, from preprocess_cuda() on the same images. If null, they are computed here, which
   // reads the images once more.
   const preprocess::ImageFacts* facts = nullptr;
   const void* mask_facts = nullptr;  // from prepare_mask_cuda()

@@ -98,8 +98,7 @@ void normalise_image(const ImageStack& stack, std::int64_t image, preprocess::To
   out.width = stack.width;
   out.measured.resize(static_cast<std::size_t>(n));
   out.values.resize(static_cast<std::size_t>(n));
-  const preprocess::PixelSource source =
-      preprocess::quantile_source(stack, image, preprocess::PreprocessId::p99_stretch_224_mask);
+  const preprocess::PixelSource source = preprocess::quantile_source(stack, image, true);
   out.n_measured = find_measured(source, n, out.measured.data());
   out.n_positive = 0;
   out.constant = true;

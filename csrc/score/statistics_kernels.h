@@ -240,7 +240,7 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
 // Returns the call that writes the images' facts to the scratch memory, for a StatisticsCall without facts.
 inline preprocess::PreprocessCall facts_call(const StatisticsCall& call, const StatisticsPlan& plan) {
   auto* facts = reinterpret_cast<preprocess::ImageFacts*>(static_cast<unsigned char*>(call.scratch) + plan.facts);
-  return {call.images, preprocess::PreprocessId::p99_stretch_224_mask, preprocess::ElementType::f32, nullptr, facts};
+  return {call.images, {.mask = true}, preprocess::ElementType::f32, nullptr, facts};
 }
 
 }  // namespace imn::score

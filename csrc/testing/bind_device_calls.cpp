@@ -48,34 +48,37 @@ void register_device_calls(py::module_& m) {
       "score_windows_on_device",
       [](const DatasetHandle& dataset, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
          bindings::DeviceNetwork scorer, std::string preprocess_id, std::vector<std::string> statistics,
-         const std::string& device, std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
-         bindings::Progress progress, std::uint64_t seed) {
-        return bindings::score_windows_on_device(dataset, mz_lo, mz_hi,
-                                                 {std::move(scorer), std::move(preprocess_id), std::move(statistics),
-                                                  device_memory, pinned_memory, threads, std::move(progress)},
-                                                 emulated(device, seed));
+         std::optional<FloatArray> sample, const std::string& device, std::optional<std::int64_t> device_memory,
+         std::int64_t pinned_memory, int threads, bindings::Progress progress, std::uint64_t seed) {
+        return bindings::score_windows_on_device(
+            dataset, mz_lo, mz_hi,
+            {std::move(scorer), std::move(preprocess_id), std::move(statistics), std::move(sample), device_memory,
+             pinned_memory, threads, std::move(progress)},
+            emulated(device, seed));
       },
       py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::kw_only(), py::arg("scorer"),
-      py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated",
-      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
-      py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
+      py::arg("preprocess_id"), py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(),
+      py::arg("device") = "emulated", py::arg("device_memory") = py::none(),
+      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
+      py::arg("progress") = py::none(), py::arg("seed") = 0,
       "Like _core's; kernels run on the host in an order drawn from `seed`, and the network receives host addresses.");
   m.def(
       "score_stack_on_device",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, bindings::DeviceNetwork scorer,
-         std::string preprocess_id, std::vector<std::string> statistics, const std::string& device,
-         std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
+         std::string preprocess_id, std::vector<std::string> statistics, std::optional<FloatArray> sample,
+         const std::string& device, std::optional<std::int64_t> device_memory, std::int64_t pinned_memory, int threads,
          bindings::Progress progress, std::uint64_t seed) {
-        return bindings::score_stack_on_device(images, mask,
-                                               {std::move(scorer), std::move(preprocess_id), std::move(statistics),
-                                                device_memory, pinned_memory, threads, std::move(progress)},
-                                               emulated(device, seed));
+        return bindings::score_stack_on_device(
+            images, mask,
+            {std::move(scorer), std::move(preprocess_id), std::move(statistics), std::move(sample), device_memory,
+             pinned_memory, threads, std::move(progress)},
+            emulated(device, seed));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("scorer"), py::arg("preprocess_id"),
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated",
-      py::arg("device_memory") = py::none(), py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes,
-      py::arg("threads") = 0, py::arg("progress") = py::none(), py::arg("seed") = 0,
-      "As _core's, on the emulated device.");
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(),
+      py::arg("device") = "emulated", py::arg("device_memory") = py::none(),
+      py::arg("pinned_memory") = pipeline::kDefaultPinnedBytes, py::arg("threads") = 0,
+      py::arg("progress") = py::none(), py::arg("seed") = 0, "As _core's, on the emulated device.");
   m.def(
       "probe_bin",
       [](const DatasetHandle& dataset, const DoubleArray& lo, const DoubleArray& hi, const std::string& device,

@@ -54,8 +54,7 @@ py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const Flo
   call.images = bindings::as_stack(images, mask);
   call.id = preprocess::parse_preprocess_id(id);
   call.type = preprocess::parse_element_type(type);
-  constexpr py::ssize_t size = preprocess::kInputSize;
-  const std::vector<py::ssize_t> shape{images.shape(0), preprocess::channels(call.id), size, size};
+  const std::vector<py::ssize_t> shape{images.shape(0), call.id.channels(), call.id.size, call.id.size};
   py::array out = call.type == preprocess::ElementType::f32 ? py::array(py::array_t<float>(shape))
                                                             : py::array(py::array_t<std::uint16_t>(shape));
   std::vector<preprocess::ImageFacts> facts(static_cast<std::size_t>(images.shape(0)));
@@ -84,11 +83,11 @@ py::array_t<float> emulated_statistics(const FloatArray& images, const std::opti
 py::array_t<bool> find_blank(const FloatArray& images, const std::string& id, const std::optional<MaskArray>& mask,
                              int threads) {
   const ImageStack stack = bindings::as_stack(images, mask);
-  const auto parsed = preprocess::parse_preprocess_id(id);
+  const bool measured_only = preprocess::parse_preprocess_id(id).mask;
   py::array_t<bool> out(images.shape(0));
   std::uint8_t* flags = bindings::as_flags(out).data();
   const py::gil_scoped_release release;
-  preprocess::find_blank(stack, parsed, threads, flags);
+  preprocess::find_blank(stack, measured_only, threads, flags);
   return out;
 }
 

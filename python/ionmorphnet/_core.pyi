@@ -36,6 +36,7 @@ __all__: list[str] = [
     "openvino_scorer",
     "preprocess",
     "preprocess_channels",
+    "preprocess_size",
     "probe_bin",
     "probe_copy",
     "probe_prepare",
@@ -236,15 +237,21 @@ def preprocess(
     images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
     preprocess_id: str,
     mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     threads: int = 0,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    (n, H, W) float32 -> (n, C, 224, 224) float32; NaN or mask == 0 = not measured.
+    (n, H, W) float32 -> (n, C, size, size) float32; NaN or mask == 0 = not measured; sample (H, W): the section's sample map, None = unknown.
     """
 
 def preprocess_channels(preprocess_id: str) -> int:
     """
     Channels of the network input that a preprocessing id makes.
+    """
+
+def preprocess_size(preprocess_id: str) -> int:
+    """
+    Side in pixels of the network input that a preprocessing id makes.
     """
 
 def probe_bin(
@@ -313,6 +320,7 @@ def score_stack(
     preprocess_id: str | None = None,
     statistics: collections.abc.Sequence[str] = [],
     statistic: str | None = None,
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
@@ -327,6 +335,7 @@ def score_stack_on_device(
     scorer: ionmorphnet.scoring.device_network.DeviceNetwork,
     preprocess_id: str,
     statistics: collections.abc.Sequence[str] = [],
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     device: str,
     device_memory: int | None = None,
     pinned_memory: int = 201326592,
@@ -342,12 +351,13 @@ def score_windows(
     preprocess_id: str | None = None,
     statistics: collections.abc.Sequence[str] = [],
     statistic: str | None = None,
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     memory_limit: int = 4000000000,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
     """
-    Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the classical score to compute instead. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
+    Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the classical score to compute instead; `sample` (H, W): the section's sample map, for networks that read it. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
     """
 
 def score_windows_on_device(
@@ -358,6 +368,7 @@ def score_windows_on_device(
     scorer: ionmorphnet.scoring.device_network.DeviceNetwork,
     preprocess_id: str,
     statistics: collections.abc.Sequence[str] = [],
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     device: str,
     device_memory: int | None = None,
     pinned_memory: int = 201326592,

@@ -9,7 +9,7 @@ from ionmorphnet import _core, reference
 from ionmorphnet.base.errors import ArgumentError
 from native import _core_testing
 
-IDS = list(reference.preprocess.CHANNELS)
+IDS = ["p99-stretch-224", "p99-area-64-mask-sqrt-sample"]
 SHAPES = [(1, 1), (1, 2), (3, 5), (10, 10), (20, 31), (134, 260)]
 
 

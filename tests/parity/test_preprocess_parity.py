@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.preprocessing import Preprocessing, Resize
 from ionmorphnet.reference import preprocess as reference
 
 IDS = ["p99-stretch-224", "p99-stretch-224-mask"]
+RESIZES: list[Resize] = ["stretch", "area"]
 SIZES = [(1, 1), (1, 2), (1, 37), (41, 1), (2, 3), (13, 7), (50, 50), (134, 260), (224, 224), (225, 223), (500, 300)]
 KINDS = ["exponential", "sparse", "single", "constant", "zero", "negative", "signed", "ties", "tiny", "huge"]
 
@@ -73,6 +77,60 @@ def test_equals_reference_with_unmeasured_pixels(
         assert got.dtype == np.float32
         assert got.shape == (3, _core.preprocess_channels(preprocess_id), 224, 224)
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("shape", SIZES)
+def test_all_sizes_and_channels_equal_the_reference(
+    shape: tuple[int, int], resize: Resize, rng: np.random.Generator
+) -> None:
+    images = np.stack([make_image(kind, shape, rng) for kind in ("exponential", "sparse", "signed", "exponential")])
+    images[1][rng.random(shape) < 0.1] = np.nan
+    images[3] = np.nan
+    for k, flags in enumerate(itertools.product((False, True), repeat=3)):
+        preprocess_id = str(Preprocessing(resize, (32, 112, 240)[k % 3], *flags))
+        for mask in (None, rng.random(shape) < 0.6):
+            for sample in (None, rng.random(shape).astype(np.float32)):
+                expected = reference.preprocess(images, preprocess_id, mask, sample)
+                got = _core.preprocess(images, preprocess_id, mask, sample)
+                assert got.max() <= 1
+                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
+
+
+def test_an_unknown_sample_map_is_one_half_everywhere(rng: np.random.Generator) -> None:
+    images = rng.exponential(size=(2, 30, 40)).astype(np.float32)
+    images[1] = np.nan
+    for function in (_core.preprocess, reference.preprocess):
+        assert (function(images, "p99-area-32-mask-sample")[:, 2] == 0.5).all()
+
+
+def test_the_channels_are_in_order(rng: np.random.Generator) -> None:
+    """At the size of the image nothing is resized."""
+    image = rng.exponential(size=(48, 48)).astype(np.float32)
+    mask, sample = rng.random(image.shape) < 0.7, rng.random(image.shape).astype(np.float32)
+    clipped = np.clip(np.where(mask, image, 0) / reference.quantile99(image[mask]), 0, 1)
+    for resize in RESIZES:
+        got = _core.preprocess(image[None], f"p99-{resize}-48-mask-sqrt-sample", mask, sample)[0]
+        for channel, expected in zip(got, (clipped, mask, np.sqrt(clipped), sample), strict=True):
+            np.testing.assert_allclose(channel, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [32, 112, 224])
+@pytest.mark.parametrize("shape", [(134, 260), (500, 300), (20, 400), (225, 113), (40, 60)])
+def test_area_is_the_antialiased_resize_of_torch(shape: tuple[int, int], size: int, rng: np.random.Generator) -> None:
+    torch = pytest.importorskip("torch", reason="compares with torch, of the extra [train]")
+    image = rng.random(shape, dtype=np.float32)
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(image)[None, None], (size, size), mode="bilinear", align_corners=False, antialias=True
+    )[0, 0].numpy()
+    np.testing.assert_allclose(reference.resize_area(image, size), expected, rtol=0, atol=5e-5)
+
+
+def test_area_changes_nothing_where_images_grow(rng: np.random.Generator) -> None:
+    images = rng.exponential(size=(3, 60, 112)).astype(np.float32)
+    sample = rng.random((60, 112)).astype(np.float32)
+    stretch, area = (_core.preprocess(images, f"p99-{name}-112-mask-sqrt-sample", None, sample) for name in RESIZES)
+    np.testing.assert_array_equal(area, stretch)
 
 
 @pytest.mark.parametrize("preprocess_id", IDS)

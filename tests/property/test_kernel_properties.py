@@ -12,7 +12,7 @@ from ionmorphnet.reference import preprocess as reference
 from kernels import HOPPER, SMALL, same_bits
 from native import _core_testing
 
-IDS = st.sampled_from(list(reference.CHANNELS))
+IDS = st.sampled_from(["p99-stretch-224", "p99-stretch-224-mask"])
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=70)
 ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 DEVICES = st.fixed_dictionaries(
@@ -56,7 +56,7 @@ def test_selection_is_exact_for_any_share_of_ties_and_unmeasured(
     assert image.dtype == np.float32  # the reference computes in the type it is given
     image[0, 0, : n // 2] *= rng.choice([1, 1 + 2**-23, 1 + 2**-12, 2], n // 2).astype(np.float32)
     mask = rng.random((1, n)) < measured_share
-    for preprocess_id, channels in reference.CHANNELS.items():
+    for channels, preprocess_id in enumerate(("p99-stretch-224", "p99-stretch-224-mask"), 1):
         got, facts = _core_testing.emulated_preprocess(image, preprocess_id, mask, **device)
         same_bits(got, _core.preprocess(image, preprocess_id, mask, threads=1))
         counted = image[0][mask] if channels == 2 else np.where(mask, image[0], np.float32(0))

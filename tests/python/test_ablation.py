@@ -85,6 +85,7 @@ def test_stored_inputs_equal_those_of_the_source(monkeypatch: pytest.MonkeyPatch
     from ablation_inputs import KeptSource
 
     from ionmorphnet.labelled.sources import SimulatedSource
+    from ionmorphnet.models.preprocessing import Preprocessing
     from ionmorphnet.training.batches import NetworkInputs, network_inputs
 
     for seed in (9, 10):
@@ -92,14 +93,15 @@ def test_stored_inputs_equal_those_of_the_source(monkeypatch: pytest.MonkeyPatch
         kept = KeptSource(source, 32, tmp_path, workers=1)
         assert len(kept) == 6
         assert kept.describe() == source.describe()
-        for channels, statistics in ((2, True), (1, False)):
-            wanted = NetworkInputs(source, 32, channels, statistics=statistics)
-            given = network_inputs(kept, 32, channels, statistics=statistics)
+        for mask, statistics in ((True, True), (False, False)):
+            asked = Preprocessing(size=32, mask=mask)
+            wanted = NetworkInputs(source, asked, statistics=statistics)
+            given = network_inputs(kept, asked, statistics=statistics)
             for k in range(6):
                 for ours, theirs in zip(given[k], wanted[k], strict=True):
                     np.testing.assert_allclose(ours, theirs, atol=5e-4)
-    with pytest.raises(ArgumentError, match="stored inputs have 32 pixels, requested were 64"):
-        kept.network_inputs(64, 2)
+    with pytest.raises(ArgumentError, match=r"p99-stretch-32\[-mask\], requested was p99-stretch-64-mask"):
+        kept.network_inputs(Preprocessing(size=64, mask=True))
 
 
 def test_parallel_trainings(ablation: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:

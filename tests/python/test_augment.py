@@ -261,3 +261,36 @@ def test_presets() -> None:
     assert PUBLISHED.quarter_turns
     assert all(getattr(PUBLISHED, name) == OFF for name in EFFECTS)
     assert all(0.0 < getattr(DEFAULT, name).probability <= 0.25 for name in EFFECTS)
+
+
+ALL = ("image", "mask", "sqrt", "sample")
+
+
+def four_channels() -> Tensor:
+    """Image and mask of a batch, the root of the image, and a sample map of ones where measured."""
+    x = batch()
+    return torch.cat([x, x[:, :1].sqrt(), x[:, 1:]], 1)
+
+
+@pytest.mark.parametrize("name", ["gamma", "blur", "noise", "stripes", "grid_mask", "cut_out"])
+def test_photometric_effects_change_the_root_with_the_image_but_not_the_sample_map(name: str) -> None:
+    x = four_channels()
+    y = augment(x, only(name), generator(), ALL)
+    assert torch.equal(y[:, 1], x[:, 1])
+    assert torch.equal(y[:, 3], x[:, 3])
+    changed = (y[:, 0] != x[:, 0]).flatten(1).any(1)
+    assert changed.any()
+    torch.testing.assert_close(y[changed, 2], y[changed, 0].sqrt())
+    assert torch.equal(y[~changed, 2], x[~changed, 2])
+    # The random numbers do not depend on the channels.
+    assert torch.equal(y[:, :2], augment(x[:, :2], only(name), generator()))
+
+
+@pytest.mark.parametrize("name", ["turns", "rotate", "zoom", "elastic"])
+def test_the_sample_map_moves_with_the_image_unless_it_is_unknown(name: str) -> None:
+    x = four_channels()
+    x[:2, 3] = 0.5
+    y = augment(x, PUBLISHED if name == "turns" else only(name), generator(), ALL)
+    assert (y[:2, 3] == 0.5).all()
+    torch.testing.assert_close(y[2:, 3], y[2:, 1])
+    assert not torch.equal(y[2:, 3], x[2:, 3])

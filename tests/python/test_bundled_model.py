@@ -16,7 +16,6 @@ import ionmorphnet as imn
 from ionmorphnet.evaluate.metrics import auc
 from ionmorphnet.models import model as models
 from ionmorphnet.models.labels import CLASSES
-from ionmorphnet.reference.preprocess import CHANNELS
 from ionmorphnet.simulation import simulate_ion_image
 
 FOLDER = Path(models.__file__).parent / "bundled" / models.DEFAULT_MODEL
@@ -51,7 +50,7 @@ def test_folder_is_small_and_self_contained() -> None:
 def test_batch_is_dynamic_and_images_do_not_influence_each_other() -> None:
     model = imn.load_model()
     rng = np.random.default_rng(0)
-    inputs = {"image": rng.random((5, CHANNELS[model.preprocessing], 224, 224), dtype=np.float32)}
+    inputs = {"image": rng.random((5, *model.input_shape), dtype=np.float32)}
     if model.statistics:
         inputs["statistics"] = rng.random((5, len(model.statistics)), dtype=np.float32)
     network = openvino.Core().compile_model(model.onnx_path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -271,7 +271,7 @@ def test_a_mismatch_is_refused_however_wide_the_logits(
     add_speck(monkeypatch)
     net = published(SPECK, grn=grn)
     images = np.concatenate([part.images for part in simulated_held_out(8, PREPROCESSING, statistics=False)])
-    export_onnx(net, tmp_path / "model.onnx")
+    export_onnx(net, tmp_path / "model.onnx", 224)
     check_parity(net, tmp_path / "model.onnx", images)
     for change in (permuted, scaled, without_bias):
         changed = copy.deepcopy(net)

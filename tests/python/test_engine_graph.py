@@ -245,7 +245,7 @@ def test_published_layout(tmp_path: Path, rng: np.random.Generator, monkeypatch:
     from networks import add_speck, shaken
 
     write_model(tmp_path / "m")
-    export_onnx(shaken(add_speck(monkeypatch)), tmp_path / "m" / "model.onnx")
+    export_onnx(shaken(add_speck(monkeypatch)), tmp_path / "m" / "model.onnx", 224)
     model = imn.load_model(tmp_path / "m")
     image = rng.random((2, 1, 224, 224), dtype=np.float32)
     expected = openvino_f32(model.onnx_path.read_bytes(), {"image": image})

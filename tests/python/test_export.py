@@ -51,7 +51,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[ConvNeXtV2, Path]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         net = shaken(add_speck(monkeypatch), **FULL)
     path = tmp_path_factory.mktemp("full") / "model.onnx"
-    export_onnx(net, path)
+    export_onnx(net, path, 224)
     return net, path
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_differs_from_torch_is_refused(full: tuple[ConvNeXtV2, Path]
 
 def test_unknown_outputs_are_refused(speck: str, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="depth"):
-        export_onnx(ConvNeXtV2(speck, extra_outputs={"depth": 1}), tmp_path / "x.onnx")
+        export_onnx(ConvNeXtV2(speck, extra_outputs={"depth": 1}), tmp_path / "x.onnx", 224)
     with pytest.raises(ArgumentError, match="structure"):
         output_names(ConvNeXtV2(speck, extra_outputs={"structure": 2}))
     assert not list(tmp_path.iterdir())

@@ -20,7 +20,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, IonMorphNetError, UnavailableError  # noqa: E402
 from ionmorphnet.labelled.sources import SimulatedSource  # noqa: E402
-from ionmorphnet.reference.preprocess import CHANNELS, preprocess  # noqa: E402
+from ionmorphnet.models.preprocessing import Preprocessing  # noqa: E402
+from ionmorphnet.reference.preprocess import preprocess, resize_bilinear  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
 from ionmorphnet.training import run_state, runtime  # noqa: E402
 from ionmorphnet.training.batches import NetworkInputs, batches, prepare  # noqa: E402
@@ -69,7 +70,7 @@ def test_training_learns_and_writes_the_documented_file(tmp_path: Path) -> None:
         "architecture": "convnextv2_atto",
         "in_chans": 2,
         "extra_outputs": {"structure": 1},
-        "preprocessing": "p99-stretch-224-mask",
+        "preprocessing": "p99-stretch-64-mask",
         "step": 22,
     }
     assert content["statistics"] == ["moran", "blur", "chaos", "coverage"]
@@ -196,7 +197,7 @@ def test_validation_figures(tmp_path: Path) -> None:
     assert figures["loss"] == pytest.approx(done.best["loss"], rel=1e-5)
     # The accuracies are those of all images, counted here one by one.
     network.load_state_dict(_weights(tmp_path))
-    inputs = NetworkInputs(validation.source, 32, 2)
+    inputs = NetworkInputs(validation.source, Preprocessing(size=32, mask=True))
     with torch.no_grad():
         right = [
             int(network.eval()(torch.tensor(x)[None], torch.tensor(s)[None]).argmax()) == int(p.argmax())
@@ -209,14 +210,26 @@ def test_images_follow_the_specification(rng: np.random.Generator) -> None:
     for _ in range(4):
         image = simulate_ion_image(rng).image
         image[:3, 2:9] = np.nan
-        for name, channels in CHANNELS.items():
-            np.testing.assert_array_equal(prepare(image, 224, channels), preprocess(image[None], name)[0])
-    assert prepare(image, 96, 2).shape == (2, 96, 96)
-    assert prepare(np.full((20, 20), np.nan, np.float32), 32, 2).max() == 0.0
+        sample = rng.random(image.shape).astype(np.float32)
+        for name in ("p99-stretch-224", "p99-area-96-mask-sqrt-sample"):
+            prepared = prepare(image, Preprocessing.parse(name), sample)
+            np.testing.assert_allclose(prepared, preprocess(image[None], name, None, sample)[0], rtol=0, atol=1e-6)
+    nothing = prepare(np.full((20, 20), np.nan, np.float32), Preprocessing(size=32, mask=True, sample=True))
+    assert nothing[:2].max() == 0.0
+    assert (nothing[2] == 0.5).all()
+
+
+def test_the_sample_map_reaches_the_network(rng: np.random.Generator) -> None:
+    source = DiscsAndNoise(3)
+    given = [replace(source[k], sample=rng.random(source[k].image.shape).astype(np.float32)) for k in range(2)]
+    inputs = NetworkInputs([*given, source[2]], Preprocessing(size=32, sample=True))  # type: ignore[arg-type]
+    for k in range(2):
+        np.testing.assert_allclose(inputs[k][0][1], resize_bilinear(given[k].sample, 32), atol=1e-6)
+    assert (inputs[2][0][1] == 0.5).all()
 
 
 def test_batches_do_not_depend_on_the_workers() -> None:
-    inputs = NetworkInputs(SimulatedSource(12, 9, levels=2, sides=(20, 50)), 32, 2)
+    inputs = NetworkInputs(SimulatedSource(12, 9, levels=2, sides=(20, 50)), Preprocessing(size=32, mask=True))
     parts = [range(4), range(4, 8)]
     alone, helped = (list(batches(inputs, parts, workers)) for workers in (0, 2))
     for a, b in zip(alone, helped, strict=True):
@@ -226,7 +239,8 @@ def test_batches_do_not_depend_on_the_workers() -> None:
     assert alone[1].scene.tolist() == [2, 2, 3, 3]
     assert alone[0].statistics.abs().sum() > 0
     # Images without a scene are none of each other's.
-    single = next(iter(batches(NetworkInputs(SimulatedSource(4, 9, sides=(20, 50)), 32, 1), [range(4)], 0)))
+    singles = NetworkInputs(SimulatedSource(4, 9, sides=(20, 50)), Preprocessing(size=32))
+    single = next(iter(batches(singles, [range(4)], 0)))
     assert len(set(single.scene.tolist())) == 4
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet import _core
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models.model import DEFAULT_MODEL, load_model
+from ionmorphnet.models.preprocessing import Preprocessing
 
 pytest.importorskip("onnx", reason="builds models with onnx, of the extra [train]")
 from model_factory import write_model, write_network
@@ -48,6 +50,9 @@ def test_a_folder_loads_like_the_bundled_name(tmp_path: Path) -> None:
     ("values", "text"),
     [
         ({"preprocessing": "letterbox-224"}, "preprocessing id"),
+        ({"input": {"channels": 2, "size": 224}}, "'input' must have 1 channels and size 224"),
+        ({"input": {"channels": 1, "size": 112}}, "'input' must have 1 channels and size 224"),
+        ({"input": 224}, "'input' must have 1 channels and size 224"),
         ({"classes": ["a", "b"]}, "classes must be"),
         ({"format": 99}, "newer than this version"),
         ({"score": {"kind": "magic"}}, "score kind"),
@@ -179,3 +184,25 @@ def test_statistics_without_a_name_in_the_config(tmp_path: Path) -> None:
     write_network(tmp_path / "m" / "model.onnx", n_statistics=4)
     with pytest.raises(imn.FileError, match=r"takes 4 statistics with each image, but config\.json names none"):
         imn.make_scorer(model=tmp_path / "m")
+
+
+@pytest.mark.parametrize("text", ["p99-stretch-224", "p99-area-112-mask-sample", "p99-stretch-32-mask-sqrt-sample"])
+def test_preprocessing_ids_round_trip(text: str) -> None:
+    parsed = Preprocessing.parse(text)
+    assert str(parsed) == text
+    assert parsed.shape == (_core.preprocess_channels(text), *[_core.preprocess_size(text)] * 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "p99-224", "p98-stretch-224", "p99-stretch-", "p99-stretch-100", "p99-stretch-16", "p99-area-400",
+     "p99-area-064", "p99-area--64", "p99-area-112-sample-mask", "p99-area-112-mask-mask", "p99-area-112-",
+     "p99-area-112 ", "area-112", "p99-area-99999999999999999999", "p99-stretch-area-112"],
+)  # fmt: skip
+def test_other_preprocessing_ids_are_refused_alike(text: str) -> None:
+    messages = []
+    for parse in (Preprocessing.parse, _core.preprocess_channels, _core.preprocess_size):
+        with pytest.raises(imn.ArgumentError, match="it must be p99-") as error:
+            parse(text)
+        messages.append(str(error.value).replace('"', "'"))
+    assert len(set(messages)) == 1

@@ -34,9 +34,9 @@ def test_recipes_round_trip_as_plain_values() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"in_chans": 3}, "in_chans"),
+        ({"resize": "shrink"}, "resize must be stretch or area"),
         ({"phases": ()}, "phase"),
-        ({"phases": (Phase(100, 1, 1),)}, "size must be a multiple of 32 pixels"),
+        ({"phases": (Phase(100, 1, 1),)}, "size must be a multiple of 16 from 32 to 384 pixels"),
         ({"precision": "f16"}, "precision"),
         ({"augmentation": "wild"}, "augmentation"),
         ({"drop_path": 1.0}, "drop_path"),
@@ -47,6 +47,15 @@ def test_recipes_round_trip_as_plain_values() -> None:
 def test_invalid_recipes(change: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         Recipe(**change)  # type: ignore[arg-type]
+
+
+def test_the_preprocessing_of_a_recipe_is_that_of_its_last_phase() -> None:
+    recipe = Recipe(phases=(Phase(64, 100, 8), Phase(112, 10, 4)), resize="area", sqrt=True, sample=True)
+    assert str(recipe.preprocessing) == "p99-area-112-mask-sqrt-sample"
+    assert str(recipe.preprocessing_at(64)) == "p99-area-64-mask-sqrt-sample"
+    assert recipe.in_chans == 4
+    assert str(Recipe().preprocessing) == "p99-stretch-224-mask"
+    assert str(presets.published_recipe(10).preprocessing) == "p99-stretch-224"
 
 
 def test_learning_rate_schedule() -> None:

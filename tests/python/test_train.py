@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 from ionmorphnet.labelled.joined_source import JoinedSource  # noqa: E402
 from ionmorphnet.labelled.read_source import read_source  # noqa: E402
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2  # noqa: E402
+from ionmorphnet.training.networks import make_network  # noqa: E402
 from ionmorphnet.training.recipe import Recipe  # noqa: E402
 from ionmorphnet.training.start_weights import read_start  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
@@ -86,7 +87,7 @@ def test_published_preset(tmp_path: Path) -> None:
     assert (recipe.weight_dropout, recipe.ema_decay, recipe.class_balance) == (0.05, 0.0, True)
     assert done.images_seen == 24  # two passes over the 12 images of one dataset; the other is held out
     content = _load(done.weights)
-    assert content["preprocessing"] == "p99-stretch-224"
+    assert content["preprocessing"] == "p99-stretch-32"
     assert content["provenance"]["data"]["parts"][0]["kind"] == "joined"
     assert len(content["provenance"]["data"]["parts"]) == 1  # no simulated images
 
@@ -225,6 +226,30 @@ def test_start_weights_by_name_and_folder(trained: Any) -> None:
     assert train_model._start_path(name) == imn.load_model(name).folder
 
 
+def test_start_weights_get_the_channels_that_the_recipe_adds(trained: Any, rng: np.random.Generator) -> None:
+    """New channels have no weight at first, so the outputs are those of the start weights; resizing is antialiased."""
+    weights = _load(trained.weights)["weights"]
+    wider = replace(trained.recipe, resize="area", sqrt=True, sample=True)
+    start = read_start(trained.weights, wider, architecture=None)
+    assert start.recipe.preprocessing.channels == ("image", "mask", "sqrt", "sample")
+    assert start.recipe.resize == "area"
+    stem = start.weights["stem.0.weight"]
+    torch.testing.assert_close(stem[:, :2], weights["stem.0.weight"])
+    assert float(stem[:, 2:].abs().max()) == 0.0
+    images = torch.from_numpy(rng.random((2, 4, 64, 64), dtype=np.float32))
+    outputs = []
+    for recipe, state, given in ((trained.recipe, weights, images[:, :2]), (start.recipe, start.weights, images)):
+        network = make_network(recipe).eval()
+        network.load_state_dict(state)
+        outputs.append(network(given, torch.zeros(2, 4)))
+    torch.testing.assert_close(*outputs)
+    # What the weights have is kept: the recipe's default does not take it away.
+    assert read_start(trained.weights, Recipe(mask=False), architecture=None).recipe.mask
+    bundled = read_start(imn.load_model().folder, Recipe(sample=True), architecture=None)
+    assert bundled.recipe.preprocessing.channels[-1] == "sample"
+    assert bundled.weights["stem.0.weight"].shape[1] == bundled.recipe.in_chans
+
+
 def test_weights_of_a_colour_backbone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     colour = ConvNeXtV2("convnextv2_atto", in_chans=3, num_classes=10)
@@ -283,7 +308,7 @@ def test_start_weights_that_do_not_fit(trained: Any, tmp_path: Path) -> None:
         ({"source": DiscsAndNoise(8), "simulated_share": 1.0}, ArgumentError, "from 0 to below 1, got 1.0"),
         ({"images": 8, "seed": 77_003_001}, ArgumentError, "reserved for the images that calibrate models"),
         ({"epochs": 1}, ArgumentError, "epochs applies only to labelled images"),
-        ({"images": 8, "size": 40}, ArgumentError, "multiple of 32 pixels"),
+        ({"images": 8, "size": 40}, ArgumentError, "multiple of 16 from 32"),
         ({"images": 8, "batch": 3}, ArgumentError, "multiple of 2"),
         ({"images": 8, "patience": 1}, ArgumentError, "patience requires validation images"),
         ({"images": 8, "validation": "some"}, ArgumentError, "'auto', 'none' or a source"),

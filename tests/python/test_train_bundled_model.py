@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_bundled_model.
 def test_the_script_writes_a_usable_model_folder(short_model: Path) -> None:
     assert sorted(path.name for path in short_model.iterdir()) == ["config.json", "model.onnx"]
     config = json.loads((short_model / "config.json").read_text())
-    assert (config["name"], config["preprocessing"]) == ("short", "p99-stretch-224-mask")
+    assert (config["name"], config["preprocessing"]) == ("short", "p99-stretch-64-mask")
     assert config["score"] == {"kind": "structure"}
     assert config["statistics"] == ["moran", "blur", "chaos", "coverage"]
     assert [phase["size"] for phase in config["provenance"]["recipe"]["phases"]] == [32, 64]

@@ -1,4 +1,4 @@
-// Threads, progress and cancelling: what the caller controls in either streaming loop.
+// Threads, progress, cancelling and the sample map: what the caller controls in either streaming loop.
 #pragma once
 
 #include <atomic>
@@ -15,6 +15,8 @@ struct LoopControl {
   // done == total. May throw to stop the loop.
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   const std::atomic<bool>* cancel = nullptr;  // set to true: the loop throws Cancelled
+  // Sample map (height * width) of the section whose windows are scored, see ImageStack; null: unknown.
+  const float* sample = nullptr;
 };
 
 // Reports to a LoopControl, which must outlive it.

@@ -27,7 +27,7 @@ struct PrepareSetup {
   std::int32_t height = 0;
   std::int32_t width = 0;
   const std::uint8_t* mask = nullptr;  // on the device; null: all pixels are measured
-  preprocess::PreprocessId id = preprocess::PreprocessId::p99_stretch_224;
+  preprocess::PreprocessId id;
   preprocess::ElementType type = preprocess::ElementType::f32;
   std::int64_t max_images = 1;               // per call of prepare()
   std::vector<score::Statistic> statistics;  // wanted, in this order

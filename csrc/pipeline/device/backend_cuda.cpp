@@ -151,7 +151,7 @@ class CudaBackend final : public DeviceBackend {
     const ImageStack stack{images, n, setup_.height, setup_.width, setup_.mask};
     preprocess::preprocess_cuda({stack, setup_.id, setup_.type, input, facts}, prepare_->get());
     if (statistics == nullptr) return;
-    const bool same_quantile = setup_.id == preprocess::PreprocessId::p99_stretch_224_mask;
+    const bool same_quantile = setup_.id.mask;
     score::StatisticsCall call;
     call.images = stack;
     call.facts = same_quantile ? facts : nullptr;

@@ -13,8 +13,7 @@ namespace {
 constexpr int kDepth = 8;
 
 std::int64_t preprocessed_bytes(const DeviceModel& model) {
-  return std::int64_t{model.network.info.channels} * preprocess::kInputSize * preprocess::kInputSize *
-         preprocess::element_bytes(model.network.info.image_type);
+  return model.id.values() * preprocess::element_bytes(model.network.info.image_type);
 }
 
 struct Sizes {
@@ -38,9 +37,12 @@ PrepareSetup setup_of(const DeviceModel& model, const ImageStack& shape) {
 void check_device_model(const DeviceModel& model) {
   score::check_device_network(model.network);
   const score::DeviceNetworkInfo& info = model.network.info;
-  if (info.channels != preprocess::channels(model.id)) {
+  if (model.id != preprocess::PreprocessId{.mask = model.id.mask}) {
+    throw ArgumentError("preprocessing '" + to_string(model.id) + "' does not run on a GPU");
+  }
+  if (info.channels != model.id.channels()) {
     throw ArgumentError("the network expects images of " + std::to_string(info.channels) +
-                        " channels, but the preprocessing makes " + std::to_string(preprocess::channels(model.id)));
+                        " channels, but the preprocessing makes " + std::to_string(model.id.channels()));
   }
   if (static_cast<std::size_t>(info.n_statistics) != model.statistics.size()) {
     throw ArgumentError("the network expects " + std::to_string(info.n_statistics) + " statistics per image, not " +

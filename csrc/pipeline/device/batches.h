@@ -19,7 +19,7 @@ namespace imn::pipeline {
 // What is run on every image.
 struct DeviceModel {
   score::DeviceNetwork network;
-  preprocess::PreprocessId id = preprocess::PreprocessId::p99_stretch_224;
+  preprocess::PreprocessId id;
   std::vector<score::Statistic> statistics;  // the second input, in its order
 };
 

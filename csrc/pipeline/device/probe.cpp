@@ -119,8 +119,7 @@ PrepareProbe prepare_on_device(const ImageStack& stack, PrepareSetup setup, Devi
   backend.set_up(setup);
   constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
   const auto* images = static_cast<const float*>(upload_all(backend, stack.data, stack.n * stack.pixels() * kFloat));
-  probe.input.resize(static_cast<std::size_t>(stack.n * preprocess::channels(setup.id) * preprocess::kInputSize *
-                                              preprocess::kInputSize * preprocess::element_bytes(setup.type)));
+  probe.input.resize(static_cast<std::size_t>(stack.n * setup.id.values() * preprocess::element_bytes(setup.type)));
   probe.facts.resize(static_cast<std::size_t>(stack.n));
   probe.statistics.resize(static_cast<std::size_t>(stack.n) * setup.statistics.size());
   const auto input_bytes = static_cast<std::int64_t>(probe.input.size());

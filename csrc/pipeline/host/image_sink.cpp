@@ -1,6 +1,7 @@
 #include "pipeline/host/image_sink.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,11 +14,10 @@ namespace {
 
 class ModelSink final : public ImageSink {
  public:
-  ModelSink(score::Network& network, preprocess::PreprocessId id, std::vector<score::Statistic> statistics)
+  ModelSink(score::Network& network, const preprocess::PreprocessId& id, std::vector<score::Statistic> statistics)
       : network_(network),
         id_(id),
         statistics_(std::move(statistics)),
-        image_floats_(std::int64_t{preprocess::channels(id)} * preprocess::kInputSize * preprocess::kInputSize),
         all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(network.info().batch * score::kStatistics)) {
     if (static_cast<std::size_t>(network.info().n_statistics) != statistics_.size()) {
       throw ArgumentError("the network expects " + std::to_string(network.info().n_statistics) +
@@ -27,15 +27,19 @@ class ModelSink final : public ImageSink {
 
   std::int32_t n_outputs() const override { return network_.info().n_outputs; }
 
-  void begin(const Results& results) override { results_ = results; }
+  void begin(const Results& results) override {
+    results_ = results;
+    preprocessor_.reset();
+  }
 
   void consume(const ImageStack& stack, const std::function<void(std::int64_t)>& advance) override {
+    if (!preprocessor_) preprocessor_.emplace(stack, id_);
     std::int64_t done = 0;
     while (done < stack.n) {
       const std::int64_t n = std::min(stack.n - done, network_.info().batch - filled_);
       std::uint8_t* blank = results_.blank.data() + taken_;
       const Stopwatch looking;
-      preprocess::find_blank(part(stack, done, n), id_, 1, blank);
+      preprocess::find_blank(part(stack, done, n), id_.mask, 1, blank);
       preprocess_s_ += looking.seconds();
       for (std::int64_t i = 0; i < n;) {
         std::int64_t end = i;
@@ -91,7 +95,7 @@ class ModelSink final : public ImageSink {
     }
     // One thread, because the network uses the other cores and a batch is small.
     const Stopwatch preprocessing;
-    preprocess::preprocess(images, id_, 1, network_.input(slot_) + filled_ * image_floats_);
+    preprocessor_->run(images, 1, network_.input(slot_) + filled_ * id_.values());
     preprocess_s_ += preprocessing.seconds();
     if (!statistics_.empty()) {
       const Stopwatch computing;
@@ -138,8 +142,8 @@ class ModelSink final : public ImageSink {
   score::Network& network_;
   preprocess::PreprocessId id_;
   std::vector<score::Statistic> statistics_;
-  std::int64_t image_floats_;
-  std::vector<float> all_statistics_;  // all statistics of one batch; the network gets some of them
+  std::optional<preprocess::Preprocessor> preprocessor_;  // of the run under way
+  std::vector<float> all_statistics_;                     // all statistics of one batch; the network gets some of them
   Results results_;
   std::int64_t taken_ = 0;      // images, blank or not
   std::int64_t submitted_ = 0;  // images that went to the network
@@ -168,7 +172,7 @@ class ClassicalSink final : public ImageSink {
       std::uint8_t* blank = results_.blank.data() + taken_;
       const Stopwatch working;
       score_(part, threads_, out);
-      preprocess::find_blank(part, preprocess::PreprocessId::p99_stretch_224_mask, threads_, blank);
+      preprocess::find_blank(part, true, threads_, blank);
       for (std::int64_t i = 0; i < part.n; ++i) out[i] = blank[i] != 0 ? 0.0F : out[i];
       score_s_ += working.seconds();
       taken_ += part.n;
@@ -191,7 +195,7 @@ class ClassicalSink final : public ImageSink {
 
 }  // namespace
 
-std::unique_ptr<ImageSink> make_model_sink(score::Network& network, preprocess::PreprocessId id,
+std::unique_ptr<ImageSink> make_model_sink(score::Network& network, const preprocess::PreprocessId& id,
                                            std::vector<score::Statistic> statistics) {
   return std::make_unique<ModelSink>(network, id, std::move(statistics));
 }

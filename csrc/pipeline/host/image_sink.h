@@ -35,11 +35,11 @@ class ImageSink {
 // Preprocesses images and scores them with the network, except blank ones. `network` must outlive the sink and must not
 // be used by others meanwhile. `statistics`: the columns of the network's second input, in order; empty if it has none.
 // Throws ArgumentError unless their number is the network's n_statistics.
-std::unique_ptr<ImageSink> make_model_sink(score::Network& network, preprocess::PreprocessId id,
+std::unique_ptr<ImageSink> make_model_sink(score::Network& network, const preprocess::PreprocessId& id,
                                            std::vector<score::Statistic> statistics);
 
-// A classical score computed directly from the images, one value per image. An image is blank if it is blank for
-// preprocess::PreprocessId::p99_stretch_224_mask.
+// A classical score computed directly from the images, one value per image. An image is blank by the quantile of
+// its measured pixels.
 using ClassicalScore = std::function<void(const ImageStack& stack, int threads, float* out)>;
 std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads);
 

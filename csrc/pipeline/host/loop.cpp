@@ -60,8 +60,9 @@ HostTimings score_windows(const io::Plane& plane, std::span<const images::MzWind
       progress.advance(0);
       continue;
     }
-    const ImageStack stack{strip.images, strip.n, plane.geometry().height, plane.geometry().width,
-                           mask.empty() ? nullptr : mask.data()};
+    const ImageStack stack{
+        strip.images,  strip.n, plane.geometry().height, plane.geometry().width, mask.empty() ? nullptr : mask.data(),
+        options.sample};
     sink.consume(stack, [&](std::int64_t k) { progress.advance(k); });
     producer.release();
   }

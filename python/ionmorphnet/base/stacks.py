@@ -43,3 +43,32 @@ def checked_stack(images: npt.ArrayLike, mask: npt.ArrayLike | None) -> tuple[Fl
         measured = (np.nan_to_num(given) != 0).astype(np.uint8)
     with np.errstate(over="ignore"):  # the core treats infinite values as the largest finite ones
         return stack.astype(np.float32, copy=False), measured
+
+
+def checked_sample(sample: npt.ArrayLike | None, shape: tuple[int, int]) -> Float32 | None:
+    """Converts a sample map to the core's type.
+
+    Args:
+        sample: (H, W), probability from 0 to 1 that a pixel is sample; NaN, and what a numpy masked array hides, counts
+            as 0 (not measured). None: unknown.
+        shape: (H, W) of the images.
+
+    Returns:
+        float32 (H, W), or None.
+
+    Raises:
+        ArgumentError: Wrong shape or type, or a value out of range.
+    """
+    if sample is None:
+        return None
+    if isinstance(sample, np.ma.MaskedArray) and sample.dtype.kind in "fiub":
+        sample = np.ma.filled(sample.astype(np.float64), np.nan)
+    given = np.asarray(sample)
+    if given.dtype.kind not in "fiub":
+        raise ArgumentError(f"sample must hold booleans or numbers, not {given.dtype}")
+    if given.shape != shape:
+        raise ArgumentError(f"sample has shape {given.shape}, but the images have {shape}")
+    known = np.where(np.isnan(given), 0.0, given)
+    if known.min() < 0.0 or known.max() > 1.0:
+        raise ArgumentError(f"sample must hold probabilities from 0 to 1, got {known.min():g} to {known.max():g}")
+    return known.astype(np.float32)

@@ -20,7 +20,6 @@ from ionmorphnet.scoring.tensorrt.operations import Array
 from ionmorphnet.scoring.tensorrt.rounding import LARGEST, Float32
 from ionmorphnet.scoring.tensorrt.typed import typed_onnx
 
-SIZE = 224
 _BATCH = 8
 
 
@@ -29,7 +28,7 @@ class Prepared:
     """Inputs of a network.
 
     Attributes:
-        images: float32 (n, channels, 224, 224), preprocessed.
+        images: float32 (n, channels, size, size), preprocessed.
         statistics: float32 (n, k) in the model's order; k may be 0.
     """
 
@@ -65,20 +64,20 @@ def extreme_inputs(model: Model) -> Prepared:
 
     Each channel is set alone and together with the others. No preprocessing produces some of these inputs.
     """
-    y, x = np.mgrid[:SIZE, :SIZE]
-    single = (y == SIZE // 2) & (x == SIZE // 2)
+    channels, *side = model.input_shape
+    y, x = np.mgrid[: side[0], : side[1]]
+    single = (y == side[0] // 2) & (x == side[1] // 2)
     planes = [
-        np.ones((SIZE, SIZE)), np.full((SIZE, SIZE), 0.5), np.zeros((SIZE, SIZE)), (x + y) % 2, (x // 4 + y // 4) % 2,
-        x % 2, (y // 2) % 2, single, ~single, x / (SIZE - 1), np.random.default_rng(1).random((SIZE, SIZE)),
+        np.ones(side), np.full(side, 0.5), np.zeros(side), (x + y) % 2, (x // 4 + y // 4) % 2,
+        x % 2, (y // 2) % 2, single, ~single, x / (side[1] - 1), np.random.default_rng(1).random(side),
     ]  # fmt: skip
-    channels = _core.preprocess_channels(model.preprocessing)
     stacks = []
     for plane in planes:
-        first = np.zeros((channels, SIZE, SIZE), np.float32)
+        first = np.zeros(model.input_shape, np.float32)
         first[0] = plane
         stacks.append(first)
         if channels > 1:
-            masked = np.ones((channels, SIZE, SIZE), np.float32)
+            masked = np.ones(model.input_shape, np.float32)
             masked[0] = plane
             stacks.extend((masked, np.broadcast_to(plane, masked.shape).astype(np.float32)))
     images = np.stack(stacks)

@@ -119,7 +119,7 @@ def make_methods(
     Args:
         models: Bundled names, model folders or loaded models; None in the list is the default model.
         scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by display name. A callable replaces
-            the network of the default model: it accepts preprocessed images (n, channels, 224, 224) float32 and their
+            the network of the default model: it accepts preprocessed images (n, channels, size, size) float32 and their
             statistics (n, 4) float32, and returns logits (n, 7) float32, the six ``CLASSES`` and structure. To replace
             the network of another model, use ``make_scorer(model=..., scorer=my_callable)``.
         baselines: Whether to include the classical statistics and total intensity.

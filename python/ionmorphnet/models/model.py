@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.preprocessing import Preprocessing
 
 DEFAULT_MODEL = "atto-sim-3"
 SUPPORTED_FORMAT = 2
@@ -66,6 +66,11 @@ class Model:
     def onnx_path(self) -> Path:
         """Path of the network."""
         return self.folder / "model.onnx"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of the network's image input: channels, height, width."""
+        return Preprocessing.parse(self.preprocessing).shape
 
     @property
     def has_structure(self) -> bool:
@@ -218,9 +223,10 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         )
     preprocessing = need("preprocessing", str)
     try:
-        _core.preprocess_channels(preprocessing)
+        channels, size, _ = Preprocessing.parse(preprocessing).shape
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
+    _check_input(config.get("input"), channels, size, path)
     outputs = _outputs(config, path)
     threshold = float(need("threshold", float, int))
     if not math.isfinite(threshold):
@@ -241,6 +247,17 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         sha256=sha256,
         config=config,
     )
+
+
+def _check_input(described: object, channels: int, size: int, path: Path) -> None:
+    """Compares the description of the image input, where there is one, with the preprocessing."""
+    if described is None:
+        return
+    found = tuple(described.get(key) for key in ("channels", "size")) if isinstance(described, dict) else described
+    if found != (channels, size):
+        raise FileError(
+            f"{path}: 'input' must have {channels} channels and size {size}, as the preprocessing says, got {described}"
+        )
 
 
 def _list(names: Iterable[object]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ionmorphnet.models.preprocessing import Preprocessing
+
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
-INPUT_SIZE = 224
 QUANTILE = np.float32(0.99)
 SMALLEST_DIVISOR = np.float32(1e-6)
-CHANNELS = {"p99-stretch-224": 1, "p99-stretch-224-mask": 2}
+UNKNOWN_SAMPLE = np.float32(0.5)
 
 
 def measured_pixels(image: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.bool_]:
@@ -52,7 +53,7 @@ def quantile99(values: FloatImage) -> np.float32:
     return np.float32(a + weight * span) if weight < 0.5 else np.float32(b - span * (1 - weight))
 
 
-def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
+def resize_bilinear(image: FloatImage, size: int) -> FloatImage:
     """Bilinear resize to a square with ``align_corners=False``, without antialiasing; ignores the aspect ratio.
 
     Args:
@@ -78,6 +79,45 @@ def resize_bilinear(image: FloatImage, size: int = INPUT_SIZE) -> FloatImage:
     return resized.astype(np.float32)
 
 
+def resize_area(image: FloatImage, size: int) -> FloatImage:
+    """Antialiased resize to a square with ``align_corners=False``; ignores the aspect ratio.
+
+    Each pixel of the result is a mean under a triangle that reaches one pixel of the coarser grid, separately along
+    each axis, as ``antialias=True`` of torch and Pillow. Weights are float64, rounded once; rows are combined along y,
+    then along x. An image that does not shrink along any axis is resized by :func:`resize_bilinear`.
+
+    Args:
+        image: (height, width) float32 in [0, 1].
+        size: Side of the result in pixels.
+
+    Returns:
+        (size, size) float32 in [0, 1].
+    """
+    if max(image.shape) <= size:
+        return resize_bilinear(image, size)
+    along_y, along_x = (area_weights(source, size) for source in image.shape)
+    return np.minimum(along_y @ image @ along_x.T, np.float32(1))
+
+
+def area_weights(source: int, size: int) -> FloatImage:
+    """Weights of the source pixels of each pixel of the result along one axis, float32 (size, source)."""
+    scale = source / size
+    reach = max(scale, 1.0)
+    centre = scale * (np.arange(size) + 0.5)
+    first = np.maximum((centre - reach + 0.5).astype(int), 0)
+    last = np.minimum((centre + reach + 0.5).astype(int), source)
+    place = np.arange(source)
+    height = np.maximum(1 - np.abs((place + 0.5 - centre[:, None]) / reach), 0)
+    height[(place < first[:, None]) | (place >= last[:, None])] = 0
+    weights: FloatImage = (height / height.sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights
+
+
+def resized(image: FloatImage, preprocessing: Preprocessing) -> FloatImage:
+    """Resizes as the preprocessing says: (height, width) to (size, size) float32."""
+    return (resize_area if preprocessing.resize == "area" else resize_bilinear)(image, preprocessing.size)
+
+
 def stretched(image: FloatImage, measured: npt.NDArray[np.bool_], counted: FloatImage) -> FloatImage:
     """Divides the image by a 0.99 quantile and clips it to [0, 1].
 
@@ -94,37 +134,51 @@ def stretched(image: FloatImage, measured: npt.NDArray[np.bool_], counted: Float
         return np.clip(np.where(measured, image, np.float32(0)) / divisor, 0, 1).astype(np.float32)
 
 
-def preprocess(images: FloatImage, preprocess_id: str, mask: Mask | None = None) -> FloatImage:
-    """Normalises by the 0.99 quantile, clips to [0, 1] and resizes to 224 x 224.
+def preprocess(
+    images: FloatImage, preprocess_id: str, mask: Mask | None = None, sample: FloatImage | None = None
+) -> FloatImage:
+    """Normalises by the 0.99 quantile, clips to [0, 1] and resizes to the network's input.
 
-    ``p99-stretch-224``: one channel; the quantile is over the whole grid, with 0 for pixels that were not measured.
-    ``p99-stretch-224-mask``: two channels; the quantile is over the measured pixels, and other pixels are 0 after
-    clipping. The second channel is the mask of measured pixels as 0/1, resized like the first.
+    The id, ``p99-(stretch|area)-SIZE[-mask][-sqrt][-sample]``, says how the image is resized, to what side, and which
+    channels follow that of the image:
 
-    An image with a quantile of 0 becomes a 0/1 image; an image without measured pixels becomes 0. The result is never
-    NaN. Source: arXiv 2604.19369 (the first id).
+    * ``mask``: the measured pixels as 0/1. The quantile is then over these; otherwise it is over the whole grid, with 0
+      for pixels that were not measured. They are 0 after clipping in either case.
+    * ``sqrt``: the square root of the clipped image, taken before resizing.
+    * ``sample``: the sample map of the section, the same for all its images; 0.5 everywhere if it is unknown.
+
+    All channels are resized alike. An image with a quantile of 0 becomes a 0/1 image. Where nothing counts for the
+    quantile, all channels but the sample map are 0. The result is never NaN. Source: arXiv 2604.19369
+    (``p99-stretch-224``).
 
     Args:
         images: Intensities (n, height, width), float32; NaN = not measured.
-        preprocess_id: One of ``CHANNELS``.
+        preprocess_id: The id.
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
+        sample: float32 (height, width), probability from 0 to 1 that a pixel is sample; None = unknown.
 
     Returns:
-        (n, channels, 224, 224) float32 in [0, 1].
+        (n, channels, size, size) float32 in [0, 1].
 
     Raises:
-        KeyError: The id is unknown.
+        ArgumentError: The id is unknown.
     """
-    channels = CHANNELS[preprocess_id]
-    out = np.zeros((len(images), channels, INPUT_SIZE, INPUT_SIZE), np.float32)
+    wanted = Preprocessing.parse(preprocess_id)
+    out = np.zeros((len(images), *wanted.shape), np.float32)
+    channel = {name: out[:, k] for k, name in enumerate(wanted.channels)}
+    if wanted.sample:
+        channel["sample"][:] = UNKNOWN_SAMPLE if sample is None else resized(sample, wanted)
     for i, image in enumerate(images):
         measured = measured_pixels(image, mask)
-        counted = image[measured] if channels == 2 else np.where(measured, image, np.float32(0))
+        counted = image[measured] if wanted.mask else np.where(measured, image, np.float32(0))
         if counted.size == 0:
             continue
-        out[i, 0] = resize_bilinear(stretched(image, measured, counted))
-        if channels == 2:
-            out[i, 1] = resize_bilinear(measured.astype(np.float32))
+        x = stretched(image, measured, counted)
+        channel["image"][i] = resized(x, wanted)
+        if wanted.mask:
+            channel["mask"][i] = resized(measured.astype(np.float32), wanted)
+        if wanted.sqrt:
+            channel["sqrt"][i] = resized(np.sqrt(x), wanted)
     return out
 
 
@@ -135,17 +189,18 @@ def find_blank(images: FloatImage, preprocess_id: str, mask: Mask | None = None)
 
     Args:
         images: Intensities (n, height, width), float32; NaN = not measured.
-        preprocess_id: One of ``CHANNELS``; selects the pixels for the quantile as in :func:`preprocess`.
+        preprocess_id: Selects the pixels for the quantile as in :func:`preprocess`.
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:
         (n,) bool.
     """
+    measured_only = Preprocessing.parse(preprocess_id).mask
     blank = np.ones(len(images), np.bool_)
     for i, image in enumerate(images):
         measured = measured_pixels(image, mask)
         if measured.any():
-            counted = image[measured] if CHANNELS[preprocess_id] == 2 else np.where(measured, image, np.float32(0))
+            counted = image[measured] if measured_only else np.where(measured, image, np.float32(0))
             x = stretched(image, measured, counted)[measured]
             blank[i] = x.min() == x.max()
     return blank

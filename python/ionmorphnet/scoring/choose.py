@@ -44,7 +44,7 @@ def make_scorer(
         scorer: ``"auto"`` (on a GPU TensorRT, else torch, else the CPU; on the CPU OpenVINO; the log says what did not
             start), ``"openvino"`` (CPU), ``"tensorrt"`` (GPU), ``"torch"`` (either; needs the extra ``[train]``), a
             classical one such as ``"moran"``, or a callable that replaces the network and runs on the CPU: it receives
-            preprocessed images (n, channels, 224, 224) float32 and, if the model names statistics, these as a second
+            preprocessed images (n, channels, size, size) float32 and, if the model names statistics, these as a second
             argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
             structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.

@@ -56,6 +56,7 @@ class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
             pinned_memory=min(_core.DEFAULT_PINNED_MEMORY, options.memory_limit // 2),
             threads=options.threads,
             progress=options.progress,
+            sample=options.sample,
             **self.native_arguments(),
         )
         return result
@@ -68,6 +69,7 @@ class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
             pinned_memory=max(_core.DEFAULT_PINNED_MEMORY, 2 * largest),
             threads=options.threads,
             progress=options.progress,
+            sample=options.sample,
             **self.native_arguments(),
         )
         return result

@@ -18,8 +18,6 @@ from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.network_scorer import LoopResult, NetworkArguments, NetworkScorer
 from ionmorphnet.scoring.scorer import Float32, ScoreOptions
 
-# Side of the network's input in pixels.
-SIZE = 224
 _CALLBACK_BATCH = 32
 
 _FORKED = (
@@ -56,13 +54,19 @@ class HostScorer(NetworkScorer[_core.Scorer]):
             memory_limit=options.memory_limit,
             threads=options.threads,
             progress=options.progress,
+            sample=options.sample,
             **self.native_arguments(),
         )
         return result
 
     def _run_stack(self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions) -> LoopResult:
         result: LoopResult = _core.score_stack(
-            images, mask, threads=options.threads, progress=options.progress, **self.native_arguments()
+            images,
+            mask,
+            threads=options.threads,
+            progress=options.progress,
+            sample=options.sample,
+            **self.native_arguments(),
         )
         return result
 
@@ -104,7 +108,7 @@ def wrap_callable(call: Callable[..., Float32], model: Model) -> HostScorer:
     """Puts a callable in the place of a model's network.
 
     Args:
-        call: Takes preprocessed images (n, channels, 224, 224) float32 and, if the model uses statistics, these as
+        call: Takes preprocessed images (n, channels, size, size) float32 and, if the model uses statistics, these as
             (n, k) float32; returns what the network would.
         model: Says what the inputs and outputs are.
 
@@ -116,12 +120,9 @@ def wrap_callable(call: Callable[..., Float32], model: Model) -> HostScorer:
 
 
 def _callback(call: Callable[..., Float32], name: str, precision: str, model: Model) -> _core.Scorer:
-    channels = _core.preprocess_channels(model.preprocessing)
     return _core.callback_scorer(
         call,
-        channels,
-        SIZE,
-        SIZE,
+        *model.input_shape,
         model.n_outputs,
         _CALLBACK_BATCH,
         name=name,
@@ -148,7 +149,7 @@ def _check_signature(call: Callable[..., Float32], model: Model) -> None:
 
 def _check_network(model: Model, info: ScorerInfo) -> None:
     """Compares the network with the model's config."""
-    wanted = (_core.preprocess_channels(model.preprocessing), SIZE, SIZE)
+    wanted = model.input_shape
     has = (info["channels"], info["height"], info["width"])
     if has != wanted:
         raise FileError(

@@ -10,7 +10,7 @@ import pandas as pd
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.progress import Progress, shown_progress
-from ionmorphnet.base.stacks import checked_stack
+from ionmorphnet.base.stacks import checked_sample, checked_stack
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.kept import kept_scorer
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName
@@ -20,6 +20,7 @@ def score_images(
     images: npt.ArrayLike,
     mask: npt.ArrayLike | None = None,
     *,
+    sample: npt.ArrayLike | None = None,
     model: str | Path | Model | None = None,
     scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
@@ -35,6 +36,8 @@ def score_images(
         images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN (and what a numpy
             masked array hides) = not measured; infinite values count as the largest finite ones.
         mask: (H, W), non-zero = measured (NaN is not), for all images; None: every pixel that is not NaN is measured.
+        sample: (H, W), probability from 0 to 1 that a pixel is sample, for all images (NaN = not measured); None:
+            unknown. Only models with a sample channel use it: their preprocessing id ends in ``-sample``.
         model: Bundled name, model folder or loaded Model; None: the default model.
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one such as ``"moran"``,
             a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
@@ -54,9 +57,10 @@ def score_images(
         UnavailableError: The scorer or device is not available.
     """
     stack, measured = checked_stack(images, mask)
+    known = checked_sample(sample, stack.shape[1:])
     threads = thread_count(threads)
     with (
         kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
         shown_progress(progress, "scoring", "images") as shown,
     ):
-        return ready.score_stack(stack, measured, ScoreOptions(threads=threads, progress=shown)).frame
+        return ready.score_stack(stack, measured, ScoreOptions(threads=threads, progress=shown, sample=known)).frame

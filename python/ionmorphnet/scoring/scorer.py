@@ -28,7 +28,7 @@ Float32 = npt.NDArray[np.float32]
 ScorerName = Literal["auto", "openvino", "tensorrt", "torch", "moran", "blur", "chaos"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]
 
-# A function in the network's place: preprocessed images (n, channels, 224, 224) float32 and, if the model uses them,
+# A function in the network's place: preprocessed images (n, channels, size, size) float32 and, if the model uses them,
 # their statistics (n, k) float32, to the model's outputs: logits (n, 6), or (n, 7) with the structure logit last.
 ScorerCallable = Callable[[Float32], Float32] | Callable[[Float32, Float32], Float32]
 
@@ -44,12 +44,15 @@ class ScoreOptions:
         device_memory_limit: Device memory to plan with, bytes; None: four fifths of what is free.
         threads: CPU threads; 0: all.
         progress: Called as progress(done, total) in images.
+        sample: float32 (H, W), probability from 0 to 1 that a pixel of the section is sample, 0 where not measured;
+            None: unknown. Networks without this channel, and classical scores, ignore it.
     """
 
     memory_limit: int = 4_000_000_000
     device_memory_limit: int | None = None
     threads: int = 0
     progress: Progress | None = None
+    sample: Float32 | None = field(default=None, repr=False, compare=False)
 
 
 DEFAULT_OPTIONS = ScoreOptions()

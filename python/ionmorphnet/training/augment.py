@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,8 @@ from ionmorphnet.base.errors import ArgumentError
 
 # Number of control points of the elastic field along each side.
 _ELASTIC_POINTS = 5
+# Value of the sample channel where the map is unknown.
+_UNKNOWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,20 @@ PUBLISHED = Augmentation(True, True, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF, OFF
 DEFAULT = Augmentation()
 
 
-def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, augmentation: Augmentation, generator: torch.Generator, channels: Sequence[str] | None = None
+) -> Tensor:
     """Augment each image of a batch independently.
 
-    Channel 1, if present, is the mask of measured pixels: it moves with the image, and contrast, noise and holes do not
-    change it. Unmeasured pixels stay 0 in channel 0.
+    All channels move with the image. Contrast, noise and holes change the image only: the mask of measured pixels and
+    the sample map keep their values, the square root follows the image. Unmeasured pixels stay 0 in the image, and an
+    unknown sample map stays 0.5 everywhere.
 
     Args:
-        images: float32 (N, C, S, S) in [0, 1], C = 1 or 2; not modified.
+        images: float32 (N, C, S, S) in [0, 1]; not modified.
         augmentation: Effects to apply.
         generator: Source of random numbers; the same state produces the same result.
+        channels: Names of the channels as in ``Preprocessing.channels``; None: image, then mask.
 
     Returns:
         float32 (N, C, S, S) in [0, 1], on the images' device.
@@ -103,13 +110,19 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
     Raises:
         ArgumentError: ``images`` has another shape.
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 2) or images.shape[2] != images.shape[3]:
-        raise ArgumentError(f"images must have the shape (N, 1 or 2, S, S), got {tuple(images.shape)}")
+    names = ("image", "mask")[: images.shape[1]] if channels is None else tuple(channels)
+    if images.ndim != 4 or images.shape[1] != len(names) or images.shape[2] != images.shape[3]:
+        raise ArgumentError(f"images must have the shape (N, {len(names)}, S, S), got {tuple(images.shape)}")
+    channel = {name: k for k, name in enumerate(names)}
     draw = _Draw(generator, images.device)
     x = _turned(images, augmentation, draw)
+    unknown = (x[:, channel["sample"]] == _UNKNOWN).flatten(1).all(1) if "sample" in channel else None
     _warp(x, augmentation, draw)
-    values = x[:, 0]
-    measured = (x[:, 1] > 0).to(x.dtype) if x.shape[1] == 2 else None
+    if unknown is not None:
+        x[unknown, channel["sample"]] = _UNKNOWN
+    values = x[:, channel["image"]]
+    measured = (x[:, channel["mask"]] > 0).to(x.dtype) if "mask" in channel else None
+    before = values.clone() if "sqrt" in channel else None
     _gamma(values, augmentation.gamma, draw)
     _stripes(values, augmentation.stripes, draw)
     _blur(values, augmentation.blur, draw)
@@ -119,6 +132,9 @@ def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generat
     x.clamp_(0.0, 1.0)
     if measured is not None:
         values.mul_(measured)
+    if before is not None:
+        changed = (values != before).flatten(1).any(1)
+        x[changed, channel["sqrt"]] = values[changed].sqrt()
     return x
 
 

@@ -16,34 +16,24 @@ from torch.utils.data import DataLoader, Dataset
 from ionmorphnet import _core
 from ionmorphnet.labelled.sources import Source
 from ionmorphnet.models.labels import STATISTICS
-from ionmorphnet.reference.preprocess import SMALLEST_DIVISOR, measured_pixels, quantile99, resize_bilinear
+from ionmorphnet.models.preprocessing import Preprocessing
 
 FloatImage = NDArray[np.float32]
 
 
-def prepare(image: FloatImage, size: int, channels: int = 1) -> FloatImage:
-    """Preprocess an image to any size, with the reference implementation's steps, which are defined for 224 only.
+def prepare(image: FloatImage, preprocessing: Preprocessing, sample: FloatImage | None = None) -> FloatImage:
+    """Preprocess an image with the native core, as inference does.
 
     Args:
         image: float32 (H, W), NaN = unmeasured.
-        size: Side of the result in pixels.
-        channels: 1: ``p99-stretch-224``; 2: ``p99-stretch-224-mask``.
+        preprocessing: Size and channels of the result.
+        sample: float32 (H, W), the sample map; None = unknown.
 
     Returns:
         float32 (channels, size, size) in [0, 1].
     """
-    measured = measured_pixels(image)
-    filled = np.where(measured, image, np.float32(0))
-    counted = image[measured] if channels == 2 else filled
-    out = np.zeros((channels, size, size), np.float32)
-    if counted.size == 0:
-        return out
-    divisor = max(quantile99(counted), SMALLEST_DIVISOR)
-    with np.errstate(over="ignore"):
-        out[0] = resize_bilinear(np.clip(filled / divisor, 0, 1).astype(np.float32), size)
-    if channels == 2:
-        out[1] = 1.0 if measured.all() else resize_bilinear(measured.astype(np.float32), size)
-    return out
+    prepared: FloatImage = _core.preprocess(image[None], str(preprocessing), None, sample, threads=1)[0]
+    return prepared
 
 
 @dataclass(frozen=True)
@@ -84,9 +74,9 @@ Item = tuple[FloatImage, FloatImage, FloatImage, float, int]
 class NetworkInputs(Dataset[Item]):
     """Images of a source as network inputs; item ``k`` depends only on the source and ``k``, not on the worker."""
 
-    def __init__(self, source: Source, size: int, channels: int, *, statistics: bool = True) -> None:
-        """Prepare images with a side of ``size`` pixels; without ``statistics`` those are zeros."""
-        self.source, self.size, self.channels, self.statistics = source, size, channels, statistics
+    def __init__(self, source: Source, preprocessing: Preprocessing, *, statistics: bool = True) -> None:
+        """Prepare images as ``preprocessing`` says; without ``statistics`` those are zeros."""
+        self.source, self.preprocessing, self.statistics = source, preprocessing, statistics
 
     def __len__(self) -> int:
         """Number of images."""
@@ -95,7 +85,7 @@ class NetworkInputs(Dataset[Item]):
     def __getitem__(self, k: int) -> Item:
         """Return input, statistics, class probabilities, structure and scene number of an image."""
         sample = self.source[k]
-        x = prepare(sample.image, self.size, self.channels)
+        x = prepare(sample.image, self.preprocessing, sample.sample)
         if self.statistics:
             statistics: FloatImage = _core.image_statistics(sample.image[None], threads=1)[0]
         else:
@@ -104,10 +94,10 @@ class NetworkInputs(Dataset[Item]):
         return x, statistics, sample.probabilities, sample.structure, sample.scene if sample.scene >= 0 else -1 - k
 
 
-def network_inputs(source: Source, size: int, channels: int, *, statistics: bool = True) -> Dataset[Item]:
+def network_inputs(source: Source, preprocessing: Preprocessing, *, statistics: bool = True) -> Dataset[Item]:
     """Create the network inputs of a source, with its method ``network_inputs`` (same arguments) if it has one."""
     make: Callable[..., Dataset[Item]] = getattr(source, "network_inputs", partial(NetworkInputs, source))
-    return make(size, channels, statistics=statistics)
+    return make(preprocessing, statistics=statistics)
 
 
 def _collate(items: list[Item]) -> Batch:

@@ -26,12 +26,12 @@ from ionmorphnet.models.networks.folder import (
     write_config,
     write_safetensors,
 )
-from ionmorphnet.models.networks.onnx_export import INPUT_SIZE
 from ionmorphnet.models.networks.weights import load_plain, load_strictly
 from ionmorphnet.training.export import export_versions, folder_config, plain_config, write_network
 from ionmorphnet.training.held_out import simulated_held_out
 
 PREPROCESSING = "p99-stretch-224"
+INPUT_SIZE = 224
 SCORE: ScoreConfig = {"kind": "sum_of_probabilities", "classes": ["structured", "localized", "negative"]}
 THRESHOLD = 0.5
 UNKNOWN_LICENCE = "not stated in the checkpoint"

@@ -29,7 +29,6 @@ from ionmorphnet.models.networks.folder import (
     write_safetensors,
 )
 from ionmorphnet.models.networks.onnx_export import (
-    INPUT_SIZE,
     bf16_agreement,
     check_parity,
     cpu_has_bf16,
@@ -40,6 +39,7 @@ from ionmorphnet.models.networks.onnx_export import (
 )
 from ionmorphnet.models.networks.onnx_file import OPSET
 from ionmorphnet.models.networks.weights import hidden_units, read_weights
+from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.calibration import Calibration, calibrated, calibration_report, fit_calibration
 from ionmorphnet.training.fusion import Fusion, fit_fusion, fused
 from ionmorphnet.training.held_out import MAX_STRUCTURE, HeldOut, simulated_held_out
@@ -284,7 +284,7 @@ def write_network(
         IonMorphNetError: The network does not agree with torch.
     """
     path = folder / "model.onnx"
-    export_onnx(model, path)
+    export_onnx(model, path, images.shape[-1])
     few = slice(_PARITY_IMAGES)
     parity = check_parity(model, path, images[few], None if statistics is None else statistics[few])
     figures: MetricsConfig = {
@@ -316,7 +316,7 @@ def folder_config(
         "name": name,
         "architecture": model.name,
         "preprocessing": preprocessing,
-        "input": {"name": "image", "channels": model.in_chans, "size": INPUT_SIZE},
+        "input": {"name": "image", "channels": model.in_chans, "size": Preprocessing.parse(preprocessing).size},
         "statistics": list(STATISTICS[:statistics]),
         "outputs": list(outputs),
         "classes": list(CLASSES),

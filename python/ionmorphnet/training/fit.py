@@ -234,7 +234,9 @@ class _Training:
             done, image = done + phase.steps, starts.stop
             if begin == phase.steps:
                 continue
-            inputs = network_inputs(self.source, phase.size, self.recipe.in_chans, statistics=self.recipe.statistics)
+            inputs = network_inputs(
+                self.source, self.recipe.preprocessing_at(phase.size), statistics=self.recipe.statistics
+            )
             parts = [self.group.part(range(first, first + phase.batch), LEVELS) for first in starts[begin:]]
             pin = self.execution.device.type == "cuda"
             for batch in batches(inputs, parts, self.execution.workers, pin=pin):
@@ -265,11 +267,12 @@ class _Training:
     def _augmented(self, images: Tensor) -> Tensor:
         if self.recipe.augmentation == "none":
             return images
-        images = augment(images, PUBLISHED, self.generator)
+        channels = self.recipe.preprocessing.channels
+        images = augment(images, PUBLISHED, self.generator, channels)
         if self.recipe.augmentation == "mild":
             draw = torch.rand(len(images), generator=self.generator, device=images.device)
             chosen = (draw < self.recipe.augmented_share).nonzero()[:, 0]
-            images[chosen] = augment(images[chosen], _MILD, self.generator)
+            images[chosen] = augment(images[chosen], _MILD, self.generator, channels)
         return images
 
     def _write_log(self, phase: int, speed: float) -> dict[str, float]:

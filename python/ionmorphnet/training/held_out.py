@@ -22,7 +22,7 @@ class HeldOut:
     """A batch of a validation set.
 
     Attributes:
-        images: float32 (N, C, 224, 224), preprocessed.
+        images: float32 (N, C, size, size), preprocessed.
         statistics: float32 (N, 4) in the order of ``STATISTICS``; None for networks without statistics.
         labels: float64 (N, 6), class probabilities.
         structure: float64 (N,), grade 0 to 3; NaN = not graded.
@@ -56,7 +56,7 @@ def simulated_held_out(
             simulated = simulate_ion_image(rng, shape=draw_shape(rng, (20, 260)))
             image = simulated.image[None]
             values = _core.image_statistics(image, None, threads=1)[0] if statistics else None
-            prepared = _core.preprocess(image, preprocessing, None, threads=1)[0]
+            prepared = _core.preprocess(image, preprocessing, None, simulated.sample, threads=1)[0]
             rows.append((prepared, values, simulated.probabilities, simulated.structure))
         images, values, labels, structure = zip(*rows, strict=True)
         yield HeldOut(

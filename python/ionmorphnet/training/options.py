@@ -43,7 +43,7 @@ class TrainOptions:
         architecture: ``convnextv2_atto`` to ``convnextv2_large``, or the name of a timm backbone if timm is installed.
         images: Number of images to train on. Excludes ``epochs``.
         epochs: Passes over the labelled images; simulated images come on top. Excludes ``images``.
-        size: Side of all images in pixels, a multiple of 32. Replaces the phases of the preset.
+        size: Side of all images in pixels, a multiple of 16 from 32 to 384. Replaces the phases of the preset.
         batch: Images per step, a multiple of 2.
         learning_rate: Peak learning rate.
         init: Start weights: a bundled model's name, a model folder, ``weights.pt`` or the folder of a training, or the

@@ -30,7 +30,7 @@ def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
     """
     return Recipe(
         architecture="convnextv2_tiny",
-        in_chans=1,
+        mask=False,
         structure=False,
         statistics=False,
         phases=(Phase(224, epoch * epochs, 16),),
@@ -54,11 +54,16 @@ def published_recipe(epoch: int, epochs: int = PUBLISHED_EPOCHS) -> Recipe:
     )
 
 
-def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES) -> Recipe:
-    """Return the recipe for weights already trained on ion images: 224 pixels, low rate, all augmentations."""
+def fine_tuning_recipe(images: int = FINE_TUNING_IMAGES, size: int = 224) -> Recipe:
+    """Return the recipe for weights already trained on ion images: one size, low rate, all augmentations.
+
+    Args:
+        images: Number of images.
+        size: Side of the images in pixels, for which the weights were trained.
+    """
     return replace(
         Recipe(),
-        phases=(Phase(224, images, 16),),
+        phases=(Phase(size, images, 16),),
         learning_rate=2e-4,
         warmup=0.1,
         ema_decay=0.99,

@@ -10,9 +10,8 @@ from typing import ClassVar, Self
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN
+from ionmorphnet.models.preprocessing import Preprocessing, Resize
 from ionmorphnet.training.optimisation import OptimiserRecipe, warm_cosine
-
-PREPROCESSING = {1: "p99-stretch-224", 2: "p99-stretch-224-mask"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,8 @@ class Phase:
     """A part of the training at one image size.
 
     Attributes:
-        size: Side of the images in pixels, a multiple of 32.
+        size: Side of the images in pixels, as in preprocessing ids: a multiple of 16 from 32 to 384. The network itself
+            halves the side five times; at sides that are not multiples of 32 it ignores the last row and column.
         images: Number of images, rounded up to whole batches.
         batch: Images per step.
         peak: Learning rate at which the schedule restarts in this phase, as a fraction of the recipe's; 0: no restart.
@@ -43,7 +43,11 @@ class Recipe(OptimiserRecipe):
 
     Attributes:
         architecture: Name in ``convnextv2.SIZES``, or a timm backbone if timm is installed.
-        in_chans: 2: image and mask of measured pixels; 1: image only (published preprocessing).
+        resize: How images are resized: ``stretch`` or, antialiased, ``area``; see
+            :class:`~ionmorphnet.models.preprocessing.Preprocessing`, also for the channels.
+        mask: Whether the measured pixels are a channel.
+        sqrt: Whether the square root of the image is a channel.
+        sample: Whether the sample map is a channel.
         structure: Whether the network has a structure output next to the classes.
         statistics: Whether the classical statistics enter the last layer.
         statistics_hidden: Hidden units between the statistics and the outputs.
@@ -64,7 +68,10 @@ class Recipe(OptimiserRecipe):
     """
 
     architecture: str = "convnextv2_atto"
-    in_chans: int = 2
+    resize: Resize = "stretch"
+    mask: bool = True
+    sqrt: bool = False
+    sample: bool = False
     structure: bool = True
     statistics: bool = True
     statistics_hidden: int = STATISTICS_HIDDEN
@@ -90,16 +97,12 @@ class Recipe(OptimiserRecipe):
             ArgumentError: A value is out of range.
         """
         super().__post_init__()
-        if self.in_chans not in PREPROCESSING:
-            raise ArgumentError(f"in_chans must be 1 (image) or 2 (image and mask), got {self.in_chans}")
         if not self.phases:
             raise ArgumentError("a recipe needs at least one phase")
         for phase in self.phases:
-            if phase.size < 32 or phase.size % 32 or phase.images < 1 or phase.batch < 1:
-                raise ArgumentError(
-                    "size must be a multiple of 32 pixels, and images and batch at least 1; "
-                    f"got size {phase.size}, images {phase.images}, batch {phase.batch}"
-                )
+            self.preprocessing_at(phase.size)
+            if phase.images < 1 or phase.batch < 1:
+                raise ArgumentError(f"images and batch must be at least 1, got {phase.images} and {phase.batch}")
         if any(not 0.0 <= phase.peak <= 1.0 for phase in self.phases):
             raise ArgumentError("the peak of a phase must be from 0 to 1")
         if self.augmentation not in ("none", "turns", "mild"):
@@ -109,6 +112,24 @@ class Recipe(OptimiserRecipe):
     def steps(self) -> int:
         """Number of optimiser steps."""
         return sum(phase.steps for phase in self.phases)
+
+    def preprocessing_at(self, size: int) -> Preprocessing:
+        """The preprocessing of images with a side of ``size`` pixels.
+
+        Raises:
+            ArgumentError: There is no such preprocessing.
+        """
+        return Preprocessing(self.resize, size, self.mask, self.sqrt, self.sample)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing of the trained network: that of the last phase."""
+        return self.preprocessing_at(self.phases[-1].size)
+
+    @property
+    def in_chans(self) -> int:
+        """Number of channels of the network's input."""
+        return len(self.preprocessing.channels)
 
     @property
     def extra_outputs(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ from ionmorphnet.training.options import TrainOptions
 from ionmorphnet.training.recipe import Phase, Recipe, images_seen
 from ionmorphnet.training.runtime import choose_precision, default_workers, torch_device
 from ionmorphnet.training.split import PUBLISHED_VALIDATION, Split, published_split, read_split, split_datasets
-from ionmorphnet.training.start_weights import read_start
+from ionmorphnet.training.start_weights import read_start, start_preprocessing
 from ionmorphnet.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def _recipe(options: TrainOptions, init: Path | None, training: Source | None) -
     if options.preset == "published":
         recipe = presets.published_recipe(epoch)
     elif init is not None and (init.is_dir() or init.suffix == ".pt"):
-        recipe = presets.fine_tuning_recipe()
+        recipe = presets.fine_tuning_recipe(size=start_preprocessing(init).size)
     else:
         recipe = Recipe()
     if images is not None:

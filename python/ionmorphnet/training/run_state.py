@@ -15,7 +15,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.models.networks.weights import WEIGHTS_FORMAT, WeightsFile, load_plain
 from ionmorphnet.training.optimisation import OptimiserRecipe
-from ionmorphnet.training.recipe import PREPROCESSING, Recipe
+from ionmorphnet.training.recipe import Recipe
 
 LAST, WEIGHTS, LOG, VALIDATION_LOG = "last.pt", "weights.pt", "log.csv", "validation.csv"
 STATE_FORMAT = 1
@@ -244,7 +244,7 @@ def save_weights(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], step
         "in_chans": recipe.in_chans,
         "extra_outputs": recipe.extra_outputs,
         "statistics": list(recipe.statistics_names),
-        "preprocessing": PREPROCESSING[recipe.in_chans],
+        "preprocessing": str(recipe.preprocessing),
         "weights": {name: value.detach().cpu() for name, value in weights.items()},
         "recipe": recipe.to_dict(),
         "provenance": dict(provenance),

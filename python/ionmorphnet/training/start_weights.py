@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.model import load_model
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.weights import WeightsFile, hidden_units
+from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.networks import make_network
 from ionmorphnet.training.recipe import Recipe
 from ionmorphnet.training.run_state import load_file
@@ -39,10 +41,11 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
     """Read start weights and adapt the recipe to them.
 
     Args:
-        path: A model folder or ``weights.pt`` of a training, which determine architecture, channels, structure output
-            and statistics. Or the weights file of a backbone (``.safetensors``, ``.pth``, ``.bin``: a state dict with
-            timm's names, such as ImageNet weights of the same architecture): its classifier is dropped, and its colour
-            channels are summed.
+        path: A model folder or ``weights.pt`` of a training, which determine architecture, structure output, statistics
+            and whether the mask is a channel. Square root, sample map and antialiasing are those of the weights and of
+            the recipe together; the weights of new channels start at 0. Or the weights file of a backbone
+            (``.safetensors``, ``.pth``, ``.bin``: a state dict with timm's names, such as ImageNet weights of the same
+            architecture): its classifier is dropped, and its colour channels are summed.
         recipe: Recipe of the training.
         architecture: Architecture that the user requested, or None.
 
@@ -52,34 +55,59 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
     """
     if path.is_dir():
         network = _folder_network(path)
-        name, in_chans, structure = network.name, network.in_chans, "structure" in network.head.extra
+        name, structure = network.name, "structure" in network.head.extra
         weights = network.state_dict()
         statistics = network.head.statistics is not None
     elif path.suffix == ".pt":
         keys = ("architecture", "in_chans", "extra_outputs", "statistics", "weights")
         content = cast(WeightsFile, load_file(path, *keys))
-        name, in_chans, structure = (
-            content["architecture"],
-            content["in_chans"],
-            "structure" in content["extra_outputs"],
-        )
+        name, structure = content["architecture"], "structure" in content["extra_outputs"]
         weights = content["weights"]
         statistics = tuple(content["statistics"]) == STATISTICS
     else:
         return _backbone(path, recipe)
     if architecture is not None and architecture != name:
         raise ArgumentError(f"{path}: holds weights of {name}, not of {architecture}")
+    given = start_preprocessing(path)
     fitted = replace(
         recipe,
         architecture=name,
-        in_chans=in_chans,
+        resize="area" if "area" in (given.resize, recipe.resize) else "stretch",
+        mask=given.mask,
+        sqrt=given.sqrt or recipe.sqrt,
+        sample=given.sample or recipe.sample,
         structure=structure,
         statistics=statistics,
         statistics_hidden=hidden_units(weights),
         start=f"{path.name} {fingerprint(weights)}",
     )
+    weights = _with_channels(weights, given.channels, fitted.preprocessing.channels)
     _check(path, fitted, weights, whole=True)
     return Start(fitted, weights)
+
+
+def start_preprocessing(path: Path) -> Preprocessing:
+    """The preprocessing that a model folder or ``weights.pt`` of a training was trained with.
+
+    Raises:
+        FileError: The file is missing or unreadable.
+    """
+    if path.is_dir():
+        return Preprocessing.parse(load_model(path).preprocessing)
+    try:
+        return Preprocessing.parse(str(load_file(path, "preprocessing")["preprocessing"]))
+    except ArgumentError as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+def _with_channels(weights: Mapping[str, Tensor], given: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Extend the first convolution to further input channels, with weights of 0."""
+    stem = weights.get(_STEM)
+    if stem is None or tuple(given) == tuple(wanted):
+        return dict(weights)
+    extended = stem.new_zeros((len(stem), len(wanted), *stem.shape[2:]))
+    extended[:, [wanted.index(name) for name in given]] = stem
+    return {**weights, _STEM: extended}
 
 
 def fingerprint(weights: Mapping[str, Tensor]) -> str:
@@ -102,7 +130,7 @@ def _backbone(path: Path, recipe: Recipe) -> Start:
     stem = weights.get(_STEM)
     if stem is not None and stem.ndim == 4 and stem.shape[1] != recipe.in_chans:
         image = stem.float().sum(dim=1, keepdim=True)  # equals the response to a grey picture
-        # The mask channel starts with zero weight.
+        # The other channels start with zero weight.
         weights[_STEM] = torch.cat([image] + [torch.zeros_like(image)] * (recipe.in_chans - 1), dim=1)
     fitted = replace(recipe, start=f"{path.name} {fingerprint(weights)}")
     known = _empty_state(fitted)

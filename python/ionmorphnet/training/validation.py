@@ -82,7 +82,7 @@ class Validator:
         self.network.load_state_dict(average)
         device = next(self.network.parameters()).device
         source, recipe = self.validation.source, self.recipe
-        inputs = NetworkInputs(source, size, recipe.in_chans, statistics=recipe.statistics)
+        inputs = NetworkInputs(source, recipe.preprocessing_at(size), statistics=recipe.statistics)
         parts = [range(first, min(first + batch, len(source))) for first in range(0, len(source), batch)]
         sums: dict[str, float] = {}
         found, truth = [], []

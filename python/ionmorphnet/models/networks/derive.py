@@ -82,7 +82,7 @@ def derive_safetensors(model: str | Path, out: str | Path) -> ModelConfig:
         IonMorphNetError: The derived weights do not reproduce the outputs of the network.
     """
     # Imported here because it requires OpenVINO, which reading a network does not.
-    from ionmorphnet.models.networks.onnx_export import INPUT_SIZE, check_parity
+    from ionmorphnet.models.networks.onnx_export import check_parity
 
     out = Path(out)
     check_replaceable(out)
@@ -93,7 +93,7 @@ def derive_safetensors(model: str | Path, out: str | Path) -> ModelConfig:
     net = _empty(model_config, loaded.folder)
     net.load_state_dict(_from_onnx(path, net), strict=True)
     rng = np.random.default_rng(0)
-    images = rng.random((4, net.in_chans, INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
+    images = rng.random((4, *loaded.input_shape), dtype=np.float32)
     statistics = rng.random((4, len(model_config.get("statistics", ()))), dtype=np.float32)
     parity = check_parity(net.eval(), path, images, statistics if statistics.shape[1] else None)
     with new_model_folder(out) as temporary:

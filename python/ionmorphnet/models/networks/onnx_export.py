@@ -18,8 +18,6 @@ from ionmorphnet.models.networks.deploy import deployed
 from ionmorphnet.models.networks.onnx_file import write_onnx
 from ionmorphnet.models.networks.parity import Parity, compare
 
-INPUT_SIZE = 224
-
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -65,10 +63,10 @@ class _OneOutput(nn.Module):
         return outputs if self.head.statistics is None else outputs + self.head.statistics(statistics)
 
 
-def export_onnx(model: ConvNeXtV2, path: Path) -> None:
+def export_onnx(model: ConvNeXtV2, path: Path, size: int) -> None:
     """Write one float32 ONNX file.
 
-    The inputs are ``image`` (N, C, 224, 224) and, if the model uses them, ``statistics`` (N, 4). The output is
+    The inputs are ``image`` (N, C, size, size) and, if the model uses them, ``statistics`` (N, 4). The output is
     ``logits`` (N, 6) or, with the structure logit as the last column, ``outputs`` (N, 7). N is dynamic. The graph is
     that of :func:`~ionmorphnet.models.networks.deploy.deployed`; initialisers have the parameters' names, and no path
     of this machine is stored.
@@ -76,6 +74,7 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
     Args:
         model: Network to export; it is not changed.
         path: File to write; a failure leaves an existing file unchanged.
+        size: Side of the images in pixels.
 
     Raises:
         ArgumentError: Model folders do not support an output of the model.
@@ -83,7 +82,7 @@ def export_onnx(model: ConvNeXtV2, path: Path) -> None:
         IonMorphNetError: The exporter failed.
     """
     names = output_names(model)
-    example: dict[str, Tensor] = {"image": torch.zeros(2, model.in_chans, INPUT_SIZE, INPUT_SIZE)}
+    example: dict[str, Tensor] = {"image": torch.zeros(2, model.in_chans, size, size)}
     if n_statistics(model):
         example["statistics"] = torch.zeros(2, n_statistics(model))
     write_onnx(_OneOutput(deployed(model)).eval(), example, "logits" if len(names) == 1 else "outputs", path)
@@ -94,7 +93,7 @@ def torch_outputs(model: ConvNeXtV2, images: Float32, statistics: Float32 | None
 
     Args:
         model: Network in evaluation mode, on the CPU.
-        images: float32 (N, C, 224, 224).
+        images: float32 (N, C, size, size).
         statistics: float32 (N, 4), or None if the model uses none.
 
     Returns:
@@ -117,7 +116,7 @@ def openvino_outputs(
 
     Args:
         path: The ONNX file.
-        images: float32 (N, C, 224, 224).
+        images: float32 (N, C, size, size).
         statistics: float32 (N, 4), or None if the file has no such input.
         precision: ``f32`` or ``bf16``.
 

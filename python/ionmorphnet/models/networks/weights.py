@@ -12,10 +12,10 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.models.labels import CLASSES, STATISTICS
 from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
+from ionmorphnet.models.preprocessing import Preprocessing
 
 WEIGHTS_FORMAT = 1
 _SHOWN = 4
@@ -73,7 +73,7 @@ def read_weights(path: Path) -> Trained:
         raise FileError(f"{path}: '{missing[0]}' is missing")
     preprocessing, statistics = content["preprocessing"], tuple(content["statistics"])
     try:
-        channels = _core.preprocess_channels(preprocessing)
+        channels = len(Preprocessing.parse(preprocessing).channels)
     except (ArgumentError, TypeError) as error:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from None
     if content["in_chans"] != channels:

@@ -7,15 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
-from ionmorphnet import _core
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.device_network import InputDtype
 from ionmorphnet.scoring.tensorrt.flavour import Flavour
 from ionmorphnet.scoring.tensorrt.gpu import Gpu
 from ionmorphnet.scoring.tensorrt.targets import target_name
 from ionmorphnet.scoring.tensorrt.typed import GRAPH_REVISION
-
-IMAGE_SIZE = 224
 
 _INPUT_DTYPES: dict[str, InputDtype] = {"bf16": "bf16", "fp16": "f16", "f32": "f32"}
 
@@ -74,8 +71,8 @@ class EngineKey:
             gpu="" if flavour.builds_ahead or gpu is None else gpu.name,
             precision=precision,
             batch=batch,
-            channels=_core.preprocess_channels(model.preprocessing),
-            size=IMAGE_SIZE,
+            channels=model.input_shape[0],
+            size=model.input_shape[1],
             n_statistics=len(model.statistics),
             n_outputs=model.n_outputs,
         )

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
@@ -30,7 +29,6 @@ Float32 = npt.NDArray[np.float32]
 
 # One static batch: large enough to fill a large GPU, small enough that the first results arrive early.
 GPU_BATCH = 256
-_SIZE = 224
 # A graph capture must not overlap with another start, which synchronises the device and changes torch's settings.
 _starting = threading.Lock()
 _DTYPES: dict[str, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -54,7 +52,7 @@ class OneOutput(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, statistics: Tensor | None) -> Tensor:
-        """Maps (N, C, 224, 224) of any type and float32 (N, F), or None if the network reads none, to float32 (N,
+        """Maps (N, C, size, size) of any type and float32 (N, F), or None if the network reads none, to float32 (N,
         K).
         """
         # Channels last: in this layout each normalisation is one operation.
@@ -109,7 +107,7 @@ class TorchScorer:
         self.precision = resolved_precision(precision, self.device.type, _has_bf16(self.device))
         self.batch = batch
         self.input_dtype: InputDtype = "bf16" if self.precision == "bf16" else "f32"
-        self.channels = _core.preprocess_channels(model.preprocessing)
+        self.channels, self.size, _ = model.input_shape
         self.n_outputs = model.n_outputs
         self.n_statistics = len(model.statistics)
         network = read_network(model)
@@ -224,7 +222,7 @@ class TorchScorer:
         """An empty batch, built like the tensors over addresses; different tensors would trigger another
         compilation.
         """
-        shape = (self.batch, self.channels, _SIZE, _SIZE)
+        shape = (self.batch, self.channels, self.size, self.size)
         if self.input_dtype == "bf16":
             image = torch.zeros(shape, dtype=torch.int16, device=self.device).view(torch.bfloat16)
         else:
@@ -236,7 +234,7 @@ class TorchScorer:
         batch = self.batch
         beside = _tensor_at(statistics, (batch, self.n_statistics), "f32", self.device) if self.n_statistics else None
         return (
-            _tensor_at(image, (batch, self.channels, _SIZE, _SIZE), self.input_dtype, self.device),
+            _tensor_at(image, (batch, self.channels, self.size, self.size), self.input_dtype, self.device),
             beside,
             _tensor_at(outputs, (batch, self.n_outputs), "f32", self.device),
         )
@@ -260,7 +258,7 @@ def torch_callable(model: Model, *, precision: str, threads: int) -> Callable[..
         threads: CPU threads; 0: torch chooses.
 
     Returns:
-        A function of float32 (n, C, 224, 224) and, if the model names statistics, float32 (n, F). It returns float32
+        A function of float32 (n, C, size, size) and, if the model names statistics, float32 (n, F). It returns float32
         (n, K).
 
     Raises:
