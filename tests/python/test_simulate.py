@@ -16,8 +16,13 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.cli.app import cli
 from ionmorphnet.cli.simulate import simulate as command
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.reference.statistics import morans_i
 from ionmorphnet.simulation import SimulatedSection, simulate
+from ionmorphnet.simulation.channels import abundance, draw_channels, draw_maps, observe, visible
+from ionmorphnet.simulation.observer import Truth, judge
+from ionmorphnet.simulation.section_truth import Tally
+from ionmorphnet.simulation.silhouettes import draw_silhouette
 
 
 def spectra(section: SimulatedSection) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
@@ -61,9 +66,10 @@ def test_truth_table_and_mask_on_disk(section: SimulatedSection) -> None:
     pd.testing.assert_frame_equal(truth, section.truth, check_exact=True)
     assert len(truth) == 200
     assert truth["informative"].sum() == 50
-    assert truth["informative"].equals(truth["label"].isin(["structured", "localized", "negative"]))
+    assert truth.loc[truth["label"].isin(["structured", "negative"]), "informative"].all()
     assert (truth.loc[truth["label"] == "negative", "region"] == 0).all()
-    assert (truth.loc[truth["label"] == "unstructured", "structure"] == 0).all()
+    assert (truth.loc[truth["region"] == -1, "structure"] == 0).all()
+    assert (truth.loc[truth["region"] == -1, "label"] == "unstructured").all()
     with np.load(section.mask_path) as mask:
         np.testing.assert_array_equal(mask["measured"], section.measured)
         np.testing.assert_array_equal(mask["regions"] > 0, section.tissue)
@@ -75,8 +81,44 @@ def test_informative_channels_are_structured_and_others_are_not(section: Simulat
     moran = pd.Series(morans_i(images)).groupby(section.truth["label"]).median()
     assert min(moran["structured"], moran["localized"], moran["negative"]) > 0.15
     assert abs(moran["unstructured"]) < 0.05
-    structure = section.truth.groupby("label")["structure"].median()
-    assert min(structure["structured"], structure["localized"], structure["negative"]) > 2.0
+    structure = section.truth.groupby("informative")["structure"].median()
+    assert structure[True] > 1.2
+    assert structure[False] == 0.0
+    faint = section.truth["informative"] & (section.truth["label"] == "unstructured")
+    assert faint.sum() < 0.1 * section.truth["informative"].sum()
+
+
+def test_channels_are_judged_as_single_images_are(rng: np.random.Generator) -> None:
+    """Cells are pixels up to 48 pixels per side, so both ways of judging agree."""
+    silhouette = draw_silhouette(rng, (44, 48), coverage=(0.3, 0.6))
+    measured = np.ones((44, 48), dtype=np.bool_)
+    maps = draw_maps(rng, silhouette)
+    channels = draw_channels(rng, maps, measured, np.linspace(100.0, 200.0, 80), 40)
+    tally = Tally.start(channels, maps, measured)
+    expected = abundance(channels, tally.maps)
+    observed = observe(rng, channels, expected)
+    for part in (slice(0, 1000), slice(1000, tally.n_pixels)):
+        tally.add(part, expected[part], observed[part])
+    table = tally.truth()
+    seen = visible(expected, channels.shape, channels.limit)
+    labels, grades = [], []
+    for k, kind in enumerate(channels.labels):
+        prepared = Truth(seen[:, k].reshape(measured.shape), silhouette.tissue, measured)
+        shares, grade = judge(int(kind), prepared.visibility(observed[:, k].reshape(measured.shape)))
+        labels.append(CLASSES[int(shares.argmax())])
+        grades.append(grade)
+    assert len(set(labels)) >= 4
+    np.testing.assert_allclose(table["structure"], grades, atol=0.15)
+    assert (table["label"] == labels).mean() > 0.9
+
+
+def test_the_detection_limit_hides_what_is_faint(rng: np.random.Generator) -> None:
+    shape, limit = np.array([4.0], dtype=np.float32), np.array([0.6], dtype=np.float32)
+    for mean in (0.1, 0.5, 1.0, 3.0):
+        drawn = mean * rng.standard_gamma(4.0, 200_000) / 4.0
+        expected = np.where(drawn < 0.6, 0.0, drawn).mean()
+        found = visible(np.full((1, 1), mean, dtype=np.float32), shape, limit)[0, 0]
+        assert found == pytest.approx(expected, abs=0.02)
 
 
 def test_mass_errors_keep_their_bounds(tmp_path: Path) -> None:

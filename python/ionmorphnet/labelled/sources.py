@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.simulation.ion_image import SimulatedImage, draw_shape, simulate_ion_image, simulate_scene
+from ionmorphnet.simulation.ion_image import SIDES, SimulatedImage, draw_shape, simulate_ion_image, simulate_scene
 
 SIMULATED = "simulated"
 
@@ -88,7 +88,7 @@ class SimulatedSource:
     """
 
     def __init__(
-        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = (20, 260), dataset: str = SIMULATED
+        self, n: int, seed: int, *, levels: int = 1, sides: tuple[int, int] = SIDES, dataset: str = SIMULATED
     ) -> None:
         """Simulate ``n`` images.
 

@@ -100,6 +100,47 @@ def lining(rng: np.random.Generator, silhouette: Silhouette, centre: tuple[float
     return band
 
 
+def network(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Meshes of fibres, vessels or cell borders: fine winding bands that cross."""
+    mesh = np.zeros(silhouette.shape, dtype=np.float32)
+    scale = _scale(rng, silhouette, 25.0, 5.0)
+    sharp = np.float32(1.0 / rng.uniform(0.12, 0.35))
+    for _ in range(int(rng.integers(1, 4))):
+        distance = _field(rng, silhouette, scale, 2) * sharp
+        np.maximum(mesh, np.exp(-(distance**2)), out=mesh)
+    return mesh
+
+
+def nested(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Nested, sharply bounded parts around a centre of their own: nuclei of a brain, a seed in its shell."""
+    v, u = frame_coordinates(silhouette.shape)
+    if silhouette.mirror:
+        u = np.abs(u)
+    centre = (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5))
+    lobes = rng.uniform(0.0, 0.5)
+    depth = star(rng, v, u, centre=centre, radius=rng.uniform(0.25, 0.9), aspect=rng.uniform(1.0, 2.2), lobes=lobes)
+    n = int(rng.integers(2, 5))
+    edges = np.append(0.0, np.sort(rng.uniform(0.08, 0.85, size=n - 1))).astype(np.float32)
+    levels = np.append(rng.uniform(0.0, 0.5), rng.beta(0.7, 0.7, size=n)).astype(np.float32)
+    levels[1 + int(rng.integers(n))] = 1.0
+    return levels[np.searchsorted(edges, depth)]
+
+
+def hot_strip(rng: np.random.Generator, silhouette: Silhouette) -> Field:
+    """Small and very bright: a strip along one edge, a stretch of the rim, or a few spots."""
+    kind = rng.random()
+    if kind < 0.4:
+        return smoothstep(ramp(rng, silhouette.shape), rng.uniform(0.72, 0.93), rng.uniform(0.005, 0.05))
+    if kind < 0.75:
+        width = rng.uniform(0.03, 0.12)
+        edge = 1.0 - smoothstep(silhouette.depth, width, width * rng.uniform(0.2, 0.8))
+        part = smoothstep(smooth_field(rng, silhouette.shape, max(silhouette.shape) / 2.0), rng.uniform(-0.8, 0.8), 0.3)
+        stretch: Field = edge * part
+        return stretch
+    field = _field(rng, silhouette, _scale(rng, silhouette, 14.0, 5.0))
+    return smoothstep(field, rng.uniform(1.5, 2.2), rng.uniform(0.05, 0.3))
+
+
 def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     """Fine modulation around 1, not negative."""
     amplitude = rng.uniform(0.0, 0.3)
@@ -108,8 +149,10 @@ def texture(rng: np.random.Generator, silhouette: Silhouette) -> Field:
     return modulation
 
 
-_PATTERNS = (compartments, layers, ribbons, spots, gradient, rim)
-_PATTERN_WEIGHTS = np.array([0.3, 0.2, 0.2, 0.1, 0.12, 0.08])
+_PATTERNS = (compartments, layers, ribbons, spots, gradient, rim, network, nested)
+_PATTERN_WEIGHTS = np.array([0.23, 0.15, 0.15, 0.08, 0.1, 0.07, 0.1, 0.12])
+# Share of ions of the whole sample with a small, very bright part over faint anatomy.
+_HOT = 0.1
 
 
 def whole_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
@@ -126,6 +169,9 @@ def whole_sample(rng: np.random.Generator, silhouette: Silhouette) -> Field:
         else:
             field += np.float32(rng.uniform(0.3, 1.0)) * pattern
     field *= texture(rng, silhouette)
+    if rng.random() < _HOT:
+        field *= np.float32(rng.uniform(0.04, 0.3) / max(float(field.max()), 1e-6))
+        field += hot_strip(rng, silhouette)
     return _on_sample(rng, field, silhouette)
 
 
@@ -173,9 +219,11 @@ def dominant_compartment(rng: np.random.Generator, silhouette: Silhouette) -> Fi
     The level elsewhere is 0 to one half, so these images range from confined regions to a whole sample.
     """
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.25:
         labels = compartment_labels(rng, silhouette, int(rng.integers(3, 8)))
         field = (labels == int(rng.integers(int(labels.max()) + 1))).astype(np.float32)
+    elif kind < 0.35:
+        field = network(rng, silhouette)
     elif kind < 0.5:
         field = ribbons(rng, silhouette)
     elif kind < 0.7:  # folded linings of one to three cavities

@@ -40,6 +40,18 @@ def spline_weights(n: int, spacing: float, phase: float) -> Field:
     return weights
 
 
+def linear_weights(n: int, m: int) -> Field:
+    """Interpolation matrix from m to n pixels over the same length, with repeated edges; float32 (n, m)."""
+    position = np.clip((np.arange(n) + 0.5) * (m / n) - 0.5, 0.0, m - 1.0)
+    first = np.minimum(position.astype(np.int64), max(m - 2, 0))
+    t = position - first
+    weights = np.zeros((n, m), dtype=np.float32)
+    rows = np.arange(n)
+    weights[rows, first] = 1.0 - t
+    weights[rows, np.minimum(first + 1, m - 1)] += t
+    return weights
+
+
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], scale: float | tuple[float, float]) -> Field:
     """One smooth Gaussian random field.
 

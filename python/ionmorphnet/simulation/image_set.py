@@ -66,7 +66,7 @@ def simulate_images(
             measured. ``<stem>_labels.csv`` next to it has index, key, label, structure (0 to 3) and the share of
             observers who would choose each class. ``.png`` for a sheet of the images.
         n: Number of images.
-        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500 for each scene.
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 300 for each scene.
         label: Target class; by default drawn for each scene.
         levels: Number of consecutive images of one scene at different noise levels.
         seed: Random seed. Equal arguments produce the same images.

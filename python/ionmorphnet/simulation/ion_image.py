@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.detection import add_artefacts, detect, draw_detection, shapeless
-from ionmorphnet.simulation.fields import Field, fractal_field
+from ionmorphnet.simulation.fields import Field, fractal_field, linear_weights
 from ionmorphnet.simulation.observer import (
     FRAGMENTED,
     LOCALIZED,
@@ -27,11 +27,17 @@ from ionmorphnet.simulation.observer import (
 from ionmorphnet.simulation.sample_map import draw_sample_map
 from ionmorphnet.simulation.silhouettes import Silhouette, draw_silhouette, frame_coordinates
 
+# Smallest and largest side of an image in pixels.
+SIDES = (20, 300)
 # Share of each target class. Faint images of any class may end up unstructured, so that class gets less.
-_CLASS_SHARES = np.array([0.24, 0.21, 0.21, 0.12, 0.08, 0.14])
+_CLASS_SHARES = np.array([0.26, 0.20, 0.20, 0.13, 0.08, 0.13])
 # Probability that an image of each class is faint.
 _FAINT = {STRUCTURED: 0.15, WEAK: 0.85, LOCALIZED: 0.45, FRAGMENTED: 0.4, NEGATIVE: 0.45}
 _TRIES = 6
+# Share of whole samples that cover a fifth of the frame at most.
+_SMALL_SAMPLES = 0.15
+# Share of scenes that are shown on a finer grid than they were measured on, as in pictures.
+_RESAMPLED, _MOST_ENLARGED = 0.15, 3.0
 
 
 @dataclass(frozen=True)
@@ -112,9 +118,9 @@ def _area_of_matrix(rng: np.random.Generator, silhouette: Silhouette) -> NDArray
     return measured if off_sample > 0.2 else np.ones(silhouette.shape, dtype=np.bool_)
 
 
-def draw_shape(rng: np.random.Generator, sides: tuple[int, int] = (20, 500)) -> tuple[int, int]:
-    """Height and width of a section: log-normal around 105 pixels, aspect ratio up to about 3."""
-    side = np.exp(rng.normal(np.log(105.0), 0.5))
+def draw_shape(rng: np.random.Generator, sides: tuple[int, int] = SIDES) -> tuple[int, int]:
+    """Height and width of a section: log-normal around 115 pixels, aspect ratio up to about 3."""
+    side = np.exp(rng.normal(np.log(115.0), 0.5))
     aspect = np.exp(rng.normal(0.0, 0.35))
     height, width = np.clip([side / np.sqrt(aspect), side * np.sqrt(aspect)], *sides)
     return int(height), int(width)
@@ -123,8 +129,8 @@ def draw_shape(rng: np.random.Generator, sides: tuple[int, int] = (20, 500)) -> 
 def _draw_expectation(rng: np.random.Generator, silhouette: Silhouette, kind: int) -> Field:
     if kind in (STRUCTURED, WEAK):
         field = anatomy.whole_sample(rng, silhouette)
-        if rng.random() < 0.15:  # chemical background everywhere
-            field = field + np.float32(rng.uniform(0.02, 0.3)) * np.float32(field.max())
+        if rng.random() < 0.25:  # chemical background everywhere
+            field = field + np.float32(rng.uniform(0.02, 0.5)) * np.float32(field.max())
     elif kind == LOCALIZED:
         draw = anatomy.confined_region if rng.random() < 0.45 else anatomy.dominant_compartment
         field = draw(rng, silhouette)
@@ -136,6 +142,17 @@ def _draw_expectation(rng: np.random.Generator, silhouette: Silhouette, kind: in
     bright = float(np.quantile(positive[:: max(1, positive.size // 4096)], 0.9)) if positive.size else 1.0
     scaled: Field = field * np.float32(1.0 / max(bright, 1e-6))
     return scaled
+
+
+def _draw_sample(rng: np.random.Generator, shape: tuple[int, int], kind: int) -> Silhouette:
+    """Outline of the sample; some samples are small in an empty frame, in several pieces, or fill the frame."""
+    if kind == NEGATIVE:
+        return draw_silhouette(rng, shape, coverage=(0.15, 0.85))
+    family = rng.random()
+    if kind in (STRUCTURED, WEAK) and family < _SMALL_SAMPLES:
+        return draw_silhouette(rng, shape, coverage=(0.02, 0.2))
+    names = {0: "pieces", 1: "full"}
+    return draw_silhouette(rng, shape, coverage=(0.18, 1.0), family=names.get(int((1.0 - family) / 0.06)))
 
 
 def _scattered(expectation: Field) -> bool:
@@ -168,7 +185,7 @@ def simulate_scene(
 
     Args:
         rng: Source of randomness; the same state yields the same images.
-        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500.
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 300.
         levels: Number of images.
         label: Target class (index into ``CLASSES``); by default drawn. The label of an image is what an observer would
             choose: one that is too faint to recognise is unstructured, whatever the target.
@@ -184,17 +201,44 @@ def simulate_scene(
         raise ArgumentError(f"levels must be at least 1, got {levels}")
     shape = draw_shape(rng) if shape is None else shape
     kind = int(rng.choice(6, p=_CLASS_SHARES)) if label is None else label
+    if rng.random() >= _RESAMPLED:
+        return _draw_scene(rng, shape, levels, kind)
+    factor = rng.uniform(1.2, _MOST_ENLARGED)
+    coarse = (max(16, round(shape[0] / factor)), max(16, round(shape[1] / factor)))
+    return tuple(_enlarged(simulated, shape) for simulated in _draw_scene(rng, coarse, levels, kind))
+
+
+def _draw_scene(rng: np.random.Generator, shape: tuple[int, int], levels: int, kind: int) -> tuple[SimulatedImage, ...]:
     if kind == UNSTRUCTURED:
         silhouette = draw_silhouette(rng, shape)
         # Noise inside an outline must not look like tissue.
         measured = draw_measured_area(rng, silhouette, kind=rng.uniform(0.0, 1.0))
         sample = draw_sample_map(rng, silhouette, measured)
-        return tuple(_shapeless(rng, measured, sample) for _ in range(levels))
-    silhouette = draw_silhouette(rng, shape, coverage=(0.15, 0.85) if kind == NEGATIVE else (0.18, 1.0))
+        return tuple(_shapeless(rng, silhouette, measured, sample) for _ in range(levels))
+    silhouette = _draw_sample(rng, shape, kind)
     measured = _area_of_matrix(rng, silhouette) if kind == NEGATIVE else draw_measured_area(rng, silhouette)
     expectation = np.where(measured, _draw_expectation(rng, silhouette, kind), np.float32(0.0))
     sample = draw_sample_map(rng, silhouette, measured)
     return tuple(_observe(rng, kind, expectation, silhouette.tissue, measured, sample) for _ in range(levels))
+
+
+def _enlarged(simulated: SimulatedImage, shape: tuple[int, int]) -> SimulatedImage:
+    """Interpolates to a finer grid, as pictures and resampled sections do; what can be seen stays the same."""
+    rows, cols = (linear_weights(n, m) for n, m in zip(shape, simulated.mask.shape, strict=True))
+
+    def finer(field: Field) -> Field:
+        result: Field = (rows @ field @ cols.T).astype(np.float32, copy=False)
+        return result
+
+    mask: NDArray[np.bool_] = finer(simulated.mask.astype(np.float32)) > 0.5
+    image = np.where(mask, finer(np.nan_to_num(simulated.image)), np.float32(np.nan))
+    return replace(
+        simulated,
+        image=image,
+        mask=mask,
+        expectation=np.where(mask, finer(simulated.expectation), np.float32(0.0)),
+        sample=np.where(mask, finer(simulated.sample), np.float32(0.0)),
+    )
 
 
 def simulate_ion_image(
@@ -207,7 +251,7 @@ def simulate_ion_image(
 
     Args:
         rng: Source of randomness; the same state yields the same image.
-        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 500.
+        shape: Height and width in pixels, each at least 16; by default drawn from 20 to 300.
         label: Target class (index into ``CLASSES``); by default drawn. Up to six scenes are tried. If an observer would
             choose another class in all of them, the last one keeps that class.
 
@@ -233,13 +277,17 @@ def _check(shape: tuple[int, int] | None, label: int | None) -> None:
         raise ArgumentError(f"label must be 0 to {len(CLASSES) - 1}, got {label}")
 
 
-def _shapeless(rng: np.random.Generator, measured: NDArray[np.bool_], sample: Field) -> SimulatedImage:
-    image = shapeless(rng, (measured.shape[0], measured.shape[1]))
+def _shapeless(
+    rng: np.random.Generator, silhouette: Silhouette, measured: NDArray[np.bool_], sample: Field
+) -> SimulatedImage:
+    image, grade = shapeless(rng, silhouette)
     if rng.random() < 0.7:
         image = add_artefacts(rng, image)
     shares = np.zeros(len(CLASSES), dtype=np.float32)
-    shares[UNSTRUCTURED] = 1.0
-    return _result(rng, np.where(measured, image, np.float32(0.0)), measured, shares, 0.0, np.zeros_like(image), sample)
+    shares[WEAK] = 0.2 * grade  # some observers take the outline or a drift for the sample
+    shares[UNSTRUCTURED] = 1.0 - shares[WEAK]
+    image = np.where(measured, image, np.float32(0.0))
+    return _result(rng, image, measured, shares, grade, np.zeros_like(image), sample)
 
 
 def _observe(

@@ -1,7 +1,8 @@
 """Simulated observer: class and structure grade of an ion image whose noise-free truth is known.
 
-The limits were fitted to labelled images that may be used for shipped weights (see docs/reference/simulator.md). The
-limit between two classes is where observers disagree, and so are the soft labels.
+Observers look at a whole image, so what they see is decided by means over blocks of a fixed share of the image, not by
+pixels. The limits were fitted to labelled images that may be used for shipped weights; docs/reference/simulator.md has
+the numbers. The limit between two classes is where observers disagree, and so are the soft labels.
 """
 
 from __future__ import annotations
@@ -16,24 +17,33 @@ from ionmorphnet.simulation.fields import Field
 STRUCTURED, WEAK, LOCALIZED, FRAGMENTED, UNSTRUCTURED, NEGATIVE = range(6)
 MAX_STRUCTURE = 3.0
 
-# Limits of Visibility.value: nothing is recognised below the first; the sample is dense, not faint, above the second.
-RECOGNISED, DENSE = 0.35, 0.72
-# A part of the sample lights up if it exceeds this share of the brightest parts; noise hides faint parts.
-_LIT_IN_NOISE, _LIT_PER_CORRELATION = 0.26, 0.04
+# Blocks per side of a square of the measured area: what is seen at a glance, how fine detail is, and how finely the lit
+# part of the sample is judged.
+_VIEW_BLOCKS, _DETAIL_BLOCKS, _LIT_BLOCKS = 16, 100, 25
+# Nothing is recognised below this Visibility.value; the sample is dense, not faint, above this Visibility.detail.
+RECOGNISED, DENSE = 0.9, 0.67
 # Share of the sample that lights up; below it, the image shows confined regions.
 CONFINED = 0.42
 # Width of the transition between two classes (logistic).
-_RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.02, 0.02, 0.03
-# Visibility at which the structure is 1.5 of 3; it is 2.2 one width above.
-_HALF_STRUCTURE, _STRUCTURE_WIDTH = 0.50, 0.08
-# Clusters without a shape count less than an equally visible shape.
-_FRAGMENTED_STRUCTURE = 0.6
+_RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.12, 0.03, 0.03
+# A part of the sample lights up if it exceeds this share of the brightest parts. Noise hides faint parts; in a clean
+# image, fainter parts are seen.
+_LIT_IN_NOISE, _LIT_PER_DETAIL, _LIT_WHEN_CLEAN, _CLEAN, _CLEAN_WIDTH = 0.26, 0.04, 0.1, 0.85, 0.04
+# Small bright parts do not hide a rest of the sample that is this bright and this visible.
+_SMALL, _FAINT, _FAINT_WIDTH = 0.15, 0.085, 0.015
+_REST_SEEN, _REST_DENSE, _REST_OUTLINE = 1.2, 2.6, 1.2
+# Grade per unit of Visibility.value; clusters without a shape count less than an equally visible shape.
+_GRADE_OFFSET, _GRADE_SLOPE, _FRAGMENTED_LOSS = 0.18, 0.72, 0.3
+# Noise within an outline shows the outline too, so the outline alone adds only this much to what is visible within it;
+# a sample without anatomy adds more if it is smooth.
+_OUTLINE, _SMOOTH, _GRAINY = 0.65, 3.3, 0.55
 # An observer sees unmeasured pixels as dark surroundings, so a sample measured up to its edge looks as it would in a
 # wider frame. If less than this share of the measured pixels is off the sample, dark pixels are added to reach it
 # (bladder79, to which the limits above were fitted, has 0.39).
 _SURROUNDINGS = 0.4
-# Noise within an outline shows the outline too, so surroundings raise the visibility by at most this factor.
-_MOST_HELP = 1.35
+_MOST_VISIBLE = 4.2
+# Smallest number of blocks within the sample that show whether it has anatomy.
+_FEWEST_BLOCKS = 12
 
 
 def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Field:
@@ -49,6 +59,8 @@ def clip_to_p99(image: Field, measured: NDArray[np.bool_] | None = None) -> Fiel
 
 def block_means(image: Field, block: int) -> Field:
     """Means over ``block`` x ``block`` pixels, float32 (H // block, W // block); partial blocks are dropped."""
+    if block == 1:
+        return image
     rows, cols = image.shape[0] // block, image.shape[1] // block
     cropped = image[: rows * block, : cols * block]
     means: Field = cropped.reshape(rows, block, cols, block).mean(axis=(1, 3))
@@ -70,30 +82,57 @@ def correlation(a: Field, b: Field, zeros: int = 0) -> float:
     return ab / norm if norm > 1e-9 else 0.0
 
 
+def clarity(r: float) -> float:
+    """Fisher's z of a correlation, 0 to 4.2: about half the logarithm of signal over noise."""
+    return min(float(np.arctanh(min(max(r, 0.0), 0.9999))), _MOST_VISIBLE)
+
+
 @dataclass(frozen=True)
 class Visibility:
     """How clearly the noise-free image is visible in the measured pixels, after clipping at the 0.99 quantile.
 
     Attributes:
-        measured: Correlation of image and expectation over the measured pixels: 0.75 by pixel and 0.25 by blocks of
-            about 1/25 of the short side, which is what one sees at a glance.
-        framed: The same with dark surroundings added if the measured area ends at the sample.
-        lit: Share of the sample that lights up in the expectation.
+        view: ``clarity`` of the correlation of image and expectation by blocks of a 16th of the side, with dark
+            surroundings added if the measured area ends at the sample.
+        inside: The same within the sample alone; None if too few blocks lie on it.
+        detail: Correlation by pixel, or by blocks of a 100th of the side in large images.
+        grain: Coefficient of variation within the sample.
+        lit: Share of the sample that lights up in the expectation, with parts enclosed by it.
+        bright: Share of the sample that is at least half as bright as the brightest parts.
+        rest: Median brightness of the other parts of the sample, relative to the brightest parts.
+        rest_view: ``clarity`` of the correlation on a square-root scale without the bright parts; the outline alone
+            counts little.
     """
 
-    measured: float
-    framed: float
+    view: float
+    inside: float | None
+    detail: float
+    grain: float
     lit: float
+    bright: float
+    rest: float
+    rest_view: float
 
     @property
     def value(self) -> float:
-        """Both correlations combined in one number."""
-        return min(self.framed, _MOST_HELP * self.measured) if self.framed > self.measured else self.measured
+        """What is visible in one number, in units of ``clarity``: the outline alone counts little."""
+        if self.inside is None:
+            return self.view
+        smooth = _SMOOTH * max(0.0, 1.0 - self.grain / _GRAINY)
+        return min(self.view, _OUTLINE + self.inside + smooth)
 
     @property
-    def structure(self) -> float:
-        """Grade of meaningful structure, 0 to 3; logistic in the visibility, so grades change smoothly."""
-        return MAX_STRUCTURE * _rises(self.value, _HALF_STRUCTURE, _STRUCTURE_WIDTH)
+    def faint_rest(self) -> float:
+        """Share of observers who see the whole sample below small bright parts."""
+        if self.bright > _SMALL:
+            return 0.0
+        return _rises(self.rest, _FAINT, _FAINT_WIDTH) * _rises(self.rest_view, _REST_SEEN, _RECOGNISED_WIDTH)
+
+
+def grade(value: float) -> float:
+    """Grade of meaningful structure, 0 to 3, of a visibility in units of ``clarity``."""
+    linear = _GRADE_OFFSET + _GRADE_SLOPE * value
+    return min(linear * min(max(value, 0.0) / RECOGNISED, 1.0), MAX_STRUCTURE)
 
 
 class Truth:
@@ -108,47 +147,131 @@ class Truth:
             measured: bool (H, W).
         """
         self.measured = None if measured.all() else measured
-        self.block = max(2, round(min(expectation.shape) / 25))
+        inside = tissue & measured
+        area = float(measured.sum())
+        side = max(np.sqrt(area), 1.0)
+        self.block = max(2, round(side / _VIEW_BLOCKS))
+        self.fine = max(1, round(side / _DETAIL_BLOCKS))
         self.clipped = clipped = clip_to_p99(expectation, self.measured)
-        self.pixels = self._pixels(clipped)
-        inside = block_means((tissue & measured).astype(np.float32), self.block) > 0.6
-        self.measured_blocks: NDArray[np.bool_] | None = None
+        share = block_means(measured.astype(np.float32), self.block)
+        on_sample = block_means(inside.astype(np.float32), self.block)
+        self.used: NDArray[np.bool_] = share > 0.5
+        self.on_sample: NDArray[np.bool_] = on_sample[self.used] > 0.95 * share[self.used]
+        self.blocks = block_means(clipped, self.block)[self.used]
+        self.roots = np.sqrt(self.blocks)
+        self.detail_used: NDArray[np.bool_] | None = None
         if self.measured is not None:
-            self.measured_blocks = block_means(measured.astype(np.float32), self.block) > 0.6
-        blocks = block_means(clipped, self.block)
-        self.blocks = self._blocks(blocks)
-        self.on_sample = np.sort(blocks[inside])
-        self.missing = _missing_surroundings(self.pixels.size, int((tissue & measured).sum()))
+            self.detail_used = block_means(measured.astype(np.float32), self.fine) > 0.5
+        self.details = self._details(clipped)
+        # Pixels that show the grain of the sample, thinned because their spread is needed roughly only.
+        self.grain_pixels = np.flatnonzero(inside.ravel())[:: max(1, int(inside.sum()) // 3000)]
+        missing = _missing_surroundings(area, float(inside.sum()))
+        self.missing = round(missing * self.blocks.size / max(area, 1.0))
+        self._judge_parts(clipped, inside, max(2, round(side / _LIT_BLOCKS)))
 
-    def _pixels(self, clipped: Field) -> Field:
-        return clipped if self.measured is None else clipped[self.measured]
+    def _judge_parts(self, clipped: Field, inside: NDArray[np.bool_], block: int) -> None:
+        """Finds the bright parts of the sample and the level of its other parts."""
+        means = block_means(clipped, block)
+        sample = block_means(inside.astype(np.float32), block) > 0.6
+        values = np.sort(means[sample])
+        self.lit_means, self.lit_sample, self.lit_values = means, sample, values
+        # A region smaller than 1/20 of the sample does not reach the 0.95 quantile.
+        self.top = max(float(values[int(0.95 * (values.size - 1))]), 0.5 * float(values[-1])) if values.size else 0.0
+        n_bright = values.size - int(np.searchsorted(values, 0.5 * self.top))
+        self.bright = n_bright / max(values.size, 1)
+        self.rest = 0.0
+        if self.top > 0.0 and values.size > n_bright:
+            self.rest = float(values[(values.size - n_bright) // 2]) / self.top
+        self.not_bright: NDArray[np.bool_] = self.blocks < 0.5 * self.top
 
-    def _blocks(self, blocks: Field) -> Field:
-        return blocks if self.measured_blocks is None else blocks[self.measured_blocks]
+    def _details(self, clipped: Field) -> Field:
+        details = block_means(clipped, self.fine)
+        return details.ravel() if self.detail_used is None else details[self.detail_used]
 
-    def visibility(self, image: Field) -> Visibility:
-        """How clearly the truth is visible in ``image``, float32 (H, W); 0 = not measured."""
+    def visibility(self, image: Field, *, detail: float | None = None, grain: float | None = None) -> Visibility:
+        """How clearly the truth is visible in an image.
+
+        Args:
+            image: float32 (H, W); 0 = not measured.
+            detail: Correlation by pixel, if image and truth are given on a coarser grid.
+            grain: Coefficient of variation within the sample, likewise.
+        """
         clipped = clip_to_p99(image, self.measured)
-        pixels, blocks = self._pixels(clipped), self._blocks(block_means(clipped, self.block))
-        by_pixel = correlation(pixels, self.pixels)
-        by_block = correlation(blocks, self.blocks)
-        measured = framed = 0.75 * by_pixel + 0.25 * by_block
-        if self.missing:
-            by_pixel = correlation(pixels, self.pixels, self.missing)
-            by_block = correlation(blocks, self.blocks, round(self.missing * blocks.size / pixels.size))
-            framed = 0.75 * by_pixel + 0.25 * by_block
-        lit = 0.0
-        if self.on_sample.size:
-            limit = _LIT_IN_NOISE - _LIT_PER_CORRELATION * max(by_pixel, 0.0)
-            # A region smaller than 1/20 of the sample does not reach the 0.95 quantile.
-            bright = max(self.on_sample[int(0.95 * (self.on_sample.size - 1))], 0.5 * self.on_sample[-1])
-            lit = 1.0 - float(np.searchsorted(self.on_sample, limit * bright, side="right")) / self.on_sample.size
-        return Visibility(measured, framed, lit)
+        blocks = block_means(clipped, self.block)[self.used]
+        if detail is None:
+            detail = correlation(self._details(clipped), self.details)
+        inside = None
+        if (n := int(self.on_sample.sum())) >= _FEWEST_BLOCKS:
+            by_chance = n**-0.5  # standard error of z
+            inside = max(clarity(correlation(blocks[self.on_sample], self.blocks[self.on_sample])) - by_chance, 0.0)
+        if grain is None:
+            pixels = clipped.ravel()[self.grain_pixels]
+            grain = float(pixels.std() / max(pixels.mean(), 1e-6)) if pixels.size else 1.0
+        roots = np.sqrt(blocks)
+        rest_view = 0.0
+        if self.bright <= _SMALL and self.rest > _FAINT - 4.0 * _FAINT_WIDTH:
+            kept, within = self.not_bright, self.not_bright & self.on_sample
+            rest_view = min(
+                clarity(correlation(roots[kept], self.roots[kept], self.missing)),
+                _REST_OUTLINE + clarity(correlation(roots[within], self.roots[within])),
+            )
+        return Visibility(
+            # Noise grows with the signal, so the better of two scales shows how clear a shape is.
+            view=clarity(
+                max(
+                    correlation(blocks, self.blocks, self.missing),
+                    correlation(roots, self.roots, self.missing),
+                )
+            ),
+            inside=inside,
+            detail=detail,
+            grain=grain,
+            lit=self._lit(max(detail, 0.0)),
+            bright=self.bright,
+            rest=self.rest,
+            rest_view=rest_view,
+        )
+
+    def _lit(self, detail: float) -> float:
+        """Share of the sample that lights up, counting parts that are enclosed by it."""
+        if not self.lit_values.size or self.top <= 0.0:
+            return 0.0
+        limit = _LIT_IN_NOISE - _LIT_PER_DETAIL * detail - _LIT_WHEN_CLEAN * _rises(detail, _CLEAN, _CLEAN_WIDTH)
+        above = 1.0 - float(np.searchsorted(self.lit_values, limit * self.top, side="right")) / self.lit_values.size
+        if 0.02 < above < CONFINED + 5.0 * _CONFINED_WIDTH:
+            closed = enclosed(self.lit_means > limit * self.top)
+            above = max(above, float((closed & self.lit_sample).sum()) / self.lit_values.size)
+        return above
 
 
-def _missing_surroundings(measured: int, on_sample: int) -> int:
+def enclosed(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lit blocks, with gaps of one block closed, and everything that they enclose; bool (H, W)."""
+    wide = np.pad(_grow(_grow(np.pad(lit, 3))), 1)
+    dark = ~wide
+    reached = np.zeros_like(wide)
+    reached[0], reached[-1], reached[:, 0], reached[:, -1] = True, True, True, True
+    size = 0
+    while (found := int(reached.sum())) > size:
+        size = found
+        for _ in range(4):
+            reached = _grow(reached) & dark
+    filled = _grow(_grow(reached))
+    result: NDArray[np.bool_] = ~filled[4:-4, 4:-4] | lit
+    return result
+
+
+def _grow(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    grown = lit.copy()
+    grown[1:] |= lit[:-1]
+    grown[:-1] |= lit[1:]
+    grown[:, 1:] |= lit[:, :-1]
+    grown[:, :-1] |= lit[:, 1:]
+    return grown
+
+
+def _missing_surroundings(measured: float, on_sample: float) -> float:
     """Number of dark pixels to add for the surroundings that an observer expects."""
-    return max(0, round((_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS)))
+    return max(0.0, (_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS))
 
 
 def _rises(value: float, limit: float, width: float) -> float:
@@ -170,15 +293,24 @@ def judge(kind: int, view: Visibility) -> tuple[NDArray[np.float32], float]:
     if kind == UNSTRUCTURED:
         shares[UNSTRUCTURED] = 1.0
         return shares, 0.0
-    recognised = _rises(view.value, RECOGNISED, _RECOGNISED_WIDTH)
+    value = view.view if kind in (FRAGMENTED, NEGATIVE) else view.value
+    recognised = _rises(value, RECOGNISED, _RECOGNISED_WIDTH)
     shares[UNSTRUCTURED] = 1.0 - recognised
+    structure = grade(value)
     if kind in (FRAGMENTED, NEGATIVE):
         shares[kind] = recognised
+        if kind == FRAGMENTED:
+            structure = max(structure - _FRAGMENTED_LOSS * recognised, 0.0)
     else:
+        faint = view.faint_rest
         confined = _rises(-view.lit, -CONFINED, _CONFINED_WIDTH)
-        dense = _rises(view.value, DENSE, _DENSE_WIDTH)
-        shares[LOCALIZED] = recognised * confined
-        shares[STRUCTURED] = recognised * (1.0 - confined) * dense
-        shares[WEAK] = recognised * (1.0 - confined) * (1.0 - dense)
-    grade = view.structure * (_FRAGMENTED_STRUCTURE if kind == FRAGMENTED else 1.0)
-    return shares / shares.sum(), grade
+        dense = _rises(view.detail, DENSE, _DENSE_WIDTH)
+        # Below small bright parts, the rest is judged by itself.
+        whole = (1.0 - faint) * (1.0 - confined) * dense
+        whole += faint * _rises(view.rest_view, _REST_DENSE, _RECOGNISED_WIDTH)
+        shares[LOCALIZED] = recognised * (1.0 - faint) * confined
+        shares[STRUCTURED] = recognised * whole
+        shares[WEAK] = recognised - shares[LOCALIZED] - shares[STRUCTURED]
+        structure = (1.0 - faint) * structure + faint * min(structure, grade(view.rest_view))
+    shares = np.maximum(shares, 0.0)
+    return shares / shares.sum(), structure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -19,12 +19,11 @@ from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.io.literals import Mode, SpectrumType
 from ionmorphnet.io.sizes import pixels_text
-from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation.arguments import check_axis, check_layout, check_levels
-from ionmorphnet.simulation.channels import Channels, SectionMaps, abundance, draw_channels, draw_maps, draw_mz, observe
+from ionmorphnet.simulation.channels import Channels, abundance, draw_channels, draw_maps, draw_mz, observe
 from ionmorphnet.simulation.fields import Field
 from ionmorphnet.simulation.ion_image import draw_measured_area
-from ionmorphnet.simulation.observer import FRAGMENTED, UNSTRUCTURED
+from ionmorphnet.simulation.section_truth import Tally
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 from ionmorphnet.simulation.spectra import (
     MassError,
@@ -36,7 +35,6 @@ from ionmorphnet.simulation.spectra import (
 
 # Pixels are processed in chunks of about this many channel or bin values, to limit memory.
 _CHUNK_VALUES = 4_000_000
-_BLOCKS = 24
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def simulate(
     measured = draw_measured_area(rng, silhouette, kind=0.8 if outline else 0.0)
     maps = draw_maps(rng, silhouette)
     channels = draw_channels(rng, maps, measured, mz, layout.n_informative)
-    tally = _Tally.start(channels, maps, measured)
+    tally = Tally.start(channels, maps, measured)
     chunks = _chunks(
         rng,
         channels,
@@ -225,71 +223,6 @@ def bounding_box(measured: NDArray[np.bool_]) -> tuple[slice, slice]:
     """Smallest rectangle with all measured pixels; a reader of the file sees this grid."""
     rows, cols = np.flatnonzero(measured.any(axis=1)), np.flatnonzero(measured.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
-
-
-@dataclass
-class _Tally:
-    """Sums per channel, accumulated over the chunks of pixels."""
-
-    channels: Channels
-    maps: Field  # (maps, pixels), measured pixels only
-    regions: NDArray[np.int64]  # (pixels,)
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
-    block: NDArray[np.int64]  # (pixels,)
-    hits: NDArray[np.int64] = field(init=False)
-    total: NDArray[np.float64] = field(init=False)
-    observed: NDArray[np.float64] = field(init=False)  # (blocks, channels) sums
-    expected: NDArray[np.float64] = field(init=False)
-    by_region: NDArray[np.float64] = field(init=False)  # (regions, channels) sums of the expectation
-
-    @classmethod
-    def start(cls, channels: Channels, maps: SectionMaps, measured: NDArray[np.bool_]) -> _Tally:
-        rows, cols = np.nonzero(measured)
-        height, width = measured.shape
-        block = (rows * _BLOCKS // height) * _BLOCKS + cols * _BLOCKS // width
-        return cls(channels, maps.stacked()[:, measured], maps.regions[measured], rows, cols, block)
-
-    def __post_init__(self) -> None:
-        n = self.channels.mz.size
-        self.hits = np.zeros(n, dtype=np.int64)
-        self.total = np.zeros(n)
-        self.observed = np.zeros((_BLOCKS**2, n))
-        self.expected = np.zeros((_BLOCKS**2, n))
-        self.by_region = np.zeros((int(self.regions.max()) + 1, n))
-
-    @property
-    def n_pixels(self) -> int:
-        return self.rows.size
-
-    def add(self, part: slice, expected: Field, observed: Field) -> None:
-        self.hits += np.count_nonzero(observed, axis=0)
-        self.total += observed.sum(axis=0, dtype=np.float64)
-        _add_by_group(self.observed, self.block[part], np.minimum(observed, 3.0 * self.channels.level))
-        _add_by_group(self.expected, self.block[part], expected)
-        _add_by_group(self.by_region, self.regions[part], expected)
-
-    def truth(self) -> pd.DataFrame:
-        labels = self.channels.labels
-        pixels = np.bincount(self.block, minlength=_BLOCKS**2)
-        used = pixels > 0
-        seen = _column_correlation(self.observed[used] / pixels[used, None], self.expected[used] / pixels[used, None])
-        structure = 3.0 * np.clip((seen - 0.2) / 0.65, 0.0, 1.0)
-        structure[labels == FRAGMENTED] *= 0.5
-        structure[labels == UNSTRUCTURED] = 0.0
-        in_region = np.maximum(np.bincount(self.regions, minlength=len(self.by_region)), 1)
-        brightest = np.argmax(self.by_region / in_region[:, None], axis=0)
-        return pd.DataFrame(
-            {
-                "mz": self.channels.mz,
-                "label": np.array(CLASSES)[labels],
-                "informative": self.channels.informative,
-                "structure": structure.round(3),
-                "region": np.where(labels == UNSTRUCTURED, -1, brightest),
-                "frequency": self.hits / self.n_pixels,
-                "mean_intensity": self.total / self.n_pixels,
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -338,7 +271,7 @@ class _Chunk:
 
 
 def _chunks(
-    rng: np.random.Generator, channels: Channels, tally: _Tally, *, axis: ProfileAxis | None, error: MassError
+    rng: np.random.Generator, channels: Channels, tally: Tally, *, axis: ProfileAxis | None, error: MassError
 ) -> Iterator[_Chunk]:
     n = tally.n_pixels
     widest = max(channels.mz.size, 0 if axis is None else axis.mz.size)
@@ -352,18 +285,3 @@ def _chunks(
         positions = np.stack([cols - tally.cols.min() + 1, rows - tally.rows.min() + 1, np.ones_like(rows)], axis=1)
         progress = np.arange(part.start, part.stop) / max(n - 1, 1)
         yield _Chunk(part.stop, positions, progress, channels.mz, observed, axis, error)
-
-
-def _add_by_group(sums: NDArray[np.float64], group: NDArray[np.int64], values: Field) -> None:
-    """Adds the sum of ``values[group == g]`` over the pixels to ``sums[g]``."""
-    order = np.argsort(group, kind="stable")
-    present, first = np.unique(group[order], return_index=True)
-    sums[present] += np.add.reduceat(values[order], first, axis=0, dtype=np.float64)
-
-
-def _column_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation of each pair of columns; 0 if one is constant."""
-    da, db = a - a.mean(axis=0), b - b.mean(axis=0)
-    norm = np.sqrt((da**2).sum(axis=0) * (db**2).sum(axis=0))
-    result: NDArray[np.float64] = np.where(norm > 1e-9, (da * db).sum(axis=0) / np.where(norm > 1e-9, norm, 1.0), 0.0)
-    return result

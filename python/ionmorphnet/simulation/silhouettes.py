@@ -206,7 +206,11 @@ _KINDS: dict[str, tuple[float, Callable[[np.random.Generator, tuple[int, int]], 
 
 
 def draw_silhouette(
-    rng: np.random.Generator, shape: tuple[int, int], *, coverage: tuple[float, float] = (0.08, 1.0)
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    coverage: tuple[float, float] = (0.08, 1.0),
+    family: str | None = None,
 ) -> Silhouette:
     """Draws the outline of a sample.
 
@@ -214,6 +218,7 @@ def draw_silhouette(
         rng: Source of randomness.
         shape: (H, W) in pixels.
         coverage: Smallest and largest share of the frame that the sample may cover.
+        family: Name of the shape family; by default drawn.
 
     Returns:
         The silhouette. After four misses, the last outline is shifted to the nearest allowed coverage.
@@ -225,7 +230,7 @@ def draw_silhouette(
     weights = weights / weights.sum()
     depth, kind = np.zeros(shape, dtype=np.float32), ""
     for _ in range(4):
-        kind = names[int(rng.choice(len(names), p=weights))]
+        kind = names[int(rng.choice(len(names), p=weights))] if family is None else family
         depth = _KINDS[kind][1](rng, shape)
         if kind != "full":
             depth = _add_damage(rng, depth)
