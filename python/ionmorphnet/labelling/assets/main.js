@@ -30,6 +30,7 @@ function takeChange(answer) {
   const { entry, ...progress } = answer;
   Object.assign(s, progress);
   if (entry) s.entries.set(entry.item, entry);
+  view.showAlert("");
   return entry;
 }
 
@@ -209,13 +210,18 @@ const actions = {
 let chain = Promise.resolve();
 let waiting = 0;
 
+let failures = 0;
+
 function act(action, value) {
+  const before = failures;
   document.documentElement.dataset.waiting = String(++waiting);
-  chain = chain.then(() => (s.ended ? null : actions[action](value))).then(() => view.showAlert(""), failed)
+  // What was typed before a failure became known was meant for another state.
+  chain = chain.then(() => (s.ended || failures > before ? null : actions[action](value))).catch(failed)
     .then(() => { document.documentElement.dataset.waiting = String(--waiting); });
 }
 
 async function failed(error) {
+  failures++;
   if (error.status === 409) {
     const item = current();
     takeState(await get("state"));
@@ -247,7 +253,7 @@ function listen() {
   $("scaling").addEventListener("change", (event) => act("scaling", event.target.value));
   $("image").addEventListener("load", () => view.fitPicture(s));
   $("image").addEventListener("error", () => view.showAlert("The image cannot be shown; is the session still running?"));
-  new ResizeObserver(() => view.fitPicture(s)).observe($("frame"));
+  new ResizeObserver(() => { if (!s.ended) view.fitPicture(s); }).observe($("frame"));
 }
 
 async function start() {
