@@ -14,10 +14,10 @@ such as matrix, varies little.
    throughout) grows with the separation of the groups, with the structure within the sample compared with that off
    the sample, with the share of the border of the measured area that is off the sample, and with the contrast of the
    sample's ions; it falls if one group is small. The split with the best evidence wins.
-5. Two normal distributions along the discriminant give the probability of each pixel. It is weighed by the evidence
-   against the section that is all sample. With few channels, all probabilities move towards 0.5.
+5. A normal distribution for each group along the discriminant gives the probability of each pixel. It is weighed by
+   the evidence against a section that is sample throughout. With few channels, all probabilities move towards 0.5.
 
-The weights of the evidence were fitted to 199 simulated sections and rounded, see docs/reference/sample-map.md.
+The weights of the evidence were fitted to simulated sections and rounded, see docs/reference/sample-map.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ LEAST_COHERENCE = 0.03
 COMPONENTS = 3
 POWER_STEPS = 60
 DISCRIMINANT_STEPS = 5
-MIXTURE_STEPS = 30
 BINS = 128
 
 
@@ -265,7 +264,7 @@ def _evidence(
         group.
     """
     share = float(upper.mean())
-    common = 0.7 * min(separation, 7.0) + 1.5 * float(np.log(4.0 * share * (1.0 - share))) - 7.0
+    common = 0.75 * min(separation, 7.0) + 2.0 * float(np.log(4.0 * share * (1.0 - share))) - 8.0
 
     group = np.zeros(there.shape, np.bool_)
     group[there] = upper
@@ -277,12 +276,12 @@ def _evidence(
     padded = np.pad(there, 1)
     enclosed = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     border = share - float(upper[~enclosed[there]].mean())  # there are always pixels at the border
-    oriented = 0.8 * float(np.log(structure[0] / structure[1])) + 8.0 * border
+    oriented = 0.7 * float(np.clip(np.log(structure[0] / structure[1]), -2.5, 2.5)) + 8.0 * border
 
     level_upper, level_lower = smooth[:, upper].mean(axis=1) * votes, smooth[:, ~upper].mean(axis=1) * votes
     contrasts = (
-        float(np.log((level_upper[on].sum() + 0.02) / (level_lower[on].sum() + 0.02))),
-        float(np.log((level_lower[~on].sum() + 0.02) / (level_upper[~on].sum() + 0.02))),
+        1.5 * float(np.log((level_upper[on].sum() + 0.02) / (level_lower[on].sum() + 0.02))),
+        1.5 * float(np.log((level_lower[~on].sum() + 0.02) / (level_upper[~on].sum() + 0.02))),
     )
     return common, oriented, contrasts
 
@@ -306,33 +305,14 @@ def otsu_threshold(values: Doubles) -> float:
 
 
 def _posterior(u: Doubles, upper: Bools) -> Doubles:
-    """Probability of the upper of two normal distributions, made to rise with ``u``."""
-    share = float(upper.mean())
+    """Probability of the upper of two equally frequent normal distributions, made to rise with ``u``."""
     mean = [float(u[~upper].mean()), float(u[upper].mean())]
+    # A narrow group would claim hardly more than its mean; smoothing has mixed the pixels along the outline.
     floor = (0.15 * (mean[1] - mean[0])) ** 2
     variance = [float(u[~upper].var()) + floor, float(u[upper].var()) + floor]
-
-    def log_odds(x: Doubles) -> Doubles:
-        odds: Doubles = (
-            np.log(share / (1.0 - share))
-            - 0.5 * np.log(variance[1] / variance[0])
-            - 0.5 * ((x - mean[1]) ** 2 / variance[1] - (x - mean[0]) ** 2 / variance[0])
-        )
-        return odds
-
-    def logistic(x: Doubles) -> Doubles:
-        result: Doubles = 1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0)))
-        return result
-
-    for _ in range(MIXTURE_STEPS):
-        p = logistic(log_odds(np.clip(u, mean[0], mean[1])))
-        total = float(p.sum())
-        if not 1.0 <= total <= len(u) - 1.0:
-            break
-        share = total / len(u)
-        mean = [float((1.0 - p) @ u) / (len(u) - total), float(p @ u) / total]
-        variance = [
-            float((1.0 - p) @ (u - mean[0]) ** 2) / (len(u) - total) + floor,
-            float(p @ (u - mean[1]) ** 2) / total + floor,
-        ]
-    return logistic(log_odds(np.clip(u, mean[0], mean[1])))
+    x = np.clip(u, *mean)
+    odds = -0.5 * (
+        np.log(variance[1] / variance[0]) + (x - mean[1]) ** 2 / variance[1] - (x - mean[0]) ** 2 / variance[0]
+    )
+    result: Doubles = 1.0 / (1.0 + np.exp(-odds))
+    return result
