@@ -310,7 +310,7 @@ def _posterior(u: Doubles, upper: Bools) -> Doubles:
     # A narrow group would claim hardly more than its mean; smoothing has mixed the pixels along the outline.
     floor = (0.15 * (mean[1] - mean[0])) ** 2
     variance = [float(u[~upper].var()) + floor, float(u[upper].var()) + floor]
-    x = np.clip(u, *mean)
+    x = np.clip(u, mean[0], mean[1])
     odds = -0.5 * (
         np.log(variance[1] / variance[0]) + (x - mean[1]) ** 2 / variance[1] - (x - mean[0]) ** 2 / variance[0]
     )
