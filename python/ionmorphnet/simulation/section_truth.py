@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation.channels import Channels, SectionMaps, visible
 from ionmorphnet.simulation.fields import Field
-from ionmorphnet.simulation.observer import UNSTRUCTURED, Truth, judge
+from ionmorphnet.simulation.observer import UNSTRUCTURED, Truth, judge, missing_surroundings
 
 # Channels are judged on a grid of at most this many cells per side, to limit memory: three cells per block of the view.
 _CELLS = 48
@@ -153,6 +153,8 @@ class Tally:
     def _detail_and_grain(self) -> tuple[list[float], list[float]]:
         """Correlation by pixel, and coefficient of variation within the sample, of each channel."""
         product, seen, mean, seen2, mean2, inside, inside2, n = self.moments
+        # Dark surroundings, as in Truth.visibility, add nothing to the sums.
+        n = n + missing_surroundings(float(n.max(initial=0.0)), float(self.probed_inside))
         spread = (seen2 - seen**2 / n) * (mean2 - mean**2 / n)
         detail = (product - seen * mean / n) / np.sqrt(np.maximum(spread, 1e-12))
         m = max(self.probed_inside, 1)
