@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,9 @@ std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std:
   if (statistic) {
     const score::Statistic wanted = score::parse_statistic(*statistic);
     return pipeline::make_classical_sink(
-        [wanted](const ImageStack& stack, int n, float* out) { score::image_statistic(stack, wanted, n, out); },
+        [wanted](const ImageStack& stack, int n, float* out) {
+          score::image_statistics(stack, std::span(&wanted, 1), n, out);
+        },
         threads);
   }
   if (!preprocess_id) throw ArgumentError("a network needs preprocess_id");

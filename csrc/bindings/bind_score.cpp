@@ -171,7 +171,8 @@ void register_score(py::module_& m) {
         return out;
       },
       py::arg("images"), py::arg("mask") = py::none(), py::arg("threads") = 0,
-      "(n, H, W) float32 -> (n, 4) moran, blur, chaos, coverage; NaN or mask == 0 = not measured.");
+      "(n, H, W) float32 -> (n, 6) moran, blur, chaos, coverage, blur_sqrt, reliability; NaN or mask == 0 = not "
+      "measured.");
 }
 
 }  // namespace imn::bindings

@@ -13,7 +13,7 @@ namespace {
 
 void prepare_mask_cuda(const std::uint8_t*, std::int32_t, std::int32_t, void*, void*) { refuse(); }
 
-std::size_t statistics_scratch_bytes(std::int64_t, std::int32_t, std::int32_t) { refuse(); }
+std::size_t statistics_scratch_bytes(std::int64_t, std::int32_t, std::int32_t, bool) { refuse(); }
 
 void statistics_cuda(const StatisticsCall&, void*) { refuse(); }
 

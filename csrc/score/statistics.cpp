@@ -9,18 +9,20 @@
 #include "score/blur.h"
 #include "score/chaos.h"
 #include "score/moran.h"
+#include "score/root_statistics.h"
 #include "score/statistics_image.h"
 
 namespace imn::score {
 namespace {
 
-constexpr std::array<const char*, kStatistics> kNames{"moran", "blur", "chaos", "coverage"};
+constexpr std::array<const char*, kStatistics> kNames{"moran", "blur", "chaos", "coverage", "blur_sqrt", "reliability"};
 
 struct Worker {
   preprocess::TopScratch top;
   NormalisedImage image;
   BlurredVariance blur;
   SpatialChaos chaos;
+  RootStatistics root;
 
   float statistic(Statistic wanted) {
     if (wanted == Statistic::coverage) {
@@ -33,34 +35,15 @@ struct Worker {
         return morans_i(image);
       case Statistic::blur:
         return blur(image);
+      case Statistic::blur_sqrt:
+        return root.blurred_variance();
+      case Statistic::reliability:
+        return root.reliability();
       default:
         return chaos(image);
     }
   }
 };
-
-// out[i * n_wanted + k] = statistic wanted[k] of image i.
-void compute(const ImageStack& stack, const Statistic* wanted, std::int64_t n_wanted, int threads, float* out,
-             const std::atomic<bool>* cancel) {
-  if (stack.n <= 0) return;
-  if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
-  const bool deviations =
-      std::any_of(wanted, wanted + n_wanted, [](Statistic s) { return s == Statistic::moran || s == Statistic::blur; });
-  const int workers = thread_count(threads);
-  std::vector<Worker> memory(static_cast<std::size_t>(std::min<std::int64_t>(workers, stack.n)));
-  const std::int64_t grain = std::clamp<std::int64_t>(stack.n / (4 * std::int64_t{workers}), 1, 8);
-  parallel_for(
-      stack.n, grain, workers,
-      [&](std::int64_t begin, std::int64_t end, int index) {
-        Worker& worker = memory[static_cast<std::size_t>(index)];
-        for (std::int64_t i = begin; i < end; ++i) {
-          normalise_image(stack, i, worker.top, worker.image);
-          if (deviations && !worker.image.constant) take_deviations(worker.image);
-          for (std::int64_t k = 0; k < n_wanted; ++k) out[i * n_wanted + k] = worker.statistic(wanted[k]);
-        }
-      },
-      cancel);
-}
 
 }  // namespace
 
@@ -73,14 +56,35 @@ Statistic parse_statistic(const std::string& name) {
   throw ArgumentError("unknown statistic '" + name + "'; known: " + known);
 }
 
-void image_statistics(const ImageStack& stack, int threads, float* out, const std::atomic<bool>* cancel) {
-  constexpr std::array<Statistic, kStatistics> all{Statistic::moran, Statistic::blur, Statistic::chaos,
-                                                   Statistic::coverage};
-  compute(stack, all.data(), kStatistics, threads, out, cancel);
+void image_statistics(const ImageStack& stack, std::span<const Statistic> wanted, int threads, float* out,
+                      const std::atomic<bool>* cancel) {
+  if (stack.n <= 0) return;
+  if (stack.height <= 0 || stack.width <= 0) throw ArgumentError("images must have at least one pixel");
+  const bool deviations = std::any_of(wanted.begin(), wanted.end(),
+                                      [](Statistic s) { return s == Statistic::moran || s == Statistic::blur; });
+  const bool roots = std::any_of(wanted.begin(), wanted.end(), uses_root);
+  const int workers = thread_count(threads);
+  std::vector<Worker> memory(static_cast<std::size_t>(std::min<std::int64_t>(workers, stack.n)));
+  const std::int64_t grain = std::clamp<std::int64_t>(stack.n / (4 * std::int64_t{workers}), 1, 8);
+  parallel_for(
+      stack.n, grain, workers,
+      [&](std::int64_t begin, std::int64_t end, int index) {
+        Worker& worker = memory[static_cast<std::size_t>(index)];
+        for (std::int64_t i = begin; i < end; ++i) {
+          normalise_image(stack, i, worker.top, worker.image);
+          if (deviations && !worker.image.constant) take_deviations(worker.image);
+          if (roots && !worker.image.constant) worker.root.take(worker.image);
+          float* to = out + i * static_cast<std::int64_t>(wanted.size());
+          for (const Statistic statistic : wanted) *to++ = worker.statistic(statistic);
+        }
+      },
+      cancel);
 }
 
-void image_statistic(const ImageStack& stack, Statistic statistic, int threads, float* out) {
-  compute(stack, &statistic, 1, threads, out, nullptr);
+void image_statistics(const ImageStack& stack, int threads, float* out, const std::atomic<bool>* cancel) {
+  constexpr std::array<Statistic, kStatistics> all{Statistic::moran,    Statistic::blur,      Statistic::chaos,
+                                                   Statistic::coverage, Statistic::blur_sqrt, Statistic::reliability};
+  image_statistics(stack, all, threads, out, cancel);
 }
 
 }  // namespace imn::score

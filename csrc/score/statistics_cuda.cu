@@ -40,13 +40,14 @@ void prepare_mask_cuda(const std::uint8_t* mask, std::int32_t height, std::int32
   run_mask(mask, height, width, mask_facts, Launch{static_cast<cudaStream_t>(stream)});
 }
 
-std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width) {
-  return plan_statistics(n, height, width, launch_limits()).bytes;
+std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width, bool roots) {
+  return plan_statistics(n, height, width, launch_limits(), roots).bytes;
 }
 
 void statistics_cuda(const StatisticsCall& call, void* stream) {
   if (call.images.n <= 0) return;
-  const StatisticsPlan plan = plan_statistics(call.images.n, call.images.height, call.images.width, launch_limits());
+  const StatisticsPlan plan =
+      plan_statistics(call.images.n, call.images.height, call.images.width, launch_limits(), call.roots);
   StatisticsCall ready = call;
   if (call.facts == nullptr) {
     const preprocess::PreprocessCall facts = facts_call(call, plan);

@@ -9,6 +9,7 @@
 #include "core/cuda/pack.h"
 #include "core/error.h"
 #include "score/chaos_block.h"
+#include "score/root_block.h"
 #include "score/statistics_cuda.h"
 #include "score/tile_block.h"
 
@@ -151,6 +152,49 @@ struct FinishKernel {
   }
 };
 
+struct RootFactsKernel {
+  static constexpr int kMostThreads = 512;
+  static constexpr int kLeastBlocks = 2;
+  ImageStack images;
+  const preprocess::ImageFacts* facts;
+  RootFacts* roots;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    root_facts_block(block, images, facts, roots, static_cast<RootFacts*>(shared));
+  }
+};
+
+struct RootTileKernel {
+  static constexpr int kMostThreads = kTileThreads;
+  static constexpr int kLeastBlocks = 3;
+  ImageStack images;
+  const preprocess::ImageFacts* facts;
+  const RootFacts* roots;
+  BlurWeights weights;
+  RootSums* sums;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    root_tile_block(block, images, facts, roots, weights, sums, *static_cast<RootMemory*>(shared));
+  }
+};
+
+struct FinishRootsKernel {
+  static constexpr int kMostThreads = 64;
+  static constexpr int kLeastBlocks = 1;
+  int tiles;
+  const preprocess::ImageFacts* facts;
+  const RootFacts* roots;
+  const RootSums* sums;
+  float* out;
+
+  template <typename Block>
+  IMN_DEVICE_CODE void operator()(Block& block, void* shared) const {
+    finish_roots_block(block, tiles, facts, roots, sums, out, static_cast<RootSums*>(shared));
+  }
+};
+
 // Properties of the device that determine how the kernels are launched.
 struct LaunchLimits {
   std::size_t shared_per_block;
@@ -165,11 +209,13 @@ struct StatisticsPlan {
   std::size_t chaos_shared_bytes;
   int workers;  // thread blocks that count objects
   std::size_t worker_bytes;
-  std::size_t sums, objects, facts, memory, bytes;  // offsets in the scratch memory, and its size
+  std::size_t sums, objects, facts, memory;  // offsets in the scratch memory
+  std::size_t root_facts, root_sums;         // empty unless roots are wanted
+  std::size_t bytes;                         // of the scratch memory
 };
 
 inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::int32_t width,
-                                      const LaunchLimits& limits) {
+                                      const LaunchLimits& limits, bool roots) {
   constexpr std::int64_t kMostCells = std::int64_t{1} << 30;
   constexpr std::int64_t kMostTiles = (std::int64_t{1} << 31) - 1;
   constexpr std::size_t kMostWorkerMemory = std::size_t{1} << 28;
@@ -199,14 +245,16 @@ inline StatisticsPlan plan_statistics(std::int64_t n, std::int32_t height, std::
   plan.objects = aligned(count * static_cast<std::size_t>(plan.tiles) * sizeof(TileSums));
   plan.facts = plan.objects + aligned(count * sizeof(std::int64_t));
   plan.memory = plan.facts + aligned(count * sizeof(preprocess::ImageFacts));
-  plan.bytes = plan.memory + static_cast<std::size_t>(plan.workers) * plan.worker_bytes;
+  plan.root_facts = plan.memory + static_cast<std::size_t>(plan.workers) * plan.worker_bytes;
+  plan.root_sums = plan.root_facts + (roots ? aligned(count * sizeof(RootFacts)) : 0);
+  plan.bytes = plan.root_sums + (roots ? aligned(count * static_cast<std::size_t>(plan.tiles) * sizeof(RootSums)) : 0);
   return plan;
 }
 
 // Calls run(name, blocks, threads, shared bytes, kernel), which launches or emulates a kernel.
 template <typename Run>
 void run_mask(const std::uint8_t* mask, std::int32_t height, std::int32_t width, void* mask_facts, Run&& run) {
-  const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1});  // for its checks only
+  const StatisticsPlan plan = plan_statistics(1, height, width, {0, 0, 1}, false);  // for its checks only
   auto* to = static_cast<MaskFacts*>(mask_facts);
   auto* quotient = reinterpret_cast<float*>(static_cast<unsigned char*>(mask_facts) + MaskFacts::header());
   run("count_mask", 1, 1024, cuda::kScratch * sizeof(std::int64_t), CountMaskKernel{mask, {height, width}, to});
@@ -235,6 +283,15 @@ void run_statistics(const StatisticsCall& call, const StatisticsPlan& plan, Run&
   }
   run("finish_statistics", n, FinishKernel::kMostThreads, cuda::kScratch * sizeof(TileSums),
       FinishKernel{plan.tiles, call.facts, static_cast<const MaskFacts*>(call.mask_facts), sums, objects, call.out});
+  if (!call.roots) return;
+  auto* roots = reinterpret_cast<RootFacts*>(scratch + plan.root_facts);
+  auto* root_sums = reinterpret_cast<RootSums*>(scratch + plan.root_sums);
+  run("root_facts", n, RootFactsKernel::kMostThreads, cuda::kScratch * sizeof(RootFacts),
+      RootFactsKernel{images, call.facts, roots});
+  run("root_statistics", n * plan.tiles, kTileThreads, sizeof(RootMemory),
+      RootTileKernel{images, call.facts, roots, gaussian(), root_sums});
+  run("finish_roots", n, FinishRootsKernel::kMostThreads, cuda::kScratch * sizeof(RootSums),
+      FinishRootsKernel{plan.tiles, call.facts, roots, root_sums, call.out});
 }
 
 // Returns the call that writes the images' facts to the scratch memory, for a StatisticsCall without facts.

@@ -107,7 +107,7 @@ void register_kernels(py::module_& m) {
   m.def("preprocess_fits", &preprocess_fits, py::arg("pixels"), py::arg("shared_bytes") = kSharedBytes,
         "Whether the kernel keeps images with this many pixels in shared memory.");
   m.def("emulated_statistics", &emulated_statistics, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
-        py::arg("shared_bytes") = kSharedBytes, py::arg("seed") = 0, "(n, H, W) float32 -> (n, 4) float32.");
+        py::arg("shared_bytes") = kSharedBytes, py::arg("seed") = 0, "(n, H, W) float32 -> (n, 6) float32.");
   m.def("chaos_fits", &chaos_fits, py::arg("height"), py::arg("width"), py::arg("shared_bytes") = kSharedBytes,
         "Whether the kernel counts objects in shared memory.");
   m.def("find_blank", &find_blank, py::arg("images"), py::arg("preprocess_id"), py::arg("mask") = py::none(),

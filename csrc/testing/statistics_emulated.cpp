@@ -36,9 +36,9 @@ void statistics_emulated(const ImageStack& images, const Emulation& emulation, f
   };
   Memory mask_facts(mask_facts_bytes(images.height, images.width));
   run_mask(images.mask, images.height, images.width, mask_facts.units.data(), run);
-  const StatisticsPlan plan = plan_statistics(images.n, images.height, images.width, limits_of(emulation));
+  const StatisticsPlan plan = plan_statistics(images.n, images.height, images.width, limits_of(emulation), true);
   Memory scratch(plan.bytes);
-  StatisticsCall call{images, nullptr, mask_facts.units.data(), scratch.units.data(), out};
+  StatisticsCall call{images, nullptr, mask_facts.units.data(), scratch.units.data(), out, true};
   const preprocess::PreprocessCall facts = facts_call(call, plan);
   preprocess_emulated(facts, emulation.shared_bytes, emulation.seed);
   call.facts = facts.facts;
@@ -46,7 +46,7 @@ void statistics_emulated(const ImageStack& images, const Emulation& emulation, f
 }
 
 bool chaos_fits(std::int32_t height, std::int32_t width, std::size_t shared_bytes) {
-  return plan_statistics(1, height, width, {shared_bytes, shared_bytes, 1}).chaos_in_shared;
+  return plan_statistics(1, height, width, {shared_bytes, shared_bytes, 1}, false).chaos_in_shared;
 }
 
 }  // namespace imn::testing

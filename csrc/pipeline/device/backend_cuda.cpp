@@ -1,5 +1,6 @@
 // The device loop's backend on a CUDA device: three streams, events, and the stages' kernels.
 #include <cuda_runtime_api.h>
+#include <algorithm>
 
 #include <optional>
 #include <span>
@@ -158,6 +159,7 @@ class CudaBackend final : public DeviceBackend {
     call.mask_facts = mask_facts_;
     call.scratch = scratch_;
     call.out = all_statistics_;
+    call.roots = uses_root(setup_);
     score::statistics_cuda(call, prepare_->get());
     // Column by column, in the order of the network: a few thousand bytes.
     const std::size_t width = setup_.statistics.size() * sizeof(float);
@@ -180,8 +182,11 @@ class CudaBackend final : public DeviceBackend {
     return aligned(static_cast<std::int64_t>(score::mask_facts_bytes(setup.height, setup.width)));
   }
   static std::int64_t scratch_bytes(const PrepareSetup& setup) {
-    return aligned(
-        static_cast<std::int64_t>(score::statistics_scratch_bytes(setup.max_images, setup.height, setup.width)));
+    return aligned(static_cast<std::int64_t>(
+        score::statistics_scratch_bytes(setup.max_images, setup.height, setup.width, uses_root(setup))));
+  }
+  static bool uses_root(const PrepareSetup& setup) {
+    return std::any_of(setup.statistics.begin(), setup.statistics.end(), score::uses_root);
   }
   static std::int64_t all_bytes(const PrepareSetup& setup) {
     return aligned(setup.max_images * score::kStatistics * static_cast<std::int64_t>(sizeof(float)));

@@ -15,10 +15,7 @@ namespace {
 class ModelSink final : public ImageSink {
  public:
   ModelSink(score::Network& network, const preprocess::PreprocessId& id, std::vector<score::Statistic> statistics)
-      : network_(network),
-        id_(id),
-        statistics_(std::move(statistics)),
-        all_statistics_(statistics_.empty() ? 0 : static_cast<std::size_t>(network.info().batch * score::kStatistics)) {
+      : network_(network), id_(id), statistics_(std::move(statistics)) {
     if (static_cast<std::size_t>(network.info().n_statistics) != statistics_.size()) {
       throw ArgumentError("the network expects " + std::to_string(network.info().n_statistics) +
                           " statistics per image, not " + std::to_string(statistics_.size()));
@@ -106,12 +103,8 @@ class ModelSink final : public ImageSink {
   }
 
   void fill_statistics(const ImageStack& images) {
-    score::image_statistics(images, 1, all_statistics_.data());
     float* out = network_.statistics(slot_) + filled_ * static_cast<std::int64_t>(statistics_.size());
-    for (std::int64_t i = 0; i < images.n; ++i) {
-      const float* of_image = all_statistics_.data() + i * score::kStatistics;
-      for (const score::Statistic statistic : statistics_) *out++ = of_image[static_cast<std::size_t>(statistic)];
-    }
+    score::image_statistics(images, statistics_, 1, out);
   }
 
   // Results arrive without gaps, the k-th image scored in row k; spread() makes room for the blank images.
@@ -143,7 +136,6 @@ class ModelSink final : public ImageSink {
   preprocess::PreprocessId id_;
   std::vector<score::Statistic> statistics_;
   std::optional<preprocess::Preprocessor> preprocessor_;  // of the run under way
-  std::vector<float> all_statistics_;                     // all statistics of one batch; the network gets some of them
   Results results_;
   std::int64_t taken_ = 0;      // images, blank or not
   std::int64_t submitted_ = 0;  // images that went to the network

@@ -14,7 +14,7 @@ CLASSES: tuple[str, ...] = (
 PROBABILITY_COLUMNS: tuple[str, ...] = tuple(f"p_{name}" for name in CLASSES)
 
 # Classical statistics of an ion image, in the column order of image_statistics().
-STATISTICS: tuple[str, ...] = ("moran", "blur", "chaos", "coverage")
+STATISTICS: tuple[str, ...] = ("moran", "blur", "chaos", "coverage", "blur_sqrt", "reliability")
 
 DESCRIPTIONS: dict[str, str] = {
     "structured": "the whole sample is visible; signal dense and continuous",

@@ -19,6 +19,9 @@ from ionmorphnet.reference.preprocess import FloatImage, Mask, measured_pixels, 
 BLUR_SIGMA = 2.0
 BLUR_RADIUS = 8  # four sigma
 CHAOS_LEVELS = 30
+SPLITS = 2
+LEAST_SHARE = 1 / 32
+LEAST_VARIANCE = 1e-4
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,10 +35,17 @@ def image_statistics(images: FloatImage, mask: Mask | None = None) -> npt.NDArra
         mask: (height, width), non-zero = measured; None = every pixel that is not NaN.
 
     Returns:
-        (n, 4) float32 with the columns ``ionmorphnet.models.labels.STATISTICS``. All are 0 for an image without
+        (n, 6) float32 with the columns ``ionmorphnet.models.labels.STATISTICS``. All are 0 for an image without
         measured pixels; all but coverage are 0 for an image with the same x everywhere.
     """
-    functions = {"moran": morans_i, "blur": blurred_variance, "chaos": spatial_chaos, "coverage": coverage}
+    functions = {
+        "moran": morans_i,
+        "blur": blurred_variance,
+        "chaos": spatial_chaos,
+        "coverage": coverage,
+        "blur_sqrt": blurred_variance_of_root,
+        "reliability": split_half_reliability,
+    }
     return np.stack([functions[name](images, mask) for name in STATISTICS], axis=1)
 
 
@@ -72,11 +82,7 @@ def blurred_variance(images: FloatImage, mask: Mask | None = None) -> npt.NDArra
         (n,) float32, 0 to about 1.
     """
 
-    def statistic(x: FloatImage, measured: Bools) -> float:
-        blurred = _blur(_deviations(x, measured))[measured] / _blur(measured.astype(np.float64))[measured]
-        return float(blurred.var() / x[measured].astype(np.float64).var())
-
-    return _of_each(images, mask, statistic)
+    return _of_each(images, mask, _blurred_variance)
 
 
 def spatial_chaos(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
@@ -117,6 +123,70 @@ def coverage(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.flo
     return _of_each(images, mask, lambda x, measured: float((x > 0).sum() / measured.sum()), constant=True)
 
 
+def blurred_variance_of_root(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
+    """The blurred variance of sqrt(x), which gives faint pixels more weight and evens out the noise of counts.
+
+    The root is taken in float32; the rest is as in :func:`blurred_variance`.
+
+    Returns:
+        (n,) float32, 0 to about 1; 0 also if the root is the same at every measured pixel.
+    """
+    return _of_each(images, mask, lambda x, measured: _of_root(x, measured, _blurred_variance))
+
+
+def split_half_reliability(images: FloatImage, mask: Mask | None = None) -> npt.NDArray[np.float32]:
+    """Correlation of two halves of the pixels, each smoothed by itself: what one half says about the other.
+
+    The measured pixels are split at random by a hash of their position (:func:`halves`). The root of x, as deviation
+    d from its mean, is blurred in each half h: ``blur(d * h) / blur(h)``, with the Gaussian of
+    :func:`blurred_variance`. The result is Pearson's correlation of the two over the measured pixels at which both
+    ``blur(h)`` are at least 1/32 of ``blur(m)``, averaged over two splits. A split counts as 0 if fewer than two pixels
+    are left, or if the variance of a blurred half is at most 1e-4 of the variance of the root: such a half says
+    nothing. Independent noise has an expectation of 0, whatever its distribution.
+
+    Returns:
+        (n,) float32, -1 to 1; 0 also if the root is the same at every measured pixel.
+    """
+
+    def of_root(root: FloatImage, measured: Bools) -> float:
+        d = _deviations(root, measured)
+        least = LEAST_VARIANCE * (d[measured] ** 2).mean()
+        whole = _blur(measured.astype(np.float64))
+        found = []
+        for half in halves(*root.shape):
+            parts = [measured & half, measured & ~half]
+            weights = [_blur(part.astype(np.float64)) for part in parts]
+            counted = measured & (np.minimum(*weights) >= LEAST_SHARE * whole)
+            if counted.sum() < 2:
+                found.append(0.0)
+                continue
+            a, b = (
+                _blur(d * part)[counted] / weight[counted] for part, weight in zip(parts, weights, strict=True)
+            )
+            says = min(a.var(), b.var()) > least
+            found.append(float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std())) if says else 0.0)
+        return float(np.mean(found))
+
+    return _of_each(images, mask, lambda x, measured: _of_root(x, measured, of_root))
+
+
+def halves(height: int, width: int) -> list[Bools]:
+    """The first half of each of the two splits of an image, (height, width).
+
+    The pixel (y, x) is in the first half of split k if bit k of its hash is 1: the finaliser of MurmurHash3 (Austin
+    Appleby, public domain) applied to ``0x9E3779B1 * y + 0x85EBCA77 * x`` in 32 bits.
+    """
+    y, x = np.indices((height, width)).astype(np.uint64)
+    bits = np.uint64(0xFFFFFFFF)
+    h = (y * np.uint64(0x9E3779B1) + x * np.uint64(0x85EBCA77)) & bits
+    h ^= h >> np.uint64(16)
+    h = (h * np.uint64(0x85EBCA6B)) & bits
+    h ^= h >> np.uint64(13)
+    h = (h * np.uint64(0xC2B2AE35)) & bits
+    h ^= h >> np.uint64(16)
+    return [(h >> np.uint64(k)) % np.uint64(2) == 1 for k in range(SPLITS)]
+
+
 _CROSS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 _SQUARE = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
@@ -138,6 +208,17 @@ def _of_each(
         if constant or x[measured].min() != x[measured].max():
             out[i] = statistic(x, measured)
     return out
+
+
+def _blurred_variance(x: FloatImage, measured: Bools) -> float:
+    blurred = _blur(_deviations(x, measured))[measured] / _blur(measured.astype(np.float64))[measured]
+    return float(blurred.var() / x[measured].astype(np.float64).var())
+
+
+def _of_root(x: FloatImage, measured: Bools, statistic: Callable[[FloatImage, Bools], float]) -> float:
+    """statistic(sqrt(x), measured); 0 if the root is constant, which x need not be."""
+    root = np.sqrt(x)
+    return statistic(root, measured) if root[measured].min() != root[measured].max() else 0.0
 
 
 def _deviations(x: FloatImage, measured: Bools) -> Doubles:
