@@ -26,6 +26,7 @@ import logging
 import math
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,6 @@ from ionmorphnet.evaluate.metrics import auc, spearman
 from ionmorphnet.labelled.sources import Sample, SimulatedSource
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
-from ionmorphnet.models.networks.onnx_export import n_statistics
 from ionmorphnet.models.networks.weights import read_weights
 from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.batches import batches, network_inputs
@@ -61,7 +61,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no mask": {"mask": False},
     "no structure output": {"structure": False},
     "no ranking loss": {"ranking_weight": 0.0},
-    "no statistics": {"statistics": False},
+    "no statistics": {"statistics": ()},
 }
 BATCH = 32
 # Grade from which an image counts as structured, as in evaluate_model.py.
@@ -107,16 +107,18 @@ class RealImages:
 
 @torch.no_grad()
 def outputs_of(
-    network: ConvNeXtV2, source: KeptSource | RealImages, size: int, device: torch.device
+    network: ConvNeXtV2,
+    statistics: Sequence[str],
+    source: KeptSource | RealImages,
+    size: int,
+    device: torch.device,
 ) -> tuple[Float64, Float64, Float64]:
     """Compute outputs (n, 6 or 7), and return the true class probabilities (n, 6) and grades (n,), of all images."""
-    with_statistics = n_statistics(network) > 0
-    inputs = network_inputs(source, Preprocessing(size=size, mask=network.in_chans == 2), statistics=with_statistics)
+    inputs = network_inputs(source, Preprocessing(size=size, mask=network.in_chans == 2), statistics=statistics)
     parts = [range(first, min(first + BATCH, len(source))) for first in range(0, len(source), BATCH)]
     outputs, probabilities, structure = [], [], []
     for batch in batches(inputs, parts, 0):
-        statistics = batch.statistics.to(device) if with_statistics else None
-        found = network.forward_all(batch.images.to(device), statistics)
+        found = network.forward_all(batch.images.to(device), batch.statistics.to(device) if statistics else None)
         outputs.append(torch.cat(list(found.values()), dim=1).double().cpu().numpy())
         probabilities.append(batch.probabilities.double().numpy())
         structure.append(batch.structure.double().numpy())
@@ -125,8 +127,9 @@ def outputs_of(
 
 def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> Figures:
     """AUC, Spearman and class accuracy on each set; the last two also on simulated images."""
-    network = read_weights(weights).model.to(device)
-    outputs, labels, structure = outputs_of(network, held_out_source(options), options.size, device)
+    trained = read_weights(weights)
+    network = trained.model.to(device)
+    outputs, labels, structure = outputs_of(network, trained.statistics, held_out_source(options), options.size, device)
     score = {"kind": "structure"}
     if outputs.shape[1] == len(CLASSES):
         score = {"kind": "weighted_probabilities", "weights": score_weights(labels, structure)}
@@ -139,7 +142,7 @@ def judge(weights: Path, options: argparse.Namespace, device: torch.device) -> F
     }
     for name in options.sets:
         (real,) = load_real(options.data, name)
-        outputs, _, structure = outputs_of(network, RealImages(real), options.size, device)
+        outputs, _, structure = outputs_of(network, trained.statistics, RealImages(real), options.size, device)
         graded = np.isfinite(structure)
         ranked, truth = scores(outputs, score)[graded], structure[graded]
         labellings = real.labels.T

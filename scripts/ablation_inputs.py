@@ -7,6 +7,7 @@ import logging
 import math
 import multiprocessing
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -32,7 +33,9 @@ SCENES = 64  # images per task of a process
 class KeptInputs(Dataset[Item]):
     """Items of :class:`NetworkInputs`, from arrays."""
 
-    def __init__(self, images: NDArray[np.float16], rows: NDArray[np.float64], *, mask: bool, statistics: bool) -> None:
+    def __init__(
+        self, images: NDArray[np.float16], rows: NDArray[np.float64], *, mask: bool, statistics: Sequence[str]
+    ) -> None:
         """Read from ``images`` (n, 3, S, S): image and mask of the two-channel input, and the one-channel input."""
         self.images, self.rows, self.statistics = images, rows, statistics
         self.planes = slice(0, 2) if mask else slice(2, 3)
@@ -44,7 +47,7 @@ class KeptInputs(Dataset[Item]):
     def __getitem__(self, k: int) -> Item:
         """Return input, statistics, class probabilities, structure and scene number of an image."""
         row = self.rows[k].astype(np.float32)
-        values = row[len(CLASSES) + 2 :] if self.statistics else np.zeros(len(STATISTICS), np.float32)
+        values = row[len(CLASSES) + 2 :][[STATISTICS.index(name) for name in self.statistics]]
         structure, scene = row[len(CLASSES)], self.rows[k, len(CLASSES) + 1]
         return self.images[k, self.planes].astype(np.float32), values, row[: len(CLASSES)], float(structure), int(scene)
 
@@ -62,7 +65,7 @@ class KeptSource(SimulatedSource):
             _simulate(source, size, folder, workers)
             write_json(done, asked)
 
-    def network_inputs(self, preprocessing: Preprocessing, *, statistics: bool = True) -> KeptInputs:
+    def network_inputs(self, preprocessing: Preprocessing, *, statistics: Sequence[str] = STATISTICS) -> KeptInputs:
         """Return the stored inputs."""
         if preprocessing != Preprocessing(size=self.size, mask=preprocessing.mask):
             raise ArgumentError(f"the stored inputs are p99-stretch-{self.size}[-mask], requested was {preprocessing}")

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import ionmorphnet as imn
 from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.networks.folder import check_replaceable
 from ionmorphnet.training.fit import Execution, Progress, fit
 from ionmorphnet.training.recipe import Phase, Recipe
@@ -74,10 +75,13 @@ def main() -> int:
     )
     parser.add_argument("--architecture", default=default.architecture)
     parser.add_argument("--resize", choices=("stretch", "area"), default=default.resize)
-    for name in ("mask", "sqrt", "sample", "structure", "statistics", "compile", "soft-labels"):
+    for name in ("mask", "sqrt", "sample", "structure", "compile", "soft-labels"):
         parser.add_argument(
             f"--{name}", action=argparse.BooleanOptionalAction, default=getattr(default, name.replace("-", "_"))
         )
+    parser.add_argument(
+        "--statistics", nargs="*", choices=STATISTICS, default=default.statistics, help="statistics the network reads"
+    )
     for name in ("learning-rate", "ranking-weight", "structure-weight", "label-smoothing", "ema-decay", "drop-path"):
         parser.add_argument(f"--{name}", type=float, default=getattr(default, name.replace("-", "_")))
     for name in ("augmented-share", "warmup", "weight-decay"):
@@ -106,6 +110,7 @@ def main() -> int:
     export = options.pop("export")
     name, folder, images = (options.pop(key) for key in ("name", "folder", "export_images"))
     share = options.pop("statistics_share")
+    options["statistics"] = tuple(options["statistics"])
     if not (options["structure"] and options["statistics"]):
         share = 0.0
     folder = BUNDLED / name if folder is None else folder

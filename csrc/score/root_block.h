@@ -16,6 +16,7 @@ namespace imn::score {
 struct RootFacts {
   double sum;
   float least, greatest;
+  std::int32_t top, left;  // first row and column with a measured pixel
 };
 
 // The contribution of a tile to the sums of its image; d are the deviations of the root from its mean.
@@ -60,18 +61,22 @@ IMN_DEVICE_CODE void root_facts_block(Block& block, const ImageStack& images, co
   if (fact.blank != 0) return;
   const preprocess::GlobalImage pixels(images.image(image), images.mask, images.height * images.width);
   const preprocess::Normaliser normaliser(fact.divisor);
-  const RootFacts none{0.0, 2.0F, -1.0F};
+  const int width = images.width;
+  const RootFacts none{0.0, 2.0F, -1.0F, images.height, width};
   const auto join = [](const RootFacts& a, const RootFacts& b) {
-    return RootFacts{a.sum + b.sum, cuda::lesser(a.least, b.least), cuda::greater(a.greatest, b.greatest)};
+    return RootFacts{a.sum + b.sum, cuda::lesser(a.least, b.least), cuda::greater(a.greatest, b.greatest),
+                     cuda::lesser(a.top, b.top), cuda::lesser(a.left, b.left)};
   };
   const RootFacts all = pixels.reduce_quads(
       block, none,
-      [&](int, const preprocess::Quad& quad) {
+      [&](int q, const preprocess::Quad& quad) {
         RootFacts found = none;
         for (int k = 0; k < 4; ++k) {
           if (quad.x[k] != quad.x[k]) continue;
           const float root = sqrtf(normaliser.at(quad.x[k]));
-          found = join(found, {static_cast<double>(root), root, root});
+          const int i = 4 * q + k - pixels.shift();
+          const int row = i / width;
+          found = join(found, {static_cast<double>(root), root, root, row, i - row * width});
         }
         return found;
       },
@@ -125,12 +130,13 @@ IMN_DEVICE_CODE void root_tile_block(Block& block, const ImageStack& images, con
   if (fact.blank != 0) return;  // its statistics are 0; neither its facts nor its sums are used
   const TileOrigin origin = tile_origin(grid, block.x() - image * grid.count());
   const preprocess::GlobalImage pixels(images.image(image), images.mask, grid.height * grid.width);
-  const Mean mean(roots[image].sum / static_cast<double>(fact.measured));
+  const RootFacts root = roots[image];
+  const Mean mean(root.sum / static_cast<double>(fact.measured));
   const preprocess::Normaliser normaliser(fact.divisor);
   load_tile(block, pixels, grid, origin, [&](int row, int column, float pixel) {
     const bool measured = pixel == pixel;
-    const std::uint32_t halves = halves_of(static_cast<std::uint32_t>(origin.y + row - kBlurRadius),
-                                           static_cast<std::uint32_t>(origin.x + column - kBlurRadius));
+    const std::uint32_t halves = halves_of(static_cast<std::uint32_t>(origin.y + row - kBlurRadius - root.top),
+                                           static_cast<std::uint32_t>(origin.x + column - kBlurRadius - root.left));
     memory.plane[row * kPlaneStride + column] = measured ? mean.deviation(sqrtf(normaliser.at(pixel))) : 0.0F;
     memory.measured[row * kPlaneColumns + column] =
         measured ? static_cast<std::uint8_t>(kMeasured | (halves & ((1U << kSplits) - 1U))) : std::uint8_t{0};

@@ -148,9 +148,15 @@ void RootStatistics::prepare(const NormalisedImage& image) {
       }
     }
   };
+  std::int32_t top = height_;
+  std::int32_t left = width_;
+  each([&](std::int32_t y, std::int32_t x, std::int64_t) {
+    top = std::min(top, y);
+    left = std::min(left, x);
+  });
   each([&](std::int32_t y, std::int32_t x, std::int64_t i) {
     at(is_measured_)[i] = 1.0F;
-    const std::uint32_t halves = halves_of(static_cast<std::uint32_t>(y), static_cast<std::uint32_t>(x));
+    const std::uint32_t halves = halves_of(static_cast<std::uint32_t>(y - top), static_cast<std::uint32_t>(x - left));
     for (std::size_t k = 0; k < kSplits; ++k) at(splits_[k].half)[i] = (halves >> k & 1U) != 0 ? 1.0F : 0.0F;
   });
   blur(is_measured_, blurred_);

@@ -14,8 +14,9 @@ inline constexpr float kLeastShare = 1.0F / 32.0F;
 // A half whose variance after the blur is below this share of the image's variance says nothing.
 inline constexpr double kLeastVariance = 1e-4;
 
-// Bit k is the half of the pixel in split k: a hash of its position, so that it is the same in all images of a section.
-// The finaliser is that of MurmurHash3 (Austin Appleby, public domain).
+// Bit k is the half of the pixel in split k: a hash of its position relative to the first row and column with a
+// measured pixel. It is the same in all images of a section, and padding does not change it. The finaliser is that of
+// MurmurHash3 (Austin Appleby, public domain).
 IMN_HOST_DEVICE inline std::uint32_t halves_of(std::uint32_t y, std::uint32_t x) {
   std::uint32_t h = y * 0x9E3779B1U + x * 0x85EBCA77U;
   h ^= h >> 16;

@@ -36,7 +36,7 @@ struct StatisticsCall {
 // Returns the scratch bytes for up to n images per call on the current device. They consist of 40 bytes per tile of 40
 // x 64 pixels of each image, and, for each thread block that counts objects (a few per multiprocessor, at most 256 MiB
 // in all), 16 bytes per pixel; 22 if an image does not fit the shared memory of a block: more than 64,000 pixels on
-// compute capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0. With roots, 16 bytes per image and 120 per tile more.
+// compute capability 9.0, 54,000 on 8.0, 32,000 on 8.9 and 12.0. With roots, 24 bytes per image and 120 per tile more.
 std::size_t statistics_scratch_bytes(std::int64_t n, std::int32_t height, std::int32_t width, bool roots);
 
 // Enqueues on `stream` (a cudaStream_t) and returns. Allocates nothing and may be captured in a graph.

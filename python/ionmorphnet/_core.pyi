@@ -204,7 +204,7 @@ def image_statistics(
     threads: int = 0,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    (n, H, W) float32 -> (n, 4) moran, blur, chaos, coverage; NaN or mask == 0 = not measured.
+    (n, H, W) float32 -> (n, 6) moran, blur, chaos, coverage, blur_sqrt, reliability; NaN or mask == 0 = not measured.
     """
 
 def mean_spectrum(

@@ -104,7 +104,7 @@ def emulated_statistics(
     seed: int = 0,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    (n, H, W) float32 -> (n, 4) float32.
+    (n, H, W) float32 -> (n, 6) float32.
     """
 
 def find_blank(

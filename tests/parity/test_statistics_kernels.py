@@ -14,10 +14,12 @@ SHAPES = [(1, 1), (1, 2), (2, 2), (1, 40), (40, 1), (7, 11), (31, 63), (33, 65),
 
 
 def close_to_cpu(got: np.ndarray, cpu: np.ndarray) -> None:
-    """Coverage and chaos have the same bits; moran and blur are sums in another order: 4 units in the last place."""
-    same_bits(got[:, 2:], cpu[:, 2:])
-    unit = np.spacing(np.maximum(np.abs(cpu[:, :2]), np.float32(1e-3)))
-    assert (np.abs(got[:, :2] - cpu[:, :2]) <= 4 * unit).all()
+    """Coverage and chaos have the same bits; the others are sums in another order, see score/statistics_cuda.h."""
+    same_bits(got[:, 2:4], cpu[:, 2:4])
+    sums, units = [0, 1, 4], np.array([4, 4, 8])
+    unit = np.spacing(np.maximum(np.abs(cpu[:, sums]), np.float32(1e-3)))
+    assert (np.abs(got[:, sums] - cpu[:, sums]) <= units * unit).all()
+    np.testing.assert_allclose(got[:, 5], cpu[:, 5], rtol=0, atol=1e-6)
 
 
 def mazes(shape: tuple[int, int]) -> np.ndarray:
@@ -101,4 +103,4 @@ def test_what_fits_the_shared_memory() -> None:
 
 
 def test_an_empty_stack() -> None:
-    assert _core_testing.emulated_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 4)
+    assert _core_testing.emulated_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 6)

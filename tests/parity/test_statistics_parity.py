@@ -114,6 +114,52 @@ def test_blur_worked_out_by_hand(statistics: Statistics) -> None:
 
 
 @both
+def test_blur_sqrt_is_the_blur_of_the_root(statistics: Statistics, rng: np.random.Generator) -> None:
+    x = rng.random((2, 30, 40)).astype(np.float32)
+    x.reshape(2, -1)[:, :20] = 1  # the quantile, so that x is its own normalised image
+    np.testing.assert_allclose(statistics(x**2)[:, 4], statistics(x)[:, 1], rtol=1e-4)
+
+
+@both
+def test_reliability_is_the_correlation_of_independent_halves(statistics: Statistics, rng: np.random.Generator) -> None:
+    y, x = np.indices((60, 70))
+    shape = 4 + 3 * np.sin(x / 9) * np.cos(y / 8)
+    clear, faint, none = (rng.poisson(c * shape if c else np.full(shape.shape, 4.0)) for c in (10, 0.1, 0))
+    values = statistics(np.stack([clear, faint, none]).astype(np.float32))[:, 5]
+    assert values[0] > 0.98
+    assert 0.2 < values[1] < 0.8
+    # What two independent measurements of the same shape would have in common: the mean over many is 0 without one.
+    noise = rng.exponential(size=(40, 40, 45)).astype(np.float32)
+    assert abs(statistics(noise)[:, 5].mean()) < 0.06
+    assert abs(values[2]) < 0.35
+
+
+@both
+def test_reliability_of_halves_that_say_nothing(statistics: Statistics) -> None:
+    first, second = reference.halves(np.ones((30, 30), bool))
+    assert 0.4 < first.mean() < 0.6
+    assert 0.2 < (first & second).mean() < 0.3  # the splits are independent
+    one_sided = np.zeros((1, 30, 30), np.float32)
+    one_sided[0, 10:20, 10:20] = (first & second)[10:20, 10:20]  # only ever in the first half
+    assert statistics(one_sided)[0, 5] == 0
+    alone = np.full((1, 60, 60), np.nan, np.float32)
+    alone[0, ::20, ::20] = np.arange(9).reshape(3, 3)  # no pixel has neighbours in the other half
+    assert statistics(alone)[0, 5] == 0
+
+
+@both
+def test_different_values_with_the_same_root(statistics: Statistics) -> None:
+    # Below the smallest divisor, so that the quantile does not make one of them 1.
+    pair = np.array([3e-7, np.nextafter(np.float32(3e-7), np.float32(1))], np.float32)
+    x = pair / np.float32(1e-6)
+    assert x[0] != x[1]
+    assert np.sqrt(x[0]) == np.sqrt(x[1])
+    image = np.tile(pair, (1, 12, 6))
+    assert statistics(image)[0, 1] > 0
+    np.testing.assert_array_equal(statistics(image)[0, 4:], 0)
+
+
+@both
 def test_coverage_counts_measured_pixels_above_zero(statistics: Statistics) -> None:
     image = np.array([[[0, 1, 2, np.nan], [-1, 3, 0, np.nan]]], np.float32)
     assert statistics(image)[0, 3] == pytest.approx(3 / 6)
@@ -128,7 +174,7 @@ def test_images_without_information_give_zero(statistics: Statistics) -> None:
     single = empty.copy()
     single[0, 4, 4] = 3
     for image, coverage in ((constant, 1), (empty, 0), (single, 1), (0 * constant, 0), (-constant, 0)):
-        np.testing.assert_array_equal(statistics(image), [[0, 0, 0, coverage]])
+        np.testing.assert_array_equal(statistics(image), [[0, 0, 0, coverage, 0, 0]])
 
 
 def test_mask_and_nan_are_the_same_thing(rng: np.random.Generator) -> None:
@@ -164,6 +210,8 @@ def test_bad_arguments() -> None:
         _core.image_statistics(np.zeros((4, 4), np.float32))
     with pytest.raises(ArgumentError, match="mask"):
         _core.image_statistics(np.zeros((1, 4, 4), np.float32), np.ones((4, 5), bool))
-    with pytest.raises(ArgumentError, match="unknown statistic 'x'; known: moran, blur, chaos, coverage"):
+    with pytest.raises(
+        ArgumentError, match="unknown statistic 'x'; known: moran, blur, chaos, coverage, blur_sqrt, reliability"
+    ):
         _core.score_stack(np.zeros((1, 4, 4), np.float32), None, statistic="x")
-    assert _core.image_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 4)
+    assert _core.image_statistics(np.zeros((0, 4, 4), np.float32)).shape == (0, 6)

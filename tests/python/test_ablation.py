@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from ionmorphnet.base.errors import ArgumentError  # noqa: E402
+from ionmorphnet.models.labels import STATISTICS  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -93,7 +94,7 @@ def test_stored_inputs_equal_those_of_the_source(monkeypatch: pytest.MonkeyPatch
         kept = KeptSource(source, 32, tmp_path, workers=1)
         assert len(kept) == 6
         assert kept.describe() == source.describe()
-        for mask, statistics in ((True, True), (False, False)):
+        for mask, statistics in ((True, STATISTICS), (True, ("coverage", "blur")), (False, ())):
             asked = Preprocessing(size=32, mask=mask)
             wanted = NetworkInputs(source, asked, statistics=statistics)
             given = network_inputs(kept, asked, statistics=statistics)

@@ -326,7 +326,8 @@ def test_folders_with_other_things_are_left_alone(tmp_path: Path) -> None:
         ({"architecture": "resnet50"}, "unknown architecture 'resnet50'"),
         ({"preprocessing": "letterbox"}, "unknown preprocessing id 'letterbox'"),
         ({"preprocessing": "p99-stretch-224-mask"}, "1 input channels, but p99-stretch-224-mask produces 2"),
-        ({"statistics": ["moran"]}, "statistics must be empty or moran, blur"),
+        ({"statistics": ["geary"]}, "unknown statistic 'geary'; known: moran, blur"),
+        ({"statistics": ["moran", "moran"]}, "statistics are repeated: moran, moran"),
         ({"statistics": None}, "'statistics' is missing"),
         ({"weights": None}, "not a weights file"),
         ({"weights": {}}, r"missing stem\.0\.weight, .* and \d+ more"),
@@ -422,12 +423,12 @@ def test_rank_correlation() -> None:
 
 
 def test_simulated_images_of_the_validation() -> None:
-    parts = list(simulated_held_out(5, "p99-stretch-224-mask", statistics=False, batch=3))
+    parts = list(simulated_held_out(5, "p99-stretch-224-mask", statistics=(), batch=3))
     assert [p.images.shape for p in parts] == [(3, 2, 224, 224), (2, 2, 224, 224)]
     assert parts[0].statistics is None
     np.testing.assert_allclose(parts[0].labels.sum(1), 1.0, atol=1e-5)
     assert all(p.structure.min() >= 0 and p.structure.max() <= 3 for p in parts)
-    alone = next(simulated_held_out(1, "p99-stretch-224-mask", statistics=False))
+    alone = next(simulated_held_out(1, "p99-stretch-224-mask", statistics=()))
     np.testing.assert_array_equal(alone.images[0], parts[0].images[0])
 
 

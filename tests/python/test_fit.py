@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 from ionmorphnet.base.errors import ArgumentError, Cancelled, FileError, IonMorphNetError, UnavailableError  # noqa: E402
 from ionmorphnet.labelled.sources import SimulatedSource  # noqa: E402
+from ionmorphnet.models.labels import STATISTICS  # noqa: E402
 from ionmorphnet.models.preprocessing import Preprocessing  # noqa: E402
 from ionmorphnet.reference.preprocess import preprocess, resize_bilinear  # noqa: E402
 from ionmorphnet.simulation import simulate_ion_image  # noqa: E402
@@ -73,7 +74,7 @@ def test_training_learns_and_writes_the_documented_file(tmp_path: Path) -> None:
         "preprocessing": "p99-stretch-64-mask",
         "step": 22,
     }
-    assert content["statistics"] == ["moran", "blur", "chaos", "coverage"]
+    assert content["statistics"] == list(STATISTICS)
     assert Recipe.from_dict(content["recipe"]) == recipe
     assert content["provenance"]["images_seen"] == 352
     assert content["provenance"]["finished"] is True

@@ -171,7 +171,7 @@ def test_a_structure_output_need_not_be_the_score(tmp_path: Path, rng: np.random
 )
 def test_a_network_that_is_not_what_the_config_says(tmp_path: Path, network: dict[str, Any], text: str) -> None:
     folder = tmp_path / "m"
-    write_model(folder, structure=True, statistics=STATISTICS, preprocessing="p99-stretch-224-mask")
+    write_model(folder, structure=True, statistics=STATISTICS[:4], preprocessing="p99-stretch-224-mask")
     assert imn.make_scorer(model=folder).network.info["n_statistics"] == 4
     write_network(folder / "model.onnx", **network)
     with pytest.raises(imn.FileError, match=text) as caught:

@@ -10,6 +10,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet import reference
 from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
 
 def test_one_row_an_image(images: np.ndarray) -> None:
@@ -17,9 +18,9 @@ def test_one_row_an_image(images: np.ndarray) -> None:
     assert list(frame.columns) == list(STATISTICS)
     assert (frame.dtypes == np.float64).all()
     assert np.allclose(frame, reference.statistics.image_statistics(images.astype(np.float32)), atol=1e-5)
-    assert np.allclose(frame.loc[2:], [[0, 0, 0, 0], [0, 0, 0, 1]])
+    assert np.allclose(frame.loc[2:], [[0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]])
     assert np.array_equal(imn.image_statistics(images[1]), frame.loc[1:1])
-    assert imn.image_statistics(np.zeros((0, 4, 4))).shape == (0, 4)
+    assert imn.image_statistics(np.zeros((0, 4, 4))).shape == (0, 6)
 
 
 def test_what_hides_pixels(images: np.ndarray) -> None:
@@ -53,14 +54,14 @@ def test_a_hot_pixel_changes_little(images: np.ndarray) -> None:
     assert np.allclose(imn.image_statistics(hot), imn.image_statistics(images[:1]), atol=0.03)
 
 
-@pytest.mark.parametrize("name", ["moran", "blur", "chaos"])
+@pytest.mark.parametrize("name", ["moran", "blur", "chaos", "blur_sqrt", "reliability"])
 def test_the_scorers_are_the_statistics(name: str, images: np.ndarray, section: Path) -> None:
     frame = imn.score_images(images, scorer=name)
     assert np.array_equal(frame["score"], imn.image_statistics(images)[name])
     assert frame["score"][0] > frame["score"][1]
     assert frame["label"].isna().all()
-    descriptions = {imn.make_scorer(scorer=other).description for other in ("moran", "blur", "chaos")}
-    assert len(descriptions) == 3
+    descriptions = {imn.make_scorer(scorer=other).description for other in CLASSICAL_SCORERS}
+    assert len(descriptions) == 5
     peaks = imn.pick(section, top=8, scorer=name)
     assert peaks.run.scorer == peaks.scorer == name
     assert peaks.run.score in descriptions
@@ -93,11 +94,11 @@ def test_images_are_taken_in_parts(section: Path, monkeypatch: pytest.MonkeyPatc
 def test_features_of_no_pick(section: Path, tmp_path: Path) -> None:
     none = imn.pick(section, scorer="moran", min_score=2)
     frame = none.to_frame(features=True)
-    assert list(frame.columns)[-4:] == list(STATISTICS)
+    assert list(frame.columns)[-6:] == list(STATISTICS)
     assert len(frame) == 0
     assert (frame[list(STATISTICS)].dtypes == np.float64).all()
     none.to_csv(tmp_path / "p.csv", features=True)
-    assert (tmp_path / "p.csv").read_text().rstrip().endswith(",coverage")
+    assert (tmp_path / "p.csv").read_text().rstrip().endswith(",blur_sqrt,reliability")
 
 
 def test_features_need_the_section(section: Path) -> None:

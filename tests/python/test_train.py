@@ -83,7 +83,7 @@ def test_published_preset(tmp_path: Path) -> None:
         tmp_path, source=[source, source], preset="published", architecture="convnextv2_atto", epochs=2, **TINY
     )
     recipe = done.recipe
-    assert (recipe.in_chans, recipe.structure, recipe.statistics, recipe.ranking_weight) == (1, False, False, 0.0)
+    assert (recipe.in_chans, recipe.structure, recipe.statistics, recipe.ranking_weight) == (1, False, (), 0.0)
     assert (recipe.weight_dropout, recipe.ema_decay, recipe.class_balance) == (0.05, 0.0, True)
     assert done.images_seen == 24  # two passes over the 12 images of one dataset; the other is held out
     content = _load(done.weights)

@@ -15,6 +15,7 @@ from ionmorphnet.simulation import simulate_ion_image
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
+from ionmorphnet.models.labels import STATISTICS  # noqa: E402
 from ionmorphnet.models.networks.derive import read_network  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
@@ -26,7 +27,7 @@ def test_the_script_writes_a_usable_model_folder(short_model: Path) -> None:
     config = json.loads((short_model / "config.json").read_text())
     assert (config["name"], config["preprocessing"]) == ("short", "p99-stretch-64-mask")
     assert config["score"] == {"kind": "structure"}
-    assert config["statistics"] == ["moran", "blur", "chaos", "coverage"]
+    assert config["statistics"] == list(STATISTICS)
     assert [phase["size"] for phase in config["provenance"]["recipe"]["phases"]] == [32, 64]
     assert config["provenance"]["source"]["images_seen"] == 80
     assert "simulated ion images only" in config["provenance"]["data"]

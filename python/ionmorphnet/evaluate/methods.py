@@ -120,7 +120,7 @@ def make_methods(
         models: Bundled names, model folders or loaded models; None in the list is the default model.
         scorers: Names (``"openvino"``, ``"moran"``, ...), or Scorers and callables by display name. A callable replaces
             the network of the default model: it accepts preprocessed images (n, channels, size, size) float32 and their
-            statistics (n, 4) float32, and returns logits (n, 7) float32, the six ``CLASSES`` and structure. To replace
+            statistics (n, k) float32, and returns logits (n, 7) float32, the six ``CLASSES`` and structure. To replace
             the network of another model, use ``make_scorer(model=..., scorer=my_callable)``.
         baselines: Whether to include the classical statistics and total intensity.
         precision: Precision of the models: ``"auto"``, ``"f32"`` or ``"bf16"``.

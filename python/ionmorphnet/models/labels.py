@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ionmorphnet.base.errors import ArgumentError
+
 CLASSES: tuple[str, ...] = (
     "structured",
     "weak_structured",
@@ -24,3 +28,19 @@ DESCRIPTIONS: dict[str, str] = {
     "unstructured": "random, sparse, noisy or empty; no shape",
     "negative": "the area outside the sample is bright, the sample dark",
 }
+
+
+def check_statistics(names: Sequence[str]) -> None:
+    """Checks the names of the statistics that a network uses.
+
+    Raises:
+        ArgumentError: A name is unknown or repeated, or there is no list of names.
+    """
+    known = ", ".join(STATISTICS)
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ArgumentError(f"statistics must be a list of names ({known}), got {names!r}")
+    for name in names:
+        if name not in STATISTICS:
+            raise ArgumentError(f"unknown statistic {name!r}; known: {known}")
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"statistics are repeated: {', '.join(names)}")

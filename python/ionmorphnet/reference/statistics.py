@@ -153,16 +153,14 @@ def split_half_reliability(images: FloatImage, mask: Mask | None = None) -> npt.
         least = LEAST_VARIANCE * (d[measured] ** 2).mean()
         whole = _blur(measured.astype(np.float64))
         found = []
-        for half in halves(*root.shape):
-            parts = [measured & half, measured & ~half]
+        for half in halves(measured):
+            parts = [half, measured & ~half]
             weights = [_blur(part.astype(np.float64)) for part in parts]
             counted = measured & (np.minimum(*weights) >= LEAST_SHARE * whole)
             if counted.sum() < 2:
                 found.append(0.0)
                 continue
-            a, b = (
-                _blur(d * part)[counted] / weight[counted] for part, weight in zip(parts, weights, strict=True)
-            )
+            a, b = (_blur(d * part)[counted] / weight[counted] for part, weight in zip(parts, weights, strict=True))
             says = min(a.var(), b.var()) > least
             found.append(float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std())) if says else 0.0)
         return float(np.mean(found))
@@ -170,13 +168,16 @@ def split_half_reliability(images: FloatImage, mask: Mask | None = None) -> npt.
     return _of_each(images, mask, lambda x, measured: _of_root(x, measured, of_root))
 
 
-def halves(height: int, width: int) -> list[Bools]:
-    """The first half of each of the two splits of an image, (height, width).
+def halves(measured: Bools) -> list[Bools]:
+    """The first half of each of the two splits of the measured pixels (height, width).
 
-    The pixel (y, x) is in the first half of split k if bit k of its hash is 1: the finaliser of MurmurHash3 (Austin
-    Appleby, public domain) applied to ``0x9E3779B1 * y + 0x85EBCA77 * x`` in 32 bits.
+    A pixel in row y and column x, counted from the first row and column with a measured pixel, is in the first half of
+    split k if bit k of its hash is 1: the finaliser of MurmurHash3 (Austin Appleby, public domain) applied to
+    ``0x9E3779B1 * y + 0x85EBCA77 * x`` in 32 bits.
     """
-    y, x = np.indices((height, width)).astype(np.uint64)
+    y, x = np.indices(measured.shape)
+    rows, columns = np.nonzero(measured)
+    y, x = (y - rows.min()).astype(np.uint64), (x - columns.min()).astype(np.uint64)
     bits = np.uint64(0xFFFFFFFF)
     h = (y * np.uint64(0x9E3779B1) + x * np.uint64(0x85EBCA77)) & bits
     h ^= h >> np.uint64(16)
@@ -184,7 +185,7 @@ def halves(height: int, width: int) -> list[Bools]:
     h ^= h >> np.uint64(13)
     h = (h * np.uint64(0xC2B2AE35)) & bits
     h ^= h >> np.uint64(16)
-    return [(h >> np.uint64(k)) % np.uint64(2) == 1 for k in range(SPLITS)]
+    return [measured & ((h >> np.uint64(k)) % np.uint64(2) == 1) for k in range(SPLITS)]
 
 
 _CROSS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))

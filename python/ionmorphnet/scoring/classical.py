@@ -65,5 +65,10 @@ CLASSICAL_SCORERS: dict[str, Scorer] = {
         StatisticScorer(
             "chaos", "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)"
         ),
+        StatisticScorer("blur_sqrt", "blur of the square root of the ion image, over measured pixels"),
+        StatisticScorer(
+            "reliability",
+            "split-half reliability: correlation of two random halves of the measured pixels, each smoothed by itself",
+        ),
     )
 }

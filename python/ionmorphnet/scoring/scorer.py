@@ -25,7 +25,7 @@ from ionmorphnet.models.model import Model
 Float32 = npt.NDArray[np.float32]
 
 # What parameters named ``scorer`` and ``precision`` accept by name.
-ScorerName = Literal["auto", "openvino", "tensorrt", "torch", "moran", "blur", "chaos"]
+ScorerName = Literal["auto", "openvino", "tensorrt", "torch", "moran", "blur", "chaos", "blur_sqrt", "reliability"]
 Precision = Literal["auto", "f32", "bf16", "fp16"]
 
 # A function in the network's place: preprocessed images (n, channels, size, size) float32 and, if the model uses them,

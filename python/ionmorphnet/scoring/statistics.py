@@ -23,6 +23,10 @@ def image_statistics(images: npt.ArrayLike, mask: npt.ArrayLike | None = None, *
     * ``chaos``: METASPACE's measure of spatial chaos, below 1 = one connected shape at each of 30 levels; 0 = no object
       anywhere. Alexandrov and Bartels (2013), Bioinformatics 29, 2335-2342.
     * ``coverage``: share of the measured pixels above 0.
+    * ``blur_sqrt``: ``blur`` of sqrt(x), which gives faint pixels more weight and evens out the noise of counts.
+    * ``reliability``: split-half reliability: sqrt(x) smoothed over a random half of the measured pixels, correlated
+      with the same over the other half, as the mean of two splits; about 0 = noise, 1 = every shape is in both halves.
+      The halves are always the same.
 
     Args:
         images: (n, H, W), or one image (H, W); axes [image, y, x]; any real dtype. NaN (and what a numpy masked array

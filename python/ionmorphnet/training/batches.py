@@ -36,13 +36,21 @@ def prepare(image: FloatImage, preprocessing: Preprocessing, sample: FloatImage 
     return prepared
 
 
+def named_statistics(image: FloatImage, names: Sequence[str]) -> FloatImage:
+    """Compute classical statistics of an image (H, W), NaN = unmeasured: float32 (count), in the order of the names."""
+    if not names:
+        return np.zeros(0, np.float32)
+    values: FloatImage = _core.image_statistics(image[None], threads=1)[0]
+    return values[[STATISTICS.index(name) for name in names]]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Network inputs with their labels.
 
     Attributes:
         images: float32 (N, C, S, S).
-        statistics: float32 (N, 4), in the order of ``STATISTICS``.
+        statistics: float32 (N, count), in the order of the network's input.
         probabilities: float32 (N, 6), soft class labels; NaN = unknown.
         structure: float32 (N,), grade 0 to 3; NaN = unknown.
         scene: int64 (N,); images of one scene have the same number.
@@ -74,8 +82,8 @@ Item = tuple[FloatImage, FloatImage, FloatImage, float, int]
 class NetworkInputs(Dataset[Item]):
     """Images of a source as network inputs; item ``k`` depends only on the source and ``k``, not on the worker."""
 
-    def __init__(self, source: Source, preprocessing: Preprocessing, *, statistics: bool = True) -> None:
-        """Prepare images as ``preprocessing`` says; without ``statistics`` those are zeros."""
+    def __init__(self, source: Source, preprocessing: Preprocessing, *, statistics: Sequence[str] = STATISTICS) -> None:
+        """Prepare images as ``preprocessing`` says, and the named statistics in this order."""
         self.source, self.preprocessing, self.statistics = source, preprocessing, statistics
 
     def __len__(self) -> int:
@@ -86,15 +94,14 @@ class NetworkInputs(Dataset[Item]):
         """Return input, statistics, class probabilities, structure and scene number of an image."""
         sample = self.source[k]
         x = prepare(sample.image, self.preprocessing, sample.sample)
-        if self.statistics:
-            statistics: FloatImage = _core.image_statistics(sample.image[None], threads=1)[0]
-        else:
-            statistics = np.zeros(len(STATISTICS), np.float32)
+        statistics = named_statistics(sample.image, self.statistics)
         # An image without a scene forms a scene by itself.
         return x, statistics, sample.probabilities, sample.structure, sample.scene if sample.scene >= 0 else -1 - k
 
 
-def network_inputs(source: Source, preprocessing: Preprocessing, *, statistics: bool = True) -> Dataset[Item]:
+def network_inputs(
+    source: Source, preprocessing: Preprocessing, *, statistics: Sequence[str] = STATISTICS
+) -> Dataset[Item]:
     """Create the network inputs of a source, with its method ``network_inputs`` (same arguments) if it has one."""
     make: Callable[..., Dataset[Item]] = getattr(source, "network_inputs", partial(NetworkInputs, source))
     return make(preprocessing, statistics=statistics)

@@ -113,7 +113,7 @@ def export_checkpoint(
     checkpoint, folder = Path(checkpoint), Path(folder)
     check_replaceable(folder)
     published = read_checkpoint(checkpoint)
-    parts = simulated_held_out(images, PREPROCESSING, statistics=False)
+    parts = simulated_held_out(images, PREPROCESSING, statistics=())
     inputs = np.concatenate([part.images for part in parts])
     with new_model_folder(folder) as temporary:
         agreement = write_network(published.model, temporary, inputs, None, SCORE)
@@ -122,6 +122,7 @@ def export_checkpoint(
                 published.model,
                 name=name or folder.resolve().name,
                 preprocessing=PREPROCESSING,
+                statistics=(),
                 score=SCORE,
                 threshold=THRESHOLD,
                 licence=licence,

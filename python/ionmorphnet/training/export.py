@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.evaluate.metrics import auc, best_threshold, spearman
-from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.model import sigmoid, softmax
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.folder import (
@@ -98,12 +98,11 @@ def export_model(
     weights, folder = Path(weights), Path(folder)
     check_replaceable(folder)
     trained = read_weights(weights)
-    uses_statistics = n_statistics(trained.model) > 0
     parts = validation
     if parts is None:
         if images < 2:
             raise ArgumentError(f"images must be at least 2, got {images}")
-        parts = simulated_held_out(images, trained.preprocessing, statistics=uses_statistics)
+        parts = simulated_held_out(images, trained.preprocessing, statistics=trained.statistics)
     held_out = _run(trained.model, parts)
     network, fusion = trained.model, None
     if statistics_share:
@@ -134,6 +133,7 @@ def export_model(
                 model,
                 name=name or folder.resolve().name,
                 preprocessing=trained.preprocessing,
+                statistics=trained.statistics,
                 score=score,
                 threshold=threshold,
                 licence=licence,
@@ -307,17 +307,24 @@ def write_network(
 
 
 def folder_config(
-    model: ConvNeXtV2, *, name: str, preprocessing: str, score: ScoreConfig, threshold: float, licence: str
+    model: ConvNeXtV2,
+    *,
+    name: str,
+    preprocessing: str,
+    statistics: Sequence[str],
+    score: ScoreConfig,
+    threshold: float,
+    licence: str,
 ) -> ModelConfig:
     """Describe for config.json how to run the network; in format 1 if that suffices, otherwise in format 2."""
-    outputs, statistics = output_names(model), n_statistics(model)
+    outputs = output_names(model)
     config: ModelConfig = {
         "format": 2 if len(outputs) > 1 or statistics else 1,
         "name": name,
         "architecture": model.name,
         "preprocessing": preprocessing,
         "input": {"name": "image", "channels": model.in_chans, "size": Preprocessing.parse(preprocessing).size},
-        "statistics": list(STATISTICS[:statistics]),
+        "statistics": list(statistics),
         "outputs": list(outputs),
         "classes": list(CLASSES),
         "score": score,

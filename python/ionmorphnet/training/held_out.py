@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ionmorphnet import _core
 from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
+from ionmorphnet.training.batches import named_statistics
 
 MAX_STRUCTURE = 3.0
 HELD_OUT_SEED = 77_003_001
@@ -23,7 +24,7 @@ class HeldOut:
 
     Attributes:
         images: float32 (N, C, size, size), preprocessed.
-        statistics: float32 (N, 4) in the order of ``STATISTICS``; None for networks without statistics.
+        statistics: float32 (N, count) in the order of the network's input; None for networks without statistics.
         labels: float64 (N, 6), class probabilities.
         structure: float64 (N,), grade 0 to 3; NaN = not graded.
     """
@@ -35,14 +36,14 @@ class HeldOut:
 
 
 def simulated_held_out(
-    n: int, preprocessing: str, *, statistics: bool, seed: int = HELD_OUT_SEED, batch: int = 64
+    n: int, preprocessing: str, *, statistics: Sequence[str], seed: int = HELD_OUT_SEED, batch: int = 64
 ) -> Iterator[HeldOut]:
     """Simulate validation images in batches, to limit memory. Image i depends only on the seed and i.
 
     Args:
         n: Number of images.
         preprocessing: Preprocessing id.
-        statistics: Whether to compute the classical statistics.
+        statistics: Names of the classical statistics, in the order of the network's input; empty: none.
         seed: Random seed; no training may use the default.
         batch: Images per batch.
 
@@ -55,9 +56,9 @@ def simulated_held_out(
             rng = np.random.default_rng([seed, index])
             simulated = simulate_ion_image(rng, shape=draw_shape(rng, (20, 260)))
             image = simulated.image[None]
-            values = _core.image_statistics(image, None, threads=1)[0] if statistics else None
+            beside = named_statistics(simulated.image, statistics)
             prepared = _core.preprocess(image, preprocessing, None, simulated.sample, threads=1)[0]
-            rows.append((prepared, values, simulated.probabilities, simulated.structure))
+            rows.append((prepared, beside, simulated.probabilities, simulated.structure))
         images, values, labels, structure = zip(*rows, strict=True)
         yield HeldOut(
             np.stack(images),

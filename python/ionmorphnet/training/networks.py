@@ -94,7 +94,7 @@ def make_network(recipe: Recipe) -> ConvNeXtV2 | TimmNetwork:
         in_chans=recipe.in_chans,
         num_classes=len(CLASSES),
         extra_outputs=recipe.extra_outputs,
-        statistics=len(recipe.statistics_names),
+        statistics=len(recipe.statistics),
         statistics_hidden=recipe.statistics_hidden,
         drop_path=recipe.drop_path,
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, Self
 
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.models.labels import STATISTICS
+from ionmorphnet.models.labels import STATISTICS, check_statistics
 from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN
 from ionmorphnet.models.preprocessing import Preprocessing, Resize
 from ionmorphnet.training.optimisation import OptimiserRecipe, warm_cosine
@@ -49,7 +49,7 @@ class Recipe(OptimiserRecipe):
         sqrt: Whether the square root of the image is a channel.
         sample: Whether the sample map is a channel.
         structure: Whether the network has a structure output next to the classes.
-        statistics: Whether the classical statistics enter the last layer.
+        statistics: Names of the classical statistics that enter the last layer, in order; empty: none.
         statistics_hidden: Hidden units between the statistics and the outputs.
         phases: Image sizes in order; one cosine schedule covers all of them.
         warmup_start: Learning rate at which the warm-up starts, as a fraction of the peak.
@@ -73,7 +73,7 @@ class Recipe(OptimiserRecipe):
     sqrt: bool = False
     sample: bool = False
     structure: bool = True
-    statistics: bool = True
+    statistics: tuple[str, ...] = STATISTICS
     statistics_hidden: int = STATISTICS_HIDDEN
     phases: tuple[Phase, ...] = (Phase(96, 100_000, 32), Phase(224, 16_000, 16, peak=0.2))
     warmup_start: float = 0.0
@@ -97,6 +97,7 @@ class Recipe(OptimiserRecipe):
             ArgumentError: A value is out of range.
         """
         super().__post_init__()
+        check_statistics(self.statistics)
         if not self.phases:
             raise ArgumentError("a recipe needs at least one phase")
         for phase in self.phases:
@@ -136,11 +137,6 @@ class Recipe(OptimiserRecipe):
         """Width of each network output other than the class logits."""
         return {"structure": 1} if self.structure else {}
 
-    @property
-    def statistics_names(self) -> tuple[str, ...]:
-        """Names of the statistics the network uses."""
-        return STATISTICS if self.statistics else ()
-
     def to_dict(self) -> dict[str, object]:
         """Return plain values, as stored in checkpoints and config.json."""
         return {**super().to_dict(), "phases": [asdict(phase) for phase in self.phases]}
@@ -155,6 +151,9 @@ class Recipe(OptimiserRecipe):
         phases = values.get("phases")
         if isinstance(phases, list):
             values = {**values, "phases": tuple(Phase(**phase) for phase in phases)}
+        statistics = values.get("statistics")
+        if isinstance(statistics, list):
+            values = {**values, "statistics": tuple(statistics)}
         return super().from_dict(values)
 
 

@@ -243,7 +243,7 @@ def save_weights(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], step
         "architecture": recipe.architecture,
         "in_chans": recipe.in_chans,
         "extra_outputs": recipe.extra_outputs,
-        "statistics": list(recipe.statistics_names),
+        "statistics": list(recipe.statistics),
         "preprocessing": str(recipe.preprocessing),
         "weights": {name: value.detach().cpu() for name, value in weights.items()},
         "recipe": recipe.to_dict(),

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError, FileError
-from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import load_model
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
 from ionmorphnet.models.networks.weights import WeightsFile, hidden_units
@@ -54,16 +53,15 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
         ArgumentError: The weights have another architecture than the requested one.
     """
     if path.is_dir():
-        network = _folder_network(path)
+        network, statistics = _folder_network(path)
         name, structure = network.name, "structure" in network.head.extra
         weights = network.state_dict()
-        statistics = network.head.statistics is not None
     elif path.suffix == ".pt":
         keys = ("architecture", "in_chans", "extra_outputs", "statistics", "weights")
         content = cast(WeightsFile, load_file(path, *keys))
         name, structure = content["architecture"], "structure" in content["extra_outputs"]
         weights = content["weights"]
-        statistics = tuple(content["statistics"]) == STATISTICS
+        statistics = tuple(content["statistics"])
     else:
         return _backbone(path, recipe)
     if architecture is not None and architecture != name:
@@ -119,10 +117,12 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _folder_network(folder: Path) -> ConvNeXtV2:
+def _folder_network(folder: Path) -> tuple[ConvNeXtV2, tuple[str, ...]]:
+    """Load the network of a model folder, and the names of its statistics."""
     from ionmorphnet.models.networks.derive import read_network
 
-    return read_network(folder)
+    model = load_model(folder)
+    return read_network(model), model.statistics
 
 
 def _backbone(path: Path, recipe: Recipe) -> Start:

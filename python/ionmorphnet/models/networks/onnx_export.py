@@ -66,7 +66,7 @@ class _OneOutput(nn.Module):
 def export_onnx(model: ConvNeXtV2, path: Path, size: int) -> None:
     """Write one float32 ONNX file.
 
-    The inputs are ``image`` (N, C, size, size) and, if the model uses them, ``statistics`` (N, 4). The output is
+    The inputs are ``image`` (N, C, size, size) and, if the model uses them, ``statistics`` (N, count). The output is
     ``logits`` (N, 6) or, with the structure logit as the last column, ``outputs`` (N, 7). N is dynamic. The graph is
     that of :func:`~ionmorphnet.models.networks.deploy.deployed`; initialisers have the parameters' names, and no path
     of this machine is stored.
@@ -94,7 +94,7 @@ def torch_outputs(model: ConvNeXtV2, images: Float32, statistics: Float32 | None
     Args:
         model: Network in evaluation mode, on the CPU.
         images: float32 (N, C, size, size).
-        statistics: float32 (N, 4), or None if the model uses none.
+        statistics: float32 (N, count), or None if the model uses none.
 
     Returns:
         float32 (N, 6 or 7).
@@ -117,7 +117,7 @@ def openvino_outputs(
     Args:
         path: The ONNX file.
         images: float32 (N, C, size, size).
-        statistics: float32 (N, 4), or None if the file has no such input.
+        statistics: float32 (N, count), or None if the file has no such input.
         precision: ``f32`` or ``bf16``.
 
     Returns:

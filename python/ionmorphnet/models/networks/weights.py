@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError, FileError
-from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.models.labels import CLASSES, check_statistics
 from ionmorphnet.models.networks.convnextv2 import STATISTICS_HIDDEN, ConvNeXtV2
 from ionmorphnet.models.preprocessing import Preprocessing
 
@@ -43,6 +43,7 @@ class Trained:
     Attributes:
         model: Network in evaluation mode, float32, on the CPU.
         preprocessing: Preprocessing id.
+        statistics: Names of the classical statistics, in the order of the network's input.
         recipe: Recipe of the training as plain values.
         provenance: Data and effort of the training as plain values.
         step: Number of optimiser steps.
@@ -50,6 +51,7 @@ class Trained:
 
     model: ConvNeXtV2
     preprocessing: str
+    statistics: tuple[str, ...]
     recipe: Mapping[str, object]
     provenance: Mapping[str, object]
     step: int
@@ -78,9 +80,8 @@ def read_weights(path: Path) -> Trained:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from None
     if content["in_chans"] != channels:
         raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} produces {channels}")
-    if statistics not in ((), STATISTICS):
-        raise FileError(f"{path}: statistics must be empty or {', '.join(STATISTICS)}; got {', '.join(statistics)}")
     try:
+        check_statistics(statistics)
         model = ConvNeXtV2(
             content["architecture"],
             in_chans=content["in_chans"],
@@ -95,6 +96,7 @@ def read_weights(path: Path) -> Trained:
     return Trained(
         model.eval(),
         preprocessing,
+        statistics,
         recipe=content.get("recipe", {}),
         provenance=content.get("provenance", {}),
         step=int(content.get("step", 0)),
