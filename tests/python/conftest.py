@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from chromium import Chromium, find_chromium
 from ionmorphnet.cli.app import main
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 
@@ -65,3 +66,14 @@ def images(rng: np.random.Generator) -> np.ndarray:
     y, x = np.mgrid[:30, :40] / 30
     disc = ((y - 0.5) ** 2 + (x - 0.6) ** 2 < 0.16).astype(float)
     return np.stack([disc * 100 + rng.random(disc.shape), rng.random(disc.shape), 0 * disc, 5 + 0 * disc])
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    """A headless Chromium; without one the test skips."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium was found (Debian: apt-get install chromium; or set IMN_CHROMIUM)")
+    opened = Chromium(executable, tmp_path / "profile")
+    yield opened
+    opened.close()

@@ -12,70 +12,13 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from chromium import Chromium, find_chromium
+from chromium import Chromium
 from ionmorphnet.labelled.label_csv import read_mz_labels
 from ionmorphnet.labelling.server import LabelServer
+from labeller import Labeller
 from labelling_factory import SHAPE, make_session
 
 LETTERS = {name: name[0] for name in imn.CLASSES}
-
-
-@pytest.fixture(scope="module")
-def executable() -> str:
-    found = find_chromium()
-    if found is None:
-        pytest.skip("no Chromium was found (Debian: apt-get install chromium; or set IMN_CHROMIUM)")
-    return found
-
-
-class Labeller:
-    """Someone at the keyboard."""
-
-    def __init__(self, browser: Chromium, url: str) -> None:
-        self.browser = browser
-        browser.open(url)
-        self.wait()
-
-    def wait(self) -> None:
-        """Until everything typed so far is done, or a dialog asks."""
-        self.browser.wait_for(
-            lambda: self.browser.run(
-                "document.documentElement.dataset.waiting === '0' || document.querySelector('dialog[open]') !== null"
-            )
-        )
-
-    def type(self, keys: str) -> None:
-        """Presses keys one after the other, without waiting between them."""
-        for key in keys:
-            self.browser.press(key)
-        self.wait()
-
-    def press(self, key: str, **modifiers: bool) -> None:
-        self.browser.press(key, **modifiers)
-        self.wait()
-
-    def text(self, identifier: str) -> str:
-        return str(self.browser.run(f"document.getElementById('{identifier}').innerText"))
-
-    def caption(self) -> str:
-        return self.text("caption")
-
-    def dialog(self) -> str | None:
-        """Text of the open dialog."""
-        found = self.browser.run("document.querySelector('dialog[open]')?.innerText ?? null")
-        return None if found is None else str(found)
-
-    def chosen(self) -> list[str]:
-        """Class and grade that are marked."""
-        script = "[...document.querySelectorAll('.choices [aria-pressed=true] b')].map((each) => each.innerText)"
-        return list(self.browser.run(script))
-
-
-@pytest.fixture
-def browser(executable: str, tmp_path: Path) -> Iterator[Chromium]:
-    opened = Chromium(executable, tmp_path / "profile")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -108,10 +51,6 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def grade_key(labeller: Labeller, grade: float) -> None:
-    labeller.browser.press(str(int(grade)), shift=grade != int(grade))
-
-
 def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
     browser: Chromium, serve: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -121,7 +60,7 @@ def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
     assert page.caption() == "m/z 100.0000"
     for name, grade in first[:13]:
         browser.press(LETTERS[name])
-        grade_key(page, grade)
+        page.grade(grade)
     page.wait()
     assert page.text("count") == "13 labelled"
     assert [(row["mz"], row["label"], float(row["structure"])) for row in rows(path)] == [
@@ -132,7 +71,7 @@ def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
     assert page.caption() == "m/z 113.0000"
     assert "13 images were labelled before" in page.text("status")
     for name, grade in first[13:]:
-        grade_key(page, grade)  # the order does not matter
+        page.grade(grade)  # the order does not matter
         browser.press(LETTERS[name])
     page.wait()
     assert page.caption() == "m/z 120.0000"
@@ -152,7 +91,7 @@ def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
         item = int(float(page.caption().split()[1])) - 100
         shown.append(item)
         browser.press("u" if item < 5 else LETTERS[first[item][0]])
-        grade_key(page, first[item][1])
+        page.grade(first[item][1])
         page.wait()
     assert sorted(shown) == list(range(20))
     assert shown != sorted(shown)
