@@ -21,14 +21,13 @@ MAX_STRUCTURE = 3.0
 # part of the sample is judged.
 _VIEW_BLOCKS, _DETAIL_BLOCKS, _LIT_BLOCKS = 16, 100, 25
 # Nothing is recognised below this Visibility.value; the sample is dense, not faint, above this Visibility.detail.
-RECOGNISED, DENSE = 0.9, 0.67
+RECOGNISED, DENSE = 1.0, 0.67
 # Share of the sample that lights up; below it, the image shows confined regions.
-CONFINED = 0.42
+CONFINED = 0.45
 # Width of the transition between two classes (logistic).
-_RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.12, 0.03, 0.03
-# A part of the sample lights up if it exceeds this share of the brightest parts. Noise hides faint parts; in a clean
-# image, fainter parts are seen.
-_LIT_IN_NOISE, _LIT_PER_DETAIL, _LIT_WHEN_CLEAN, _CLEAN, _CLEAN_WIDTH = 0.26, 0.04, 0.1, 0.85, 0.04
+_RECOGNISED_WIDTH, _DENSE_WIDTH, _CONFINED_WIDTH = 0.18, 0.05, 0.04
+# A part of the sample lights up if it exceeds this share of the brightest parts; noise hides faint parts.
+_LIT_IN_NOISE, _LIT_PER_DETAIL = 0.26, 0.04
 # Small bright parts do not hide a rest of the sample that is this bright and this visible.
 _SMALL, _FAINT, _FAINT_WIDTH = 0.15, 0.085, 0.015
 _REST_SEEN, _REST_DENSE, _REST_OUTLINE = 1.2, 2.6, 1.2
@@ -38,7 +37,7 @@ _GRADE_OFFSET, _GRADE_SLOPE = 0.18, 0.72
 _GRADE_OF_CLASS = np.array([[1.4, 0.53], [0.75, 0.5], [0.8, 0.6], [0.5, 0.6], [0.0, 0.35], [0.45, 0.85]])
 # Noise within an outline shows the outline too, so the outline alone adds only this much to what is visible within it;
 # a sample without anatomy adds more if it is smooth.
-_OUTLINE, _SMOOTH, _GRAINY = 0.65, 3.3, 0.55
+_OUTLINE, _SMOOTH, _GRAINY = 0.7, 3.3, 0.55
 # An observer sees unmeasured pixels as dark surroundings, so a sample measured up to its edge looks as it would in a
 # wider frame. If less than this share of the measured pixels is off the sample, dark pixels are added to reach it
 # (bladder79, to which the limits above were fitted, has 0.39).
@@ -243,7 +242,7 @@ class Truth:
         """Share of the sample that lights up, counting parts that are enclosed by it."""
         if not self.lit_values.size or self.top <= 0.0:
             return 0.0
-        limit = _LIT_IN_NOISE - _LIT_PER_DETAIL * detail - _LIT_WHEN_CLEAN * _rises(detail, _CLEAN, _CLEAN_WIDTH)
+        limit = _LIT_IN_NOISE - _LIT_PER_DETAIL * detail
         above = 1.0 - float(np.searchsorted(self.lit_values, limit * self.top, side="right")) / self.lit_values.size
         if 0.02 < above < CONFINED + 5.0 * _CONFINED_WIDTH:
             closed = enclosed(self.lit_means > limit * self.top)
@@ -252,18 +251,16 @@ class Truth:
 
 
 def enclosed(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Lit blocks, with gaps of one block closed, and everything that they enclose; bool (H, W)."""
-    wide = np.pad(_grow(_grow(np.pad(lit, 3))), 1)
-    dark = ~wide
-    reached = np.zeros_like(wide)
+    """Lit blocks, with gaps of up to two blocks closed, and everything that they enclose; bool (H, W)."""
+    dark = ~_grow(np.pad(lit, 2))
+    reached = np.zeros_like(dark)
     reached[0], reached[-1], reached[:, 0], reached[:, -1] = True, True, True, True
     size = 0
     while (found := int(reached.sum())) > size:
         size = found
         for _ in range(4):
             reached = _grow(reached) & dark
-    filled = _grow(_grow(reached))
-    result: NDArray[np.bool_] = ~filled[4:-4, 4:-4] | lit
+    result: NDArray[np.bool_] = ~_grow(reached)[2:-2, 2:-2] | lit
     return result
 
 
