@@ -154,7 +154,7 @@ struct FinishKernel {
 
 struct RootFactsKernel {
   static constexpr int kMostThreads = 512;
-  static constexpr int kLeastBlocks = 2;
+  static constexpr int kLeastBlocks = 1;
   ImageStack images;
   const preprocess::ImageFacts* facts;
   RootFacts* roots;
