@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import ionmorphnet as imn
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import DEFAULT_MODEL
 from ionmorphnet.simulation import simulate_ion_image
 
@@ -59,7 +60,7 @@ def test_ranking_with_plots(cli: Run, images: Path, tmp_path: Path) -> None:
     plots, out = tmp_path / "plots", tmp_path / "r.json"
     done = cli("evaluate", "ranking", images / "one.npz", images / "two.npz", *FAST, "--json", out, "--plots", plots)
     assert done.code == 0, done
-    for word in ("moran", "blur", "chaos", "coverage", "intensity", "random", "mean of sets", "verdict"):
+    for word in (*STATISTICS, "intensity", "random", "mean of sets", "verdict"):
         assert word in done.stdout
     figures = json.loads(out.read_text())["figures"]
     assert {row["method"] for row in figures} >= {DEFAULT_MODEL, "moran", "random"}
@@ -158,7 +159,7 @@ def test_mscf1_of_simulated_sections(cli: Run, sections: list[Path], tmp_path: P
     assert "Mean over 2 sections" in done.stdout
     document = json.loads(out.read_text())
     assert [section["k"] for section in document["sections"]] == [[7] * 4, [7] * 4]  # a quarter of the channels
-    assert {row["method"] for row in document["mean"]} == {"moran", "blur", "chaos", "coverage", "intensity", "random"}
+    assert {row["method"] for row in document["mean"]} == {*STATISTICS, "intensity", "random"}
     done = cli("evaluate", "mscf1", sections[0], "-k", 5, "--rule", "strict", "--threshold", 0.4, *FAST, "--json", out)
     assert done.code == 0, done
     document = json.loads(out.read_text())

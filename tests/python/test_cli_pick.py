@@ -19,6 +19,7 @@ from rich.console import Console
 import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
 from ionmorphnet.cli import _shared
+from ionmorphnet.models.labels import STATISTICS
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 3)
@@ -280,13 +281,13 @@ def test_a_closed_stderr_is_not_the_fault_of_an_input(
     assert not (tmp_path / "z_z1").exists()  # ends there, as nobody listens any more
 
 
-@pytest.mark.parametrize("scorer", ["blur", "chaos"])
+@pytest.mark.parametrize("scorer", ["blur", "chaos", "reliability"])
 def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path, tmp_path: Path) -> None:
     done = cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4, "--features")
     assert done.code == 0, done
     assert f"({scorer} f32" in done.stdout
     picks = np.genfromtxt(tmp_path / "small section" / "peaks.csv", delimiter=",", names=True)
-    assert list(picks.dtype.names)[-4:] == ["moran", "blur", "chaos", "coverage"]
+    assert list(picks.dtype.names)[-6:] == list(STATISTICS)
     assert np.array_equal(picks[scorer], picks["score"])
     assert cli("pick", section, "-o", tmp_path, "--scorer", scorer, "--top", 4).code == 0
     assert "coverage" not in (tmp_path / "small section" / "peaks.csv").read_text()

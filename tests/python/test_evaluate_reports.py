@@ -17,7 +17,7 @@ import ionmorphnet as imn
 from ionmorphnet import evaluate as ev
 from ionmorphnet.base.json_output import plain, write_json
 from ionmorphnet.evaluate import metrics, ranking
-from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
+from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.models.model import DEFAULT_MODEL
 
 FAST = ev.BootstrapOptions(200)
@@ -134,15 +134,20 @@ def test_ranking_against_grades() -> None:
     report = ev.ranking_report([each], options=FAST)
     for method in each.scores:
         score, positive = each.scores[method], each.structure >= 1.5
+        assert report.estimate("a", method, "concordance").value == metrics.concordance(score, each.structure)
         assert report.estimate("a", method, "spearman").value == metrics.spearman(score, each.structure)
         assert report.estimate("a", method, "auc").value == metrics.auc(positive, score)
         found = report.estimate("a", method, "precision_at_k").value
         assert found == ev.precision_at_k(positive, score, int(positive.sum()))
-    rows = report.comparisons.set_index("metric")
-    assert (rows["best_classical"] == "moran").all()
-    assert rows.loc["spearman", "verdict"] == "below"
-    assert rows.loc["spearman", "difference_high"] < 0
-    assert rows.loc["spearman", "value"] < rows.loc["spearman", "classical_low"]
+    rows = report.comparisons.set_index(["metric", "classical"])
+    assert len(rows) == 2 * len(report.metrics)
+    for metric in ("concordance", "spearman"):
+        assert rows.loc[(metric, "moran"), "verdict"] == "below"
+        assert rows.loc[(metric, "moran"), "difference_high"] < 0
+        assert rows.loc[(metric, "blur"), "verdict"] == "above"
+        net, moran = (report.estimate("a", name, metric).value for name in ("net", "moran"))
+        assert rows.loc[(metric, "moran"), "difference"] == pytest.approx(net - moran)
+    assert rows["sets_low"].isna().all()
     chance = report.estimate("a", "random", "auc")
     assert chance.low < 0.5 < chance.high
     assert chance.value == pytest.approx(0.5, abs=0.03)
@@ -161,6 +166,13 @@ def test_pooled_ranking_is_the_mean_of_the_sets() -> None:
         assert pooled.n == 90
         assert pooled.low <= pooled.value <= pooled.high
     assert set(report.comparisons["dataset"]) == {"a", "b", "mean of sets"}
+    # Two sets are resampled as (a, a), (a, b) or (b, b), so the interval spans both values.
+    of_sets = report.table[report.table["dataset"] == "mean of sets"].set_index(["method", "metric"])
+    ends = sorted(report.estimate(name, "net", "concordance").value for name in ("a", "b"))
+    assert of_sets.loc[("net", "concordance"), ["sets_low", "sets_high"]].tolist() == pytest.approx(ends)
+    gaps = report.comparisons.query("metric == 'concordance' and classical == 'moran'").set_index("dataset")
+    ends = sorted(gaps.loc[["a", "b"], "difference"])
+    assert gaps.loc["mean of sets", ["sets_low", "sets_high"]].tolist() == pytest.approx(ends)
 
 
 def test_a_set_without_negatives_has_no_auc_and_is_left_out_of_the_mean() -> None:
@@ -179,13 +191,13 @@ def test_a_set_without_negatives_has_no_auc_and_is_left_out_of_the_mean() -> Non
 def test_a_set_too_large_for_intervals_of_kendall(
     kind: Literal["percentile", "bca"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranking, "_KENDALL_LIMIT", 40)
+    monkeypatch.setattr(ranking, "_PAIRS_LIMIT", 40)
     report = ev.ranking_report([scored("a", 30, 1), scored("b", 60, 2)], options=ev.BootstrapOptions(50, kind=kind))
     small, large, pooled = (report.estimate(name, "net", "kendall") for name in ("a", "b", "mean of sets"))
     assert pooled.value == pytest.approx((small.value + large.value) / 2)
     assert small.low < small.high
     assert all(np.isnan([each.low, each.high]).all() and each.draws == 0 for each in (large, pooled))
-    rows = report.comparisons.query("metric == 'kendall'").set_index("dataset")
+    rows = report.comparisons.query("metric == 'kendall' and classical == 'moran'").set_index("dataset")
     assert rows["verdict"].tolist() == ["below", "no interval", "no interval"]
     assert rows.loc["mean of sets", ["difference_low", "difference_high"]].isna().all()
     assert np.isfinite(rows["difference"].astype(float)).all()
@@ -199,8 +211,8 @@ def test_equal_rankings_are_never_below_each_other() -> None:
     grades[0] = 2.5
     scores = each.scores.assign(net=np.arange(30.0), moran=np.arange(30.0) / 7.0)
     report = ev.ranking_report([ev.ScoredSet("a", scores, each.kinds, each.labels, grades, each.keys)], options=FAST)
-    row = report.comparisons.query("metric == 'spearman'").iloc[0]
-    assert (row["best_classical"], row["verdict"]) == ("moran", "within")
+    row = report.comparisons.query("metric == 'spearman' and classical == 'moran'").iloc[0]
+    assert row["verdict"] == "level"
     assert row["difference"] == pytest.approx(0.0, abs=1e-12)
 
 
@@ -256,13 +268,13 @@ def test_scores_keep_the_order_of_images_of_mixed_sizes() -> None:
     images[3][:] = 0.0
     each = ev.EvaluationSet("mixed", images, np.zeros((1, 5)), np.arange(5.0) / 2)
     result = ev.score_set(each, ev.make_methods(precision="f32"))
-    assert result.methods("classical") == ["moran", "blur", "chaos", "coverage"]
+    assert result.methods("classical") == list(STATISTICS)
     for i, image in enumerate(images):
         alone = imn.score_images(image, precision="f32").iloc[0]
         assert result.scores.loc[i, DEFAULT_MODEL] == pytest.approx(alone["score"], abs=1e-5)
         assert result.predictions[DEFAULT_MODEL].loc[i, "label"] == alone["label"]
         assert result.scores.loc[i, "intensity"] == pytest.approx(np.nansum(image), rel=1e-5)
-    assert result.scores.loc[3, ["moran", "blur", "chaos", "coverage", "intensity"]].tolist() == [0.0] * 5
+    assert result.scores.loc[3, [*STATISTICS, "intensity"]].tolist() == [0.0] * 7
 
 
 def test_methods_may_be_named_and_mixed() -> None:
@@ -277,7 +289,7 @@ def test_methods_may_be_named_and_mixed() -> None:
     assert result.scores["mine"].tolist() == [0.5]
     twice = ev.make_methods((None, None))
     assert [name for name, kind in twice.kinds.items() if kind == "model"] == [DEFAULT_MODEL, f"{DEFAULT_MODEL} (2)"]
-    assert list(ev.make_methods((), ["moran"]).kinds) == ["moran", "blur", "chaos", "coverage", "intensity"]
+    assert list(ev.make_methods((), ["moran"]).kinds) == [*STATISTICS, "intensity"]
     with pytest.raises(imn.ArgumentError, match="nothing to evaluate"):
         ev.make_methods((), baselines=False)
     with pytest.raises(imn.ArgumentError, match="threads must be 0"):

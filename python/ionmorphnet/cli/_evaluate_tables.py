@@ -24,6 +24,7 @@ _PIPE_WIDTH = 200
 # A number, perhaps with an interval, or the mark of an empty cell.
 _NUMERIC = re.compile(r"(-?\d|[-.]?$)")
 _TITLES = {
+    "concordance": "C",
     "spearman": "Spearman",
     "kendall": "Kendall",
     "auc": "AUC",
@@ -70,7 +71,7 @@ def classifier_tables(report: ClassifierReport) -> list[Table]:
 
 
 def ranking_tables(report: RankingReport) -> list[Table]:
-    """One table per dataset, and a comparison of the models with the best classical statistic."""
+    """One table per dataset, and a comparison of the models with the classical statistics by the first metric."""
     tables = []
     for dataset in report.table["dataset"].unique():
         rows = report.table[report.table["dataset"] == dataset]
@@ -80,25 +81,20 @@ def ranking_tables(report: RankingReport) -> list[Table]:
             cells = [str(report.estimate(dataset, method, metric)) for metric in report.metrics]
             table.add_row(method, *cells)
         tables.append(table)
-    if not report.comparisons.empty:
-        compared = new_table(
-            "Models compared with the best classical statistic",
-            *("dataset", "metric", "model", "value", "statistic", "its value", "model minus statistic", "verdict"),
-        )
-        for row in report.comparisons.to_dict("records"):
-            limit = Estimate(row["classical_value"], row["classical_low"], row["classical_high"], row["n"], 0)
+    metric = report.metrics[0]
+    compared = report.comparisons[report.comparisons["metric"] == metric]
+    if not compared.empty:
+        pooled = compared["sets_low"].notna().any()
+        title = f"Models minus classical statistics, {_TITLES.get(metric, metric)} (paired; JSON has all figures)"
+        table = new_table(title, "dataset", "model", "value", "statistic", "its value", "difference", "verdict")
+        if pooled:
+            table.add_column("interval over sets")
+        for row in compared.to_dict("records"):
             gap = Estimate(row["difference"], row["difference_low"], row["difference_high"], row["n"], 0)
-            compared.add_row(
-                row["dataset"],
-                _TITLES.get(row["metric"], row["metric"]),
-                row["model"],
-                _number(row["value"]),
-                row["best_classical"],
-                str(limit),
-                str(gap),
-                row["verdict"],
-            )
-        tables.append(compared)
+            cells = [_number(row["value"]), row["classical"], _number(row["classical_value"]), str(gap), row["verdict"]]
+            sets = "-" if pd.isna(row["sets_low"]) else f"[{row['sets_low']:.3f}, {row['sets_high']:.3f}]"
+            table.add_row(row["dataset"], row["model"], *cells, *([sets] if pooled else []))
+        tables.append(table)
     return tables
 
 

@@ -19,11 +19,12 @@ from ionmorphnet.evaluate.methods import RANDOM, Kind, ScoredSet
 Float = npt.NDArray[np.float64]
 
 POSITIVE_FROM = 1.5
-GRADE_METRICS = ("spearman", "kendall", "auc", "average_precision", "precision_at_k")
+GRADE_METRICS = ("concordance", "spearman", "kendall", "auc", "average_precision", "precision_at_k")
 PAIR_METRICS = ("agreement",)
 POOLED = "mean of sets"
-# Kendall's tau compares all pairs in every resample, so it has no interval above this number of images.
-_KENDALL_LIMIT = 2000
+# These compare all pairs in every resample, so they have no interval above this number of images.
+_ALL_PAIRS = ("concordance", "kendall")
+_PAIRS_LIMIT = 2000
 _RANDOM_DRAWS = 200
 _ROUNDING = 1e-9
 
@@ -36,13 +37,15 @@ class RankingReport:
     """How well each method ranks images.
 
     Attributes:
-        table: One row per dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws. The
-            dataset ``mean of sets`` is the mean over the datasets for which the value is defined, with n images in
-            total; it has no interval if one of them has none.
-        comparisons: One row per dataset, metric and model: the classical statistic with the highest value, its
-            interval, the value of the model, the paired difference model minus statistic with its interval, and
-            ``verdict``: whether the value of the model is ``below``, ``within`` or ``above`` the interval of the
-            statistic, or ``no interval``.
+        table: One row per dataset, method and metric: dataset, method, kind, metric, value, low, high, n, draws,
+            sets_low, sets_high. The dataset ``mean of sets`` is the mean over the datasets for which the value is
+            defined, with n images in total; it has no interval if one of them has none. low and high come from
+            resampling images. sets_low and sets_high come from resampling whole datasets, and say how certain the mean
+            is for other datasets; NaN except for ``mean of sets``.
+        comparisons: One row per dataset, metric, model and classical statistic: dataset, metric, model, value,
+            classical, classical_value; the paired difference model minus statistic as difference, difference_low,
+            difference_high, sets_low and sets_high; n; and ``verdict``: whether the interval of the difference (from
+            resampling images) lies ``below`` 0, ``above`` 0, or contains it (``level``), or ``no interval``.
         metrics: Names of the metrics.
         options: How the intervals were computed.
         undefined: Number of undefined scores (NaN, ranked last) by (dataset, method).
@@ -105,11 +108,12 @@ def ranking_report(
 ) -> RankingReport:
     """Compares scores with grades of structure.
 
-    Metrics: Spearman's rho and Kendall's tau-b of score and grade; AUC, average precision and precision at k of the
+    Metrics: concordance, the share of the pairs of images with different grades that the score orders as the grades do;
+    Spearman's rho and Kendall's tau-b of score and grade; AUC, average precision and precision at k of the
     images with grade ``positive_from`` or higher. Undefined values (constant scores, no positives or no negatives) are
     NaN. Equal scores bring no advantage: ranks are averaged, and ties count half or in proportion. The method
     ``random`` is the mean over 200 seeded random rankings with their central interval. For more than 2,000 images
-    Kendall's tau has no interval and no ``random``, because every resample would compare all pairs.
+    concordance and Kendall's tau have no interval and no ``random``, because every resample would compare all pairs.
 
     Args:
         sets: Scored datasets with grades; images without a grade are left out.
@@ -202,6 +206,7 @@ def _grade_metrics(grades: Float, positive_from: float, k: int | None) -> dict[s
         return metrics.precision_at_k_of(counts, score, positive, cut)
 
     return {
+        "concordance": lambda counts, score: metrics.concordance_of(counts, score, grades),
         "spearman": lambda counts, score: metrics.spearman_of(counts, score, grades),
         "kendall": lambda counts, score: metrics.kendall_of(counts, score, grades),
         "auc": lambda counts, score: metrics.auc_of(counts, score, positive),
@@ -254,8 +259,9 @@ def _report(
         shared = [m for m in kinds if all(m in task.scores.columns for task in tasks)]
         for metric in names:
             for method in shared:
-                pooled = mean_over_sets([sampled[d, method, metric] for d in datasets])
-                rows.append(_row(POOLED, method, metric, kinds[method], pooled.estimate(options)))
+                parts = [sampled[d, method, metric] for d in datasets]
+                estimate = mean_over_sets(parts).estimate(options)
+                rows.append(_row(POOLED, method, metric, kinds[method], estimate) | _over_sets(parts, options))
             used = [i for i in range(len(tasks)) if not np.isnan(chance[metric][i]).all()]
             mean = np.mean([chance[metric][i] for i in used], axis=0) if used else np.full(1, np.nan)
             n = sum(tasks[i].units for i in used)
@@ -267,9 +273,8 @@ def _report(
 
 
 _COMPARISON = [
-    *("dataset", "metric", "model", "value", "best_classical"),
-    *("classical_value", "classical_low", "classical_high"),
-    *("difference", "difference_low", "difference_high", "n", "verdict"),
+    *("dataset", "metric", "model", "value", "classical", "classical_value"),
+    *("difference", "difference_low", "difference_high", "sets_low", "sets_high", "n", "verdict"),
 ]
 
 
@@ -280,60 +285,60 @@ def _compare(
     sampled: Mapping[tuple[str, str, str], Sampled],
     options: BootstrapOptions,
 ) -> list[dict[str, object]]:
-    """Compares each model with the best classical statistic; models without a value are left out."""
-
-    def parts_of(method: str) -> list[Sampled]:
-        return [sampled[dataset, method, metric] for dataset in datasets if (dataset, method, metric) in sampled]
-
-    def pooled(method: str) -> Sampled:
-        return mean_over_sets(parts_of(method))
-
-    classical = {method: pooled(method) for method, kind in kinds.items() if kind == "classical"}
-    defined = {method: value for method, value in classical.items() if not np.isnan(value.value)}
-    if not defined:
-        return []
-    best = max(defined, key=lambda method: defined[method].value)
-    limit = defined[best].estimate(options)
+    """Compares each model with each classical statistic, where both have a value."""
+    parts = {
+        method: [sampled[dataset, method, metric] for dataset in datasets if (dataset, method, metric) in sampled]
+        for method in kinds
+    }
+    values = {method: mean_over_sets(of_method).value for method, of_method in parts.items()}
     rows = []
-    for model in (method for method, kind in kinds.items() if kind == "model"):
-        value = pooled(model)
-        if np.isnan(value.value):
-            continue
-        pairs = zip(parts_of(model), parts_of(best), strict=True)
-        differences = [a.minus(b) for a, b in pairs]
-        gap = mean_over_sets(differences).estimate(options)
-        rows.append(
-            {
-                "dataset": datasets[0] if len(datasets) == 1 else POOLED,
-                "metric": metric,
-                "model": model,
-                "value": value.value,
-                "best_classical": best,
-                "classical_value": limit.value,
-                "classical_low": limit.low,
-                "classical_high": limit.high,
-                "difference": gap.value,
-                "difference_low": gap.low,
-                "difference_high": gap.high,
-                "n": value.n,
-                "verdict": _verdict(value.value, limit),
-            }
-        )
+    for model, kind in kinds.items():
+        for classical, other in kinds.items():
+            if (kind, other) != ("model", "classical") or np.isnan([values[model], values[classical]]).any():
+                continue
+            differences = [a.minus(b) for a, b in zip(parts[model], parts[classical], strict=True)]
+            gap = mean_over_sets(differences).estimate(options)
+            rows.append(
+                {
+                    "dataset": datasets[0] if len(datasets) == 1 else POOLED,
+                    "metric": metric,
+                    "model": model,
+                    "value": values[model],
+                    "classical": classical,
+                    "classical_value": values[classical],
+                    "difference": gap.value,
+                    "difference_low": gap.low,
+                    "difference_high": gap.high,
+                    **_over_sets(differences, options),
+                    "n": gap.n,
+                    "verdict": _verdict(gap),
+                }
+            )
     return rows
 
 
-def _verdict(value: float, limit: Estimate) -> str:
-    if np.isnan(limit.low):
+def _verdict(gap: Estimate) -> str:
+    if np.isnan(gap.low):
         return "no interval"
     # Values of identical rankings may differ in their last bits.
-    if value < limit.low - _ROUNDING:
+    if gap.high < -_ROUNDING:
         return "below"
-    return "above" if value > limit.high + _ROUNDING else "within"
+    return "above" if gap.low > _ROUNDING else "level"
+
+
+def _over_sets(parts: Sequence[Sampled], options: BootstrapOptions) -> dict[str, object]:
+    """Interval of the mean over sets from resampling the sets; NaN for fewer than two with a value."""
+    values = np.array([part.value for part in parts if not np.isnan(part.value)])
+    if len(values) < 2:
+        return {"sets_low": np.nan, "sets_high": np.nan}
+    sets = resample(lambda counts: counts @ values / counts.sum(axis=1), len(values), options, stream=POOLED)
+    estimate = sets.estimate(options)
+    return {"sets_low": estimate.low, "sets_high": estimate.high}
 
 
 def _sample(task: _Task, metric: str, score: Float, options: BootstrapOptions) -> Sampled:
     value_of = task.metrics[metric]
-    if metric == "kendall" and task.units > _KENDALL_LIMIT:
+    if metric in _ALL_PAIRS and task.units > _PAIRS_LIMIT:
         options = BootstrapOptions(0, options.level, options.seed)
     return resample(lambda counts: value_of(counts, score), task.units, options, stream=task.name)
 
@@ -342,8 +347,8 @@ def _random_values(task: _Task, names: tuple[str, ...], options: BootstrapOption
     rng = np.random.default_rng([options.seed, task.units, zlib.crc32(task.name.encode()), 1])
     scores = rng.random((_RANDOM_DRAWS, len(task.scores)))
     once = np.ones((1, task.units))
-    # In a large set every ranking costs n squared comparisons, and chance is known to be 0.
-    skipped = {"kendall"} if task.units > _KENDALL_LIMIT else set()
+    # In a large set every ranking costs n squared comparisons, and chance is known.
+    skipped = set(_ALL_PAIRS) if task.units > _PAIRS_LIMIT else set()
     return {
         name: np.full(_RANDOM_DRAWS, np.nan)
         if name in skipped
@@ -371,6 +376,8 @@ def _row(dataset: str, method: str, metric: str, kind: str, estimate: Estimate) 
         "high": estimate.high,
         "n": estimate.n,
         "draws": estimate.draws,
+        "sets_low": np.nan,
+        "sets_high": np.nan,
     }
 
 
