@@ -148,7 +148,7 @@ def score_thinned(thinned: ThinnedSet, methods: Methods) -> pd.DataFrame:
     parts = []
     for i in range(int(thinned.original.max()) + 1):
         rows = np.flatnonzero(thinned.original == i)
-        scores, _ = score_stack(np.stack([thinned.images[row] for row in rows]), methods)
+        scores, _ = score_stack(np.stack([thinned.images[int(row)] for row in rows]), methods)
         parts.append(scores.set_index(rows))
     return pd.concat(parts).sort_index()
 
