@@ -198,9 +198,16 @@ def test_the_browser_gets_an_address_without_the_token(
         threading.Thread(target=lambda: request(page.url + "finish", {}), daemon=True).start()
 
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or False)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    imn.label(picked, tmp_path / "labels.csv", on_ready=ready)
+    assert opened == []  # a text browser would take the terminal
+    assert "no browser was found; open the address" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("DISPLAY", ":0")
     imn.label(picked, tmp_path / "labels.csv", on_ready=ready)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/enter/[\w-]{32}", opened[0])
-    assert pages[0].url.rsplit("/", 2)[1] not in opened[0]
+    assert pages[1].url.rsplit("/", 2)[1] not in opened[0]
     assert "no browser was found; open the address" in caplog.text
 
 

@@ -109,6 +109,25 @@ def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
     assert browser.errors == []
 
 
+def test_a_second_pass_is_resumed(browser: Chromium, serve: Callable[..., str], tmp_path: Path) -> None:
+    page = Labeller(browser, serve())
+    page.type("s3u0s2l2w1")
+    page.press("p")
+    page.press("Enter")
+    page.type("s3s3")
+    again = Labeller(browser, serve())
+    assert "2 of 5 images were labelled twice; P continues the second pass" in again.text("status")
+    again.press("p")
+    assert "same 5 images again, in another order. 2 of them are done." in str(again.dialog())
+    again.press("Enter")
+    assert again.text("count") == "2 of 5 labelled again"
+    assert "image 3 of 5" in again.text("place")
+    again.press("p")
+    assert again.text("count") == "5 labelled"
+    assert [row["label_b"] for row in rows(tmp_path / "labels.csv")].count("structured") == 2
+    assert browser.errors == []
+
+
 def test_changing_ones_mind(browser: Chromium, serve: Callable[..., str], tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     page = Labeller(browser, serve(n=5))

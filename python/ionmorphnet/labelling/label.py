@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import webbrowser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -118,12 +119,18 @@ def label(
         server = LabelServer(session, port)
         stack.callback(server.close)
         _log.info("%s: label page at %s", candidates.title, server.url)
-        if browser and not webbrowser.open(server.entrance_url):
-            _log.warning("no browser was found; open the address of the page in one")
+        if browser:
+            _open_browser(server.entrance_url)
         if on_ready is not None:
             on_ready(LabelPage(server.url, len(candidates), len(file.rows)))
         server.run()
         return LabelSummary(path, len(file.rows), session.class_counts(), session.agreement())
+
+
+def _open_browser(url: str) -> None:
+    # Without a display Python starts a text browser, which takes the terminal and cannot show the page.
+    if not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")) or not webbrowser.open(url):
+        _log.warning("no browser was found; open the address of the page in one")
 
 
 def _candidates(

@@ -12,7 +12,8 @@ async function answered(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new RequestError("The session has ended, or its computer cannot be reached. All labels up to the last saved one are in the file; run the command again to continue.", 0);
+    throw new RequestError("The session has ended, or its computer cannot be reached. All labels up to the last saved one "
+      + "are in the file; run the command again to continue.", 0);
   }
   let value = null;
   try {

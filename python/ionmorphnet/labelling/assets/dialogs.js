@@ -18,9 +18,12 @@ const percent = (share) => `${Math.round(share * 100)} %`;
 
 export async function showAgreement(classes) {
   const { agreement } = await get("agreement");
-  $("agreement").replaceChildren(...(agreement === null ? [make("p", {}, "No image has two labels yet.")] : contents(agreement, classes)));
+  const shown = agreement === null ? [make("p", {}, "No image has two labels yet.")] : contents(agreement, classes);
+  $("agreement").replaceChildren(...shown);
   return ask("agreement-dialog");
 }
+
+const cell = (n, same) => make("td", { class: same ? "same" : n === 0 ? "zero" : null }, String(n));
 
 function contents(found, classes) {
   const figure = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
@@ -29,19 +32,23 @@ function contents(found, classes) {
     figure("in the same class", percent(found.same)),
     figure("Cohen's kappa", found.kappa === null ? "undefined" : found.kappa.toFixed(2)),
     found.grade_difference === null ? null : figure("mean difference of grades", found.grade_difference.toFixed(2)));
-  const used = classes.map((_, k) => k).filter((k) => found.table[k].some((n) => n > 0) || found.table.some((row) => row[k] > 0));
+  const occurs = (k) => found.table[k].some((n) => n > 0) || found.table.some((row) => row[k] > 0);
+  const used = classes.map((_, k) => k).filter(occurs);
   const head = make("tr", {}, make("td"), ...used.map((k) => make("th", { scope: "col" }, words(classes[k].name))));
   const rows = used.map((i) => make("tr", {}, make("th", { scope: "row" }, words(classes[i].name)),
-    ...used.map((j) => make("td", { class: i === j ? "same" : found.table[i][j] === 0 ? "zero" : null }, String(found.table[i][j])))));
-  const table = make("table", {}, make("caption", {}, "Rows: first pass, columns: second pass"), make("thead", {}, head), make("tbody", {}, ...rows));
+    ...used.map((j) => cell(found.table[i][j], i === j))));
+  const caption = make("caption", {}, "Rows: first pass, columns: second pass");
+  const table = make("table", {}, caption, make("thead", {}, head), make("tbody", {}, ...rows));
   const note = found.kappa === null
     ? "Kappa is undefined, because both passes used the same single class."
-    : "Kappa is the agreement beyond chance: 1 is perfect, 0 is what the frequencies of the classes alone would give. Below about 0.6, agree on what the classes mean before you train on the labels.";
+    : "Kappa is the agreement beyond chance: 1 is perfect, 0 is what the frequencies of the classes alone would give. "
+      + "Below about 0.6, decide what the classes mean before you train on the labels.";
   return [figures, make("div", { class: "scroller" }, table), make("p", { class: "note" }, note)];
 }
 
-export function askForSecondPass(n) {
-  $("pass-about").textContent = n === 1 ? "You will label the same image again." : `You will label the same ${n} images again, in another order.`;
+export function askForSecondPass({ first, second }) {
+  const images = first === 1 ? "You will label the same image again" : `You will label the same ${first} images again, in another order`;
+  $("pass-about").textContent = second === 0 ? `${images}.` : `${images}. ${second} of them are done.`;
   return ask("pass-dialog");
 }
 
@@ -53,7 +60,8 @@ export function askWhenDone(s) {
 }
 
 export function showEnd(file) {
-  document.body.replaceChildren(make("main", { class: "end" }, make("section", { class: "panel" },
-    make("h1", {}, "Session finished"), make("p", {}, `The labels are in ${file}. You can close this page; the same command goes on with them.`))));
+  const about = `The labels are in ${file}. You can close this page; the same command continues with them.`;
+  const panel = make("section", { class: "panel" }, make("h1", {}, "Session finished"), make("p", {}, about));
+  document.body.replaceChildren(make("main", { class: "end" }, panel));
   document.title = "Session finished";
 }

@@ -9,7 +9,8 @@ import * as view from "./view.js";
 const LOOK_AHEAD = 10;
 
 const s = {
-  position: 0, draft: { label: null, grade: null }, gradedNow: false, graded: true, scaling: "linear", outlined: false, outline: null,
+  position: 0, draft: { label: null, grade: null }, gradedNow: false, graded: true,
+  scaling: "linear", outlined: false, outline: null,
   captions: new Map(), entries: new Map(), ended: false,
   captionOf: (item) => s.captions.get(item),
   labelOf: (item) => s.entries.get(item)?.label ?? null,
@@ -192,7 +193,7 @@ const actions = {
   pass: async () => {
     if (s.pass === 2) await startPass(1);
     else if (s.first === 0) view.say("A second pass needs labels of a first one.");
-    else if ((await askForSecondPass(s.first)) === "start") await startPass(2);
+    else if ((await askForSecondPass(s)) === "start") await startPass(2);
   },
   agreement: async () => {
     if (s.second === 0) view.say("The agreement needs a second pass.");
@@ -234,6 +235,14 @@ async function failed(error) {
   view.showAlert(error.status === 0 ? error.message : `Not saved: ${error.message}`);
 }
 
+const focusStage = () => $("stage").focus({ preventScroll: true });
+
+function greeting(open) {
+  if (s.first === 0) return "Press the letter of a class, then a digit for the grade. H lists all keys.";
+  if (s.second > 0 && s.second < s.first) return `${s.second} of ${s.first} images were labelled twice; P continues the second pass.`;
+  return open === null ? "All images are labelled." : `${s.first} images were labelled before; this is the next one.`;
+}
+
 function listen() {
   document.addEventListener("keydown", (event) => {
     if (anyOpen() || s.ended) return;
@@ -243,13 +252,16 @@ function listen() {
     act(command.action, command.value);
   });
   // A click must not leave the focus on a button, where Enter and Space would press it again.
-  document.addEventListener("click", (event) => { if (event.detail > 0 && event.target.closest("main, header") && !event.target.closest("select")) $("stage").focus({ preventScroll: true }); });
+  document.addEventListener("click", (event) => {
+    const pointer = event.detail > 0; // 0: the keyboard pressed the button
+    if (pointer && event.target.closest("main, header") && !event.target.closest("select")) focusStage();
+  });
   for (const action of ["previous", "skip", "next", "undo", "redo", "pass", "help", "finish", "outline"]) {
     $(action).addEventListener("click", () => act(action));
   }
   $("agree").addEventListener("click", () => act("agreement"));
   $("graded").addEventListener("change", () => act("graded"));
-  $("order").addEventListener("change", (event) => { act("order", event.target.value); $("stage").focus({ preventScroll: true }); });
+  $("order").addEventListener("change", (event) => { act("order", event.target.value); focusStage(); });
   $("scaling").addEventListener("change", (event) => act("scaling", event.target.value));
   $("image").addEventListener("load", () => view.fitPicture(s));
   $("image").addEventListener("error", () => view.showAlert("The image cannot be shown; is the session still running?"));
@@ -269,9 +281,8 @@ async function start() {
   const open = nextOpen();
   show(open ?? 0);
   listen();
-  view.say(s.first === 0 ? "Press the letter of a class, then a digit for the grade. H lists all keys."
-    : open === null ? "All images are labelled." : `${s.first} images were labelled before; this is the next one.`);
-  $("stage").focus({ preventScroll: true });
+  view.say(greeting(open));
+  focusStage();
   document.documentElement.dataset.waiting = "0";
 }
 
