@@ -22,6 +22,7 @@ NAMES = (
     "statistics",
     "scoring",
     "end_to_end",
+    "many_channels",
     "profile_section",
     "memory",
     "patches",
@@ -35,6 +36,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--json", type=Path, help="also write the rows as JSON")
     parser.add_argument("--repeat", type=int, default=5, help="timed rounds (default 5)")
+    parser.add_argument(
+        "--scale", type=float, default=0.05, help="size of many_channels; 1: 85,000 bins (default 0.05)"
+    )
+    parser.add_argument("--model", action="append", help="model of many_channels, bundled name or folder; repeatable")
     parser.add_argument("--work", type=Path, help="keep simulated files here (default: a temporary folder)")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(NAMES)
@@ -44,7 +49,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        context = Context(work=work, repeat=arguments.repeat)
+        context = Context(
+            work=work, repeat=arguments.repeat, scale=arguments.scale, models=tuple(arguments.model or ())
+        )
         for name in arguments.names or NAMES:
             found = importlib.import_module(f"benchmarks.{name}").run(context)
             results[name] = [dataclasses.asdict(row) for row in found]

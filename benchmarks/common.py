@@ -21,6 +21,8 @@ class Context:
 
     work: Path
     repeat: int = 5
+    scale: float = 0.05
+    models: tuple[str, ...] = ()
     shared: Path = field(
         default_factory=lambda: Path(os.environ.get("IMN_SHARED_DATA", ROOT.parent / "shared" / "data"))
     )

@@ -321,6 +321,8 @@ def score_stack(
     statistics: collections.abc.Sequence[str] = [],
     statistic: str | None = None,
     sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    cascade: tuple[float, float] | None = None,
+    reach: numpy.typing.NDArray[numpy.float32] | None = None,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
@@ -352,12 +354,14 @@ def score_windows(
     statistics: collections.abc.Sequence[str] = [],
     statistic: str | None = None,
     sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    cascade: tuple[float, float] | None = None,
+    reach: numpy.typing.NDArray[numpy.float32] | None = None,
     memory_limit: int = 4000000000,
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]:
     """
-    Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the classical score to compute instead; `sample` (H, W): the section's sample map, for networks that read it. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
+    Scores one ion image per m/z window. `statistics`: the second input of the network; `statistic`: the classical score to compute instead; `sample` (H, W): the section's sample map, for networks that read it. `cascade`: limits of Moran's z and of blur below which the network is spared an image; `reach` (n,) float32 then receives NaN for the others. Returns outputs float32 (n, k), 0 for blank images; blank (n,); timings.
     """
 
 def score_windows_on_device(

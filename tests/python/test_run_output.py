@@ -49,7 +49,7 @@ def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert sorted(record["files"]) == sorted(path.name for path in (tmp_path / "run").iterdir())
     assert record["skipped"] == {}
-    assert record["counts"] == {"candidates": len(peaks.all_scores), "blank": 0, "picked": 10}
+    assert record["counts"] == {"candidates": len(peaks.all_scores), "blank": 0, "spared": 0, "picked": 10}
     assert record["scorer"] == "moran"
     assert record["input"]["path"].endswith("small section.imzML")
 

@@ -8,8 +8,9 @@ namespace imn::pipeline {
 
 // Results of n images, in the order of the images.
 struct Results {
-  std::span<float> outputs;       // (n, n_outputs); 0 for blank images
+  std::span<float> outputs;       // (n, n_outputs); 0 for blank images and those that a cascade spared the network
   std::span<std::uint8_t> blank;  // (n), 1 = blank (preprocess/blank.h): nothing to score
+  std::span<float> reach{};       // (n) of score::find_noise(): NaN unless spared; empty where no cascade is at work
 };
 
 // Throws ArgumentError unless `results` has room for n images.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "pipeline/common/results.h"
 #include "pipeline/host/options.h"
 #include "preprocess/preprocess.h"
+#include "score/cascade.h"
 #include "score/network.h"
 #include "score/statistics.h"
 
@@ -33,10 +35,12 @@ class ImageSink {
 };
 
 // Preprocesses images and scores them with the network, except blank ones. `network` must outlive the sink and must not
-// be used by others meanwhile. `statistics`: the columns of the network's second input, in order; empty if it has none.
-// Throws ArgumentError unless their number is the network's n_statistics.
+// be used by others meanwhile. `cascade`, if given, spares the network the images that it finds to be noise; the
+// results then need room for `reach`. `threads` work on it, 0: all. `statistics`: the columns of the network's second
+// input, in order; empty if it has none. Throws ArgumentError unless their number is the network's n_statistics.
 std::unique_ptr<ImageSink> make_model_sink(score::Network& network, const preprocess::PreprocessId& id,
-                                           std::vector<score::Statistic> statistics);
+                                           std::vector<score::Statistic> statistics,
+                                           const std::optional<score::Cascade>& cascade = {}, int threads = 1);
 
 // A classical score computed directly from the images, one value per image. An image is blank by the quantile of
 // its measured pixels.

@@ -23,6 +23,7 @@ struct HostTimings {
   double wait_for_images_s = 0;  // the scoring side had nothing to do
   double preprocess_s = 0;
   double statistics_s = 0;  // statistics that are the network's second input
+  double cascade_s = 0;     // finding the images that the network is spared
   double score_s = 0;       // waiting for the network, or computing a classical score
   double total_s = 0;
   std::int64_t strips = 0;

@@ -80,6 +80,11 @@ class _Folder(click.Path):
 @click.option(
     "--device-memory-limit", metavar="SIZE", help="GPU memory to plan with.  [default: four fifths of what is free]"
 )
+@click.option(
+    "--cascade/--no-cascade",
+    default=True,
+    help="Spare the network the channels that cheap statistics show to be noise.",
+)
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
 @click.option(
     "--format",
@@ -153,6 +158,7 @@ def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
         "folder": click.format_filename(plane.folder),
         "written": [click.format_filename(path) for path in plane.written],
         "candidates": len(plane.peaks.all_scores),
+        "spared": run.counts.spared,
         "picked": len(plane.peaks),
         "scorer": run.scorer,
         "precision": run.precision,
@@ -169,9 +175,10 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
     peaks, run = plane.peaks, plane.peaks.run
     assert run is not None
     rate = len(peaks.all_scores) / max(run.timings["score"], 1e-9)
+    spared = f", {run.counts.spared} spared by the cascade" if run.counts.spared else ""
     click.echo(
         f"{_title(plane, outcome)}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {plane.seconds:.1f} s "
-        f"({run.scorer} {run.precision}, {rate:.0f} images/s while scoring)"
+        f"({run.scorer} {run.precision}, {rate:.0f} images/s while scoring{spared})"
     )
     labels = Counter(peaks.to_frame()["label"].dropna())
     if labels:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import read_json
+from ionmorphnet.models.cascade import Cascade, read_cascade
 from ionmorphnet.models.labels import CLASSES, STATISTICS
 from ionmorphnet.models.preprocessing import Preprocessing
 
@@ -46,6 +47,7 @@ class Model:
         weights: Weight of each class probability in the score: 1 for informative classes and 0 for the others in
             published-layout models. None if the structure output is the score.
         threshold: Default minimum score of a pick.
+        cascade: Which images the network is spared; None: none.
         sha256: Hash of ``model.onnx``, for the run record.
         config: Content of ``config.json``.
     """
@@ -61,6 +63,7 @@ class Model:
     threshold: float
     sha256: str
     config: dict[str, Any] = field(repr=False)
+    cascade: Cascade | None = None
 
     @property
     def onnx_path(self) -> Path:
@@ -246,6 +249,7 @@ def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> M
         threshold=threshold,
         sha256=sha256,
         config=config,
+        cascade=read_cascade(config, threshold, path),
     )
 
 

@@ -109,6 +109,7 @@ def pick_files(
     tol: float | None = None,
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
+    cascade: bool = True,
     threads: int = 0,
     progress: Callable[[PickProgress], None] | bool | None = None,
 ) -> Iterator[PickOutcome]:
@@ -140,6 +141,7 @@ def pick_files(
         tol: As above.
         memory_limit: As above.
         device_memory_limit: As above.
+        cascade: As above.
         threads: As above.
         progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
             that it raises stops the work.
@@ -171,6 +173,7 @@ def pick_files(
         "axis": axis,
         "memory_limit": parse_bytes(memory_limit),
         "device_memory_limit": None if device_memory_limit is None else parse_bytes(device_memory_limit),
+        "cascade": cascade,
         "threads": threads,
     }
     wanted = parse_formats(formats)

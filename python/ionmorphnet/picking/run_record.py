@@ -144,6 +144,8 @@ class Counts:
     candidates: int
     blank: int
     """Candidates whose image shows nothing; they were not scored."""
+    spared: int
+    """Candidates that the cascade found to be noise; the network did not see them."""
     picked: int
 
 
@@ -162,7 +164,8 @@ class RunRecord:
         model: The model; None for a scorer without one.
         axis: The candidates.
         parameters: Arguments of the pick.
-        counts: Channels found, blank and picked.
+        counts: Channels found, blank, spared and picked.
+        cascade: Limits of the cascade and the largest score of the channels it spared; None if none was at work.
         timings: Seconds of each stage: load_model, open, axis, score, total.
         scoring_loop: Timings and sizes within the scoring stage, as the scorer reports them.
         versions: Versions of the package and of what it ran on.
@@ -181,6 +184,7 @@ class RunRecord:
     axis: AxisRecord
     parameters: Parameters
     counts: Counts
+    cascade: Mapping[str, float] | None
     timings: Mapping[str, float]
     scoring_loop: Mapping[str, float | int | bool]
     versions: Mapping[str, str]

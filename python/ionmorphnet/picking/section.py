@@ -54,6 +54,7 @@ def pick(
     tol: float | None = None,
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
+    cascade: bool = True,
     threads: int = 0,
     progress: Progress | bool | None = None,
 ) -> PeakList:
@@ -77,6 +78,8 @@ def pick(
         memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
         device_memory_limit: The same for memory of the GPU, without the scorer's own; None: four fifths of what is free
             once the scorer has started.
+        cascade: Whether to spare the network the channels that the model's cascade finds to be noise (on the CPU, if
+            the model has one).
         threads: CPU threads; 0: all.
         progress: Called as progress(done, total) while images are scored; True: a bar on the terminal or in the
             notebook.
@@ -105,7 +108,9 @@ def pick(
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         clock.lap("axis")
         with shown_progress(progress, Path(ds.path).name, "images") as shown:
-            scores = ready.score_windows(ds, channels, ScoreOptions(limit, device_limit, threads, shown))
+            scores = ready.score_windows(
+                ds, channels, ScoreOptions(limit, device_limit, threads, shown, cascade=cascade)
+            )
         clock.lap("score")
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
@@ -278,7 +283,8 @@ def _run_record(
         ),
         axis=AxisRecord(channels.method, len(channels)),
         parameters=parameters,
-        counts=Counts(len(scores.frame), int(scores.blank.sum()), picked),
+        counts=Counts(len(scores.frame), int(scores.blank.sum()), scores.n_spared, picked),
+        cascade=None if scores.cascade is None else scores.cascade.to_dict(),
         timings=timings,
         scoring_loop={
             name: round(value, 4) if isinstance(value, float) else value for name, value in scores.timings.items()

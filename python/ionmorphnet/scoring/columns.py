@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
-from ionmorphnet.models.model import Model
+from ionmorphnet.models.model import HIGHEST_GRADE, Model
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,16 +33,26 @@ def plain_columns(name: str, score: npt.NDArray[np.floating]) -> pd.DataFrame:
     return frame
 
 
-def network_columns(name: str, model: Model, outputs: Float32, blank: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """Columns of a network's outputs: score, label, p_* and, if the model estimates it, structure.
+def network_columns(
+    name: str,
+    model: Model,
+    outputs: Float32,
+    blank: npt.NDArray[np.bool_],
+    cascade: Cascade | None = None,
+    reach: Float32 | None = None,
+) -> pd.DataFrame:
+    """Columns of a network's outputs: score, label, p_*, structure if the model estimates it, spared with a cascade.
 
-    Blank images are ``unstructured`` with probability 1; their score and structure are 0.
+    Blank images are ``unstructured`` with probability 1; their score and structure are 0. So are images that the
+    network was spared, but with the score of the cascade and the structure that belongs to it.
 
     Args:
         name: Name of the scorer, for errors.
         model: Says what the outputs are.
         outputs: (n, k).
         blank: (n,), images that were not scored.
+        cascade: The cascade that was at work.
+        reach: (n,), how near each spared image came to the limits of the cascade; NaN = not spared.
 
     Raises:
         IonMorphNetError: Outputs are not finite.
@@ -50,16 +61,23 @@ def network_columns(name: str, model: Model, outputs: Float32, blank: npt.NDArra
     if bad.any():
         raise IonMorphNetError(f"scorer '{name}': outputs of image {int(bad.argmax())} are not finite")
     probabilities = model.probabilities(outputs)
-    probabilities[blank] = np.eye(len(CLASSES))[CLASSES.index("unstructured")]
+    spared = np.zeros(len(blank), np.bool_) if reach is None else ~np.isnan(reach)
+    probabilities[blank | spared] = np.eye(len(CLASSES))[CLASSES.index("unstructured")]
     structure = None
     if model.has_structure:
         structure = model.structure(outputs)
         structure[blank] = 0.0
     score = model.score(probabilities, structure)
     score[blank] = 0.0
+    if cascade is not None and reach is not None:
+        score[spared] = cascade.scores(reach[spared])
+        if structure is not None:
+            structure[spared] = HIGHEST_GRADE * score[spared]
     labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
     frame = pd.DataFrame({"score": score, "label": pd.array(labels, dtype="string")})
     frame[list(PROBABILITY_COLUMNS)] = probabilities
     if structure is not None:
         frame["structure"] = structure
+    if cascade is not None:
+        frame["spared"] = spared
     return frame

@@ -47,7 +47,9 @@ class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
             raise UnavailableError(GPU_FORKED)
         return {**super().native_arguments(), "device": str(self.device)}
 
-    def _run_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions) -> LoopResult:
+    def _run_windows(
+        self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
         result: LoopResult = _core.score_windows_on_device(
             dataset._native,
             axis.mz_lo,
@@ -61,7 +63,9 @@ class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
         )
         return result
 
-    def _run_stack(self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions) -> LoopResult:
+    def _run_stack(
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
         largest = 3 * images[:1].nbytes  # as many chunks as are under way
         result: LoopResult = _core.score_stack_on_device(
             images,

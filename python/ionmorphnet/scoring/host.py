@@ -14,6 +14,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.native_types import ScorerInfo
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.network_scorer import LoopResult, NetworkArguments, NetworkScorer
 from ionmorphnet.scoring.scorer import Float32, ScoreOptions
@@ -46,7 +47,14 @@ class HostScorer(NetworkScorer[_core.Scorer]):
             raise UnavailableError(_FORKED)
         return super().native_arguments()
 
-    def _run_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions) -> LoopResult:
+    @property
+    def cascade(self) -> Cascade | None:
+        """The model's cascade; a callable of the user's sees every image."""
+        return None if self.name == "callback" else self._model.cascade
+
+    def _run_windows(
+        self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
         result: LoopResult = _core.score_windows(
             dataset._native,
             axis.mz_lo,
@@ -55,20 +63,29 @@ class HostScorer(NetworkScorer[_core.Scorer]):
             threads=options.threads,
             progress=options.progress,
             sample=options.sample,
+            cascade=self._limits(reach),
+            reach=reach,
             **self.native_arguments(),
         )
         return result
 
-    def _run_stack(self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions) -> LoopResult:
+    def _run_stack(
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
         result: LoopResult = _core.score_stack(
             images,
             mask,
             threads=options.threads,
             progress=options.progress,
             sample=options.sample,
+            cascade=self._limits(reach),
+            reach=reach,
             **self.native_arguments(),
         )
         return result
+
+    def _limits(self, reach: Float32 | None) -> tuple[float, float] | None:
+        return None if self.cascade is None or reach is None else self.cascade.limits
 
 
 def start_openvino(

@@ -25,6 +25,7 @@ def score_images(
     scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
     precision: Precision = "auto",
+    cascade: bool = True,
     threads: int = 0,
     progress: Progress | bool | None = None,
 ) -> pd.DataFrame:
@@ -43,6 +44,8 @@ def score_images(
             a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
+        cascade: Whether to spare the network the images that the model's cascade finds to be noise (on the CPU, if
+            the model has one).
         threads: CPU threads; 0: all.
         progress: Called as progress(done, total); True: a bar on the terminal or in the notebook.
 
@@ -50,6 +53,8 @@ def score_images(
         A frame with one row per image, in order: score, label, p_structured ... p_negative and, if the model
         estimates it, structure (expected grade, 0 to 3). A classical score leaves label and p_* empty. Blank images
         (no pixel measured, or constant once clipped) are ``unstructured`` with probability 1, score and structure 0.
+        With a cascade, the column spared says which images the network did not see: they are ``unstructured`` with a
+        score below every threshold of the model.
 
     Raises:
         ArgumentError: Wrong shapes or names.
@@ -63,4 +68,5 @@ def score_images(
         kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
         shown_progress(progress, "scoring", "images") as shown,
     ):
-        return ready.score_stack(stack, measured, ScoreOptions(threads=threads, progress=shown, sample=known)).frame
+        options = ScoreOptions(threads=threads, progress=shown, sample=known, cascade=cascade)
+        return ready.score_stack(stack, measured, options).frame

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.columns import network_columns
 from ionmorphnet.scoring.scorer import DEFAULT_OPTIONS, Float32, ScoreOptions, Scorer, Scores
@@ -63,6 +64,11 @@ class NetworkScorer(Scorer, Generic[Network]):
         return self._model.score_description
 
     @property
+    def cascade(self) -> Cascade | None:
+        """Which images the network is spared; None where every image goes through it."""
+        return None
+
+    @property
     def forked(self) -> bool:
         """Whether this process was forked from the one that started the network."""
         return self._process != os.getpid()
@@ -73,13 +79,15 @@ class NetworkScorer(Scorer, Generic[Network]):
 
     def score_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions = DEFAULT_OPTIONS) -> Scores:
         """See :meth:`Scorer.score_windows`."""
-        return self._scores(self._run_windows(dataset, axis, options))
+        reach = self._reach(len(axis), options)
+        return self._scores(self._run_windows(dataset, axis, options, reach), reach)
 
     def score_stack(
         self, images: Float32, mask: npt.NDArray[np.uint8] | None = None, options: ScoreOptions = DEFAULT_OPTIONS
     ) -> Scores:
         """See :meth:`Scorer.score_stack`."""
-        return self._scores(self._run_stack(images, mask, options))
+        reach = self._reach(len(images), options)
+        return self._scores(self._run_stack(images, mask, options, reach), reach)
 
     def native_arguments(self) -> NetworkArguments[Network]:
         """Which network the native loop runs, and on what inputs.
@@ -94,13 +102,25 @@ class NetworkScorer(Scorer, Generic[Network]):
         }
 
     @abc.abstractmethod
-    def _run_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions) -> LoopResult:
-        """Runs the native loop over the windows of an axis."""
+    def _run_windows(
+        self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
+        """Runs the native loop over the windows of an axis; the cascade is at work if it receives a ``reach``."""
 
     @abc.abstractmethod
-    def _run_stack(self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions) -> LoopResult:
-        """Runs the native loop over images in memory."""
+    def _run_stack(
+        self, images: Float32, mask: npt.NDArray[np.uint8] | None, options: ScoreOptions, reach: Float32 | None
+    ) -> LoopResult:
+        """Runs the native loop over images in memory; see :meth:`_run_windows`."""
 
-    def _scores(self, result: LoopResult) -> Scores:
+    def _reach(self, n: int, options: ScoreOptions) -> Float32 | None:
+        """Room for how near each of n images comes to the limits of the cascade, if one is to be at work."""
+        if self.cascade is None or not options.cascade:
+            return None
+        return np.full(n, np.nan, np.float32)
+
+    def _scores(self, result: LoopResult, reach: Float32 | None) -> Scores:
         outputs, blank, timings = result
-        return Scores(network_columns(self.name, self._model, outputs, blank), blank, timings)
+        cascade = None if reach is None else self.cascade
+        frame = network_columns(self.name, self._model, outputs, blank, cascade, reach)
+        return Scores(frame, blank, timings, cascade)

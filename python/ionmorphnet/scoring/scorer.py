@@ -20,6 +20,7 @@ from ionmorphnet.base.devices import Device
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.model import Model
 
 Float32 = npt.NDArray[np.float32]
@@ -46,6 +47,7 @@ class ScoreOptions:
         progress: Called as progress(done, total) in images.
         sample: float32 (H, W), probability from 0 to 1 that a pixel of the section is sample, 0 where not measured;
             None: unknown. Networks without this channel, and classical scores, ignore it.
+        cascade: Whether a network may be spared the images that its model's cascade finds to be noise.
     """
 
     memory_limit: int = 4_000_000_000
@@ -53,6 +55,7 @@ class ScoreOptions:
     threads: int = 0
     progress: Progress | None = None
     sample: Float32 | None = field(default=None, repr=False, compare=False)
+    cascade: bool = True
 
 
 DEFAULT_OPTIONS = ScoreOptions()
@@ -64,14 +67,21 @@ class Scores:
 
     Attributes:
         frame: One row per image; columns score, label, p_structured ... p_negative and, if the model estimates it,
-            structure. A scorer without classes leaves label and p_* empty.
+            structure, and, if a cascade was at work, spared. A scorer without classes leaves label and p_* empty.
         blank: bool (n,), images that show nothing (not measured, or constant once clipped) and were not scored.
         timings: Where the time went, in seconds, and how the work was cut; empty if the scorer does not measure it.
+        cascade: The cascade that spared the network some images; None if none was at work.
     """
 
     frame: pd.DataFrame
     blank: npt.NDArray[np.bool_]
     timings: Mapping[str, float | int | bool] = field(default_factory=dict)
+    cascade: Cascade | None = None
+
+    @property
+    def n_spared(self) -> int:
+        """Number of images that the network was spared."""
+        return int(self.frame["spared"].sum()) if "spared" in self.frame else 0
 
 
 class Scorer(abc.ABC):
