@@ -274,7 +274,7 @@ async function start() {
   view.buildControls(s.classes, act);
   view.drawOutline(s.outline);
   if (s.has_section) {
-    $("section-image").src = "section.png";
+    view.shape($("section-image"), s.pixel_ratio).src = "section.png";
     $("section").hidden = false;
   }
   s.position = s.queue.length - 1;

@@ -29,6 +29,7 @@ export function buildControls(classes, act) {
 
 export function drawHeader(s) {
   $("title").textContent = s.title;
+  $("title").title = s.title;
   document.title = `${s.pass === 2 ? "Second pass" : "Label"}: ${s.title}`;
   $("file").textContent = `${s.file}${s.pass === 2 ? " · second pass, first labels hidden" : ""}${s.kept ? ` · ${s.kept} rows of other m/z kept` : ""}`;
   document.body.classList.toggle("second", s.pass === 2);
@@ -70,10 +71,19 @@ export function drawStrip(s, go) {
   }));
 }
 
+// Gives an image in the strip its true shape: as high as the strip, or twice as wide as that.
+export function shape(image, pixelRatio) {
+  image.addEventListener("load", () => {
+    const ratio = (image.naturalWidth * pixelRatio) / image.naturalHeight;
+    image.style.setProperty("--wide", Math.min(ratio, 2));
+    image.style.setProperty("--high", Math.min(1, 2 / ratio));
+  });
+  return image;
+}
+
 function picture(item, s) {
   const image = make("img", { src: imageAddress(item, s.scaling), alt: "", draggable: "false" });
-  image.addEventListener("load", () => { image.style.aspectRatio = String((image.naturalWidth * s.pixel_ratio) / image.naturalHeight); });
-  return image;
+  return make("span", { class: "thumb" }, shape(image, s.pixel_ratio));
 }
 
 export function drawStage(s) {
