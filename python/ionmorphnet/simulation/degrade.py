@@ -21,6 +21,8 @@ NOISE_KINDS: tuple[NoiseKind, ...] = ("counts", "baseline", "offset", "own", "do
 
 # Outliers of a noise field are cut at this many standard deviations.
 _CUT = 4.0
+# Share of recordings in which the own residual is moved by whole lines rather than by pixels.
+_OWN_LINES = 0.3
 
 
 @functools.lru_cache(maxsize=2048)
@@ -153,8 +155,12 @@ def _unit_noise(rng: np.random.Generator, signal: Signal, kind: NoiseKind) -> Fi
     if field is None:
         return rng.standard_normal(signal.values.shape, dtype=np.float32)
     field = moved(rng, field)
-    # Edges of the scene would remain visible in its residual; lines keep what neighbouring pixels have in common.
-    return field[rng.permutation(field.shape[0])] if kind == "own" else field
+    if kind == "donor":
+        return field
+    # Edges of the scene would remain visible in its residual. Lines keep what neighbouring pixels have in common.
+    if rng.random() < _OWN_LINES:
+        return field[rng.permutation(field.shape[0])]
+    return rng.permutation(field.ravel()).reshape(field.shape)
 
 
 def moved(rng: np.random.Generator, field: Field) -> Field:

@@ -41,11 +41,13 @@ _SMALL_SAMPLE = 0.22
 _FRAGMENTED_GRADE = 0.75
 # Anatomy left with this share of the display range beside a bright strip has half its grade.
 _FAINT = 0.12
+# If noise hides all but a bright strip or rim: the grade, and the share of observers who call the image localized.
+_ONLY_COVER, _COVER_IS_LOCALIZED = 0.5, 0.4
 # Share of scenes whose first level has no noise added.
 _CLEAR = 0.55
 # Noise is drawn this much weaker (log-odds) than a grade asks for: the image's own noise and clipping add to it.
 _HEADROOM = 0.8
-_NOISE_SHARES = np.array([0.28, 0.1, 0.1, 0.14, 0.16, 0.12, 0.1])
+_NOISE_SHARES = np.array([0.3, 0.11, 0.11, 0.1, 0.16, 0.12, 0.1])
 
 
 @dataclass(frozen=True)
@@ -368,6 +370,10 @@ def _recorded(
             if kind == "threshold" and on_sample is not None:  # hides faint parts, whatever the noise
                 shares = _follow_threshold(shares, expected, view.means(np.minimum(image, np.float32(1.0))), on_sample)
             shares = follow_noise(shares, scene.odds, after)
+            if scene.judged is not None:  # what covers the image remains visible
+                after = max(after, min(scene.odds, odds_of(_ONLY_COVER)))
+                shares[LOCALIZED] += _COVER_IS_LOCALIZED * shares[UNSTRUCTURED]
+                shares[UNSTRUCTURED] *= 1.0 - _COVER_IS_LOCALIZED
         grade = min(grade, grade_of(after))
         if small and sample is None:
             shares = _small_sample(shares)
