@@ -67,6 +67,7 @@ def test_ranking_with_plots(cli: Run, images: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in plots.iterdir())
     assert names == [
         "auc.png",
+        "concordance.png",
         "grades_one.png",
         "grades_two.png",
         "precision_at_k_one.png",
@@ -88,7 +89,12 @@ def test_classifier_and_mscf1_plots(cli: Run, images: Path, sections: list[Path]
     done = cli("evaluate", "mscf1", sections[0], "--no-model", *FAST, "--plots", tmp_path)
     assert done.code == 0, done
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == [f"confusion_one_{DEFAULT_MODEL}.png", "mscf1_s1.png", f"reliability_one_{DEFAULT_MODEL}.png"]
+    assert names == [
+        f"confusion_one_{DEFAULT_MODEL}.png",
+        "mscf1_over_k_s1.png",
+        "mscf1_s1.png",
+        f"reliability_one_{DEFAULT_MODEL}.png",
+    ]
 
 
 def test_ranking_by_statistics_alone_and_pairs(cli: Run, images: Path, tmp_path: Path) -> None:
@@ -159,10 +165,18 @@ def test_mscf1_of_simulated_sections(cli: Run, sections: list[Path], tmp_path: P
     assert "Mean over 2 sections" in done.stdout
     document = json.loads(out.read_text())
     assert [section["k"] for section in document["sections"]] == [[7] * 4, [7] * 4]  # a quarter of the channels
-    assert {row["method"] for row in document["mean"]} == {*STATISTICS, "intensity", "random"}
+    assert {row["method"] for row in document["mean"]} == {*STATISTICS, "intensity", "reference", "random"}
+    done = cli("evaluate", "mscf1", *sections, *FAST, "--json", out)
+    assert done.code == 0, done
+    assert f"s1, default cut of {DEFAULT_MODEL}" in done.stdout
+    cuts = json.loads(out.read_text())["default_cuts"][DEFAULT_MODEL]
+    picked = imn.pick(sections[0], precision="f32").to_frame()
+    assert cuts[0]["k"] == [len(picked)] * 4
+    assert {"random", "moran"} < {row["method"] for row in cuts[0]["methods"]}
     done = cli("evaluate", "mscf1", sections[0], "-k", 5, "--rule", "strict", "--threshold", 0.4, *FAST, "--json", out)
     assert done.code == 0, done
     document = json.loads(out.read_text())
+    assert "default_cuts" not in document
     assert document["sections"][0]["k"] == [5]
     assert document["sections"][0]["thresholds"] == [0.4]
 

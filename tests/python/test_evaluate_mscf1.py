@@ -198,12 +198,26 @@ def test_methods_on_a_section(continuous: imn.simulation.SimulatedSection) -> No
         assert section.n_informative == int(continuous.truth["informative"].sum())
         truth = section.truth()
         scores = section.scores(methods)
-        report = ev.picking_report(truth, scores, methods.kinds, k=section.n_informative)
+        report = ev.picking_report(truth, scores, methods.kinds, k=section.n_informative, images=section.images)
+        whole = np.concatenate(list(section.blocks()))
+        references = section.references()
     table = report.table.set_index("method")
     best = np.argsort(-scores["moran"].to_numpy(), kind="stable")[: section.n_informative]
     assert table.loc["moran", "mscf1"] == pytest.approx(truth.judge(truth.mz[best]).mean)
     assert table.loc["moran", "mscf1"] > table.loc["random", "mscf1"]
+    # Distinct patterns, the filter by references, and mSCF1 over k.
+    assert table.loc["moran", "distinct"] == str(int(ev.distinct_patterns(whole[best]).sum()))
+    assert 1 <= int(table.loc["random", "distinct"]) <= section.n_informative
+    measured = np.isfinite(whole[0])
+    np.testing.assert_allclose(references[0][measured], whole.sum(axis=0)[measured], rtol=1e-4)
+    np.testing.assert_allclose(scores["reference"], ev.reference_correlation(whole, references), atol=1e-6)
+    assert table.loc["reference", "kind"] == "baseline"
+    assert report.over_k["moran"][section.n_informative] == pytest.approx(table.loc["moran", "mscf1"])
+    assert report.over_k["random"][section.n_informative] == pytest.approx(table.loc["random", "mscf1"], abs=0.05)
+    assert (report.over_k.iloc[0] == 0).all()
+    assert report.over_k.iloc[-1].nunique() == 1  # all channels
     own = ev.picking_report(truth, scores, methods.kinds)
+    assert "distinct" not in own.table
     assert own.k == truth.n_true
     assert (own.table["ceiling"] == 1.0).all()
     for each in (report, own):

@@ -241,7 +241,7 @@ def test_start_weights_get_the_channels_that_the_recipe_adds(trained: Any, rng: 
     for recipe, state, given in ((trained.recipe, weights, images[:, :2]), (start.recipe, start.weights, images)):
         network = make_network(recipe).eval()
         network.load_state_dict(state)
-        outputs.append(network(given, torch.zeros(2, 4)))
+        outputs.append(network(given, torch.zeros(2, len(recipe.statistics))))
     torch.testing.assert_close(*outputs)
     # What the weights have is kept: the recipe's default does not take it away.
     assert read_start(trained.weights, Recipe(mask=False), architecture=None).recipe.mask

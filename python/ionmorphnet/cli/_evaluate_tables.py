@@ -106,12 +106,14 @@ def picking_tables(reports: Sequence[PickingReport], mean: pd.DataFrame | None) 
         levels = [f"F1 at {level:g}" for level in truth.thresholds]
         true = ", ".join(f"{n} at {level:g}" for n, level in zip(truth.n_true, truth.thresholds, strict=True))
         title = f"{report.name}: {report.n_bins} channels; true by the {truth.rule} rule: {true}"
-        table = new_table(title, "method", "k", "mSCF1", "ceiling", *levels)
+        distinct = ["distinct"] if "distinct" in report.table else []
+        table = new_table(title, "method", "k", *distinct, "mSCF1", "ceiling", *levels)
         for _, row in report.table.iterrows():
             f1 = [_number(row[f"f1_{level:g}"]) for level in truth.thresholds]
             estimate = Estimate(row["mscf1"], row["low"], row["high"], report.n_bins, 0)
             value = str(estimate) if row["low"] == row["low"] else _number(row["mscf1"])  # NaN: no interval
-            table.add_row(row["method"], str(row["k"]), value, _number(row["ceiling"]), *f1)
+            cells = [str(row["k"]), *(row[name] for name in distinct)]
+            table.add_row(row["method"], *cells, value, _number(row["ceiling"]), *f1)
         tables.append(table)
     if mean is not None:
         table = new_table(f"Mean over {len(reports)} sections", "method", "mSCF1", "ceiling")

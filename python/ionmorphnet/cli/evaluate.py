@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypedDict, Unpack
@@ -277,6 +278,7 @@ def mscf1(
     picks = {name: read_mz_list(path) for name, path in lists.items()}
     run = _Run(options)
     reports, given = [], {}
+    cuts: dict[str, list[ev.PickingReport]] = {}
     for i, path in enumerate(files):
         with ev.open_bins(path, masks[i] if masks else None, axis=axis) as section:
             truth = section.truth(rule=rule, thresholds=thresholds or ev.THRESHOLDS)
@@ -285,24 +287,31 @@ def mscf1(
                 continue
             with progress_bar(path.name, "images", quiet=run.quiet) as progress:
                 scores = section.scores(run.methods, progress=progress)
-            size = k if k is not None else section.n_informative
-            reports.append(
-                ev.picking_report(
-                    truth,
-                    scores,
-                    run.methods.kinds,
-                    k=size,
-                    name=section.name,
-                    seed=run.bootstrap.seed,
-                    options=run.bootstrap,
-                )
+
+            judge = partial(
+                ev.picking_report,
+                truth,
+                scores,
+                run.methods.kinds,
+                seed=run.bootstrap.seed,
+                options=run.bootstrap,
+                images=section.images,
             )
+            reports.append(judge(k=k if k is not None else section.n_informative, name=section.name))
+            if k is None:
+                for model, cut in ev.default_cuts(scores, run.methods).items():
+                    cuts.setdefault(model, []).append(judge(k=cut, name=f"{section.name}, default cut of {model}"))
     for name, results in given.items():
         tables.show(tables.given_picks_table(name, results), *(tables.class_table(n, r) for n, r in results.items()))
         show_warnings([text for result in results.values() for text in result.warnings], name=name)
     mean = ev.mean_of_sections(reports, options=run.bootstrap) if len(reports) > 1 else None
     tables.show(*tables.picking_tables(reports, mean))
+    for of_model in cuts.values():
+        mean_cut = ev.mean_of_sections(of_model, options=run.bootstrap) if len(of_model) > 1 else None
+        tables.show(*tables.picking_tables(of_model, mean_cut))
     document: dict[str, object] = {"sections": [report.to_dict() for report in reports]}
+    if cuts:
+        document["default_cuts"] = {model: [report.to_dict() for report in found] for model, found in cuts.items()}
     if mean is not None:
         document["mean"] = mean.to_dict("records")
     if given:

@@ -15,7 +15,8 @@ from ionmorphnet.evaluate.methods import Methods, ScoredSet, make_methods, score
 from ionmorphnet.evaluate.metrics import best_threshold, precision_at_k
 from ionmorphnet.evaluate.mscf1 import MSCF1, THRESHOLDS, MSCF1Truth, mscf1, mscf1_truth
 from ionmorphnet.evaluate.pairs import read_pairs
-from ionmorphnet.evaluate.picking_report import PickingReport, mean_of_sections, picking_report
+from ionmorphnet.evaluate.patterns import distinct_patterns, reference_correlation
+from ionmorphnet.evaluate.picking_report import PickingReport, default_cuts, mean_of_sections, picking_report
 from ionmorphnet.evaluate.ranking import RankingReport, pair_report, ranking_report
 from ionmorphnet.evaluate.section_bins import SectionBins, open_bins
 
@@ -35,6 +36,8 @@ __all__ = [
     "SectionBins",
     "best_threshold",
     "classifier_report",
+    "default_cuts",
+    "distinct_patterns",
     "judge_classes",
     "load_sets",
     "make_methods",
@@ -47,6 +50,7 @@ __all__ = [
     "precision_at_k",
     "ranking_report",
     "read_pairs",
+    "reference_correlation",
     "require_unique_names",
     "score_set",
 ]

@@ -26,6 +26,7 @@ Kind = Literal["model", "classical", "baseline"]
 Progress = Callable[[int, int], None]
 
 INTENSITY = "intensity"
+REFERENCE = "reference"
 RANDOM = "random"
 
 

@@ -23,6 +23,7 @@ from ionmorphnet.evaluate.drawing import (
     save_figure,
 )
 from ionmorphnet.evaluate.evaluation_set import require_unique_names
+from ionmorphnet.evaluate.methods import RANDOM
 from ionmorphnet.evaluate.mscf1 import f1_of
 from ionmorphnet.evaluate.picking_report import PickingReport
 from ionmorphnet.evaluate.ranking import POSITIVE_FROM, RankingReport
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.ticker import EngFormatter
 
 _NAMES = {
+    "concordance": "concordance of score and grade",
     "spearman": "Spearman's rho of score and grade",
     "auc": "AUC of structured images",
     "agreement": "agreement with ordered pairs",
@@ -89,7 +91,7 @@ def plot_ranking(report: RankingReport, folder: PathLike, *, positive_from: floa
 
 
 def plot_picking(reports: Sequence[PickingReport], folder: PathLike) -> list[Path]:
-    """Writes F1 over the thresholds of mSCF1 for each section.
+    """Writes F1 over the thresholds of mSCF1, and mSCF1 over k, for each section.
 
     Args:
         reports: One report per section, with unique names.
@@ -104,7 +106,11 @@ def plot_picking(reports: Sequence[PickingReport], folder: PathLike) -> list[Pat
         FileError: A file cannot be written.
     """
     require_unique_names(report.name for report in reports)
-    return [save_figure(_f1_over_thresholds(report), folder, f"mscf1_{report.name}") for report in reports]
+    paths = []
+    for report in reports:
+        paths.append(save_figure(_f1_over_thresholds(report), folder, f"mscf1_{report.name}"))
+        paths.append(save_figure(_mscf1_over_k(report), folder, f"mscf1_over_k_{report.name}"))
+    return paths
 
 
 def _confusion(result: ClassifierResult) -> Figure:
@@ -242,6 +248,24 @@ def _f1_over_thresholds(report: PickingReport) -> Figure:
     axes.set_ylabel("F1")
     axes.set_title(f"{report.name}: {report.n_bins} channels, '{report.truth.rule}' rule", fontsize=11)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, title="method (mSCF1)")
+    remove_frame(axes)
+    return figure
+
+
+def _mscf1_over_k(report: PickingReport) -> Figure:
+    figure = new_figure(7.4, 4.4)
+    axes = figure.add_subplot()
+    for i, method in enumerate(report.over_k.columns):
+        style = {"color": GREY, "linestyle": "-"} if method == RANDOM else line_style(i)
+        axes.plot(report.over_k.index, report.over_k[method], label=str(method), linewidth=1.7, **style)
+    for k in sorted(set(report.k)):
+        axes.axvline(k, color="black", linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set_xlim(0, report.n_bins)
+    axes.set_ylim(0, 1.03)
+    axes.set_xlabel("k, number of picked channels (dashed: k of the table)")
+    axes.set_ylabel("mSCF1")
+    axes.set_title(f"{report.name}: {report.n_bins} channels, '{report.truth.rule}' rule", fontsize=11)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     remove_frame(axes)
     return figure
 

@@ -15,8 +15,9 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.evaluate.class_masks import read_arrays, read_mask
-from ionmorphnet.evaluate.methods import Methods, Progress, score_stack
+from ionmorphnet.evaluate.methods import REFERENCE, Methods, Progress, score_stack
 from ionmorphnet.evaluate.mscf1 import THRESHOLDS, MSCF1Truth, Rule, mscf1_truth
+from ionmorphnet.evaluate.patterns import reference_correlation
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import Dataset, open_dataset
 
@@ -73,6 +74,41 @@ class SectionBins:
             else:
                 yield self.source[part]
 
+    def images(self, channels: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Reads the images of some channels.
+
+        Args:
+            channels: Positions on the axis, (k,), in any order.
+
+        Returns:
+            (k, H, W) float32, NaN = not measured.
+
+        Raises:
+            FileError: A spectrum cannot be read.
+        """
+        if isinstance(self.source, Dataset):
+            assert isinstance(self.axis, CandidateAxis)
+            return self.source.window_images(self.axis.mz_lo[channels], self.axis.mz_hi[channels])
+        return self.source[channels]
+
+    def references(self) -> npt.NDArray[np.float32]:
+        """Reads all images once for two references that other pickers compare them with.
+
+        Returns:
+            (2, H, W) float32, NaN = not measured: the sum of all images (TIC), and the mean of all images that are not
+            0, each divided by its own mean.
+
+        Raises:
+            FileError: A spectrum cannot be read.
+        """
+        total = np.zeros((2, *self.measured.shape))
+        for block in self.blocks():
+            x = np.nan_to_num(block.astype(np.float64), posinf=0.0, neginf=0.0)
+            mean = x.mean(axis=(1, 2))
+            weights = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)
+            total += np.einsum("kn,nij->kij", np.stack([np.ones_like(mean), weights]), x)
+        return np.where(self.measured, total, np.nan).astype(np.float32)
+
     def truth(self, *, rule: Rule = "released", thresholds: Sequence[float] = THRESHOLDS) -> MSCF1Truth:
         """Computes the true bins; see :func:`~ionmorphnet.evaluate.mscf1_truth`.
 
@@ -96,13 +132,16 @@ class SectionBins:
             progress: Called as progress(done, total) in images times scorers.
 
         Returns:
-            Scores (n, methods) in the order of the axis; higher = more structure.
+            Scores (n, methods) in the order of the axis; higher = more structure. With the baselines, the column
+            ``reference`` has the correlation with the references, see
+            :func:`~ionmorphnet.evaluate.patterns.reference_correlation`.
 
         Raises:
             FileError: A spectrum cannot be read.
             IonMorphNetError: A network's output is not finite.
         """
         frames, done, total = [], 0, len(self) * max(len(methods.scorers), 1)
+        references = self.references() if methods.baselines else None
         for block in self.blocks():
             base = done
 
@@ -110,7 +149,10 @@ class SectionBins:
                 if progress is not None:
                     progress(base + part, total)
 
-            frames.append(score_stack(block, methods, progress=advance)[0])
+            frame = score_stack(block, methods, progress=advance)[0]
+            if references is not None:
+                frame[REFERENCE] = reference_correlation(block, references)
+            frames.append(frame)
             done += len(block) * max(len(methods.scorers), 1)
         return pd.concat(frames, ignore_index=True)
 
