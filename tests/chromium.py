@@ -162,8 +162,15 @@ class Chromium:
             time.sleep(0.02)
         return value
 
-    def press(self, key: str, *, shift: bool = False, ctrl: bool = False) -> None:
-        """Presses and releases a key: a letter, a digit, a space or a name such as ``Enter``."""
+    def press(self, key: str, *, shift: bool = False, ctrl: bool = False, repeats: int = 0) -> None:
+        """Presses and releases a key: a letter, a digit, a space or a name such as ``Enter``.
+
+        Args:
+            key: The key.
+            shift: Hold the shift key.
+            ctrl: Hold the control key.
+            repeats: How often the key repeats before it is released.
+        """
         if key in _KEYS:
             code, number, text = key, _KEYS[key], "\r" if key == "Enter" else ""
         elif key == " ":
@@ -177,7 +184,9 @@ class Chromium:
             "windowsVirtualKeyCode": number,
             "modifiers": _SHIFT * shift + _CTRL * ctrl,
         }
-        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **pressed)
+        for repeat in range(repeats + 1):
+            kind = "keyDown" if text else "rawKeyDown"
+            self.call("Input.dispatchKeyEvent", type=kind, text=text, autoRepeat=repeat > 0, **pressed)
         self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     def screenshot(self, path: Path) -> None:

@@ -42,6 +42,7 @@ GROUPS: dict[str, list[str]] = {
         "pillow",
         "lazy-loader",
         "platformdirs",
+        "werkzeug",
         "pytest",
         "hypothesis",
     ],

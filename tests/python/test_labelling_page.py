@@ -171,6 +171,18 @@ def test_changing_ones_mind(browser: Chromium, serve: Callable[..., str], tmp_pa
     assert browser.errors == []
 
 
+def test_a_key_that_is_held_down_labels_one_image(browser: Chromium, serve: Callable[..., str], tmp_path: Path) -> None:
+    page = Labeller(browser, serve())
+    page.press("g")
+    browser.press("s", repeats=5)
+    page.wait()
+    assert page.text("count") == "1 labelled"
+    browser.press("ArrowRight", repeats=5)
+    page.wait()
+    assert page.caption() == "m/z 107.0000"
+    assert len(rows(tmp_path / "labels.csv")) == 1
+
+
 def test_without_single_keys_the_page_works_by_tab_and_enter(
     browser: Chromium, serve: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -108,20 +108,17 @@ def section_candidates(peaks: PeakList, ds: Dataset) -> Candidates:
     )
 
 
-def array_candidates(
-    path: Path, score: Callable[[NDArray[np.float32]], pd.DataFrame], arrays: ImageArrays | None = None
-) -> Candidates:
+def array_candidates(path: Path, score: Callable[[NDArray[np.float32]], pd.DataFrame]) -> Candidates:
     """All images of an npz file.
 
     Args:
         path: The file.
         score: Scores images of one shape, (n, H, W), as :func:`ionmorphnet.score_images` does.
-        arrays: The file's content; None: it is read.
 
     Raises:
         FileError: The file is missing or malformed.
     """
-    found = ImageArrays(path) if arrays is None else arrays
+    found = ImageArrays(path)
     images = [found[k] for k in range(len(found))]
     frames = []
     for shape in sorted({image.shape for image in images}):

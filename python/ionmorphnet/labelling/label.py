@@ -85,7 +85,7 @@ def label(
     Args:
         source: An imzML file, a result folder of ``ionmorphnet pick`` (its scores are used again), an npz file with
             ion images, an open Dataset, or a PeakList with its section.
-        out: The label CSV, made or continued; see :doc:`training-data` for its form.
+        out: The label CSV, made or continued; docs/reference/training-data.md describes its form.
         order: ``"active"`` (most uncertain first, spread over the ranking) or ``"rank"``.
         model: Bundled name, model folder or loaded Model for the scores; None: the default model. Without effect on
             sources that are scored already.

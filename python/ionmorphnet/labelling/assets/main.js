@@ -249,7 +249,8 @@ function listen() {
     const command = commandOf(event, s.classes);
     if (command === null || (!$("shortcuts").checked && !event.ctrlKey && !event.metaKey)) return;
     event.preventDefault();
-    act(command.action, command.value);
+    // A key that is held down must not label one image after another.
+    if (!event.repeat || command.action === "previous" || command.action === "next") act(command.action, command.value);
   });
   // A click must not leave the focus on a button, where Enter and Space would press it again.
   document.addEventListener("click", (event) => {
