@@ -53,9 +53,10 @@ struct OpenVinoOptions {
 bool has_openvino();
 bool cpu_has_bf16();
 
-// model.onnx with one input (N, C, H, W) and one output (N, K), N dynamic. If there is a second input, the two are
-// named "image" and "statistics", the latter (N, F). Throws FileError if the model cannot be used.
-std::unique_ptr<Network> make_openvino_network(const std::string& onnx_path, const OpenVinoOptions& options);
+// model.onnx, or a quantised model.int8.xml, with one input (N, C, H, W) and one output (N, K), N dynamic. If there is
+// a second input, the two are named "image" and "statistics", the latter (N, F). Throws FileError if the model cannot
+// be used.
+std::unique_ptr<Network> make_openvino_network(const std::string& path, const OpenVinoOptions& options);
 
 // Calls `call(input, statistics, n, out)` synchronously in submit(): input (n, C, H, W), statistics (n, F) or null
 // where info.n_statistics is 0, out (n, K).

@@ -29,14 +29,16 @@ std::filesystem::path checked_path(const std::string& path) {
   return file;
 }
 
-std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
+std::shared_ptr<ov::Model> read_network(const std::string& path) {
   const std::filesystem::path file = checked_path(path);
+  const bool is_ir = file.extension() == ".xml";
   try {
     // Core::read_model would pass a damaged file to the readers of all other formats, and those print.
-    const ov::frontend::FrontEnd::Ptr reader = ov::frontend::FrontEndManager().load_by_framework("onnx");
+    const ov::frontend::FrontEnd::Ptr reader = ov::frontend::FrontEndManager().load_by_framework(is_ir ? "ir" : "onnx");
     return reader->convert(reader->load(file));
   } catch (const std::exception& error) {
-    throw FileError(path, "cannot be read as an ONNX model: " + cause_of(error));
+    throw FileError(
+        path, std::string("cannot be read as ") + (is_ir ? "a quantised" : "an ONNX") + " model: " + cause_of(error));
   }
 }
 
@@ -156,12 +158,12 @@ bool cpu_has_bf16() {
   return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
 }
 
-CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& options) {
+CompiledModel compile_network(const std::string& path, const OpenVinoOptions& options) {
   if (options.batch && *options.batch < 1) throw ArgumentError("batch must be at least 1");
   const ov::element::Type precision = element_type(options.precision);
   const int threads = thread_count(options.threads);
   const int batch = options.batch.value_or(kBatch);
-  const std::shared_ptr<ov::Model> model = read_onnx(path);
+  const std::shared_ptr<ov::Model> model = read_network(path);
   const Inputs inputs = check_signature(path, *model);
   set_batch(path, *model, batch);
 

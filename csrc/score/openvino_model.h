@@ -1,4 +1,5 @@
-// An ONNX file as a compiled OpenVINO model of fixed batch; used by openvino_network.cpp only.
+// An ONNX file, or OpenVINO's own format for quantised networks (.xml beside .bin), as a compiled OpenVINO model of
+// fixed batch; used by openvino_network.cpp only.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +25,8 @@ struct CompiledModel {
   int streams = 1;                   // batches that run at the same time
 };
 
-// Throws FileError (missing, not ONNX, not a (N, C, H, W) [and (N, F)] -> (N, K) network), ArgumentError,
+// Throws FileError (missing, damaged, not a (N, C, H, W) [and (N, F)] -> (N, K) network), ArgumentError,
 // UnavailableError.
-CompiledModel compile_onnx(const std::string& path, const OpenVinoOptions& options);
+CompiledModel compile_network(const std::string& path, const OpenVinoOptions& options);
 
 }  // namespace imn::score

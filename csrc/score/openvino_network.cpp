@@ -144,8 +144,8 @@ class OpenVinoNetwork final : public Network {
 
 }  // namespace
 
-std::unique_ptr<Network> make_openvino_network(const std::string& onnx_path, const OpenVinoOptions& options) {
-  return std::make_unique<OpenVinoNetwork>(compile_onnx(onnx_path, options));
+std::unique_ptr<Network> make_openvino_network(const std::string& path, const OpenVinoOptions& options) {
+  return std::make_unique<OpenVinoNetwork>(compile_network(path, options));
 }
 
 }  // namespace imn::score

@@ -56,4 +56,5 @@ from .simulation.section import simulate as simulate
 from .training.checkpoints import export_checkpoint as export_checkpoint
 from .training.export import export_model as export_model
 from .training.options import TrainOptions as TrainOptions
+from .training.quantise import quantise_model as quantise_model
 from .training.train_model import train as train

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import platform
 import re
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal, Self
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.base.native_types import BuildInfo
 
-__all__ = ["Device", "DeviceName", "build_info", "resolve_device"]
+__all__ = ["Device", "DeviceName", "build_info", "cpu_has_vnni", "resolve_device"]
 
 # What a parameter named ``device`` accepts.
 DeviceName = Literal[
@@ -92,6 +94,17 @@ def build_info() -> BuildInfo:
         "auto": str(_choose(Device("auto"))),
         "cuda": native["cuda"],
     }
+
+
+@functools.cache
+def cpu_has_vnni() -> bool:
+    """Whether the CPU multiplies 8-bit numbers fast (VNNI, AMX or the dot products of ARM)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
+    return not flags.isdisjoint({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
 
 
 def resolve_device(device: DeviceName | Device) -> Device:

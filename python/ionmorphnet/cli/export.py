@@ -49,6 +49,7 @@ class _Options(TypedDict, total=False):
     metavar="N",
     help="Simulated images for calibration and threshold, or for the check of a checkpoint.  [default: 1500 or 64]",
 )
+@click.option("--int8", is_flag=True, help="Also write an 8-bit network for --precision int8; requires [int8].")
 @click.option("--json", "as_json", is_flag=True, help="Print config.json.")
 def export(
     weights: Path | None,
@@ -59,6 +60,7 @@ def export(
     licence: str | None,
     data: str | None,
     images: int | None,
+    int8: bool,
     as_json: bool,
 ) -> None:
     """Write the model folder OUT; `ionmorphnet pick --model OUT` then uses it.
@@ -83,6 +85,10 @@ def export(
         raise click.UsageError("--data cannot be combined with --from-checkpoint, which uses its run_meta.json")
     with spinner(f"exporting {out}"):
         config = _export(weights, from_checkpoint, from_model, out, data, options)
+        if int8:
+            from ionmorphnet import quantise_model
+
+            config["int8"] = quantise_model(out)
     if as_json:
         click.echo(json.dumps(config, indent=2))
         return
@@ -126,6 +132,9 @@ def _summary(config: ModelConfig) -> list[str]:
         lines.append(f"bfloat16: same class for {same:.1%}, rank correlation of the score {correlation}")
     elif bf16 is not None:
         lines.append(f"bfloat16: {bf16}")
+    if int8 := config.get("int8"):
+        correlation = _number(int8["spearman_of_score"])
+        lines.append(f"int8: same class for {int8['same_class']:.1%}, rank correlation of the score {correlation}")
     return lines
 
 

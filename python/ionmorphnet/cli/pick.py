@@ -71,10 +71,10 @@ class _Folder(click.Path):
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "f32", "bf16", "fp16"]),
+    type=click.Choice(["auto", "f32", "bf16", "int8", "fp16"]),
     default="auto",
     show_default=True,
-    help="Precision of the network; fp16 needs TensorRT.",
+    help="Precision of the network; int8 needs a model with an 8-bit network, fp16 TensorRT.",
 )
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
 @click.option(

@@ -20,6 +20,8 @@ from ionmorphnet.models.preprocessing import Preprocessing
 
 DEFAULT_MODEL = "atto-sim-3"
 SUPPORTED_FORMAT = 2
+# The 8-bit variant of the network, in OpenVINO's own format; its weights are in the .bin file beside it.
+INT8_FILE = "model.int8.xml"
 # Highest structure grade; the structure output is the expected grade divided by it.
 HIGHEST_GRADE = 3.0
 # importlib.resources would resolve to the folder of the compiled extension in an editable install.
@@ -74,6 +76,11 @@ class Model:
     def input_shape(self) -> tuple[int, int, int]:
         """Shape of the network's image input: channels, height, width."""
         return Preprocessing.parse(self.preprocessing).shape
+
+    @property
+    def int8_path(self) -> Path | None:
+        """Path of the network's 8-bit variant; None if the folder has none."""
+        return self.folder / INT8_FILE if "int8" in self.config else None
 
     @property
     def has_structure(self) -> bool:
@@ -187,6 +194,9 @@ def load_model(model: str | Path | None = None) -> Model:
     onnx = folder / "model.onnx"
     if not onnx.is_file():
         raise FileError(f"{folder}: no model.onnx in the model folder")
+    quantised = folder / INT8_FILE
+    if "int8" in config and not (quantised.is_file() and quantised.with_suffix(".bin").is_file()):
+        raise FileError(f"{folder}: config.json names an 8-bit network, but {INT8_FILE} or its .bin file is missing")
     return _checked(config, folder, config_path, hashlib.sha256(onnx.read_bytes()).hexdigest())
 
 

@@ -70,7 +70,7 @@ def pick(
             a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: ``"auto"`` (bf16 on a GPU, and on CPUs that have it), ``"f32"`` (reproduces between hosts),
-            ``"bf16"`` or, for TensorRT, ``"fp16"``.
+            ``"bf16"``, ``"int8"`` (models with an 8-bit network) or, for TensorRT, ``"fp16"``.
         axis: The candidates: None or ``"auto"`` (chosen from the data), ``"bins"``, ``"peaks"``, a CandidateAxis, or a
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
         ppm: Half width of the windows around a given m/z list, parts per million.

@@ -48,8 +48,9 @@ def make_scorer(
             argument (n, k) float32, and returns what the model's network would: logits (n, 6), or (n, 7) with the
             structure logit last. A Scorer made earlier is returned as it is (to reuse a network for many sections).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        precision: ``"auto"`` (bf16 on a GPU, and on the CPU with OpenVINO if the CPU has it), ``"f32"``, ``"bf16"``
-            or, for TensorRT, ``"fp16"``.
+        precision: ``"auto"`` (bf16 on a GPU, and on the CPU with OpenVINO if the CPU has it; on other CPUs int8 if the
+            CPU has instructions for it and the model folder an 8-bit network), ``"f32"``, ``"bf16"``, ``"int8"``
+            (OpenVINO) or ``"fp16"`` (TensorRT).
         threads: CPU threads; 0: all.
         engine: A TensorRT engine of the model that was built ahead (:func:`ionmorphnet.engine.build_engine`); scorer
             ``"tensorrt"`` uses it, in its precision, or refuses.
@@ -67,6 +68,10 @@ def make_scorer(
     threads = thread_count(threads)
     if precision not in PRECISIONS:
         raise ArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, not '{precision}'")
+    if precision == "int8":
+        if name not in ("auto", "openvino") or Device.parse(device).kind not in ("auto", "cpu"):
+            raise ArgumentError("precision 'int8' is for scorer 'openvino' on the CPU")
+        device = "cpu"
     where = _checked_device(name, device)
     if name in CLASSICAL_SCORERS:
         if model is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
+from ionmorphnet.base.devices import cpu_has_vnni
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.native_types import ScorerInfo
 from ionmorphnet.io.candidates import CandidateAxis
@@ -101,10 +103,30 @@ def start_openvino(
     if _started_before_fork:
         raise UnavailableError(_FORKED)
     _started = True
-    network = _core.openvino_scorer(str(model.onnx_path), precision=precision, threads=threads)
+    path, precision = _variant(model, precision)
+    quantised = path != model.onnx_path
+    # What is not quantised runs in bf16 where the CPU has it.
+    network = _core.openvino_scorer(str(path), precision="auto" if quantised else precision, threads=threads)
     info = network.info
     _check_network(model, info)
-    return HostScorer(info["name"], model, network, info["precision"], refused=refused)
+    return HostScorer(info["name"], model, network, "int8" if quantised else info["precision"], refused=refused)
+
+
+def _variant(model: Model, precision: str) -> tuple[Path, str]:
+    """The file of the network to run, and the precision to ask for.
+
+    Raises:
+        UnavailableError: The folder has no 8-bit network.
+    """
+    if precision == "int8" and model.int8_path is None:
+        raise UnavailableError(
+            f"{model.folder}: has no 8-bit network; make one with `ionmorphnet export --int8`, or use f32 or bf16"
+        )
+    if model.int8_path is not None and (
+        precision == "int8" or (precision == "auto" and not _core.cpu_has_bf16() and cpu_has_vnni())
+    ):
+        return model.int8_path, "int8"
+    return model.onnx_path, precision
 
 
 def start_torch(model: Model, *, precision: str, threads: int) -> HostScorer:

@@ -43,7 +43,8 @@ def score_images(
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one such as ``"moran"``,
             a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
         device: ``"auto"`` (the first usable GPU, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        precision: ``"auto"``, ``"f32"``, ``"bf16"`` or, for TensorRT, ``"fp16"``.
+        precision: ``"auto"``, ``"f32"``, ``"bf16"``, ``"int8"`` (models with an 8-bit network) or, for TensorRT,
+            ``"fp16"``.
         cascade: Whether to spare the network the images that the model's cascade finds to be noise (on the CPU, if
             the model has one).
         threads: CPU threads; 0: all.

@@ -69,7 +69,7 @@ def _identity(model: str | Path | Model | None) -> Hashable:
         return id(model)  # a kept scorer holds its model, so that no other one gets the same id
     folder = model_folder(model)
     states = []
-    for name in ("config.json", "model.onnx", "model.safetensors"):
+    for name in ("config.json", "model.onnx", "model.safetensors", "model.int8.xml", "model.int8.bin"):
         with contextlib.suppress(OSError):
             state = os.stat(folder / name)
             states.append((name, state.st_ino, state.st_size, state.st_mtime_ns))

@@ -27,7 +27,7 @@ Float32 = npt.NDArray[np.float32]
 
 # What parameters named ``scorer`` and ``precision`` accept by name.
 ScorerName = Literal["auto", "openvino", "tensorrt", "torch", "moran", "blur", "chaos", "blur_sqrt", "reliability"]
-Precision = Literal["auto", "f32", "bf16", "fp16"]
+Precision = Literal["auto", "f32", "bf16", "fp16", "int8"]
 
 # A function in the network's place: preprocessed images (n, channels, size, size) float32 and, if the model uses them,
 # their statistics (n, k) float32, to the model's outputs: logits (n, 6), or (n, 7) with the structure logit last.
@@ -90,7 +90,7 @@ class Scorer(abc.ABC):
     Attributes:
         name: Name in tables and run records: ``openvino``, ``tensorrt``, ``torch``, ``callback``, ``moran`` ...
         device: Where it runs, the CPU or one GPU.
-        precision: What it computes in: ``f32``, ``bf16`` or ``fp16``.
+        precision: What it computes in: ``f32``, ``bf16``, ``fp16`` or ``int8``.
         model: The model; None for a score that needs none.
         refused: Engines that ``scorer="auto"`` tried before this one, and why they did not start.
     """

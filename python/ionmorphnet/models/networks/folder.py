@@ -17,7 +17,7 @@ from torch import Tensor
 from ionmorphnet.base.errors import FileError
 
 BUNDLED_LIMIT = 16_000_000
-_KNOWN = {"config.json", "model.onnx", "model.safetensors"}
+_KNOWN = {"config.json", "model.onnx", "model.safetensors", "model.int8.xml", "model.int8.bin"}
 
 
 class InputConfig(TypedDict):
@@ -58,6 +58,17 @@ class MetricsConfig(TypedDict, total=False):
     evaluation: dict[str, object]
 
 
+class Int8Config(TypedDict):
+    """Agreement of the 8-bit network with float32 on simulated images that did not calibrate it."""
+
+    images: int
+    calibration_images: int
+    spearman_of_score: float
+    same_class: float
+    max_score_difference: float
+    nncf: str
+
+
 class ModelConfig(TypedDict):
     """Content of config.json of an ion-image classifier."""
 
@@ -79,6 +90,7 @@ class ModelConfig(TypedDict):
     provenance: NotRequired[dict[str, object]]
     metrics: NotRequired[MetricsConfig]
     card: NotRequired[dict[str, object]]
+    int8: NotRequired[Int8Config]
     safetensors: NotRequired[dict[str, object]]
 
 
