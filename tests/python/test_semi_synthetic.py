@@ -367,6 +367,22 @@ def test_a_scene_without_noise_and_changes_keeps_its_label() -> None:
     assert np.mean([abs(image.structure - 2.3) for image in kept]) < 0.15
 
 
+def test_a_blurred_scene_is_smoother_and_keeps_its_class() -> None:
+    rng = np.random.default_rng(0)
+    grainy = striped() * rng.uniform(0.5, 1.0, (80, 80)).astype(np.float32)
+    made = [image for (image,) in scenes(400, CleanScene(grainy, one_hot(STRUCTURED), 3.0, disc()), 1)]
+    kept = [image.image for image in made if not image.changes and image.image.shape == (80, 80)]
+    blurred = [image for image in made if image.changes == ("blurred",)]
+    assert kept
+    assert blurred
+
+    def roughness(image: Field) -> float:
+        return float(np.abs(np.diff(image, axis=0)).mean() / image.mean())
+
+    assert np.median([roughness(image.image) for image in blurred]) < 0.8 * np.median([roughness(i) for i in kept])
+    assert all(image.probabilities.argmax() == STRUCTURED for image in blurred)
+
+
 def test_alterations_give_their_class() -> None:
     clean = CleanScene(striped(), one_hot(STRUCTURED), 3.0, disc())
     found: dict[str, list[SemiSyntheticImage]] = {}

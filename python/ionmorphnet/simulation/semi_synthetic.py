@@ -17,6 +17,7 @@ from ionmorphnet.simulation.degrade import (
     NOISE_KINDS,
     Noise,
     Signal,
+    blur,
     draw_processing,
     process,
     record,
@@ -352,6 +353,8 @@ def _recorded(
     )
     blurred = rng.uniform(0.3, 0.02 * math.sqrt(shape[0] * shape[1]) + 0.3) if rng.random() < 0.12 else 0.0
     grain = float(np.exp(rng.uniform(np.log(1.0), np.log(60.0))))
+    if blurred > 0.0:
+        scene.changes.append("blurred")
     processing = draw_processing(rng)
     on_sample = None if frame.sample is None else view.means(frame.sample) > 0.5
     sample, small = _emitted_map(rng, frame)
@@ -360,7 +363,7 @@ def _recorded(
     grade = 3.0
     for odds in _levels(rng, scene, levels):
         noise = Noise(kind, math.exp(odds), grain, blurred) if odds is not None else None
-        image, again = (process(rng, _recording(rng, signal, noise), processing) for _ in range(2))
+        image, again = (process(rng, _recording(rng, signal, noise, blurred), processing) for _ in range(2))
         image = np.where(frame.measured, image, np.float32(0.0))
         again = np.where(frame.measured, again, np.float32(0.0))
         shares, after = scene.shares, scene.odds
@@ -391,8 +394,8 @@ def _follow_threshold(
     return shares if before is None or after is None else follow_lit(shares, before, min(before, after))
 
 
-def _recording(rng: np.random.Generator, signal: Signal, noise: Noise | None) -> Field:
-    return signal.values if noise is None else record(rng, signal, noise)
+def _recording(rng: np.random.Generator, signal: Signal, noise: Noise | None, blurred: float) -> Field:
+    return blur(signal.values, blurred) if noise is None else record(rng, signal, noise)
 
 
 def _levels(rng: np.random.Generator, scene: _Scene, levels: int) -> list[float | None]:
