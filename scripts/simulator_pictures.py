@@ -27,6 +27,15 @@ def main() -> None:
                 found += 1
     (FOLDER / "simulated_classes.png").write_bytes(contact_sheet(np.stack(images), captions, columns=6, zoom=1))
     images, captions = [], []
+    rng = np.random.default_rng(3)
+    while len(images) < 36:  # every second one is the sample map of the image before it
+        simulated = simulate_ion_image(rng, shape=(96, 120))
+        if simulated.sample.min() == simulated.sample.max():
+            continue
+        images += [simulated.image, np.where(simulated.mask, simulated.sample, np.float32(np.nan))]
+        captions += [f"{simulated.class_name}  {simulated.structure:.1f}", "sample map"]
+    (FOLDER / "simulated_sample_maps.png").write_bytes(contact_sheet(np.stack(images), captions, columns=6, zoom=1))
+    images, captions = [], []
     rng = np.random.default_rng(8)
     while len(images) < 24:
         scene = simulate_scene(rng, shape=(96, 120), levels=6)
