@@ -129,6 +129,16 @@ def test_an_even_ion_of_the_whole_sample_is_structured_only_without_noise() -> N
     assert judge(WEAK, prepared.visibility(even * noise))[0].argmax() == UNSTRUCTURED
 
 
+def test_noise_in_a_full_frame_is_unstructured() -> None:
+    rng = np.random.default_rng(8)
+    frame = np.ones((90, 90), dtype=np.bool_)
+    noise = rng.standard_gamma(np.float32(2.0), frame.shape, dtype=np.float32)
+    view = Truth(frame.astype(np.float32), frame, frame).visibility(noise)
+    shares, structure = judge(WEAK, view)
+    assert shares[UNSTRUCTURED] > 0.9
+    assert structure < 0.5
+
+
 def _label(truth: np.ndarray, tissue: np.ndarray, image: np.ndarray | None = None) -> int:
     """Class of an image (by default without noise) whose scene is of the sample."""
     prepared = Truth(truth, tissue, np.ones_like(tissue))

@@ -54,7 +54,7 @@ def draw_detection(rng: np.random.Generator, *, faint: bool) -> Detection:
         rate = _between(rng, 0.25, 2.0) if faint else _between(rng, 10.0, 200.0) if clean else _between(rng, 2.0, 60.0)
     speckle = 0.0 if rng.random() < 0.6 else _between(rng, 2e-4, 0.08)
     grain = (rng.uniform(0.2, 1.0), rng.uniform(1.2, 5.0)) if rng.random() < 0.12 else None
-    return Detection(model, shape, float(rate), speckle, blur=bool(rng.random() < 0.15), grain=grain)
+    return Detection(model, shape, float(rate), speckle, blur=bool(rng.random() < 0.12), grain=grain)
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
@@ -193,9 +193,9 @@ def shapeless(rng: np.random.Generator, silhouette: Silhouette) -> tuple[Field, 
     else:
         density = 1.0
         image = unit_gamma(rng, _between(rng, 0.3, noisy), shape) * gain
-    if silhouette.kind != "full" and rng.random() < 0.3:  # the outline is the sample's, not the ion's
+    if silhouette.kind != "full" and rng.random() < 0.22:  # the outline is the sample's, not the ion's
         image *= silhouette.tissue
-        if rng.random() < 0.3:
+        if rng.random() < 0.15:
             image = blur3(image)
         grade = max(grade, 0.55 * min(density / 0.1, 1.0))
     if silhouette.kind != "full" and rng.random() < 0.12:  # hot pixels along the rim

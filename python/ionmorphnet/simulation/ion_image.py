@@ -37,7 +37,7 @@ _TRIES = 6
 # Share of whole samples that cover a fifth of the frame at most.
 _SMALL_SAMPLES = 0.15
 # Share of scenes that are shown on a finer grid than they were measured on, as in pictures.
-_RESAMPLED, _MOST_ENLARGED = 0.15, 3.0
+_RESAMPLED, _MOST_ENLARGED = 0.08, 2.5
 
 
 @dataclass(frozen=True)

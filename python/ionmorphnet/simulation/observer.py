@@ -36,8 +36,9 @@ _REST_SEEN, _REST_DENSE, _REST_OUTLINE = 1.2, 2.6, 1.2
 _GRADE_OFFSET, _GRADE_SLOPE = 0.18, 0.72
 _GRADE_OF_CLASS = np.array([[1.4, 0.53], [0.75, 0.5], [0.8, 0.6], [0.5, 0.6], [0.0, 0.35], [0.45, 0.85]])
 # Noise within an outline shows the outline too, so the outline alone adds only this much to what is visible within it;
-# a sample without anatomy adds more if it is smooth.
-_OUTLINE, _SMOOTH, _GRAINY = 0.7, 3.3, 0.55
+# a sample without anatomy adds more if it is smooth. To the detail within it, the outline
+# adds this much.
+_OUTLINE, _SMOOTH, _GRAINY, _OUTLINE_DETAIL = 0.7, 3.3, 0.4, 0.35
 # An observer sees unmeasured pixels as dark surroundings, so a sample measured up to its edge looks as it would in a
 # wider frame. If less than this share of the measured pixels is off the sample, dark pixels are added to reach it
 # (bladder79, to which the limits above were fitted, has 0.39).
@@ -88,6 +89,16 @@ def clarity(r: float) -> float:
     return min(float(np.arctanh(min(max(r, 0.0), 0.9999))), _MOST_VISIBLE)
 
 
+def smoothness(grain: float) -> float:
+    """1 where all pixels of the sample are equal, 0 where their coefficient of variation is that of noise."""
+    return max(0.0, 1.0 - grain / _GRAINY)
+
+
+def bounded_detail(everywhere: float, inside: float, grain: float) -> float:
+    """Correlation by pixel, to which the outline of the sample adds little unless the sample is smooth."""
+    return min(everywhere, max(inside, 0.0) + _OUTLINE_DETAIL + smoothness(grain))
+
+
 @dataclass(frozen=True)
 class Visibility:
     """How clearly the noise-free image is visible in the measured pixels, after clipping at the 0.99 quantile.
@@ -97,6 +108,7 @@ class Visibility:
             surroundings added if the measured area ends at the sample.
         inside: The same within the sample alone; None if too few blocks lie on it.
         detail: Correlation by pixel, or by blocks of a 100th of the side in large images, with the same surroundings.
+            The outline alone counts little.
         grain: Coefficient of variation within the sample.
         lit: Share of the sample that lights up in the expectation, with parts enclosed by it.
         bright: Share of the sample that is at least half as bright as the brightest parts.
@@ -119,8 +131,7 @@ class Visibility:
         """What is visible in one number, in units of ``clarity``: the outline alone counts little."""
         if self.inside is None:
             return self.view
-        smooth = _SMOOTH * max(0.0, 1.0 - self.grain / _GRAINY)
-        return min(self.view, _OUTLINE + self.inside + smooth)
+        return min(self.view, _OUTLINE + self.inside + _SMOOTH * smoothness(self.grain))
 
     @property
     def faint_rest(self) -> float:
@@ -170,7 +181,7 @@ class Truth:
         self.details = self._details(clipped)
         # Pixels that show the grain of the sample, thinned because their spread is needed roughly only.
         self.grain_pixels = np.flatnonzero(inside.ravel())[:: max(1, int(inside.sum()) // 3000)]
-        missing = missing_surroundings(area, float(inside.sum()))
+        missing = missing_surroundings(area, float(inside.sum()), framed=self.measured is None)
         self.missing = round(missing * self.blocks.size / max(area, 1.0))
         self._judge_parts(clipped, inside, max(2, round(side / _LIT_BLOCKS)))
 
@@ -198,21 +209,24 @@ class Truth:
 
         Args:
             image: float32 (H, W); 0 = not measured.
-            detail: Correlation by pixel, if image and truth are given on a coarser grid.
+            detail: ``bounded_detail``, if image and truth are given on a coarser grid.
             grain: Coefficient of variation within the sample, likewise.
         """
         clipped = clip_to_p99(image, self.measured)
         blocks = block_means(clipped, self.block)[self.used]
-        if detail is None:
-            missing = round(self.missing * self.details.size / max(self.blocks.size, 1))
-            detail = correlation(self._details(clipped), self.details, missing)
         inside = None
         if (n := int(self.on_sample.sum())) >= _FEWEST_BLOCKS:
             by_chance = n**-0.5  # standard error of z
             inside = max(clarity(correlation(blocks[self.on_sample], self.blocks[self.on_sample])) - by_chance, 0.0)
-        if grain is None:
+        if grain is None or detail is None:
             pixels = clipped.ravel()[self.grain_pixels]
             grain = float(pixels.std() / max(pixels.mean(), 1e-6)) if pixels.size else 1.0
+            missing = round(self.missing * self.details.size / max(self.blocks.size, 1))
+            detail = bounded_detail(
+                correlation(self._details(clipped), self.details, missing),
+                correlation(pixels, self.clipped.ravel()[self.grain_pixels]),
+                grain,
+            )
         roots = np.sqrt(blocks)
         rest_view = 0.0
         if self.bright <= _SMALL and self.rest > _FAINT - 4.0 * _FAINT_WIDTH:
@@ -273,8 +287,16 @@ def _grow(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-def missing_surroundings(measured: float, on_sample: float) -> float:
-    """Number of dark pixels to add for the surroundings that an observer expects."""
+def missing_surroundings(measured: float, on_sample: float, *, framed: bool) -> float:
+    """Number of dark pixels to add for the surroundings that an observer expects.
+
+    Args:
+        measured: Number of measured pixels.
+        on_sample: Number of those on the sample.
+        framed: Whether all of the rectangle was measured. Its edge is no outline of a sample.
+    """
+    if framed:
+        return 0.0
     return max(0.0, (_SURROUNDINGS * measured - (measured - on_sample)) / (1.0 - _SURROUNDINGS))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.simulation.channels import Channels, SectionMaps, visible
 from ionmorphnet.simulation.fields import Field
-from ionmorphnet.simulation.observer import UNSTRUCTURED, Truth, judge, missing_surroundings
+from ionmorphnet.simulation.observer import UNSTRUCTURED, Truth, bounded_detail, judge, missing_surroundings
 
 # Channels are judged on a grid of at most this many cells per side, to limit memory: three cells per block of the view.
 _CELLS = 48
@@ -32,13 +32,14 @@ class Tally:
     cols: NDArray[np.int64]
     shape: tuple[int, int]  # cells
     cell: NDArray[np.int64]  # (pixels,)
+    framed: bool  # whether all pixels of the frame are measured
     top: Field = field(init=False)  # (channels,) 0.99 quantile of the expectation
     clip: Field = field(init=False)  # (channels,) the same with noise, about the 0.99 quantile of the image
     hits: NDArray[np.int64] = field(init=False)
     total: NDArray[np.float64] = field(init=False)
     observed: Field = field(init=False)  # (cells, channels) sums
     by_region: NDArray[np.float64] = field(init=False)  # (regions, channels) sums of the expectation
-    moments: NDArray[np.float64] = field(init=False)  # (8, channels) sums over the probed pixels
+    moments: NDArray[np.float64] = field(init=False)  # (11, channels) sums over the probed pixels
     probed_inside: int = field(init=False)
 
     @classmethod
@@ -48,7 +49,8 @@ class Tally:
         side = -(-max(measured.shape) // _CELLS)
         shape = (-(-measured.shape[0] // side), -(-measured.shape[1] // side))
         cell = (rows // side) * shape[1] + cols // side
-        return cls(channels, maps.stacked()[:, measured], maps.regions[measured], rows, cols, shape, cell)
+        framed = bool(measured.all())
+        return cls(channels, maps.stacked()[:, measured], maps.regions[measured], rows, cols, shape, cell, framed)
 
     def __post_init__(self) -> None:
         n = self.channels.mz.size
@@ -58,7 +60,7 @@ class Tally:
         self.total = np.zeros(n)
         self.observed = np.zeros((self.shape[0] * self.shape[1], n), dtype=np.float32)
         self.by_region = np.zeros((int(self.regions.max()) + 1, n))
-        self.moments = np.zeros((8, n))
+        self.moments = np.zeros((11, n))
         self.probed_inside = 0
 
     @property
@@ -97,7 +99,7 @@ class Tally:
         seen = np.minimum(observed[picked] / c.level, self.clip)
         mean = np.minimum(visible(expected[picked], c.shape, c.limit), self.top)
         inside = self.regions[part][picked] > 0
-        on_sample = seen[inside]
+        on_sample, on_sample_mean = seen[inside], mean[inside]
         self.moments += [
             (seen * mean).sum(axis=0, dtype=np.float64),
             seen.sum(axis=0, dtype=np.float64),
@@ -106,6 +108,9 @@ class Tally:
             (mean**2).sum(axis=0, dtype=np.float64),
             on_sample.sum(axis=0, dtype=np.float64),
             (on_sample**2).sum(axis=0, dtype=np.float64),
+            (on_sample * on_sample_mean).sum(axis=0, dtype=np.float64),
+            on_sample_mean.sum(axis=0, dtype=np.float64),
+            (on_sample_mean**2).sum(axis=0, dtype=np.float64),
             np.full(seen.shape[1], picked.size, dtype=np.float64),
         ]
         self.probed_inside += int(inside.sum())
@@ -151,16 +156,32 @@ class Tally:
         return labels, structure
 
     def _detail_and_grain(self) -> tuple[list[float], list[float]]:
-        """Correlation by pixel, and coefficient of variation within the sample, of each channel."""
-        product, seen, mean, seen2, mean2, inside, inside2, n = self.moments
-        # Dark surroundings, as in Truth.visibility, add nothing to the sums.
-        n = n + missing_surroundings(float(n.max(initial=0.0)), float(self.probed_inside))
-        spread = (seen2 - seen**2 / n) * (mean2 - mean**2 / n)
-        detail = (product - seen * mean / n) / np.sqrt(np.maximum(spread, 1e-12))
+        """Detail, and coefficient of variation within the sample, of each channel, as in Truth.visibility."""
+        product, seen, mean, seen2, mean2, inside, inside2, inside_product, inside_mean, inside_mean2, n = self.moments
         m = max(self.probed_inside, 1)
+        # Dark surroundings add nothing to the sums.
+        n = n + missing_surroundings(float(n.max(initial=0.0)), float(m), framed=self.framed)
+        everywhere = _correlation(product, seen, mean, seen2, mean2, n)
+        within = _correlation(inside_product, inside, inside_mean, inside2, inside_mean2, np.full_like(n, m))
         average = np.maximum(inside / m, 1e-6)
         grain = np.sqrt(np.maximum(inside2 / m - average**2, 0.0)) / average
+        detail = [bounded_detail(*each) for each in zip(everywhere, within, grain, strict=True)]
         return [float(x) for x in detail], [float(x) for x in grain]
+
+
+def _correlation(
+    product: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    a2: NDArray[np.float64],
+    b2: NDArray[np.float64],
+    n: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Pearson correlation from sums of products, values and squares over n pairs; 0 if one is constant."""
+    spread = (a2 - a**2 / n) * (b2 - b**2 / n)
+    known = spread > 1e-12
+    result: NDArray[np.float64] = np.where(known, product - a * b / n, 0.0) / np.sqrt(np.where(known, spread, 1.0))
+    return result
 
 
 def _add_by_group(sums: NDArray[np.floating], group: NDArray[np.int64], values: Field) -> None:
