@@ -1,8 +1,13 @@
 """Averaging of the network's structure output with an estimate from the classical statistics alone.
 
-The network knows only what the simulator taught it; four classical statistics carry less information, but hardly any of
-the simulator's artefacts. On sections unlike the simulated ones, the mean of both ranks images more reliably than
-either.
+A network trained on simulated images knows only what the simulator taught it; the classical statistics carry less
+information, but hardly any of the simulator's artefacts. On sections unlike the simulated ones, the mean of both ranks
+images more reliably than either.
+
+The part of the logit that comes from the statistics does not depend on the class, on purpose: it is an independent
+estimate, fitted by itself. It therefore cannot follow conventions that grade classes differently at the same
+smoothness, and with share 0.5 it halves what the network has learned about them. A network that has learned grades from
+real images should be exported with share 0; its last layer reads the statistics anyway.
 
 The mean becomes part of the network: a linear function x of the statistics equals gelu(x) - gelu(-x), which takes two
 more hidden units in the layer that already processes the statistics.
