@@ -21,6 +21,7 @@ from .io.info import FileInfo as FileInfo
 from .io.info import read_info as read_info
 from .io.validation import ValidationReport as ValidationReport
 from .io.validation import validate as validate
+from .labelled.calibrate import calibrate as calibrate
 from .labelling.agreement import Agreement as Agreement
 from .labelling.label import LabelPage as LabelPage
 from .labelling.label import LabelSummary as LabelSummary
@@ -51,6 +52,7 @@ from .scoring.scorer import ScoreOptions as ScoreOptions
 from .scoring.scorer import Scorer as Scorer
 from .scoring.scorer import ScorerName as ScorerName
 from .scoring.scorer import Scores as Scores
+from .scoring.section_calibration import SectionCalibration as SectionCalibration
 from .scoring.statistics import image_statistics as image_statistics
 from .simulation.section import simulate as simulate
 from .training.checkpoints import export_checkpoint as export_checkpoint

@@ -29,7 +29,7 @@ from ionmorphnet.evaluate.corpus_scores import (
 from ionmorphnet.labelled.corpus import Corpus
 from ionmorphnet.labelled.real_images import read_real_images
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS, STATISTICS
-from real_image_factory import write_real_images
+from real_image_factory import rows_of, write_real_images
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWS = BootstrapOptions(100)
@@ -230,3 +230,27 @@ def test_the_script_writes_tables_and_predictions(
     assert len(pd.read_csv(tmp_path / "out" / "loso.csv")) == 8
     document = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert set(document["images"]) == set(CorpusReport.__annotations__)
+
+
+def test_the_script_judges_calibrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rows_of((("alpha", 1, 40, 1), ("beta", 2, 6, 1)))
+    corpus = read_real_images(write_real_images(tmp_path / "real_images", rows))
+    # The model calls localized what people call structured; beta has too few images.
+    classes = np.where(corpus.labels[0] == 0, 2, corpus.labels[0]).tolist()
+    frame = predicted(corpus, classes, np.clip(corpus.structure / 3, 0.05, 0.95))
+    write_predictions(tmp_path / "a.csv", statistics(corpus).with_model("a", frame), "a")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    arguments = ["--data", str(tmp_path), "--sets", "real_images", "--labels", "20", "--draws", "2"]
+    arguments += ["--predictions", f"a={tmp_path / 'a.csv'}", "--json", str(tmp_path / "draws.json")]
+    monkeypatch.setattr(sys, "argv", ["evaluate_calibration.py", *arguments])
+    runpy.run_path(str(ROOT / "scripts" / "evaluate_calibration.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["alpha"]
+    draws = json.loads((tmp_path / "draws.json").read_text(encoding="utf-8"))["draws"]
+    assert len(draws) == 2
+    for draw in draws:
+        assert draw["classes"]
+        assert draw["agreement after"] > draw["agreement before"] + 0.05
+        assert draw["C before"] == 1.0

@@ -43,6 +43,7 @@ COMMANDS = {
     "simulate": "Write a section with known truth.",
     "simulate-images": "Write single ion images with known truth.",
     "label": "Label ion images on a local web page.",
+    "calibrate": "Adapt classes and scores to one section with 10 to 30 labels.",
     "train": "Train or fine-tune the classifier.",
     "evaluate": "Compare models and scores with labels, grades or class masks.",
     "export": "Write a model folder from trained weights or a published checkpoint.",

@@ -56,6 +56,12 @@ class _Folder(click.Path):
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.  [default: the bundled one]")
 @click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="Map scores and classes with what ionmorphnet calibrate wrote.",
+)
+@click.option(
     "--scorer",
     default="auto",
     show_default=True,

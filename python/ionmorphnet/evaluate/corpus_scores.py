@@ -83,7 +83,7 @@ def score_corpus(corpus: Corpus, methods: Methods, *, progress: Progress | None 
     for where in _equal_frames(corpus):
         samples = [corpus[k] for k in where]
         stack = np.stack([sample.image for sample in samples])
-        block, frames = score_stack(stack, methods)
+        block, frames = score_stack(stack, methods, sample=samples[0].sample)
         scores.loc[where] = block.to_numpy()
         for name, frame in frames.items():
             model = methods.scorers[name].model

@@ -204,13 +204,18 @@ def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | N
 
 
 def score_stack(
-    stack: npt.NDArray[np.float32], methods: Methods, *, progress: Progress | None = None
+    stack: npt.NDArray[np.float32],
+    methods: Methods,
+    *,
+    sample: npt.NDArray[np.float32] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Scores images of equal size with every method.
 
     Args:
         stack: (n, H, W) float32, NaN = not measured.
         methods: The methods, see :func:`make_methods`.
+        sample: (H, W), sample map of all images; None: unknown.
         progress: Called as progress(done, total) in images times scorers.
 
     Returns:
@@ -228,7 +233,7 @@ def score_stack(
             if progress is not None:
                 progress(i * n + part, n * len(methods.scorers))
 
-        frame = score_images(stack, scorer=scorer, threads=methods.threads, progress=advance)
+        frame = score_images(stack, sample=sample, scorer=scorer, threads=methods.threads, progress=advance)
         columns[name] = frame["score"].to_numpy(dtype=np.float64)
         if scorer.model is not None:
             frames[name] = frame

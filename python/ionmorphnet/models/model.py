@@ -150,7 +150,7 @@ class Model:
         return structure / HIGHEST_GRADE
 
 
-def softmax(logits: npt.NDArray[np.float32]) -> Float64:
+def softmax(logits: npt.NDArray[np.floating]) -> Float64:
     """Softmax over the last axis, in float64."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True, initial=-np.inf)

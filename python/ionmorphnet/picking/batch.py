@@ -33,6 +33,7 @@ from ionmorphnet.picking.section import (
 )
 from ionmorphnet.scoring.choose import make_scorer
 from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
+from ionmorphnet.scoring.section_calibration import SectionCalibration, calibration_name, calibration_of
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def pick_files(
     device_memory_limit: int | str | None = None,
     cascade: bool = True,
     threads: int = 0,
+    calibration: SectionCalibration | PathLike | None = None,
     progress: Callable[[PickProgress], None] | bool | None = None,
 ) -> Iterator[PickOutcome]:
     """Picks imzML files one after the other and writes a result folder for each.
@@ -143,6 +145,7 @@ def pick_files(
         device_memory_limit: As above.
         cascade: As above.
         threads: As above.
+        calibration: As above.
         progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
             that it raises stops the work.
 
@@ -167,7 +170,7 @@ def pick_files(
         pass
     if axis is not None and not isinstance(axis, (str, CandidateAxis)):
         axis = CandidateAxis.from_mz_list(axis, ppm=ppm, tol=tol)
-    arguments = {
+    arguments: dict[str, Any] = {
         "top": top,
         "min_score": min_score,
         "axis": axis,
@@ -175,10 +178,13 @@ def pick_files(
         "device_memory_limit": None if device_memory_limit is None else parse_bytes(device_memory_limit),
         "cascade": cascade,
         "threads": threads,
+        "calibration": calibration_of(calibration),
     }
     wanted = parse_formats(formats)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads, engine=engine)
     require_cut(ready, top, min_score)
+    if arguments["calibration"] is not None:
+        arguments["calibration"].require_model(ready.model, calibration_name(calibration))
     batch = _Batch(
         Path(out), wanted, report, features, spectrum_type, {**arguments, "scorer": ready}, len(paths), progress
     )

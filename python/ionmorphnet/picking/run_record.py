@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.scoring.section_calibration import CalibrationRecord
 
 # Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
 SCHEMA = 1
@@ -162,6 +163,7 @@ class RunRecord:
         refused: Engines that were tried before, and why they did not start.
         score: What the score is, in one line.
         model: The model; None for a scorer without one.
+        calibration: The calibration to the section's labels; None: none.
         axis: The candidates.
         parameters: Arguments of the pick.
         counts: Channels found, blank, spared and picked.
@@ -181,6 +183,7 @@ class RunRecord:
     refused: Mapping[str, str]
     score: str
     model: ModelRecord | None
+    calibration: CalibrationRecord | None
     axis: AxisRecord
     parameters: Parameters
     counts: Counts
@@ -206,7 +209,9 @@ class RunRecord:
         """
         if values.get("schema") != SCHEMA:
             raise ValueError(f"schema {values.get('schema')}, this version reads {SCHEMA}")
+        calibration = values.get("calibration")  # absent from records of versions without calibration
         nested = {
+            "calibration": None if calibration is None else _build(CalibrationRecord, calibration),
             "input": _build(InputRecord, values["input"]),
             "model": None if values["model"] is None else _build(ModelRecord, values["model"]),
             "axis": _build(AxisRecord, values["axis"]),

@@ -30,6 +30,12 @@ from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.run_record import AxisRecord, Counts, InputRecord, ModelRecord, Parameters, RunRecord
 from ionmorphnet.scoring.kept import kept_scorer
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName, Scores
+from ionmorphnet.scoring.section_calibration import (
+    CalibrationRecord,
+    SectionCalibration,
+    calibration_name,
+    calibration_of,
+)
 
 AxisKind = Literal["auto", "bins", "peaks"]
 
@@ -56,6 +62,7 @@ def pick(
     device_memory_limit: int | str | None = None,
     cascade: bool = True,
     threads: int = 0,
+    calibration: SectionCalibration | PathLike | None = None,
     progress: Progress | bool | None = None,
 ) -> PeakList:
     """Ranks the m/z channels of a section by the spatial morphology of their ion images.
@@ -81,6 +88,7 @@ def pick(
         cascade: Whether to spare the network the channels that the model's cascade finds to be noise (on the CPU, if
             the model has one).
         threads: CPU threads; 0: all.
+        calibration: What :func:`ionmorphnet.calibrate` returned or wrote; it maps scores and classes before the cut.
         progress: Called as progress(done, total) while images are scored; True: a bar on the terminal or in the
             notebook.
 
@@ -90,7 +98,7 @@ def pick(
     Raises:
         FileError: The section or the model cannot be used.
         ArgumentError: An argument has the wrong type or is out of range; a classical scorer without ``top`` or
-            ``min_score``; a file with several z planes (pick ``ds.plane(z)``).
+            ``min_score``; a file with several z planes (pick ``ds.plane(z)``); a calibration for another model.
         UnavailableError: The scorer or device is not available.
     """
     limit = parse_bytes(memory_limit)
@@ -98,9 +106,12 @@ def pick(
     top, min_score = checked_cut(top, min_score)
     check_windows(axis, ppm, tol)
     threads = thread_count(threads)
+    mapped = calibration_of(calibration)
     clock = _Clock()
     with kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready:
         require_cut(ready, top, min_score)
+        if mapped is not None:
+            mapped.require_model(ready.model, calibration_name(calibration))
         clock.lap("load_model")
         ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
         ds.require_one_plane("pick each ds.plane(z) on its own")
@@ -111,12 +122,15 @@ def pick(
             scores = ready.score_windows(
                 ds, channels, ScoreOptions(limit, device_limit, threads, shown, cascade=cascade)
             )
+        frame = scores.frame
+        if mapped is not None and ready.model is not None:
+            frame = mapped.apply(frame, ready.model)
         clock.lap("score")
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    ranked, kept = _ranked(channels, scores.frame, ready.name, top, cut)
-    warnings = _warnings(ds, channels)
+    ranked, kept = _ranked(channels, frame, ready.name, top, cut)
+    warnings = _warnings(ds, channels) + _other_section(mapped, ds)
     for text in warnings:
         _log.warning("%s: %s", ds.path, text)
     run = _run_record(
@@ -128,8 +142,9 @@ def pick(
         kept,
         clock.timings(),
         warnings,
+        None if mapped is None else mapped.record(),
     )
-    return PeakList(ranked, np.arange(kept), ready.name, ready.description, run, ds)
+    return PeakList(ranked, np.arange(kept), ready.name, run.score, run, ds)
 
 
 def checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, float | None]:
@@ -257,6 +272,14 @@ def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
     return texts
 
 
+def _other_section(calibration: SectionCalibration | None, ds: Dataset) -> list[str]:
+    """A warning if the labels are of another section, whose conventions need not hold here."""
+    uuid = ds.declared.get("uuid")
+    if calibration is None or None in (calibration.uuid, uuid) or calibration.uuid == uuid:
+        return []
+    return [f"the calibration was made with labels of another section, {calibration.section}"]
+
+
 def _run_record(
     ds: Dataset,
     scorer: Scorer,
@@ -266,6 +289,7 @@ def _run_record(
     picked: int,
     timings: Mapping[str, float],
     warnings: list[str],
+    calibration: CalibrationRecord | None,
 ) -> RunRecord:
     model = scorer.model
     return RunRecord(
@@ -275,12 +299,13 @@ def _run_record(
         device=str(scorer.device),
         precision=scorer.precision,
         refused=dict(scorer.refused),
-        score=scorer.description,
+        score=scorer.description if calibration is None else f"{scorer.description}, calibrated with labels",
         model=None
         if model is None
         else ModelRecord(
             model.name, model.architecture, model.preprocessing, model.outputs, model.statistics, model.sha256
         ),
+        calibration=calibration,
         axis=AxisRecord(channels.method, len(channels)),
         parameters=parameters,
         counts=Counts(len(scores.frame), int(scores.blank.sum()), scores.n_spared, picked),
