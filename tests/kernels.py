@@ -40,9 +40,15 @@ def on_gpu(name: str, device: str) -> Kernel:
 
 
 def _preprocess_on_gpu(
-    device: str, images: np.ndarray, preprocess_id: str, mask: np.ndarray | None = None, kind: str = "f32"
+    device: str,
+    images: np.ndarray,
+    preprocess_id: str,
+    mask: np.ndarray | None = None,
+    kind: str = "f32",
+    *,
+    sample: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind, device=device)
+    probe = _core.probe_prepare(images, mask, preprocess_id=preprocess_id, type=kind, sample=sample, device=device)
     return probe["input"], probe["facts"]
 
 

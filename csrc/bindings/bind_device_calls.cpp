@@ -85,13 +85,16 @@ void register_probes(py::module_& m) {
   m.def(
       "probe_prepare",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, std::string preprocess_id, std::string type,
-         std::vector<std::string> statistics, const std::string& device, int repeat) {
-        return probe_prepare(images, mask, {std::move(preprocess_id), std::move(type), std::move(statistics), repeat},
-                             cuda_backend(device));
+         std::vector<std::string> statistics, std::optional<FloatArray> sample, const std::string& device, int repeat) {
+        return probe_prepare(
+            images, mask, {std::move(preprocess_id), std::move(type), std::move(statistics), std::move(sample), repeat},
+            cuda_backend(device));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("preprocess_id"), py::arg("type") = "f32",
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device"), py::arg("repeat") = 0,
-      "(n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts, a dict of "
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(), py::arg("device"),
+      py::arg("repeat") = 0,
+      "(n, H, W) float32 -> input (n, C, size, size) float32, or uint16 with the bits of 16-bit floats; facts, a dict "
+      "of "
       "(n,) arrays; statistics (n, k); seconds per repetition on the device.");
   m.def(
       "probe_copy",

@@ -59,11 +59,12 @@ struct PrepareProbeCall {
   std::string preprocess_id;
   std::string type;
   std::vector<std::string> statistics;
+  std::optional<FloatArray> sample;  // (H, W)
   int repeat;
 };
 
-// (n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts: a dict of (n,)
-// arrays; statistics (n, k); seconds per repetition on the device.
+// (n, H, W) float32 -> input (n, C, size, size) float32, or uint16 with the bits of 16-bit floats; facts: a dict of
+// (n,) arrays; statistics (n, k); seconds per repetition on the device.
 using PrepareProbe = TypedDict<"PrepareProbe">;
 PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
                            const MakeBackend& make);

@@ -31,6 +31,7 @@ score::DeviceNetwork as_device_network(const DeviceNetwork& network) {
   native.info.batch = py::cast<std::int64_t>(network.attr("batch"));
   native.info.image_type = preprocess::parse_element_type(py::cast<std::string>(network.attr("input_dtype")));
   native.info.channels = py::cast<std::int32_t>(network.attr("channels"));
+  native.info.size = py::cast<std::int32_t>(network.attr("size"));
   native.info.n_outputs = py::cast<std::int32_t>(network.attr("n_outputs"));
   native.info.n_statistics = py::cast<std::int32_t>(network.attr("n_statistics"));
   // The last owner may be a thread that does not hold the GIL.

@@ -42,7 +42,7 @@ BinProbe probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
 
 PrepareProbe probe_prepare(const FloatArray& images, const std::optional<MaskArray>& mask, const PrepareProbeCall& call,
                            const MakeBackend& make) {
-  const ImageStack stack = as_stack(images, mask);
+  const ImageStack stack = as_stack(images, mask, call.sample);
   pipeline::PrepareSetup setup;
   setup.id = preprocess::parse_preprocess_id(call.preprocess_id);
   setup.type = preprocess::parse_element_type(call.type);

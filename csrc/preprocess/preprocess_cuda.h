@@ -6,6 +6,7 @@
 
 #include "core/image_stack.h"
 #include "preprocess/element_type.h"
+#include "preprocess/input_tables.h"
 #include "preprocess/preprocess.h"
 
 namespace imn::preprocess {
@@ -30,6 +31,7 @@ struct PreprocessCall {
   // the bits of preprocess(); bf16 and f16 are these values rounded to nearest, ties to even.
   void* out = nullptr;
   ImageFacts* facts = nullptr;  // (images.n); may be null
+  InputTables tables{};         // of the id; not needed if `out` is null
 };
 
 // Enqueues on `stream` (a cudaStream_t) and returns. Allocates nothing, needs no scratch memory and may be captured in

@@ -17,7 +17,10 @@
 
 namespace imn::preprocess {
 
+// Side of the input of the published ids, p99-stretch-224 and p99-stretch-224-mask, which have a kernel of their own.
 inline constexpr std::int32_t kInputSize = 224;
+
+inline bool is_published(const PreprocessId& id) { return id == PreprocessId{.size = kInputSize, .mask = id.mask}; }
 
 // Launch parameters of the kernel; one block per image.
 struct PreprocessPlan {
@@ -45,7 +48,7 @@ struct Stretched {
 struct PreprocessMemory {
   union {
     SelectMemory select;
-    Tap taps[kInputSize];  // taps along y; used once the quantile is known
+    Tap taps[kInputSize];  // taps along y, of the published ids; used once the quantile is known
   };
   union {
     Stretched scratch[cuda::kScratch];
@@ -163,6 +166,99 @@ IMN_DEVICE_CODE void resize_image(Block& block, const PreprocessCall& call, Pixe
   });
 }
 
+// One value of each channel that is made of the image.
+struct Sampled {
+  float image;
+  float measured;
+  float root;  // of the image, if it is a channel
+};
+
+// x(i) as in resize_image(). Pixels that were not measured count as 0.
+template <typename Pixel>
+IMN_HOST_DEVICE Sampled sample_pixel(Pixel&& x, int i, bool with_root) {
+  const float value = x(i);
+  if (value != value) return {0.0F, 0.0F, 0.0F};
+  return {value, 1.0F, with_root ? sqrtf(value) : 0.0F};
+}
+
+IMN_HOST_DEVICE inline Sampled mix(const Sampled& a, const Sampled& b, float weight) {
+  return {mix(a.image, b.image, weight), mix(a.measured, b.measured, weight), mix(a.root, b.root, weight)};
+}
+
+IMN_HOST_DEVICE inline Sampled scaled(const Sampled& a, float weight) {
+  return {a.image * weight, a.measured * weight, a.root * weight};
+}
+
+IMN_HOST_DEVICE inline void add_to(Sampled& sum, const Sampled& a) {
+  sum.image += a.image;
+  sum.measured += a.measured;
+  sum.root += a.root;
+}
+
+// One pixel of the result by Resize::area, along y first and then along x, as Resizer does.
+template <typename Pixel>
+IMN_HOST_DEVICE Sampled shrink_to(const PreprocessCall& call, Pixel&& x, int row, int column) {
+  const AreaAxisView& across = call.tables.x;
+  const AreaAxisView& down = call.tables.y;
+  const int size = call.id.size;
+  const int width = call.images.width;
+  const bool with_root = call.id.sqrt;
+  Sampled sum{};
+  for (int k = 0; k < across.taps; ++k) {
+    const int at = down.first[row] * width + across.first[column] + k;
+    Sampled along_y = scaled(sample_pixel(x, at, with_root), down.weights[row]);
+    for (int j = 1; j < down.taps; ++j) {
+      const float weight = down.weights[j * size + row];
+      if (weight != 0.0F) add_to(along_y, scaled(sample_pixel(x, at + j * width, with_root), weight));
+    }
+    const Sampled weighted = scaled(along_y, across.weights[k * size + column]);
+    if (k == 0) {
+      sum = weighted;
+    } else {
+      add_to(sum, weighted);
+    }
+  }
+  return {fminf(sum.image, 1.0F), fminf(sum.measured, 1.0F), fminf(sum.root, 1.0F)};
+}
+
+// One pixel of the result by Resize::stretch, along x first and then along y.
+template <typename Pixel>
+IMN_HOST_DEVICE Sampled stretch_to(const PreprocessCall& call, Pixel&& x, int row, int column) {
+  const Tap down = bilinear_tap(row, call.images.height, call.id.size);
+  const Tap across = bilinear_tap(column, call.images.width, call.id.size);
+  const auto along_x = [&](int source) {
+    const int at = source * call.images.width;
+    return mix(sample_pixel(x, at + across.first, call.id.sqrt), sample_pixel(x, at + across.second, call.id.sqrt),
+               across.weight);
+  };
+  return mix(along_x(down.first), along_x(down.second), down.weight);
+}
+
+// As resize_image(), for every id: each item computes two neighbouring values of all channels.
+template <typename Block, typename Pixel>
+IMN_DEVICE_CODE void resize_any(Block& block, const PreprocessCall& call, Pixel&& x, std::int64_t at) {
+  const PreprocessId& id = call.id;
+  const int half = id.size / 2;
+  const int plane = id.size * id.size;
+  const bool area = shrinks(call.images.height, call.images.width, id);
+  block.for_each(plane / 2, [&](int i) {
+    const int row = i / half;
+    const int column = i % half * 2;
+    Sampled pair[2];
+    for (int k = 0; k < 2; ++k) {
+      pair[k] = area ? shrink_to(call, x, row, column + k) : stretch_to(call, x, row, column + k);
+    }
+    const std::int64_t to = at + row * id.size + column;
+    const auto write = [&](int channel, float a, float b) {
+      write_pair(call.out, call.type, to + channel * plane, a, b);
+    };
+    write(0, pair[0].image, pair[1].image);
+    if (id.mask) write(1, pair[0].measured, pair[1].measured);
+    if (id.sqrt) write(id.sqrt_channel(), pair[0].root, pair[1].root);
+    if (id.sample) write(id.sample_channel(), call.tables.sample[2 * i], call.tables.sample[2 * i + 1]);
+  });
+}
+
 // Divides and clips the pixels, four at a time, and sums the results.
 template <typename Block, typename Image, typename Keep>
 IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& normaliser, const Image& image,
@@ -185,8 +281,8 @@ IMN_DEVICE_CODE Stretched stretch_image(Block& block, int n, const Normaliser& n
   return block.reduce((n + 3) / 4, Stretched{}, of_four, join, scratch);
 }
 
-// `shared` points to plan.shared_bytes bytes, 16-byte aligned.
-template <bool kInShared, typename Block>
+// `shared` points to plan.shared_bytes bytes, 16-byte aligned. kPublished: is_published(call.id).
+template <bool kInShared, bool kPublished, typename Block>
 IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, void* shared) {
   auto& memory = *static_cast<PreprocessMemory*>(shared);
   const int n = call.images.height * call.images.width;
@@ -254,17 +350,20 @@ IMN_DEVICE_CODE void preprocess_block(Block& block, const PreprocessCall& call, 
     block.once([&] { call.facts[image] = {all.sum, by, measured, all.positive, blank ? 1 : 0}; });
   }
   if (call.out == nullptr) return;
-  const std::int64_t at = image * (with_mask ? 2 : 1) * kInputSize * kInputSize;
+  const auto resize = [&](auto&& x) {
+    if constexpr (kPublished) {
+      resize_image(block, call, x, memory.taps, measured == n, image * (with_mask ? 2 : 1) * kInputSize * kInputSize);
+    } else {
+      resize_any(block, call, x, image * call.id.values());
+    }
+  };
   if constexpr (kInShared) {
-    resize_image(block, call, [&](int i) { return kept.at(i); }, memory.taps, measured == n, at);
+    resize([&](int i) { return kept.at(i); });
   } else {
-    resize_image(
-        block, call,
-        [&](int i) {
-          const float raw = global.at(i);
-          return raw == raw ? normaliser.at(raw) : raw;
-        },
-        memory.taps, measured == n, at);
+    resize([&](int i) {
+      const float raw = global.at(i);
+      return raw == raw ? normaliser.at(raw) : raw;
+    });
   }
 }
 

@@ -93,14 +93,16 @@ void register_device_calls(py::module_& m) {
   m.def(
       "probe_prepare",
       [](const FloatArray& images, const std::optional<MaskArray>& mask, std::string preprocess_id, std::string type,
-         std::vector<std::string> statistics, const std::string& device, int repeat, std::uint64_t seed) {
-        return bindings::probe_prepare(images, mask,
-                                       {std::move(preprocess_id), std::move(type), std::move(statistics), repeat},
-                                       emulated(device, seed));
+         std::vector<std::string> statistics, std::optional<FloatArray> sample, const std::string& device, int repeat,
+         std::uint64_t seed) {
+        return bindings::probe_prepare(
+            images, mask, {std::move(preprocess_id), std::move(type), std::move(statistics), std::move(sample), repeat},
+            emulated(device, seed));
       },
       py::arg("images"), py::arg("mask") = py::none(), py::kw_only(), py::arg("preprocess_id"), py::arg("type") = "f32",
-      py::arg("statistics") = std::vector<std::string>{}, py::arg("device") = "emulated", py::arg("repeat") = 0,
-      py::arg("seed") = 0, "As _core's, on the emulated device.");
+      py::arg("statistics") = std::vector<std::string>{}, py::arg("sample") = py::none(),
+      py::arg("device") = "emulated", py::arg("repeat") = 0, py::arg("seed") = 0,
+      "As _core's, on the emulated device.");
   m.def(
       "probe_copy",
       [](std::int64_t bytes, const std::string& device, int repeat, std::uint64_t seed) {

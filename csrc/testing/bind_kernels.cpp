@@ -49,9 +49,10 @@ py::array_t<float> emulated_bin_images(const DatasetHandle& handle, const Double
 py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const FloatArray& images, const std::string& id,
                                                                        const std::optional<MaskArray>& mask,
                                                                        const std::string& type,
+                                                                       const std::optional<FloatArray>& sample,
                                                                        std::size_t shared_bytes, std::uint64_t seed) {
   preprocess::PreprocessCall call;
-  call.images = bindings::as_stack(images, mask);
+  call.images = bindings::as_stack(images, mask, sample);
   call.id = preprocess::parse_preprocess_id(id);
   call.type = preprocess::parse_element_type(type);
   const std::vector<py::ssize_t> shape{images.shape(0), call.id.channels(), call.id.size, call.id.size};
@@ -60,6 +61,8 @@ py::typing::Tuple<py::array, bindings::FactArrays> emulated_preprocess(const Flo
   std::vector<preprocess::ImageFacts> facts(static_cast<std::size_t>(images.shape(0)));
   call.out = out.mutable_data();
   call.facts = facts.data();
+  const preprocess::PackedTables tables(call.images, call.id);
+  call.tables = tables.at(tables.bytes().data());
   {
     // Touches only plain memory that this frame holds.
     const py::gil_scoped_release release;
@@ -99,11 +102,12 @@ void register_kernels(py::module_& m) {
         py::arg("unmeasured") = kNaN, py::arg("seed") = 0, py::arg("windows_per_strip") = 1 << 20,
         py::arg("pixels_per_chunk") = 1 << 20, py::arg("bins_per_chunk") = 1 << 20, py::arg("wide") = false,
         "bin_images() with emulated kernels; `wide`: use float64 even if float32 holds the values exactly.");
-  m.def("emulated_preprocess", &emulated_preprocess, py::arg("images"), py::arg("preprocess_id"),
-        py::arg("mask") = py::none(), py::arg("type") = "f32", py::kw_only(), py::arg("shared_bytes") = kSharedBytes,
-        py::arg("seed") = 0,
-        "(n, H, W) float32 -> (n, C, 224, 224) float32, or uint16 with the bits of 'bf16' or 'f16', and a dict of (n,) "
-        "arrays. `shared_bytes`: limit per block of the emulated device.");
+  m.def(
+      "emulated_preprocess", &emulated_preprocess, py::arg("images"), py::arg("preprocess_id"),
+      py::arg("mask") = py::none(), py::arg("type") = "f32", py::kw_only(), py::arg("sample") = py::none(),
+      py::arg("shared_bytes") = kSharedBytes, py::arg("seed") = 0,
+      "(n, H, W) float32 -> (n, C, size, size) float32, or uint16 with the bits of 'bf16' or 'f16', and a dict of (n,) "
+      "arrays. `shared_bytes`: limit per block of the emulated device.");
   m.def("preprocess_fits", &preprocess_fits, py::arg("pixels"), py::arg("shared_bytes") = kSharedBytes,
         "Whether the kernel keeps images with this many pixels in shared memory.");
   m.def("emulated_statistics", &emulated_statistics, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),

@@ -137,7 +137,7 @@ class EmulatedBackend final : public DeviceBackend {
                float* statistics) override {
     work(Queue::prepare, [=, this] {
       const ImageStack stack{images, n, setup_.height, setup_.width, setup_.mask};
-      preprocess_emulated({stack, setup_.id, setup_.type, input, facts}, kSharedBytes, seed_);
+      preprocess_emulated({stack, setup_.id, setup_.type, input, facts, setup_.tables}, kSharedBytes, seed_);
       if (statistics == nullptr) return;
       std::vector<float> all(static_cast<std::size_t>(n * score::kStatistics));
       statistics_emulated(stack, {kSharedBytes, kMultiprocessors, seed_}, all.data());

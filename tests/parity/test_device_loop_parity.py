@@ -27,8 +27,8 @@ class HostScorer:
     precision = "f32"
     input_dtype = "f32"
 
-    def __init__(self, batch: int, channels: int, n_statistics: int) -> None:
-        self.batch, self.channels, self.n_statistics = batch, channels, n_statistics
+    def __init__(self, batch: int, channels: int, n_statistics: int, size: int = 224) -> None:
+        self.batch, self.channels, self.n_statistics, self.size = batch, channels, n_statistics, size
         rng = np.random.default_rng(5)
         self.of_means = rng.normal(size=(channels, 7)).astype(np.float32) * 4
         self.of_statistics = rng.normal(size=(n_statistics, 7)).astype(np.float32)
@@ -38,7 +38,7 @@ class HostScorer:
 
     def outputs(self, images: np.ndarray, statistics: np.ndarray | None = None) -> np.ndarray:
         """The network, for the CPU's loop."""
-        weights = np.random.default_rng(6).random((224, 224), dtype=np.float32) / 224**2
+        weights = np.random.default_rng(6).random((self.size, self.size), dtype=np.float32) / self.size**2
         # Each image for itself: a product of matrices rounds differently from batch to batch.
         found = np.stack([np.einsum("chw,hw->c", image, weights) @ self.of_means for image in images])
         if statistics is not None:
@@ -49,7 +49,7 @@ class HostScorer:
         """Reads and writes the addresses at once."""
         self.calls += 1
         self.addresses.add((image, statistics, outputs))
-        batch = _at(image, (self.batch, self.channels, 224, 224))
+        batch = _at(image, (self.batch, self.channels, self.size, self.size))
         assert np.isfinite(batch).all()  # the padding too
         beside = _at(statistics, (self.batch, self.n_statistics)) if self.n_statistics else None
         _at(outputs, (self.batch, self.n_outputs))[:] = self.outputs(batch, beside)
@@ -97,10 +97,13 @@ def windows(n: int = 61) -> tuple[np.ndarray, np.ndarray]:
     return mz - half, mz + half
 
 
-def on_cpu(ds: imn.Dataset, scorer: HostScorer, preprocess_id: str, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    native = _core.callback_scorer(scorer.outputs, scorer.channels, 224, 224, 7, 8, n_statistics=scorer.n_statistics)
+def on_cpu(
+    ds: imn.Dataset, scorer: HostScorer, preprocess_id: str, names: list[str], sample: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    shape = (scorer.channels, scorer.size, scorer.size)
+    native = _core.callback_scorer(scorer.outputs, *shape, 7, 8, n_statistics=scorer.n_statistics)
     outputs, blank, _ = _core.score_windows(
-        ds._native, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names
+        ds._native, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names, sample=sample
     )
     return outputs, blank
 
@@ -135,6 +138,23 @@ def test_windows(file: Path, batch: int, seed: int) -> None:
     assert timings["chunks"] > 3
     assert timings["strips"] == (1 if timings["resident"] else n_strips(len(outputs), batch, timings))
     assert (timings["strips"] > 3) == (batch < 100 and not timings["resident"])
+
+
+@pytest.mark.parametrize("preprocess_id", ["p99-area-32-mask-sqrt-sample", "p99-stretch-48-sample", "p99-area-64"])
+def test_windows_of_other_preprocessings(file: Path, preprocess_id: str) -> None:
+    """With and without a sample map, which is on the device once for all strips; sections of 19 x 23 pixels."""
+    scorer = HostScorer(7, _core.preprocess_channels(preprocess_id), 0, _core.preprocess_size(preprocess_id))
+    sample = np.random.default_rng(8).random((19, 23), dtype=np.float32)
+    with imn.open(file, duplicates="sum") as ds:
+        for given in (None, sample):
+            wanted, _ = on_cpu(ds, scorer, preprocess_id, [], given)
+            outputs, _, _ = run(ds, scorer, preprocess_id=preprocess_id, sample=given, device_memory=4 * SMALL)
+            np.testing.assert_array_equal(outputs, wanted)
+        images = np.nan_to_num(ds.window_images(*windows()))
+        on_stack, _, _ = _core_testing.score_stack_on_device(
+            images, ds.mask, scorer=scorer, preprocess_id=preprocess_id, sample=sample, device="emulated"
+        )
+        np.testing.assert_array_equal(on_stack, wanted)
 
 
 def n_strips(n: int, batch: int, timings: dict) -> int:
@@ -432,8 +452,13 @@ def test_stack(masked: bool) -> None:
 
 def test_a_scorer_that_does_not_fit(file: Path) -> None:
     with imn.open(file, duplicates="sum") as ds:
-        with pytest.raises(imn.ArgumentError, match="expects images of 1 channels, but the preprocessing makes 2"):
+        with pytest.raises(
+            imn.ArgumentError,
+            match="expects images of 1 x 224 x 224, but preprocessing 'p99-stretch-224-mask' makes 2 x 224",
+        ):
             run(ds, HostScorer(4, 1, 0))
+        with pytest.raises(imn.ArgumentError, match="expects images of 2 x 112 x 112"):
+            run(ds, HostScorer(4, 2, 0, 112))
         with pytest.raises(imn.ArgumentError, match="expects 2 statistics per image, not 1"):
             run(ds, HostScorer(4, 2, 2), statistics=["moran"])
         wrong = HostScorer(4, 2, 0)

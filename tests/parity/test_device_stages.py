@@ -91,6 +91,14 @@ def test_preprocess(device: str, preprocess_id: str, kind: str, masked: bool) ->
         np.testing.assert_allclose(given, wanted, rtol=2.0**-8, atol=0)
 
 
+@pytest.mark.parametrize("preprocess_id", ["p99-area-32-mask-sqrt-sample", "p99-stretch-112-sample", "p99-area-48"])
+def test_preprocess_with_tables(device: str, preprocess_id: str, rng: np.random.Generator) -> None:
+    images, mask = _images(True)
+    for sample in (None, rng.random(images.shape[1:]).astype(np.float32)):
+        probe = DeviceCalls(device, 2).probe_prepare(images, mask, preprocess_id=preprocess_id, sample=sample)
+        np.testing.assert_array_equal(probe["input"], _core.preprocess(images, preprocess_id, mask, sample))
+
+
 @pytest.mark.parametrize("names", [list(STATISTICS), ["blur"], ["chaos", "moran"]])
 @pytest.mark.parametrize("preprocess_id", [MASKED, "p99-stretch-224"])
 def test_statistics(device: str, preprocess_id: str, names: list[str]) -> None:

@@ -26,7 +26,7 @@ _core.score_windows(ds._native, lo, hi, scorer=scorer, preprocess_id="p99-stretc
 
 DEVICE = """
 class Slow:
-    name, precision, input_dtype, batch, channels, n_outputs, n_statistics = "slow", "f32", "f32", 1, 1, 1, 0
+    name, precision, input_dtype, batch, channels, size, n_outputs, n_statistics = "slow", "f32", "f32", 1, 1, 224, 1, 0
 
     def enqueue(self, images, statistics, outputs, stream):
         time.sleep(0.2)

@@ -16,6 +16,7 @@ from kernels import HOPPER, SMALL, Kernel, awkward_images, backends, same_bits
 from native import _core_testing
 
 IDS = ["p99-stretch-224", "p99-stretch-224-mask"]
+OTHER_IDS = ["p99-stretch-48-mask", "p99-stretch-224-sqrt", "p99-area-32-mask-sqrt-sample", "p99-area-48-sample"]
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 3), (5, 1), (3, 5), (7, 11), (40, 33), (1, 3000), (61, 100), (300, 300)]
 WIDE = 16  # bits that a bfloat16 lacks
 
@@ -39,6 +40,24 @@ def test_equals_the_cpu(run: Kernel, shape: tuple[int, int], preprocess_id: str,
         got, facts = run(images, preprocess_id, mask)
         same_bits(got, _core.preprocess(images, preprocess_id, mask))
         np.testing.assert_array_equal(facts["blank"], _core_testing.find_blank(images, preprocess_id, mask))
+
+
+@pytest.mark.parametrize("preprocess_id", OTHER_IDS)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 70), (40, 33), (61, 100)])
+@backends("preprocess")
+def test_other_ids_equal_the_cpu(
+    run: Kernel, shape: tuple[int, int], preprocess_id: str, rng: np.random.Generator
+) -> None:
+    images = awkward_images(shape, rng)
+    mask, sample = rng.random(shape) < 0.7, rng.random(shape).astype(np.float32)
+    expected = _core.preprocess(images, preprocess_id, mask, sample)
+    got, facts = run(images, preprocess_id, mask, sample=sample)
+    same_bits(got, expected)
+    np.testing.assert_array_equal(facts["blank"], _core_testing.find_blank(images, preprocess_id, mask))
+    f16, _ = run(images, preprocess_id, mask, "f16", sample=sample)
+    np.testing.assert_array_equal(f16.view(np.float16), expected.astype(np.float16))
+    unknown, _ = run(images, preprocess_id)
+    same_bits(unknown, _core.preprocess(images, preprocess_id))
 
 
 @pytest.mark.parametrize("preprocess_id", IDS)

@@ -23,7 +23,7 @@ from ionmorphnet import _core, _core_testing
 
 class Scorer:
     name, precision, input_dtype = "host", "f32", "f32"
-    batch, channels, n_statistics, n_outputs = 4, 2, 0, 7
+    batch, channels, size, n_statistics, n_outputs = 4, 2, 224, 0, 7
     def enqueue(self, *addresses):
         pass
 

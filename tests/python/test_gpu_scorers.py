@@ -18,7 +18,7 @@ from ionmorphnet.scoring.device_loop import DeviceLoopScorer
 class Engine:
     """A DeviceNetwork that never runs."""
 
-    batch, input_dtype, channels, n_outputs, n_statistics = 8, "bf16", 2, 7, 4
+    batch, input_dtype, channels, size, n_outputs, n_statistics = 8, "bf16", 2, 224, 7, 4
 
     def __init__(self, name: str, precision: str) -> None:
         self.name, self.precision = name, precision

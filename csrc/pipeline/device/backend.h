@@ -31,6 +31,7 @@ struct PrepareSetup {
   preprocess::ElementType type = preprocess::ElementType::f32;
   std::int64_t max_images = 1;               // per call of prepare()
   std::vector<score::Statistic> statistics;  // wanted, in this order
+  preprocess::InputTables tables{};          // of the id, on the device
 };
 
 struct ChunkOnDevice {
@@ -79,8 +80,8 @@ class DeviceBackend {
   // The network's input. setup_bytes(): device memory that set_up() takes.
   virtual std::int64_t setup_bytes(const PrepareSetup& setup) const = 0;
   virtual void set_up(const PrepareSetup& setup) = 0;
-  // n contiguous images, as set up. input (n, channels, 224, 224) of the setup's type; facts (n); statistics (n, number
-  // of the setup's statistics) float32, null if there are none.
+  // n contiguous images, as set up. input (n, channels, size, size) of the setup's type; facts (n); statistics (n,
+  // number of the setup's statistics) float32, null if there are none.
   virtual void prepare(const float* images, std::int64_t n, void* input, preprocess::ImageFacts* facts,
                        float* statistics) = 0;
   // A full batch, in queue `score`. The network must outlive the work.

@@ -150,7 +150,7 @@ class CudaBackend final : public DeviceBackend {
                float* statistics) override {
     const cuda::DeviceScope scope(index_);
     const ImageStack stack{images, n, setup_.height, setup_.width, setup_.mask};
-    preprocess::preprocess_cuda({stack, setup_.id, setup_.type, input, facts}, prepare_->get());
+    preprocess::preprocess_cuda({stack, setup_.id, setup_.type, input, facts, setup_.tables}, prepare_->get());
     if (statistics == nullptr) return;
     const bool same_quantile = setup_.id.mask;
     score::StatisticsCall call;

@@ -27,9 +27,15 @@ Sizes sizes(const DeviceModel& model, std::int64_t n) {
           info.batch * info.n_outputs * kFloat, n * static_cast<std::int64_t>(sizeof(preprocess::ImageFacts))};
 }
 
-PrepareSetup setup_of(const DeviceModel& model, const ImageStack& shape) {
-  return {shape.height,    shape.width, shape.mask, model.id, model.network.info.image_type, model.network.info.batch,
-          model.statistics};
+PrepareSetup setup_of(const DeviceModel& model, const ImageStack& shape, const preprocess::InputTables& tables) {
+  return {.height = shape.height,
+          .width = shape.width,
+          .mask = shape.mask,
+          .id = model.id,
+          .type = model.network.info.image_type,
+          .max_images = model.network.info.batch,
+          .statistics = model.statistics,
+          .tables = tables};
 }
 
 }  // namespace
@@ -37,12 +43,12 @@ PrepareSetup setup_of(const DeviceModel& model, const ImageStack& shape) {
 void check_device_model(const DeviceModel& model) {
   score::check_device_network(model.network);
   const score::DeviceNetworkInfo& info = model.network.info;
-  if (model.id != preprocess::PreprocessId{.mask = model.id.mask}) {
-    throw ArgumentError("preprocessing '" + to_string(model.id) + "' does not run on a GPU");
-  }
-  if (info.channels != model.id.channels()) {
-    throw ArgumentError("the network expects images of " + std::to_string(info.channels) +
-                        " channels, but the preprocessing makes " + std::to_string(model.id.channels()));
+  if (info.channels != model.id.channels() || info.size != model.id.size) {
+    const auto shown = [](std::int32_t channels, std::int32_t size) {
+      return std::to_string(channels) + " x " + std::to_string(size) + " x " + std::to_string(size);
+    };
+    throw ArgumentError("the network expects images of " + shown(info.channels, info.size) + ", but preprocessing '" +
+                        to_string(model.id) + "' makes " + shown(model.id.channels(), model.id.size));
   }
   if (static_cast<std::size_t>(info.n_statistics) != model.statistics.size()) {
     throw ArgumentError("the network expects " + std::to_string(info.n_statistics) + " statistics per image, not " +
@@ -53,7 +59,8 @@ void check_device_model(const DeviceModel& model) {
 std::int64_t DeviceBatches::device_bytes(const DeviceBackend& backend, const DeviceModel& model,
                                          const ImageStack& shape) {
   const Sizes size = sizes(model, shape.n);
-  return batch_bytes(model) + aligned(size.outputs) + aligned(size.facts) + backend.setup_bytes(setup_of(model, shape));
+  return batch_bytes(model) + aligned(size.outputs) + aligned(size.facts) +
+         backend.setup_bytes(setup_of(model, shape, {}));
 }
 
 std::int64_t DeviceBatches::batch_bytes(const DeviceModel& model) {
@@ -62,7 +69,7 @@ std::int64_t DeviceBatches::batch_bytes(const DeviceModel& model) {
 }
 
 DeviceBatches::DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape,
-                             std::int64_t ahead, std::function<void()> idle)
+                             const preprocess::InputTables& tables, std::int64_t ahead, std::function<void()> idle)
     : backend_(backend),
       model_(model),
       n_(shape.n),
@@ -83,7 +90,7 @@ DeviceBatches::DeviceBatches(DeviceBackend& backend, const DeviceModel& model, c
   all_outputs_ = static_cast<float*>(
       backend.allocate_pinned(n_ * model.network.info.n_outputs * static_cast<std::int64_t>(sizeof(float))));
   all_facts_ = static_cast<preprocess::ImageFacts*>(backend.allocate_pinned(size.facts));
-  backend.set_up(setup_of(model, shape));
+  backend.set_up(setup_of(model, shape, tables));
   for (int i = 0; i < kDepth; ++i) free_events_.push_back(backend.make_event());
 }
 

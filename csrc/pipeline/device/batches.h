@@ -30,10 +30,11 @@ void check_device_model(const DeviceModel& model);
 // are then set to 0, as in the host loop, which does not score them.
 class DeviceBatches {
  public:
-  // `shape`: number and size of all images to come, and their mask, which is on the device. `ahead`: batches that can
-  // be prepared before the first of them is scored, at least 1. `idle` is called while waiting for the device.
-  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape, std::int64_t ahead,
-                std::function<void()> idle);
+  // `shape`: number and size of all images to come, and their mask, which is on the device, as are the `tables` of the
+  // model's preprocessing. `ahead`: batches that can be prepared before the first of them is scored, at least 1. `idle`
+  // is called while waiting for the device.
+  DeviceBatches(DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape,
+                const preprocess::InputTables& tables, std::int64_t ahead, std::function<void()> idle);
 
   // Device memory that the constructor allocates for ahead = 1, and for each further batch.
   static std::int64_t device_bytes(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape);

@@ -22,13 +22,13 @@ class Loop {
  public:
   // `strips`: null if the chunks contain images.
   Loop(DeviceBackend& backend, const DeviceModel& model, const DeviceOptions& options, const DevicePlan& plan,
-       const ImageStack& shape, const DeviceStrips* strips)
+       const ImageStack& shape, const preprocess::InputTables& tables, const DeviceStrips* strips)
       : backend_(backend),
         progress_(options, shape.n),
         plan_(plan),
         shape_(shape),
         strips_(strips),
-        batches_(backend, model, shape, plan.batches_ahead, [this] { idle(); }) {
+        batches_(backend, model, shape, tables, plan.batches_ahead, [this] { idle(); }) {
     for (std::int64_t s = 0; s < kChunkSlots; ++s) {
       pinned_.push_back(static_cast<std::byte*>(backend.allocate_pinned(plan.chunk_bytes)));
       uploaded_.push_back(backend.make_event());
@@ -126,7 +126,7 @@ class Loop {
   DeviceBackend& backend_;
   Progress progress_;
   DevicePlan plan_;
-  ImageStack shape_;  // n: of all images; data: none; mask: on the device
+  ImageStack shape_;  // n: of all images; data: none; mask: on the device; sample: unused
   const DeviceStrips* strips_;
   DeviceBatches batches_;
   std::vector<std::byte*> pinned_, device_;
@@ -140,18 +140,31 @@ void check_size(const ImageStack& shape) {
   if (shape.height <= 0 || shape.width <= 0) throw ArgumentError("images must have at least one pixel");
 }
 
-// Copies the mask to the device and waits until it is there.
-const std::uint8_t* to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
-  void* pinned = backend.allocate_pinned(pixels);
-  std::copy_n(mask, pixels, static_cast<std::uint8_t*>(pinned));
-  void* data = backend.allocate(pixels);
-  backend.upload(data, pinned, pixels);
+// Copies bytes to the device and waits until they are there.
+const void* to_device(DeviceBackend& backend, std::span<const std::byte> bytes) {
+  const auto n = static_cast<std::int64_t>(bytes.size());
+  void* pinned = backend.allocate_pinned(n);
+  std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(pinned));
+  void* data = backend.allocate(n);
+  backend.upload(data, pinned, n);
   backend.finish();
-  return static_cast<const std::uint8_t*>(data);
+  return data;
 }
 
-ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape) {
-  return {model.network.info.batch, DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()),
+const std::uint8_t* mask_to_device(DeviceBackend& backend, const std::uint8_t* mask, std::int64_t pixels) {
+  return static_cast<const std::uint8_t*>(
+      to_device(backend, std::as_bytes(std::span(mask, static_cast<std::size_t>(pixels)))));
+}
+
+preprocess::InputTables tables_to_device(DeviceBackend& backend, const preprocess::PackedTables& tables) {
+  return tables.bytes().empty() ? preprocess::InputTables{} : tables.at(to_device(backend, tables.bytes()));
+}
+
+ScoringNeeds needs_of(const DeviceBackend& backend, const DeviceModel& model, const ImageStack& shape,
+                      const preprocess::PackedTables& tables) {
+  return {model.network.info.batch,
+          DeviceBatches::device_bytes(backend, model, shape) + aligned(shape.pixels()) +
+              aligned(static_cast<std::int64_t>(tables.bytes().size())),
           DeviceBatches::batch_bytes(model)};
 }
 
@@ -164,16 +177,17 @@ DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const im
   check_device_model(model);
   check_results(n, model.network.info.n_outputs, results);
   if (n == 0) return {};
-  ImageStack shape{nullptr, n, plane.geometry().height, plane.geometry().width, nullptr};
+  ImageStack shape{nullptr, n, plane.geometry().height, plane.geometry().width, nullptr, options.sample};
   check_size(shape);
+  const preprocess::PackedTables tables(shape, model.id);
 
   const std::vector<std::uint8_t> mask = measured_mask(plane);
-  if (!mask.empty()) shape.mask = to_device(backend, mask.data(), shape.pixels());
-  const DeviceStrips strips(plane, windows, needs_of(backend, model, shape), options.limits);
+  if (!mask.empty()) shape.mask = mask_to_device(backend, mask.data(), shape.pixels());
+  const DeviceStrips strips(plane, windows, needs_of(backend, model, shape, tables), options.limits);
   backend.set_windows(strips.windows());
   const auto source = strips.make_source(options.threads);
   const OnUnwind guard([&] { backend.finish(); });
-  Loop loop(backend, model, options, strips.plan(), shape, &strips);
+  Loop loop(backend, model, options, strips.plan(), shape, tables_to_device(backend, tables), &strips);
   const DeviceTimings timings = loop.run(*source, results, strips.order());
   plane.spectra().require_size();
   return timings;
@@ -185,10 +199,11 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   check_results(stack.n, model.network.info.n_outputs, results);
   if (stack.n == 0) return {};
   check_size(stack);
-  ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr};
-  if (stack.mask != nullptr) shape.mask = to_device(backend, stack.mask, stack.pixels());
+  ImageStack shape{nullptr, stack.n, stack.height, stack.width, nullptr, stack.sample};
+  const preprocess::PackedTables tables(shape, model.id);
+  if (stack.mask != nullptr) shape.mask = mask_to_device(backend, stack.mask, stack.pixels());
   DeviceWork work;
-  work.scoring = needs_of(backend, model, shape);
+  work.scoring = needs_of(backend, model, shape, tables);
   work.n = shape.n;
   work.pixels = shape.pixels();
   work.largest_item = shape.pixels() * static_cast<std::int64_t>(sizeof(float));
@@ -198,7 +213,7 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   std::vector<std::size_t> order(static_cast<std::size_t>(stack.n));
   std::iota(order.begin(), order.end(), std::size_t{0});
   const OnUnwind guard([&] { backend.finish(); });
-  Loop loop(backend, model, options, plan, shape, nullptr);
+  Loop loop(backend, model, options, plan, shape, tables_to_device(backend, tables), nullptr);
   return loop.run(*source, results, order);
 }
 

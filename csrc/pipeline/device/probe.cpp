@@ -116,6 +116,10 @@ PrepareProbe prepare_on_device(const ImageStack& stack, PrepareSetup setup, Devi
   setup.mask = stack.mask == nullptr
                    ? nullptr
                    : static_cast<const std::uint8_t*>(upload_all(backend, stack.mask, stack.pixels()));
+  const preprocess::PackedTables tables(stack, setup.id);
+  if (const auto bytes = tables.bytes(); !bytes.empty()) {
+    setup.tables = tables.at(upload_all(backend, bytes.data(), static_cast<std::int64_t>(bytes.size())));
+  }
   backend.set_up(setup);
   constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
   const auto* images = static_cast<const float*>(upload_all(backend, stack.data, stack.n * stack.pixels() * kFloat));

@@ -40,12 +40,12 @@ ReadProbe read_chunks(const io::Plane& plane, std::span<const images::MzWindow> 
 
 struct PrepareProbe {
   double seconds = 0;
-  std::vector<std::byte> input;               // (n, channels, 224, 224) of the setup's type
+  std::vector<std::byte> input;               // (n, channels, size, size) of the setup's type
   std::vector<preprocess::ImageFacts> facts;  // (n)
   std::vector<float> statistics;              // (n, number of requested statistics)
 };
 
-// `setup`: id, type and statistics; height, width, mask and max_images are taken from the stack.
+// `setup`: id, type and statistics; height, width, mask, tables and max_images are taken from the stack.
 PrepareProbe prepare_on_device(const ImageStack& stack, PrepareSetup setup, DeviceBackend& backend, int repeat);
 
 // Seconds per copy of `bytes`: within the device, or from pinned memory to it.

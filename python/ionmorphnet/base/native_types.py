@@ -100,7 +100,7 @@ class ReadProbe(TypedDict):
 
 
 class PrepareProbe(TypedDict):
-    """Network inputs (n, C, 224, 224), facts and statistics (n, k) from a device; seconds per repetition."""
+    """Network inputs (n, C, size, size), facts and statistics (n, k) from a device; seconds per repetition."""
 
     input: NDArray[np.float32] | NDArray[np.uint16]  # uint16: the bits of bf16 or f16
     facts: ImageFacts

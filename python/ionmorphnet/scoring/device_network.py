@@ -19,6 +19,7 @@ class DeviceNetwork(Protocol):
         batch: Images per call; the caller pads a last batch that has fewer.
         input_dtype: Type of the images in memory.
         channels: Channels of an image.
+        size: Height and width of an image in pixels.
         n_outputs: Values per image.
         n_statistics: Statistics that the network reads with each image; 0: none.
     """
@@ -28,6 +29,7 @@ class DeviceNetwork(Protocol):
     batch: int
     input_dtype: InputDtype
     channels: int
+    size: int
     n_outputs: int
     n_statistics: int
 
@@ -37,7 +39,7 @@ class DeviceNetwork(Protocol):
         The calls of one loop use a few sets of addresses in turn.
 
         Args:
-            image: Device address of (batch, channels, 224, 224), C order, in ``input_dtype``.
+            image: Device address of (batch, channels, size, size), C order, in ``input_dtype``.
             statistics: Device address of float32 (batch, n_statistics), C order; 0 if the network reads none.
             outputs: Device address of float32 (batch, n_outputs), C order, written by the network.
             stream: A ``cudaStream_t`` as an integer, of the device that the network was started on.

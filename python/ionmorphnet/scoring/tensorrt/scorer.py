@@ -44,7 +44,8 @@ class TensorRTScorer:
         """
         self.engine, self.gpu, self.flavour = engine, gpu, str(flavour)
         key = engine.key
-        self.precision, self.batch, self.channels = key.precision, key.batch, key.channels
+        self.precision, self.batch = key.precision, key.batch
+        self.channels, self.size = key.channels, key.size
         self.n_outputs, self.n_statistics = key.n_outputs, key.n_statistics
         self.input_dtype: InputDtype = key.tensors()[0]["dtype"]
         driver.make_current(gpu)

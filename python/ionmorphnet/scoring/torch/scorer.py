@@ -29,6 +29,8 @@ Float32 = npt.NDArray[np.float32]
 
 # One static batch: large enough to fill a large GPU, small enough that the first results arrive early.
 GPU_BATCH = 256
+# Side of the images that the fused kernels are written for; networks of other sizes are compiled.
+_FUSED_SIZE = 224
 # A graph capture must not overlap with another start, which synchronises the device and changes torch's settings.
 _starting = threading.Lock()
 _DTYPES: dict[str, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -64,9 +66,9 @@ class OneOutput(nn.Module):
 class TorchScorer:
     """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.scoring.device_network`.
 
-    On a GPU it uses fused kernels (bf16, with Triton), otherwise torch.compile (without a compiler it runs uncompiled,
-    and the log says so), and it replays a CUDA graph. With ``device="cpu"`` it reads and writes host memory and runs
-    uncompiled.
+    On a GPU it uses fused kernels (bf16 at 224 pixels, with Triton), otherwise torch.compile (without a compiler it runs
+    uncompiled, and the log says so), and it replays a CUDA graph. With ``device="cpu"`` it reads and writes host memory
+    and runs uncompiled.
     """
 
     name = "torch"
@@ -116,7 +118,8 @@ class TorchScorer:
         self._graph: Any = None
         with _starting:
             on_gpu = self.device.type == "cuda"
-            fast = self._fused(network) if fused and on_gpu and self.precision == "bf16" else None
+            fits = self.size == _FUSED_SIZE
+            fast = self._fused(network) if fused and fits and on_gpu and self.precision == "bf16" else None
             self._network: Callable[[Tensor, Tensor | None], Tensor] = self._start(network) if fast is None else fast
             self.fused = fast is not None
             if on_gpu and compiled and not self.fused:
