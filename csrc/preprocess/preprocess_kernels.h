@@ -244,17 +244,18 @@ IMN_DEVICE_CODE void resize_any(Block& block, const PreprocessCall& call, Pixel&
   block.for_each(plane / 2, [&](int i) {
     const int row = i / half;
     const int column = i % half * 2;
-    Sampled pair[2];
-    for (int k = 0; k < 2; ++k) {
-      pair[k] = area ? shrink_to(call, x, row, column + k) : stretch_to(call, x, row, column + k);
-    }
+    const auto pixel = [&](int to_column) {
+      return area ? shrink_to(call, x, row, to_column) : stretch_to(call, x, row, to_column);
+    };
+    const Sampled left = pixel(column);
+    const Sampled right = pixel(column + 1);
     const std::int64_t to = at + row * id.size + column;
     const auto write = [&](int channel, float a, float b) {
       write_pair(call.out, call.type, to + channel * plane, a, b);
     };
-    write(0, pair[0].image, pair[1].image);
-    if (id.mask) write(1, pair[0].measured, pair[1].measured);
-    if (id.sqrt) write(id.sqrt_channel(), pair[0].root, pair[1].root);
+    write(0, left.image, right.image);
+    if (id.mask) write(1, left.measured, right.measured);
+    if (id.sqrt) write(id.sqrt_channel(), left.root, right.root);
     if (id.sample) write(id.sample_channel(), call.tables.sample[2 * i], call.tables.sample[2 * i + 1]);
   });
 }

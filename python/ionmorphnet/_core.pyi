@@ -281,11 +281,12 @@ def probe_prepare(
     preprocess_id: str,
     type: str = "f32",
     statistics: collections.abc.Sequence[str] = [],
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     device: str,
     repeat: int = 0,
 ) -> ionmorphnet.base.native_types.PrepareProbe:
     """
-    (n, H, W) float32 -> input (n, C, 224, 224) float32, or uint16 with the bits of 16-bit floats; facts, a dict of (n,) arrays; statistics (n, k); seconds per repetition on the device.
+    (n, H, W) float32 -> input (n, C, size, size) float32, or uint16 with the bits of 16-bit floats; facts, a dict of (n,) arrays; statistics (n, k); seconds per repetition on the device.
     """
 
 def probe_read(

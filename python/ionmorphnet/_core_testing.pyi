@@ -89,11 +89,12 @@ def emulated_preprocess(
     mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
     type: str = "f32",
     *,
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     shared_bytes: int = 232448,
     seed: int = 0,
 ) -> tuple[numpy.ndarray, ionmorphnet.base.native_types.ImageFacts]:
     """
-    (n, H, W) float32 -> (n, C, 224, 224) float32, or uint16 with the bits of 'bf16' or 'f16', and a dict of (n,) arrays. `shared_bytes`: limit per block of the emulated device.
+    (n, H, W) float32 -> (n, C, size, size) float32, or uint16 with the bits of 'bf16' or 'f16', and a dict of (n,) arrays. `shared_bytes`: limit per block of the emulated device.
     """
 
 def emulated_statistics(
@@ -167,6 +168,7 @@ def probe_prepare(
     preprocess_id: str,
     type: str = "f32",
     statistics: collections.abc.Sequence[str] = [],
+    sample: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
     device: str = "emulated",
     repeat: int = 0,
     seed: int = 0,
