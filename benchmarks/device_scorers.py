@@ -77,7 +77,7 @@ def seconds_of_a_batch(scorer: DeviceNetwork, device: str, *, warm_up: int = WAR
 
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[scorer.input_dtype]
     with torch.cuda.device(device):
-        image = torch.rand((scorer.batch, scorer.channels, 224, 224), device=device).to(dtype)
+        image = torch.rand((scorer.batch, scorer.channels, scorer.size, scorer.size), device=device).to(dtype)
         statistics = torch.rand((scorer.batch, max(1, scorer.n_statistics)), device=device)
         outputs = torch.zeros((scorer.batch, scorer.n_outputs), device=device)
         stream = torch.cuda.Stream(device)

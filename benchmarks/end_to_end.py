@@ -35,9 +35,7 @@ def _against_bare(path, context: Context) -> list[Row]:
     with imn.open(path) as ds:
         axis = imn.candidate_axis(ds)
         rng = np.random.default_rng(0)
-        inputs = rng.random(
-            (len(axis), _core.preprocess_channels(imn.load_model().preprocessing), 224, 224), np.float32
-        )
+        inputs = rng.random((len(axis), *imn.load_model().input_shape), np.float32)
         for precision in ["f32", "bf16"] if _core.cpu_has_bf16() else ["f32"]:
             scorer = imn.make_scorer(precision=precision)
             bare = _BareOpenVino(str(scorer.model.onnx_path), precision, scorer.network.info["batch"])

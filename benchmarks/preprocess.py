@@ -8,6 +8,7 @@ from benchmarks.common import Context, Row, interleaved, rows
 from ionmorphnet import _core, reference
 
 SIZES = ((49, 106), (134, 260), (250, 200))
+IDS = ("p99-stretch-224-mask", "p99-stretch-112-mask", "p99-area-112-mask", "p99-area-112-mask-sqrt-sample")
 
 
 def run(context: Context) -> list[Row]:
@@ -31,6 +32,16 @@ def run(context: Context) -> list[Row]:
         numpy_s = interleaved({"numpy": lambda x=few: reference.preprocess.preprocess(x, "p99-stretch-224")}, 2)
         per_image["numpy specification"] = numpy_s["numpy"] / len(few)
         found += rows(f"{height} x {width}, per image", per_image, ours="ionmorphnet")
+        mask = np.ones((height, width), np.uint8)
+        sample = rng.random((height, width), dtype=np.float32)
+        for each in IDS:
+            expected = reference.preprocess.preprocess(few, each, mask, sample)
+            assert np.abs(_core.preprocess(few, each, mask, sample) - expected).max() < 1e-6
+        calls = {
+            each: lambda x=images, i=each, m=mask, s=sample: _core.preprocess(x, i, m, s, threads=1) for each in IDS
+        }
+        per_id = {each: value / len(images) for each, value in interleaved(calls, context.repeat).items()}
+        found += rows(f"{height} x {width}, per image, 1 thread", per_id, ours=IDS[0])
     return found
 
 

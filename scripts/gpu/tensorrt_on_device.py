@@ -128,7 +128,7 @@ class Buffers:
     def __init__(self, driver: Driver, scorer: Any) -> None:
         self._driver, self._scorer = driver, scorer
         width = 4 if scorer.input_dtype == "f32" else 2
-        sizes = (scorer.channels * 224 * 224 * width, 4 * scorer.n_statistics, 4 * scorer.n_outputs)
+        sizes = (scorer.channels * scorer.size**2 * width, 4 * scorer.n_statistics, 4 * scorer.n_outputs)
         self.addresses = [self._new(scorer.batch * size) for size in sizes]
         self._stream = ctypes.c_void_p()
         driver.call("cuStreamCreate", ctypes.byref(self._stream), 1)  # non-blocking: independent of the default stream

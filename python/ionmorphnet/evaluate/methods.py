@@ -174,6 +174,7 @@ def score_set(images: EvaluationSet, methods: Methods, *, progress: Progress | N
     Args:
         images: The images.
         methods: The methods, see :func:`make_methods`.
+        sample: float32 (H, W), the sample map of the images' section, for models that read it; None: unknown.
         progress: Called as progress(done, total) in images times scorers.
 
     Returns:
@@ -215,7 +216,7 @@ def score_stack(
     Args:
         stack: (n, H, W) float32, NaN = not measured.
         methods: The methods, see :func:`make_methods`.
-        sample: (H, W), sample map of all images; None: unknown.
+        sample: float32 (H, W), the sample map of the images' section, for models that read it; None: unknown.
         progress: Called as progress(done, total) in images times scorers.
 
     Returns:

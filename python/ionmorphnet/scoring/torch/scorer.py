@@ -66,7 +66,7 @@ class OneOutput(nn.Module):
 class TorchScorer:
     """A network in torch at fixed addresses, for the native device loop; see :mod:`ionmorphnet.scoring.device_network`.
 
-    On a GPU it uses fused kernels (bf16 at 224 pixels, with Triton), otherwise torch.compile (without a compiler it runs
+    On a GPU it uses fused kernels (bf16, 224 pixels, with Triton), otherwise torch.compile (without a compiler it runs
     uncompiled, and the log says so), and it replays a CUDA graph. With ``device="cpu"`` it reads and writes host memory
     and runs uncompiled.
     """
