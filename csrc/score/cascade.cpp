@@ -36,9 +36,10 @@ void find_noise(const ImageStack& stack, const Cascade& cascade, int threads, fl
   for (std::int64_t i = 0; i < stack.n; ++i) {
     const double moran = found[static_cast<std::size_t>(2 * i)];
     const double blur = found[static_cast<std::size_t>(2 * i + 1)];
-    const double z = moran * std::sqrt(2.0 * static_cast<double>(count_measured(stack, i)));
+    const std::int64_t measured = count_measured(stack, i);
+    const double z = moran * std::sqrt(2.0 * static_cast<double>(measured));
     // The blur of an image that is not constant is above 0.
-    const bool noise = z <= cascade.moran_z && blur > 0.0 && blur <= cascade.blur;
+    const bool noise = measured >= kLeastPixels && z <= cascade.moran_z && blur > 0.0 && blur <= cascade.blur;
     reach[i] = noise ? static_cast<float>(std::max({0.0, z / cascade.moran_z, blur / cascade.blur}))
                      : std::numeric_limits<float>::quiet_NaN();
   }

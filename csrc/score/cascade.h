@@ -7,8 +7,12 @@
 
 namespace imn::score {
 
-// An image is spared if both hold. Independent pixels have a Moran's I of standard deviation 1 / sqrt(2 n), n measured
-// pixels, and a blur of about 0.02. An image that is constant over its measured pixels is not spared.
+// With fewer measured pixels, chance alone hides most structures.
+inline constexpr std::int64_t kLeastPixels = 400;
+
+// An image of at least kLeastPixels measured pixels is spared if both hold. Independent pixels have a Moran's I of
+// standard deviation 1 / sqrt(2 n), n measured pixels, and a blur of about 0.02. An image that is constant over its
+// measured pixels is not spared.
 struct Cascade {
   double moran_z = 0.0;  // largest Moran's I, in units of that deviation
   double blur = 0.0;     // largest blur variance (see Statistic::blur)

@@ -89,6 +89,16 @@ def test_all_or_nothing_is_spared(images: np.ndarray) -> None:
     assert np.isnan(reach).all()
 
 
+def test_small_images_are_left_to_the_network(rng: np.random.Generator) -> None:
+    """In 3 x 3 pixels any structure may be chance."""
+    for shape, n_spared in (((3, 3), 0), ((19, 21), 0), ((20, 20), 20)):
+        images = rng.random((20, *shape), dtype=np.float32)
+        _, _, reach, sizes, _ = run(images, limits=(10.0, 0.5))
+        np.testing.assert_allclose(reach, find_noise(images, moran_z=10.0, blur=0.5), rtol=1e-4)
+        assert (~np.isnan(reach)).sum() == n_spared
+        assert sum(sizes) == 20 - n_spared
+
+
 def test_arguments_that_do_not_fit(images: np.ndarray) -> None:
     scorer = _core.callback_scorer(lambda x: x.mean(axis=(2, 3)), 1, 224, 224, 1, 4)
     arguments = {"scorer": scorer, "preprocess_id": PLAIN}

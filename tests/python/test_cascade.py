@@ -144,13 +144,15 @@ def test_a_source_with_fainter_structure_is_found_out() -> None:
 
 
 def test_statistics_count_measured_pixels(rng: np.random.Generator) -> None:
-    image = rng.random((20, 30), dtype=np.float32)
-    image[:10] = np.nan
-    whole = graded_images([("a", image, 1.0), ("a", image, np.nan), ("b", image[10:], 2.0)])
-    assert list(whole.source) == ["a", "b"]
+    image = rng.random((40, 30), dtype=np.float32)
+    image[:20] = np.nan
+    small = image[30:]  # 300 pixels, too few to tell noise
+    whole = graded_images([("a", image, 1.0), ("a", image, np.nan), ("b", image[20:], 2.0), ("c", small, 1.0)])
+    assert list(whole.source) == ["a", "b", "c"]
+    assert np.isinf(whole.reach()[2])
     np.testing.assert_allclose(whole.moran_z[0], whole.moran_z[1], rtol=1e-5)
     assert whole.moran_z[1] == pytest.approx(
-        float(imn.image_statistics(image[10:])["moran"].iloc[0]) * np.sqrt(600), rel=1e-5
+        float(imn.image_statistics(image[20:])["moran"].iloc[0]) * np.sqrt(1200), rel=1e-5
     )
 
 

@@ -18,6 +18,7 @@ from ionmorphnet.labelled.corpus import Corpus
 from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.model import Model, load_model
+from ionmorphnet.reference.cascade import LEAST_PIXELS
 from ionmorphnet.scoring.images import score_images
 from ionmorphnet.simulation.ion_image import draw_shape, simulate_ion_image
 
@@ -40,7 +41,8 @@ class GradedImages:
         images: float32 (H, W) each; NaN = not measured.
         source: (n,), name of the source of each image.
         grade: (n,), 0 to 3.
-        moran_z: (n,), Moran's I in units of its standard deviation among independent pixels.
+        moran_z: (n,), Moran's I in units of its standard deviation among independent pixels; infinite for images of
+            too few pixels, which no cascade spares.
         blur: (n,), blur variance.
     """
 
@@ -96,7 +98,8 @@ def graded_images(images: Iterable[tuple[str, npt.NDArray[np.float32], float]]) 
         kept.append(image)
         source.append(name)
         grade.append(each)
-        moran_z.append(values[STATISTICS.index("moran")] * np.sqrt(2.0 * n_measured))
+        z = values[STATISTICS.index("moran")] * np.sqrt(2.0 * n_measured)
+        moran_z.append(z if n_measured >= LEAST_PIXELS else np.inf)
         blur.append(values[STATISTICS.index("blur")])
     arrays = (np.asarray(each, np.float64) for each in (grade, moran_z, blur))
     return GradedImages(tuple(kept), np.asarray(source, dtype=np.str_), *arrays)

@@ -20,8 +20,8 @@ _LIMITS = ("moran_z", "blur")
 class Cascade:
     """Limits below which an image is noise, and the scores that such images get.
 
-    The network is spared an image if both statistics are at most their limit. Its score is ``ceiling * reach``, where
-    reach is the larger of the two statistics divided by their limits, 0 to 1.
+    The network is spared an image of at least 400 measured pixels if both statistics are at most their limit. Its
+    score is ``ceiling * reach``, where reach is the larger of the two statistics divided by their limits, 0 to 1.
 
     Attributes:
         moran_z: Limit of Moran's I in units of its standard deviation among independent pixels, ``1 / sqrt(2 n)`` for
