@@ -19,6 +19,8 @@ from .io.dataset import open as open
 from .io.imzml_writer import ImzMLWriter as ImzMLWriter
 from .io.info import FileInfo as FileInfo
 from .io.info import read_info as read_info
+from .io.sample_maps import SampleMap as SampleMap
+from .io.sample_maps import sample_map as sample_map
 from .io.validation import ValidationReport as ValidationReport
 from .io.validation import validate as validate
 from .labelled.calibrate import calibrate as calibrate

@@ -43,6 +43,7 @@ __all__: list[str] = [
     "probe_read",
     "rank_scores",
     "read_head",
+    "sample_map",
     "score_stack",
     "score_stack_on_device",
     "score_windows",
@@ -311,6 +312,24 @@ def rank_scores(scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64])
 def read_head(path: str) -> list[tuple[str, str]]:
     """
     What the header declares before its spectra: (name, value) pairs.
+    """
+
+def sample_map(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    threads: int = 0,
+) -> (
+    tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.bool],
+        float,
+        float,
+        numpy.typing.NDArray[numpy.float64],
+    ]
+    | None
+):
+    """
+    Images (n, H, W) float32 of one section -> sample map (H, W), coherent (n,), off_sample, separation, noise (n,); None if the images cannot tell.
     """
 
 def score_stack(

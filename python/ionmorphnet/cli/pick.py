@@ -16,6 +16,7 @@ from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.io.sample_maps import read_sample_map
 
 
 class _Folder(click.Path):
@@ -82,6 +83,14 @@ class _Folder(click.Path):
     show_default=True,
     help="Precision of the network; int8 needs a model with an 8-bit network, fp16 TensorRT.",
 )
+@click.option(
+    "--sample-map",
+    "sample",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|FILE",
+    help="Which pixels are sample: found if the model reads it, left out, or a .npy or .png file.",
+)
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
 @click.option(
     "--device-memory-limit", metavar="SIZE", help="GPU memory to plan with.  [default: four fifths of what is free]"
@@ -118,6 +127,8 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     """
     if options["spectrum_type"] == "auto":
         options["spectrum_type"] = None
+    if options["sample"] not in ("auto", "none"):
+        options["sample"] = read_sample_map(Path(options["sample"]))
     mz_list = options.pop("mz_list")
     if mz_list is not None:  # the windows are the axis' own from here on
         options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))

@@ -25,7 +25,9 @@ from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
 from ionmorphnet.picking.section import (
     DEFAULT_MEMORY_LIMIT,
     AxisKind,
+    SampleChoice,
     axis_kind,
+    check_sample,
     check_windows,
     checked_cut,
     pick,
@@ -108,6 +110,7 @@ def pick_files(
     axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
     ppm: float | None = None,
     tol: float | None = None,
+    sample: SampleChoice = "auto",
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
     cascade: bool = True,
@@ -141,6 +144,7 @@ def pick_files(
         axis: As above.
         ppm: As above.
         tol: As above.
+        sample: As above; a map that is given is for all files.
         memory_limit: As above.
         device_memory_limit: As above.
         cascade: As above.
@@ -162,6 +166,7 @@ def pick_files(
     top, min_score = checked_cut(top, min_score)
     threads = thread_count(threads)
     check_windows(axis, ppm, tol)
+    check_sample(sample)
     if isinstance(axis, str):
         axis = axis_kind(axis)
     if spectrum_type is not None and spectrum_type not in get_args(SpectrumType):
@@ -174,6 +179,7 @@ def pick_files(
         "top": top,
         "min_score": min_score,
         "axis": axis,
+        "sample": sample,
         "memory_limit": parse_bytes(memory_limit),
         "device_memory_limit": None if device_memory_limit is None else parse_bytes(device_memory_limit),
         "cascade": cascade,

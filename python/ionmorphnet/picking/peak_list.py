@@ -20,8 +20,10 @@ from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import CHANGED, Dataset
 from ionmorphnet.io.h5ad import write_h5ad
+from ionmorphnet.io.sample_maps import SampleMap, sample_map
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.picking import exports, outputs
 from ionmorphnet.picking.run_record import InputRecord, RunRecord
@@ -34,6 +36,7 @@ _REPORT_IMAGE_BYTES = 1 << 30
 _SHOWN_ROWS = 20
 # Columns without which a table is no peak list.
 _NEEDED = ("rank", "mz", "mz_lo", "mz_hi", "score", "label", "scorer")
+_AXIS = ("mz", "mz_lo", "mz_hi", "frequency")
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class PeakList:
         score_description: What the score is, in one line.
         run: How the list was made; None for a list that was read from a CSV.
         section: The section, or its record, from which :attr:`dataset` opens it; None: unknown.
+        sample: The sample map that the scorer got; None: it got none. The report then makes one.
     """
 
     all_scores: pd.DataFrame
@@ -87,6 +91,7 @@ class PeakList:
     score_description: str
     run: RunRecord | None = None
     section: Dataset | InputRecord | None = None
+    sample: SampleMap | None = field(default=None, repr=False)
 
     @classmethod
     def from_csv(cls, path: PathLike, *, dataset: Dataset | None = None) -> Self:
@@ -305,8 +310,20 @@ class PeakList:
                 facts={} if self.run is None else self.run.to_dict(),
                 warnings=list(dict.fromkeys(warnings)),
                 score_description=self.score_description,
+                sample=self._shown_sample,
             ),
         )
+
+    @functools.cached_property
+    def _shown_sample(self) -> SampleMap | None:
+        """The sample map for the report; None for a run whose map was given and is gone, or switched off."""
+        if self.sample is not None:
+            return self.sample
+        if self.run is not None and self.run.sample is not None and self.run.sample.kind in ("given", "off"):
+            return None
+        candidates = self.all_scores.sort_values("mz", kind="stable")
+        mz, lo, hi, frequency = (candidates[name].to_numpy(np.float64) for name in _AXIS)
+        return sample_map(self.dataset, CandidateAxis(mz, lo, hi, frequency))
 
     def unwritable(self, formats: Iterable[str]) -> dict[str, str]:
         """Which of some formats cannot hold this list, and why."""

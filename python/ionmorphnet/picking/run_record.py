@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
 
 # Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
@@ -124,6 +125,39 @@ class AxisRecord:
 
 
 @dataclass(frozen=True)
+class SampleRecord:
+    """The sample map of the section; the other fields as in :class:`ionmorphnet.SampleMap`."""
+
+    kind: str
+    used: bool
+    """Whether the scorer read the map."""
+    share: float | None
+    off_sample: float | None
+    separation: float | None
+    noise: float | None
+    n_images: int
+    n_coherent: int
+
+    @classmethod
+    def of(cls, found: SampleMap, *, used: bool) -> Self:
+        """The record of a map."""
+        return cls(
+            kind=found.kind,
+            used=used,
+            share=_rounded(found.share),
+            off_sample=_rounded(found.off_sample),
+            separation=_rounded(found.separation),
+            noise=_rounded(found.noise),
+            n_images=found.n_images,
+            n_coherent=found.n_coherent,
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Arguments of the pick that shape its result. Only one of ``threshold`` and ``min_score`` is set."""
 
@@ -165,6 +199,7 @@ class RunRecord:
         model: The model; None for a scorer without one.
         calibration: The calibration to the section's labels; None: none.
         axis: The candidates.
+        sample: The sample map; None if there was none to make.
         parameters: Arguments of the pick.
         counts: Channels found, blank, spared and picked.
         cascade: Limits of the cascade and the largest score of the channels it spared; None if none was at work.
@@ -193,6 +228,7 @@ class RunRecord:
     versions: Mapping[str, str]
     host: Mapping[str, str | int | None]
     warnings: tuple[str, ...] = field(default=())
+    sample: SampleRecord | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, for JSON."""
@@ -217,6 +253,7 @@ class RunRecord:
             "axis": _build(AxisRecord, values["axis"]),
             "parameters": _build(Parameters, values["parameters"]),
             "counts": _build(Counts, values["counts"]),
+            "sample": None if values.get("sample") is None else _build(SampleRecord, values["sample"]),
         }
         return _build(cls, {**values, **nested})
 

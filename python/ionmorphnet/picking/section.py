@@ -25,9 +25,19 @@ from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
+from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
 from ionmorphnet.models.model import Model
+from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.picking.peak_list import PeakList
-from ionmorphnet.picking.run_record import AxisRecord, Counts, InputRecord, ModelRecord, Parameters, RunRecord
+from ionmorphnet.picking.run_record import (
+    AxisRecord,
+    Counts,
+    InputRecord,
+    ModelRecord,
+    Parameters,
+    RunRecord,
+    SampleRecord,
+)
 from ionmorphnet.scoring.kept import kept_scorer
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName, Scores
 from ionmorphnet.scoring.section_calibration import (
@@ -38,6 +48,8 @@ from ionmorphnet.scoring.section_calibration import (
 )
 
 AxisKind = Literal["auto", "bins", "peaks"]
+# Where the sample map comes from: made if the model reads it, left out, or given.
+SampleChoice = Literal["auto", "none"] | SampleMap | npt.ArrayLike
 
 DEFAULT_MEMORY_LIMIT = _core.DEFAULT_MEMORY_LIMIT
 # Share of the measured pixels without a neighbour above which an image has hardly a morphology.
@@ -58,6 +70,7 @@ def pick(
     axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
     ppm: float | None = None,
     tol: float | None = None,
+    sample: SampleChoice = "auto",
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
     cascade: bool = True,
@@ -82,6 +95,8 @@ def pick(
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
         ppm: Half width of the windows around a given m/z list, parts per million.
         tol: Half width of the windows around a given m/z list, m/z units.
+        sample: The sample map: ``"auto"`` (made with :func:`ionmorphnet.sample_map` if the model reads it), ``"none"``
+            (unknown), a SampleMap, or an array (height, width) of probabilities from 0 to 1 that a pixel is sample.
         memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
         device_memory_limit: The same for memory of the GPU, without the scorer's own; None: four fifths of what is free
             once the scorer has started.
@@ -105,6 +120,7 @@ def pick(
     device_limit = None if device_memory_limit is None else parse_bytes(device_memory_limit)
     top, min_score = checked_cut(top, min_score)
     check_windows(axis, ppm, tol)
+    check_sample(sample)
     threads = thread_count(threads)
     mapped = calibration_of(calibration)
     clock = _Clock()
@@ -118,10 +134,14 @@ def pick(
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         clock.lap("axis")
+        reads = ready.model is not None and Preprocessing.parse(ready.model.preprocessing).sample
+        found = _sample(ds, channels, sample, wanted=reads, threads=threads)
+        if found is not None:
+            clock.lap("sample")
         with shown_progress(progress, Path(ds.path).name, "images") as shown:
-            scores = ready.score_windows(
-                ds, channels, ScoreOptions(limit, device_limit, threads, shown, cascade=cascade)
-            )
+            known = None if found is None else found.map
+            options = ScoreOptions(limit, device_limit, threads, shown, known, cascade=cascade)
+            scores = ready.score_windows(ds, channels, options)
         frame = scores.frame
         if mapped is not None and ready.model is not None:
             frame = mapped.apply(frame, ready.model)
@@ -143,8 +163,32 @@ def pick(
         clock.timings(),
         warnings,
         None if mapped is None else mapped.record(),
+        None if found is None else SampleRecord.of(found, used=reads and found.map is not None),
     )
-    return PeakList(ranked, np.arange(kept), ready.name, run.score, run, ds)
+    return PeakList(ranked, np.arange(kept), ready.name, run.score, run, ds, found)
+
+
+def check_sample(sample: SampleChoice) -> None:
+    """Checks the name of a way to get the sample map.
+
+    Raises:
+        ArgumentError: Unknown name.
+    """
+    if isinstance(sample, str) and sample not in ("auto", "none"):
+        raise ArgumentError(f"sample must be auto, none, a SampleMap or an array (height, width), not {sample!r}")
+
+
+def _sample(
+    ds: Dataset, channels: CandidateAxis, sample: SampleChoice, *, wanted: bool, threads: int
+) -> SampleMap | None:
+    """The sample map of a section; None if it is neither given nor wanted."""
+    if isinstance(sample, str):
+        if sample == "none":
+            return SampleMap(None, "off")
+        return sample_map(ds, channels, threads=threads) if wanted else None
+    if isinstance(sample, SampleMap):
+        return sample if sample.map is None else given_sample_map(sample.map, ds)
+    return given_sample_map(sample, ds)
 
 
 def checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, float | None]:
@@ -290,6 +334,7 @@ def _run_record(
     timings: Mapping[str, float],
     warnings: list[str],
     calibration: CalibrationRecord | None,
+    sample: SampleRecord | None,
 ) -> RunRecord:
     model = scorer.model
     return RunRecord(
@@ -317,4 +362,5 @@ def _run_record(
         versions=versions(),
         host={"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()},
         warnings=tuple(warnings),
+        sample=sample,
     )

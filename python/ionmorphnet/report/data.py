@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.sample_maps import SampleMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class ReportData:
             and ``warnings`` (texts, shown like :attr:`warnings`).
         warnings: Warnings about the input or the run, shown at the top of the page.
         score_description: One sentence explaining the score.
+        sample: The sample map of the section; None to show none.
 
     Raises:
         ArgumentError: Columns are missing, or shapes do not match.
@@ -50,6 +52,7 @@ class ReportData:
     facts: Mapping[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     score_description: str = ""
+    sample: SampleMap | None = None
 
     def __post_init__(self) -> None:
         """Checks that the parts match."""
@@ -67,6 +70,10 @@ class ReportData:
         if len(self.images) and self.images.shape[1:] != self.tic.shape:
             raise ArgumentError(
                 f"report: images of shape {self.images.shape[1:]} do not match a tic of shape {self.tic.shape}"
+            )
+        if self.sample is not None and self.sample.map is not None and self.sample.map.shape != self.tic.shape:
+            raise ArgumentError(
+                f"report: a sample map of shape {self.sample.map.shape} does not match a tic of shape {self.tic.shape}"
             )
         if self.mean_mz.ndim != 1 or self.mean_mz.shape != self.mean_intensity.shape:
             raise ArgumentError(

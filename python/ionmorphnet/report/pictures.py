@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet.io.rendering import block_mean, encode_png, upper_level
+from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.report.data import ReportData
 
 MAX_SIDE = 512  # Larger sections are drawn as block means.
@@ -30,6 +31,14 @@ class ScaleBar:
     """Scale bar: its share of the picture width, and its length as text."""
 
     fraction: float
+    text: str
+
+
+@dataclass(frozen=True)
+class SampleView:
+    """Sample map as PNG in base64, empty if it is unknown, and what it says in a sentence."""
+
+    png: str
     text: str
 
 
@@ -62,6 +71,31 @@ def picture(image: NDArray[np.floating], factor: int) -> Picture:
     small = block_mean(image, factor)
     upper = upper_level(small)
     return Picture(base64.b64encode(encode_png(small, upper=upper)).decode("ascii"), upper)
+
+
+def sample_view(sample: SampleMap, tic: NDArray[np.floating], factor: int) -> SampleView:
+    """Draws the block means of a sample map from 0 to 1."""
+    png = ""
+    if sample.map is not None:
+        small = block_mean(np.where(np.isnan(tic), np.float32(np.nan), sample.map), factor)
+        png = base64.b64encode(encode_png(small, upper=1.0)).decode("ascii")
+    return SampleView(png, sample_text(sample))
+
+
+def sample_text(sample: SampleMap) -> str:
+    """What a sample map says, in a sentence."""
+    looked = f"{sample.n_coherent} of {sample.n_images} images"
+    if sample.kind == "unknown":
+        return "unknown: too few spatially coherent images or pixels to tell"
+    if sample.kind == "off":
+        return "not looked for"
+    share = f"{sample.share:.0%}" if sample.share is not None else "an unknown share"
+    if sample.kind == "given":
+        return f"about {share} of the measured pixels, by the map that was given"
+    if sample.kind == "all":
+        return f"the measured pixels appear to be sample throughout (from {looked})"
+    noise = "" if sample.noise is None else f"; off the sample, signal reaches {sample.noise:.0%} of a bright pixel"
+    return f"about {share} of the measured pixels (from {looked}{noise})"
 
 
 def geometry(data: ReportData, factor: int) -> Geometry:
