@@ -236,7 +236,7 @@ def test_equal_scores_rank_by_ascending_mz(twins: Path, scorer: str, top: int) -
 
 def test_empty_channels_are_counted_and_come_last(twins: Path) -> None:
     peaks = imn.pick(twins, min_score=-9, axis="bins")
-    assert peaks.run.counts == Counts(candidates=16, blank=4, picked=16)
+    assert peaks.run.counts == Counts(candidates=16, blank=4, spared=0, picked=16)
     assert (peaks.all_scores["score"][12:] == 0).all()
     assert (peaks.all_scores["label"][12:] == "unstructured").all()
 
