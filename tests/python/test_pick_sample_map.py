@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from PIL import Image
 
 import ionmorphnet as imn
 from ionmorphnet.io.sample_maps import read_sample_map
+from ionmorphnet.report.pictures import sample_text
 from model_factory import write_model
 
 Command = Callable[..., object]
@@ -104,6 +106,16 @@ def test_pick_with_a_model_that_does_not(simulated: imn.simulation.SimulatedSect
     off.save(tmp_path / "off", report=True)
     assert "Sample map, probability" not in (tmp_path / "off" / "report.html").read_text()
     assert imn.open_run(tmp_path / "off").run.sample.kind == "off"
+
+
+def test_what_the_report_says() -> None:
+    part = imn.SampleMap(np.ones((2, 2), np.float32), "part", 0.42, 0.9, 7.0, 0.13, 150, 40)
+    say = "about 42% of the measured pixels (from 40 of 150 images; signal of its ions off the sample: "
+    assert sample_text(part) == say + "up to 13% of a bright pixel)"
+    assert sample_text(dataclasses.replace(part, noise=0.001)) == say + "next to none)"
+    assert sample_text(dataclasses.replace(part, noise=None)) == say.partition(";")[0] + ")"
+    assert "sample throughout" in sample_text(dataclasses.replace(part, kind="all"))
+    assert sample_text(imn.SampleMap(None, "unknown")).startswith("unknown")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,10 @@ def sample_text(sample: SampleMap) -> str:
         return f"about {share} of the measured pixels, by the map that was given"
     if sample.kind == "all":
         return f"the measured pixels appear to be sample throughout (from {looked})"
-    noise = "" if sample.noise is None else f"; off the sample, signal reaches {sample.noise:.0%} of a bright pixel"
+    noise = ""
+    if sample.noise is not None:
+        level = f"up to {sample.noise:.0%} of a bright pixel" if sample.noise >= 0.005 else "next to none"
+        noise = f"; signal of its ions off the sample: {level}"
     return f"about {share} of the measured pixels (from {looked}{noise})"
 
 
