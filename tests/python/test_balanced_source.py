@@ -68,7 +68,24 @@ def test_draws_depend_on_seed_and_number_only(uneven: JoinedSource) -> None:
 def test_refusals(uneven: JoinedSource) -> None:
     with pytest.raises(imn.ArgumentError, match="known labels"):
         BalancedSource(SimulatedSource(4, 0), 4, 0)
-    with pytest.raises(imn.ArgumentError, match="powers from 0 to 1"):
+    with pytest.raises(imn.ArgumentError, match="powers and padded from 0 to 1"):
         BalancedSource(uneven, 4, 0, class_power=2.0)
     with pytest.raises(IndexError):
         BalancedSource(uneven, 4, 0)[4]
+
+
+def test_padded_images_keep_label_pixels_and_sample() -> None:
+    store = ImageStore(2**20)
+    image = np.zeros((12, 16), np.float32)
+    image[4:8, 5:11] = 7.0
+    bright = np.ones((12, 16), np.float32)
+    items = [LabelledItem("a", key, one_hot(0), 3.0, store.add(x), (0,)) for key, x in (("d", image), ("b", bright))]
+    drawn = [
+        BalancedSource(LabelledImages("npz", store, items, LabelReport()), 60, 0, padded=1.0)[k] for k in range(60)
+    ]
+    dark = [s for s in drawn if s.key == "d"]
+    assert all(s.image.shape == (12, 16) for s in drawn if s.key == "b")  # no dark border
+    assert all(s.image.shape[0] > 12 or s.image.shape[1] > 16 for s in dark)
+    assert all(int((np.nan_to_num(s.image) == 7.0).sum()) == 24 for s in dark)
+    assert all(int(s.probabilities.argmax()) == 0 for s in dark)
+    assert any(not s.mask.all() for s in dark)

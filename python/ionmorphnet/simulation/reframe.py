@@ -77,7 +77,7 @@ def draw_reframed(
         frame = _to_shape(small, frame.shape)
         changes.append("resampled")
     if pad:
-        frame = _drawn_pad(rng, frame, sides[1])
+        frame = draw_padded(rng, frame, sides[1])
         changes.append("padded")
     if frame.sample is not None and rng.random() < _MASK:
         masked = _drawn_mask(rng, frame, frame.sample, negative)
@@ -139,8 +139,25 @@ def _to_shape(frame: Frame, shape: tuple[int, int]) -> Frame:
     return Frame(values, measured, sample)
 
 
-def _drawn_pad(rng: np.random.Generator, frame: Frame, largest: int) -> Frame:
-    """Puts the image into a larger frame that is empty, or as dim as its own dark pixels, or not measured."""
+def has_dark_border(frame: Frame, limit: float = 0.12) -> bool:
+    """Whether the outermost measured pixels are dark on average, compared with the 0.99 quantile of the image."""
+    if not frame.measured.any():
+        return False
+    top = max(float(np.quantile(frame.values[frame.measured], 0.99)), 1e-6)
+    border = np.zeros(frame.shape, dtype=np.bool_)
+    border[[0, -1], :] = border[:, [0, -1]] = True
+    values = np.clip(frame.values[border & frame.measured] / top, 0.0, 1.0)
+    return values.size == 0 or float(values.mean()) < limit
+
+
+def draw_padded(rng: np.random.Generator, frame: Frame, largest: int) -> Frame:
+    """Puts the image into a larger frame that is empty, or as dim as its own dark pixels, or not measured.
+
+    Args:
+        rng: Source of randomness.
+        frame: The image.
+        largest: Half the largest side of the result; larger images keep their side.
+    """
     shape = tuple(n + int(rng.uniform(0.1, 1.2) * n) for n in frame.shape)
     shape = tuple(max(n, min(to, 2 * largest)) for n, to in zip(frame.shape, shape, strict=True))
     start = tuple(int(rng.integers(to - n + 1)) for n, to in zip(frame.shape, shape, strict=True))
