@@ -16,6 +16,7 @@ from ionmorphnet.base.errors import ArgumentError, Cancelled
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.base.versions import versions
 from ionmorphnet.labelled.sources import SimulatedSource, Source
+from ionmorphnet.reference.preprocess import UNKNOWN_SAMPLE
 from ionmorphnet.training.augment import DEFAULT, PUBLISHED, augment
 from ionmorphnet.training.batches import Batch, batches, network_inputs
 from ionmorphnet.training.fingerprints import fingerprint
@@ -42,6 +43,7 @@ from ionmorphnet.training.validation import VALIDATION_COLUMNS, Validation, Vali
 logger = logging.getLogger(__name__)
 
 LEVELS = 2  # noise levels of a simulated scene
+_SAMPLE = -1  # the sample map is the last channel
 _MILD = replace(DEFAULT, flips=False, quarter_turns=False)
 
 
@@ -255,7 +257,7 @@ class _Training:
         """Compute the losses of a batch and leave their gradients in the parameters; repeatable."""
         recipe, state = self.recipe, self.state
         state.seed_step(self.generator, rank=self.group.rank)
-        images = self._augmented(batch.images)
+        images = self._with_unknown_maps(self._augmented(batch.images))
         with torch.autocast(self.execution.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             outputs = self.forward(images, batch.statistics if recipe.statistics else None)
         floats = {name: value.float() for name, value in outputs.items()}
@@ -273,6 +275,14 @@ class _Training:
             draw = torch.rand(len(images), generator=self.generator, device=images.device)
             chosen = (draw < self.recipe.augmented_share).nonzero()[:, 0]
             images[chosen] = augment(images[chosen], _MILD, self.generator, channels)
+        return images
+
+    def _with_unknown_maps(self, images: Tensor) -> Tensor:
+        """Replace the sample map of some images by the value of an unknown map; changes ``images``."""
+        share = self.recipe.unknown_maps
+        if self.recipe.sample and share > 0.0:
+            hidden = torch.rand(len(images), generator=self.generator, device=self.generator.device) < share
+            images[hidden.to(images.device), _SAMPLE] = float(UNKNOWN_SAMPLE)
         return images
 
     def _write_log(self, phase: int, speed: float) -> dict[str, float]:

@@ -63,6 +63,7 @@ class Recipe(OptimiserRecipe):
             warps, contrast, blur, noise, stripes and holes, see ``augment.DEFAULT``).
         augmented_share: Fraction of images that get more than turns. Such changes affect the image but not its
             statistics, which are computed before, so a network with statistics must see enough images where both agree.
+        unknown_maps: Fraction of images whose sample map is withheld, so that the network also works without one.
         compile: Whether to compile the network; if compilation fails, training continues without it.
         start: Name and hash of the start weights; empty: random numbers from the seed.
     """
@@ -85,6 +86,7 @@ class Recipe(OptimiserRecipe):
     weight_dropout: float = 0.0
     augmentation: str = "turns"
     augmented_share: float = 0.5
+    unknown_maps: float = 0.25
     compile: bool = True
     start: str = ""
 
@@ -106,6 +108,8 @@ class Recipe(OptimiserRecipe):
                 raise ArgumentError(f"images and batch must be at least 1, got {phase.images} and {phase.batch}")
         if any(not 0.0 <= phase.peak <= 1.0 for phase in self.phases):
             raise ArgumentError("the peak of a phase must be from 0 to 1")
+        if not 0.0 <= self.unknown_maps <= 1.0:
+            raise ArgumentError(f"unknown_maps must be from 0 to 1, got {self.unknown_maps}")
         if self.augmentation not in ("none", "turns", "mild"):
             raise ArgumentError(f"augmentation must be none, turns or mild, got {self.augmentation!r}")
 
