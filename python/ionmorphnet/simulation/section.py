@@ -45,8 +45,9 @@ class SimulatedSection:
         path: The imzML file; the ibd file is next to it.
         truth_path: CSV file with the columns of ``truth``.
         mask_path: NPZ file with ``measured``, ``tissue`` and ``regions``.
-        truth: One row per channel: ``mz``; ``label`` (class name); ``informative`` (structured, localized or negative);
-            ``structure`` (0 to 3, how clearly the noise-free image is visible); ``region`` (where the channel is
+        truth: One row per channel: ``mz``; ``label`` (class that most observers choose); ``informative`` (drawn as
+            structured, localized or negative, even if too faint to be seen as such); ``structure`` (0 to 3,
+            how clearly the noise-free image is visible); ``region`` (where the channel is
             brightest: 0 outside the sample, 1 and up for its compartments, -1 for noise); ``frequency`` (share of
             measured pixels with a peak); ``mean_intensity`` (over the measured pixels).
         measured: bool (height, width), the mask of the opened file. The grid is the bounding box of the measured
