@@ -213,7 +213,11 @@ def test_bundled_folders_are_small(speck: str, tmp_path: Path, monkeypatch: pyte
     assert (out / "model.onnx").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m", "weights.pt"]
     # Its safetensors can be derived, load strictly and give the network's outputs.
+    (out / "config.json").write_text(json.dumps({**config, "int8": {"same_class": 1.0}}))
+    for name in ("model.int8.xml", "model.int8.bin"):
+        (out / name).touch()
     derived = derive_safetensors(out, tmp_path / "derived")
+    assert "int8" not in derived
     assert derived["safetensors"]["max_output_difference_to_onnx"] < 1e-4
     net = ConvNeXtV2(speck)
     state = load_file(tmp_path / "derived" / "model.safetensors")

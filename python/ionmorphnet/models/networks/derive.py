@@ -103,6 +103,7 @@ def derive_safetensors(model: str | Path, out: str | Path) -> ModelConfig:
             **model_config,
             "safetensors": {"origin": _DERIVED, "max_output_difference_to_onnx": parity.difference},
         }
+        config.pop("int8", None)  # the 8-bit network is not copied
         write_config(temporary, config)
     return config
 
