@@ -128,7 +128,11 @@ def test_a_result_folder_is_not_scored_again(
     state = served.state()
     assert state["queue"] == list(range(len(scores)))
     assert state["captions"][0] == f"m/z {scores['mz'][0]:.4f}"
-    assert state["has_section"]
+    assert (state["has_section"], state["has_outline"]) == (True, True)
+    with imn.open(imn.open_run(picked).dataset.path) as ds:
+        expected = imn.sample_map(ds)
+    assert expected.kind == "part"
+    assert request(served.page.url + "outline")["path"].startswith("M")
     served.finish()
     peaks = imn.open_run(picked)
     assert serve(peaks, tmp_path / "labels.csv").page.candidates == len(scores)

@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.sample_maps import sample_map
 from ionmorphnet.labelled.image_arrays import ImageArrays
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS
 from ionmorphnet.picking.peak_list import PeakList
@@ -35,7 +37,7 @@ class Candidates:
         probabilities: Class probabilities, float64 (n, 6), rows sum to 1; None if the scorer has no classes.
         read: Reads the images of some items, in the order given; NaN = not measured.
         section: Total ion current of the section, float32 (H, W), NaN = not measured; None for image arrays.
-        sample: Probability that a pixel is sample, float32 (H, W); None if unknown.
+        sample: Probability that a pixel is sample, float32 (H, W); None if unknown, or if all of them are.
         pixel_size_um: Width and height of a pixel in micrometres; None if unknown.
     """
 
@@ -104,8 +106,19 @@ def section_candidates(peaks: PeakList, ds: Dataset) -> Candidates:
         probabilities=_probabilities(frame),
         read=read,
         section=ds.tic_image(),
+        sample=_sample(peaks, ds),
         pixel_size_um=ds.pixel_size_um,
     )
+
+
+def _sample(peaks: PeakList, ds: Dataset) -> NDArray[np.float32] | None:
+    """The sample map, if only a part of the measured pixels is sample: only then is there an outline to draw."""
+    found = peaks.sample
+    if found is None:
+        by_mz = peaks.all_scores.sort_values("mz", kind="stable")
+        mz, lo, hi, frequency = (by_mz[name].to_numpy(np.float64) for name in ("mz", "mz_lo", "mz_hi", "frequency"))
+        found = sample_map(ds, CandidateAxis(mz, lo, hi, frequency))
+    return found.map if found.kind in ("part", "given") else None
 
 
 def array_candidates(path: Path, score: Callable[[NDArray[np.float32]], pd.DataFrame]) -> Candidates:
