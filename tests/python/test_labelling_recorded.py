@@ -79,14 +79,12 @@ def test_the_recorded_run(browser: Chromium, tmp_path: Path, cli: Callable[..., 
     assert set(shown) < set(again)
     result = str(page.dialog())
     assert "85 %" in result
-    print(result)
     browser.press("Enter")
     browser.wait_for(lambda: "The second pass is complete" in str(page.dialog()))
     browser.press("Enter")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert re.search(r"two passes over 20 images: 85% in the same class, Cohen's kappa 0\.\d\d\n$", output)
-    print(output, labels.read_text(), sep="\n")
     assert browser.errors == []
 
     source = read_source(section, labels, ppm=5)
@@ -98,4 +96,3 @@ def test_the_recorded_run(browser: Chromium, tmp_path: Path, cli: Callable[..., 
     done = cli("train", tmp_path / "tuned", "--source", section, "--labels", labels, "--ppm", 5, *init, *few)
     assert done.code == 0, done
     assert (tmp_path / "tuned" / "weights.pt").stat().st_size > 1e6
-    print(done.stdout)
