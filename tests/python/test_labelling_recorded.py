@@ -91,6 +91,9 @@ def test_the_recorded_run(browser: Chromium, tmp_path: Path, cli: Callable[..., 
     assert source.report.counts == {}
     assert sorted(item.probabilities.max() for item in source.items) == [0.5] * 3 + [1.0] * 17
     assert not np.isnan([item.structure for item in source.items]).any()
+    done = cli("calibrate", tmp_path / "demo-out" / "demo", "--labels", labels, "-o", tmp_path / "calibration.json")
+    assert done.code == 0, done
+    assert (tmp_path / "calibration.json").is_file()
     few = ("--images", 16, "--size", 64, "--batch", 8, "--threads", 1, "--workers", 0, "--no-compile")
     init = ("--init", imn.DEFAULT_MODEL)
     done = cli("train", tmp_path / "tuned", "--source", section, "--labels", labels, "--ppm", 5, *init, *few)
