@@ -26,8 +26,6 @@ if not Path("/dev/nvidiactl").exists():
 import numpy as np
 import pytest
 
-from real_image_factory import write_real_images
-
 # A shell without job control starts background jobs with Ctrl-C ignored; the tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,25 +81,22 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train_short_model(torch: ModuleType, out: Path) -> None:
     script = Path(__file__).resolve().parents[1] / "scripts" / "train_bundled_model.py"
-    write_real_images(out / "data" / "real_images")
-    sizes = ["--size", "32", "--simulated-images", "64", "--images", "32", "--batch", "16", "--threads", "1"]
+    sizes = ["--size", "32,64", "--images", "64,16", "--batch", "16,8", "--no-compile", "--threads", "1"]
     export = ["--folder", str(out / "model"), "--name", "short", "--export-images", "24"]
     threads = torch.get_num_threads()
     told = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(told):
-        patch.setattr(
-            sys, "argv", [script.name, "--out", str(out / "run"), "--data", str(out / "data"), *sizes, *export]
-        )
+        patch.setattr(sys, "argv", [script.name, "--out", str(out / "run"), *sizes, *export])
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(script), run_name="__main__")
     torch.set_num_threads(threads)
     assert stop.value.code == 0
-    assert told.getvalue().splitlines()[-2:] == [str(out / "run" / "real" / "weights.pt"), str(out / "model")]
+    assert told.getvalue().splitlines()[-2:] == [str(out / "run" / "weights.pt"), str(out / "model")]
 
 
 @pytest.fixture(scope="session")
 def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Model folder made by the command that makes the bundled one, on very few small images."""
+    """Model folder made by the command that makes the bundled one, with 64 images of 32 pixels and then 16 of 64."""
     torch = pytest.importorskip("torch", reason="training needs the extra [train]")
     base = tmp_path_factory.getbasetemp()
     # Test processes (pytest-xdist) have folders next to each other: the first one that needs the model trains it.

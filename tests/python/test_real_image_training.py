@@ -25,7 +25,7 @@ from ionmorphnet.training.run_state import load_file  # noqa: E402
 from real_image_factory import write_real_images  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_bundled_model.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_on_real_images.py"
 MAPPED = Recipe(
     phases=(Phase(32, 16, 8),), sample=True, compile=False, precision="f32", augmentation="none", unknown_maps=0.0
 )
@@ -95,6 +95,23 @@ def test_sources_are_held_out_in_turn(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "alpha" not in str(provenance["data"])
     without = pd.read_csv(out / "held-out-without-map" / "alpha.csv")
     assert list(without["key"]) == list(alpha["key"])
+
+
+def test_both_stages_make_a_model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_real_images(tmp_path / "data" / "real_images")
+    sizes = ["--size", "32", "--simulated-images", "16", "--images", "16", "--batch", "8", "--threads", "1"]
+    given = ["--out", str(tmp_path / "run"), "--data", str(tmp_path / "data"), *sizes, "--workers", "0"]
+    monkeypatch.setattr(sys, "argv", ["t", *given, "--folder", str(tmp_path / "model"), "--export-images", "24"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert stop.value.code == 0
+    model = imn.load_model(tmp_path / "model")
+    assert model.preprocessing == "p99-area-32-mask-sqrt-sample"
+    assert "simulated ion images and" in model.config["provenance"]["data"]
+    image = np.random.default_rng(0).random((1, 30, 40), dtype=np.float32)
+    with_map = imn.score_images(image, model=model.folder, sample=np.ones((30, 40), np.float32), precision="f32")
+    without = imn.score_images(image, model=model.folder, precision="f32")
+    assert with_map["score"][0] != without["score"][0]
 
 
 def test_holding_out_needs_real_images(

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.simulation import simulate_ion_image
 
 torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
+from ionmorphnet.models.labels import STATISTICS  # noqa: E402
 from ionmorphnet.models.networks.derive import read_network  # noqa: E402
 from training_sources import DiscsAndNoise  # noqa: E402
 
@@ -25,12 +25,12 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_bundled_model.
 def test_the_script_writes_a_usable_model_folder(short_model: Path) -> None:
     assert sorted(path.name for path in short_model.iterdir()) == ["config.json", "model.onnx"]
     config = json.loads((short_model / "config.json").read_text())
-    assert (config["name"], config["preprocessing"]) == ("short", "p99-area-32-mask-sqrt-sample")
+    assert (config["name"], config["preprocessing"]) == ("short", "p99-stretch-64-mask")
     assert config["score"] == {"kind": "structure"}
     assert config["statistics"] == list(STATISTICS)
-    assert [phase["size"] for phase in config["provenance"]["recipe"]["phases"]] == [32]
-    assert config["provenance"]["source"]["images_seen"] == 32
-    assert "simulated ion images and" in config["provenance"]["data"]
+    assert [phase["size"] for phase in config["provenance"]["recipe"]["phases"]] == [32, 64]
+    assert config["provenance"]["source"]["images_seen"] == 80
+    assert "simulated ion images only" in config["provenance"]["data"]
     images = np.stack([simulate_ion_image(np.random.default_rng(k), shape=(40, 50)).image for k in range(3)])
     scores = imn.score_images(images, model=short_model, precision="f32")
     assert scores["score"].between(0, 1).all()
