@@ -269,7 +269,7 @@ def test_moving_average_approaches_the_weights() -> None:
 def test_dropped_weights() -> None:
     torch.manual_seed(0)
     network = AllOutputs(make_network(replace(SHORT, drop_path=0.0)), 0.5)
-    given = torch.rand(2, 2, 32, 32), torch.rand(2, 4)
+    given = torch.rand(2, 2, 32, 32), torch.rand(2, len(STATISTICS))
     a, b = network(*given)["logits"], network(*given)["logits"]
     assert not torch.allclose(a, b)
     a.sum().backward()

@@ -21,7 +21,7 @@ COLUMNS = ["score", "label", *PROBABILITY_COLUMNS]
 
 def test_columns_and_rows(images: np.ndarray) -> None:
     frame = imn.score_images(images)
-    assert list(frame.columns) == [*COLUMNS, *(["structure"] if imn.load_model().has_structure else [])]
+    assert list(frame.columns) == [*COLUMNS, "structure", "spared"]
     assert len(frame) == len(images)
     assert np.allclose(frame[list(PROBABILITY_COLUMNS)].sum(axis=1), 1)
     assert set(frame["label"]) <= set(imn.CLASSES)

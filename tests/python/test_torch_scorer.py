@@ -75,7 +75,7 @@ def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str, monkeypatch:
     imn.simulate(path, shape=(18, 22), n_channels=24, mode=mode, seed=3)
     calls: list[tuple[int, int]] = []
     with imn.open(path) as ds:
-        wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", top=7)
+        wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", cascade=False, top=7)
         peaks = imn.pick(
             ds,
             scorer=on_emulated_device("f32", monkeypatch),
@@ -92,7 +92,7 @@ def test_pick_from_the_file_to_the_ranks(tmp_path: Path, mode: str, monkeypatch:
 
 
 def test_score_images_in_bf16(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = imn.score_images(images, scorer="torch", device="cpu", precision="f32")
+    wanted = imn.score_images(images, scorer="torch", device="cpu", precision="f32", cascade=False)
     given = imn.score_images(images, scorer=on_emulated_device("bf16", monkeypatch))
     np.testing.assert_allclose(given["score"], wanted["score"], atol=0.02)
     assert list(given["label"]) == list(wanted["label"])
@@ -105,7 +105,9 @@ def test_on_a_gpu(cuda: str, inputs: tuple, by_openvino: np.ndarray, tmp_path: P
         scorer = imn.make_scorer(scorer="torch", device=cuda, precision=precision)
         assert (scorer.device, scorer.precision) == (cuda, precision)
         with imn.open(path) as ds:
-            wanted = imn.pick(ds, scorer="torch", device="cpu", precision="f32", top=7).all_scores.sort_values("mz")
+            wanted = imn.pick(
+                ds, scorer="torch", device="cpu", precision="f32", cascade=False, top=7
+            ).all_scores.sort_values("mz")
             for _ in range(2):  # other addresses the second time
                 given = imn.pick(ds, scorer=scorer, top=7).all_scores.sort_values("mz")
                 np.testing.assert_allclose(given["score"], wanted["score"], atol=tolerance)

@@ -8,7 +8,6 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import thread_count
@@ -146,15 +145,18 @@ def read_sample_map(path: Path) -> npt.NDArray[np.float32]:
     Raises:
         FileError: Not readable, or another kind of file.
     """
+    from PIL import Image, UnidentifiedImageError
+
+    kind = path.suffix.lower()
+    if kind not in (".npy", ".png"):
+        raise FileError(f"{path}: a sample map must be a .npy or .png file")
     try:
-        if path.suffix.lower() == ".npy":
+        if kind == ".npy":
             values = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() == ".png":
+        else:
             with Image.open(path) as picture:
                 deep = picture.mode.startswith("I")
                 values = np.asarray(picture if deep else picture.convert("L"), np.float64) / (65535 if deep else 255)
-        else:
-            raise FileError(f"{path}: a sample map must be a .npy or .png file")
     except OSError as error:  # also what is no PNG
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error.strerror or error
         raise FileError(f"{path}: cannot be read as a sample map ({reason})") from None
