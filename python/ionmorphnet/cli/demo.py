@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import ionmorphnet as imn
+from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.sizes import pixels_text
@@ -39,7 +40,8 @@ from ionmorphnet.io.sizes import pixels_text
 def demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
     """Simulate a section, pick its channels, compare with the truth and write a report. Takes about a minute."""
     make_folder(out)
-    path = out / "demo.imzML"
+    path, result = out / "demo.imzML", out / "demo"
+    _refuse_result_of_another(result, path)
     click.echo(f"1. simulate a section of {pixels_text(shape)} with {n_channels} channels: {path}")
     with progress_bar(path.name, "pixels") as progress:
         imn.simulate(path, shape=shape, n_channels=n_channels, seed=seed, progress=progress)
@@ -55,11 +57,19 @@ def demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
         )
         click.echo("3. compare with the ground truth")
         _compare(peaks, pd.read_csv(path.with_name("demo_truth.csv")))
-        written = peaks.save(out / "demo", report=True)
+        written = peaks.save(result, report=True, overwrite=True)  # of the section that was replaced above
     click.echo("4. view the result")
     for file in written:
         click.echo(f"   {file}")
-    click.echo(f"Open {(out / 'demo' / 'report.html').resolve()} in a browser.")
+    click.echo(f"Open {(result / 'report.html').resolve()} in a browser.")
+
+
+def _refuse_result_of_another(result: Path, path: Path) -> None:
+    """Refuses a folder that holds the result of a file that this demo does not replace."""
+    if (result / "run.json").is_file():
+        run = imn.open_run(result).run
+        if run is not None and Path(run.input.path).resolve() != path.resolve():
+            raise FileError(f"{result}: holds the result of {run.input.path}; choose another folder")
 
 
 def _compare(peaks: imn.PeakList, truth: pd.DataFrame) -> None:

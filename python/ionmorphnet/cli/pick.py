@@ -111,6 +111,7 @@ class _Folder(click.Path):
 )
 @click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
+@click.option("--overwrite", is_flag=True, help="Replace results of other inputs in OUT too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> int:
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
@@ -118,6 +119,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
     Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
     file are picked one by one, each into OUT/<file stem>_z<plane>.
+    A folder that holds the result of another input is refused; --overwrite replaces it.
 
     \b
     Examples:

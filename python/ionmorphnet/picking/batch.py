@@ -22,6 +22,7 @@ from ionmorphnet.models.model import Model
 from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
 from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
+from ionmorphnet.picking.run_record import InputRecord
 from ionmorphnet.picking.section import (
     DEFAULT_MEMORY_LIMIT,
     AxisKind,
@@ -116,6 +117,7 @@ def pick_files(
     cascade: bool = True,
     threads: int = 0,
     calibration: SectionCalibration | PathLike | None = None,
+    overwrite: bool = False,
     progress: Callable[[PickProgress], None] | bool | None = None,
 ) -> Iterator[PickOutcome]:
     """Picks imzML files one after the other and writes a result folder for each.
@@ -130,6 +132,7 @@ def pick_files(
         files: imzML files.
         out: Folder for the results. A file goes to ``out/<stem>``; equal stems get their parent folder's name as
             prefix; the planes of a file with several go to ``out/<stem>_z<plane>``. See :meth:`PeakList.save`.
+            A file whose folder holds the result of another input fails before it is picked.
         formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
         report: Write report.html.
         features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
@@ -150,6 +153,7 @@ def pick_files(
         cascade: As above.
         threads: As above.
         calibration: As above.
+        overwrite: Replace the results of other inputs too.
         progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
             that it raises stops the work.
 
@@ -192,7 +196,15 @@ def pick_files(
     if arguments["calibration"] is not None:
         arguments["calibration"].require_model(ready.model, calibration_name(calibration))
     batch = _Batch(
-        Path(out), wanted, report, features, spectrum_type, {**arguments, "scorer": ready}, len(paths), progress
+        Path(out),
+        wanted,
+        report,
+        features,
+        overwrite,
+        spectrum_type,
+        {**arguments, "scorer": ready},
+        len(paths),
+        progress,
     )
     return batch.run(paths, names)
 
@@ -224,6 +236,7 @@ class _Batch:
         formats: tuple[str, ...],
         report: bool,
         features: bool,
+        overwrite: bool,
         spectrum_type: SpectrumType | None,
         arguments: dict[str, Any],
         n_files: int,
@@ -233,6 +246,7 @@ class _Batch:
         self.formats = formats
         self.report = report
         self.features = features
+        self.overwrite = overwrite
         self.spectrum_type = spectrum_type
         self.arguments = arguments
         self.n_files = n_files
@@ -273,6 +287,7 @@ class _Batch:
 
         Raises:
             ArgumentError: Another file of this call has written to one of the folders.
+            FileError: One of them holds the input, or the result of another input.
         """
         planes = ds.z_planes
         if len(planes) <= 1:
@@ -282,20 +297,29 @@ class _Batch:
         for _, _, folder in found:
             if folder in self.claimed:
                 raise ArgumentError(
-                    f"{path}: would write to {folder}, which holds the result of {self.claimed[folder]}: pick them in "
-                    "separate calls"
+                    f"{path}: would write to {folder}, which holds the result of {self.claimed[folder]}: pick them "
+                    "into separate folders"
                 )
+        for _, plane, folder in found:
+            refuse_input_folder((ds.path, ds.ibd_path), folder)
+            if not self.overwrite:
+                InputRecord.of(plane).refuse_other_result(folder)
         self.claimed.update({folder: path for _, _, folder in found})
         return found
 
     def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: _Advance) -> PickedPlane:
         started = time.perf_counter()
-        refuse_input_folder((ds.path, ds.ibd_path), folder)
         with prepared_folder(folder):
             advance(z, "finding channels")
             peaks = pick(ds, progress=lambda done, total: advance(z, "scoring", done, total), **self.arguments)
             advance(z, "writing")
-            written = peaks.save(folder, formats=self.formats, report=self.report, features=self.features)
+            written = peaks.save(
+                folder,
+                formats=self.formats,
+                report=self.report,
+                features=self.features,
+                overwrite=self.overwrite,
+            )
         seconds = time.perf_counter() - started
         # The file is closed when the outcome is handed over; the record opens it again if something needs it.
         peaks = dataclasses.replace(peaks, section=None if peaks.run is None else peaks.run.input)

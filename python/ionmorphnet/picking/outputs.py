@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ionmorphnet.base.errors import ArgumentError, FileError
-from ionmorphnet.base.files import refuse_replacing
+from ionmorphnet.base.files import read_json, refuse_replacing
 from ionmorphnet.base.paths import PathLike
 
 FORMATS = ("csv", "parquet", "imzml", "h5ad")
@@ -50,7 +52,7 @@ def output_names(inputs: Sequence[Path]) -> list[str]:
     names = [path.stem if counts[path.stem] == 1 else f"{_parent(path)}_{path.stem}" for path in inputs]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ArgumentError(f"two inputs would write to '{twice[0]}': pick them in separate calls")
+        raise ArgumentError(f"two inputs would write to '{twice[0]}': pick them into separate folders")
     return names
 
 
@@ -92,6 +94,62 @@ def refuse_input_folder(inputs: Iterable[PathLike], folder: Path) -> None:
     """
     targets = (folder / file for file in (*TABLES, RECORD, *_optional_files()))
     refuse_replacing(targets, inputs, "give another folder")
+
+
+def refuse_other_result(
+    folder: Path,
+    path: PathLike,
+    *,
+    uuid: str | None,
+    z: int | None,
+    size: tuple[int, int, int],
+) -> None:
+    """Refuses a folder that holds the result of another input.
+
+    Two inputs are the same if their UUIDs are, so that a file can move; without a UUID (or with zeros only) on one of
+    the sides, if their paths are. Some converters give each file the same UUID: at different paths, the size has to be
+    the same too.
+
+    Args:
+        folder: The result folder; it need not exist.
+        path: The input whose result will be written.
+        uuid: The UUID that it declares.
+        z: Its plane; None for a file with one plane.
+        size: Number of spectra, height and width.
+
+    Raises:
+        FileError: ``run.json`` is that of another input, or does not tell its input.
+    """
+    if not (folder / RECORD).is_file():
+        return
+    remedy = "choose another folder or pass --overwrite (Python: overwrite=True)"
+    try:
+        record: dict[str, Any] = read_json(folder / RECORD)["input"]
+        other_path, other_uuid, other_z = str(record["path"]), record["uuid"], record["z"]
+        other_size = (record["n_spectra"], record["height"], record["width"])
+    except (FileError, KeyError, TypeError):
+        raise FileError(f"{folder}: holds a {RECORD} that does not tell the input of its result; {remedy}") from None
+    same_path = _same_path(path, other_path)
+    ours, theirs = _plain_uuid(uuid), _plain_uuid(other_uuid)
+    if ours and theirs:
+        same = ours == theirs and (same_path or size == other_size)
+    else:
+        same = same_path
+    if same and (None in (z, other_z) or z == other_z):
+        return
+    plane = "" if other_z is None else f" z={other_z}"
+    earlier = f" as it was with UUID {theirs}" if same_path and ours != theirs else ""
+    raise FileError(f"{folder}: holds the result of {other_path}{plane}{earlier}; {remedy}")
+
+
+def _same_path(first: PathLike, second: PathLike) -> bool:
+    return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
+
+
+def _plain_uuid(text: str | None) -> str:
+    """The digits of a UUID; empty if there is none, or if all of them are zero."""
+    digits = re.sub("[^0-9a-f]", "", str(text or "").lower())
+    return digits if digits.strip("0") else ""
 
 
 def remove_stale_files(folder: Path, kept: Iterable[str]) -> None:

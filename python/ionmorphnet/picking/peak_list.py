@@ -338,25 +338,28 @@ class PeakList:
         formats: str | Iterable[str] = ("csv",),
         report: bool = False,
         features: bool = False,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Writes a result folder, which :func:`ionmorphnet.open_run` reads: tables, record and other formats.
 
         Each file is written under a temporary name first, and run.json last, so that it marks a complete folder. Files
-        of an earlier run that this one does not write are removed; a folder that holds the input is refused. run.json
-        lists the ``files``, and under ``skipped`` the formats that cannot hold the list.
+        of an earlier run that this one does not write are removed. A folder that holds the input, or the result of
+        another input, is refused. run.json lists the ``files``, and under ``skipped`` the formats that cannot hold the
+        list.
 
         Args:
             folder: The folder; made if it is missing.
             formats: Names of ``csv``, ``parquet``, ``imzml``, ``h5ad``; csv is always written.
             report: Write report.html.
             features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
+            overwrite: Replace the result of another input too.
 
         Returns:
             The files that were written.
 
         Raises:
             ArgumentError: An unknown format, or the list has no record (it was read from a CSV).
-            FileError: A file cannot be written, or the folder holds the input.
+            FileError: A file cannot be written, or the folder holds the input or the result of another one.
             UnavailableError: A format needs a package that is not installed.
         """
         folder, wanted = Path(folder), outputs.parse_formats(formats)
@@ -370,6 +373,8 @@ class PeakList:
 
         if self.section is not None:
             outputs.refuse_input_folder((self.section.path, self.section.ibd_path), folder)
+        if not overwrite:
+            self.run.input.refuse_other_result(folder)
         make_folder(folder)
         outputs.remove_stale_files(folder, files)
         self.to_csv(folder / "peaks.csv", features=features)

@@ -13,6 +13,7 @@ from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.sample_maps import SampleMap
+from ionmorphnet.picking.outputs import refuse_other_result
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
 
 # Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
@@ -87,6 +88,15 @@ class InputRecord:
             ds = ds.plane(self.z)
         self.require_same(ds)
         return ds
+
+    def refuse_other_result(self, folder: Path) -> None:
+        """Checks that a folder holds no result of another section.
+
+        Raises:
+            FileError: It does.
+        """
+        size = (self.n_spectra, self.height, self.width)
+        refuse_other_result(folder, self.path, uuid=self.uuid, z=self.z, size=size)
 
     def require_same(self, ds: Dataset) -> None:
         """Checks that a section is the recorded one.

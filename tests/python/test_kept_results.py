@@ -1,0 +1,160 @@
+"""Results that another input, another process or a signal could destroy."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ionmorphnet as imn
+
+Command = Callable[..., Any]
+QUICK = ("--scorer", "moran", "--top", 3)
+UUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
+
+
+def copy(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".imzML", ".ibd"):
+        shutil.copyfile(source.with_suffix(suffix), target.with_suffix(suffix))
+    return target
+
+
+def with_uuid(path: Path, uuid: str) -> Path:
+    text, n = UUID.subn(uuid, path.read_text(encoding="utf-8"), count=1)
+    assert n == 1
+    path.write_text(text, encoding="utf-8")
+    ibd = path.with_suffix(".ibd")
+    ibd.write_bytes(bytes.fromhex(uuid.replace("-", "").strip("{}")) + ibd.read_bytes()[16:])
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    """The sections of two patients under one file name."""
+    paths = (tmp_path / "p1" / "s.imzML", tmp_path / "p2" / "s.imzML")
+    for seed, path in enumerate(paths):
+        path.parent.mkdir()
+        imn.simulate(path, shape=(16, 16), n_channels=20, seed=seed)
+    return paths
+
+
+def test_the_result_of_another_input_is_refused_before_the_work(
+    cli: Command, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o"
+    assert cli("pick", two[0], "-o", out, *QUICK).code == 0
+    before = contents(out)
+    with monkeypatch.context() as patch:
+        patch.setattr("ionmorphnet.picking.batch.pick", lambda *_, **__: pytest.fail("the section was picked"))
+        done = cli("pick", two[1], "-o", out, *QUICK)
+    assert done.code == 2
+    done.is_one_line_error(f"{out / 's'}: holds the result of {two[0]}; choose another folder or pass --overwrite")
+    assert contents(out) == before
+    document = json.loads(cli("pick", two[1], two[0], "-o", tmp_path / "both", *QUICK, "--json").stdout)
+    assert [len(document[kind]) for kind in ("results", "failures")] == [2, 0]  # p2_s and p1_s
+
+
+def test_a_refused_input_stops_no_other(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
+    out, free = tmp_path / "o", copy(two[1], tmp_path / "p2" / "t.imzML")
+    assert cli("pick", two[0], "-o", out, *QUICK).code == 0
+    done = cli("pick", two[1], free, "-o", out, *QUICK, "--json")
+    assert done.code == 1
+    document = json.loads(done.stdout)
+    assert [failure["file"] for failure in document["failures"]] == [str(two[1])]
+    assert [result["file"] for result in document["results"]] == [str(free)]
+
+
+def test_overwrite_replaces_it(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert cli("pick", two[0], "-o", out, *QUICK, "--report").code == 0
+    assert cli("pick", two[1], "-o", out, *QUICK, "--overwrite").code == 0
+    run = imn.open_run(out / "s").run
+    assert run is not None
+    assert run.input.path == str(two[1])
+    assert not (out / "s" / "report.html").exists()
+
+
+def test_save_refuses_it_too(two: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = (imn.pick(path, scorer="moran", top=2) for path in two)
+    first.save(tmp_path / "o")
+    before = contents(tmp_path / "o")
+    with pytest.raises(imn.FileError, match=r"holds the result of .*p1.*overwrite=True"):
+        second.save(tmp_path / "o")
+    assert contents(tmp_path / "o") == before
+    first[:1].save(tmp_path / "o")
+    second.save(tmp_path / "o", overwrite=True)
+    assert imn.open_run(tmp_path / "o").run == second.run
+
+
+def pick_into(path: Path, out: Path) -> str:
+    (outcome,) = imn.pick_files([path], out, scorer="moran", top=2)
+    return outcome.message
+
+
+def test_the_same_input_replaces_its_result_wherever_it_lies(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert pick_into(two[0], tmp_path / "o") == ""
+    assert pick_into(two[0], tmp_path / "o") == ""
+    assert pick_into(copy(two[0], tmp_path / "moved" / "s.imzML"), tmp_path / "o") == ""
+
+
+@pytest.mark.parametrize("uuid", ["00000000-0000-0000-0000-000000000000", "{01234567-89AB-cdef-0123-456789abcdef}"])
+def test_converters_that_give_each_file_one_uuid(uuid: str, two: tuple[Path, Path], tmp_path: Path) -> None:
+    imn.simulate(two[1], shape=(17, 16), n_channels=20, seed=1)
+    for path in two:
+        with_uuid(path, uuid)
+    assert pick_into(two[0], tmp_path / "o") == ""
+    assert pick_into(two[0], tmp_path / "o") == ""
+    assert f"holds the result of {two[0]};" in pick_into(two[1], tmp_path / "o")
+
+
+def test_spellings_of_one_uuid(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert pick_into(with_uuid(two[0], "{01234567-89AB-cdef-0123-456789abcdef}"), tmp_path / "o") == ""
+    moved = copy(two[0], tmp_path / "moved" / "s.imzML")
+    assert pick_into(with_uuid(moved, "01234567-89ab-cdef-0123-456789abcdef"), tmp_path / "o") == ""
+
+
+def test_a_file_that_took_the_place_of_the_input(two: tuple[Path, Path], tmp_path: Path) -> None:
+    assert pick_into(two[0], tmp_path / "o") == ""
+    copy(two[1], two[0])
+    assert re.search(rf"holds the result of {two[0]} as it was with UUID \w{{32}}; ", pick_into(two[0], tmp_path / "o"))
+
+
+def test_another_plane_is_another_input(two_planes: Path, tmp_path: Path) -> None:
+    with imn.open(two_planes) as ds:
+        imn.pick(ds.plane(2), scorer="moran", top=1).save(tmp_path / "o")
+        with pytest.raises(imn.FileError, match=r"z\.imzML z=2; choose another folder"):
+            imn.pick(ds.plane(1), scorer="moran", top=1).save(tmp_path / "o")
+
+
+def test_a_file_with_planes_is_refused_as_a_whole(two_planes: Path, section: Path, tmp_path: Path) -> None:
+    imn.pick(section, scorer="moran", top=1).save(tmp_path / "o" / "z_z2")
+    assert "z_z2: holds the result of" in pick_into(two_planes, tmp_path / "o")
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["z_z2"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"input": {"path": "x"}}', '{"mine": 1}'])
+def test_a_record_that_tells_no_input(text: str, section: Path, tmp_path: Path) -> None:
+    folder = tmp_path / section.stem
+    folder.mkdir()
+    (folder / "run.json").write_text(text)
+    assert "run.json that does not tell the input" in pick_into(section, tmp_path)
+    assert contents(folder) == {"run.json": text.encode()}
+
+
+def test_the_demo_keeps_the_result_of_others(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
+    imn.pick(two[0], scorer="moran", top=1).save(tmp_path / "o" / "demo")
+    before = contents(tmp_path / "o")
+    done = cli("demo", "-o", tmp_path / "o")
+    assert done.code == 2
+    done.is_one_line_error(f"{tmp_path / 'o' / 'demo'}: holds the result of {two[0]}; choose another folder")
+    assert contents(tmp_path / "o") == before
