@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.base.file_lock import FileLock
+from ionmorphnet.picking.outputs import prepared_folder
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 3)
@@ -158,3 +164,80 @@ def test_the_demo_keeps_the_result_of_others(cli: Command, two: tuple[Path, Path
     assert done.code == 2
     done.is_one_line_error(f"{tmp_path / 'o' / 'demo'}: holds the result of {two[0]}; choose another folder")
     assert contents(tmp_path / "o") == before
+
+
+def run_in_another_process(*code: str) -> subprocess.Popen[str]:
+    """Starts a program that says when it is ready and then waits for its stdin."""
+    program = "\n".join(("import sys, pathlib, ionmorphnet as imn", *code))
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "ready\n"
+    return holder
+
+
+def picking_process(path: Path, out: Path) -> subprocess.Popen[str]:
+    """Picks a file and pauses in the middle of the work."""
+    return run_in_another_process(
+        "def wait(at):",
+        "    if at.stage == 'writing': print('ready', flush=True); sys.stdin.readline()",
+        f"(done,) = imn.pick_files([{str(path)!r}], {str(out)!r}, scorer='moran', top=2, progress=wait)",
+        "sys.exit(done.message or 0)",
+    )
+
+
+def test_a_second_writer_is_told_who_is_first(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    with picking_process(two[0], out) as first:
+        message = rf"{out / 's'}: another pick writes to it \(process {first.pid} on .*\); wait for its end or choose"
+        for path in two:
+            assert re.match(message, pick_into(path, out))
+        done = cli("pick", two[1], "-o", out, *QUICK, "--overwrite")
+        done.is_one_line_error("another pick writes to it")
+        with pytest.raises(imn.FileError, match=message):
+            imn.pick(two[0], scorer="moran", top=1).save(out / "s")
+        first.communicate("\n")
+    assert first.returncode == 0
+    assert {path.name for path in (out / "s").iterdir()} == {"peaks.csv", "scores.csv", "run.json"}
+    assert "holds the result of" in pick_into(two[1], out)
+    assert pick_into(two[0], out) == ""
+
+
+def test_a_killed_writer_blocks_nobody(two: tuple[Path, Path], tmp_path: Path) -> None:
+    with picking_process(two[0], tmp_path / "o") as first:
+        first.kill()
+    assert [path.name for path in (tmp_path / "o" / "s").iterdir()] == [".ionmorphnet.lock"]
+    assert pick_into(two[1], tmp_path / "o") == ""
+    assert not (tmp_path / "o" / "s" / ".ionmorphnet.lock").exists()
+
+
+def test_the_folder_is_checked_again_under_the_lock(
+    two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def late(folder: Path) -> Iterator[None]:
+        imn.pick(two[0], scorer="moran", top=1).save(folder)  # another process, just before the lock
+        with prepared_folder(folder):
+            yield
+
+    monkeypatch.setattr("ionmorphnet.picking.batch.prepared_folder", late)
+    assert f"holds the result of {two[0]}" in pick_into(two[1], tmp_path / "o")
+
+
+def test_two_threads_do_not_share_a_folder(tmp_path: Path) -> None:
+    with prepared_folder(tmp_path / "o"):
+        with pytest.raises(imn.FileError, match="another pick writes to it"), prepared_folder(tmp_path / "o"):
+            raise AssertionError("the block must not run")
+        (tmp_path / "link").symlink_to(tmp_path / "o")
+        with pytest.raises(imn.FileError, match="link: another pick"), prepared_folder(tmp_path / "link"):
+            raise AssertionError("the block must not run")
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_file_systems_without_locks(section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert pick_into(section, tmp_path) == ""
+    with pytest.raises(imn.FileError, match="cannot be locked: Operation not supported"):
+        FileLock(tmp_path / "labels.csv")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
+from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.labelled.label_csv import read_image_labels, read_mz_labels
 from ionmorphnet.labelling.candidates import Candidates
-from ionmorphnet.labelling.file_lock import FileLock
 from ionmorphnet.labelling.label_file import Label, LabelFile, Row
 from labelling_factory import make_candidates
 
@@ -211,7 +211,7 @@ def test_two_sessions_on_one_file_are_refused(opened: Open, tmp_path: Path) -> N
 
 def test_a_process_that_holds_the_lock_is_named_and_its_end_releases_it(opened: Open, tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from ionmorphnet.labelling.file_lock import FileLock;"
+        "import sys, pathlib; from ionmorphnet.base.file_lock import FileLock;"
         "lock = FileLock(pathlib.Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     path = tmp_path / "labels.csv"

@@ -14,10 +14,10 @@ import numpy as np
 
 from ionmorphnet.base.csv_rows import parse_number, read_rows
 from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.labelled.label_csv import SAME_MZ_PPM, class_index, dataset_id
 from ionmorphnet.labelling.candidates import Candidates
-from ionmorphnet.labelling.file_lock import FileLock
 from ionmorphnet.models.labels import CLASSES
 
 _OURS = ("filename", "mz", "index", "key", "label", "label_a", "label_b", "grade_a", "grade_b", "structure")
@@ -83,7 +83,7 @@ class LabelFile:
         self._other_columns: list[str] = []
         if path.is_dir():
             raise FileError(f"{path}: is a folder, a file name is needed")
-        self._lock = FileLock(path)
+        self._lock = FileLock(path, busy="another session is labelling it")
         try:
             self._state = self._state_on_disk()
             if self._state is not None:

@@ -20,7 +20,7 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset, SpectrumType, open_dataset
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
-from ionmorphnet.picking.peak_list import PeakList
+from ionmorphnet.picking.peak_list import PeakList, write_result
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
 from ionmorphnet.picking.run_record import InputRecord
 from ionmorphnet.picking.section import (
@@ -302,24 +302,22 @@ class _Batch:
                 )
         for _, plane, folder in found:
             refuse_input_folder((ds.path, ds.ibd_path), folder)
-            if not self.overwrite:
-                InputRecord.of(plane).refuse_other_result(folder)
+            self._require_free(plane, folder)
         self.claimed.update({folder: path for _, _, folder in found})
         return found
+
+    def _require_free(self, ds: Dataset, folder: Path) -> None:
+        if not self.overwrite:
+            InputRecord.of(ds).refuse_other_result(folder)
 
     def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: _Advance) -> PickedPlane:
         started = time.perf_counter()
         with prepared_folder(folder):
+            self._require_free(ds, folder)  # again: until the lock, another process could write to the folder
             advance(z, "finding channels")
             peaks = pick(ds, progress=lambda done, total: advance(z, "scoring", done, total), **self.arguments)
             advance(z, "writing")
-            written = peaks.save(
-                folder,
-                formats=self.formats,
-                report=self.report,
-                features=self.features,
-                overwrite=self.overwrite,
-            )
+            written = write_result(peaks, folder, formats=self.formats, report=self.report, features=self.features)
         seconds = time.perf_counter() - started
         # The file is closed when the outcome is handed over; the record opens it again if something needs it.
         peaks = dataclasses.replace(peaks, section=None if peaks.run is None else peaks.run.input)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.files import read_json, refuse_replacing
 from ionmorphnet.base.paths import PathLike
 
@@ -63,12 +64,12 @@ def _parent(path: Path) -> str:
 
 @contextlib.contextmanager
 def prepared_folder(folder: Path) -> Iterator[None]:
-    """Makes the folder and checks that it can be written to, before the work whose result it will hold.
+    """Makes the folder, checks that it can be written to and locks it, before the work whose result it will hold.
 
     If the block fails, folders that were made here and are still empty are removed.
 
     Raises:
-        FileError: The folder cannot be made or written to.
+        FileError: The folder cannot be made or written to, or another process writes to it.
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     try:
@@ -78,7 +79,17 @@ def prepared_folder(folder: Path) -> Iterator[None]:
                 pass
         except OSError as error:
             raise FileError(f"{folder}: cannot be written: {error.strerror}") from None
-        yield
+        lock = FileLock(
+            folder / ".ionmorphnet",
+            shown=folder,
+            busy="another pick writes to it",
+            remedy="wait for its end or choose another folder",
+            required=False,
+        )
+        try:
+            yield
+        finally:
+            lock.release()
     except BaseException:
         for path in missing:
             with contextlib.suppress(OSError):  # never made, or something is in it

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
-from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.candidates import CandidateAxis
@@ -365,26 +365,12 @@ class PeakList:
         folder, wanted = Path(folder), outputs.parse_formats(formats)
         if self.run is None:
             raise ArgumentError("a list that was read from a CSV has no record to save; use to_csv")
-        skipped = self.unwritable(wanted)
-        extra = [*(name for name in wanted if name not in skipped), *(["report"] if report else [])]
-        chosen = [name for name in outputs.OPTIONAL_FILES if name in extra]
-        optional = [file for name in chosen for file in outputs.OPTIONAL_FILES[name]]
-        files = [*outputs.TABLES, *optional, outputs.RECORD]
-
         if self.section is not None:
             outputs.refuse_input_folder((self.section.path, self.section.ibd_path), folder)
-        if not overwrite:
-            self.run.input.refuse_other_result(folder)
-        make_folder(folder)
-        outputs.remove_stale_files(folder, files)
-        self.to_csv(folder / "peaks.csv", features=features)
-        _write_csv(self.all_scores, folder / "scores.csv")
-        for name in chosen:
-            self._write_optional(name, folder / outputs.OPTIONAL_FILES[name][0], features=features)
-        record = {**self._current_record(self.run).to_dict(), "files": files, "skipped": skipped}
-        with atomic_path(folder / outputs.RECORD) as temporary:
-            temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        return [folder / file for file in files]
+        with outputs.prepared_folder(folder):
+            if not overwrite:
+                self.run.input.refuse_other_result(folder)
+            return write_result(self, folder, formats=wanted, report=report, features=features)
 
     def _current_record(self, run: RunRecord) -> RunRecord:
         """The record with the number of picks of this list, and whether the file has changed since it was opened.
@@ -414,6 +400,27 @@ class PeakList:
         picks = self.to_frame()
         parts = [image_statistics(images) for _, images in exports.images_in_parts(self.dataset, picks)]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(STATISTICS), dtype=float)
+
+
+def write_result(
+    peaks: PeakList, folder: Path, *, formats: tuple[str, ...], report: bool, features: bool
+) -> list[Path]:
+    """Writes the files of :meth:`PeakList.save` into a folder that is prepared: locked, and free for this list."""
+    assert peaks.run is not None
+    skipped = peaks.unwritable(formats)
+    extra = [*(name for name in formats if name not in skipped), *(["report"] if report else [])]
+    chosen = [name for name in outputs.OPTIONAL_FILES if name in extra]
+    optional = [file for name in chosen for file in outputs.OPTIONAL_FILES[name]]
+    files = [*outputs.TABLES, *optional, outputs.RECORD]
+    outputs.remove_stale_files(folder, files)
+    peaks.to_csv(folder / "peaks.csv", features=features)
+    _write_csv(peaks.all_scores, folder / "scores.csv")
+    for name in chosen:
+        peaks._write_optional(name, folder / outputs.OPTIONAL_FILES[name][0], features=features)
+    record = {**peaks._current_record(peaks.run).to_dict(), "files": files, "skipped": skipped}
+    with atomic_path(folder / outputs.RECORD) as temporary:
+        temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [folder / file for file in files]
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""A lock on a file that is replaced as a whole, held by one process at a time."""
+"""A lock on a file or folder that is replaced as a whole, held by one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -9,6 +10,9 @@ import socket
 from pathlib import Path
 
 from ionmorphnet.base.errors import FileError
+
+# The file system cannot lock.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class FileLock:
@@ -18,40 +22,54 @@ class FileLock:
     ends, however it ends; a lock file left behind by a crash is therefore taken over.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        shown: Path | None = None,
+        busy: str = "another session is using it",
+        remedy: str = "finish that one first",
+        required: bool = True,
+    ) -> None:
         """Take the lock.
 
         Args:
             path: The file to protect; it need not exist. Links are followed, so that two names of one file share a
                 lock.
+            shown: What errors name instead of ``path``.
+            busy: What the holder of the lock does; the middle of the error.
+            remedy: The end of the error.
+            required: False: go on without a lock where the file system has none.
 
         Raises:
             FileError: Another process holds the lock, or the lock file cannot be made.
         """
+        shown = path if shown is None else shown
         target = path.resolve()
         self.path = target.with_name(target.name + ".lock")
         if not target.parent.is_dir():
-            raise FileError(f"{path}: the folder {target.parent} does not exist")
+            raise FileError(f"{shown}: the folder {target.parent} does not exist")
         while True:
             try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise FileError(f"{path}: cannot be written: {error.strerror}") from None
+                raise FileError(f"{shown}: cannot be written: {error.strerror}") from None
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_in_place(descriptor):
                     break
             except OSError as error:
+                if not required and error.errno in _NO_LOCKS:
+                    break
                 holder = os.read(descriptor, 200).decode("utf-8", "replace").strip()
                 os.close(descriptor)
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise FileError(f"{path}: cannot be locked: {error.strerror}") from None
-                raise FileError(
-                    f"{path}: another session is labelling it ({holder or 'unknown process'}); finish that one first"
-                ) from None
+                    raise FileError(f"{shown}: cannot be locked: {error.strerror}") from None
+                raise FileError(f"{shown}: {busy} ({holder or 'unknown process'}); {remedy}") from None
             os.close(descriptor)  # its holder removed the file just before we locked it
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        with contextlib.suppress(OSError):  # on a full disk the holder has no name
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor: int | None = descriptor
 
     def _is_in_place(self, descriptor: int) -> bool:
