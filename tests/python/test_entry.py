@@ -63,7 +63,8 @@ main(["--version"])
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "ionmorphnet: stopped\n")
 
 
-def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_leave_nothing_half_written(number: signal.Signals, tmp_path: Path) -> None:
     path = tmp_path / "large.imzML"
     imn.simulate(path, shape=(60, 60), n_channels=1500, mode="continuous", seed=2)
     process = subprocess.Popen(
@@ -77,7 +78,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
         assert process.poll() is None, "ended before it could be interrupted"
         assert time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stderr.strip().splitlines()[-1] == "ionmorphnet: stopped"

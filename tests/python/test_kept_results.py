@@ -7,6 +7,7 @@ import errno
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.file_lock import FileLock
+from ionmorphnet.cli._shared import sigterm_as_ctrl_c
 from ionmorphnet.picking.outputs import prepared_folder
 
 Command = Callable[..., Any]
@@ -241,3 +243,35 @@ def test_file_systems_without_locks(section: Path, tmp_path: Path, monkeypatch: 
     assert pick_into(section, tmp_path) == ""
     with pytest.raises(imn.FileError, match="cannot be locked: Operation not supported"):
         FileLock(tmp_path / "labels.csv")
+
+
+def test_sigterm_keeps_what_is_complete(
+    cli: Command, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = imn.PeakList.report
+
+    def interrupted(peaks: imn.PeakList, path: Path) -> None:
+        if "p2" in str(path):
+            signal.raise_signal(signal.SIGTERM)
+        real(peaks, path)
+
+    monkeypatch.setattr(imn.PeakList, "report", interrupted)
+    done = cli("pick", *two, "-o", tmp_path / "o", *QUICK, "--report")
+    assert (done.code, done.stderr.strip()) == (130, "ionmorphnet: stopped")
+    assert len(imn.open_run(tmp_path / "o" / "p1_s")) == 3
+    assert {path.name for path in (tmp_path / "o" / "p2_s").iterdir()} == {"peaks.csv", "scores.csv"}
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_of_the_caller_stays() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with sigterm_as_ctrl_c():
+            signal.raise_signal(signal.SIGTERM)
+        assert seen == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with sigterm_as_ctrl_c():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -135,7 +135,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     if mz_list is not None:  # the windows are the axis' own from here on
         options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
     results, failures = [], []
-    with imn.PickBar(_shared.stderr) as bar:
+    with _shared.sigterm_as_ctrl_c(), imn.PickBar(_shared.stderr) as bar:
         for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **options):
             bar.hide()
             show_warnings(outcome.warnings, name=outcome.path.name)
