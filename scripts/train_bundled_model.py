@@ -44,15 +44,8 @@ def _phases(sizes: str, images: str, batches: str, peaks: str) -> tuple[Phase, .
 
 
 def _show(progress: Progress) -> None:
-    row = progress.row
-    if row is None:
-        return
-    parts = "  ".join(f"{name} {row[name]:.4f}" for name in ("loss", "classes", "structure", "ranking") if name in row)
-    print(
-        f"step {progress.step}/{progress.steps}  images {progress.images}  {parts}  lr {row['lr']:.2e}  "
-        f"{row['images_per_s']:.0f} images/s  {row['seconds']:.0f} s",
-        flush=True,
-    )
+    if progress.line:
+        print(progress.line, flush=True)
 
 
 def main() -> int:

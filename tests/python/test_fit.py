@@ -57,6 +57,8 @@ def test_training_learns_and_writes_the_documented_file(tmp_path: Path) -> None:
     recipe = replace(SHORT, phases=(Phase(32, 320, 16), Phase(64, 32, 16)), ema_decay=0.9)
     seen: list[Progress] = []
     done = fit(recipe, tmp_path, source=DiscsAndNoise(400), execution=HERE, progress=seen.append)
+    assert [bool(at.line) for at in seen] == [at.row is not None for at in seen]
+    assert seen[-1].line.startswith("step 22/22  images 352  loss ")
     assert (done.step, done.images_seen, done.best) == (22, 352, None)
     assert [p.step for p in seen] == list(range(1, 23))
     rows = _rows(tmp_path / "log.csv")

@@ -84,6 +84,19 @@ class Progress:
     images: int
     row: Mapping[str, float] | None
 
+    @property
+    def line(self) -> str:
+        """The new line of the log as text; empty if there is none."""
+        row = self.row
+        if row is None:
+            return ""
+        names = ("loss", "classes", "structure", "ranking")
+        parts = "  ".join(f"{name} {row[name]:.4f}" for name in names if name in row)
+        return (
+            f"step {self.step}/{self.steps}  images {self.images}  {parts}  lr {row['lr']:.2e}  "
+            f"{row['images_per_s']:.0f} images/s  {row['seconds']:.0f} s"
+        )
+
 
 @dataclass(frozen=True)
 class FitResult:
