@@ -34,7 +34,7 @@ def with_maldiquant() -> None:
     program = shutil.which("Rscript")
     check = [program, "-e", 'quit(status = !requireNamespace("MALDIquant", quietly = TRUE))'] if program else []
     if not check or subprocess.run(check, capture_output=True, check=False).returncode:
-        pytest.skip("needs R with MALDIquant")
+        pytest.skip("compares with R's MALDIquant, which is not installed (Debian: r-cran-maldiquant)")
 
 
 def test_without_r(
