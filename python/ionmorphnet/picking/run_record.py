@@ -240,6 +240,14 @@ class RunRecord:
     warnings: tuple[str, ...] = field(default=())
     sample: SampleRecord | None = None
 
+    def __getitem__(self, field: str) -> Any:
+        """A field by its name in ``run.json``, as JSON holds it: lists and dictionaries.
+
+        Raises:
+            KeyError: There is no such field.
+        """
+        return _as_json(self.to_dict()[field])
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values, for JSON."""
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
@@ -279,6 +287,13 @@ def read_run_record(path: Path) -> RunRecord:
         return RunRecord.from_dict(values)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path}: not the record of a pick ({type(error).__name__}: {error})") from None
+
+
+def _as_json(value: Any) -> Any:
+    """The value with lists in place of tuples."""
+    if isinstance(value, Mapping):
+        return {key: _as_json(each) for key, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, (tuple, list)) else value
 
 
 T = TypeVar("T")
