@@ -67,6 +67,7 @@ def test_twenty_images_by_keyboard_resumed_and_a_second_pass(
         (str(100 + k), *first[k]) for k in range(13)
     ]
 
+    page.leave()
     page = Labeller(browser, serve())  # another session
     assert page.caption() == "m/z 113.0000"
     assert "13 images were labelled before" in page.text("status")
@@ -115,6 +116,7 @@ def test_a_second_pass_is_resumed(browser: Chromium, serve: Callable[..., str], 
     page.press("p")
     page.press("Enter")
     page.type("s3s3")
+    page.leave()
     again = Labeller(browser, serve())
     assert "2 of 5 images were labelled twice; P continues the second pass" in again.text("status")
     again.press("p")

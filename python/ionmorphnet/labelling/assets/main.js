@@ -56,7 +56,17 @@ function show(position) {
   s.gradedNow = false;
   draw();
   inspect();
-  for (const item of s.queue.slice(position + 1, position + LOOK_AHEAD)) new Image().src = imageAddress(item, s.scaling);
+  s.queue.slice(position + 1, position + LOOK_AHEAD).forEach(fetchAhead);
+}
+
+// Images that are being fetched before they are shown.
+const ahead = new Set();
+
+function fetchAhead(item) {
+  const image = new Image();
+  image.src = imageAddress(item, s.scaling);
+  const fetched = image.decode().catch(() => {}).finally(() => ahead.delete(fetched));
+  ahead.add(fetched);
 }
 
 // The next image that needs a label, seen from the current one: unlabelled ones first, then skipped ones.
@@ -201,6 +211,7 @@ const actions = {
   },
   help: () => ask("help-dialog"),
   finish: async () => {
+    await Promise.all(ahead); // the server breaks off what it has not answered when it ends
     await post("finish", {});
     s.ended = true;
     showEnd(s.file);
