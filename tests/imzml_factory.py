@@ -1,7 +1,8 @@
 """A small imzML writer for tests, independent of the package, with a knob for every oddity that real files show.
 
-``write_imzml(path, spectra, ...)`` writes ``path`` and its ibd and returns the path. Knobs that are not here: pass
-``edit=`` and change the XML text, or write over the ibd.
+``write_imzml(path, spectra, ...)`` writes ``path`` and its ibd and returns the path. What a spectrum or the head says
+is given as text of cvParams: ``cv`` writes one, and the functions after it write the terms that tests need most. Knobs
+that are not here: pass ``edit=`` and change the XML text, or write over the ibd.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import uuid as uuid_module
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,6 +45,19 @@ class Spec:
     z: int | str | None = None
     extra: dict[str, ArrayLike] = field(default_factory=dict)
     """Further arrays by cvParam text, e.g. ``{'accession="MS:1002893" name="ion mobility array"': values}``."""
+    params: str = ""
+    """cvParams of the spectrum, e.g. ``ms_level(2) + polarity("negative")``."""
+    scan_params: str = ""
+    """cvParams of its scan, e.g. ``scan_filter("FTMS + p ESI Full ms [100.00-1000.00]")``."""
+    groups: Sequence[str] = ("spectrum",)
+    """Parameter groups that the spectrum refers to; ``spectrum`` says whether it is profile or centroid."""
+    scan_groups: Sequence[str] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Further attributes of the spectrum, e.g. ``{"sourceFileRef": "file2"}``."""
+    scan_attributes: Mapping[str, str] = field(default_factory=dict)
+    """Attributes of its scan, e.g. ``{"instrumentConfigurationRef": "tof"}``."""
+    run: str = "run"
+    """The run it is in: neighbours in the list with the same name share one ``<run>``."""
 
 
 def grid_specs(width: int, height: int, n: int = 5, *, shared: bool = False, seed: int = 0) -> list[Spec]:
@@ -62,9 +78,56 @@ def cv(accession: str, name: str, value: object = "", *, ref: str | None = None,
     return f'<cvParam cvRef="{ref}" accession="{accession}" name="{name}" value="{value}"{unit}/>'
 
 
+def ms_level(level: int) -> str:
+    """The level of a spectrum, with the term for its kind, as converters write both."""
+    kind = cv("MS:1000579", "MS1 spectrum") if level == 1 else cv("MS:1000580", "MSn spectrum")
+    return kind + cv("MS:1000511", "ms level", level)
+
+
+def polarity(name: str) -> str:
+    """The polarity of a spectrum: "positive" or "negative"."""
+    return cv({"positive": "MS:1000130", "negative": "MS:1000129"}[name], f"{name} scan")
+
+
+def representation(name: str) -> str:
+    """ "profile" or "centroid"."""
+    return cv({"profile": "MS:1000128", "centroid": "MS:1000127"}[name], f"{name} spectrum")
+
+
+def scan_filter(text: str) -> str:
+    """A filter string, as Thermo instruments write it."""
+    return cv("MS:1000512", "filter string", text)
+
+
+def length_unit(name: str) -> str:
+    """The unit attributes of a cvParam for "micrometer", "millimeter", "nanometer", "meter" or any other UO term."""
+    known = {"meter": "UO:0000008", "millimeter": "UO:0000016", "micrometer": "UO:0000017", "nanometer": "UO:0000018"}
+    return f' unitCvRef="UO" unitAccession="{known.get(name, "UO:0000000")}" unitName="{name}"'
+
+
+def pixel_size(x: object, y: object | None = None, unit: str = "micrometer") -> str:
+    """The pixel size of a scan settings block; without ``unit`` (an empty text) the terms have none."""
+    text = length_unit(unit) if unit else ""
+    size = cv("IMS:1000046", "pixel size x", x, unit=text)
+    return size if y is None else size + cv("IMS:1000047", "pixel size y", y, unit=text)
+
+
+def max_counts(x: object, y: object) -> str:
+    """The declared numbers of pixels of a scan settings block."""
+    return cv("IMS:1000042", "max count of pixels x", x) + cv("IMS:1000043", "max count of pixels y", y)
+
+
+def _attributes(values: Mapping[str, str]) -> str:
+    return "".join(f' {name}="{value}"' for name, value in values.items())
+
+
+def _references(groups: Iterable[str]) -> str:
+    return "".join(f'<referenceableParamGroupRef ref="{group}"/>' for group in groups)
+
+
 def write_imzml(
     path: Path,
-    spectra: Sequence[Spec],
+    spectra: Sequence[Spec | Mapping[str, Any]],
     *,
     shared_axis: bool = False,
     mode: str | None = "auto",
@@ -86,6 +149,14 @@ def write_imzml(
     newline: str = "\n",
     max_count: tuple[int, int] | None = None,
     pixel_size_um: tuple[float, float] | None = None,
+    content: str = "",
+    groups: Mapping[str, str] | None = None,
+    scan_settings: Sequence[str] | None = None,
+    source_files: Mapping[str, str] | None = None,
+    instruments: Mapping[str, str] | None = None,
+    run_attributes: Mapping[str, Mapping[str, str]] | None = None,
+    array_terms: Mapping[str, tuple[str, str]] | None = None,
+    byte_order: str = "<",
     head: str = "",
     uuid: str | None = None,
     ibd_uuid: bytes | None = None,
@@ -100,7 +171,7 @@ def write_imzml(
 
     Args:
         path: the imzML file; the ibd goes beside it unless ``ibd_path`` says otherwise.
-        spectra: what to write.
+        spectra: what to write; a mapping stands for the Spec with these fields.
         shared_axis: store the first spectrum's m/z once and let all spectra point there.
         mode: declared mode; "auto" is the truth, None declares nothing.
         spectrum_type: "profile", "centroid" or None for no term.
@@ -112,6 +183,15 @@ def write_imzml(
         integer, offset: how lengths and positions, and offsets, become text.
         namespace, declaration, indexed, encoding, newline: the XML around it all.
         max_count, pixel_size_um: scan settings.
+        content: cvParams added to the file content (``ms_level(1)`` without the number always stands there).
+        groups: further parameter groups, cvParams by name.
+        scan_settings: cvParams of each block of scan settings (named s, s2, s3 ...), instead of max_count and
+            pixel_size_um.
+        source_files: cvParams of each source file by id, which is its name too.
+        instruments: cvParams of each instrument configuration by id.
+        run_attributes: attributes of runs by their name.
+        array_terms: accession and name declared for the arrays "mz" and "intensity", instead of the truth.
+        byte_order: "<" as the format wants it, ">" for big-endian arrays.
         head: XML put in front of the run.
         uuid, ibd_uuid: declared text; the 16 bytes that the ibd really carries.
         checksum: hashlib name of the declared checksum, None for none.
@@ -122,9 +202,11 @@ def write_imzml(
     """
     identity = uuid_module.uuid5(uuid_module.NAMESPACE_URL, path.name)
     ibd_path = ibd_path or path.with_suffix(".ibd")
+    specs = [spec if isinstance(spec, Spec) else Spec(**spec) for spec in spectra]
+    terms = {"mz": ("MS:1000514", "m/z array"), "intensity": ("MS:1000515", "intensity array"), **(array_terms or {})}
     kinds = {
-        "mz": ("MS:1000514", "m/z array", mz_dtype, mz_term),
-        "intensity": ("MS:1000515", "intensity array", intensity_dtype, intensity_term),
+        "mz": (*terms["mz"], mz_dtype, mz_term),
+        "intensity": (*terms["intensity"], intensity_dtype, intensity_term),
     }
 
     def type_params(kind: str) -> str:
@@ -143,7 +225,7 @@ def write_imzml(
         ibd.seek(ibd_gap, 1)
 
         def store(values: ArrayLike, dtype: str, packed: bool) -> tuple[int, int, int]:
-            array = np.asarray(values).astype(np.dtype("<" + dtype))
+            array = np.asarray(values).astype(np.dtype(byte_order + dtype))
             data = zlib.compress(array.tobytes()) if packed else array.tobytes()
             at = ibd.tell()
             ibd.write(data)
@@ -160,7 +242,7 @@ def write_imzml(
 
         rows: list[str] = []
         axis: tuple[int, int, int] | None = None
-        for k, spec in enumerate(spectra):
+        for k, spec in enumerate(specs):
             if axis is None or not shared_axis:
                 axis = store(spec.mz, mz_dtype, compress is True or compress == "mz")
             places = {
@@ -192,9 +274,11 @@ def write_imzml(
                     text = value if isinstance(value, str) else integer(value)
                     position += newline + cv(accession, f"position {axis_name}", text)
             rows.append(
-                f'<spectrum id="spectrum={k + 1}" index="{k}" defaultArrayLength="0">{newline}'
-                f'<referenceableParamGroupRef ref="spectrum"/>{newline}'
-                f'<scanList count="1"><scan>{position}{newline}</scan></scanList>{newline}'
+                f'<spectrum id="spectrum={k + 1}" index="{k}" defaultArrayLength="0"'
+                f"{_attributes(spec.attributes)}>{newline}"
+                f"{_references(spec.groups)}{spec.params}{newline}"
+                f'<scanList count="1"><scan{_attributes(spec.scan_attributes)}>{_references(spec.scan_groups)}'
+                f"{spec.scan_params}{position}{newline}</scan></scanList>{newline}"
                 f'<binaryDataArrayList count="{len(arrays)}">{newline}{newline.join(arrays)}{newline}'
                 f"</binaryDataArrayList>{newline}</spectrum>"
             )
@@ -205,7 +289,7 @@ def write_imzml(
 
     if mode == "auto":
         mode = "continuous" if shared_axis else "processed"
-    content = cv("MS:1000579", "MS1 spectrum")
+    content = cv("MS:1000579", "MS1 spectrum") + content
     content += {"continuous": cv("IMS:1000030", "continuous"), "processed": cv("IMS:1000031", "processed")}.get(
         mode or "", ""
     )
@@ -216,35 +300,50 @@ def write_imzml(
         term = {"md5": "IMS:1000090", "sha1": "IMS:1000091", "sha256": "IMS:1000092"}[checksum]
         digest = hashlib.new(checksum, ibd_path.read_bytes()).hexdigest() if end < 1 << 24 else "0" * 40
         content += cv(term, f"ibd {checksum}", digest)
-    type_term = {"profile": cv("MS:1000128", "profile spectrum"), "centroid": cv("MS:1000127", "centroid spectrum")}
-    settings = ""
-    if max_count is not None:
-        settings += cv("IMS:1000042", "max count of pixels x", max_count[0]) + cv(
-            "IMS:1000043", "max count of pixels y", max_count[1]
-        )
-    if pixel_size_um is not None:
-        unit = ' unitCvRef="UO" unitAccession="UO:0000017" unitName="micrometer"'
-        settings += cv("IMS:1000046", "pixel size x", pixel_size_um[0], unit=unit) + cv(
-            "IMS:1000047", "pixel size y", pixel_size_um[1], unit=unit
-        )
-    groups = (
-        f'<referenceableParamGroup id="spectrum">{type_term.get(spectrum_type or "", "")}</referenceableParamGroup>'
+    if scan_settings is None:
+        settings = max_counts(*max_count) if max_count is not None else ""
+        scan_settings = [settings + (pixel_size(*pixel_size_um) if pixel_size_um is not None else "")]
+    blocks = "".join(
+        f'<scanSettings id="s{number if number > 1 else ""}">{block}</scanSettings>'
+        for number, block in enumerate(scan_settings, 1)
     )
+    all_groups = {"spectrum": representation(spectrum_type) if spectrum_type else "", **(groups or {})}
     if params in ("group", "both"):
-        for kind in kinds:
-            groups += (
-                f'{newline}<referenceableParamGroup id="{kind}Array">{type_params(kind)}</referenceableParamGroup>'
-            )
+        all_groups.update((f"{kind}Array", type_params(kind)) for kind in kinds)
+    group_list = newline.join(
+        f'<referenceableParamGroup id="{name}">{text}</referenceableParamGroup>' for name, text in all_groups.items()
+    )
+    files = "".join(
+        f'<sourceFile id="{name}" name="{name}" location="file:///">{text}</sourceFile>'
+        for name, text in (source_files or {}).items()
+    )
+    if files:
+        files = f'<sourceFileList count="{len(source_files or {})}">{files}</sourceFileList>'
+    configurations = "".join(
+        f'<instrumentConfiguration id="{name}">{text}</instrumentConfiguration>'
+        for name, text in (instruments or {}).items()
+    )
+    if configurations:
+        configurations = (
+            f'<instrumentConfigurationList count="{len(instruments or {})}">{configurations}'
+            "</instrumentConfigurationList>"
+        )
+    runs: list[str] = []
+    for name, members in groupby(zip(specs, rows, strict=True), key=lambda pair: pair[0].run):
+        texts = [row for _, row in members]
+        n = count if count is not None and len(texts) == len(rows) else len(texts)
+        attributes = _attributes((run_attributes or {}).get(name, {}))
+        runs += [f'<run id="{name}"{attributes}><spectrumList count="{n}">', *texts, "</spectrumList></run>"]
+    if not runs:
+        runs = [f'<run id="run"><spectrumList count="{count or 0}">', "</spectrumList></run>"]
     xmlns = ' xmlns="http://psi.hupo.org/ms/mzml"' if namespace else ""
-    total = len(spectra) if count is None else count
     body: Iterable[str] = (
         f'<mzML{xmlns} version="1.1">',
-        f"<fileDescription><fileContent>{content}</fileContent></fileDescription>",
-        f"<referenceableParamGroupList>{groups}</referenceableParamGroupList>",
-        f'<scanSettingsList count="1"><scanSettings id="s">{settings}</scanSettings></scanSettingsList>{head}',
-        f'<run id="run"><spectrumList count="{total}">',
-        *rows,
-        "</spectrumList></run></mzML>",
+        f"<fileDescription><fileContent>{content}</fileContent>{files}</fileDescription>",
+        f"<referenceableParamGroupList>{group_list}</referenceableParamGroupList>",
+        f'<scanSettingsList count="{len(scan_settings)}">{blocks}</scanSettingsList>{configurations}{head}',
+        *runs[:-1],
+        runs[-1] + "</mzML>",
     )
     text = newline.join(body)
     if indexed:
