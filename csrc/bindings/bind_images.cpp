@@ -80,10 +80,9 @@ py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int 
   return out;
 }
 
-py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str> candidate_axis(const DatasetHandle& handle,
-                                                                              const std::string& kind,
-                                                                              std::optional<double> min_frequency,
-                                                                              std::optional<double> ppm, int threads) {
+py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str, std::vector<std::string>, images::Evidence>
+candidate_axis(const DatasetHandle& handle, const std::string& kind, std::optional<double> min_frequency,
+               std::optional<double> ppm, int threads) {
   images::AxisOptions options;
   options.kind = parse_choice<images::AxisKind>(
       kind, "candidate_axis: kind",
@@ -97,7 +96,7 @@ py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str> candidate_axis(co
     return images::candidate_axis(*dataset, options);
   });
   return py::make_tuple(to_numpy(std::move(axis.mz)), to_numpy(std::move(axis.mz_lo)), to_numpy(std::move(axis.mz_hi)),
-                        to_numpy(std::move(axis.frequency)), axis.method);
+                        to_numpy(std::move(axis.frequency)), axis.method, axis.notes, axis.evidence);
 }
 
 using IndexArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
@@ -153,9 +152,10 @@ void register_images(py::module_& m) {
         "m/z values and mean intensities; processed files are binned, by default with a width chosen from the data.");
   m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0,
         "Total ion current (H, W) float32.");
-  m.def("candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
-        py::arg("min_frequency") = py::none(), py::arg("ppm") = py::none(), py::arg("threads") = 0,
-        "mz, mz_lo, mz_hi, frequency and method of the candidate channels; None: chosen from the data.");
+  m.def(
+      "candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
+      py::arg("min_frequency") = py::none(), py::arg("ppm") = py::none(), py::arg("threads") = 0,
+      "mz, mz_lo, mz_hi, frequency, method, notes and evidence of the candidate channels; None: chosen from the data.");
   m.def("extract_patches", &extract_patches, py::arg("cube"), py::arg("measured"), py::arg("pixels"), py::arg("size"),
         py::arg("channels"), py::arg("centre"), py::arg("scale"), py::arg("threads") = 0,
         py::arg("out_values").noconvert() = py::none(), py::arg("out_mask").noconvert() = py::none(),

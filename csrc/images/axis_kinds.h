@@ -1,4 +1,5 @@
-// The implementations of candidate_axis, one per kind of file. Each fills in the frequencies.
+// The implementations of candidate_axis, one per kind of file. Each fills in the frequencies, and may add notes and
+// evidence.
 #pragma once
 
 #include <span>

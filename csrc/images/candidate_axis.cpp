@@ -4,6 +4,8 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <sstream>
+#include <string>
 
 #include "core/error.h"
 #include "images/axis_kinds.h"
@@ -15,10 +17,19 @@ namespace {
 
 constexpr double kLoneBinPpm = 5.0;
 
+std::string number(double value) {
+  std::ostringstream text;
+  text.precision(3);
+  text << value;
+  return text.str();
+}
+
 CandidateAxis frequent(CandidateAxis axis, double least) {
   if (!(least > 0.0)) return axis;
   CandidateAxis kept;
   kept.method = axis.method;
+  kept.notes = axis.notes;
+  kept.evidence = axis.evidence;
   for (std::size_t i = 0; i < axis.mz.size(); ++i) {
     if (axis.frequency[i] < least) continue;
     kept.mz.push_back(axis.mz[i]);
@@ -26,7 +37,50 @@ CandidateAxis frequent(CandidateAxis axis, double least) {
     kept.mz_hi.push_back(axis.mz_hi[i]);
     kept.frequency.push_back(axis.frequency[i]);
   }
+  if (kept.mz.empty() && !axis.mz.empty()) {
+    const double most = *std::max_element(axis.frequency.begin(), axis.frequency.end());
+    kept.notes.push_back("no candidate was found: the most frequent of " + std::to_string(axis.mz.size()) +
+                         " channels occurs in a share of " + number(most) + " of the spectra, below the smallest of " +
+                         number(least) + "; lower it (Python: min_frequency=...)");
+  }
   return kept;
+}
+
+// Adds the reason to an axis without channels.
+void explain_emptiness(const io::Plane& plane, const AxisOptions& options, CandidateAxis& axis) {
+  const bool told = std::any_of(axis.notes.begin(), axis.notes.end(),
+                                [](const std::string& note) { return note.starts_with("no candidate was found"); });
+  if (told) return;
+  const std::int64_t n = plane.n_spectra();
+  const bool profile = plane.file().spectrum_type() == io::SpectrumType::profile;
+  io::Spectrum spectrum;
+  std::int64_t filled = 0;
+  std::int64_t longest = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (i % 256 == 0) throw_if_cancelled(options.cancel);
+    plane.read(i, spectrum);
+    const auto values = static_cast<std::int64_t>(
+        std::count_if(spectrum.intensity.begin(), spectrum.intensity.end(), [](double v) { return v != 0.0; }));
+    filled += values > 0 ? 1 : 0;
+    longest = std::max(longest, static_cast<std::int64_t>(spectrum.mz.size()));
+  }
+  axis.evidence["spectra with a non-zero value"] = static_cast<double>(filled);
+  axis.evidence["values in the longest spectrum"] = static_cast<double>(longest);
+  std::string cause;
+  if (filled == 0) {
+    cause =
+        "all " + std::to_string(n) + " spectra are empty or zero; check the filter or conversion that wrote the file";
+  } else if (profile) {
+    cause = "no maximum of the mean spectrum exceeds the noise (" + std::to_string(longest) +
+            " values in the longest spectrum, " + std::to_string(filled) + " of " + std::to_string(n) +
+            " spectra with a non-zero value); take every bin (--axis bins, Python: axis=\"bins\"), or read the "
+            "values as peaks (--spectrum-type centroid, Python: spectrum_type=\"centroid\")";
+  } else {
+    cause = "no m/z recurs in enough spectra (" + axis.method + "; " + std::to_string(filled) + " of " +
+            std::to_string(n) +
+            " spectra hold peaks); allow rarer channels (Python: min_frequency=...) or give the m/z (--mz-list)";
+  }
+  axis.notes.push_back("no candidate was found: " + cause);
 }
 
 }  // namespace
@@ -99,6 +153,7 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
   } else {
     axis = frequent(axis_of_profile(plane, options), least);
   }
+  if (axis.mz.empty()) explain_emptiness(plane, options, axis);
   plane.spectra().require_size();
   return axis;
 }

@@ -154,9 +154,11 @@ def candidate_axis(
     numpy.typing.NDArray[numpy.float64],
     numpy.typing.NDArray[numpy.float64],
     str,
+    list[str],
+    dict[str, float | str],
 ]:
     """
-    mz, mz_lo, mz_hi, frequency and method of the candidate channels; None: chosen from the data.
+    mz, mz_lo, mz_hi, frequency, method, notes and evidence of the candidate channels; None: chosen from the data.
     """
 
 def choose_device(name: str) -> str:

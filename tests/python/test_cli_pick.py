@@ -78,8 +78,10 @@ def test_warnings_of_a_file_come_once(
     cli: Command, two_planes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imn.Dataset, "warnings", property(lambda self: ["odd header"]))
-    done = cli("pick", two_planes, "-o", tmp_path, *QUICK, "--json")
+    done = cli("pick", two_planes, "-o", tmp_path, *QUICK)
     assert done.stderr == "warning: z.imzML: odd header\n"
+    done = cli("pick", two_planes, "-o", tmp_path / "json", *QUICK, "--json")
+    assert done.stderr == ""
     assert [result["warnings"] for result in json.loads(done.stdout)["results"]] == [["odd header"]] * 2
 
 
@@ -212,10 +214,10 @@ def test_an_empty_folder_name_is_a_usage_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_pick_is_no_failure(cli: Command, section: Path, tmp_path: Path) -> None:
+def test_no_pick_at_all_is_written_and_exits_with_1(cli: Command, section: Path, tmp_path: Path) -> None:
     options = ("--scorer", "moran", "--min-score", 2, "--format", "imzml", "--report")
     done = cli("pick", section, "-o", tmp_path, *options)
-    assert done.code == 0
+    assert done.code == 1
     assert len(done.stderr.splitlines()) == 1
     assert "imzml was not written: no channel was picked" in done.stderr
     found = {path.name for path in (tmp_path / "small section").iterdir()}

@@ -120,6 +120,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
     file are picked one by one, each into OUT/<file stem>_z<plane>.
     A folder that holds the result of another input is refused; --overwrite replaces it.
+    Exits with 1 if an input failed or no channel was picked from any, and with 2 if all failed.
 
     \b
     Examples:
@@ -138,7 +139,8 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
     with _shared.sigterm_as_ctrl_c(), imn.PickBar(_shared.stderr) as bar:
         for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **options):
             bar.hide()
-            show_warnings(outcome.warnings, name=outcome.path.name)
+            if not (as_json and outcome.picked):  # the document holds the warnings of what was picked
+                show_warnings(outcome.warnings, name=outcome.path.name)
             for plane in outcome.picked:
                 results.append(_result(plane, outcome))
                 skipped = [f"{kind} was not written: {cause}" for kind, cause in plane.skipped.items()]
@@ -152,9 +154,13 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
         click.echo(json.dumps({"results": results, "failures": failures}, indent=2, ensure_ascii=False))
     elif failures and len(files) > 1:
         click.echo(f"{len(failures)} of {len(files)} inputs failed", err=True)
-    if not failures:
+    if failures:
+        return 1 if len(failures) < len(files) else 2
+    if any(result["picked"] for result in results):
         return 0
-    return 1 if len(failures) < len(files) else 2
+    if not as_json:
+        click.echo("ionmorphnet: no channel was picked from any input", err=True)
+    return 1
 
 
 def _listed_axis(mz_list: Path, axis: str, ppm: float | None, tol: float | None) -> imn.CandidateAxis:

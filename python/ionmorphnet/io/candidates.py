@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
@@ -50,6 +50,9 @@ class CandidateAxis:
         method: How the axis was made, for the run record.
         ppm: Half width of the windows of a given m/z list in parts per million; None for other axes.
         tol: The same in m/z units.
+        notes: Warnings about the axis, one line each: what was decided against the file's declaration and why, why no
+            candidate was found.
+        evidence: The figures that these decisions rest on, by name.
 
     Raises:
         ArgumentError: Lengths differ, a value is not finite, ``mz_lo <= mz <= mz_hi`` is violated, or mz is not
@@ -70,6 +73,8 @@ class CandidateAxis:
     method: str = "given"
     ppm: float | None = None
     tol: float | None = None
+    notes: tuple[str, ...] = ()
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Converts to read-only float64 and validates."""
@@ -81,6 +86,8 @@ class CandidateAxis:
                 raise ArgumentError(f"axis: {name} contains values that are not finite")
             values.setflags(write=False)
             object.__setattr__(self, name, values)
+        object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "evidence", dict(self.evidence))
         lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
         if len(set(lengths.values())) > 1:
             raise ArgumentError(f"axis: lengths differ: {lengths}")
@@ -125,7 +132,7 @@ class CandidateAxis:
         chosen = self._positions(index)
         mz, lo, hi, frequency = (getattr(self, name)[chosen] for name in _COLUMNS)
         part = "" if len(mz) == len(self) else f"; {len(mz)} of {len(self)} channels"
-        return CandidateAxis(mz, lo, hi, frequency, self.method + part, self.ppm, self.tol)
+        return CandidateAxis(mz, lo, hi, frequency, self.method + part, self.ppm, self.tol, self.notes, self.evidence)
 
     def _positions(self, index: object) -> npt.NDArray[np.intp]:
         """Ascending positions that a slice, a mask or a list of positions selects."""
@@ -163,6 +170,7 @@ class CandidateAxis:
                 ("m/z", self._span() if len(self) else ""),
                 ("frequency", f"{known.min():.3g} to {known.max():.3g} of the spectra" if len(known) else ""),
                 ("method", self.method),
+                *(("note", note) for note in self.notes),
             ],
         )
 
@@ -225,7 +233,8 @@ def candidate_axis(
         threads: Worker threads, 0 = all cores. Does not affect the result.
 
     Returns:
-        Channels in ascending m/z. Neighbouring windows do not share a value.
+        Channels in ascending m/z. Neighbouring windows do not share a value. ``notes`` says what is odd about them, and
+        why there are none if there are none.
 
     Raises:
         ArgumentError: An option is out of range, or ``kind="bins"`` is used with processed centroids.
@@ -233,12 +242,11 @@ def candidate_axis(
     """
     if min_frequency is not None and not 0 <= min_frequency <= 1:
         raise ArgumentError(f"min_frequency must be between 0 and 1, got {min_frequency}")
-    return CandidateAxis(
-        *_core.candidate_axis(
-            ds._native,
-            kind=kind,
-            min_frequency=min_frequency,
-            ppm=None if ppm is None else positive("ppm", ppm),
-            threads=thread_count(threads),
-        )
+    mz, lo, hi, frequency, method, notes, evidence = _core.candidate_axis(
+        ds._native,
+        kind=kind,
+        min_frequency=min_frequency,
+        ppm=None if ppm is None else positive("ppm", ppm),
+        threads=thread_count(threads),
     )
+    return CandidateAxis(mz, lo, hi, frequency, method, notes=tuple(notes), evidence=evidence)

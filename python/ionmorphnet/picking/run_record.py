@@ -128,10 +128,12 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class AxisRecord:
-    """The candidate channels."""
+    """The candidate channels; fields as in :class:`ionmorphnet.CandidateAxis`."""
 
     method: str
     n_channels: int
+    notes: tuple[str, ...] = ()
+    evidence: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -300,9 +302,12 @@ T = TypeVar("T")
 
 
 def _build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass from its fields; lists become tuples."""
+    """A dataclass from its fields; lists become tuples, and a field with a default may be missing."""
     given = {}
     for each in dataclasses.fields(kind):  # type: ignore[arg-type]
+        optional = each.default is not dataclasses.MISSING or each.default_factory is not dataclasses.MISSING
+        if optional and each.name not in values:
+            continue
         value = values[each.name]
         given[each.name] = tuple(value) if isinstance(value, list) else value
     return kind(**given)

@@ -298,7 +298,7 @@ def _ranked(
 
 def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
     """What limits the meaning of the scores, one line each."""
-    texts = []
+    texts = list(channels.notes)
     measured = np.pad(ds.mask, 1)
     beside = measured[:-2, 1:-1] | measured[2:, 1:-1] | measured[1:-1, :-2] | measured[1:-1, 2:]
     alone = float((ds.mask & ~beside).sum()) / max(1, int(ds.mask.sum()))
@@ -351,7 +351,7 @@ def _run_record(
             model.name, model.architecture, model.preprocessing, model.outputs, model.statistics, model.sha256
         ),
         calibration=calibration,
-        axis=AxisRecord(channels.method, len(channels)),
+        axis=AxisRecord(channels.method, len(channels), channels.notes, dict(channels.evidence)),
         parameters=parameters,
         counts=Counts(len(scores.frame), int(scores.blank.sum()), scores.n_spared, picked),
         cascade=None if scores.cascade is None else scores.cascade.to_dict(),
