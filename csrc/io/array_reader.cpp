@@ -252,11 +252,11 @@ void check_mz(std::span<const double> mz) {
   for (std::size_t i = 0; i + 1 < n; ++i) bad |= static_cast<unsigned>(!(p[i] <= p[i + 1]));
   if (bad == 0 && p[0] >= 0.0 && p[n - 1] <= std::numeric_limits<double>::max()) return;
   for (std::size_t i = 0; i < n; ++i) {
-    const std::string where = " (value " + std::to_string(i) + ")";
-    if (std::isnan(p[i])) throw ArrayError("an m/z value is NaN" + where);
-    if (std::isinf(p[i])) throw ArrayError("an m/z value is infinite" + where);
-    if (p[i] < 0.0) throw ArrayError("an m/z value is negative" + where);
-    if (i > 0 && p[i] < p[i - 1]) throw ArrayError("its m/z values are not ascending" + where);
+    const std::string where = " (value " + std::to_string(i) + "); --repair (Python: repair=True) ";
+    if (std::isnan(p[i])) throw ArrayError("an m/z value is NaN" + where + "drops it");
+    if (std::isinf(p[i])) throw ArrayError("an m/z value is infinite" + where + "drops it");
+    if (p[i] < 0.0) throw ArrayError("an m/z value is negative" + where + "drops it");
+    if (i > 0 && p[i] < p[i - 1]) throw ArrayError("its m/z values are not ascending" + where + "sorts them");
   }
 }
 

@@ -83,7 +83,9 @@ void File::check_duplicates() {
   const std::string text = std::to_string(duplicates) +
                            " spectra lie on a pixel that already has one (first: spectrum " + std::to_string(first) +
                            ")";
-  if (duplicates_ == Duplicates::error) throw FileError(path_, text);
+  if (duplicates_ == Duplicates::error) {
+    throw FileError(path_, text + "; choose what such pixels show with --duplicates (Python: duplicates=)");
+  }
   warnings_.push_back(
       text + (duplicates_ == Duplicates::sum ? "; their sum is shown" : "; the first spectrum of each pixel is shown"));
 }
@@ -103,8 +105,8 @@ void File::choose_type(const Header& header, const std::optional<SpectrumType>& 
     if (found.regular_steps > kRegular && found.smoothness > kSmooth) {
       warnings_.push_back(
           "the file says centroid, but its m/z values lie at regular distances and its spectra are smooth, like "
-          "profile "
-          "spectra; if they are profiles, set spectrum_type (pick --spectrum-type)");
+          "profile spectra; if they are profiles, say so with --spectrum-type profile (Python: "
+          "spectrum_type='profile')");
     }
     return;
   }
@@ -112,7 +114,8 @@ void File::choose_type(const Header& header, const std::optional<SpectrumType>& 
   warnings_.push_back(
       std::string(header.profile_spectra == 0 ? "the file does not say whether its spectra are profile or centroid"
                                               : "the file says both profile and centroid") +
-      "; judging by the data, they are read as " + (type_ == SpectrumType::profile ? "profile" : "centroid"));
+      "; judging by the data, they are read as " + (type_ == SpectrumType::profile ? "profile" : "centroid") +
+      " (--spectrum-type, in Python spectrum_type=, decides)");
 }
 
 std::vector<std::string> File::warnings() const {

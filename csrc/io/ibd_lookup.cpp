@@ -66,7 +66,8 @@ std::string find_ibd(const std::string& imzml_path) {
     }
   }
   throw FileError(imzml_path, "its ibd file is missing; tried " + tried +
-                                  " and every spelling of that name in upper and lower case");
+                                  " and every spelling of that name in upper and lower case; name it with --ibd FILE "
+                                  "(Python: ibd_path=)");
 }
 
 }  // namespace imn::io

@@ -252,7 +252,10 @@ Layout LayoutResolver::run(bool strict) {
     } else {
       problem = "spectrum " + std::to_string(i) + ": " + problem;
       const std::string& culprit = past_the_end_ ? ibd_ : imzml_;
-      if (strict) throw FileError(culprit, (past_the_end_ ? "truncated: " : "") + problem);
+      if (strict) {
+        const char* remedy = kept > 0 ? "; --no-strict (Python: strict=False) leaves out what cannot be read" : "";
+        throw FileError(culprit, (past_the_end_ ? "truncated: " : "") + problem + remedy);
+      }
       if (lost++ == 0) {
         first_problem = problem;
         indices.resize(kept);

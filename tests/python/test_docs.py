@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import click
 import pytest
@@ -137,10 +138,15 @@ def _problems_of_call(node: ast.Call, name: str) -> list[str]:
         return []
     function = _resolve(name)
     assert callable(function)
-    parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return []
-    return [f"{name}({word.arg}=)" for word in node.keywords if word.arg is not None and word.arg not in parameters]
+    accepted = set[str]()
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            unpacked = get_args(get_type_hints(function)[parameter.name])  # **opened: Unpack[OpenOptions]
+            if not unpacked:
+                return []
+            accepted |= set(unpacked[0].__annotations__)
+        accepted.add(parameter.name)
+    return [f"{name}({word.arg}=)" for word in node.keywords if word.arg is not None and word.arg not in accepted]
 
 
 @each_page
@@ -182,7 +188,7 @@ def test_the_checks_see_mistakes() -> None:
     assert len(_broken_links(ROOT / "README.md", text)) == 4
     block = "```console\n$ ionmorphnet pick a.imzML -o out --top 3 --tpo 3\n$ ionmorphnet evaluate rankin\n```\n"
     assert [_unknown_words(line) for line in _command_lines(block)] == [["--tpo"], ["rankin"]]
-    source = "import ionmorphnet as imn\nev = imn.evaluate\nev.none(1)\nimn.pick('x', tpo=3)\nimn.picks\n"
+    source = "import ionmorphnet as imn\nev = imn.evaluate\nev.none(1)\nimn.pick('x', tpo=3, repair=1)\nimn.picks\n"
     assert sorted(_problems_of_python(source)) == ["imn.evaluate.none", "imn.pick(tpo=)", "imn.picks"]
     assert _problems_of_python("from ionmorphnet.io.dataset import Datasets\n") == ["ionmorphnet.io.dataset.Datasets"]
 

@@ -11,8 +11,10 @@ import numpy as np
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings, spinner
 from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.rendering import write_contact_sheet
 from ionmorphnet.io.sizes import pixels_text
 
@@ -25,10 +27,13 @@ from ionmorphnet.io.sizes import pixels_text
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows in parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows in m/z units.")
 @click.option("--plane", type=int, metavar="Z", help="The z plane, if FILE has several.")
+@open_options()
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz for data or OUT.png for a picture."
 )
-def images(file: Path, mz: str, ppm: float | None, tol: float | None, plane: int | None, out: Path) -> None:
+def images(
+    file: Path, mz: str, ppm: float | None, tol: float | None, plane: int | None, out: Path, opened: OpenOptions
+) -> None:
     """Write the ion images of FILE at the given m/z values.
 
     NPZ: images, float32 (n, height, width) with NaN = not measured; mz (n,); mask (height, width).
@@ -40,7 +45,7 @@ def images(file: Path, mz: str, ppm: float | None, tol: float | None, plane: int
     values = parse_mz_values(mz)
     with contextlib.ExitStack() as stack:
         with spinner(f"{file.name}: opening"):
-            ds = _one_plane(stack.enter_context(imn.open(file)), file, plane)
+            ds = _one_plane(stack.enter_context(imn.open(file, **opened)), file, plane)
         with spinner(f"{file.name}: {len(values)} images"):
             found = ds.ion_images(values, ppm=ppm, tol=tol)
             if suffix == ".png":

@@ -14,8 +14,10 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.sample_maps import read_sample_map
 
 
@@ -48,13 +50,7 @@ class _Folder(click.Path):
     show_default=True,
     help="Candidates: every bin of the file, or peaks found in the data.",
 )
-@click.option(
-    "--spectrum-type",
-    type=click.Choice(["auto", "centroid", "profile"]),
-    default="auto",
-    show_default=True,
-    help="Type of the spectra; auto trusts the file and the data.",
-)
+@open_options()
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Bundled model or model folder.  [default: the bundled one]")
 @click.option(
     "--calibration",
@@ -113,7 +109,7 @@ class _Folder(click.Path):
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
 @click.option("--overwrite", is_flag=True, help="Replace results of other inputs in OUT too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> int:
+def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions, **options: Any) -> int:
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
 
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
@@ -128,8 +124,6 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
       ionmorphnet pick study/*.imzML -o results --format csv,imzml --top 100
       ionmorphnet pick section.imzML -o results --mz-list lipids.csv --ppm 5
     """
-    if options["spectrum_type"] == "auto":
-        options["spectrum_type"] = None
     if options["sample"] not in ("auto", "none"):
         options["sample"] = read_sample_map(Path(options["sample"]))
     mz_list = options.pop("mz_list")
@@ -137,7 +131,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> i
         options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
     results, failures = [], []
     with _shared.sigterm_as_ctrl_c(), imn.PickBar(_shared.stderr) as bar:
-        for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **options):
+        for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **opened, **options):
             bar.hide()
             if not (as_json and outcome.picked):  # the document holds the warnings of what was picked
                 show_warnings(outcome.warnings, name=outcome.path.name)

@@ -8,22 +8,25 @@ from pathlib import Path
 import click
 
 import ionmorphnet as imn
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.validation import Problem
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--checksum", is_flag=True, help="Compare the ibd file with its declared checksum as well.")
+@open_options()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def validate(file: Path, checksum: bool, as_json: bool) -> int:
+def validate(file: Path, checksum: bool, as_json: bool, opened: OpenOptions) -> int:
     """Read every spectrum of FILE and list its problems.
 
     Exit code 0: no errors (warnings are allowed), 1: errors, 2: FILE cannot be read.
     """
     after = "comparing the checksum" if checksum else ""
     with progress_bar(file.name, "spectra", quiet=as_json, before="opening", after=after) as progress:
-        report = imn.validate(file, checksum=checksum, progress=progress)
+        report = imn.validate(file, checksum=checksum, progress=progress, **opened)
     unreadable = report.n_spectra == 0 and any(problem.kind == "open" for problem in report.problems)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))

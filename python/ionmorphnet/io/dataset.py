@@ -17,6 +17,7 @@ from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import Duplicates, Mode, SpectrumType
+from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 from ionmorphnet.io.windows import mz_windows
 
@@ -27,20 +28,15 @@ logger = logging.getLogger("ionmorphnet")
 CHANGED = "its ibd file was written to after it was opened; what was read may mix both states, read it again"
 
 
-class OpenOptions(TypedDict):
-    """Options of :func:`ionmorphnet.open` that a run record keeps."""
-
-    strict: bool
-    duplicates: Duplicates
-    spectrum_type: SpectrumType | None
-    repair: bool
-
-
-class _Reopen(OpenOptions):
+class _Reopen(TypedDict):
     """All that is needed to open the same files again."""
 
     path: str
     ibd_path: str | None
+    strict: bool
+    duplicates: Duplicates
+    spectrum_type: SpectrumType | None
+    repair: bool
 
 
 class Dataset:
@@ -158,7 +154,7 @@ class Dataset:
 
     @property
     def open_options(self) -> OpenOptions:
-        """Options the file was opened with: strict, duplicates, spectrum_type and repair."""
+        """Options the file was opened with, except ``ibd_path``, which :attr:`ibd_path` states."""
         given = self._options
         return {
             "strict": given["strict"],

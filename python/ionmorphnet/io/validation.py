@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, Unpack
 
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import thread_count
@@ -14,6 +14,7 @@ from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.io.dataset import CHANGED, open_dataset
 from ionmorphnet.io.info import declared_checksums
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 
 __all__ = ["Problem", "ValidationReport", "validate"]
 
@@ -97,26 +98,26 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
 def validate(
     path: PathLike,
     *,
-    ibd_path: PathLike | None = None,
     threads: int = 0,
     checksum: bool = False,
     progress: Progress | bool | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> ValidationReport:
     """Reads every spectrum of an imzML file and lists the problems, one entry for each kind.
 
     Args:
         path: The imzML file.
-        ibd_path: The ibd file; by default the one next to ``path``.
         threads: Worker threads, 0 = all cores. Does not affect the result.
         checksum: Whether to compare the ibd file with its declared checksums as well, which reads it a second time.
         progress: Called as progress(spectra read, all spectra); True: a bar on the terminal or in the notebook. An
             exception raised in it stops the work.
+        **opened: How the file is opened: options of :func:`ionmorphnet.open`, such as ``ibd_path``.
 
     Returns:
         The report. A file that cannot be opened yields a report with one error, not an exception.
 
     Raises:
-        ArgumentError: ``threads`` is not an integer of at least 0.
+        ArgumentError: ``threads`` is not an integer of at least 0, or an option has an unknown value.
 
     Example:
         >>> import ionmorphnet as imn
@@ -124,15 +125,17 @@ def validate(
         <ValidationReport 'section.imzML': ok, 2 spectra, 0 kinds of error, 0 kinds of warning>
     """
     workers = thread_count(threads)
+    checked_open_options(opened, function="validate")
     text = utf8_path(path)
     problems: list[Problem] = []
     try:
-        dataset = open_dataset(text, ibd_path=ibd_path)
+        dataset = open_dataset(text, **opened)
     except FileError as error:
         problems.append(Problem("open", "error", str(error)))
         try:
             # The spectra before a truncation can still be checked.
-            dataset = open_dataset(text, ibd_path=ibd_path, strict=False)
+            lenient: OpenOptions = {**opened, "strict": False}
+            dataset = open_dataset(text, **lenient)
         except FileError:
             return ValidationReport(text, 0, problems)
     with dataset, shown_progress(progress, os.path.basename(text), "spectra") as shown:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Unpack
 
 import numpy.typing as npt
 
@@ -17,7 +17,8 @@ from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.io.dataset import Dataset, SpectrumType, open_dataset
+from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
 from ionmorphnet.picking.peak_list import PeakList, write_result
@@ -100,7 +101,6 @@ def pick_files(
     formats: str | Iterable[str] = ("csv",),
     report: bool = False,
     features: bool = False,
-    spectrum_type: SpectrumType | None = None,
     top: int | None = None,
     min_score: float | None = None,
     model: str | Path | Model | None = None,
@@ -119,6 +119,7 @@ def pick_files(
     calibration: SectionCalibration | PathLike | None = None,
     overwrite: bool = False,
     progress: Callable[[PickProgress], None] | bool | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> Iterator[PickOutcome]:
     """Picks imzML files one after the other and writes a result folder for each.
 
@@ -136,7 +137,6 @@ def pick_files(
         formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
         report: Write report.html.
         features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
-        spectrum_type: What the spectra are, whatever the files declare; None: as :func:`ionmorphnet.open` finds.
         top: See :func:`ionmorphnet.pick`, as for the arguments that follow.
         min_score: As above.
         model: As above.
@@ -156,6 +156,8 @@ def pick_files(
         overwrite: Replace the results of other inputs too.
         progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
             that it raises stops the work.
+        **opened: How every file is opened: options of :func:`ionmorphnet.open`, such as ``duplicates="sum"``;
+            ``ibd_path`` for a single file only.
 
     Yields:
         One outcome per file, in the order given.
@@ -173,8 +175,7 @@ def pick_files(
     check_sample(sample)
     if isinstance(axis, str):
         axis = axis_kind(axis)
-    if spectrum_type is not None and spectrum_type not in get_args(SpectrumType):
-        raise ArgumentError(f"spectrum_type must be {' or '.join(get_args(SpectrumType))}, not {spectrum_type!r}")
+    checked_open_options(opened, function="pick_files", paths=paths)
     with shown_pick(progress):  # checks it
         pass
     if axis is not None and not isinstance(axis, (str, CandidateAxis)):
@@ -201,7 +202,7 @@ def pick_files(
         report,
         features,
         overwrite,
-        spectrum_type,
+        opened,
         {**arguments, "scorer": ready},
         len(paths),
         progress,
@@ -237,7 +238,7 @@ class _Batch:
         report: bool,
         features: bool,
         overwrite: bool,
-        spectrum_type: SpectrumType | None,
+        opened: OpenOptions,
         arguments: dict[str, Any],
         n_files: int,
         progress: Callable[[PickProgress], None] | bool | None,
@@ -247,7 +248,7 @@ class _Batch:
         self.report = report
         self.features = features
         self.overwrite = overwrite
-        self.spectrum_type = spectrum_type
+        self.opened = opened
         self.arguments = arguments
         self.n_files = n_files
         self.progress = progress
@@ -270,7 +271,7 @@ class _Batch:
         failure: Exception | None = None
         try:
             advance(None, "opening")
-            with open_dataset(path, spectrum_type=self.spectrum_type) as ds:
+            with open_dataset(path, **self.opened) as ds:
                 for z, plane, folder in self._planes(ds, path, name):
                     picked.append(self._plane(plane, z, folder, advance))
                     run = picked[-1].peaks.run

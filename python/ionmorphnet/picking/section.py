@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Unpack, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.preprocessing import Preprocessing
@@ -77,6 +78,7 @@ def pick(
     threads: int = 0,
     calibration: SectionCalibration | PathLike | None = None,
     progress: Progress | bool | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> PeakList:
     """Ranks the m/z channels of a section by the spatial morphology of their ion images.
 
@@ -106,6 +108,7 @@ def pick(
         calibration: What :func:`ionmorphnet.calibrate` returned or wrote; it maps scores and classes before the cut.
         progress: Called as progress(done, total) while images are scored; True: a bar on the terminal or in the
             notebook.
+        **opened: How a path is opened: options of :func:`ionmorphnet.open`, such as ``duplicates="sum"``.
 
     Returns:
         The picks and all candidates' scores, ranked; equal scores by ascending m/z.
@@ -121,6 +124,9 @@ def pick(
     top, min_score = checked_cut(top, min_score)
     check_windows(axis, ppm, tol)
     check_sample(sample)
+    checked_open_options(opened, function="pick")
+    if opened and isinstance(dataset, Dataset):
+        raise ArgumentError(f"{', '.join(opened)}: the dataset is open already; pass these to ionmorphnet.open")
     threads = thread_count(threads)
     mapped = calibration_of(calibration)
     clock = _Clock()
@@ -129,7 +135,7 @@ def pick(
         if mapped is not None:
             mapped.require_model(ready.model, calibration_name(calibration))
         clock.lap("load_model")
-        ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset)
+        ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, **opened)
         ds.require_one_plane("pick each ds.plane(z) on its own")
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)

@@ -1,0 +1,73 @@
+"""How a section is opened: the options of ``ionmorphnet.open`` on every command that opens one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from ionmorphnet.io.literals import Duplicates, SpectrumType
+from ionmorphnet.io.open_options import OpenOptions
+
+Command = Callable[..., Any]
+
+_IBD = click.option(
+    "--ibd",
+    "ibd_path",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="The ibd file.  [default: the one beside the imzML file]",
+)
+# Every option sets the argument of `open` that its second name, or its own, states.
+_OPTIONS = [
+    click.option(
+        "--spectrum-type",
+        type=click.Choice(["auto", *sorted(get_args(SpectrumType))]),
+        default="auto",
+        show_default=True,
+        help="Type of the spectra; auto trusts the file and the data.",
+    ),
+    click.option(
+        "--duplicates",
+        type=click.Choice(get_args(Duplicates)),
+        default="first",
+        show_default=True,
+        help="Several spectra at one pixel: show the first, their sum, or refuse the file.",
+    ),
+    click.option("--repair", is_flag=True, help="Sort m/z values, drop NaN and negative ones, where a file has them."),
+    click.option(
+        "--no-strict",
+        "strict",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Keep the readable spectra of a truncated ibd file.",
+    ),
+]
+
+
+def open_options(*, ibd: bool = True) -> Callable[[Command], Command]:
+    """Adds the options of ``ionmorphnet.open`` to a command, which receives them as ``opened: OpenOptions``.
+
+    Args:
+        ibd: Whether there is ``--ibd``; not where one command opens many files by their own names.
+    """
+    options = [*_OPTIONS, _IBD] if ibd else _OPTIONS
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def collected(**given: Any) -> Any:
+            opened: dict[str, Any] = {name: given.pop(name) for name in OpenOptions.__annotations__ if name in given}
+            if opened["spectrum_type"] == "auto":
+                opened["spectrum_type"] = None
+            return command(opened=opened, **given)
+
+        decorated: Command = collected
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate

@@ -1,0 +1,58 @@
+"""The options of :func:`ionmorphnet.open`, for everything that opens a section by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypedDict, cast, get_args
+
+from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.literals import Duplicates, SpectrumType
+
+__all__ = ["OpenOptions", "checked_open_options"]
+
+
+class OpenOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`ionmorphnet.open`; those left out have its defaults."""
+
+    ibd_path: PathLike | None
+    strict: bool
+    duplicates: Duplicates
+    spectrum_type: SpectrumType | None
+    repair: bool
+
+
+# Words that an option accepts; None as well where it stands for "as found".
+_WORDS: dict[str, tuple[object, ...]] = {
+    "duplicates": get_args(Duplicates),
+    "spectrum_type": (*get_args(SpectrumType), None),
+}
+
+
+def checked_open_options(opened: OpenOptions, *, function: str, paths: Iterable[object] = ()) -> OpenOptions:
+    """Checks the options before any file is opened.
+
+    Args:
+        opened: What a function with ``**opened: Unpack[OpenOptions]`` received.
+        function: Name of that function, for the error of an unknown argument.
+        paths: The files that they are for; an ``ibd_path`` belongs to a single one.
+
+    Returns:
+        The same options.
+
+    Raises:
+        TypeError: ``open`` has no such option.
+        ArgumentError: An option has an unknown value, or there is one ibd file for several files.
+    """
+    values = cast(dict[str, object], opened)
+    for name in values:
+        if name not in OpenOptions.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    for name, words in _WORDS.items():
+        if name in values and values[name] not in words:
+            listed = ", ".join(str(word) for word in words if word is not None)
+            raise ArgumentError(f"{name} must be one of {listed}, not {values[name]!r}")
+    n = len(list(paths))
+    if values.get("ibd_path") is not None and n > 1:
+        raise ArgumentError(f"one ibd file for {n} imzML files: pass --ibd (Python: ibd_path=) with a single file")
+    return opened
