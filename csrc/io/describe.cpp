@@ -57,6 +57,7 @@ Declared describe(const Header& header) {
   add("polarity", text.polarity);
   add("instrument", joined(text.instruments));
   add("software", joined(text.software));
+  add("source_file", joined(text.source_files));
   add("other_arrays", joined(text.other_arrays));
   add("uuid", text.uuid);
   add("ibd_md5", text.md5);

@@ -11,7 +11,7 @@
 namespace imn::io {
 
 // Keys, if the file declares them: mode, spectrum_type, spectrum_count, max_count_x, max_count_y, pixel_size_x_um,
-// pixel_size_y_um, polarity, instrument, software, other_arrays, uuid, ibd_md5, ibd_sha1, ibd_sha256.
+// pixel_size_y_um, polarity, instrument, software, source_file, other_arrays, uuid, ibd_md5, ibd_sha1, ibd_sha256.
 Declared describe(const Header& header);
 
 // Width and height of a pixel in micrometres; computed from the section's size and pixel count if no pixel size is

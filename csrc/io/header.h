@@ -18,7 +18,7 @@ struct HeadText {
   std::string spectrum_type;  // "profile" | "centroid", from the file content
   std::string uuid, md5, sha1, sha256;
   std::string polarity;
-  std::vector<std::string> instruments, software, other_arrays;
+  std::vector<std::string> instruments, software, source_files, other_arrays;
   std::string max_count_x, max_count_y;
   double pixel_size_x_um = 0.0, pixel_size_y_um = 0.0;        // 0: absent
   double max_dimension_x_um = 0.0, max_dimension_y_um = 0.0;  // 0: absent

@@ -116,6 +116,12 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       add_listed(header_.text.software, std::move(text));
       return true;
     }
+    case Element::source_file: {
+      if (in_spectrum_) return true;
+      const std::string_view named = a[Attribute::name].empty() ? a[Attribute::id] : a[Attribute::name];
+      add_listed(header_.text.source_files, to_utf8(named));
+      return true;
+    }
     case Element::instrument:
       in_instrument_ = !in_spectrum_;
       return true;

@@ -28,6 +28,7 @@ enum class Element : std::uint8_t {
   file_content,
   scan_settings,
   software,
+  source_file,
   instrument,
 };
 
@@ -81,6 +82,8 @@ constexpr Element classify_element(std::string_view name) {
                                   : Element::other;
     case 9:
       return name == "userParam" ? Element::user_param : Element::other;
+    case 10:
+      return name == "sourceFile" ? Element::source_file : Element::other;
     case 11:
       return name == "indexedmzML"   ? Element::indexed_mzml
              : name == "fileContent" ? Element::file_content

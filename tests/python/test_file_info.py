@@ -22,13 +22,20 @@ HEAD = (
 
 def test_fields(tmp_path):
     path = write_imzml(
-        tmp_path / "a.imzML", grid_specs(4, 3), head=HEAD, max_count=(4, 3), pixel_size_um=(50, 40), checksum="md5"
+        tmp_path / "a.imzML",
+        grid_specs(4, 3),
+        head=HEAD,
+        max_count=(4, 3),
+        pixel_size_um=(50, 40),
+        checksum="md5",
+        source_files={"a.raw": "", "b.raw": ""},
     )
     info = imn.read_info(path)
     assert (info.mode, info.spectrum_type, info.n_spectra, info.polarity) == ("processed", "centroid", 12, "positive")
     assert info.max_count == (4, 3)
     assert info.pixel_size_um == (50.0, 40.0)
     assert info.software == ["writer & co 2.1"]
+    assert info.source_file == ["a.raw", "b.raw"]
     assert info.instrument == ["LTQ Orbitrap", "serial number: 7"]
     assert info.ibd_path == str(path.with_suffix(".ibd"))
     assert info.ibd_size_bytes == path.with_suffix(".ibd").stat().st_size

@@ -60,6 +60,7 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
         "polarity": info.polarity or "",
         "instrument": ", ".join(info.instrument),
         "software": ", ".join(info.software),
+        "source file": ", ".join(info.source_file),
         "other arrays": ", ".join(info.other_arrays),
         "uuid": info.uuid or "",
         "checksums": "\n".join(f"{name}: {value}" for name, value in info.checksums.items()),

@@ -30,6 +30,7 @@ class FileInfo:
         polarity: ``"positive"`` or ``"negative"``.
         instrument: Instrument model and further terms of its configuration.
         software: Name and version of each program.
+        source_file: Names of the files that were converted, such as the instrument's own.
         other_arrays: Arrays in addition to m/z and intensity, such as ion mobility. They are ignored on reading.
         uuid: Identifier shared with the ibd file.
         checksums: Lower-case checksums of the ibd file by algorithm (``md5``, ``sha1``, ``sha256``).
@@ -47,6 +48,7 @@ class FileInfo:
     polarity: str | None
     instrument: list[str]
     software: list[str]
+    source_file: list[str]
     other_arrays: list[str]
     uuid: str | None
     checksums: dict[str, str]
@@ -122,6 +124,7 @@ def read_info(path: PathLike, *, ibd_path: PathLike | None = None) -> FileInfo:
         polarity=declared.get("polarity"),
         instrument=listed("instrument"),
         software=listed("software"),
+        source_file=listed("source_file"),
         other_arrays=listed("other_arrays"),
         uuid=declared.get("uuid"),
         checksums=declared_checksums(declared),
