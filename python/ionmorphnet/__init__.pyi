@@ -1,4 +1,5 @@
 # The public names and where they live. __init__.py reads this file, type checkers too.
+from . import cohort as cohort
 from . import engine as engine
 from . import evaluate as evaluate
 from . import reference as reference

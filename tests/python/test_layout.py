@@ -122,6 +122,7 @@ FLOORS = (
     "report",
     "scoring",
     "picking",
+    "cohort",
     "simulation",
     "labelled",
     "labelling",

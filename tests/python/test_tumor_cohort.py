@@ -10,7 +10,7 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.channel_checks import shared_span
-from ionmorphnet.tumor.channels import consensus, make_channels, read_channels
+from ionmorphnet.tumor.channels import make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
 from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
@@ -221,21 +221,18 @@ def test_blocks_share_no_pixel(rng: np.random.Generator) -> None:
         split_blocks(cube, 5, 3, buffer=2)
 
 
-def test_consensus_merges_neighbours() -> None:
+def test_several_lists_become_their_consensus(cohort: imn.tumor.Cohort) -> None:
     a = imn.CandidateAxis.from_mz_list([100.0, 200.0, 300.0], ppm=10)
     b = imn.CandidateAxis.from_mz_list([100.0005, 250.0, 300.001], ppm=10)
     c = imn.CandidateAxis.from_mz_list([100.0002, 400.0], ppm=10)
-    all_ = consensus([a, b, c], merge_ppm=10, min_share=0.0)
-    np.testing.assert_allclose(all_.mz, [100.0002, 200.0, 250.0, 300.0005, 400.0])
-    half = consensus([a, b, c], merge_ppm=10, min_share=0.5)
-    np.testing.assert_allclose(half.mz, [100.0002, 300.0005])
+    all_ = make_channels([a, b, c], cohort, min_share=0.0)
+    np.testing.assert_allclose(all_.mz, [100.000233, 200.0, 250.0, 300.0005, 400.0], rtol=1e-8)
+    half = make_channels([a, b, c], cohort, min_share=0.5)
+    np.testing.assert_allclose(half.mz, [100.000233, 300.0005], rtol=1e-8)
     np.testing.assert_allclose(half.frequency, [1.0, 2 / 3])
-    assert half.mz_lo[0] == a.mz_lo[0]
     assert (all_.mz_hi[:-1] < all_.mz_lo[1:]).all()
-    near = consensus([imn.CandidateAxis.from_mz_list([100.0, 100.002], ppm=50)], merge_ppm=10)
-    assert near.mz_hi[0] < near.mz_lo[1]
     with pytest.raises(ArgumentError, match="no channel occurs in 100%"):
-        consensus([a, imn.CandidateAxis.from_mz_list([500.0], ppm=5)], min_share=1.0)
+        make_channels([a, imn.CandidateAxis.from_mz_list([500.0], ppm=5)], cohort, min_share=1.0)
 
 
 def test_channels_are_given_in_many_ways(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ prediction = imn.tumor.predict(trained.model, "new.imzML")
 
 from __future__ import annotations
 
-from ionmorphnet.tumor.channels import consensus, make_channels
+from ionmorphnet.tumor.channels import make_channels
 from ionmorphnet.tumor.cohort import Cohort, SectionFile, make_cohort, read_cohort
 from ionmorphnet.tumor.evaluation import evaluate_cohort
 from ionmorphnet.tumor.evaluation_plan import METHODS, EvaluationPlan
@@ -37,7 +37,6 @@ __all__ = [
     "TumorModel",
     "TumorReport",
     "annotate",
-    "consensus",
     "evaluate_cohort",
     "explain",
     "load_tumor_model",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.base.arguments import number, positive
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.cohort.consensus import consensus
+from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.tumor.channel_checks import shared_span, unreached
 from ionmorphnet.tumor.cohort import Cohort, open_section
 
 logger = logging.getLogger("ionmorphnet")
-
-MERGE_PPM = 15.0
 
 ChannelsLike = (
     CandidateAxis | PeakList | PathLike | npt.ArrayLike | Sequence[CandidateAxis | PeakList | PathLike] | None
@@ -38,7 +38,7 @@ def make_channels(
             sections, merged and restricted to channels that every section reaches.
         cohort: The sections.
         ppm: Half width of the windows around the m/z of a list. Where several lists are merged it is also the largest
-            distance between two m/z of one channel (default 15).
+            mass drift between them; None: see :func:`ionmorphnet.cohort.consensus`.
         tol: Half width of the windows in m/z units.
         min_share: Share of the lists that must contain a channel of the consensus.
 
@@ -55,7 +55,7 @@ def make_channels(
             with open_section(section) as ds:
                 axes.append(candidate_axis(ds))
                 spans.append(ds.mz_range)
-        merged = consensus(axes, merge_ppm=MERGE_PPM if ppm is None else ppm, min_share=0.0)
+        merged = _merged(axes, ppm, 0.0)
         missing = unreached(merged, shared_span(spans, [section.name for section in cohort.sections]))
         if missing.any():
             logger.warning("%d of %d channels left out; not all sections reach them", missing.sum(), len(merged))
@@ -64,50 +64,25 @@ def make_channels(
         return _one(given, ppm, tol)
     if isinstance(given, Sequence) and given and isinstance(given[0], CandidateAxis | PeakList | str | Path):
         axes = [_one(each, ppm, tol) for each in given]  # type: ignore[arg-type]
-        return consensus(axes, merge_ppm=MERGE_PPM if ppm is None else ppm, min_share=min_share)
+        return _merged(axes, ppm, min_share)
     return CandidateAxis.from_mz_list(given, ppm=ppm, tol=tol)  # type: ignore[arg-type]
 
 
-def consensus(axes: Sequence[CandidateAxis], *, merge_ppm: float = MERGE_PPM, min_share: float = 0.5) -> CandidateAxis:
-    """Merges several lists and keeps the channels that enough of them share.
-
-    Neighbouring m/z at most ``merge_ppm`` apart form one channel. Its m/z is their median; its window covers theirs
-    but ends half-way to the next channel.
-
-    Args:
-        axes: The lists.
-        merge_ppm: Largest distance between neighbouring m/z of one channel, in ppm.
-        min_share: Share of the lists, 0 to 1, that must contain a channel; at least one list must.
-
-    Returns:
-        Channels in ascending m/z, with the share of lists as ``frequency``.
+def _merged(axes: Sequence[CandidateAxis], reach_ppm: float | None, min_share: float) -> CandidateAxis:
+    """The channels that enough of the lists share, after each list's mass drift was removed.
 
     Raises:
         ArgumentError: An argument is out of range, or no channel is left.
     """
-    number("min_share", min_share, 0.0, 1.0)
-    positive("merge_ppm", merge_ppm)
-    mz = np.concatenate([axis.mz for axis in axes]) if axes else np.zeros(0)
-    if not mz.size:
-        raise ArgumentError("no channels found")
-    lo, hi = (np.concatenate([getattr(axis, name) for axis in axes]) for name in ("mz_lo", "mz_hi"))
-    owner = np.repeat(np.arange(len(axes)), [len(axis) for axis in axes])
-    order = np.argsort(mz, kind="stable")
-    mz, lo, hi, owner = mz[order], lo[order], hi[order], owner[order]
-    group = np.concatenate([[0], np.cumsum(np.diff(mz) > merge_ppm * 1e-6 * mz[:-1])])
-    table = pd.DataFrame({"group": group, "mz": mz, "lo": lo, "hi": hi, "owner": owner}).groupby("group")
-    merged = table.agg(mz=("mz", "median"), lo=("lo", "min"), hi=("hi", "max"), owners=("owner", "nunique"))
-    kept = merged[merged["owners"] >= max(1, int(np.ceil(min_share * len(axes) - 1e-9)))]
-    if not len(kept):
-        raise ArgumentError(f"no channel occurs in {min_share:.0%} of the {len(axes)} lists within {merge_ppm:g} ppm")
-    centre = kept["mz"].to_numpy()
-    between = 0.5 * (centre[1:] + centre[:-1])
-    # Windows start at the next float, so no value belongs to two of them.
-    lower = np.maximum(kept["lo"].to_numpy(), np.concatenate([[-np.inf], np.nextafter(between, np.inf)]))
-    upper = np.minimum(kept["hi"].to_numpy(), np.concatenate([between, [np.inf]]))
-    share = kept["owners"].to_numpy() / len(axes)
-    method = f"consensus of {len(axes)} lists, {merge_ppm:g} ppm, in at least {min_share:.0%}"
-    return CandidateAxis(centre, np.minimum(lower, centre), np.maximum(upper, centre), share, method)
+    found = consensus([section_channels(axis) for axis in axes], min_share=min_share, reach_ppm=reach_ppm)
+    if not len(found):
+        raise ArgumentError(
+            "no channels found"
+            if not any(map(len, axes))
+            else f"no channel occurs in {min_share:.0%} of the {len(axes)} lists"
+        )
+    method = f"consensus of {len(axes)} lists, in at least {min_share:.0%}"
+    return dataclasses.replace(found.axis(), method=method)
 
 
 def some_channels(axis: CandidateAxis, chosen: npt.NDArray[np.generic], method: str) -> CandidateAxis:
