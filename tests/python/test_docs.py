@@ -16,6 +16,7 @@ import pytest
 
 import ionmorphnet
 from ionmorphnet.cli.app import cli
+from odd_files.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -197,3 +198,32 @@ def test_the_option_table_names_every_scorer() -> None:
     text = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     (row,) = [line for line in text.splitlines() if line.startswith("| `--scorer` |")]
     assert set(re.findall(r"`([a-z_]+)`", row)) == set(ionmorphnet.SCORER_NAMES)
+
+
+def _catalogue() -> list[tuple[str, str, Path]]:
+    """Rows of the page on odd files: their first cell, the text of the link to the test, and the file of the test."""
+    page = ROOT / "docs" / "reference" / "odd-files.md"
+    rows = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if len(cells) < 2 or cells[0] in ("kind", "---"):
+            continue
+        assert len(cells) == 4, line
+        links = re.findall(r"\[([^\]]+)\]\(([^()\s]+)\)", cells[3])
+        assert links, line
+        rows += [(cells[0], text, page.parent / target) for text, target in links]
+    return rows
+
+
+def test_each_row_on_odd_files_has_its_test() -> None:
+    wrong = []
+    for kind, text, file in _catalogue():
+        defined = re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        known = text in FAULTS if file.name == "test_odd_files.py" and text not in defined else text in defined
+        wrong += [] if known else [(kind, text, file.name)]
+    assert wrong == []
+
+
+def test_each_fault_has_a_row_on_odd_files() -> None:
+    named = {text for _, text, _ in _catalogue()}
+    assert set(FAULTS) - named == set()
