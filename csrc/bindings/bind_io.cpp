@@ -103,6 +103,12 @@ void register_io(py::module_& m) {
   py::class_<Handle>(m, "Dataset", "An open imzML section, or one z plane of it; ionmorphnet.Dataset wraps it.")
       .def(
           "plane", [](const Handle& h, std::int32_t z) { return Handle{h.dataset->at_z(z)}; }, py::arg("z"))
+      .def(
+          "scaled",
+          [](const Handle& h, const DoubleArray& factors) {
+            return Handle{h.dataset->scaled({factors.data(), static_cast<std::size_t>(factors.size())})};
+          },
+          py::arg("factors"), "The same spectra, with ion images multiplied by one factor per pixel (height, width).")
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
       .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })

@@ -110,6 +110,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
         if (row < 0) return;
         const Pack* const own = tile + p * Shape::kPitch;
         const bool last_row = row + 1 == pixels.row_first[p0 + p + 1];
+        const double factor = factor_at(images, pixels.index[p0 + p]);
         float* image = images.data + (w0 - strip.first + i / Shape::kPixels) * images.stride + pixels.index[p0 + p];
         for (std::int32_t g = i / Shape::kPixels; g < count;
              g += Shape::kThreads / Shape::kPixels, image += Shape::kThreads / Shape::kPixels * images.stride) {
@@ -136,7 +137,7 @@ IMN_DEVICE_CODE void bin_continuous_block(Block& block, const PlanView& plan, Wi
             }
             const double total = layer == 0 ? sum : totals[g * Shape::kPixels + p] + sum;
             if (last_row) {
-              *image = static_cast<float>(total);
+              *image = static_cast<float>(factor * total);
             } else {
               totals[g * Shape::kPixels + p] = total;
             }

@@ -56,6 +56,7 @@ double sum(const double* values, std::size_t n) {
 void bin_processed(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
   const auto pixels = plane.pixels();
   const ExtraSpectra extra(plane.extra_spectra());
+  const auto factors = plane.image_factors();
   const std::size_t image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   const std::size_t count = windows.size();
@@ -80,9 +81,10 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
       float* column = tile.data() + p;
       plane.read(tile_pixels[p].spectrum, lowest, highest, spectrum);
       const auto more = extra.at(tile_pixels[p].index);
+      const double factor = factor_at(factors, tile_pixels[p].index);
       if (more.empty()) {
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), [&](std::size_t w, std::size_t a, std::size_t b) {
-          column[w * kTilePixels] = static_cast<float>(sum(spectrum.intensity.data() + a, b - a));
+          column[w * kTilePixels] = static_cast<float>(factor * sum(spectrum.intensity.data() + a, b - a));
         });
         continue;
       }
@@ -95,7 +97,7 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
         plane.read(further.spectrum, lowest, highest, spectrum);
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
       }
-      for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(row[w]);
+      for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(factor * row[w]);
     }
     write_tile(tile.data(), tile_pixels, windows.row.data(), count, image_size, out);
   };
@@ -147,6 +149,7 @@ std::vector<AxisSpan> cut_into_spans(const std::vector<BinRange>& ranges, std::i
 void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
   const auto pixels = plane.pixels();
   const ExtraSpectra extra(plane.extra_spectra());
+  const auto factors = plane.image_factors();
   const std::size_t image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
   const std::vector<BinRange> ranges = bin_ranges(plane.spectra().shared_mz(), windows);
@@ -194,16 +197,17 @@ void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const 
       for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
         float* column = tile.data() + p;
         const auto more = extra.at(tile_pixels[p].index);
+        const double factor = factor_at(factors, tile_pixels[p].index);
         if (more.empty()) {
           each_sum(tile_pixels[p].spectrum,
-                   [&](std::size_t w, double s) { column[w * kTilePixels] = static_cast<float>(s); });
+                   [&](std::size_t w, double s) { column[w * kTilePixels] = static_cast<float>(factor * s); });
           continue;
         }
         each_sum(tile_pixels[p].spectrum, [&](std::size_t w, double s) { row[w] = s; });
         for (const io::Pixel& further : more) {
           each_sum(further.spectrum, [&](std::size_t w, double s) { row[w] += s; });
         }
-        for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(row[w]);
+        for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(factor * row[w]);
       }
       write_tile(tile.data(), tile_pixels, windows.row.data() + span.first_window, count, image_size, out);
     }

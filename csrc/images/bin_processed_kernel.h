@@ -209,6 +209,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
         const std::int32_t end = own.end[p];
         if (end < 0 || g1 >= g2) return;
         std::int32_t start = now[p];
+        const double factor = factor_at(images, own.image[p]);
         float* image = images.data + (g0 - strip.first + g1) * images.stride + own.image[p];
         const auto put = [&](std::int32_t g, double sum) {
           bool complete = true;
@@ -218,7 +219,7 @@ IMN_DEVICE_CODE void bin_processed_block(Block& block, const PlanView& plan, Win
             total = sum;
             complete = row_of(pixels, p0 + p, layer + 1) < 0;
           }
-          if (complete) *image = static_cast<float>(sum);
+          if (complete) *image = static_cast<float>(factor * sum);
           image += images.stride;
         };
         if (fit > 0) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "images/window_plan.h"
 
 namespace imn::images {
@@ -59,6 +60,11 @@ struct ChunkView {
 struct ImagesView {
   float* data = nullptr;
   std::int64_t stride = 0;
+  const double* factors = nullptr;  // per pixel, in float64 before rounding; null: 1
 };
+
+IMN_HOST_DEVICE inline double factor_at(const ImagesView& images, std::int64_t pixel) {
+  return images.factors == nullptr ? 1.0 : images.factors[pixel];
+}
 
 }  // namespace imn::images

@@ -1,4 +1,4 @@
-// The spectra that make up each measured pixel.
+// The spectra that make up each measured pixel, and what their sum is multiplied by.
 #pragma once
 
 #include <algorithm>
@@ -29,5 +29,10 @@ class ExtraSpectra {
  private:
   std::vector<io::Pixel> extra_;
 };
+
+// The factor of a pixel in `factors` of Plane.
+inline double factor_at(std::span<const double> factors, std::int64_t pixel) {
+  return factors.empty() ? 1.0 : factors[static_cast<std::size_t>(pixel)];
+}
 
 }  // namespace imn::images

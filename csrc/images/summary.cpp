@@ -102,6 +102,7 @@ void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<
     throw ArgumentError("tic_image: output has the wrong size");
   }
   std::fill(out.begin(), out.end(), unmeasured);
+  const auto factors = plane.total_factors();
   const ExtraSpectra extra(plane.extra_spectra());
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
@@ -112,7 +113,7 @@ void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<
       for (const io::Pixel& further : extra.at(pixel.index)) {
         total += sum_of_spectrum(plane, further.spectrum, spectrum);
       }
-      out[static_cast<std::size_t>(pixel.index)] = static_cast<float>(total);
+      out[static_cast<std::size_t>(pixel.index)] = static_cast<float>(factor_at(factors, pixel.index) * total);
     }
   };
   parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);

@@ -20,7 +20,7 @@ struct MeanSpectrum {
 MeanSpectrum mean_spectrum(const io::Plane& plane, std::optional<double> bin_width_ppm, int threads,
                            const std::atomic<bool>* cancel = nullptr);
 
-// out (height*width): sum of all intensities of the pixel's spectrum, `unmeasured` elsewhere.
+// out (height*width): sum of all intensities of the pixel's spectra times its total factor, `unmeasured` elsewhere.
 void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<float> out,
                const std::atomic<bool>* cancel = nullptr);
 

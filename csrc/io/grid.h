@@ -28,6 +28,8 @@ Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t>
 // The spectrum that each pixel shows.
 struct PixelTable {
   std::vector<Pixel> pixels, extra;
+  // (height * width): what the sum of a pixel's spectra is multiplied by; empty: 1 everywhere.
+  std::vector<double> factors;
 };
 
 // `coordinates` (n, 3) of one plane; spectra keep their order.

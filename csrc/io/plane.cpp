@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -45,6 +46,24 @@ std::shared_ptr<const Plane> Plane::at_z(std::int32_t z) const {
     throw ArgumentError("no plane z = " + std::to_string(z) + "; choose one of " + z_text());
   }
   return std::make_shared<const Plane>(file_, z);
+}
+
+Plane::Plane(const Plane& other, std::vector<double> scale)
+    : file_(other.file_),
+      members_(other.members_),
+      geometry_(other.geometry_),
+      table_(other.table_),
+      scale_(std::move(scale)) {}
+
+std::shared_ptr<const Plane> Plane::scaled(std::span<const double> factors) const {
+  const auto own = image_factors();
+  if (static_cast<std::int64_t>(factors.size()) != geometry_.n_pixels()) {
+    throw ArgumentError("one factor per pixel is needed, " + std::to_string(geometry_.n_pixels()) + ", not " +
+                        std::to_string(factors.size()));
+  }
+  std::vector<double> scale(factors.begin(), factors.end());
+  for (std::size_t p = 0; p < own.size(); ++p) scale[p] *= own[p];
+  return std::shared_ptr<const Plane>(new Plane(*this, std::move(scale)));
 }
 
 std::vector<std::int64_t> Plane::overlapping_spectra() const {

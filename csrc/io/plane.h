@@ -42,6 +42,9 @@ class Plane {
 
   // The spectra of one z value. Throws ArgumentError if this plane has none there.
   std::shared_ptr<const Plane> at_z(std::int32_t z) const;
+  // The same spectra, with ion images multiplied by `factors` (height * width; unmeasured pixels: unused). Throws
+  // ArgumentError if there are several z values, or the size is wrong.
+  std::shared_ptr<const Plane> scaled(std::span<const double> factors) const;
 
   const File& file() const { return *file_; }
   const Spectra& spectra() const { return file_->spectra(); }
@@ -53,6 +56,11 @@ class Plane {
   std::span<const Pixel> pixels() const { return one_z().pixels; }
   // Duplicates::sum only: further spectra of pixels that are already in pixels().
   std::span<const Pixel> extra_spectra() const { return one_z().extra; }
+
+  // (height * width): what a pixel's sum is multiplied by, before it is rounded, in an ion image, and in the image of
+  // all intensities, which scaled() does not change. Empty: 1 everywhere.
+  std::span<const double> image_factors() const { return scale_.empty() ? total_factors() : std::span(scale_); }
+  std::span<const double> total_factors() const { return one_z().factors; }
 
   std::int64_t spectrum_length(std::int64_t i) const { return spectra().length(member(i)); }
   std::int64_t number_in_file(std::int64_t i) const { return spectra().number_in_file(member(i)); }
@@ -71,6 +79,8 @@ class Plane {
  private:
   friend class StreamReader;
 
+  Plane(const Plane& other, std::vector<double> scale);
+
   std::int64_t member(std::int64_t i) const {
     if (i < 0 || i >= n_spectra()) refuse_index(i);
     return members_[static_cast<std::size_t>(i)];
@@ -82,7 +92,8 @@ class Plane {
   std::shared_ptr<const File> file_;
   std::vector<std::int64_t> members_;  // indices into the file's spectra
   Geometry geometry_;
-  PixelTable table_;  // filled if there is one z value
+  PixelTable table_;           // filled if there is one z value
+  std::vector<double> scale_;  // of scaled(), times the factors of the table
   mutable std::once_flag range_once_;
   mutable std::pair<double, double> range_;
 };

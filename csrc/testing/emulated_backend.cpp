@@ -110,6 +110,7 @@ class EmulatedBackend final : public DeviceBackend {
   }
 
   void set_windows(const images::WindowPlan& windows) override { windows_ = &windows; }
+  void set_factors(std::span<const double> factors) override { factors_.assign(factors.begin(), factors.end()); }
 
   void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
@@ -118,7 +119,7 @@ class EmulatedBackend final : public DeviceBackend {
       const images::PlanView view{
           plan.windows.lo.data(), plan.windows.hi.data(), plan.reach.data(), plan.lut.data(), plan.cells,
           plan.first.data(),      plan.last.data()};
-      const images::ImagesView out{images, pixels};
+      const images::ImagesView out{images, pixels, factors_.empty() ? nullptr : factors_.data()};
       const auto bins = [&]<typename T>(const std::vector<images::ChunkView<images::BinsView<T>>>& views) {
         emulate_continuous<T>(view, strip, views, nullptr, out, seed_);
       };
@@ -175,6 +176,7 @@ class EmulatedBackend final : public DeviceBackend {
   std::uint64_t seed_;
   std::int64_t allocated_bytes_ = 0;
   const images::WindowPlan* windows_ = nullptr;
+  std::vector<double> factors_;
   PrepareSetup setup_;
   std::deque<Memory> memory_;  // outlives the queues, which are declared later
   std::deque<Mark> events_;

@@ -74,6 +74,9 @@ class DeviceBackend {
   // `pixels` pixels each. All chunks belong to one file and may contain more than the strip needs. Many small launches
   // take longer than one, so pass all chunks that are available at once.
   virtual void set_windows(const images::WindowPlan& windows) = 0;
+  // (height * width), for images of that many pixels; empty: 1 everywhere. They are copied, and the call returns once
+  // they are on the device.
+  virtual void set_factors(std::span<const double> factors) = 0;
   virtual void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
                    std::int64_t pixels) = 0;
 

@@ -118,11 +118,18 @@ class CudaBackend final : public DeviceBackend {
     on_device_.emplace(windows, prepare_->get());
   }
 
+  void set_factors(std::span<const double> factors) override {
+    const cuda::DeviceScope scope(index_);
+    factors_on_device_.reset();
+    if (!factors.empty()) factors_on_device_.emplace(cuda::upload(factors, prepare_->get()));
+    factors_ = factors.empty() ? nullptr : factors_on_device_->data();
+  }
+
   void bin(std::span<const ChunkOnDevice> chunks, images::WindowStrip strip, float* images,
            std::int64_t pixels) override {
     const cuda::DeviceScope scope(index_);
     const images::PlanView& plan = on_device_->view();
-    const images::ImagesView out{images, pixels};
+    const images::ImagesView out{images, pixels, factors_};
     cudaStream_t stream = prepare_->get();
     with_chunk_views(
         chunks, *windows_, strip,
@@ -217,6 +224,8 @@ class CudaBackend final : public DeviceBackend {
   std::vector<cuda::Event> events_;
   const images::WindowPlan* windows_ = nullptr;
   std::optional<images::DeviceWindowPlan> on_device_;
+  std::optional<cuda::DeviceBuffer<double>> factors_on_device_;
+  const double* factors_ = nullptr;
   PrepareSetup setup_;
   void* mask_facts_ = nullptr;
   void* scratch_ = nullptr;

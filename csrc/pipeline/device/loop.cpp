@@ -185,6 +185,7 @@ DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const im
   if (!mask.empty()) shape.mask = mask_to_device(backend, mask.data(), shape.pixels());
   const DeviceStrips strips(plane, windows, needs_of(backend, model, shape, tables), options.limits);
   backend.set_windows(strips.windows());
+  backend.set_factors(plane.image_factors());
   const auto source = strips.make_source(options.threads);
   const OnUnwind guard([&] { backend.finish(); });
   Loop loop(backend, model, options, strips.plan(), shape, tables_to_device(backend, tables), &strips);

@@ -50,6 +50,7 @@ BinProbe bin_on_device(const io::Plane& plane, std::span<const images::MzWindow>
   if (!strips.plan().resident && strips.size() > 0)
     throw ArgumentError("the file does not fit into the device memory limit");
   backend.set_windows(strips.windows());
+  backend.set_factors(plane.image_factors());
   const auto source = strips.make_source(threads);
   const OnUnwind guard([&] { backend.finish(); });
   auto* pinned = static_cast<std::byte*>(backend.allocate_pinned(strips.plan().chunk_bytes));

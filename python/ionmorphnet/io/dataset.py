@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
-from typing import TypedDict
+from typing import Self, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ionmorphnet import _core
-from ionmorphnet.base.arguments import positive, thread_count
-from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
-from ionmorphnet.io.literals import Duplicates, Mode, SpectrumType
+from ionmorphnet.io.literals import Duplicates, Mode, Normalize, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.io.section_images import SectionImages
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
-from ionmorphnet.io.windows import mz_windows
 
 __all__ = ["Dataset", "Duplicates", "Mode", "SpectrumType", "open_dataset"]
 
@@ -39,7 +38,7 @@ class _Reopen(TypedDict):
     repair: bool
 
 
-class Dataset:
+class Dataset(SectionImages):
     """An opened imzML section, or one z plane of it.
 
     Returned by :func:`ionmorphnet.open`. The ibd file is memory-mapped, so spectra are read on request; several threads
@@ -47,17 +46,26 @@ class Dataset:
     the files again.
     """
 
-    def __init__(self, native: _core.Dataset | None, options: _Reopen, plane: int | None = None) -> None:
+    def __init__(
+        self,
+        native: _core.Dataset | None,
+        options: _Reopen,
+        plane: int | None = None,
+        normalize: Normalize = "none",
+    ) -> None:
         """Wraps a native handle; use :func:`ionmorphnet.open` instead.
 
         Args:
             native: The native dataset, None for a closed one.
             options: Arguments of :func:`open_dataset` that open the same file again.
             plane: z of the plane, None for a whole file.
+            normalize: How ion images are normalised.
         """
         self._handle = native
         self._options = options
         self._plane = plane
+        self._normalize: Normalize = normalize
+        self._scaled: dict[Normalize, _core.Dataset] = {}  # with the factors of each normalisation asked for
 
     @property
     def _native(self) -> _core.Dataset:
@@ -213,110 +221,12 @@ class Dataset:
         Raises:
             ArgumentError: The file has no such plane.
         """
-        return Dataset(self._native.plane(z), self._options, z)
+        return Dataset(self._native.plane(z), self._options, z, self._normalize)
 
-    def ion_images(
-        self,
-        mz: float | Sequence[float] | ArrayLike,
-        *,
-        ppm: float | None = None,
-        tol: float | None = None,
-        threads: int = 0,
-    ) -> NDArray[np.float32]:
-        """Ion images of a list of m/z values, computed in one pass over the file.
-
-        Args:
-            mz: One value or a list, in any order, repeats allowed. Values outside the range of the file yield images of
-                zeros.
-            ppm: Half width of every window in parts per million. Pass exactly one of ``ppm`` and ``tol``.
-            tol: Half width of every window in m/z units.
-            threads: Worker threads, 0 = all cores. Does not affect the result.
-
-        Returns:
-            float32 (n, height, width) in the order of ``mz``. Each pixel is the sum of the intensities with
-            ``mz - half <= value <= mz + half``, added in float64 and rounded once; NaN = not measured.
-
-        Raises:
-            ArgumentError: ``mz``, ``ppm`` or ``tol`` is out of range, or the file holds several z planes (use
-                ``ds.plane(z)``).
-            FileError: A spectrum cannot be read.
-        """
-        lo, hi = mz_windows(mz, ppm=ppm, tol=tol)
-        return self.window_images(lo, hi, threads=threads)
-
-    def window_images(self, lo: ArrayLike, hi: ArrayLike, *, threads: int = 0) -> NDArray[np.float32]:
-        """Ion images of m/z windows given by their bounds; otherwise as :meth:`ion_images`.
-
-        Args:
-            lo: Lower bounds (n,), inclusive.
-            hi: Upper bounds (n,), inclusive. Windows may overlap, repeat and come in any order.
-            threads: Worker threads, 0 = all cores. Does not affect the result.
-
-        Returns:
-            float32 (n, height, width); NaN = not measured.
-
-        Raises:
-            ArgumentError: The bounds do not match, or the file holds several z planes (use ``ds.plane(z)``).
-            FileError: A spectrum cannot be read.
-        """
-        self.require_one_plane()
-        lower, upper = np.asarray(lo, dtype=np.float64), np.asarray(hi, dtype=np.float64)
-        return _core.bin_images(self._native, lower, upper, threads=thread_count(threads))
-
-    def mean_spectrum(
-        self, *, ppm: float | None = None, threads: int = 0
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean of all spectra.
-
-        Args:
-            ppm: For processed files, half width of the bins in parts per million; the bins are equally wide in ln(m/z).
-                None chooses the width from the data: two standard deviations of a peak's position for centroids, half
-                the sample spacing for profiles.
-            threads: Worker threads, 0 = all cores. Does not affect the result.
-
-        Returns:
-            ``(mz, intensity)``, both float64 (n,): the shared axis of a continuous file or the non-empty bins of a
-            processed one.
-
-        Raises:
-            ArgumentError: ``ppm`` is not finite and positive, or ``threads`` is negative.
-            FileError: A spectrum cannot be read.
-        """
-        width = None if ppm is None else 2.0 * positive("ppm", ppm)
-        return _core.mean_spectrum(self._native, bin_width_ppm=width, threads=thread_count(threads))
-
-    def tic_image(self, *, threads: int = 0) -> NDArray[np.float32]:
-        """Total ion current: the sum of all intensities in each pixel.
-
-        Args:
-            threads: Worker threads, 0 = all cores. Does not affect the result.
-
-        Returns:
-            float32 (height, width); NaN = not measured.
-
-        Raises:
-            ArgumentError: The file holds several z planes (use ``ds.plane(z)``), or ``threads`` is negative.
-            FileError: A spectrum cannot be read.
-        """
-        self.require_one_plane()
-        return _core.tic_image(self._native, threads=thread_count(threads))
-
-    def require_one_plane(
-        self, remedy: str = "select one with ds.plane(z)", *, error: type[IonMorphNetError] = ArgumentError
-    ) -> None:
-        """Checks that the dataset has a single image plane.
-
-        Args:
-            remedy: End of the error message, what to do instead.
-            error: Type of the exception.
-
-        Raises:
-            ArgumentError: The file holds several z planes.
-        """
-        planes = self.z_planes
-        if len(planes) > 1:
-            listed = ", ".join(str(z) for z in planes[:8]) + (", ..." if len(planes) > 8 else "")
-            raise error(f"{self.path}: holds {len(planes)} z planes ({listed}); {remedy}")
+    def _as_normalized(self, kind: Normalize) -> Self:
+        same = type(self)(self._native, self._options, self._plane, kind)
+        same._scaled = self._scaled
+        return same
 
     @property
     def closed(self) -> bool:
@@ -326,6 +236,7 @@ class Dataset:
     def close(self) -> None:
         """Releases the files. Reading afterwards raises an error; closing twice does not."""
         self._handle = None
+        self._scaled = {}
 
     def __enter__(self) -> Dataset:
         """Returns the dataset, which is closed on exit."""
@@ -341,13 +252,15 @@ class Dataset:
         """Number of spectra."""
         return self.n_spectra
 
-    def __reduce__(self) -> tuple[Callable[[_Reopen, int | None, bool], Dataset], tuple[_Reopen, int | None, bool]]:
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[[_Reopen, int | None, Normalize, bool], Dataset], tuple[_Reopen, int | None, Normalize, bool]]:
         """Pickles absolute paths and options; unpickling opens the files again."""
         options = self._options.copy()
         options["path"] = os.path.abspath(options["path"])
         if options["ibd_path"]:
             options["ibd_path"] = os.path.abspath(options["ibd_path"])
-        return _reopen, (options, self._plane, self.closed)
+        return _reopen, (options, self._plane, self._normalize, self.closed)
 
     def __repr__(self) -> str:
         """Path, size and kind in one line."""
@@ -372,6 +285,7 @@ class Dataset:
                 ("plane", self._plane_text()),
                 ("spectra", f"{self.n_spectra:,}"),
                 ("data", f"{self.mode} {self.spectrum_type}"),
+                ("ion images", "" if self._normalize == "none" else f"normalised by {self._normalize}"),
                 ("pixel size", "" if size is None else pixel_size_text(size)),
                 ("instrument", self.declared.get("instrument", "")),
                 ("warnings", "; ".join(self.warnings)),
@@ -385,11 +299,11 @@ class Dataset:
         return "" if self._plane is None else f"plane z={self._plane}"
 
 
-def _reopen(options: _Reopen, plane: int | None, closed: bool) -> Dataset:
+def _reopen(options: _Reopen, plane: int | None, normalize: Normalize, closed: bool) -> Dataset:
     if closed:
-        return Dataset(None, options, plane)
+        return Dataset(None, options, plane, normalize)
     # No logging: the process that pickled the dataset has logged its warnings.
-    dataset = Dataset(_open_native(options), options)
+    dataset = Dataset(_open_native(options), options, None, normalize)
     return dataset if plane is None else dataset.plane(plane)
 
 

@@ -7,5 +7,6 @@ from typing import Literal
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["profile", "centroid"]
 Duplicates = Literal["first", "sum", "error"]
+Normalize = Literal["none", "tic", "rms", "median"]
 AxisKind = Literal["auto", "bins", "peaks"]
 FloatType = Literal["float32", "float64"]

@@ -33,7 +33,7 @@ class StatisticScorer(Scorer):
     def score_windows(self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions = DEFAULT_OPTIONS) -> Scores:
         """See :meth:`Scorer.score_windows`."""
         outputs, blank, timings = _core.score_windows(
-            dataset._native,
+            dataset._scored,
             axis.mz_lo,
             axis.mz_hi,
             statistic=self.name,

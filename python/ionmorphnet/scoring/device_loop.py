@@ -51,7 +51,7 @@ class DeviceLoopScorer(NetworkScorer[DeviceNetwork]):
         self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions, reach: Float32 | None
     ) -> LoopResult:
         result: LoopResult = _core.score_windows_on_device(
-            dataset._native,
+            dataset._scored,
             axis.mz_lo,
             axis.mz_hi,
             device_memory=options.device_memory_limit,

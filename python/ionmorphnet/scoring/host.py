@@ -58,7 +58,7 @@ class HostScorer(NetworkScorer[_core.Scorer]):
         self, dataset: Dataset, axis: CandidateAxis, options: ScoreOptions, reach: Float32 | None
     ) -> LoopResult:
         result: LoopResult = _core.score_windows(
-            dataset._native,
+            dataset._scored,
             axis.mz_lo,
             axis.mz_hi,
             memory_limit=options.memory_limit,
