@@ -84,12 +84,10 @@ py::array_t<float> tic_image(const DatasetHandle& handle, float unmeasured, int 
 py::array_t<double> pixel_norms(const DatasetHandle& handle, const std::string& kind, double lo, double hi,
                                 int threads) {
   const auto norm = parse_choice<images::Norm>(
-      kind, "normalize",
-      {{"tic", images::Norm::tic}, {"rms", images::Norm::rms}, {"median", images::Norm::median}});
+      kind, "normalize", {{"tic", images::Norm::tic}, {"rms", images::Norm::rms}, {"median", images::Norm::median}});
   const auto dataset = handle.dataset;
-  const std::vector<double> norms = interruptible([&](const std::atomic<bool>& cancel) {
-    return images::pixel_norms(*dataset, norm, lo, hi, threads, &cancel);
-  });
+  const std::vector<double> norms = interruptible(
+      [&](const std::atomic<bool>& cancel) { return images::pixel_norms(*dataset, norm, lo, hi, threads, &cancel); });
   py::array_t<double> out({py::ssize_t{dataset->geometry().height}, py::ssize_t{dataset->geometry().width}});
   std::copy(norms.begin(), norms.end(), out.mutable_data());
   return out;
@@ -168,7 +166,8 @@ void register_images(py::module_& m) {
   m.def("tic_image", &tic_image, py::arg("dataset"), py::arg("unmeasured") = kNaN, py::arg("threads") = 0,
         "Total ion current (H, W) float32.");
   m.def("pixel_norms", &pixel_norms, py::arg("dataset"), py::arg("kind"), py::arg("lo"), py::arg("hi"),
-        py::arg("threads") = 0, "TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.");
+        py::arg("threads") = 0,
+        "TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.");
   m.def(
       "candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
       py::arg("min_frequency") = py::none(), py::arg("ppm") = py::none(), py::arg("threads") = 0,

@@ -34,6 +34,7 @@ __all__: list[str] = [
     "mz_windows",
     "open_dataset",
     "openvino_scorer",
+    "pixel_norms",
     "preprocess",
     "preprocess_channels",
     "preprocess_size",
@@ -59,6 +60,10 @@ class Dataset:
     def changed(self) -> bool: ...
     def mz_range(self) -> tuple[float, float]: ...
     def plane(self, z: int) -> Dataset: ...
+    def scaled(self, factors: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> Dataset:
+        """
+        The same spectra, with ion images multiplied by one factor per pixel (height, width).
+        """
     def spectrum(
         self, index: int
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
@@ -234,6 +239,13 @@ def open_dataset(
 def openvino_scorer(path: str, precision: str = "auto", threads: int = 0, batch: int | None = None) -> Scorer:
     """
     Compiles an ONNX network for the CPU. batch: images scored at a time; None: chosen by the scorer.
+    """
+
+def pixel_norms(
+    dataset: Dataset, kind: str, lo: float, hi: float, threads: int = 0
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.
     """
 
 def preprocess(

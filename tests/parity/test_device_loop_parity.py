@@ -103,7 +103,7 @@ def on_cpu(
     shape = (scorer.channels, scorer.size, scorer.size)
     native = _core.callback_scorer(scorer.outputs, *shape, 7, 8, n_statistics=scorer.n_statistics)
     outputs, blank, _ = _core.score_windows(
-        ds._native, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names, sample=sample
+        ds._scored, *windows(), scorer=native, preprocess_id=preprocess_id, statistics=names, sample=sample
     )
     return outputs, blank
 
@@ -155,6 +155,21 @@ def test_windows_of_other_preprocessings(file: Path, preprocess_id: str) -> None
             images, ds.mask, scorer=scorer, preprocess_id=preprocess_id, sample=sample, device="emulated"
         )
         np.testing.assert_array_equal(on_stack, wanted)
+
+
+def test_normalised_windows(file: Path) -> None:
+    scorer = HostScorer(7, 2, 0)
+    with imn.open(file, duplicates="sum") as ds:
+        plain, _, _ = run(ds, scorer)
+        for kind in ("tic", "median"):
+            section = ds.normalized(kind)  # type: ignore[arg-type]
+            wanted, _ = on_cpu(section, scorer, MASKED, [])
+            outputs, _, _ = run(section, scorer)
+            np.testing.assert_array_equal(outputs, wanted)
+            assert (outputs != plain).any()
+        lo, hi = windows()
+        probe = _core_testing.probe_bin(section._scored, lo, hi, device="emulated", threads=2)["images"]
+        np.testing.assert_array_equal(probe, _core.bin_images(section._scored, lo, hi, unmeasured=0.0))
 
 
 def n_strips(n: int, batch: int, timings: dict) -> int:
@@ -220,7 +235,7 @@ def test_strips_of_data_that_stay_on_the_device(file: Path) -> None:
 
 def run(ds: imn.Dataset, scorer: object, **options: object) -> tuple[np.ndarray, np.ndarray, dict]:
     options = {"preprocess_id": MASKED, "device": "emulated", "pinned_memory": SMALL // 10} | options
-    return _core_testing.score_windows_on_device(ds._native, *windows(), scorer=scorer, **options)
+    return _core_testing.score_windows_on_device(ds._scored, *windows(), scorer=scorer, **options)
 
 
 def test_limits(file: Path) -> None:

@@ -25,9 +25,9 @@ DeviceStrips::DeviceStrips(const io::Plane& plane, std::span<const images::MzWin
       file_{plane, windows_, pixels_, {}, {!plane.spectra().float_mz(), !plane.spectra().float_intensities()}} {
   DeviceWork work;
   work.scoring = scoring;
-  work.scoring.fixed_bytes +=
-      static_cast<std::int64_t>(windows.size()) * kWindowBytes + static_cast<std::int64_t>(windows_.lut.size()) * 4 +
-      static_cast<std::int64_t>(plane.image_factors().size() * sizeof(double));
+  work.scoring.fixed_bytes += static_cast<std::int64_t>(windows.size()) * kWindowBytes +
+                              static_cast<std::int64_t>(windows_.lut.size()) * 4 +
+                              static_cast<std::int64_t>(plane.image_factors().size() * sizeof(double));
   work.n = static_cast<std::int64_t>(windows.size());
   work.pixels = std::int64_t{plane.geometry().width} * plane.geometry().height;
   work.whole_reads = keep || plane.spectra().compressed();

@@ -13,7 +13,9 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings, spinner
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.rendering import write_contact_sheet
 from ionmorphnet.io.sizes import pixels_text
@@ -26,17 +28,32 @@ from ionmorphnet.io.sizes import pixels_text
 )
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows in parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows in m/z units.")
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help="Divide the images by this norm of each pixel's spectrum.",
+)
 @click.option("--plane", type=int, metavar="Z", help="The z plane, if FILE has several.")
 @open_options()
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz for data or OUT.png for a picture."
 )
 def images(
-    file: Path, mz: str, ppm: float | None, tol: float | None, plane: int | None, out: Path, opened: OpenOptions
+    file: Path,
+    mz: str,
+    ppm: float | None,
+    tol: float | None,
+    normalize: Normalize,
+    plane: int | None,
+    out: Path,
+    opened: OpenOptions,
 ) -> None:
     """Write the ion images of FILE at the given m/z values.
 
-    NPZ: images, float32 (n, height, width) with NaN = not measured; mz (n,); mask (height, width).
+    NPZ: images, float32 (n, height, width) with NaN = not measured; mz (n,); mask (height, width);
+    normalize, the name of the normalisation.
     PNG: one sheet with all images, each clipped at its 0.99 quantile.
     """
     suffix = out.suffix.lower()
@@ -47,12 +64,12 @@ def images(
         with spinner(f"{file.name}: opening"):
             ds = _one_plane(stack.enter_context(imn.open(file, **opened)), file, plane)
         with spinner(f"{file.name}: {len(values)} images"):
-            found = ds.ion_images(values, ppm=ppm, tol=tol)
+            found = ds.ion_images(values, ppm=ppm, tol=tol, normalize=normalize)
             if suffix == ".png":
                 write_contact_sheet(out, found, values)
             else:
                 with atomic_path(out) as temporary, temporary.open("wb") as stream:
-                    np.savez_compressed(stream, images=found, mz=np.asarray(values), mask=ds.mask)
+                    np.savez_compressed(stream, images=found, mz=np.asarray(values), mask=ds.mask, normalize=normalize)
         empty = [value for value, image in zip(values, found, strict=True) if not np.nan_to_num(image).any()]
         if empty:
             listed = ", ".join(f"{value:.4f}" for value in empty[:5]) + (", ..." if len(empty) > 5 else "")

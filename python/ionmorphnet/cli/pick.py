@@ -17,6 +17,7 @@ from ionmorphnet.cli import _shared
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.sample_maps import read_sample_map
 
@@ -78,6 +79,13 @@ class _Folder(click.Path):
     default="auto",
     show_default=True,
     help="Precision of the network; int8 needs a model with an 8-bit network, fp16 TensorRT.",
+)
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help="Divide images by this norm of each pixel's spectrum before they are scored.",
 )
 @click.option(
     "--sample-map",

@@ -86,7 +86,8 @@ def sample_map(dataset: Dataset, axis: CandidateAxis | None = None, *, threads: 
     height, width = dataset.shape
     most = int(np.clip(_IMAGE_BYTES // (4 * height * width), _FEWEST_IMAGES, _MOST_IMAGES))
     chosen = _representatives(dataset, axis, most, threads)
-    images = dataset.window_images(axis.mz_lo[chosen], axis.mz_hi[chosen], threads=threads)
+    # As measured: dividing by the TIC would level the difference between sample and background.
+    images = dataset.window_images(axis.mz_lo[chosen], axis.mz_hi[chosen], normalize="none", threads=threads)
     return sample_map_of_images(images, dataset.mask.astype(np.uint8), threads=threads)
 
 

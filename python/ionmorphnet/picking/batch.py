@@ -18,6 +18,8 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.literals import Normalize
+from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
@@ -111,6 +113,7 @@ def pick_files(
     axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
     ppm: float | None = None,
     tol: float | None = None,
+    normalize: Normalize | None = None,
     sample: SampleChoice = "auto",
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
@@ -147,6 +150,7 @@ def pick_files(
         axis: As above.
         ppm: As above.
         tol: As above.
+        normalize: As above.
         sample: As above; a map that is given is for all files.
         memory_limit: As above.
         device_memory_limit: As above.
@@ -173,6 +177,8 @@ def pick_files(
     threads = thread_count(threads)
     check_windows(axis, ppm, tol)
     check_sample(sample)
+    if normalize is not None:
+        normalize = checked_normalize(normalize)
     if isinstance(axis, str):
         axis = axis_kind(axis)
     checked_open_options(opened, function="pick_files", paths=paths)
@@ -184,6 +190,7 @@ def pick_files(
         "top": top,
         "min_score": min_score,
         "axis": axis,
+        "normalize": normalize,
         "sample": sample,
         "memory_limit": parse_bytes(memory_limit),
         "device_memory_limit": None if device_memory_limit is None else parse_bytes(device_memory_limit),

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.picking.outputs import refuse_other_result
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
@@ -39,6 +40,7 @@ class InputRecord:
         coordinate_step: Written units per pixel along x, y, z.
         opened_with: Options of :func:`ionmorphnet.open`.
         warnings: What was odd about the file.
+        normalize: How its ion images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
     """
 
     path: str
@@ -55,6 +57,7 @@ class InputRecord:
     coordinate_step: tuple[int, int, int]
     opened_with: Mapping[str, Any]
     warnings: tuple[str, ...]
+    normalize: Normalize = "none"
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
@@ -75,6 +78,7 @@ class InputRecord:
             coordinate_step=ds.coordinate_step,
             opened_with=ds.open_options,
             warnings=tuple(ds.warnings),
+            normalize=ds.normalize,
         )
 
     def reopen(self) -> Dataset:
@@ -87,7 +91,7 @@ class InputRecord:
         if self.z is not None and len(ds.z_planes) > 1 and self.z in ds.z_planes:
             ds = ds.plane(self.z)
         self.require_same(ds)
-        return ds
+        return ds if self.normalize == "none" else ds.normalized(self.normalize)
 
     def refuse_other_result(self, folder: Path) -> None:
         """Checks that a folder holds no result of another section.

@@ -25,6 +25,8 @@ from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
+from ionmorphnet.io.literals import Normalize
+from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
 from ionmorphnet.models.model import Model
@@ -71,6 +73,7 @@ def pick(
     axis: AxisKind | CandidateAxis | npt.ArrayLike | None = None,
     ppm: float | None = None,
     tol: float | None = None,
+    normalize: Normalize | None = None,
     sample: SampleChoice = "auto",
     memory_limit: int | str = DEFAULT_MEMORY_LIMIT,
     device_memory_limit: int | str | None = None,
@@ -97,6 +100,9 @@ def pick(
             list of m/z values (then exactly one of ``ppm`` and ``tol``).
         ppm: Half width of the windows around a given m/z list, parts per million.
         tol: Half width of the windows around a given m/z list, m/z units.
+        normalize: Divide ion images by a norm of each pixel's spectrum before they are scored: ``"tic"``, ``"rms"``,
+            ``"median"`` or ``"none"``, see :meth:`Dataset.normalized`; None: as the dataset's images are. Candidates
+            and the sample map are found in the data as measured.
         sample: The sample map: ``"auto"`` (made with :func:`ionmorphnet.sample_map` if the model reads it), ``"none"``
             (unknown), a SampleMap, or an array (height, width) of probabilities from 0 to 1 that a pixel is sample.
         memory_limit: Anonymous memory to plan with, bytes or text such as ``"4GB"``.
@@ -124,6 +130,8 @@ def pick(
     top, min_score = checked_cut(top, min_score)
     check_windows(axis, ppm, tol)
     check_sample(sample)
+    if normalize is not None:
+        normalize = checked_normalize(normalize)
     checked_open_options(opened, function="pick")
     if opened and isinstance(dataset, Dataset):
         raise ArgumentError(f"{', '.join(opened)}: the dataset is open already; pass these to ionmorphnet.open")
@@ -140,6 +148,9 @@ def pick(
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         clock.lap("axis")
+        if normalize is not None and normalize != ds.normalize:
+            ds = ds.normalized(normalize, threads=threads)
+            clock.lap("normalize")
         reads = ready.model is not None and Preprocessing.parse(ready.model.preprocessing).sample
         found = _sample(ds, channels, sample, wanted=reads, threads=threads)
         if found is not None:
@@ -156,6 +167,8 @@ def pick(
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
     ranked, kept = _ranked(channels, frame, ready.name, top, cut)
+    if ds.normalize != "none":
+        ranked["normalize"] = pd.array([ds.normalize] * len(ranked), dtype="string")
     warnings = _warnings(ds, channels) + _other_section(mapped, ds)
     for text in warnings:
         _log.warning("%s: %s", ds.path, text)

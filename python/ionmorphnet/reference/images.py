@@ -107,3 +107,35 @@ def mean_spectrum_processed(spectra: Spectra, ppm: float) -> tuple[FloatArray, F
     np.add.at(total, inverse, intensity)
     keep = total != 0
     return np.exp(origin + (found[keep] + 0.5) * ppm * 1e-6), total[keep] / len(spectra)
+
+
+def pixel_norms(spectra: Spectra, pixel_index: Sequence[int], shape: tuple[int, int], kind: str) -> FloatArray:
+    """Norm of each pixel's spectrum: ``tic``, ``rms`` or ``median``; norms of several spectra of a pixel are added.
+
+    TIC: sum of the intensities. RMS: square root of the mean square of all points of the spectrum, zeros included.
+    Median: of the positive intensities. The three are those of Deininger et al., Anal Bioanal Chem 401:167 (2011).
+
+    Returns:
+        float64 (height, width); 0 where there is no spectrum or no value.
+    """
+    norms = np.zeros(shape[0] * shape[1])
+    for (_, intensity), index in zip(spectra, pixel_index, strict=True):
+        if kind == "tic":
+            norms[index] += intensity.sum()
+        elif kind == "rms":
+            norms[index] += np.sqrt(np.mean(intensity**2)) if intensity.size else 0.0
+        else:
+            positive = intensity[intensity > 0]
+            norms[index] += np.median(positive) if positive.size else 0.0
+    return norms.reshape(shape)
+
+
+def normalization_factors(norms: FloatArray) -> FloatArray:
+    """Median of the positive norms (the lower one of an even number) / norm, float64 (height, width); else 0."""
+    factors = np.zeros_like(norms)
+    positive = norms[norms > 0]
+    if positive.size:
+        level = np.sort(positive)[(positive.size - 1) // 2]
+        for at in np.ndindex(norms.shape):
+            factors[at] = level / norms[at] if norms[at] > 0 else 0.0
+    return factors
