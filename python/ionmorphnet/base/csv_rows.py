@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from pathlib import Path
 
 from ionmorphnet.base.errors import FileError
 
 _DELIMITERS = (",", ";", "\t")
+_QUOTED = re.compile(r'"[^"]*"')
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Reads the rows that are not empty, with their line numbers. Cells are stripped, trailing empty cells dropped.
 
-    The delimiter is the comma, semicolon or tab, whichever is most frequent in the first line.
+    The delimiter is the comma, semicolon or tab, whichever is most frequent outside quotes in the first line.
 
     Args:
-        path: UTF-8 text, with or without a byte order mark.
+        path: UTF-8 text, with or without a byte order mark, or UTF-16 with one.
 
     Returns:
         (line number from 1, cells) of each row. A quoted cell may span lines; the number is then that of its last line.
@@ -25,12 +29,37 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     Raises:
         FileError: The file cannot be read or is not a CSV.
     """
+    text = read_text(path)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return split_rows(path, text, delimiter_of(first))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 if it begins with a byte order mark.
+
+    Raises:
+        FileError: The file cannot be read or has another encoding.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        names = [name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)]
+        return data.decode(names[0] if names else "utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text), delimiter=max(_DELIMITERS, key=first.count), strict=True)
+
+
+def delimiter_of(line: str) -> str:
+    """The comma, semicolon or tab, whichever is most frequent outside quotes in a line."""
+    return max(_DELIMITERS, key=_QUOTED.sub("", line).count)
+
+
+def split_rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """As :func:`read_rows`, for a text that was read already; the path is for errors.
+
+    Raises:
+        FileError: Not a CSV.
+    """
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     rows = []
     try:
         for cells in reader:

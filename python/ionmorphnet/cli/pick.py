@@ -16,7 +16,6 @@ from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
-from ionmorphnet.io.mz_list import read_mz_list
 from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.sample_maps import read_sample_map
@@ -40,7 +39,7 @@ class _Folder(click.Path):
     "--mz-list",
     type=click.Path(path_type=Path, readable=False),
     metavar="CSV",
-    help="Score the m/z of this list; needs --ppm or --tol.",
+    help="Score the m/z of this list, in the windows that it states or with --ppm or --tol.",
 )
 @click.option("--ppm", type=float, metavar="P", help="Half width of --mz-list windows, parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of --mz-list windows, m/z units.")
@@ -171,7 +170,7 @@ def _listed_axis(mz_list: Path, axis: str, ppm: float | None, tol: float | None)
         raise ArgumentError("--axis and --mz-list exclude each other")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        listed = imn.CandidateAxis.from_mz_list(read_mz_list(mz_list), ppm=ppm, tol=tol)
+        listed = imn.CandidateAxis.from_csv(mz_list, ppm=ppm, tol=tol)
     show_warnings([str(warning.message) for warning in caught], name=mz_list.name)
     return listed
 

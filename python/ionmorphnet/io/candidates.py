@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
@@ -13,14 +15,19 @@ import numpy.typing as npt
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import positive, thread_count
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import AxisKind
+from ionmorphnet.io.mz_list import Column, read_mz_table
 from ionmorphnet.io.windows import FloatArray, mz_windows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ionmorphnet.io.dataset import Dataset
+
+# Images that are made at a time to count the pixels with signal.
+_FREQUENCY_BYTES = 128 << 20
 
 _COLUMNS = ("mz", "mz_lo", "mz_hi", "frequency")
 
@@ -46,13 +53,14 @@ class CandidateAxis:
         mz_lo: Lower bound of each window, inclusive, float64 (n,).
         mz_hi: Upper bound of each window, inclusive, float64 (n,).
         frequency: Share of spectra with a non-zero value in the window, float64 (n,); NaN if it was not measured, as
-            for an axis from an m/z list.
+            for an axis from an m/z list until it is picked.
         method: How the axis was made, for the run record.
         ppm: Half width of the windows of a given m/z list in parts per million; None for other axes.
         tol: The same in m/z units.
         notes: Warnings about the axis, one line each: what was decided against the file's declaration and why, why no
             candidate was found.
         evidence: The figures that these decisions rest on, by name.
+        columns: Further columns of a given list, such as names, (n,) each: texts, or float64 with NaN for empty cells.
 
     Raises:
         ArgumentError: Lengths differ, a value is not finite, ``mz_lo <= mz <= mz_hi`` is violated, or mz is not
@@ -75,6 +83,7 @@ class CandidateAxis:
     tol: float | None = None
     notes: tuple[str, ...] = ()
     evidence: Mapping[str, float | str] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Converts to read-only float64 and validates."""
@@ -88,7 +97,9 @@ class CandidateAxis:
             object.__setattr__(self, name, values)
         object.__setattr__(self, "notes", tuple(self.notes))
         object.__setattr__(self, "evidence", dict(self.evidence))
+        object.__setattr__(self, "columns", {name: np.array(values) for name, values in self.columns.items()})
         lengths = {name: len(getattr(self, name)) for name in _COLUMNS}
+        lengths |= {name: len(values) for name, values in self.columns.items()}
         if len(set(lengths.values())) > 1:
             raise ArgumentError(f"axis: lengths differ: {lengths}")
         outside = (self.mz < self.mz_lo) | (self.mz > self.mz_hi)
@@ -132,7 +143,9 @@ class CandidateAxis:
         chosen = self._positions(index)
         mz, lo, hi, frequency = (getattr(self, name)[chosen] for name in _COLUMNS)
         part = "" if len(mz) == len(self) else f"; {len(mz)} of {len(self)} channels"
-        return CandidateAxis(mz, lo, hi, frequency, self.method + part, self.ppm, self.tol, self.notes, self.evidence)
+        method = self.method + part
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return CandidateAxis(mz, lo, hi, frequency, method, self.ppm, self.tol, self.notes, self.evidence, columns)
 
     def _positions(self, index: object) -> npt.NDArray[np.intp]:
         """Ascending positions that a slice, a mask or a list of positions selects."""
@@ -201,11 +214,74 @@ class CandidateAxis:
         frequency = np.full(len(unique), np.nan)
         return cls(unique, lo[first], hi[first], frequency, f"given m/z list, +-{width}", ppm, tol)
 
+    @classmethod
+    def from_csv(cls, path: PathLike, *, ppm: float | None = None, tol: float | None = None) -> CandidateAxis:
+        """Axis of a list in a file: METASPACE annotations, a SCiLS feature list, peaks.csv, or any table with m/z.
+
+        Rows with the same m/z and window are one channel, and their differing cells are joined; one warning says how
+        many. All other columns of the file are kept in :attr:`columns`.
+
+        Args:
+            path: The file, see :func:`ionmorphnet.io.mz_list.read_mz_table` for its layout.
+            ppm: Half width of every window in parts per million.
+            tol: Half width of every window in m/z units. With neither, the windows that the list states are used: an
+                interval width, or bounds as in peaks.csv.
+
+        Raises:
+            FileError: The file cannot be read; the message names the line.
+            ArgumentError: Both ``ppm`` and ``tol`` are given, or neither, and the list states no windows.
+        """
+        table = read_mz_table(Path(path))
+        method = f"given m/z list {Path(path).name}, "
+        if ppm is None and tol is None:
+            if table.lo is None or table.hi is None:
+                raise ArgumentError(
+                    f"{path}: the list states no windows; pass --ppm or --tol (Python: ppm= or tol=), for example 5 ppm"
+                )
+            lo, hi, method = table.lo, table.hi, f"{method}windows of its column {table.width_column}"
+        else:
+            lo, hi = mz_windows(table.mz, ppm=ppm, tol=tol)
+            method += f"+-{ppm:g} ppm" if ppm is not None else f"+-{tol:g}"
+            method += f" in place of its column {table.width_column}" if table.width_column else ""
+        mz, lo, hi, columns = table.merged(lo, hi)
+        if len(mz) < len(table):
+            warnings.warn(
+                f"{len(table)} rows of the list are {len(mz)} channels: rows of the same m/z and window are one, and "
+                "their differing cells are joined",
+                stacklevel=2,
+            )
+        frequency = np.full(len(mz), np.nan)
+        return cls(mz, lo, hi, frequency, method, ppm, tol, table.notes, {}, columns)
+
+    def with_frequency(self, ds: Dataset, *, threads: int = 0) -> CandidateAxis:
+        """The same axis with the frequencies of a section: the share of its pixels with signal in each window.
+
+        The images are made a few at a time, in one pass over the parts of the file that the windows cover.
+
+        Args:
+            ds: The section, one plane.
+            threads: Worker threads, 0 = all cores. Does not affect the result.
+
+        Raises:
+            ArgumentError: The file holds several z planes.
+            FileError: A spectrum cannot be read.
+        """
+        measured = max(1, int(ds.mask.sum()))
+        step = max(1, _FREQUENCY_BYTES // (4 * ds.shape[0] * ds.shape[1]))
+        frequency = np.zeros(len(self))
+        for first in range(0, len(self), step):
+            part = slice(first, first + step)
+            images = ds.window_images(self.mz_lo[part], self.mz_hi[part], normalize="none", threads=threads)
+            frequency[part] = np.count_nonzero(np.nan_to_num(images, copy=False), axis=(1, 2)) / measured
+        return dataclasses.replace(self, frequency=frequency)
+
     def to_frame(self) -> pd.DataFrame:
-        """Data frame with the columns mz, mz_lo, mz_hi and frequency."""
+        """Data frame with the columns mz, mz_lo, mz_hi and frequency, and those of a given list."""
         import pandas as pd
 
-        return pd.DataFrame({name: getattr(self, name) for name in _COLUMNS}, copy=True)
+        shared = {name: getattr(self, name) for name in _COLUMNS}
+        kept = {name if name not in shared else f"list_{name}": values for name, values in self.columns.items()}
+        return pd.DataFrame({**shared, **kept}, copy=True)
 
 
 def candidate_axis(

@@ -65,9 +65,10 @@ def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
     obs = pixel_table(ds.mask)
     obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(ds)
     var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
-    # AnnData writes plain strings; pandas' missing labels become empty.
-    var["label"] = var["label"].astype(object).where(var["label"].notna(), "")
-    var["scorer"] = var["scorer"].astype(object)
+    # AnnData writes plain strings; pandas' missing labels become empty. A slash would make a group in the file.
+    for name in [each for each in var.columns if var[each].dtype == "string"]:
+        var[name] = var[name].astype(object).where(var[name].notna(), "")
+    var = var.rename(columns={name: str(name).replace("/", "_") for name in var})
     table = anndata.AnnData(X=pixel_matrix(ds, picks), obs=obs, var=var)
     table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
     return table

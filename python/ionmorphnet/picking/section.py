@@ -147,6 +147,8 @@ def pick(
         ds.require_one_plane("pick each ds.plane(z) on its own")
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
+        if len(channels) and np.isnan(channels.frequency).all():
+            channels = channels.with_frequency(ds, threads=threads)
         clock.lap("axis")
         if normalize is not None and normalize != ds.normalize:
             ds = ds.normalized(normalize, threads=threads)
@@ -166,9 +168,7 @@ def pick(
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    ranked, kept = _ranked(channels, frame, ready.name, top, cut)
-    if ds.normalize != "none":
-        ranked["normalize"] = pd.array([ds.normalize] * len(ranked), dtype="string")
+    ranked, kept = _ranked(channels, frame, ready.name, ds.normalize, top, cut)
     warnings = _warnings(ds, channels) + _other_section(mapped, ds)
     for text in warnings:
         _log.warning("%s: %s", ds.path, text)
@@ -300,7 +300,12 @@ def axis_kind(text: str) -> AxisKind:
 
 
 def _ranked(
-    channels: CandidateAxis, scores: pd.DataFrame, scorer: str, top: int | None, min_score: float | None
+    channels: CandidateAxis,
+    scores: pd.DataFrame,
+    scorer: str,
+    normalize: str,
+    top: int | None,
+    min_score: float | None,
 ) -> tuple[pd.DataFrame, int]:
     if len(scores) != len(channels):
         raise ArgumentError(f"scorer '{scorer}' returned {len(scores)} rows for {len(channels)} channels")
@@ -311,6 +316,11 @@ def _ranked(
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame["frequency"] = channels.frequency[order]
     frame["scorer"] = pd.array([scorer] * len(frame), dtype="string")  # scales differ between scorers
+    if normalize != "none":
+        frame["normalize"] = pd.array([normalize] * len(frame), dtype="string")
+    for name, values in channels.columns.items():  # of the list that was given
+        own = values[order]
+        frame[f"list_{name}" if name in frame else name] = pd.array(own, dtype="string") if own.dtype == object else own
     kept = _core.cut_ranked(frame["score"].to_numpy(np.float64), top, min_score)
     return frame, kept
 

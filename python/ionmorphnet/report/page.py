@@ -50,6 +50,7 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
     payload = {
         "name": data.title,
         "table": table.plain_columns(data.frame),
+        "names": table.names(data.frame),
         "probabilities": probability_columns(data.frame),
         "classes": [c._asdict() for c in classes],
         "pictures": [asdict(pictures.picture(image, factor)) for image in images],

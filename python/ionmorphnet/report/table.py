@@ -16,6 +16,19 @@ _BINS = 60
 
 Plain = bool | int | float | str | None
 
+# Columns of a given m/z list that name a compound, in lower case; the first that has a value is shown.
+_NAMES = (
+    "name",
+    "moleculenames",
+    "molecule names",
+    "compound",
+    "compound name",
+    "annotation",
+    "lipid",
+    "ion",
+    "formula",
+)
+
 
 class Histogram(TypedDict):
     """Distribution of the scores.
@@ -49,6 +62,15 @@ ClassCount = TypedDict(
 def plain_columns(frame: pd.DataFrame) -> dict[str, list[Plain]]:
     """Columns as lists of JSON values; NaN, infinite and missing values become None."""
     return {str(name): [_plain(v) for v in _exact(frame[name])] for name in frame.columns}
+
+
+def names(frame: pd.DataFrame) -> list[str] | None:
+    """What the compound of each pick is called in the list that was given; None if no column holds names."""
+    own = {str(name).lower().removeprefix("list_"): name for name in reversed(frame.columns)}
+    for known in _NAMES:
+        if known in own and frame[own[known]].dtype.kind not in "biufc":
+            return ["" if pd.isna(value) else str(value) for value in frame[own[known]]]
+    return None
 
 
 def _exact(column: pd.Series) -> list[object]:

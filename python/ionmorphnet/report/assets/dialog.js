@@ -23,6 +23,7 @@ function makeViewer(dialog, order, reveal) {
       'aria-keyshortcuts': key, title: `${key.replace('Arrow', '')} arrow key`, onclick: () => show(rows[at + by]) }, text);
     const entries = [['rank', `${table.rank[row]} (${at + 1} of ${count(rows.length)} shown)`], ['score', scoreText(table.score[row])],
       ['m/z window', windowText(row)]];
+    if (nameOf(row)) entries.push(['name', nameOf(row)]);
     if (labelOf(row) !== null) entries.push(['class', labelMark(row)]);
     if (hasStructure) entries.push(['structure', `${structureText(row)} of 3`]);
     if (table.frequency) entries.push(['frequency', frequencyText(row)]);

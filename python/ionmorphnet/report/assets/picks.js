@@ -21,11 +21,12 @@ function makePicks(reveal) {
   const orders = { 'rank-up': 'rank', 'mz-up': 'm/z, lowest first', 'mz-down': 'm/z, highest first', 'score-down': 'score, highest first', 'score-up': 'score, lowest first' };
   if (hasLabels) orders['label-up'] = 'class';
   if (hasStructure) orders['structure-down'] = 'structure, highest first';
+  if (payload.names) orders['name-up'] = 'name';
   if (table.frequency) orders['frequency-down'] = 'frequency, highest first';
   byId('order').append(...Object.entries(orders).map(([value, text]) => element('option', { value }, text)));
 
   function compare(a, b) {
-    const u = table[state.by][a], v = table[state.by][b];
+    const values = state.by === 'name' ? payload.names : table[state.by], u = values[a], v = values[b];
     // Missing values stay at the end in both directions.
     if (u === null || v === null) return (u === null) - (v === null) || a - b;
     const sign = typeof u === 'string' ? u.localeCompare(v) : u - v;

@@ -1,5 +1,7 @@
 // One pick as a card or a table row, and the parts shared with the viewer.
 const classes = new Map(payload.classes.map((c) => [c.name, c]));
+// What the given m/z list calls the compound; empty without one.
+const nameOf = (row) => payload.names?.[row] ?? '';
 const labelOf = (row) => (payload.table.label ? payload.table.label[row] : null);
 
 function windowText(row) {
@@ -80,6 +82,7 @@ function card(row, width, open) {
     element('div', { class: 'line' },
       element('span', { class: 'mz', title: `m/z window ${windowText(row)}` }, `m/z ${mzText(table.mz[row])}`),
       element('span', { class: 'rank' }, `#${table.rank[row]}`)),
+    nameOf(row) ? element('div', { class: 'line name', title: nameOf(row) }, nameOf(row)) : null,
     element('div', { class: 'line' },
       labelOf(row) === null ? null : labelMark(row),
       element('span', { title: hasStructure ? `structure ${structureText(row)} of 3` : null },
@@ -98,6 +101,7 @@ function listColumns(width, open, scoreShare) {
     { name: 'score', by: 'score', number: true, cell: (row) => element('span', {}, scoreText(table.score[row]),
       element('span', { class: 'scorebar' }, element('i', { style: { width: `${scoreShare(row) * 100}%` } }))) },
   ];
+  if (payload.names) columns.push({ name: 'name', by: 'name', cell: (row) => element('span', { class: 'name', title: nameOf(row) }, nameOf(row)) });
   if (hasStructure) columns.push({ name: 'structure', by: 'structure', number: true,
     cell: (row) => element('span', { title: 'expected grade, 0 to 3' }, structureText(row)) });
   if (payload.table.label?.some((label) => label !== null)) columns.push({ name: 'class', by: 'label', cell: labelMark });
