@@ -16,6 +16,8 @@ namespace imn::images {
 namespace {
 
 constexpr double kLoneBinPpm = 5.0;
+constexpr std::size_t kFewBins = 32;         // a profile needs several bins for each peak and as many between peaks
+constexpr std::size_t kMostFallback = 2000;  // bins that are taken where a profile shows no peaks
 
 std::string number(double value) {
   std::ostringstream text;
@@ -64,8 +66,8 @@ void explain_emptiness(const io::Plane& plane, const AxisOptions& options, Candi
     filled += values > 0 ? 1 : 0;
     longest = std::max(longest, static_cast<std::int64_t>(spectrum.mz.size()));
   }
-  axis.evidence["spectra with a non-zero value"] = static_cast<double>(filled);
-  axis.evidence["values in the longest spectrum"] = static_cast<double>(longest);
+  axis.evidence["spectra_with_values"] = static_cast<double>(filled);
+  axis.evidence["longest_spectrum"] = static_cast<double>(longest);
   std::string cause;
   if (filled == 0) {
     cause =
@@ -81,6 +83,39 @@ void explain_emptiness(const io::Plane& plane, const AxisOptions& options, Candi
             " spectra hold peaks); allow rarer channels (Python: min_frequency=...) or give the m/z (--mz-list)";
   }
   axis.notes.push_back("no candidate was found: " + cause);
+}
+
+// The bins of the shared axis where peaks make no sense: hardly any bins, or no peak in a file that does not look like
+// profiles either.
+CandidateAxis or_bins(const io::Plane& plane, const AxisOptions& options, CandidateAxis found) {
+  const std::size_t bins = plane.spectra().shared_mz().size();
+  const bool few = bins < kFewBins;
+  const bool none = found.mz.empty() && bins <= kMostFallback;
+  if (bins == 0 || !(few || none)) return found;
+  if (plane.file().type_decision().sampling.shape() == io::SpectrumShape::profile) return found;
+  CandidateAxis axis = axis_of_bins(plane, options);
+  if (*std::max_element(axis.frequency.begin(), axis.frequency.end()) == 0.0) return found;
+  axis.notes.push_back(
+      "the spectra are read as profiles, but " +
+      (few ? "have only " + std::to_string(bins) + " m/z, too few for peaks"
+           : std::string("show no peak above the noise")) +
+      "; each of the " + std::to_string(axis.mz.size()) +
+      " m/z of the shared axis is a candidate instead; --axis peaks (Python: axis=\"peaks\") takes maxima only");
+  axis.evidence["bins"] = static_cast<double>(bins);
+  axis.evidence["profile_peaks"] = static_cast<double>(found.mz.size());
+  return axis;
+}
+
+void add_decision(const io::TypeDecision& decision, CandidateAxis& axis) {
+  const io::Sampling& found = decision.sampling;
+  axis.evidence["declared_type"] = io::to_string(decision.declared);
+  axis.evidence["read_as"] = decision.type == io::SpectrumType::profile ? "profile" : "centroid";
+  axis.evidence["looks_like"] = io::to_string(found.shape());
+  axis.evidence["shaped_maxima"] = found.shaped_maxima;
+  axis.evidence["regular_maxima"] = found.regular_maxima;
+  axis.evidence["isotope_spacing"] = found.isotope_spacing;
+  axis.evidence["regular_steps"] = found.regular_steps;
+  axis.evidence["smoothness"] = found.smoothness;
 }
 
 }  // namespace
@@ -151,9 +186,16 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
   } else if (centroid && !continuous) {
     axis = axis_of_centroids(plane, options);
   } else {
-    axis = frequent(axis_of_profile(plane, options), least);
+    axis = axis_of_profile(plane, options);
+    if (options.kind == AxisKind::automatic && continuous) axis = or_bins(plane, options, std::move(axis));
+    axis = frequent(std::move(axis), least);
   }
   if (axis.mz.empty()) explain_emptiness(plane, options, axis);
+  if (!axis.mz.empty() && *std::max_element(axis.frequency.begin(), axis.frequency.end()) == 0.0) {
+    axis.notes.push_back("all values of the " + std::to_string(axis.mz.size()) +
+                         " candidates are zero, so their images are blank; check the conversion that wrote the file");
+  }
+  add_decision(plane.file().type_decision(), axis);
   plane.spectra().require_size();
   return axis;
 }

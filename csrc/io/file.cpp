@@ -10,15 +10,6 @@
 
 namespace imn::io {
 
-namespace {
-
-// Thresholds of Sampling above which spectra declared centroid look like profiles. In the files examined, profiles
-// have regular_steps 1.0 and smoothness above 0.6; centroided spectra reach at most 0.44 and 0.47.
-constexpr double kRegular = 0.75;
-constexpr double kSmooth = 0.5;
-
-}  // namespace
-
 std::shared_ptr<const File> File::open(const std::string& path, const OpenOptions& options) {
   Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
   if (header.n_spectra() == 0) throw FileError(path, "the file holds no spectra");
@@ -91,31 +82,17 @@ void File::check_duplicates() {
 }
 
 void File::choose_type(const Header& header, const std::optional<SpectrumType>& wanted) {
-  if (wanted) {
-    type_ = *wanted;
-    return;
-  }
   const std::string& text = header.text.spectrum_type;
-  const bool one_kind = (header.profile_spectra > 0) != (header.centroid_spectra > 0);
-  if (one_kind || (header.profile_spectra == 0 && !text.empty())) {
-    const bool profile = one_kind ? header.profile_spectra > 0 : text == "profile";
-    type_ = profile ? SpectrumType::profile : SpectrumType::centroid;
-    if (profile) return;
-    const Sampling found = spectra_.sampling();
-    if (found.regular_steps > kRegular && found.smoothness > kSmooth) {
-      warnings_.push_back(
-          "the file says centroid, but its m/z values lie at regular distances and its spectra are smooth, like "
-          "profile spectra; if they are profiles, say so with --spectrum-type profile (Python: "
-          "spectrum_type='profile')");
-    }
-    return;
+  DeclaredType declared = DeclaredType::none;
+  if (header.profile_spectra > 0 || header.centroid_spectra > 0) {
+    declared = header.centroid_spectra == 0  ? DeclaredType::profile
+               : header.profile_spectra == 0 ? DeclaredType::centroid
+                                             : DeclaredType::both;
+  } else if (!text.empty()) {
+    declared = text == "profile" ? DeclaredType::profile : DeclaredType::centroid;
   }
-  type_ = spectra_.sampling().regular_steps > 0.5 ? SpectrumType::profile : SpectrumType::centroid;
-  warnings_.push_back(
-      std::string(header.profile_spectra == 0 ? "the file does not say whether its spectra are profile or centroid"
-                                              : "the file says both profile and centroid") +
-      "; judging by the data, they are read as " + (type_ == SpectrumType::profile ? "profile" : "centroid") +
-      " (--spectrum-type, in Python spectrum_type=, decides)");
+  decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling());
+  if (!decision_.warning.empty()) warnings_.push_back(decision_.warning);
 }
 
 std::vector<std::string> File::warnings() const {

@@ -27,7 +27,8 @@ class File {
   const Grid& grid() const { return grid_; }                                 // of all z planes
   const std::vector<std::int64_t>& raw_coordinates() const { return raw_; }  // (n, 3): as written, 0 where absent
   Duplicates duplicates() const { return duplicates_; }
-  SpectrumType spectrum_type() const { return type_; }  // declared, overridden or inferred
+  SpectrumType spectrum_type() const { return decision_.type; }  // declared, overridden or inferred
+  const TypeDecision& type_decision() const { return decision_; }
   const Declared& declared() const { return declared_; }
   std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
   // Grows while spectra are read; one line per kind of problem.
@@ -44,7 +45,7 @@ class File {
   Grid grid_;
   std::vector<std::int64_t> raw_;
   Declared declared_;
-  SpectrumType type_ = SpectrumType::centroid;
+  TypeDecision decision_;
   std::optional<std::pair<double, double>> pixel_size_;
   std::vector<std::string> warnings_;  // about opening the file
 };

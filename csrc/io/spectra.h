@@ -11,15 +11,10 @@
 #include "io/array_reader.h"
 #include "io/layout.h"
 #include "io/mapped_file.h"
+#include "io/spectrum_kind.h"
 #include "io/types.h"
 
 namespace imn::io {
-
-// How regular and how smooth the spectra of a file are; 0 where there are too few values to tell.
-struct Sampling {
-  double regular_steps = 0.0;  // share of the m/z steps that are about as long as the step before
-  double smoothness = 0.0;     // correlation of an intensity with the next one, mean over spectra
-};
 
 // All reading is safe from several threads at once, each with its own buffers. FileError names file, spectrum, cause.
 //

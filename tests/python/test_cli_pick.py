@@ -307,7 +307,7 @@ def test_spectra_that_are_declared_wrongly(cli: Command, tmp_path: Path) -> None
     path = write_imzml(tmp_path / "p.imzML", specs, shared_axis=True, spectrum_type="centroid")
     arguments = ("pick", path, "--scorer", "moran", "--top", 1, "-o")
     done = cli(*arguments, tmp_path / "as declared")
-    assert "the file says centroid, but its m/z values lie at regular distances" in done.stderr
+    assert "the file says centroid, but its spectra are sampled like profiles" in done.stderr
     assert "1 of 300 channels" in done.stdout
     done = cli(*arguments, tmp_path / "profile", "--spectrum-type", "profile")
     assert (done.code, done.stderr) == (0, "")

@@ -254,7 +254,8 @@ def test_mode_comes_from_the_offsets(path, shared):
 
 def test_spectrum_type_is_inferred_and_can_be_given(path):
     axis = np.linspace(500.0, 510.0, 200)
-    profile = [Spec(x, 1, axis, np.ones(200)) for x in (1, 2)]
+    peaks = sum(np.exp(-0.5 * ((axis - at) / 0.1) ** 2) for at in np.arange(501.0, 509.1, 0.8))
+    profile = [Spec(x, 1, axis, x * peaks) for x in (1, 2)]
     ds = open_dataset(write_imzml(path, profile, spectrum_type=None))
     assert ds.spectrum_type == "profile"
     assert len([line for line in ds.warnings if "profile or centroid" in line]) == 1
