@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import re
@@ -10,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.file_lock import FileLock
-from ionmorphnet.cli._shared import sigterm_as_ctrl_c
-from ionmorphnet.picking.outputs import prepared_folder
+from ionmorphnet.cli.app import sigterm_as_ctrl_c
+from ionmorphnet.picking.outputs import PreparedFolder
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 3)
@@ -56,29 +55,53 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_the_result_of_another_input_is_refused_before_the_work(
-    cli: Command, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def results(out: Path) -> dict[str, str]:
+    """Result folders, and of which input they are."""
+    found = {}
+    for path in out.rglob("run.json"):
+        found[path.parent.relative_to(out).as_posix()] = json.loads(path.read_text())["input"]["path"]
+    return found
+
+
+def test_the_result_of_another_input_stays(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "o"
     assert cli("pick", two[0], "-o", out, *QUICK).code == 0
     before = contents(out)
+    done = cli("pick", two[1], "-o", out, *QUICK)
+    assert done.code == 0
+    assert done.stderr == f"note: s.imzML: {out}/s holds the result of {two[0]}; the result is in {out}/p2/s\n"
+    assert results(out) == {"s": str(two[0]), "p2/s": str(two[1])}
+    assert contents(out).items() > before.items()
+    document = json.loads(cli("pick", two[1], two[0], "-o", tmp_path / "both", *QUICK, "--json").stdout)
+    assert [len(document[kind]) for kind in ("results", "failures")] == [2, 0]
+    assert results(tmp_path / "both") == {"p1/s": str(two[0]), "p2/s": str(two[1])}
+
+
+def test_a_name_that_another_input_has_is_refused_before_the_work(
+    cli: Command, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "o"
+    assert cli("pick", two[0], "-o", out, "--name", "mouse/left", *QUICK).code == 0
+    assert results(out) == {"mouse/left": str(two[0])}
+    before = contents(out)
     with monkeypatch.context() as patch:
         patch.setattr("ionmorphnet.picking.batch.pick", lambda *_, **__: pytest.fail("the section was picked"))
-        done = cli("pick", two[1], "-o", out, *QUICK)
+        done = cli("pick", two[1], "-o", out, "--name", "mouse/left", *QUICK)
     assert done.code == 2
-    done.is_one_line_error(f"{out / 's'}: holds the result of {two[0]}; choose another folder or pass --overwrite")
+    place = out / "mouse" / "left"
+    done.is_one_line_error(f"{place}: holds the result of {two[0]}; choose another folder or pass --overwrite")
     assert contents(out) == before
-    document = json.loads(cli("pick", two[1], two[0], "-o", tmp_path / "both", *QUICK, "--json").stdout)
-    assert [len(document[kind]) for kind in ("results", "failures")] == [2, 0]  # p2_s and p1_s
 
 
 def test_a_refused_input_stops_no_other(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
-    out, free = tmp_path / "o", copy(two[1], tmp_path / "p2" / "t.imzML")
-    assert cli("pick", two[0], "-o", out, *QUICK).code == 0
-    done = cli("pick", two[1], free, "-o", out, *QUICK, "--json")
+    out = tmp_path / "o"
+    assert pick_into(two[0], out) == ""
+    free = copy(two[1], two[1].with_name("t.imzML"))
+    copy(two[1], two[0])  # another section takes the place of the file
+    done = cli("pick", two[0], free, "-o", out, *QUICK, "--json")
     assert done.code == 1
     document = json.loads(done.stdout)
-    assert [failure["file"] for failure in document["failures"]] == [str(two[1])]
+    assert [failure["file"] for failure in document["failures"]] == [str(two[0])]
     assert [result["file"] for result in document["results"]] == [str(free)]
 
 
@@ -109,7 +132,7 @@ def pick_into(path: Path, out: Path) -> str:
     return outcome.message
 
 
-def test_the_same_input_replaces_its_result_wherever_it_lies(two: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_same_input_keeps_its_folder_wherever_it_lies(two: tuple[Path, Path], tmp_path: Path) -> None:
     assert pick_into(two[0], tmp_path / "o") == ""
     assert pick_into(two[0], tmp_path / "o") == ""
     assert pick_into(copy(two[0], tmp_path / "moved" / "s.imzML"), tmp_path / "o") == ""
@@ -122,7 +145,8 @@ def test_converters_that_give_each_file_one_uuid(uuid: str, two: tuple[Path, Pat
         with_uuid(path, uuid)
     assert pick_into(two[0], tmp_path / "o") == ""
     assert pick_into(two[0], tmp_path / "o") == ""
-    assert f"holds the result of {two[0]};" in pick_into(two[1], tmp_path / "o")
+    assert pick_into(two[1], tmp_path / "o") == ""
+    assert results(tmp_path / "o") == {"s": str(two[0]), "p2/s": str(two[1])}
 
 
 def test_spellings_of_one_uuid(two: tuple[Path, Path], tmp_path: Path) -> None:
@@ -144,10 +168,11 @@ def test_another_plane_is_another_input(two_planes: Path, tmp_path: Path) -> Non
             imn.pick(ds.plane(1), scorer="moran", top=1).save(tmp_path / "o")
 
 
-def test_a_file_with_planes_is_refused_as_a_whole(two_planes: Path, section: Path, tmp_path: Path) -> None:
+def test_the_planes_of_a_file_stay_together(two_planes: Path, section: Path, tmp_path: Path) -> None:
     imn.pick(section, scorer="moran", top=1).save(tmp_path / "o" / "z_z2")
-    assert "z_z2: holds the result of" in pick_into(two_planes, tmp_path / "o")
-    assert [path.name for path in (tmp_path / "o").iterdir()] == ["z_z2"]
+    assert pick_into(two_planes, tmp_path / "o") == ""
+    above = two_planes.parent.name
+    assert set(results(tmp_path / "o")) == {"z_z2", f"{above}/z_z1", f"{above}/z_z2"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"input": {"path": "x"}}', '{"mine": 1}'])
@@ -190,17 +215,22 @@ def picking_process(path: Path, out: Path) -> subprocess.Popen[str]:
 def test_a_second_writer_is_told_who_is_first(cli: Command, two: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "o"
     with picking_process(two[0], out) as first:
-        message = rf"{out / 's'}: another pick writes to it \(process {first.pid} on .*\); wait for its end or choose"
-        for path in two:
-            assert re.match(message, pick_into(path, out))
-        done = cli("pick", two[1], "-o", out, *QUICK, "--overwrite")
-        done.is_one_line_error("another pick writes to it")
+        message = (
+            rf"{out / 's'}: another pick writes to it \(process {first.pid} on [^\n]*\); wait for its end or choose"
+        )
+        assert re.match(message, pick_into(two[0], out))
+        cli("pick", two[0], "-o", out, *QUICK, "--overwrite").is_one_line_error("another pick writes to it")
+        named = cli("pick", two[1], "-o", out, *QUICK, "--name", "s")
+        named.is_one_line_error("another pick writes to it")
         with pytest.raises(imn.FileError, match=message):
             imn.pick(two[0], scorer="moran", top=1).save(out / "s")
+        done = cli("pick", two[1], "-o", out, *QUICK)
+        assert done.code == 0
+        assert done.stderr.startswith(f"note: s.imzML: {out}/s is being written to by a pick of {two[0]}; ")
         first.communicate("\n")
     assert first.returncode == 0
     assert {path.name for path in (out / "s").iterdir()} == {"peaks.csv", "scores.csv", "run.json"}
-    assert "holds the result of" in pick_into(two[1], out)
+    assert results(out) == {"s": str(two[0]), "p2/s": str(two[1])}
     assert pick_into(two[0], out) == ""
 
 
@@ -215,22 +245,25 @@ def test_a_killed_writer_blocks_nobody(two: tuple[Path, Path], tmp_path: Path) -
 def test_the_folder_is_checked_again_under_the_lock(
     two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @contextlib.contextmanager
-    def late(folder: Path) -> Iterator[None]:
-        imn.pick(two[0], scorer="moran", top=1).save(folder)  # another process, just before the lock
-        with prepared_folder(folder):
-            yield
+    real = PreparedFolder.__enter__
 
-    monkeypatch.setattr("ionmorphnet.picking.batch.prepared_folder", late)
-    assert f"holds the result of {two[0]}" in pick_into(two[1], tmp_path / "o")
+    def late(self: PreparedFolder) -> PreparedFolder:
+        monkeypatch.setattr(PreparedFolder, "__enter__", real)
+        imn.pick(two[0], scorer="moran", top=1).save(self.folder)  # another process, just before the lock
+        return real(self)
+
+    monkeypatch.setattr(PreparedFolder, "__enter__", late)
+    assert pick_into(two[1], tmp_path / "o") == ""
+    assert results(tmp_path / "o") == {"s": str(two[0]), "p2/s": str(two[1])}
 
 
 def test_two_threads_do_not_share_a_folder(tmp_path: Path) -> None:
-    with prepared_folder(tmp_path / "o"):
-        with pytest.raises(imn.FileError, match="another pick writes to it"), prepared_folder(tmp_path / "o"):
+    (tmp_path / "o").mkdir()
+    with PreparedFolder(tmp_path / "o"):
+        with pytest.raises(imn.FileError, match="another pick writes to it"), PreparedFolder(tmp_path / "o"):
             raise AssertionError("the block must not run")
         (tmp_path / "link").symlink_to(tmp_path / "o")
-        with pytest.raises(imn.FileError, match="link: another pick"), prepared_folder(tmp_path / "link"):
+        with pytest.raises(imn.FileError, match="link: another pick"), PreparedFolder(tmp_path / "link"):
             raise AssertionError("the block must not run")
     assert list((tmp_path / "o").iterdir()) == []
 
@@ -258,8 +291,8 @@ def test_sigterm_keeps_what_is_complete(
     monkeypatch.setattr(imn.PeakList, "report", interrupted)
     done = cli("pick", *two, "-o", tmp_path / "o", *QUICK, "--report")
     assert (done.code, done.stderr.strip()) == (130, "ionmorphnet: stopped")
-    assert len(imn.open_run(tmp_path / "o" / "p1_s")) == 3
-    assert {path.name for path in (tmp_path / "o" / "p2_s").iterdir()} == {"peaks.csv", "scores.csv"}
+    assert len(imn.open_run(tmp_path / "o" / "p1" / "s")) == 3
+    assert not (tmp_path / "o" / "p2").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

@@ -64,8 +64,8 @@ def test_wrong_arguments_are_raised_by_the_call(sections: list[Path], tmp_path: 
     ):
         with pytest.raises(imn.ArgumentError, match=text):
             imn.pick_files(sections, tmp_path / "out", **wrong)
-    with pytest.raises(imn.ArgumentError, match="would write to"):
-        imn.pick_files([sections[0], sections[0]], tmp_path / "out", scorer="moran", top=1)
+    with pytest.raises(imn.ArgumentError, match="a name is for a single input, and there are 3"):
+        imn.pick_files(sections, tmp_path / "out", name="x", **quick)
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.files import atomic_path
-from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder
+from ionmorphnet.picking.outputs import PreparedFolder, parse_formats
 from users import ordinary_user
 
 
@@ -18,13 +18,6 @@ def test_formats() -> None:
     assert parse_formats("Parquet, imzml,parquet") == ("csv", "parquet", "imzml")
     with pytest.raises(imn.ArgumentError, match="unknown format 'xlsx'"):
         parse_formats("csv,xlsx")
-
-
-def test_equal_stems_get_their_folder_as_prefix() -> None:
-    paths = [Path("/d/a/x.imzML"), Path("/d/b/x.imzML"), Path("/d/b/y.imzML")]
-    assert output_names(paths) == ["a_x", "b_x", "y"]
-    with pytest.raises(imn.ArgumentError, match="would write"):
-        output_names([Path("/d/a/x.imzML"), Path("/e/a/x.imzML")])
 
 
 def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
@@ -54,36 +47,26 @@ def test_a_run_folder_is_complete(section: Path, tmp_path: Path) -> None:
     assert record["input"]["path"].endswith("small section.imzML")
 
 
-def test_a_failure_leaves_no_run_json_and_no_half_file(
-    section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_leaves_the_earlier_result(section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = imn.pick(section, top=3, scorer="moran")
     peaks.save(tmp_path)
-    before = (tmp_path / "peaks.csv").read_bytes()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def broken(self: pd.DataFrame, path: Path, **_: object) -> None:
         Path(path).write_text("half")
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
-    with pytest.raises(imn.FileError, match=r"peaks\.csv.*No space"):
-        peaks.save(tmp_path)
-    assert (tmp_path / "peaks.csv").read_bytes() == before
-    assert not (tmp_path / "run.json").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"peaks.csv", "scores.csv"}
+    with pytest.raises(imn.FileError, match=rf"^{tmp_path}/peaks\.csv: .*No space"):
+        peaks[:1].save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with pytest.raises(imn.FileError, match="No space"):
+        peaks.save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-def test_links_name_their_own_folder(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / "data" / f"{name}.imzML").touch()
-        (tmp_path / name / "x.imzML").symlink_to(tmp_path / "data" / f"{name}.imzML")
-    assert output_names([tmp_path / "a" / "x.imzML", tmp_path / "b" / "x.imzML"]) == ["a_x", "b_x"]
 
 
 def test_files_of_an_earlier_run_go(section: Path, tmp_path: Path) -> None:
@@ -131,7 +114,7 @@ def test_no_pick_is_a_complete_run(section: Path, tmp_path: Path) -> None:
     assert sorted(record["files"]) == sorted(names(tmp_path))
 
 
-def test_an_interruption_leaves_no_run_json_and_no_temporary_file(
+def test_an_interruption_leaves_the_earlier_result(
     section: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peaks = imn.pick(section, top=3, scorer="moran")
@@ -143,29 +126,32 @@ def test_an_interruption_leaves_no_run_json_and_no_temporary_file(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(imn.PeakList, "report", interrupted)
-    (tmp_path / "report.html").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(KeyboardInterrupt):
-        peaks.save(tmp_path, report=True)
-    assert names(tmp_path) == {"peaks.csv", "scores.csv"}
+        peaks[:1].save(tmp_path, report=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_folder_is_made_and_removed_again_on_failure(tmp_path: Path) -> None:
-    with prepared_folder(tmp_path / "a" / "b"):
-        pass
-    assert (tmp_path / "a" / "b").is_dir()
-    assert names(tmp_path / "a" / "b") == set()
-    with pytest.raises(KeyboardInterrupt), prepared_folder(tmp_path / "a" / "c" / "d"):
+def test_a_folder_is_made_and_removed_again_if_it_stays_empty(tmp_path: Path) -> None:
+    with PreparedFolder(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "x").touch()
+    assert names(tmp_path / "a" / "b") == {"x"}
+    with PreparedFolder(tmp_path / "a" / "c" / "d"):
+        assert (tmp_path / "a" / "c" / "d").is_dir()
+    assert names(tmp_path / "a") == {"b"}
+    with pytest.raises(KeyboardInterrupt), PreparedFolder(tmp_path / "a" / "c" / "d"):
         raise KeyboardInterrupt
     assert names(tmp_path / "a") == {"b"}  # what was there before stays
-    with pytest.raises(FileExistsError), prepared_folder(tmp_path / "a" / "e"):
-        (tmp_path / "a" / "e").mkdir(exist_ok=False)
-    assert names(tmp_path / "a") == {"b"}
+    (tmp_path / "empty").mkdir()
+    with PreparedFolder(tmp_path / "empty"):
+        pass
+    assert (tmp_path / "empty").is_dir()
 
 
 def test_impossible_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "x", tmp_path / "new" / ("x" * 300)):
-        with pytest.raises(imn.FileError, match=f"{folder.name[:9]}.*: cannot be written: "), prepared_folder(folder):
+        with pytest.raises(imn.FileError, match=f"{folder.name[:9]}.*: cannot be written: "), PreparedFolder(folder):
             raise AssertionError("the block must not run")
     assert names(tmp_path) == {"file"}
 
@@ -176,6 +162,6 @@ def test_folders_without_permission() -> None:
         closed.chmod(0o555)
         for folder in (closed, closed / "new"):
             denied = pytest.raises(imn.FileError, match="cannot be written: Permission denied")
-            with ordinary_user(), denied, prepared_folder(folder):
+            with ordinary_user(), denied, PreparedFolder(folder):
                 raise AssertionError("the block must not run")
         closed.chmod(0o755)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 
 import click
@@ -55,24 +53,6 @@ def spinner(text: str, *, quiet: bool = False) -> Iterator[None]:
         return
     with stderr.status(Text(text)):
         yield
-
-
-@contextlib.contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Lets SIGTERM (kill, batch systems, containers) raise KeyboardInterrupt, so that work is ended and tidied up.
-
-    A SIGTERM that the caller ignores or handles stays as it is. Outside of the main thread, which alone can set
-    handlers, nothing changes.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def show_warnings(warnings: Iterable[str], *, name: str) -> None:

@@ -11,7 +11,9 @@ import importlib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -19,6 +21,24 @@ import click
 
 from ionmorphnet import __version__
 from ionmorphnet.base.errors import Cancelled, IonMorphNetError
+
+
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Lets SIGTERM (kill, batch systems, containers) raise KeyboardInterrupt, so that work is ended and tidied up.
+
+    A SIGTERM that the caller ignores or handles stays as it is. Outside of the main thread, which alone can set
+    handlers, nothing changes.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _PipeClosedError(Exception):
@@ -102,7 +122,8 @@ def main(argv: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(args=argv, prog_name="ionmorphnet", standalone_mode=False)
+        with sigterm_as_ctrl_c():
+            code = cli.main(args=argv, prog_name="ionmorphnet", standalone_mode=False)
     except click.exceptions.Abort:
         _fail("stopped", 130)
     except KeyboardInterrupt:

@@ -114,21 +114,26 @@ class _Folder(click.Path):
 )
 @click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
-@click.option("--overwrite", is_flag=True, help="Replace results of other inputs in OUT too.")
+@click.option("--name", metavar="NAME", help="Name of the result, for a single FILE: writes OUT/NAME.")
+@click.option("--force", is_flag=True, help="Pick again what is done already.")
+@click.option("--overwrite", is_flag=True, help="As --force; also replace results of other inputs in OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions, **options: Any) -> int:
     """Rank the m/z channels of imzML FILEs that carry spatial structure.
 
     Writes OUT/<file stem>/peaks.csv (the picks), scores.csv (every candidate) and run.json.
+    A FILE that is a folder is searched for imzML files; OUT gets the same subfolders. Files of one name get as many
+    parent folders in front as tell them apart: OUT/patient01/MSI/data.
     Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
     file are picked one by one, each into OUT/<file stem>_z<plane>.
-    A folder that holds the result of another input is refused; --overwrite replaces it.
+    What is done already, with the same data, settings and model, is not picked again. The result of another input is
+    never replaced unless --overwrite asks for it.
     Exits with 1 if an input failed or no channel was picked from any, and with 2 if all failed.
 
     \b
     Examples:
       ionmorphnet pick section.imzML -o results --report
-      ionmorphnet pick study/*.imzML -o results --format csv,imzml --top 100
+      ionmorphnet pick study -o results --format csv,imzml --top 100
       ionmorphnet pick section.imzML -o results --mz-list lipids.csv --ppm 5
     """
     if options["sample"] not in ("auto", "none"):
@@ -136,12 +141,17 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
     mz_list = options.pop("mz_list")
     if mz_list is not None:  # the windows are the axis' own from here on
         options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
-    results, failures = [], []
-    with _shared.sigterm_as_ctrl_c(), imn.PickBar(_shared.stderr) as bar:
+    results: list[dict[str, Any]] = []
+    failures = []
+    n_inputs = 0
+    with imn.PickBar(_shared.stderr) as bar:
         for outcome in imn.pick_files(files, out, progress=None if as_json else bar, **opened, **options):
             bar.hide()
+            n_inputs = outcome.n_files
             if not (as_json and outcome.picked):  # the document holds the warnings of what was picked
-                show_warnings(outcome.warnings, name=outcome.path.name)
+                show_warnings(outcome.warnings, name=outcome.name)
+            for note in outcome.notes:
+                click.echo(f"note: {outcome.name}: {note}", err=True)
             for plane in outcome.picked:
                 results.append(_result(plane, outcome))
                 skipped = [f"{kind} was not written: {cause}" for kind, cause in plane.skipped.items()]
@@ -153,10 +163,14 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
                 click.echo(f"ionmorphnet: {outcome.message}", err=True)
     if as_json:
         click.echo(json.dumps({"results": results, "failures": failures}, indent=2, ensure_ascii=False))
-    elif failures and len(files) > 1:
-        click.echo(f"{len(failures)} of {len(files)} inputs failed", err=True)
+    elif n_inputs > 1:
+        done = sum(result["already_done"] for result in results)
+        if done:
+            click.echo(f"{done} of {len(results)} results were there already; --force picks them again")
+        if failures:
+            click.echo(f"{len(failures)} of {n_inputs} inputs failed", err=True)
     if failures:
-        return 1 if len(failures) < len(files) else 2
+        return 1 if len(failures) < n_inputs else 2
     if any(result["picked"] for result in results):
         return 0
     if not as_json:
@@ -181,6 +195,7 @@ def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
     return {
         "file": click.format_filename(outcome.path),
         "z": plane.z,
+        "already_done": plane.already_done,
         "folder": click.format_filename(plane.folder),
         "written": [click.format_filename(path) for path in plane.written],
         "candidates": len(plane.peaks.all_scores),
@@ -194,12 +209,19 @@ def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
 
 
 def _title(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> str:
-    return outcome.path.name if plane.z is None else f"{outcome.path.name} z={plane.z}"
+    number = f"[{outcome.number}/{outcome.n_files}] " if outcome.n_files > 1 else ""
+    return f"{number}{outcome.name} {plane.title}".rstrip()
 
 
 def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
     peaks, run = plane.peaks, plane.peaks.run
     assert run is not None
+    if plane.already_done:
+        click.echo(
+            f"{_title(plane, outcome)}: already done, {len(peaks)} of {len(peaks.all_scores)} channels picked: "
+            f"{click.format_filename(plane.folder)}"
+        )
+        return
     rate = len(peaks.all_scores) / max(run.timings["score"], 1e-9)
     spared = f", {run.counts.spared} spared by the cascade" if run.counts.spared else ""
     click.echo(

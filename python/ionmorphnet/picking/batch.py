@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -13,19 +13,25 @@ import numpy.typing as npt
 
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
-from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.errors import FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
-from ionmorphnet.picking.outputs import output_names, parse_formats, prepared_folder, refuse_input_folder
+from ionmorphnet.picking.earlier import request_of
+from ionmorphnet.picking.inputs import Input, listed_inputs
+from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
+from ionmorphnet.picking.parts import parts_of
 from ionmorphnet.picking.peak_list import PeakList, write_result
+from ionmorphnet.picking.places import Place, Places
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
 from ionmorphnet.picking.run_record import InputRecord
+from ionmorphnet.picking.saved import open_run, with_moved_input
 from ionmorphnet.picking.section import (
     DEFAULT_MEMORY_LIMIT,
     AxisKind,
@@ -53,6 +59,8 @@ class PickedPlane:
         written: Its files.
         seconds: Wall time, with writing.
         skipped: Formats that could not hold the result, and why.
+        title: What tells the part from the others of its file in messages, such as ``z=2``; empty for a whole file.
+        already_done: Whether the folder held this result already, so that nothing was picked.
     """
 
     peaks: PeakList
@@ -61,6 +69,8 @@ class PickedPlane:
     written: tuple[Path, ...]
     seconds: float
     skipped: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    already_done: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,16 +78,24 @@ class PickOutcome:
     """What became of one file.
 
     Attributes:
-        path: The file, as given.
+        path: The file, as given; a file of a given folder starts with that folder.
         picked: Its sections in the order of the planes; those before the failure if one failed.
         error: Why the file failed; None if it did not.
         warnings: What was odd about the file and what limits the meaning of the scores, each once.
+        notes: Where the result is if it is not where one would look first, and why an earlier one was made anew.
+        number: Number of the file in the call, from 1.
+        n_files: Number of files of the call.
+        name: As much of its path as tells the file from the others of the call.
     """
 
     path: Path
     picked: tuple[PickedPlane, ...]
     error: Exception | None
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    number: int = 1
+    n_files: int = 1
+    name: str = ""
 
     @property
     def ok(self) -> bool:
@@ -120,6 +138,8 @@ def pick_files(
     cascade: bool = True,
     threads: int = 0,
     calibration: SectionCalibration | PathLike | None = None,
+    name: str | None = None,
+    force: bool = False,
     overwrite: bool = False,
     progress: Callable[[PickProgress], None] | bool | None = None,
     **opened: Unpack[OpenOptions],
@@ -133,10 +153,11 @@ def pick_files(
             print(outcome.path, outcome.message or f"{len(outcome.picked[0].peaks)} picks")
 
     Args:
-        files: imzML files.
-        out: Folder for the results. A file goes to ``out/<stem>``; equal stems get their parent folder's name as
-            prefix; the planes of a file with several go to ``out/<stem>_z<plane>``. See :meth:`PeakList.save`.
-            A file whose folder holds the result of another input fails before it is picked.
+        files: imzML files; folders, which are searched with all that is below them; patterns.
+        out: Folder for the results. A file goes to ``out/<stem>``, a file that was found in a given folder to its path
+            below that folder. Where another file of the call, or the result of another input, has that name, parent
+            folders are put in front: ``out/patient01/MSI/data``. The planes of a file with several go to
+            ``out/<stem>_z<plane>``. An input keeps the folder that holds its result. See :meth:`PeakList.save`.
         formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
         report: Write report.html.
         features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
@@ -157,22 +178,24 @@ def pick_files(
         cascade: As above.
         threads: As above.
         calibration: As above.
-        overwrite: Replace the results of other inputs too.
+        name: Name of the result, for a single input; it may have folders in front.
+        force: Pick files again whose result is there already, from the same data with the same settings.
+        overwrite: As ``force``; and replace the results of other inputs.
         progress: Called with a :class:`PickProgress`; True: a bar on the terminal or in the notebook. An exception
             that it raises stops the work.
         **opened: How every file is opened: options of :func:`ionmorphnet.open`, such as ``duplicates="sum"``;
             ``ibd_path`` for a single file only.
 
     Yields:
-        One outcome per file, in the order given.
+        One outcome per file, in the order given. A file that was picked before with the same settings, model and
+        version is not picked again: its outcome has the result that is there.
 
     Raises:
-        ArgumentError: An argument has the wrong type or is out of range, or two files would write to one folder.
+        ArgumentError: An argument has the wrong type or is out of range, or a name is given for several files.
         FileError: The model cannot be used.
         UnavailableError: The scorer or device is not available.
     """
-    paths = [Path(file) for file in files]
-    names = output_names(paths)
+    inputs = listed_inputs(files, name)
     top, min_score = checked_cut(top, min_score)
     threads = thread_count(threads)
     check_windows(axis, ppm, tol)
@@ -181,7 +204,7 @@ def pick_files(
         normalize = checked_normalize(normalize)
     if isinstance(axis, str):
         axis = axis_kind(axis)
-    checked_open_options(opened, function="pick_files", paths=paths)
+    checked_open_options(opened, function="pick_files", paths=[given.path for given in inputs])
     with shown_pick(progress):  # checks it
         pass
     if axis is not None and not isinstance(axis, (str, CandidateAxis)):
@@ -203,130 +226,164 @@ def pick_files(
     require_cut(ready, top, min_score)
     if arguments["calibration"] is not None:
         arguments["calibration"].require_model(ready.model, calibration_name(calibration))
+    settings = None
+    if isinstance(scorer, str):  # of others nobody can tell whether they are the same another time
+        settings = _settings(ready, {**arguments, "features": features})
+    kinds = [*wanted, *(["report"] if report else [])]
+    files_wanted = [file for kind in kinds for file in OPTIONAL_FILES.get(kind, ())]
     batch = _Batch(
-        Path(out),
-        wanted,
-        report,
-        features,
-        overwrite,
-        opened,
-        {**arguments, "scorer": ready},
-        len(paths),
-        progress,
+        inputs=inputs,
+        places=Places(Path(out), inputs, overwrite=overwrite),
+        formats=wanted,
+        report=report,
+        features=features,
+        again=force or overwrite,
+        opened=opened,
+        arguments={**arguments, "scorer": ready},
+        settings=settings,
+        files=(*TABLES, *files_wanted, RECORD),
+        progress=progress,
     )
-    return batch.run(paths, names)
+    return batch.run()
+
+
+def _settings(scorer: Scorer, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that a result depends on besides the section, by name."""
+    model = scorer.model
+    without = {"memory_limit", "device_memory_limit", "threads"}
+    return {
+        "version": versions()["ionmorphnet"],
+        "scorer": scorer.name,
+        "precision": scorer.precision,
+        "device": scorer.device.kind,
+        "model": None if model is None else model.sha256,
+        "model_settings": None if model is None else model.config,
+        **{name: value for name, value in arguments.items() if name not in without},
+    }
 
 
 class _Advance:
     """Tells the caller's progress where a file is, and remembers what the progress raised."""
 
-    def __init__(self, path: Path, number: int, n_files: int, tell: Report | None, raised: list[BaseException]) -> None:
-        self._place = (path, number, n_files)
+    def __init__(self, given: Input, number: int, n_files: int, tell: Report | None) -> None:
+        self._place = (given.path, number, n_files)
+        self._name = given.shown
         self._tell = tell
-        self._raised = raised
+        self.raised: list[BaseException] = []
 
     def __call__(self, z: int | None, stage: Stage, done: int = 0, total: int = 0) -> None:
         if self._tell is None:
             return
         try:
-            self._tell(PickProgress(*self._place, z, stage, done, total))
+            self._tell(PickProgress(*self._place, z, stage, done, total, self._name))
         except BaseException as error:
-            self._raised.append(error)
+            self.raised.append(error)
             raise
 
 
+@dataclass
 class _Batch:
     """One call of :func:`pick_files`."""
 
-    def __init__(
-        self,
-        out: Path,
-        formats: tuple[str, ...],
-        report: bool,
-        features: bool,
-        overwrite: bool,
-        opened: OpenOptions,
-        arguments: dict[str, Any],
-        n_files: int,
-        progress: Callable[[PickProgress], None] | bool | None,
-    ) -> None:
-        self.out = out
-        self.formats = formats
-        self.report = report
-        self.features = features
-        self.overwrite = overwrite
-        self.opened = opened
-        self.arguments = arguments
-        self.n_files = n_files
-        self.progress = progress
-        # Result folders of this call, and of which input.
-        self.claimed: dict[Path, Path] = {}
+    inputs: list[Input]
+    places: Places
+    formats: tuple[str, ...]
+    report: bool
+    features: bool
+    again: bool
+    opened: OpenOptions
+    arguments: dict[str, Any]
+    settings: dict[str, Any] | None
+    files: tuple[str, ...]
+    progress: Callable[[PickProgress], None] | bool | None
+    _read: dict[Path, PeakList] = field(default_factory=dict)
 
-    def run(self, paths: list[Path], names: list[str]) -> Iterator[PickOutcome]:
-        for number, (path, name) in enumerate(zip(paths, names, strict=True), 1):
-            raised: list[BaseException] = []  # by the caller's progress: not the fault of a file
+    def run(self) -> Iterator[PickOutcome]:
+        for number, given in enumerate(self.inputs, 1):
             with shown_pick(self.progress) as tell:
-                advance = _Advance(path, number, self.n_files, tell, raised)
-                outcome = self._file(path, name, advance)
-            if raised:
-                raise raised[0]
-            yield outcome
+                advance = _Advance(given, number, len(self.inputs), tell)
+                outcome = self._file(given, advance)
+            if advance.raised:  # by the caller's progress: not the fault of a file
+                raise advance.raised[0]
+            yield dataclasses.replace(outcome, number=number, n_files=len(self.inputs), name=given.shown)
 
-    def _file(self, path: Path, name: str, advance: _Advance) -> PickOutcome:
+    def _file(self, given: Input, advance: _Advance) -> PickOutcome:
         picked: list[PickedPlane] = []
         warnings: list[str] = []
+        notes: list[str] = []
         failure: Exception | None = None
         try:
+            if given.problem is not None:
+                raise given.problem
             advance(None, "opening")
-            with open_dataset(path, **self.opened) as ds:
-                for z, plane, folder in self._planes(ds, path, name):
-                    picked.append(self._plane(plane, z, folder, advance))
-                    run = picked[-1].peaks.run
-                    warnings += run.warnings if run is not None else ()
+            with open_dataset(given.path, **self.opened) as ds:
+                with self.places.prepared(given, parts_of(ds), self._is_done) as (places, moved):
+                    notes += [moved] if moved else []
+                    for place in places:
+                        done = self._earlier(place) or self._pick(place, advance, notes)
+                        picked.append(done)
+                        warnings += done.peaks.run.warnings if done.peaks.run is not None else ()
                 warnings = [*ds.warnings, *warnings]
         except BrokenPipeError:  # nobody reads the output of the caller's progress: not the fault of this file
             raise
         except (IonMorphNetError, OSError, MemoryError) as error:
             failure = error
-        return PickOutcome(path, tuple(picked), failure, tuple(dict.fromkeys(warnings)))
+        return PickOutcome(given.path, tuple(picked), failure, tuple(dict.fromkeys(warnings)), tuple(notes))
 
-    def _planes(self, ds: Dataset, path: Path, name: str) -> list[tuple[int | None, Dataset, Path]]:
-        """The planes of a file and their folders, which are reserved for it.
+    def _request(self, record: InputRecord) -> dict[str, Any] | None:
+        return None if self.settings is None else request_of(record, self.settings)
 
-        Raises:
-            ArgumentError: Another file of this call has written to one of the folders.
-            FileError: One of them holds the input, or the result of another input.
-        """
-        planes = ds.z_planes
-        if len(planes) <= 1:
-            found: list[tuple[int | None, Dataset, Path]] = [(None, ds, self.out / name)]
-        else:
-            found = [(z, ds.plane(z), self.out / f"{name}_z{z}") for z in planes]
-        for _, _, folder in found:
-            if folder in self.claimed:
-                raise ArgumentError(
-                    f"{path}: would write to {folder}, which holds the result of {self.claimed[folder]}: pick them "
-                    "into separate folders"
-                )
-        for _, plane, folder in found:
-            refuse_input_folder((ds.path, ds.ibd_path), folder)
-            self._require_free(plane, folder)
-        self.claimed.update({folder: path for _, _, folder in found})
-        return found
+    def _is_done(self, place: Place) -> bool:
+        return self._earlier_peaks(place) is not None
 
-    def _require_free(self, ds: Dataset, folder: Path) -> None:
-        if not self.overwrite:
-            InputRecord.of(ds).refuse_other_result(folder)
+    def _changes(self, place: Place) -> list[str]:
+        """What keeps an earlier result of the input from being the one wanted."""
+        found = place.earlier
+        return found.changes(self._request(place.record), self.files) if found is not None and found.same else []
 
-    def _plane(self, ds: Dataset, z: int | None, folder: Path, advance: _Advance) -> PickedPlane:
+    def _earlier_peaks(self, place: Place) -> PeakList | None:
+        """The result that is there already; None if there is none, or not the one wanted."""
+        found = place.earlier
+        if self.again or found is None or not found.same or self._changes(place):
+            return None
+        if place.folder not in self._read:
+            try:
+                self._read[place.folder] = open_run(place.folder)
+            except FileError:  # a table that cannot be read
+                return None
+        return self._read[place.folder]
+
+    def _earlier(self, place: Place) -> PickedPlane | None:
         started = time.perf_counter()
-        with prepared_folder(folder):
-            self._require_free(ds, folder)  # again: until the lock, another process could write to the folder
-            advance(z, "finding channels")
-            peaks = pick(ds, progress=lambda done, total: advance(z, "scoring", done, total), **self.arguments)
-            advance(z, "writing")
-            written = write_result(peaks, folder, formats=self.formats, report=self.report, features=self.features)
+        peaks = self._earlier_peaks(place)
+        if peaks is None or place.earlier is None:
+            return None
+        peaks = with_moved_input(peaks, place.folder, place.record)
+        written = tuple(place.folder / file for file in place.earlier.files)
+        seconds = time.perf_counter() - started
+        part = place.part
+        return PickedPlane(peaks, part.z, place.folder, written, seconds, title=part.title, already_done=True)
+
+    def _pick(self, place: Place, advance: _Advance, notes: list[str]) -> PickedPlane:
+        started = time.perf_counter()
+        part, folder = place.part, place.folder
+        if changes := ([] if self.again else self._changes(place)):
+            notes.append(f"{folder}: picked again, because {', '.join(changes)}")
+        advance(part.z, "finding channels")
+        peaks = pick(
+            part.dataset, progress=lambda done, total: advance(part.z, "scoring", done, total), **self.arguments
+        )
+        advance(part.z, "writing")
+        written = write_result(
+            peaks,
+            folder,
+            formats=self.formats,
+            report=self.report,
+            features=self.features,
+            request=self._request(place.record),
+        )
         seconds = time.perf_counter() - started
         # The file is closed when the outcome is handed over; the record opens it again if something needs it.
         peaks = dataclasses.replace(peaks, section=None if peaks.run is None else peaks.run.input)
-        return PickedPlane(peaks, z, folder, tuple(written), seconds, peaks.unwritable(self.formats))
+        skipped = peaks.unwritable(self.formats)
+        return PickedPlane(peaks, part.z, folder, tuple(written), seconds, skipped, part.title)

@@ -1,19 +1,21 @@
-"""The result folder of a pick: which files it holds, what it is called, how it is prepared."""
+"""The result folder of a pick: which files it holds, how it is prepared and replaced."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
+import secrets
+import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+from ionmorphnet.base.deferred_signals import DeferredSignals
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.file_lock import FileLock
-from ionmorphnet.base.files import read_json, refuse_replacing
+from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 
 FORMATS = ("csv", "parquet", "imzml", "h5ad")
@@ -27,6 +29,8 @@ OPTIONAL_FILES = {
     "h5ad": ("peaks.h5ad",),
     "report": ("report.html",),
 }
+# Where a new result is assembled, within its folder.
+_STAGE = ".ionmorphnet-new-"
 
 
 def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -43,58 +47,136 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["csv", *wanted]))
 
 
-def output_names(inputs: Sequence[Path]) -> list[str]:
-    """A folder name for each input: its stem, with the parent folder's name as prefix if stems repeat.
+class PreparedFolder:
+    """Makes a result folder, checks that it can be written to and locks it, before the work whose result it will hold.
 
-    Raises:
-        ArgumentError: Two inputs would still write to the same folder.
+    At the end folders that were made here and are still empty are removed. Ctrl-C never falls between a step and its
+    note, and what is left all the same goes with the object, at the end of the process at the latest.
     """
-    counts = Counter(path.stem for path in inputs)
-    names = [path.stem if counts[path.stem] == 1 else f"{_parent(path)}_{path.stem}" for path in inputs]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ArgumentError(f"two inputs would write to '{twice[0]}': pick them into separate folders")
-    return names
+
+    def __init__(self, folder: Path, *, note: str = "") -> None:
+        """Changes nothing yet.
+
+        Args:
+            folder: The folder.
+            note: What others that find the folder locked are told, see :class:`ionmorphnet.base.file_lock.LockedError`.
+        """
+        self.folder = folder
+        self._note = note
+        self._made: list[Path] = []
+        self._lock: list[FileLock] = []
+        self._at_the_latest = weakref.finalize(self, _leave, self._made, self._lock, os.getpid())
+
+    def __enter__(self) -> Self:
+        """Makes and locks the folder.
+
+        Raises:
+            LockedError: Another process writes to it.
+            FileError: The folder cannot be made or written to.
+        """
+        try:
+            with DeferredSignals():
+                self._make()
+            return self
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Releases the folder; if it was made here and is empty, it is removed."""
+        _leave(self._made, self._lock, os.getpid())
+        self._at_the_latest.detach()
+
+    def _make(self) -> None:
+        try:
+            for path in reversed([path for path in (self.folder, *self.folder.parents) if not os.path.lexists(path)]):
+                path.mkdir(exist_ok=True)
+                self._made.append(path)
+            self.folder.mkdir(exist_ok=True)  # raises if a file is in its place
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise FileError(f"{self.folder}: cannot be written: {error.strerror}") from None
+        lock = FileLock(
+            self.folder / ".ionmorphnet",
+            shown=self.folder,
+            busy="another pick writes to it",
+            remedy="wait for its end or choose another folder",
+            note=self._note,
+            required=False,
+        )
+        self._lock.append(lock)
+        if lock.exclusive:
+            _remove_stages(self.folder)  # of a run that was killed
 
 
-def _parent(path: Path) -> str:
-    # Not resolve(): the folder as the user names it, not the one that a symbolic link leads to.
-    return Path(os.path.abspath(path)).parent.name
+def _leave(made: list[Path], lock: list[FileLock], process: int) -> None:
+    if process != os.getpid():  # a forked process inherits the object, not the folder
+        return
+    with DeferredSignals():
+        for each in lock:
+            if each.held and each.exclusive:
+                _remove_stages(each.path.parent)
+            each.release()
+        for path in reversed(made):
+            with contextlib.suppress(OSError):  # something is in it
+                path.rmdir()
+        lock.clear()
+        made.clear()
+
+
+def _remove_stages(folder: Path) -> None:
+    for stage in folder.glob(f"{_STAGE}*"):
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def prepared_folder(folder: Path) -> Iterator[None]:
-    """Makes the folder, checks that it can be written to and locks it, before the work whose result it will hold.
+def replaced_result(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+    """Yields a folder in which a new result is assembled; when the block succeeds, it takes the place of the old one.
 
-    If the block fails, folders that were made here and are still empty are removed.
+    If the block fails or is interrupted, the old result stays as it was. The replacement itself takes one rename a
+    file, during which signals wait. ``run.json`` goes first and comes last, so that a folder is complete if it has one,
+    even after a power failure in between. Files that the new result does not have are removed if they are of an earlier
+    one: the folder then has a ``run.json`` or both tables. Files of others stay.
+
+    Args:
+        folder: The result folder, which is locked.
+        files: Names of the files of the new result, ``run.json`` last.
 
     Raises:
-        FileError: The folder cannot be made or written to, or another process writes to it.
+        FileError: A file cannot be written, or a folder is in its place.
     """
-    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    files = list(files)
+    stage = folder / f"{_STAGE}{secrets.token_hex(4)}"
     try:
+        stage.mkdir()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise FileError(f"{folder}: cannot be written: {error.strerror}") from None
-        lock = FileLock(
-            folder / ".ionmorphnet",
-            shown=folder,
-            busy="another pick writes to it",
-            remedy="wait for its end or choose another folder",
-            required=False,
-        )
-        try:
-            yield
-        finally:
-            lock.release()
-    except BaseException:
-        for path in missing:
-            with contextlib.suppress(OSError):  # never made, or something is in it
-                path.rmdir()
-        raise
+            yield stage
+        except FileError as error:  # the folder in which it happened says nothing to the user
+            raise FileError(str(error).replace(str(stage), str(folder))) from error.__cause__
+        taken = [file for file in files if (folder / file).is_dir()]
+        if taken:
+            raise FileError(f"{folder / taken[0]}: is a folder, a file name is needed")
+        with DeferredSignals():
+            _move_into_place(stage, folder, files)
+    except OSError as error:
+        if isinstance(error, FileError) or not str(error.filename or "").startswith(str(folder)):
+            raise
+        raise FileError(f"{folder}: cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _move_into_place(stage: Path, folder: Path, files: list[str]) -> None:
+    for file in files:
+        with (stage / file).open("rb") as written:
+            os.fsync(written.fileno())
+    ours = (folder / RECORD).is_file() or all((folder / file).is_file() for file in TABLES)
+    for file in (RECORD, *optional_files()) if ours else ():
+        if file == RECORD or file not in files:
+            (folder / file).unlink(missing_ok=True)
+    for file in files:
+        (stage / file).replace(folder / file)
 
 
 def refuse_input_folder(inputs: Iterable[PathLike], folder: Path) -> None:
@@ -103,83 +185,10 @@ def refuse_input_folder(inputs: Iterable[PathLike], folder: Path) -> None:
     Raises:
         FileError: It holds the input under the name of a result.
     """
-    targets = (folder / file for file in (*TABLES, RECORD, *_optional_files()))
+    targets = (folder / file for file in (*TABLES, RECORD, *optional_files()))
     refuse_replacing(targets, inputs, "give another folder")
 
 
-def refuse_other_result(
-    folder: Path,
-    path: PathLike,
-    *,
-    uuid: str | None,
-    z: int | None,
-    size: tuple[int, int, int],
-) -> None:
-    """Refuses a folder that holds the result of another input.
-
-    Two inputs are the same if their UUIDs are, so that a file can move; without a UUID (or with zeros only) on one of
-    the sides, if their paths are. Some converters give each file the same UUID: at different paths, the size has to be
-    the same too.
-
-    Args:
-        folder: The result folder; it need not exist.
-        path: The input whose result will be written.
-        uuid: The UUID that it declares.
-        z: Its plane; None for a file with one plane.
-        size: Number of spectra, height and width.
-
-    Raises:
-        FileError: ``run.json`` is that of another input, or does not tell its input.
-    """
-    if not (folder / RECORD).is_file():
-        return
-    remedy = "choose another folder or pass --overwrite (Python: overwrite=True)"
-    try:
-        record: dict[str, Any] = read_json(folder / RECORD)["input"]
-        other_path, other_uuid, other_z = str(record["path"]), record["uuid"], record["z"]
-        other_size = (record["n_spectra"], record["height"], record["width"])
-    except (FileError, KeyError, TypeError):
-        raise FileError(f"{folder}: holds a {RECORD} that does not tell the input of its result; {remedy}") from None
-    same_path = _same_path(path, other_path)
-    ours, theirs = _plain_uuid(uuid), _plain_uuid(other_uuid)
-    if ours and theirs:
-        same = ours == theirs and (same_path or size == other_size)
-    else:
-        same = same_path
-    if same and (None in (z, other_z) or z == other_z):
-        return
-    plane = "" if other_z is None else f" z={other_z}"
-    earlier = f" as it was with UUID {theirs}" if same_path and ours != theirs else ""
-    raise FileError(f"{folder}: holds the result of {other_path}{plane}{earlier}; {remedy}")
-
-
-def _same_path(first: PathLike, second: PathLike) -> bool:
-    return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
-
-
-def _plain_uuid(text: str | None) -> str:
-    """The digits of a UUID; empty if there is none, or if all of them are zero."""
-    digits = re.sub("[^0-9a-f]", "", str(text or "").lower())
-    return digits if digits.strip("0") else ""
-
-
-def remove_stale_files(folder: Path, kept: Iterable[str]) -> None:
-    """Removes what an earlier run left in a folder, run.json first: until the new one is there, no run is complete.
-
-    Files of others stay, even under a name that a run uses: the files are ours if the folder has a run.json or both
-    tables.
-
-    Args:
-        folder: The result folder.
-        kept: Names that the new run writes; they are replaced, not removed.
-    """
-    if not ((folder / RECORD).is_file() or all((folder / file).is_file() for file in TABLES)):
-        return
-    stay = set(kept) - {RECORD}
-    for file in (RECORD, *_optional_files()):
-        if file not in stay:
-            (folder / file).unlink(missing_ok=True)
-
-
-def _optional_files() -> tuple[str, ...]:
+def optional_files() -> tuple[str, ...]:
+    """Names of the files that a result may have."""
     return tuple(file for group in OPTIONAL_FILES.values() for file in group)

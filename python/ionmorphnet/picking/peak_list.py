@@ -7,10 +7,10 @@ import functools
 import html
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from ionmorphnet.io.h5ad import write_h5ad
 from ionmorphnet.io.sample_maps import SampleMap, sample_map
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.picking import exports, outputs
+from ionmorphnet.picking.earlier import refuse_other_result
 from ionmorphnet.picking.run_record import InputRecord, RunRecord
 from ionmorphnet.scoring.statistics import image_statistics
 
@@ -342,10 +343,10 @@ class PeakList:
     ) -> list[Path]:
         """Writes a result folder, which :func:`ionmorphnet.open_run` reads: tables, record and other formats.
 
-        Each file is written under a temporary name first, and run.json last, so that it marks a complete folder. Files
-        of an earlier run that this one does not write are removed. A folder that holds the input, or the result of
-        another input, is refused. run.json lists the ``files``, and under ``skipped`` the formats that cannot hold the
-        list.
+        The result is assembled in a folder of its own and then takes the place of an earlier one at once, run.json
+        last, so that it marks a complete folder. Files of an earlier run that this one does not write are removed. A
+        folder that holds the input, or the result of another input, is refused. run.json lists the ``files``, and
+        under ``skipped`` the formats that cannot hold the list.
 
         Args:
             folder: The folder; made if it is missing.
@@ -367,9 +368,9 @@ class PeakList:
             raise ArgumentError("a list that was read from a CSV has no record to save; use to_csv")
         if self.section is not None:
             outputs.refuse_input_folder((self.section.path, self.section.ibd_path), folder)
-        with outputs.prepared_folder(folder):
+        with outputs.PreparedFolder(folder):
             if not overwrite:
-                self.run.input.refuse_other_result(folder)
+                refuse_other_result(folder, self.run.input)
             return write_result(self, folder, formats=wanted, report=report, features=features)
 
     def _current_record(self, run: RunRecord) -> RunRecord:
@@ -403,23 +404,39 @@ class PeakList:
 
 
 def write_result(
-    peaks: PeakList, folder: Path, *, formats: tuple[str, ...], report: bool, features: bool
+    peaks: PeakList,
+    folder: Path,
+    *,
+    formats: tuple[str, ...],
+    report: bool,
+    features: bool,
+    request: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Writes the files of :meth:`PeakList.save` into a folder that is prepared: locked, and free for this list."""
+    """Writes the files of :meth:`PeakList.save` into a folder that is prepared: locked, and free for this list.
+
+    Args:
+        peaks: The list.
+        folder: The folder.
+        formats: Names of the formats.
+        report: Whether to write the report.
+        features: Whether the tables of picks get the classical statistics.
+        request: What the list was made from and how, for the record.
+    """
     assert peaks.run is not None
     skipped = peaks.unwritable(formats)
     extra = [*(name for name in formats if name not in skipped), *(["report"] if report else [])]
     chosen = [name for name in outputs.OPTIONAL_FILES if name in extra]
     optional = [file for name in chosen for file in outputs.OPTIONAL_FILES[name]]
     files = [*outputs.TABLES, *optional, outputs.RECORD]
-    outputs.remove_stale_files(folder, files)
-    peaks.to_csv(folder / "peaks.csv", features=features)
-    _write_csv(peaks.all_scores, folder / "scores.csv")
-    for name in chosen:
-        peaks._write_optional(name, folder / outputs.OPTIONAL_FILES[name][0], features=features)
-    record = {**peaks._current_record(peaks.run).to_dict(), "files": files, "skipped": skipped}
-    with atomic_path(folder / outputs.RECORD) as temporary:
-        temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with outputs.replaced_result(folder, files) as stage:
+        peaks.to_csv(stage / "peaks.csv", features=features)
+        _write_csv(peaks.all_scores, stage / "scores.csv")
+        for name in chosen:
+            peaks._write_optional(name, stage / outputs.OPTIONAL_FILES[name][0], features=features)
+        run = dataclasses.replace(peaks._current_record(peaks.run), request=request)
+        record = {**run.to_dict(), "files": files, "skipped": skipped}
+        with atomic_path(stage / outputs.RECORD) as temporary:
+            temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [folder / file for file in files]
 
 

@@ -28,6 +28,7 @@ class PickProgress:
         stage: What is happening to it.
         done: Images scored so far.
         total: Images to score; 0 if they are not known yet.
+        name: As much of the path as tells the file from the others of the call.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class PickProgress:
     stage: Stage
     done: int = 0
     total: int = 0
+    name: str = ""
 
 
 Report = Callable[[PickProgress], None]
@@ -85,7 +87,7 @@ class PickBar:
             return
         place = f"[{at.number}/{at.n_files}] " if at.n_files > 1 else ""
         plane = "" if at.z is None else f" z={at.z}"
-        text = f"{place}{at.path.name}{plane}: {at.stage}"
+        text = f"{place}{at.name or at.path.name}{plane}: {at.stage}"
         if at.stage == "opening":  # a total cannot be taken back, so each file gets a new task
             self._bar.remove_task(self._task)
             self._task = self._bar.add_task(text, total=None)

@@ -12,9 +12,9 @@ from typing import Any, Self, TypeVar
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.file_state import file_state
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.sample_maps import SampleMap
-from ionmorphnet.picking.outputs import refuse_other_result
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
 
 # Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
@@ -41,6 +41,7 @@ class InputRecord:
         opened_with: Options of :func:`ionmorphnet.open`.
         warnings: What was odd about the file.
         normalize: How its ion images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
+        files: State of both files, see :func:`ionmorphnet.io.file_state.file_state`; empty in records of old versions.
     """
 
     path: str
@@ -58,10 +59,15 @@ class InputRecord:
     opened_with: Mapping[str, Any]
     warnings: tuple[str, ...]
     normalize: Normalize = "none"
+    files: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
-        """The record of an open section."""
+        """The record of an open section.
+
+        Raises:
+            FileError: One of its files is gone.
+        """
         height, width = ds.shape
         return cls(
             path=os.path.abspath(ds.path),
@@ -79,6 +85,7 @@ class InputRecord:
             opened_with=ds.open_options,
             warnings=tuple(ds.warnings),
             normalize=ds.normalize,
+            files=file_state(ds.path, ds.ibd_path),
         )
 
     def reopen(self) -> Dataset:
@@ -92,15 +99,6 @@ class InputRecord:
             ds = ds.plane(self.z)
         self.require_same(ds)
         return ds if self.normalize == "none" else ds.normalized(self.normalize)
-
-    def refuse_other_result(self, folder: Path) -> None:
-        """Checks that a folder holds no result of another section.
-
-        Raises:
-            FileError: It does.
-        """
-        size = (self.n_spectra, self.height, self.width)
-        refuse_other_result(folder, self.path, uuid=self.uuid, z=self.z, size=size)
 
     def require_same(self, ds: Dataset) -> None:
         """Checks that a section is the recorded one.
@@ -215,7 +213,6 @@ class RunRecord:
         model: The model; None for a scorer without one.
         calibration: The calibration to the section's labels; None: none.
         axis: The candidates.
-        sample: The sample map; None if there was none to make.
         parameters: Arguments of the pick.
         counts: Channels found, blank, spared and picked.
         cascade: Limits of the cascade and the largest score of the channels it spared; None if none was at work.
@@ -224,6 +221,9 @@ class RunRecord:
         versions: Versions of the package and of what it ran on.
         host: Machine, system, number of CPUs.
         warnings: What limits the meaning of the scores; warnings about the file are in ``input``.
+        sample: The sample map; None if there was none to make.
+        request: What the result is made from and how, for recognising it; None if it was not written by
+            :func:`ionmorphnet.pick_files`, or depends on something that has no name, such as a callable.
     """
 
     date: str
@@ -245,6 +245,7 @@ class RunRecord:
     host: Mapping[str, str | int | None]
     warnings: tuple[str, ...] = field(default=())
     sample: SampleRecord | None = None
+    request: Mapping[str, Any] | None = None
 
     def __getitem__(self, field: str) -> Any:
         """A field by its name in ``run.json``, as JSON holds it: lists and dictionaries.
@@ -271,8 +272,9 @@ class RunRecord:
             raise ValueError(f"schema {values.get('schema')}, this version reads {SCHEMA}")
         calibration = values.get("calibration")  # absent from records of versions without calibration
         nested = {
+            "request": values.get("request"),
             "calibration": None if calibration is None else _build(CalibrationRecord, calibration),
-            "input": _build(InputRecord, values["input"]),
+            "input": _build(InputRecord, {"files": {}, **values["input"]}),
             "model": None if values["model"] is None else _build(ModelRecord, values["model"]),
             "axis": _build(AxisRecord, values["axis"]),
             "parameters": _build(Parameters, values["parameters"]),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 
 from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.files import atomic_path, read_json
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.picking.outputs import RECORD
 from ionmorphnet.picking.peak_list import PeakList, read_table
-from ionmorphnet.picking.run_record import read_run_record
+from ionmorphnet.picking.run_record import InputRecord, read_run_record
 
 
 def open_run(folder: PathLike, *, dataset: Dataset | None = None) -> PeakList:
@@ -41,3 +44,25 @@ def open_run(folder: PathLike, *, dataset: Dataset | None = None) -> PeakList:
     if len(chosen) != len(picks) or not np.array_equal(scores["mz"].to_numpy()[chosen], picks["mz"].to_numpy()):
         raise FileError(f"{folder}: peaks.csv and scores.csv are not of the same pick")
     return PeakList(scores, chosen, run.scorer, run.score, run, dataset if dataset is not None else run.input)
+
+
+def with_moved_input(peaks: PeakList, folder: Path, record: InputRecord) -> PeakList:
+    """A list from a result folder whose input has moved: list and folder then know its new place.
+
+    Args:
+        peaks: The list, as :func:`open_run` returned it.
+        folder: Its folder.
+        record: The input where it is now.
+
+    Raises:
+        FileError: The folder's record cannot be written.
+    """
+    assert peaks.run is not None
+    if (peaks.run.input.path, peaks.run.input.ibd_path) == (record.path, record.ibd_path):
+        return peaks
+    values = read_json(folder / RECORD)
+    values["input"].update(path=record.path, ibd_path=record.ibd_path)
+    with atomic_path(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    moved = dataclasses.replace(peaks.run.input, path=record.path, ibd_path=record.ibd_path)
+    return dataclasses.replace(peaks, run=dataclasses.replace(peaks.run, input=moved), section=moved)

@@ -1,0 +1,55 @@
+"""What tells whether the files of a section are still the ones that were read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.paths import PathLike
+
+# Pieces of each file that are hashed, evenly spaced: its start and its end among them.
+_PIECES = 32
+_PIECE_BYTES = 4096
+
+
+def file_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
+    """Size and time of last change of both files, and a hash of pieces of them, as JSON holds it.
+
+    A section of many gigabytes takes a millisecond. Sizes and hash tell one section from another whatever UUID they
+    declare; with the times too they tell whether a file was changed.
+
+    Args:
+        imzml: The imzML file.
+        ibd: Its ibd file.
+
+    Returns:
+        ``imzml_bytes``, ``imzml_mtime_ns``, ``ibd_bytes``, ``ibd_mtime_ns`` and ``pieces_sha256``.
+
+    Raises:
+        FileError: One of the files cannot be read.
+    """
+    state: dict[str, Any] = {}
+    digest = hashlib.sha256()
+    for kind, path in (("imzml", imzml), ("ibd", ibd)):
+        try:
+            with open(path, "rb") as file:
+                status = os.fstat(file.fileno())
+                last = max(0, status.st_size - _PIECE_BYTES)
+                for k in range(_PIECES):
+                    file.seek(last * k // (_PIECES - 1))
+                    digest.update(file.read(_PIECE_BYTES))
+        except OSError as error:
+            raise FileError(f"{os.fspath(path)}: {error.strerror}") from None
+        state[f"{kind}_bytes"] = status.st_size
+        state[f"{kind}_mtime_ns"] = status.st_mtime_ns
+    state["pieces_sha256"] = digest.hexdigest()
+    return state
+
+
+def same_content(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two states are of the same section, wherever and whenever its files were written; both must be known."""
+    keys = ("imzml_bytes", "ibd_bytes", "pieces_sha256")
+    return bool(first) and bool(second) and all(first.get(key) == second.get(key) for key in keys)
