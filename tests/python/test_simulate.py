@@ -333,7 +333,8 @@ def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object
     given = (
         "--shape 40 30 --n-channels 90 --n-informative 12 --mz-range 200 600.5 --jitter-ppm 1 --drift-ppm 3 "
         "--min-gap-ppm 20 --close-pairs 5 --noise-peaks 0 --resolving-power 5000 --n-bins 700 --outline "
-        "--mode continuous --spectrum-type profile --pixel-size-um 12 --zlib --seed 4"
+        "--mode continuous --spectrum-type profile --instrument ft-icr --rare-share 0.25 --pixel-size-um 12 --zlib "
+        "--seed 4"
     )
     done = CliRunner().invoke(command, [str(tmp_path / "s.imzML"), *given.split()], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -352,6 +353,8 @@ def test_command_passes_every_option_on(tmp_path: Path, passed: dict[str, object
         "outline": True,
         "mode": "continuous",
         "spectrum_type": "profile",
+        "instrument": "ft-icr",
+        "rare_share": 0.25,
         "pixel_size_um": 12.0,
         "zlib": True,
         "seed": 4,

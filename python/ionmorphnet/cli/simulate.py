@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.io.literals import InstrumentName
 from ionmorphnet.io.sizes import pixels_text
 
 
@@ -27,10 +28,8 @@ from ionmorphnet.io.sizes import pixels_text
 @click.option(
     "--n-channels",
     type=click.IntRange(1),
-    default=2000,
-    show_default=True,
     metavar="N",
-    help="Number of channels.",
+    help="Number of channels; default: 2000, or as many as the instrument's range holds.",
 )
 @click.option(
     "--mode",
@@ -42,9 +41,19 @@ from ionmorphnet.io.sizes import pixels_text
 @click.option(
     "--spectrum-type",
     type=click.Choice(["centroid", "profile"]),
-    default="centroid",
+    help="Peak lists or full profiles; default: profile with --instrument, otherwise centroid.",
+)
+@click.option(
+    "--instrument",
+    type=click.Choice(get_args(InstrumentName)),
+    help="Write profiles as this mass analyser does: width, sampling, isotopes, adducts, baseline, chemical noise.",
+)
+@click.option(
+    "--rare-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
     show_default=True,
-    help="Peak lists or full profiles.",
+    help="Share of channels that are replaced by ions in 1 % of the pixels.",
 )
 @click.option(
     "--n-informative",
@@ -53,10 +62,17 @@ from ionmorphnet.io.sizes import pixels_text
     help="Number of structured, localized or negative channels; default: a quarter.",
 )
 @click.option(
-    "--mz-range", nargs=2, type=float, default=(100.0, 1000.0), show_default=True, metavar="LOW HIGH", help="m/z range."
+    "--mz-range",
+    nargs=2,
+    type=float,
+    default=None,
+    metavar="LOW HIGH",
+    help="m/z range; default: 100 to 1000, or the instrument's.",
 )
 @click.option(
-    "--jitter-ppm", type=click.FloatRange(0), default=2.0, show_default=True, help="Largest random m/z error of a peak."
+    "--jitter-ppm",
+    type=click.FloatRange(0),
+    help="Largest random m/z error of a peak; default: 2, or the instrument's.",
 )
 @click.option(
     "--drift-ppm", type=click.FloatRange(0), default=0.0, show_default=True, help="Calibration drift over the section."
@@ -84,15 +100,13 @@ from ionmorphnet.io.sizes import pixels_text
 @click.option(
     "--resolving-power",
     type=click.FloatRange(100),
-    default=20_000.0,
-    show_default=True,
-    help="m/z divided by the peak width at half maximum (profiles).",
+    help="m/z divided by the peak width at half maximum (profiles); default: 20000, or the instrument's.",
 )
 @click.option(
     "--n-bins",
     type=click.IntRange(2),
     metavar="N",
-    help="Length of the m/z axis (profiles); default: three bins per peak width.",
+    help="Length of the m/z axis (profiles); default: three bins or more per peak width.",
 )
 @click.option("--outline", is_flag=True, help="Measure only an outline around the sample, not the whole frame.")
 @click.option(
@@ -107,12 +121,14 @@ from ionmorphnet.io.sizes import pixels_text
 def simulate(out: Path, **options: Any) -> None:
     """Write a simulated section with known informative channels.
 
-    Writes OUT.imzML, OUT.ibd, OUT_truth.csv (m/z, class and structure of each channel) and OUT_mask.npz.
+    Writes OUT.imzML, OUT.ibd, OUT_truth.csv (m/z, class and structure of each channel), OUT_mask.npz and, with
+    --instrument, OUT_peaks.csv (m/z, width and signal to noise of each peak).
     """
     with progress_bar(out.name, "pixels") as progress:
         section = imn.simulate(out, progress=progress, **options)
     measured = "" if section.measured.all() else f", {section.measured.sum()} measured"
     size = pixels_text(section.measured.shape)
     click.echo(f"{size}{measured}, {len(section.truth)} channels, seed {section.seed}")
-    for path in (section.path, section.path.with_suffix(".ibd"), section.truth_path, section.mask_path):
+    written = [section.path, section.path.with_suffix(".ibd"), section.truth_path, section.mask_path]
+    for path in written if section.peaks_path is None else [*written, section.peaks_path]:
         click.echo(f"  {path} ({format_bytes(path.stat().st_size)})")

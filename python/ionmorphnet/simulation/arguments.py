@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.arguments import integer, number
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.literals import InstrumentName, SpectrumType
+from ionmorphnet.simulation.instruments import INSTRUMENT_NAMES, Instrument
 from ionmorphnet.simulation.spectra import default_bins
 
 # A default axis must not fill the disk. 2e6 bins correspond to a resolving power of 290,000 over m/z 100 to 1000.
@@ -84,7 +86,22 @@ def check_levels(
     number("resolving_power", resolving_power, 100.0, float("inf"))
 
 
-def check_axis(mz_range: tuple[float, float], resolving_power: float, n_bins: int | None) -> None:
+def check_instrument(instrument: InstrumentName, spectrum_type: SpectrumType | None) -> InstrumentName:
+    """Checks the name of an instrument, and that profiles are wanted.
+
+    Raises:
+        ArgumentError: There is no such instrument, or centroids are asked for.
+    """
+    if instrument not in INSTRUMENT_NAMES:
+        raise ArgumentError(f"instrument must be one of {', '.join(INSTRUMENT_NAMES)}, got {instrument!r}")
+    if spectrum_type == "centroid":
+        raise ArgumentError(f"instrument {instrument!r} writes profile spectra; leave out spectrum_type")
+    return instrument
+
+
+def check_axis(
+    mz_range: tuple[float, float], resolving_power: float, n_bins: int | None, instrument: Instrument | None = None
+) -> None:
     """Refuses a default profile axis that is long because of a high resolving power.
 
     Raises:
@@ -92,7 +109,8 @@ def check_axis(mz_range: tuple[float, float], resolving_power: float, n_bins: in
     """
     if n_bins is not None:
         return
-    bins = default_bins(mz_range, resolving_power)
+    of_instrument = default_bins if instrument is None else instrument.default_bins
+    bins = of_instrument(mz_range, resolving_power)
     if bins > _MOST_BINS_BY_DEFAULT:
         raise ArgumentError(
             f"resolving_power {resolving_power:g} over m/z {mz_range[0]:g} to {mz_range[1]:g} yields {bins:,} bins, "

@@ -7,7 +7,7 @@ channels correlate as they do in tissue.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from ionmorphnet.simulation.silhouettes import Silhouette
 # Class shares of the informative channels and of the others.
 _INFORMATIVE = {STRUCTURED: 0.5, LOCALIZED: 0.3, NEGATIVE: 0.2}
 _OTHERS = {WEAK: 0.12, FRAGMENTED: 0.08, UNSTRUCTURED: 0.8}
+_RARE_SHARE = 0.01  # of the measured pixels
+_RARE_PLACES = 4
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class SectionMaps:
         confined: float32 (n, H, W): confined regions.
         scattered: float32 (n, H, W): separate clusters.
         outside: float32 (n, H, W): signal off the sample.
+        rare: float32 (n, H, W): 1 in 1 % of the measured pixels; n may be 0.
     """
 
     regions: NDArray[np.int64]
@@ -43,10 +46,11 @@ class SectionMaps:
     confined: Field
     scattered: Field
     outside: Field
+    rare: Field
 
     def stacked(self) -> Field:
         """All maps in the order of the attributes, float32 (n, H, W)."""
-        return np.concatenate([self.everywhere, self.sample, self.confined, self.scattered, self.outside])
+        return np.concatenate([self.everywhere, self.sample, self.confined, self.scattered, self.outside, self.rare])
 
 
 def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
@@ -66,6 +70,7 @@ def draw_maps(rng: np.random.Generator, silhouette: Silhouette) -> SectionMaps:
         confined=np.stack([_visible(rng, silhouette, anatomy.confined_region) for _ in range(8)]),
         scattered=np.stack([_visible(rng, silhouette, anatomy.scattered_clusters) for _ in range(6)]),
         outside=np.stack([anatomy.off_sample(rng, silhouette) for _ in range(4)]),
+        rare=np.zeros((0, *silhouette.shape), dtype=np.float32),
     )
 
 
@@ -207,6 +212,39 @@ def draw_channels(
         ),
         level=np.exp(rng.normal(np.log(2e3), 1.2, n)).astype(np.float32),
     )
+
+
+def make_rare(
+    rng: np.random.Generator, channels: Channels, maps: SectionMaps, measured: NDArray[np.bool_], n: int
+) -> tuple[Channels, SectionMaps]:
+    """Confines ``n`` of the channels to 1 % of the measured pixels, around a few places of the sample.
+
+    Args:
+        rng: Source of randomness.
+        channels: All channels; those that become rare are localized afterwards.
+        maps: Anatomy of the section.
+        measured: bool (H, W).
+        n: Number of rare channels, at most all.
+
+    Returns:
+        The channels and the maps, which now have the rare ones.
+    """
+    row, col = np.nonzero(measured)
+    inside = np.flatnonzero(maps.regions[row, col] > 0)
+    count = max(1, round(_RARE_SHARE * row.size))
+    rare = np.zeros((_RARE_PLACES, *measured.shape), dtype=np.float32)
+    for place in rare:
+        centre = rng.choice(inside if inside.size else row.size)
+        near = np.argsort((row - row[centre]) ** 2 + (col - col[centre]) ** 2, kind="stable")[:count]
+        place[row[near], col[near]] = 1.0
+    chosen = rng.permutation(channels.mz.size)[:n]
+    weights = np.concatenate([channels.weights, np.zeros((channels.mz.size, _RARE_PLACES), dtype=np.float32)], axis=1)
+    weights[chosen] = 0.0
+    weights[chosen, channels.weights.shape[1] + rng.integers(_RARE_PLACES, size=n)] = 1.0
+    labels, limit, speckle = channels.labels.copy(), channels.limit.copy(), channels.speckle.copy()
+    labels[chosen], limit[chosen], speckle[chosen] = LOCALIZED, 0.0, 0.0
+    changed = replace(channels, weights=weights, labels=labels, limit=limit, speckle=speckle)
+    return changed, replace(maps, rare=rare)
 
 
 def abundance(channels: Channels, maps: Field) -> Field:
