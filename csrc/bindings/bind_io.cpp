@@ -29,9 +29,11 @@ DatasetHandle open_dataset(const std::string& path, const std::optional<std::str
   options.ibd_path = ibd_path;
   options.strict = strict;
   options.repair = repair;
-  options.duplicates = parse_choice<io::Duplicates>(
-      duplicates, "duplicates",
-      {{"first", io::Duplicates::first}, {"sum", io::Duplicates::sum}, {"error", io::Duplicates::error}});
+  options.duplicates = parse_choice<io::Duplicates>(duplicates, "duplicates",
+                                                    {{"first", io::Duplicates::first},
+                                                     {"sum", io::Duplicates::sum},
+                                                     {"mean", io::Duplicates::mean},
+                                                     {"error", io::Duplicates::error}});
   if (spectrum_type) {
     options.spectrum_type = parse_choice<io::SpectrumType>(
         *spectrum_type, "spectrum_type",

@@ -328,7 +328,7 @@ std::vector<Channel> join_split_channels(const PeakDensity& density, const std::
 // A single spectrum has no repetition, so every peak becomes a channel.
 std::vector<Channel> every_peak(const io::Plane& plane, const PeakWidth& width) {
   io::Spectrum spectrum;
-  plane.read(0, spectrum);
+  plane.read(plane.shown().spectra().front(), spectrum);
   std::vector<Channel> channels;
   for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
     if (spectrum.intensity[p] == 0.0 || spectrum.mz[p] < kLeastMz) continue;
@@ -347,7 +347,8 @@ std::vector<Channel> every_peak(const io::Plane& plane, const PeakWidth& width) 
 
 CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
-  const auto n = static_cast<double>(plane.n_spectra());
+  const io::Shown& shown = plane.shown();
+  const auto n = static_cast<double>(shown.n_pixels());
   PeakWidth width = options.ppm ? PeakWidth(*options.ppm / kHalfWidth) : PeakWidth(plane, options.cancel);
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
@@ -361,7 +362,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
          << (options.ppm         ? " (given)"
              : width.estimated() ? " (estimated)"
                                  : " (assumed)")
-         << ", at least " << fewest << " of " << plane.n_spectra() << " spectra";
+         << ", at least " << fewest << " of " << shown.n_pixels() << (shown.several() ? " pixels" : " spectra");
     axis.method = text.str();
   };
   describe();
@@ -373,7 +374,7 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   PeakDensity paired(plane, cell, kPairReach * width.typical_ppm(), options.threads, options.cancel);
   paired.find_background(width, options.threads);
   const Search search{density, paired, width, log10_p, 0.5 * fewest, options.cancel};
-  const bool lone = plane.n_spectra() == 1;
+  const bool lone = shown.n_spectra() == 1;
   auto channels = lone ? every_peak(plane, width) : find_channels(search, options);
   if (!options.ppm && width.estimated()) {
     width.refine(measured_widths(density, channels));
@@ -392,11 +393,12 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   if (lone) {
     for (Channel& channel : channels) channel.spectra = 1;
   }
-  auto kept = lone ? channels : join_split_channels(density, channels, found, n);
+  // Whether two clusters are two ions is judged by single spectra, whose peaks are apart whatever the pixel adds up.
+  auto kept = lone ? channels : join_split_channels(density, channels, found, static_cast<double>(shown.n_spectra()));
   const auto windows = mz_windows(kept);
-  if (kept.size() != channels.size()) {
-    // The spectra of joined channels cannot be added, so they are counted again in the final windows.
-    const auto again = spectra_in_windows(plane, windows, options.threads, options.cancel);
+  if (kept.size() != channels.size() || shown.several()) {
+    // The spectra of joined channels, or of one pixel, cannot be added, so pixels are counted in the final windows.
+    const auto again = pixels_in_windows(plane, windows, options.threads, options.cancel);
     for (std::size_t k = 0; k < kept.size(); ++k) kept[k].spectra = again[k];
   }
   for (std::size_t k = 0; k < kept.size(); ++k) {

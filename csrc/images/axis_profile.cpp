@@ -89,7 +89,7 @@ CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options
   const Moments m = moments(plane, options.threads, options.cancel);
   const std::size_t bins = m.mean.size();
   if (bins == 0) return axis;
-  const auto n = static_cast<double>(plane.n_spectra());
+  const auto n = static_cast<double>(plane.shown().n_pixels());
 
   auto threshold = [](const std::vector<double>& curve) {
     std::vector<double> noise = running_noise(curve);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/parallel_for.h"
-#include "images/pixel_sources.h"
+#include "images/pixel_factors.h"
 #include "images/sorted_windows.h"
 
 namespace imn::images {
@@ -55,7 +55,6 @@ double sum(const double* values, std::size_t n) {
 
 void bin_processed(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
   const auto pixels = plane.pixels();
-  const ExtraSpectra extra(plane.extra_spectra());
   const auto factors = plane.image_factors();
   const std::size_t image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
@@ -79,10 +78,10 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
     tile.assign(count * kTilePixels, 0.0f);
     for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
       float* column = tile.data() + p;
-      plane.read(tile_pixels[p].spectrum, lowest, highest, spectrum);
-      const auto more = extra.at(tile_pixels[p].index);
+      const auto shown = plane.shown().of_pixel(begin + static_cast<std::int64_t>(p));
       const double factor = factor_at(factors, tile_pixels[p].index);
-      if (more.empty()) {
+      plane.read(shown.front(), lowest, highest, spectrum);
+      if (shown.size() == 1) {
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), [&](std::size_t w, std::size_t a, std::size_t b) {
           column[w * kTilePixels] = static_cast<float>(factor * sum(spectrum.intensity.data() + a, b - a));
         });
@@ -93,8 +92,8 @@ void bin_processed(const io::Plane& plane, const SortedWindows& windows, const B
         row[w] += sum(spectrum.intensity.data() + a, b - a);
       };
       scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
-      for (const io::Pixel& further : more) {
-        plane.read(further.spectrum, lowest, highest, spectrum);
+      for (const std::int64_t further : shown.subspan(1)) {
+        plane.read(further, lowest, highest, spectrum);
         scan_windows(windows, spectrum.mz.data(), spectrum.mz.size(), add);
       }
       for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(factor * row[w]);
@@ -148,7 +147,6 @@ std::vector<AxisSpan> cut_into_spans(const std::vector<BinRange>& ranges, std::i
 
 void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const BinOptions& options, float* out) {
   const auto pixels = plane.pixels();
-  const ExtraSpectra extra(plane.extra_spectra());
   const auto factors = plane.image_factors();
   const std::size_t image_size =
       static_cast<std::size_t>(plane.geometry().width) * static_cast<std::size_t>(plane.geometry().height);
@@ -196,16 +194,16 @@ void bin_continuous(const io::Plane& plane, const SortedWindows& windows, const 
       };
       for (std::size_t p = 0; p < tile_pixels.size(); ++p) {
         float* column = tile.data() + p;
-        const auto more = extra.at(tile_pixels[p].index);
+        const auto shown = plane.shown().of_pixel(begin + static_cast<std::int64_t>(p));
         const double factor = factor_at(factors, tile_pixels[p].index);
-        if (more.empty()) {
-          each_sum(tile_pixels[p].spectrum,
+        if (shown.size() == 1) {
+          each_sum(shown.front(),
                    [&](std::size_t w, double s) { column[w * kTilePixels] = static_cast<float>(factor * s); });
           continue;
         }
-        each_sum(tile_pixels[p].spectrum, [&](std::size_t w, double s) { row[w] = s; });
-        for (const io::Pixel& further : more) {
-          each_sum(further.spectrum, [&](std::size_t w, double s) { row[w] += s; });
+        each_sum(shown.front(), [&](std::size_t w, double s) { row[w] = s; });
+        for (const std::int64_t further : shown.subspan(1)) {
+          each_sum(further, [&](std::size_t w, double s) { row[w] += s; });
         }
         for (std::size_t w = 0; w < count; ++w) column[w * kTilePixels] = static_cast<float>(factor * row[w]);
       }

@@ -53,14 +53,15 @@ void explain_emptiness(const io::Plane& plane, const AxisOptions& options, Candi
   const bool told = std::any_of(axis.notes.begin(), axis.notes.end(),
                                 [](const std::string& note) { return note.starts_with("no candidate was found"); });
   if (told) return;
-  const std::int64_t n = plane.n_spectra();
+  const auto shown = plane.shown().spectra();
+  const std::size_t n = shown.size();
   const bool profile = plane.file().spectrum_type() == io::SpectrumType::profile;
   io::Spectrum spectrum;
   std::int64_t filled = 0;
   std::int64_t longest = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
+  for (std::size_t i = 0; i < n; ++i) {
     if (i % 256 == 0) throw_if_cancelled(options.cancel);
-    plane.read(i, spectrum);
+    plane.read(shown[i], spectrum);
     const auto values = static_cast<std::int64_t>(
         std::count_if(spectrum.intensity.begin(), spectrum.intensity.end(), [](double v) { return v != 0.0; }));
     filled += values > 0 ? 1 : 0;
@@ -142,8 +143,8 @@ void fill_frequency(const io::Plane& plane, const AxisOptions& options, Candidat
   std::vector<MzWindow> windows;
   for (std::size_t i = 0; i < axis.mz.size(); ++i) windows.push_back({axis.mz_lo[i], axis.mz_hi[i]});
   axis.frequency.clear();
-  for (const std::int64_t spectra : spectra_in_windows(plane, windows, options.threads, options.cancel)) {
-    axis.frequency.push_back(static_cast<double>(spectra) / static_cast<double>(plane.n_spectra()));
+  for (const std::int64_t pixels : pixels_in_windows(plane, windows, options.threads, options.cancel)) {
+    axis.frequency.push_back(static_cast<double>(pixels) / static_cast<double>(plane.shown().n_pixels()));
   }
 }
 

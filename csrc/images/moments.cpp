@@ -88,12 +88,13 @@ void interpolate(const io::Spectrum& spectrum, const std::vector<double>& grid, 
 }  // namespace
 
 std::vector<double> common_grid(const io::Plane& plane) {
-  const std::int64_t n = plane.n_spectra();
+  const auto shown = plane.shown().spectra();
+  const auto n = static_cast<std::int64_t>(shown.size());
   const std::int64_t sampled = std::min(n, kSampled);
   std::vector<std::vector<double>> axes;
   for (std::int64_t s = 0; s < sampled; ++s) {
     io::Spectrum spectrum;
-    plane.read(s * n / sampled, spectrum);
+    plane.read(shown[static_cast<std::size_t>(s * n / sampled)], spectrum);
     auto& mz = spectrum.mz;
     mz.erase(mz.begin(), std::lower_bound(mz.begin(), mz.end(), kLeastMz));
     if (mz.size() > 1) axes.push_back(std::move(mz));
@@ -156,22 +157,36 @@ Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* ca
     result.mz = common_grid(plane);
   }
   const std::size_t bins = result.mz.size();
-  const std::int64_t n = plane.n_spectra();
+  const io::Shown& shown = plane.shown();
+  const std::int64_t n = shown.n_pixels();
   if (bins == 0 || n == 0) return result;
 
   struct Worker {
     io::Spectrum spectrum;
     std::vector<double> values;
+    std::vector<double> pixel;  // sum of its spectra, where there are several
   };
   std::vector<Worker> workers(static_cast<std::size_t>(thread_count(threads)));
-  const auto add = [&](std::int64_t i, int worker, double* sums) {
-    auto& [spectrum, values] = workers[static_cast<std::size_t>(worker)];
+  const auto read = [&](std::int64_t i, io::Spectrum& spectrum, std::vector<double>& values) {
     if (continuous) {
       values.resize(bins);
       plane.read_bins(i, 0, static_cast<std::int64_t>(bins), values.data());
     } else {
       plane.read(i, spectrum);
       interpolate(spectrum, result.mz, values);
+    }
+  };
+  const auto add = [&](std::int64_t p, int worker, double* sums) {
+    auto& [spectrum, values, pixel] = workers[static_cast<std::size_t>(worker)];
+    const auto spectra = shown.of_pixel(p);
+    read(spectra.front(), spectrum, values);
+    if (spectra.size() > 1) {
+      pixel = values;
+      for (const std::int64_t i : spectra.subspan(1)) {
+        read(i, spectrum, values);
+        for (std::size_t b = 0; b < bins; ++b) pixel[b] += values[b];
+      }
+      for (std::size_t b = 0; b < bins; ++b) values[b] = shown.weight(p) * pixel[b];
     }
     double* squares = sums + bins;
     for (std::size_t b = 0; b < bins; ++b) {

@@ -1,4 +1,4 @@
-// Counts the spectra and peaks in every window of an axis, in one pass.
+// Counts the spectra, pixels and peaks in every window of an axis, in one pass over the spectra shown.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ struct Occupancy {
 Occupancy occupancy(const io::Plane& plane, std::span<const MzWindow> windows, std::span<const double> centre,
                     int threads, const std::atomic<bool>* cancel);
 
-// Only Occupancy::spectra.
-std::vector<std::int64_t> spectra_in_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
-                                             const std::atomic<bool>* cancel);
+// The measured pixels with a non-zero value in each window, each once however many spectra it shows.
+std::vector<std::int64_t> pixels_in_windows(const io::Plane& plane, std::span<const MzWindow> windows, int threads,
+                                            const std::atomic<bool>* cancel);
 
 }  // namespace imn::images

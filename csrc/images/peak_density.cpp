@@ -56,10 +56,11 @@ PeakDensity::PeakDensity(const io::Plane& plane, double finest, double paired_wi
     std::vector<double> positions;
   };
   std::vector<Worker> workers(static_cast<std::size_t>(thread_count(threads)));
+  const auto shown = plane.shown().spectra();
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
     auto& [spectrum, positions] = workers[static_cast<std::size_t>(worker)];
     for (auto i = begin; i < end; ++i) {
-      plane.read(i, spectrum);
+      plane.read(shown[static_cast<std::size_t>(i)], spectrum);
       positions.clear();
       for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
         if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= lowest)
@@ -76,7 +77,7 @@ PeakDensity::PeakDensity(const io::Plane& plane, double finest, double paired_wi
       }
     }
   };
-  parallel_for(plane.n_spectra(), 64, threads, body, cancel);
+  parallel_for(static_cast<std::int64_t>(shown.size()), 64, threads, body, cancel);
   for (std::size_t c = 1; c < below_.size(); ++c) below_[c] += below_[c - 1];
 }
 

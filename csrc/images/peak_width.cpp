@@ -13,7 +13,7 @@
 namespace imn::images {
 namespace {
 
-constexpr std::int64_t kSampled = 256;  // spectra, spread evenly over the file
+constexpr std::int64_t kSampled = 256;  // spectra, spread evenly over those shown
 constexpr std::int64_t kPartners = 8;   // other spectra with which each is compared
 constexpr double kResolution = 0.05;    // ppm; bin width of the difference histogram
 constexpr double kFarthest = 1000.0;    // ppm; largest difference counted
@@ -29,10 +29,13 @@ using Differences = std::vector<std::uint64_t>;
 
 // Returns the number of spectra to sample, fewer if they are long (a profile file declared as centroid).
 std::int64_t sample_size(const io::Plane& plane) {
-  const std::int64_t n = plane.n_spectra();
+  const auto shown = plane.shown().spectra();
+  const auto n = static_cast<std::int64_t>(shown.size());
   const std::int64_t sampled = std::min(n, kSampled);
   std::int64_t peaks = 0;
-  for (std::int64_t s = 0; s < sampled; ++s) peaks += plane.spectrum_length(s * n / sampled);
+  for (std::int64_t s = 0; s < sampled; ++s) {
+    peaks += plane.spectrum_length(shown[static_cast<std::size_t>(s * n / sampled)]);
+  }
   if (peaks <= kMostPeaks) return sampled;
   const double share = static_cast<double>(kMostPeaks) / static_cast<double>(peaks);
   return std::clamp(static_cast<std::int64_t>(static_cast<double>(sampled) * share), std::min(n, kFewestSampled),
@@ -120,13 +123,14 @@ std::optional<double> spread(const Differences& differences, double enough) {
 }  // namespace
 
 PeakWidth::PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel) {
-  const std::int64_t n = plane.n_spectra();
+  const auto shown = plane.shown().spectra();
+  const auto n = static_cast<std::int64_t>(shown.size());
   const std::int64_t sampled = sample_size(plane);
   std::vector<std::vector<double>> positions;
   io::Spectrum spectrum;
   for (std::int64_t s = 0; s < sampled; ++s) {
     throw_if_cancelled(cancel);
-    plane.read(s * n / sampled, spectrum);
+    plane.read(shown[static_cast<std::size_t>(s * n / sampled)], spectrum);
     std::vector<double> x;
     for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
       if (spectrum.intensity[p] != 0.0 && spectrum.mz[p] >= kLeastMz) x.push_back(1e6 * std::log(spectrum.mz[p]));

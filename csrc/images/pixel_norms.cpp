@@ -6,7 +6,7 @@
 #include <span>
 
 #include "core/parallel_for.h"
-#include "images/pixel_sources.h"
+#include "images/pixel_factors.h"
 
 namespace imn::images {
 namespace {
@@ -37,7 +37,7 @@ double norm_of(std::vector<double>& values, Norm norm) {
 std::vector<double> pixel_norms(const io::Plane& plane, Norm norm, double lo, double hi, int threads,
                                 const std::atomic<bool>* cancel) {
   const auto pixels = plane.pixels();
-  const ExtraSpectra extra(plane.extra_spectra());
+  const io::Shown& shown = plane.shown();
   const auto factors = plane.total_factors();
   const auto axis = plane.spectra().shared_mz();
   const auto first = std::lower_bound(axis.begin(), axis.end(), lo) - axis.begin();
@@ -56,10 +56,10 @@ std::vector<double> pixel_norms(const io::Plane& plane, Norm norm, double lo, do
       return norm_of(spectrum.intensity, norm);
     };
     for (auto p = begin; p < end; ++p) {
-      const io::Pixel pixel = pixels[static_cast<std::size_t>(p)];
-      double total = norm_at(pixel.spectrum);
-      for (const io::Pixel& further : extra.at(pixel.index)) total += norm_at(further.spectrum);
-      norms[static_cast<std::size_t>(pixel.index)] = factor_at(factors, pixel.index) * total;
+      const std::int64_t index = pixels[static_cast<std::size_t>(p)].index;
+      double total = 0.0;
+      for (const std::int64_t i : shown.of_pixel(p)) total += norm_at(i);
+      norms[static_cast<std::size_t>(index)] = factor_at(factors, index) * total;
     }
   };
   parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);

@@ -9,15 +9,14 @@
 
 namespace imn::images {
 
-StagedPixels stage_pixels(const io::Plane& plane, const ExtraSpectra& extra, std::int64_t begin, std::int64_t end) {
+StagedPixels stage_pixels(const io::Plane& plane, std::int64_t begin, std::int64_t end) {
   StagedPixels staged;
   staged.row_first.push_back(0);
   const auto pixels = plane.pixels();
   for (std::int64_t p = begin; p < end; ++p) {
-    const io::Pixel& pixel = pixels[static_cast<std::size_t>(p)];
-    staged.index.push_back(pixel.index);
-    staged.spectrum.push_back(pixel.spectrum);
-    for (const io::Pixel& further : extra.at(pixel.index)) staged.spectrum.push_back(further.spectrum);
+    const auto spectra = plane.shown().of_pixel(p);
+    staged.index.push_back(pixels[static_cast<std::size_t>(p)].index);
+    staged.spectrum.insert(staged.spectrum.end(), spectra.begin(), spectra.end());
     if (staged.spectrum.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
       throw ArgumentError("too many spectra: a device can bin fewer than 2^31 at a time");
     }

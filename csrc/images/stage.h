@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "images/pixel_sources.h"
 #include "images/window_plan.h"
 #include "io/plane.h"
 
@@ -27,7 +26,7 @@ struct StagedPixels {
 };
 
 // Pixels [begin, end) of plane.pixels(). Throws ArgumentError for more than 2^31 - 1 rows.
-StagedPixels stage_pixels(const io::Plane& plane, const ExtraSpectra& extra, std::int64_t begin, std::int64_t end);
+StagedPixels stage_pixels(const io::Plane& plane, std::int64_t begin, std::int64_t end);
 
 // Reusable buffers of one thread.
 struct StageScratch {

@@ -12,7 +12,7 @@
 #include "images/moments.h"
 #include "images/mz_window.h"
 #include "images/peak_width.h"
-#include "images/pixel_sources.h"
+#include "images/pixel_factors.h"
 
 namespace imn::images {
 namespace {
@@ -57,21 +57,25 @@ MeanSpectrum mean_in_bins(const io::Plane& plane, std::optional<double> bin_widt
   }
   const auto bins = static_cast<std::size_t>(needed);
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
-  const auto add = [&](std::int64_t i, int worker, double* sums) {
+  const io::Shown& shown = plane.shown();
+  const auto add = [&](std::int64_t pixel, int worker, double* sums) {
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
-    plane.read(i, spectrum);
-    for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
-      if (spectrum.mz[p] < lowest) continue;
-      const double position = std::clamp((std::log(spectrum.mz[p]) - origin) / width, 0.0, needed - 1.0);
-      sums[static_cast<std::size_t>(position)] += spectrum.intensity[p];
+    const double weight = shown.weight(pixel);
+    for (const std::int64_t i : shown.of_pixel(pixel)) {
+      plane.read(i, spectrum);
+      for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+        if (spectrum.mz[p] < lowest) continue;
+        const double position = std::clamp((std::log(spectrum.mz[p]) - origin) / width, 0.0, needed - 1.0);
+        sums[static_cast<std::size_t>(position)] += weight * spectrum.intensity[p];
+      }
     }
   };
-  const std::vector<double> total = grouped_sum(plane.n_spectra(), bins, threads, cancel, add);
+  const std::vector<double> total = grouped_sum(shown.n_pixels(), bins, threads, cancel, add);
   MeanSpectrum mean;
   for (std::size_t b = 0; b < bins; ++b) {
     if (total[b] == 0.0) continue;
     mean.mz.push_back(std::exp(origin + (static_cast<double>(b) + 0.5) * width));
-    mean.intensity.push_back(total[b] / static_cast<double>(plane.n_spectra()));
+    mean.intensity.push_back(total[b] / static_cast<double>(shown.n_pixels()));
   }
   return mean;
 }
@@ -103,17 +107,15 @@ void tic_image(const io::Plane& plane, float unmeasured, int threads, std::span<
   }
   std::fill(out.begin(), out.end(), unmeasured);
   const auto factors = plane.total_factors();
-  const ExtraSpectra extra(plane.extra_spectra());
+  const io::Shown& shown = plane.shown();
   std::vector<io::Spectrum> spectra(static_cast<std::size_t>(thread_count(threads)));
   const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
     io::Spectrum& spectrum = spectra[static_cast<std::size_t>(worker)];
     for (auto p = begin; p < end; ++p) {
-      const io::Pixel pixel = pixels[static_cast<std::size_t>(p)];
-      double total = sum_of_spectrum(plane, pixel.spectrum, spectrum);
-      for (const io::Pixel& further : extra.at(pixel.index)) {
-        total += sum_of_spectrum(plane, further.spectrum, spectrum);
-      }
-      out[static_cast<std::size_t>(pixel.index)] = static_cast<float>(factor_at(factors, pixel.index) * total);
+      const std::int64_t index = pixels[static_cast<std::size_t>(p)].index;
+      double total = 0.0;
+      for (const std::int64_t i : shown.of_pixel(p)) total += sum_of_spectrum(plane, i, spectrum);
+      out[static_cast<std::size_t>(index)] = static_cast<float>(factor_at(factors, index) * total);
     }
   };
   parallel_for(static_cast<std::int64_t>(pixels.size()), 32, threads, body, cancel);

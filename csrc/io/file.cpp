@@ -1,8 +1,6 @@
 #include "io/file.h"
 
 #include <algorithm>
-#include <array>
-#include <limits>
 
 #include "core/error.h"
 #include "io/describe.h"
@@ -27,7 +25,7 @@ File::File(const std::string& path, const OpenOptions& options, const std::strin
   take_coordinates(header);
   declared_ = describe(header);
   pixel_size_ = io::pixel_size_um(header.text);
-  check_duplicates();
+  find_duplicates();
   choose_type(header, options.spectrum_type);
 }
 
@@ -55,20 +53,12 @@ void File::take_coordinates(const Header& header) {
   warnings_.insert(warnings_.end(), grid_.warnings.begin(), grid_.warnings.end());
 }
 
-void File::check_duplicates() {
-  const std::size_t n = raw_.size() / 3;
-  std::vector<std::int64_t> members(n);
-  for (std::size_t i = 0; i < n; ++i) members[i] = static_cast<std::int64_t>(i);
-  // By position, then file order: the second of two equal neighbours is a duplicate.
-  const std::int32_t* c = grid_.coordinates.data();
-  auto key = [c](std::int64_t i) { return std::array{c[3 * i + 2], c[3 * i + 1], c[3 * i]}; };
-  auto less = [&](std::int64_t a, std::int64_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); };
-  if (!std::is_sorted(members.begin(), members.end(), less)) std::sort(members.begin(), members.end(), less);
-  std::int64_t duplicates = 0, first = std::numeric_limits<std::int64_t>::max();
-  for (std::size_t i = 1; i < n; ++i) {
-    if (key(members[i]) != key(members[i - 1])) continue;
-    ++duplicates;
-    first = std::min(first, members[i]);
+void File::find_duplicates() {
+  first_at_pixel_ = first_at_position(grid_.coordinates);
+  std::int64_t duplicates = 0, first = 0;
+  for (std::size_t i = 0; i < first_at_pixel_.size(); ++i) {
+    if (first_at_pixel_[i] == static_cast<std::int64_t>(i)) continue;
+    if (duplicates++ == 0) first = spectra_.number_in_file(static_cast<std::int64_t>(i));
   }
   if (duplicates == 0) return;
   const std::string text = std::to_string(duplicates) +
@@ -77,8 +67,10 @@ void File::check_duplicates() {
   if (duplicates_ == Duplicates::error) {
     throw FileError(path_, text + "; choose what such pixels show with --duplicates (Python: duplicates=)");
   }
-  warnings_.push_back(
-      text + (duplicates_ == Duplicates::sum ? "; their sum is shown" : "; the first spectrum of each pixel is shown"));
+  const std::string effect = duplicates_ == Duplicates::sum    ? "their sum is shown"
+                             : duplicates_ == Duplicates::mean ? "their mean is shown"
+                                                               : "the first spectrum of each pixel is shown";
+  warnings_.push_back(text + "; " + effect + " (--duplicates, Python: duplicates=)");
 }
 
 void File::choose_type(const Header& header, const std::optional<SpectrumType>& wanted) {

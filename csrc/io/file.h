@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,8 @@ class File {
   const Grid& grid() const { return grid_; }                                 // of all z planes
   const std::vector<std::int64_t>& raw_coordinates() const { return raw_; }  // (n, 3): as written, 0 where absent
   Duplicates duplicates() const { return duplicates_; }
+  // As first_at_position(): empty if every pixel has one spectrum.
+  std::span<const std::int64_t> first_at_pixel() const { return first_at_pixel_; }
   SpectrumType spectrum_type() const { return decision_.type; }  // declared, overridden or inferred
   const TypeDecision& type_decision() const { return decision_; }
   const Declared& declared() const { return declared_; }
@@ -37,13 +40,14 @@ class File {
  private:
   void take_coordinates(const Header& header);
   void choose_type(const Header& header, const std::optional<SpectrumType>& wanted);
-  void check_duplicates();
+  void find_duplicates();
 
   std::string path_;
   Duplicates duplicates_;
   Spectra spectra_;
   Grid grid_;
   std::vector<std::int64_t> raw_;
+  std::vector<std::int64_t> first_at_pixel_;
   Declared declared_;
   TypeDecision decision_;
   std::optional<std::pair<double, double>> pixel_size_;

@@ -81,23 +81,24 @@ Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t>
   return grid;
 }
 
-PixelTable make_pixels(std::int32_t width, std::int32_t height, std::span<const std::int32_t> coordinates,
-                       Duplicates policy) {
-  PixelTable table;
+std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates) {
   const std::size_t n = coordinates.size() / 3;
-  table.pixels.reserve(n);
-  std::vector<bool> taken(static_cast<std::size_t>(std::int64_t{width} * height));
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::int64_t index = std::int64_t{coordinates[3 * i + 1] - 1} * width + (coordinates[3 * i] - 1);
-    const Pixel pixel{index, static_cast<std::int64_t>(i)};
-    if (!taken[static_cast<std::size_t>(index)]) {
-      taken[static_cast<std::size_t>(index)] = true;
-      table.pixels.push_back(pixel);
-    } else if (policy == Duplicates::sum) {
-      table.extra.push_back(pixel);
-    }
+  std::vector<std::int64_t> order(n);
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  // By position, then file order: the second of two equal neighbours is not the first at its position.
+  const std::int32_t* c = coordinates.data();
+  auto key = [c](std::int64_t i) { return std::array{c[3 * i + 2], c[3 * i + 1], c[3 * i]}; };
+  auto less = [&](std::int64_t a, std::int64_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); };
+  if (!std::is_sorted(order.begin(), order.end(), less)) std::sort(order.begin(), order.end(), less);
+  auto same = [&](std::int64_t a, std::int64_t b) { return key(a) == key(b); };
+  if (std::adjacent_find(order.begin(), order.end(), same) == order.end()) return {};
+  std::vector<std::int64_t> first(n);
+  std::int64_t here = order.front();
+  for (const std::int64_t i : order) {
+    if (!same(here, i)) here = i;
+    first[static_cast<std::size_t>(i)] = here;
   }
-  return table;
+  return first;
 }
 
 }  // namespace imn::io

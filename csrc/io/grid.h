@@ -25,15 +25,8 @@ struct Grid {
 Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t> declared_x,
                std::optional<std::int64_t> declared_y, const std::string& path);
 
-// The spectrum that each pixel shows.
-struct PixelTable {
-  std::vector<Pixel> pixels, extra;
-  // (height * width): what the sum of a pixel's spectra is multiplied by; empty: 1 everywhere.
-  std::vector<double> factors;
-};
-
-// `coordinates` (n, 3) of one plane; spectra keep their order.
-PixelTable make_pixels(std::int32_t width, std::int32_t height, std::span<const std::int32_t> coordinates,
-                       Duplicates policy);
+// The first spectrum at the position of each spectrum, which is the spectrum itself where none comes before it. Empty
+// if no two spectra share a position. `coordinates` (n, 3).
+std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates);
 
 }  // namespace imn::io

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "core/error.h"
@@ -35,8 +36,44 @@ Plane::Plane(std::shared_ptr<const File> file, std::optional<std::int32_t> z) : 
       geometry_.raw_coordinates.push_back(file_->raw_coordinates()[at]);
     }
   }
-  if (planes.size() == 1) {
-    table_ = make_pixels(geometry_.width, geometry_.height, geometry_.coordinates, file_->duplicates());
+  show();
+}
+
+void Plane::show() {
+  const std::int32_t* c = geometry_.coordinates.data();
+  const auto take = [&](std::int64_t i) {
+    pixels_.push_back({std::int64_t{c[3 * i + 1] - 1} * geometry_.width + (c[3 * i] - 1), i});
+  };
+  const auto first = file_->first_at_pixel();
+  pixels_.reserve(members_.size());
+  std::vector<std::int64_t> pixel_of(first.size());  // position in pixels_, by the first spectrum's index in the file
+  for (std::int64_t i = 0; i < n_spectra(); ++i) {
+    const auto s = static_cast<std::size_t>(members_[static_cast<std::size_t>(i)]);
+    if (!first.empty() && first[s] != static_cast<std::int64_t>(s)) continue;
+    if (!first.empty()) pixel_of[s] = static_cast<std::int64_t>(pixels_.size());
+    take(i);
+  }
+  for (const Pixel& pixel : pixels_) shown_.spectra_.push_back(pixel.spectrum);
+  if (pixels_.size() == members_.size() || file_->duplicates() == Duplicates::first) return;
+  shown_.mean_ = file_->duplicates() == Duplicates::mean;
+  // Further spectra follow the first one of their pixel, in file order.
+  const auto pixel_at = [&](std::int64_t i) {
+    const auto s = static_cast<std::size_t>(members_[static_cast<std::size_t>(i)]);
+    return static_cast<std::size_t>(pixel_of[static_cast<std::size_t>(first[s])]);
+  };
+  auto& begin = shown_.first_;
+  begin.assign(pixels_.size() + 1, 0);
+  for (std::int64_t i = 0; i < n_spectra(); ++i) ++begin[pixel_at(i) + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  std::vector<std::int64_t> next(begin.begin(), begin.end() - 1);
+  shown_.spectra_.resize(members_.size());
+  for (std::int64_t i = 0; i < n_spectra(); ++i) {
+    shown_.spectra_[static_cast<std::size_t>(next[pixel_at(i)]++)] = i;
+  }
+  if (!shown_.mean_ || geometry_.z_planes.size() != 1) return;
+  mean_factors_.assign(static_cast<std::size_t>(geometry_.n_pixels()), 1.0);
+  for (std::size_t p = 0; p < pixels_.size(); ++p) {
+    mean_factors_[static_cast<std::size_t>(pixels_[p].index)] = shown_.weight(static_cast<std::int64_t>(p));
   }
 }
 
@@ -52,7 +89,9 @@ Plane::Plane(const Plane& other, std::vector<double> scale)
     : file_(other.file_),
       members_(other.members_),
       geometry_(other.geometry_),
-      table_(other.table_),
+      pixels_(other.pixels_),
+      shown_(other.shown_),
+      mean_factors_(other.mean_factors_),
       scale_(std::move(scale)) {}
 
 std::shared_ptr<const Plane> Plane::scaled(std::span<const double> factors) const {
@@ -82,9 +121,9 @@ std::pair<double, double> Plane::mz_range() const {
       lowest = axis.front();
       highest = axis.back();
     } else {
-      for (const std::int64_t s : members_) {
+      for (const std::int64_t i : shown_.spectra()) {
         double lo = 0.0, hi = 0.0;
-        if (!spectra().ends(s, lo, hi)) continue;
+        if (!spectra().ends(member(i), lo, hi)) continue;
         lowest = std::min(lowest, lo);
         highest = std::max(highest, hi);
       }
@@ -99,11 +138,16 @@ void Plane::refuse_index(std::int64_t i) const {
                       " spectra, counted from 0");
 }
 
-const PixelTable& Plane::one_z() const {
+std::span<const Pixel> Plane::pixels() const {
   if (geometry_.z_planes.size() != 1) {
     throw ArgumentError("the file holds several z planes (" + z_text() + "); choose one with plane(z)");
   }
-  return table_;
+  return pixels_;
+}
+
+std::span<const double> Plane::total_factors() const {
+  (void)pixels();  // throws for several z values
+  return mean_factors_;
 }
 
 std::string Plane::z_text() const {

@@ -31,6 +31,32 @@ struct Geometry {
   std::int64_t n_pixels() const { return std::int64_t{width} * height; }
 };
 
+// Which spectra the pixels show. The other ones are hidden (Duplicates::first: all but the first of a pixel) and
+// contribute to nothing: neither to images nor to channels, their frequency, peak widths, mean spectrum or m/z range.
+// Everything that summarises a plane walks over these; where no pixel has two spectra, they are all spectra in order.
+class Shown {
+ public:
+  std::int64_t n_pixels() const { return first_.empty() ? n_spectra() : static_cast<std::int64_t>(first_.size()) - 1; }
+  std::int64_t n_spectra() const { return static_cast<std::int64_t>(spectra_.size()); }
+  // Indices in the plane, pixel after pixel in the order of Plane::pixels(), at least one per pixel.
+  std::span<const std::int64_t> spectra() const { return spectra_; }
+  std::span<const std::int64_t> of_pixel(std::int64_t p) const {
+    if (first_.empty()) return spectra().subspan(static_cast<std::size_t>(p), 1);
+    const auto begin = static_cast<std::size_t>(first_[static_cast<std::size_t>(p)]);
+    return spectra().subspan(begin, static_cast<std::size_t>(first_[static_cast<std::size_t>(p) + 1]) - begin);
+  }
+  // What each spectrum of pixel p counts for in it: 1, or 1 / their number for Duplicates::mean.
+  double weight(std::int64_t p) const { return mean_ ? 1.0 / static_cast<double>(of_pixel(p).size()) : 1.0; }
+  // Whether a pixel shows more than one.
+  bool several() const { return !first_.empty(); }
+
+ private:
+  friend class Plane;
+  std::vector<std::int64_t> spectra_;
+  bool mean_ = false;
+  std::vector<std::int64_t> first_;  // n_pixels + 1 positions in spectra_; empty if each pixel shows one spectrum
+};
+
 // Shares the File with all other planes of it. What holds for the whole file is asked of file() and spectra(); here a
 // spectrum's index counts within the plane, from 0. Reading is safe from several threads at once, each with its own
 // buffers; FileError names file, spectrum and cause, ArgumentError an index outside the plane.
@@ -53,20 +79,21 @@ class Plane {
 
   // Measured pixels in the order of their spectra; where several spectra share a pixel, the first one. Throws
   // ArgumentError if there are several z values: choose one with at_z().
-  std::span<const Pixel> pixels() const { return one_z().pixels; }
-  // Duplicates::sum only: further spectra of pixels that are already in pixels().
-  std::span<const Pixel> extra_spectra() const { return one_z().extra; }
+  std::span<const Pixel> pixels() const;
+  // Of all z values.
+  const Shown& shown() const { return shown_; }
 
   // (height * width): what a pixel's sum is multiplied by, before it is rounded, in an ion image, and in the image of
   // all intensities, which scaled() does not change. Empty: 1 everywhere.
   std::span<const double> image_factors() const { return scale_.empty() ? total_factors() : std::span(scale_); }
-  std::span<const double> total_factors() const { return one_z().factors; }
+  std::span<const double> total_factors() const;
 
   std::int64_t spectrum_length(std::int64_t i) const { return spectra().length(member(i)); }
   std::int64_t number_in_file(std::int64_t i) const { return spectra().number_in_file(member(i)); }
   // Numbers in the file of those spectra that Spectra::overlapping() lists.
   std::vector<std::int64_t> overlapping_spectra() const;
-  // Smallest and largest m/z; (0, 0) if all spectra are empty. Reads the ends of every m/z array on first use.
+  // Smallest and largest m/z of the spectra shown; (0, 0) if all are empty. Reads the ends of every m/z array on first
+  // use.
   std::pair<double, double> mz_range() const;
 
   // As in Spectra.
@@ -86,14 +113,16 @@ class Plane {
     return members_[static_cast<std::size_t>(i)];
   }
   [[noreturn]] void refuse_index(std::int64_t i) const;
-  const PixelTable& one_z() const;
+  void show();
   std::string z_text() const;
 
   std::shared_ptr<const File> file_;
   std::vector<std::int64_t> members_;  // indices into the file's spectra
   Geometry geometry_;
-  PixelTable table_;           // filled if there is one z value
-  std::vector<double> scale_;  // of scaled(), times the factors of the table
+  std::vector<Pixel> pixels_;
+  Shown shown_;
+  std::vector<double> mean_factors_;  // of Duplicates::mean
+  std::vector<double> scale_;         // of scaled(), times the other factors
   mutable std::once_flag range_once_;
   mutable std::pair<double, double> range_;
 };

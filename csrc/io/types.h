@@ -11,7 +11,7 @@ namespace imn::io {
 
 enum class Mode { continuous, processed };
 enum class SpectrumType { profile, centroid };
-enum class Duplicates { first, sum, error };
+enum class Duplicates { first, sum, mean, error };
 
 struct OpenOptions {
   std::optional<std::string> ibd_path;  // none: the file next to the imzML, found regardless of case

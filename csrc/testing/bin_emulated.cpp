@@ -116,7 +116,6 @@ void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> win
   }
   std::fill(out.begin(), out.end(), unmeasured);
   const WindowPlan plan = make_window_plan(dataset, windows);
-  const ExtraSpectra extra(dataset.extra_spectra());
   const auto factors = dataset.image_factors();
   const auto measured = static_cast<std::int64_t>(dataset.pixels().size());
   Run run{dataset, plan, emulation};
@@ -126,7 +125,7 @@ void bin_images_emulated(const io::Plane& dataset, std::span<const MzWindow> win
     images.assign(static_cast<std::size_t>(strip.size()) * static_cast<std::size_t>(pixels), unmeasured);
     for (std::int64_t begin = 0; begin < measured; begin += emulation.pixels_per_chunk) {
       const std::int64_t end = std::min(measured, begin + emulation.pixels_per_chunk);
-      run.bin(strip, stage_pixels(dataset, extra, begin, end),
+      run.bin(strip, stage_pixels(dataset, begin, end),
               {images.data(), pixels, factors.empty() ? nullptr : factors.data()});
     }
     for (std::int32_t i = 0; i < strip.size(); ++i) {

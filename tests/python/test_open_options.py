@@ -84,7 +84,7 @@ def test_a_misspelt_argument_is_refused(function: Callable[..., Any], tmp_path: 
 
 
 def test_an_unknown_value_is_refused_before_any_file_is_opened(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="duplicates must be one of first, sum, error, not 'last'"):
+    with pytest.raises(ArgumentError, match="duplicates must be one of first, sum, mean, error, not 'last'"):
         imn.pick(tmp_path / "none.imzML", duplicates="last")  # type: ignore[arg-type]
 
 

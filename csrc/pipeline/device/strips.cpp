@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <tuple>
 
-#include "images/pixel_sources.h"
-
 namespace imn::pipeline {
 namespace {
 
 images::StagedPixels all_pixels(const io::Plane& plane) {
-  const images::ExtraSpectra extra(plane.extra_spectra());
-  return images::stage_pixels(plane, extra, 0, static_cast<std::int64_t>(plane.pixels().size()));
+  return images::stage_pixels(plane, 0, static_cast<std::int64_t>(plane.pixels().size()));
 }
 
 // Bytes of the tables on the device per window: bounds, bins, lookup.

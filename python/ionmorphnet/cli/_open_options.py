@@ -35,7 +35,7 @@ _OPTIONS = [
         type=click.Choice(get_args(Duplicates)),
         default="first",
         show_default=True,
-        help="Several spectra at one pixel: show the first, their sum, or refuse the file.",
+        help="Several spectra at one pixel: show the first, their sum or mean, or refuse the file.",
     ),
     click.option("--repair", is_flag=True, help="Sort m/z values, drop NaN and negative ones, where a file has them."),
     click.option(

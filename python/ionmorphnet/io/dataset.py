@@ -336,8 +336,8 @@ def open_dataset(
         path: The imzML file.
         ibd_path: The ibd file; by default the one next to ``path`` with the same name, upper or lower case.
         strict: Whether to refuse a truncated ibd file. False keeps the spectra that can be read.
-        duplicates: What to do with several spectra at one pixel: use the ``"first"``, ``"sum"`` them, or raise an
-            ``"error"``.
+        duplicates: What to do with several spectra at one pixel: show the ``"first"``, their ``"sum"`` or their
+            ``"mean"``, or raise an ``"error"``. Spectra that are not shown contribute to nothing.
         spectrum_type: Overrides the declared or inferred spectrum type.
         repair: Whether to sort m/z values and drop NaN and negative ones instead of refusing the spectrum.
 

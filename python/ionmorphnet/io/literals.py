@@ -6,7 +6,7 @@ from typing import Literal
 
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["profile", "centroid"]
-Duplicates = Literal["first", "sum", "error"]
+Duplicates = Literal["first", "sum", "mean", "error"]
 Normalize = Literal["none", "tic", "rms", "median"]
 InstrumentName = Literal["linear-tof", "reflector-tof", "orbitrap", "ft-icr"]
 AxisKind = Literal["auto", "bins", "peaks"]
