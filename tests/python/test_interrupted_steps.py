@@ -92,7 +92,7 @@ def test_no_step_of_replacing_mixes_two_results(tmp_path: Path) -> None:
 
     def work() -> None:
         fill()
-        with PreparedFolder(folder), replaced_result(folder, sorted(new)) as stage:
+        with PreparedFolder(folder), replaced_result(folder) as stage:
             for name in new:
                 (stage / name).write_text("new")
 

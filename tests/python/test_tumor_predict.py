@@ -164,7 +164,10 @@ def test_anndata(model: imn.tumor.TumorModel, section: Path) -> None:
     pd.testing.assert_series_equal(peaks.obs["tissue_class"], table.obs["tissue_class"])
     assert list(peaks.obs["tissue_class"].cat.categories) == ["normal", "tumor"]
     peaks.obs_names = ["99_99", *peaks.obs_names[1:]]
-    with pytest.raises(ArgumentError, match="pixel 99_99"):
+    with pytest.raises(ArgumentError, match="pixel new:99_99"):
+        imn.tumor.annotate(peaks, found)
+    peaks.obs_names = [name.replace("new-", "other-") for name in table.obs_names]
+    with pytest.raises(ArgumentError, match=r"pixel other-.* use the table of that section"):
         imn.tumor.annotate(peaks, found)
 
 

@@ -228,6 +228,10 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
         f"{_title(plane, outcome)}: {len(peaks)} of {len(peaks.all_scores)} channels picked in {plane.seconds:.1f} s "
         f"({run.scorer} {run.precision}, {rate:.0f} images/s while scoring{spared})"
     )
+    n_warnings = len({*run.input.warnings, *run.warnings})
+    if n_warnings:
+        file = click.format_filename(plane.folder / "warnings.txt")
+        click.echo(f"  {n_warnings} warning{'s' if n_warnings > 1 else ''}: see {file}")
     labels = Counter(peaks.to_frame()["label"].dropna())
     if labels:
         click.echo("  " + ", ".join(f"{labels[name]} {name}" for name in imn.CLASSES if labels[name]))

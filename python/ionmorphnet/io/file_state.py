@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,3 +54,9 @@ def same_content(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two states are of the same section, wherever and whenever its files were written; both must be known."""
     keys = ("imzml_bytes", "ibd_bytes", "pieces_sha256")
     return bool(first) and bool(second) and all(first.get(key) == second.get(key) for key in keys)
+
+
+def plain_uuid(text: str | None) -> str:
+    """The digits of a UUID; empty if there is none, or if all of them are zero."""
+    digits = re.sub("[^0-9a-f]", "", str(text or "").lower())
+    return digits if digits.strip("0") else ""

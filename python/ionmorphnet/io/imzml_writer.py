@@ -10,6 +10,7 @@ import hashlib
 import os
 import weakref
 import zlib as zlib_module
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import temporary_beside
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.imzml_header import Header
+from ionmorphnet.io.imzml_origin import Origin, Param
 from ionmorphnet.io.literals import FloatType, Mode, SpectrumType
 
 _SPECTRA_PER_WRITE = 4096
@@ -57,6 +59,9 @@ class ImzMLWriter:
         intensity_dtype: FloatType = "float32",
         zlib: bool = False,
         uuid: UUID | None = None,
+        ms_level: int | None = 1,
+        origin: Origin | None = None,
+        methods: Sequence[tuple[Param, ...]] = (),
     ) -> None:
         """Creates the temporary files.
 
@@ -69,6 +74,9 @@ class ImzMLWriter:
             intensity_dtype: Intensity type on disk.
             zlib: Whether to compress every array.
             uuid: Identifier stored in both files; random by default.
+            ms_level: MS level of the spectra; None declares none.
+            origin: What the data were made from, by which instrument and programs, and their polarity.
+            methods: What was done to the data besides writing them: the terms of each step.
 
         Raises:
             ArgumentError: An argument has the wrong type or is out of range.
@@ -92,6 +100,9 @@ class ImzMLWriter:
         self._intensity_dtype = _little_endian("intensity_dtype", intensity_dtype)
         self._zlib = zlib
         self._uuid = uuid4() if uuid is None else uuid
+        self._ms_level = ms_level
+        self._origin = Origin() if origin is None else origin
+        self._methods = tuple(methods)
         self._records: list[NDArray[np.int64]] = []
         self._axis: NDArray[np.floating] | None = None
         self._axis_record = (0, 0, 0)
@@ -300,6 +311,9 @@ class ImzMLWriter:
             sha1=self._sha1.hexdigest(),
             extent=(int(extent[0]), int(extent[1])),
             n_spectra=len(records),
+            ms_level=self._ms_level,
+            origin=self._origin,
+            methods=self._methods,
         )
         index = np.arange(len(records))
         rows = np.concatenate([(index + 1)[:, None], index[:, None], records], axis=1)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.io.file_state import same_content
+from ionmorphnet.io.file_state import plain_uuid, same_content
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD
 from ionmorphnet.picking.run_record import InputRecord
 
@@ -131,12 +130,6 @@ def refuse_other_result(folder: Path, record: InputRecord) -> None:
 def same_file(first: PathLike, second: PathLike) -> bool:
     """Whether two paths lead to one file, as far as their names tell."""
     return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
-
-
-def plain_uuid(text: str | None) -> str:
-    """The digits of a UUID; empty if there is none, or if all of them are zero."""
-    digits = re.sub("[^0-9a-f]", "", str(text or "").lower())
-    return digits if digits.strip("0") else ""
 
 
 def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ from ionmorphnet.base.errors import UnavailableError
 from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.file_state import file_state, plain_uuid
+from ionmorphnet.io.imzml_origin import Param, read_origin
 from ionmorphnet.io.imzml_writer import LARGEST_POSITION, ImzMLWriter
 
 if TYPE_CHECKING:
@@ -44,12 +48,24 @@ def write_imzml(path: PathLike, ds: Dataset, picks: pd.DataFrame) -> None:
         stage = step > 1 and axis < 2
         if stage or lowest < 1 or positions[:, axis].max() > LARGEST_POSITION:
             positions[:, axis] = (positions[:, axis] - lowest) // step + 1
-    with ImzMLWriter(path, mode="continuous", spectrum_type="centroid", pixel_size_um=ds.pixel_size_um) as writer:
+    methods = [(Param("MS:1000035", "peak picking"), Param("", "ionmorphnet", "channels ranked by their ion images"))]
+    if ds.normalize != "none":
+        methods.insert(0, (Param("MS:1001484", "intensity normalization"), Param("", "ionmorphnet", ds.normalize)))
+    with ImzMLWriter(
+        path,
+        mode="continuous",
+        spectrum_type="centroid",
+        pixel_size_um=ds.pixel_size_um,
+        origin=read_origin(ds.path, ds.declared),
+        methods=methods,
+    ) as writer:
         writer.add_shared(positions, picks["mz"].to_numpy(), pixel_matrix(ds, picks))
 
 
 def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
     """Channels of a section as AnnData: X = pixels x channels (float32), var = the table, obsm["spatial"] = x, y.
+
+    ``spatial`` is in micrometres if the file tells its pixel size; ``obsm["spatial_pixels"]`` counts pixels.
 
     Args:
         ds: The section.
@@ -62,7 +78,8 @@ def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
         import anndata
     except ImportError:
         raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
-    obs = pixel_table(ds.mask)
+    sample = section_id(ds)
+    obs = pixel_table(ds.mask, sample)
     obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(ds)
     var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
     # AnnData writes plain strings; pandas' missing labels become empty. A slash would make a group in the file.
@@ -70,8 +87,58 @@ def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
         var[name] = var[name].astype(object).where(var[name].notna(), "")
     var = var.rename(columns={name: str(name).replace("/", "_") for name in var})
     table = anndata.AnnData(X=pixel_matrix(ds, picks), obs=obs, var=var)
-    table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+    add_place(table, ds)
     return table
+
+
+def section_facts(ds: Dataset) -> dict[str, Any]:
+    """What an export says about its section: where it comes from, its scale, how it was measured and opened.
+
+    A key is left out where the file does not tell.
+    """
+    size = ds.pixel_size_um
+    facts = {
+        "sample": section_id(ds),
+        "source": os.path.abspath(ds.path),
+        "uuid": ds.declared.get("uuid"),
+        "plane_z": ds.plane_z,
+        "polarity": ds.declared.get("polarity"),
+        "instrument": ds.declared.get("instrument"),
+        "pixel_size_um": None if size is None else list(size),
+        "spatial_unit": "pixel" if size is None else "micrometer",
+        "normalize": ds.normalize,
+        "version": version("ionmorphnet"),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def section_id(ds: Dataset) -> str:
+    """The name of the file, with the plane and the polarity if it has several, and the start of its UUID.
+
+    Sections of a study often have one file name; names of pixels stay different when their tables are joined.
+    """
+    options = ds.open_options
+    parts = [Path(ds.path).stem, "" if ds.plane_z is None else f"z{ds.plane_z}", str(options.get("polarity") or "")]
+    digits = plain_uuid(ds.declared.get("uuid")) or str(file_state(ds.path, ds.ibd_path)["pieces_sha256"])
+    return "_".join(part for part in parts if part) + f"-{digits[:6]}"
+
+
+def add_place(table: anndata.AnnData, ds: Dataset) -> None:
+    """Adds to a table where its pixels lie (``obs``, ``obsm``) and what it was made from (``uns``).
+
+    ``spatial`` is in micrometres if the file tells its pixel size.
+
+    Args:
+        table: One row per measured pixel, ``obs`` as :func:`pixel_table` makes it.
+        ds: The section.
+    """
+    pixels = table.obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+    size = ds.pixel_size_um
+    table.obsm["spatial_pixels"] = pixels
+    table.obsm["spatial"] = pixels if size is None else pixels * np.array(size)
+    if size is not None:
+        table.obs[["x_um", "y_um"]] = table.obsm["spatial"]
+    table.uns["ionmorphnet"] = section_facts(ds)
 
 
 def images_in_parts(ds: Dataset, picks: pd.DataFrame) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
@@ -101,23 +168,25 @@ def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
     return positions
 
 
-def pixel_table(mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """One row per measured pixel, row by row, named ``y_x``: its place and the shape of the images.
+def pixel_table(mask: npt.NDArray[np.bool_], sample: str) -> pd.DataFrame:
+    """One row per measured pixel, row by row, named ``sample:y_x``: its place and the shape of the images.
 
     Args:
         mask: bool (H, W), measured pixels.
+        sample: The section, see :func:`section_id`.
 
     Returns:
-        Columns ion_image_pixel_y, ion_image_pixel_x (from 0), ion_image_shape_y, ion_image_shape_x.
+        Columns sample, ion_image_pixel_y, ion_image_pixel_x (from 0), ion_image_shape_y, ion_image_shape_x.
     """
     measured = np.argwhere(mask)
     height, width = mask.shape
     return pd.DataFrame(
         {
+            "sample": pd.Categorical([sample] * len(measured), categories=[sample]),
             "ion_image_pixel_y": measured[:, 0],
             "ion_image_pixel_x": measured[:, 1],
             "ion_image_shape_y": height,
             "ion_image_shape_x": width,
         },
-        index=[f"{y}_{x}" for y, x in measured],
+        index=[f"{sample}:{y}_{x}" for y, x in measured],
     )

@@ -29,6 +29,8 @@ OPTIONAL_FILES = {
     "h5ad": ("peaks.h5ad",),
     "report": ("report.html",),
 }
+# Written if there is a warning, for those who open the tables only.
+WARNINGS = "warnings.txt"
 # Where a new result is assembled, within its folder.
 _STAGE = ".ionmorphnet-new-"
 
@@ -131,7 +133,7 @@ def _remove_stages(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def replaced_result(folder: Path, files: Iterable[str]) -> Iterator[Path]:
+def replaced_result(folder: Path) -> Iterator[Path]:
     """Yields a folder in which a new result is assembled; when the block succeeds, it takes the place of the old one.
 
     If the block fails or is interrupted, the old result stays as it was. The replacement itself takes one rename a
@@ -141,12 +143,10 @@ def replaced_result(folder: Path, files: Iterable[str]) -> Iterator[Path]:
 
     Args:
         folder: The result folder, which is locked.
-        files: Names of the files of the new result, ``run.json`` last.
 
     Raises:
         FileError: A file cannot be written, or a folder is in its place.
     """
-    files = list(files)
     stage = folder / f"{_STAGE}{secrets.token_hex(4)}"
     try:
         stage.mkdir()
@@ -154,6 +154,7 @@ def replaced_result(folder: Path, files: Iterable[str]) -> Iterator[Path]:
             yield stage
         except FileError as error:  # the folder in which it happened says nothing to the user
             raise FileError(str(error).replace(str(stage), str(folder))) from error.__cause__
+        files = sorted((path.name for path in stage.iterdir()), key=lambda name: name == RECORD)
         taken = [file for file in files if (folder / file).is_dir()]
         if taken:
             raise FileError(f"{folder / taken[0]}: is a folder, a file name is needed")
@@ -191,4 +192,4 @@ def refuse_input_folder(inputs: Iterable[PathLike], folder: Path) -> None:
 
 def optional_files() -> tuple[str, ...]:
     """Names of the files that a result may have."""
-    return tuple(file for group in OPTIONAL_FILES.values() for file in group)
+    return (*(file for group in OPTIONAL_FILES.values() for file in group), WARNINGS)

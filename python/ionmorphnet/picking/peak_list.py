@@ -28,6 +28,7 @@ from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
 from ionmorphnet.picking import exports, outputs
 from ionmorphnet.picking.earlier import refuse_other_result
 from ionmorphnet.picking.run_record import InputRecord, RunRecord
+from ionmorphnet.picking.tables import read_table, write_csv
 from ionmorphnet.scoring.statistics import image_statistics
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 _REPORT_IMAGE_BYTES = 1 << 30
 _SHOWN_ROWS = 20
-# Columns without which a table is no peak list.
-_NEEDED = ("rank", "mz", "mz_lo", "mz_hi", "score", "label", "scorer")
 _AXIS = ("mz", "mz_lo", "mz_hi", "frequency")
 
 
@@ -232,10 +231,12 @@ class PeakList:
         Raises:
             FileError: The file cannot be written.
         """
-        _write_csv(self.to_frame(features=features), path)
+        write_csv(self.to_frame(features=features), path)
 
     def to_parquet(self, path: PathLike, *, features: bool = False) -> None:
         """Writes the picks as Parquet.
+
+        What is known of the section is in the ``attrs`` of the frame that :func:`pandas.read_parquet` returns.
 
         Args:
             path: The Parquet file.
@@ -250,6 +251,17 @@ class PeakList:
         except ImportError:
             raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'") from None
         frame = self.to_frame(features=features)
+        if self.run is not None:
+            section = self.run.input
+            frame.attrs = plain(
+                {
+                    "source": section.path,
+                    "uuid": section.uuid,
+                    "pixel_size_um": section.pixel_size_um,
+                    "score": self.score_description,
+                    "warnings": list(dict.fromkeys((*section.warnings, *self.run.warnings))),
+                }
+            )
         with atomic_path(path) as temporary:
             frame.to_parquet(temporary, index=False, engine="pyarrow")
 
@@ -270,13 +282,18 @@ class PeakList:
     def to_anndata(self) -> anndata.AnnData:
         """The picked channels as AnnData: X = pixels x ions (float32), var = the pick table, obsm["spatial"] = x, y.
 
-        obs holds the place in the images, from 0, and as imzml_x, imzml_y, imzml_z the position in the section's file.
+        obs holds the section (sample), the place in the images, from 0, and as imzml_x, imzml_y, imzml_z the position
+        in the section's file. ``spatial`` and obs x_um, y_um are in micrometres if the file tells its pixel size;
+        obsm["spatial_pixels"] counts pixels. uns["ionmorphnet"] tells source, scale, polarity, instrument, scorer and
+        warnings. Names of pixels contain the section, so that tables can be joined with ``anndata.concat``.
 
         Raises:
             UnavailableError: anndata is not installed.
         """
         table = exports.anndata_table(self.dataset, self.to_frame())
-        table.uns["ionmorphnet"] = {"scorer": self.scorer, "score": self.score_description}
+        table.uns["ionmorphnet"] |= {"scorer": self.scorer, "score": self.score_description}
+        if warnings := self._warnings:
+            table.uns["ionmorphnet"]["warnings"] = warnings
         return table
 
     def report(self, path: PathLike) -> None:
@@ -296,7 +313,6 @@ class PeakList:
         pictured = min(MAX_PICTURES, max(1, _REPORT_IMAGE_BYTES // (4 * ds.shape[0] * ds.shape[1])))
         title = os.path.basename(ds.path) + ("" if ds.plane_z is None else f" z={ds.plane_z}")
         mean_mz, mean_intensity = ds.mean_spectrum()
-        warnings = [*ds.warnings, *(self.run.warnings if self.run is not None else ())]
         write_report(
             path,
             ReportData(
@@ -309,11 +325,17 @@ class PeakList:
                 tic=ds.tic_image(),
                 pixel_size_um=ds.pixel_size_um,
                 facts={} if self.run is None else self.run.to_dict(),
-                warnings=list(dict.fromkeys(warnings)),
+                warnings=self._warnings,
                 score_description=self.score_description,
                 sample=self._shown_sample,
             ),
         )
+
+    @property
+    def _warnings(self) -> list[str]:
+        """What is odd about the file and what limits the meaning of the scores, each once."""
+        of_run = self.run.warnings if self.run is not None else ()
+        return list(dict.fromkeys([*self.dataset.warnings, *of_run]))
 
     @functools.cached_property
     def _shown_sample(self) -> SampleMap | None:
@@ -427,48 +449,23 @@ def write_result(
     extra = [*(name for name in formats if name not in skipped), *(["report"] if report else [])]
     chosen = [name for name in outputs.OPTIONAL_FILES if name in extra]
     optional = [file for name in chosen for file in outputs.OPTIONAL_FILES[name]]
-    files = [*outputs.TABLES, *optional, outputs.RECORD]
-    with outputs.replaced_result(folder, files) as stage:
+    files = [*outputs.TABLES, *optional]
+    with outputs.replaced_result(folder) as stage:
         peaks.to_csv(stage / "peaks.csv", features=features)
-        _write_csv(peaks.all_scores, stage / "scores.csv")
+        write_csv(peaks.all_scores, stage / "scores.csv")
         for name in chosen:
             peaks._write_optional(name, stage / outputs.OPTIONAL_FILES[name][0], features=features)
         run = dataclasses.replace(peaks._current_record(peaks.run), request=request)
+        warnings = dict.fromkeys((*run.input.warnings, *run.warnings))
+        if warnings:
+            text = "".join(f"{warning}\n" for warning in warnings)
+            (stage / outputs.WARNINGS).write_text(text, encoding="utf-8")
+            files.append(outputs.WARNINGS)
+        files.append(outputs.RECORD)
         record = {**run.to_dict(), "files": files, "skipped": skipped}
         with atomic_path(stage / outputs.RECORD) as temporary:
             temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [folder / file for file in files]
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The table in ``peaks.csv`` or ``scores.csv``, with the types that a pick gives it.
-
-    Raises:
-        FileError: Not readable, or not a peak list.
-    """
-    try:
-        frame = pd.read_csv(path, float_precision="round_trip", dtype={"label": "string", "scorer": "string"})
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise FileError(f"{path}: not a readable CSV: {error}") from None
-    missing = [name for name in _NEEDED if name not in frame]
-    if missing:
-        raise FileError(f"{path}: not a peak list: it lacks the column '{missing[0]}'")
-    if frame.empty:  # a column without values has no type
-        frame = frame.astype({name: np.float64 for name in frame if name not in ("label", "scorer")})
-        frame["rank"] = frame["rank"].astype(np.int64)
-    wrong = [name for name in _NEEDED[:-2] if frame[name].dtype.kind not in "if"]
-    if wrong:
-        raise FileError(f"{path}: not a peak list: column '{wrong[0]}' does not hold numbers")
-    if not frame["rank"].is_monotonic_increasing:
-        raise FileError(f"{path}: not a peak list: the ranks do not ascend")
-    return frame
-
-
-def _write_csv(frame: pd.DataFrame, path: PathLike) -> None:
-    with atomic_path(path) as temporary:
-        frame.to_csv(temporary, index=False)
 
 
 def _peak(row: pd.Series) -> Peak:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.file_lock import LockedError
-from ionmorphnet.picking.earlier import Earlier, earlier_result, plain_uuid, same_file
+from ionmorphnet.io.file_state import plain_uuid
+from ionmorphnet.picking.earlier import Earlier, earlier_result, same_file
 from ionmorphnet.picking.inputs import Input, name_key
 from ionmorphnet.picking.outputs import PreparedFolder, refuse_input_folder
 from ionmorphnet.picking.parts import Part

@@ -13,8 +13,9 @@ from ionmorphnet.base.files import atomic_path, read_json
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.picking.outputs import RECORD
-from ionmorphnet.picking.peak_list import PeakList, read_table
+from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.run_record import InputRecord, read_run_record
+from ionmorphnet.picking.tables import read_table
 
 
 def open_run(folder: PathLike, *, dataset: Dataset | None = None) -> PeakList:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.io.rendering import upper_level
-from ionmorphnet.picking.exports import pixel_table
+from ionmorphnet.picking.exports import add_place, pixel_table, section_id
 from ionmorphnet.tumor.predict import Prediction
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def prediction_columns(prediction: Prediction) -> pd.DataFrame:
 
 
 def annotate(table: anndata.AnnData, prediction: Prediction) -> None:
-    """Adds the columns ``p_<class>`` and ``tissue_class`` of a prediction to ``table.obs``, matched by pixel (``y_x``).
+    """Adds the columns ``p_<class>`` and ``tissue_class`` of a prediction to ``table.obs``, matched by pixel.
 
     Args:
         table: AnnData of the same section.
@@ -123,14 +124,23 @@ def annotate(table: anndata.AnnData, prediction: Prediction) -> None:
     Raises:
         ArgumentError: A pixel of the table is not in the prediction, so the table belongs to another section.
     """
-    columns = prediction_columns(prediction).set_index(pixel_table(prediction.measured).index)
-    missing = table.obs_names.difference(columns.index)
+    stem = Path(prediction.path).stem
+    columns = prediction_columns(prediction).set_index(pixel_table(prediction.measured, stem).index)
+    pixels = pd.Index([_of_section(name, stem) for name in table.obs_names])
+    missing = pixels.difference(columns.index)
     if len(missing):
         raise ArgumentError(
             f"pixel {missing[0]} of the table is not measured in {prediction.path}; use the table of that section"
         )
-    for name, values in columns.loc[table.obs_names].items():
+    for name, values in columns.loc[pixels].items():
         table.obs[name] = values.to_numpy() if values.dtype.kind == "f" else values.array
+
+
+def _of_section(name: str, stem: str) -> str:
+    """The name of a pixel as tables have it, ``<section>-<start of the UUID>:y_x``, without the UUID."""
+    section, _, pixel = name.rpartition(":")
+    section = section.rpartition("-")[0]
+    return f"{stem}:{pixel}" if not section or f"{section}_".startswith(f"{stem}_") else name
 
 
 def to_anndata(prediction: Prediction) -> anndata.AnnData:
@@ -149,14 +159,13 @@ def to_anndata(prediction: Prediction) -> anndata.AnnData:
         raise UnavailableError("to_anndata needs anndata: pip install 'ionmorphnet[anndata]'") from None
     axis = prediction.model.axis
     measured = prediction.measured
+    var = pd.DataFrame({"mz": axis.mz}, index=pd.Index([f"{mz:.6f}" for mz in axis.mz], dtype=object))
     with open_dataset(prediction.path) as ds:
         matrix = np.empty((int(measured.sum()), len(axis)), np.float32)
         for first in range(0, len(axis), 64):
             part = slice(first, first + 64)
             matrix[:, part] = ds.window_images(axis.mz_lo[part], axis.mz_hi[part])[:, measured].T
-    var = pd.DataFrame({"mz": axis.mz}, index=pd.Index([f"{mz:.6f}" for mz in axis.mz], dtype=object))
-    obs = pixel_table(measured)
-    table = anndata.AnnData(X=matrix, obs=obs, var=var)
-    table.obsm["spatial"] = obs[["ion_image_pixel_x", "ion_image_pixel_y"]].to_numpy(np.float64)
+        table = anndata.AnnData(X=matrix, obs=pixel_table(measured, section_id(ds)), var=var)
+        add_place(table, ds)
     annotate(table, prediction)
     return table
