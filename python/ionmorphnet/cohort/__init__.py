@@ -1,7 +1,31 @@
-"""Cohorts of sections: mass drift, and the channels that the sections have in common."""
+"""Cohorts of sections: runs over many files, mass drift, and the channels that the sections have in common."""
 
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels, consensus
 from ionmorphnet.cohort.drift import Drift, find_drift
+from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
+from ionmorphnet.cohort.relatives import relatives
+from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
+from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
+from ionmorphnet.cohort.supervisor import WorkerError
 
-__all__ = ["Consensus", "Drift", "SectionChannels", "consensus", "find_drift", "section_channels"]
+__all__ = [
+    "CohortProgress",
+    "CohortRun",
+    "Consensus",
+    "Drift",
+    "Entry",
+    "Manifest",
+    "Planned",
+    "Sample",
+    "SectionChannels",
+    "Shard",
+    "WorkerError",
+    "consensus",
+    "find_drift",
+    "plan",
+    "read_samples",
+    "relatives",
+    "run",
+    "section_channels",
+]

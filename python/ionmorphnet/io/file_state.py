@@ -8,15 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ionmorphnet import _core
 from ionmorphnet.base.errors import FileError
-from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.paths import PathLike, utf8_path
 
 # Pieces of each file that are hashed, evenly spaced: its start and its end among them.
 _PIECES = 32
 _PIECE_BYTES = 4096
 
 
-def file_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
+def file_state(imzml: PathLike, ibd: PathLike | None = None) -> dict[str, Any]:
     """Size and time of last change of both files, and a hash of pieces of them, as JSON holds it.
 
     A section of many gigabytes takes a millisecond. Sizes and hash tell one section from another whatever UUID they
@@ -24,7 +25,7 @@ def file_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
 
     Args:
         imzml: The imzML file.
-        ibd: Its ibd file.
+        ibd: Its ibd file; None: the one beside it.
 
     Returns:
         ``imzml_bytes``, ``imzml_mtime_ns``, ``ibd_bytes``, ``ibd_mtime_ns`` and ``pieces_sha256``.
@@ -32,6 +33,8 @@ def file_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
     Raises:
         FileError: One of the files cannot be read.
     """
+    if ibd is None:
+        ibd = _core.find_ibd(utf8_path(imzml))
     state: dict[str, Any] = {}
     digest = hashlib.sha256()
     for kind, path in (("imzml", imzml), ("ibd", ibd)):
@@ -48,6 +51,19 @@ def file_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
         state[f"{kind}_mtime_ns"] = status.st_mtime_ns
     state["pieces_sha256"] = digest.hexdigest()
     return state
+
+
+def imzml_sha256(imzml: PathLike) -> str:
+    """Hash of a whole imzML file, without its ibd file.
+
+    Raises:
+        FileError: The file cannot be read.
+    """
+    try:
+        with open(imzml, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{os.fspath(imzml)}: {error.strerror}") from None
 
 
 def same_content(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:

@@ -227,7 +227,7 @@ def pick_files(
     if arguments["calibration"] is not None:
         arguments["calibration"].require_model(ready.model, calibration_name(calibration))
     settings = None
-    if isinstance(scorer, str):  # of others nobody can tell whether they are the same another time
+    if isinstance(scorer, str) or _made_by_name(ready):
         settings = _settings(ready, {**arguments, "features": features})
     kinds = [*wanted, *(["report"] if report else [])]
     files_wanted = [file for kind in kinds for file in OPTIONAL_FILES.get(kind, ())]
@@ -245,6 +245,11 @@ def pick_files(
         progress=progress,
     )
     return batch.run()
+
+
+def _made_by_name(scorer: Scorer) -> bool:
+    """Whether the same names make the same scorer another time; of a caller's own code nobody can tell."""
+    return type(scorer).__module__.startswith("ionmorphnet.") and scorer.name != "callback"
 
 
 def _settings(scorer: Scorer, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""What a worker of a cohort does: picks one section after the other with a scorer that it loads once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ionmorphnet.cohort.samples import Sample
+from ionmorphnet.cohort.storage import staged
+from ionmorphnet.io.file_state import imzml_sha256
+from ionmorphnet.picking.batch import pick_files
+from ionmorphnet.picking.progress import PickProgress
+from ionmorphnet.scoring.choose import make_scorer
+
+# Folder of the results within that of the study.
+RESULTS = "sections"
+SCORER_ARGUMENTS = ("model", "scorer", "device", "precision", "engine")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A section to pick.
+
+    Attributes:
+        sample: The section.
+        overwrite: Replace what its folder holds, even if it is the result of another file.
+    """
+
+    sample: Sample
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SectionStage:
+    """Where a worker is: a stage of a pick, and how many of how many images are scored."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class SectionResult:
+    """What became of a section, small enough to be sent between processes.
+
+    Attributes:
+        error: Why it failed, in one line; empty if it did not.
+        results: Its folders, below that of all results.
+        candidates: Channels found, over all parts.
+        picked: Channels picked.
+        warnings: What was odd, one line each.
+        worker: Host and process.
+        key: What only the worker knows of the section: the hash of its imzML file.
+    """
+
+    error: str
+    results: tuple[str, ...]
+    candidates: int
+    picked: int
+    warnings: tuple[str, ...]
+    worker: str
+    key: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PickWork:
+    """Picks sections.
+
+    Attributes:
+        results: Folder of all results.
+        stage: Folder for local copies; None: the system's.
+        options: Arguments of :func:`ionmorphnet.pick_files`.
+    """
+
+    results: str
+    stage: str | None
+    options: Mapping[str, Any]
+
+    def start(self) -> Callable[[Task, Callable[[SectionStage], None]], SectionResult]:
+        """Loads the scorer."""
+        given = {name: self.options[name] for name in SCORER_ARGUMENTS if name in self.options}
+        scorer = make_scorer(threads=self.options.get("threads", 0), **given)
+        options = {name: value for name, value in self.options.items() if name not in SCORER_ARGUMENTS}
+
+        def do(task: Task, tell: Callable[[SectionStage], None]) -> SectionResult:
+            with self._local(task.sample, tell) as path:
+                given = {**options, "scorer": scorer, "overwrite": task.overwrite}
+                return self._picked(task.sample, path, tell, given)
+
+        return do
+
+    @contextlib.contextmanager
+    def _local(self, sample: Sample, tell: Callable[[SectionStage], None]) -> Iterator[Path]:
+        if not sample.is_remote:
+            yield Path(sample.path)
+            return
+        tell(SectionStage("copying"))
+        with staged(sample.path, None if self.stage is None else Path(self.stage)) as path:
+            yield path
+
+    def _picked(
+        self, sample: Sample, path: Path, tell: Callable[[SectionStage], None], options: Mapping[str, Any]
+    ) -> SectionResult:
+        def progress(news: PickProgress) -> None:
+            tell(SectionStage(news.stage, news.done, news.total))
+
+        (outcome,) = pick_files([path], self.results, name=sample.name, progress=progress, **options)
+        root = Path(self.results)
+        return SectionResult(
+            outcome.message,
+            tuple(part.folder.relative_to(root).as_posix() for part in outcome.picked),
+            sum(len(part.peaks.all_scores) for part in outcome.picked),
+            sum(len(part.peaks) for part in outcome.picked),
+            outcome.warnings,
+            f"{socket.gethostname()}:{os.getpid()}",
+            {} if sample.is_remote else {"imzml_sha256": imzml_sha256(path)},
+        )

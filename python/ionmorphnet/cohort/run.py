@@ -1,0 +1,363 @@
+"""cohort run: pick all sections of a study in supervised worker processes; resume after any interruption."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ionmorphnet.base.arguments import integer, thread_count, usable_cores
+from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
+from ionmorphnet.base.file_lock import FileLock
+from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.json_output import plain
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.base.versions import versions
+from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
+from ionmorphnet.cohort.pick_work import RESULTS, SCORER_ARGUMENTS, PickWork, SectionResult, SectionStage, Task
+from ionmorphnet.cohort.samples import Sample, read_samples
+from ionmorphnet.cohort.storage import remote_state
+from ionmorphnet.cohort.supervisor import Supervisor, TaskResult
+from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
+from ionmorphnet.models.model import load_model
+from ionmorphnet.picking.batch import pick_files
+from ionmorphnet.picking.outputs import RECORD
+from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
+
+Action = Literal["pick", "skip", "fail"]
+
+# Arguments of a pick that do not change its result.
+_WITHOUT_EFFECT = ("memory_limit", "device_memory_limit", "threads", "overwrite")
+# A network fills several cores by itself; classical scores of small files do not.
+_CORES_PER_NETWORK = 4
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run will do with a section.
+
+    Attributes:
+        sample: The section.
+        action: ``pick`` it, ``skip`` it because its result is there, or ``fail`` because it cannot be read.
+        why: The reason, in a few words.
+        key: What its result depends on.
+        replaces: Whether its folders hold a result of this study, which may be replaced even by that of another file.
+    """
+
+    sample: Sample
+    action: Action
+    why: str
+    key: Mapping[str, Any]
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class CohortProgress:
+    """Where a run is.
+
+    Attributes:
+        total: Sections of the run.
+        done: Sections picked so far in this run.
+        skipped: Sections whose results were there.
+        failed: Sections that failed in this run.
+        running: Sections that workers are at, with the stage of each.
+        seconds: Wall time so far.
+        remaining: Estimated seconds to the end; None before the first section is done.
+        last: The entry that was added last; None for news of a stage.
+    """
+
+    total: int
+    done: int
+    skipped: int
+    failed: int
+    running: Mapping[str, SectionStage]
+    seconds: float
+    remaining: float | None
+    last: Entry | None
+
+
+@dataclass(frozen=True)
+class CohortRun:
+    """A finished run.
+
+    Attributes:
+        out: The study's folder.
+        planned: What was done with each section, in order.
+        entries: Last entry of each section of the run, by name.
+        seconds: Wall time.
+    """
+
+    out: Path
+    planned: tuple[Planned, ...]
+    entries: Mapping[str, Entry]
+    seconds: float
+
+    @property
+    def failed(self) -> list[Entry]:
+        """Sections without a result."""
+        return [entry for entry in self.entries.values() if entry.status == "failed"]
+
+
+@dataclass
+class _State:
+    total: int
+    skipped: int
+    started: float
+    done: int = 0
+    failed: int = 0
+    running: dict[str, SectionStage] = field(default_factory=dict)
+
+
+def run(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    *,
+    jobs: int | None = None,
+    shard: Shard | str | None = None,
+    force: bool = False,
+    stage: PathLike | None = None,
+    memory_limit: int | str = "4GB",
+    threads: int = 0,
+    progress: Callable[[CohortProgress], None] | None = None,
+    **options: Any,
+) -> CohortRun:
+    """Picks all sections of a study and keeps a manifest of what became of each.
+
+    Run it again after an interruption, with more inputs, or with other settings: it does what is missing or changed. A
+    section that fails stops no other, nor does a worker process that dies: its section is tried once more.
+
+    Args:
+        inputs: See :func:`ionmorphnet.cohort.read_samples`.
+        out: The study's folder: results in ``sections/<name>``, the manifest beside them.
+        jobs: Worker processes, each with a scorer of its own. None: a quarter of the cores, or all of them for a
+            classical scorer; one on a GPU.
+        shard: Do a part only, such as ``"2/8"``. Shards may run at the same time, on machines that share ``out``.
+        force: Pick sections again whose results are there.
+        stage: Folder for local copies of sections behind URLs; None: the system's folder for temporary files.
+        memory_limit: Host memory to plan with, for all workers together.
+        threads: CPU threads of all workers together; 0: all cores.
+        progress: Called after each section, and when a worker has news.
+        **options: See :func:`ionmorphnet.pick_files`; scorer and model by name.
+
+    Returns:
+        What was done. Failed sections are in it, not raised.
+
+    Raises:
+        ArgumentError: An argument has the wrong type or is out of range.
+        FileError: ``out`` cannot be written, or another process runs the same study or shard.
+        UnavailableError: The scorer is not available.
+        WorkerError: Worker processes cannot start.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    _check_options(options, out)
+    planned = plan(inputs, out, shard=part, force=force, **options)
+    todo = [each for each in planned if each.action == "pick"]
+    jobs = _jobs(jobs, options, len(todo))
+    make_folder(out)
+    lock = FileLock(
+        out / (".cohort" if part is None else f".cohort-{part.index + 1}of{part.count}"),
+        shown=out,
+        busy="another cohort run works on it",
+        remedy="wait for its end, or give each process a shard of its own",
+        required=False,
+    )
+    manifest = Manifest(out, part)
+    state = _State(len(planned), sum(each.action == "skip" for each in planned), started)
+    tell = progress or (lambda _: None)
+    try:
+        for each in planned:
+            if each.action == "fail":
+                _record(manifest, _failed(each, each.why), state, tell)
+        if todo:
+            work = PickWork(
+                str(out / RESULTS),
+                None if stage is None else str(stage),
+                {
+                    **options,
+                    "force": True,  # the manifest has decided; a result of the same request would be kept otherwise
+                    "memory_limit": max(1, parse_bytes(memory_limit) // jobs),
+                    "threads": max(1, (thread_count(threads) or usable_cores()) // jobs),
+                },
+            )
+            keys = {each.sample.name: each for each in todo}
+
+            def news(task: Task, stage: SectionStage) -> None:
+                state.running[task.sample.name] = stage
+                tell(_progress(state, None))
+
+            with Supervisor(work, jobs, news=news) as team:
+                for result in team.run([Task(each.sample, each.replaces) for each in todo]):
+                    name = result.task.sample.name
+                    state.running.pop(name, None)
+                    _record(manifest, _entry(keys[name], result), state, tell)
+    finally:
+        manifest.write_csv()
+        lock.release()
+    names = {each.sample.name for each in planned}
+    entries = {name: entry for name, entry in manifest.entries().items() if name in names}
+    return CohortRun(out, tuple(planned), entries, time.monotonic() - started)
+
+
+def plan(
+    inputs: PathLike | Iterable[PathLike],
+    out: PathLike,
+    *,
+    shard: Shard | str | None = None,
+    force: bool = False,
+    **options: Any,
+) -> list[Planned]:
+    """What :func:`run` would do; reads the manifest and the state of the files, and changes nothing.
+
+    Args:
+        inputs: As for :func:`run`.
+        out: As above.
+        shard: As above.
+        force: As above.
+        **options: As above.
+
+    Raises:
+        ArgumentError: As :func:`run`.
+        FileError: The manifest cannot be read, or the model cannot be used.
+    """
+    out = Path(out)
+    part = Shard.parse(shard) if isinstance(shard, str) else shard
+    samples = read_samples([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+    settings = _settings_hash(options)
+    earlier = Manifest(out).entries()
+    found = []
+    for position, sample in enumerate(samples):
+        if part is None or part.has(position):
+            found.append(_planned(sample, settings, earlier.get(sample.name), out, force))
+    return found
+
+
+def _planned(sample: Sample, settings: str, earlier: Entry | None, out: Path, force: bool) -> Planned:
+    try:
+        if sample.problem:
+            raise FileError(sample.problem)
+        section = remote_state(sample.path) if sample.is_remote else file_state(sample.path)
+    except IonMorphNetError as error:
+        return Planned(sample, "fail", " ".join(str(error).split()), {})
+    key = {"section": section, "settings": settings}
+    if earlier is None:
+        return Planned(sample, "pick", "new", key)
+    why = _why_again(sample, settings, earlier, out, section, force)
+    return Planned(sample, "pick" if why else "skip", why or "done", key, bool(earlier.results))
+
+
+def _why_again(
+    sample: Sample, settings: str, earlier: Entry, out: Path, section: Mapping[str, Any], force: bool
+) -> str:
+    """Why a section has to be picked again; empty if its result is there."""
+    if force:
+        return "forced"
+    if earlier.status == "failed":
+        return f"failed before: {earlier.reason}"
+    if earlier.key.get("settings") != settings:
+        return "settings, model or version changed"
+    if not _same_section(sample, earlier.key, section):
+        return "the file changed"
+    if not earlier.results or not all((out / RESULTS / each / RECORD).is_file() for each in earlier.results):
+        return "its result is gone"
+    return ""
+
+
+def _same_section(sample: Sample, key: Mapping[str, Any], section: Mapping[str, Any]) -> bool:
+    """Whether the files are those of the key: equal in size and time, or, if copied or touched, in content."""
+    known = key.get("section") or {}
+    if known == section:
+        return True
+    if sample.is_remote or not same_content(known, section) or "imzml_sha256" not in key:
+        return False
+    return bool(key["imzml_sha256"] == imzml_sha256(sample.path))
+
+
+def _check_options(options: Mapping[str, Any], out: Path) -> None:
+    """Checks what the workers would find wrong with every section alike."""
+    for name in ("scorer", "model"):
+        value = options.get(name)
+        if value is not None and not isinstance(value, (str, Path)):
+            raise ArgumentError(f"{name} must be a name or a folder here: each worker loads its own")
+    if options.get("name") is not None:
+        raise ArgumentError("samples have their own names; give a CSV with a column 'sample'")
+    classical = options.get("scorer") in CLASSICAL_SCORERS
+    # A scorer without a network stands in: only workers load one.
+    standing_in = {"scorer": options["scorer"]} if classical else {"scorer": "moran", "top": options.get("top") or 1}
+    checked = {name: value for name, value in options.items() if name not in SCORER_ARGUMENTS}
+    pick_files([], out, **{**checked, **standing_in})
+
+
+def _settings_hash(options: Mapping[str, Any]) -> str:
+    scorer = options.get("scorer") or "auto"
+    model = None if scorer in CLASSICAL_SCORERS else load_model(options.get("model")).sha256
+    given = {name: value for name, value in options.items() if name not in (*_WITHOUT_EFFECT, "model")}
+    document = {"version": versions()["ionmorphnet"], "scorer": scorer, "model": model, **given}
+    text = json.dumps(plain(document), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _jobs(jobs: int | None, options: Mapping[str, Any], n_sections: int) -> int:
+    if jobs is None:
+        cores = usable_cores()
+        if str(options.get("device", "auto")).startswith("cuda"):
+            jobs = 1
+        else:
+            classical = options.get("scorer") in CLASSICAL_SCORERS
+            jobs = cores if classical else max(1, cores // _CORES_PER_NETWORK)
+    return min(integer("jobs", jobs, 1), max(1, n_sections))
+
+
+def _entry(planned: Planned, result: TaskResult[Task, SectionResult]) -> Entry:
+    value = result.value
+    if value is None:
+        return dataclasses.replace(_failed(planned, result.error), deaths=result.deaths, seconds=result.seconds)
+    return dataclasses.replace(
+        _failed(planned, value.error),
+        status="failed" if value.error else "done",
+        key={**planned.key, **value.key},
+        seconds=result.seconds,
+        results=value.results,
+        candidates=value.candidates,
+        picked=value.picked,
+        warnings=value.warnings,
+        deaths=result.deaths,
+        worker=value.worker,
+    )
+
+
+def _failed(planned: Planned, reason: str) -> Entry:
+    sample = planned.sample
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    version = versions()["ionmorphnet"]
+    return Entry(
+        sample.name, sample.path, "failed", reason, planned.key, now, 0.0, version=version, columns=dict(sample.columns)
+    )
+
+
+def _record(manifest: Manifest, entry: Entry, state: _State, tell: Callable[[CohortProgress], None]) -> None:
+    manifest.append(entry)
+    if entry.status == "done":
+        state.done += 1
+    else:
+        state.failed += 1
+    tell(_progress(state, entry))
+
+
+def _progress(state: _State, last: Entry | None) -> CohortProgress:
+    seconds = time.monotonic() - state.started
+    finished = state.done + state.failed
+    left = state.total - state.skipped - finished
+    remaining = None if not state.done else seconds / finished * left
+    return CohortProgress(
+        state.total, state.done, state.skipped, state.failed, dict(state.running), seconds, remaining, last
+    )
