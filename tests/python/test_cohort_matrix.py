@@ -67,7 +67,7 @@ def test_sections_below_each_other(tmp_path, rng):
     assert table.obs["patient"].value_counts().to_dict() == {
         f"p-{s}": p.n_pixels for s, (p, _) in zip("abc", parts, strict=True)
     }
-    assert table.uns["sections"]["b"]["source"].endswith("b.imzML")
+    assert table.uns["sections"].loc["b", "source"].endswith("b.imzML")
 
 
 def test_chunks_meet_across_sections(tmp_path, rng, monkeypatch):

@@ -7,6 +7,7 @@ from ionmorphnet.cohort.relatives import relatives
 from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
+from ionmorphnet.cohort.study import StudyMatrix, find_consensus, write_matrix
 from ionmorphnet.cohort.supervisor import WorkerError
 
 __all__ = [
@@ -20,12 +21,15 @@ __all__ = [
     "Sample",
     "SectionChannels",
     "Shard",
+    "StudyMatrix",
     "WorkerError",
     "consensus",
+    "find_consensus",
     "find_drift",
     "plan",
     "read_samples",
     "relatives",
     "run",
     "section_channels",
+    "write_matrix",
 ]

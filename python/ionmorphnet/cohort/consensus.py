@@ -151,7 +151,7 @@ def consensus(
         drift = [_plus(each, common) for each in drift]
         pool = _Pool.of(sections, drift)
         found = pool.channels(width, least)
-    table = _table(found, pool, sections)
+    table = _table(found, pool, sections, width)
     return Consensus(table, found, tuple(each.name for each in sections), tuple(drift), width, bool(len(locks)))
 
 
@@ -310,7 +310,7 @@ def _plus(drift: Drift, common: Drift) -> Drift:
     return drift.minus(Drift(common.mz, tuple(-value for value in common.ppm)))
 
 
-def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels]) -> pd.DataFrame:
+def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels], width_ppm: float) -> pd.DataFrame:
     n_sections = len(members)
     has = members >= 0
     x = np.full(members.shape, np.nan)
@@ -330,7 +330,7 @@ def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels]) -> 
     mean = np.nansum(x, axis=0) / np.maximum(count, 1)
     order = np.argsort(mean, kind="stable")
     spread = np.sqrt(np.nansum((x - mean) ** 2, axis=0) / np.maximum(count - 1, 1)) / PPM
-    lower, upper = _windows(mean[order], below[:, order], above[:, order])
+    lower, upper = _windows(mean[order], below[:, order], above[:, order], width_ppm * PPM)
     votes = np.stack([((label == each) & has).sum(axis=0) for each in range(max(1, int(label.max(initial=0)) + 1))])
     total = votes.sum(axis=0)
     best = np.where(total > 0, votes.argmax(axis=0), -1)
@@ -353,13 +353,13 @@ def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels]) -> 
     )
 
 
-def _windows(mean: Float64, below: Float64, above: Float64) -> tuple[Float64, Float64]:
-    """Windows in ln(m/z): the median of the sections', cut half-way to the neighbours."""
+def _windows(mean: Float64, below: Float64, above: Float64, width: float) -> tuple[Float64, Float64]:
+    """Windows in ln(m/z): the median of the sections' and the jitter between sections, cut half-way to neighbours."""
     if not len(mean):
         return mean, mean
     between = 0.5 * (mean[1:] + mean[:-1])
-    lower = mean + np.nanmedian(below, axis=0)
-    upper = mean + np.nanmedian(above, axis=0)
+    lower = mean + np.nanmedian(below, axis=0) - width
+    upper = mean + np.nanmedian(above, axis=0) + width
     # One float beyond the middle, so that no value belongs to two windows.
     lower = np.maximum(lower, np.concatenate([[-np.inf], np.nextafter(between, np.inf)]))
     return np.minimum(lower, mean), np.maximum(np.minimum(upper, np.concatenate([between, [np.inf]])), mean)

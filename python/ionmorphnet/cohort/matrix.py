@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -16,9 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.units import format_bytes, parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.literals import Normalize
 
 if TYPE_CHECKING:
     import zarr
@@ -28,6 +31,8 @@ CHUNK = (7500, 38)
 # Zarr format 2, which every version of anndata that knows Zarr reads; AnnData's own layout version of a dense array.
 _FORMAT: Literal[2] = 2
 _ARRAY_ATTRIBUTES = {"encoding-type": "array", "encoding-version": "0.2.0"}
+# Attribute of a store that says what it was made of.
+_STATE = "ionmorphnet"
 # Of the memory limit, what the blocks of values may take; the rest is for reading, compression and the tables.
 _SHARE = 0.25
 
@@ -56,6 +61,9 @@ def write_section_matrix(
     sample: str,
     columns: Mapping[str, str],
     facts: Mapping[str, Any],
+    normalize: Normalize = "none",
+    scale: float = 1.0,
+    state: str = "",
     memory_limit: int | str = "4GB",
     threads: int = 0,
 ) -> SectionMatrix:
@@ -69,6 +77,9 @@ def write_section_matrix(
         sample: Name of the section; rows are named ``<sample>:<y>_<x>``, so that they stay unique in a cohort.
         columns: Further columns of ``obs``, such as patient and batch, with one value for all pixels.
         facts: Goes to ``uns``: source, normalisation, drift and the like.
+        normalize: How ion images are normalised.
+        scale: Factor of all values, such as one that brings normalised sections to a common scale.
+        state: What tells this matrix from one of other data or channels, for :func:`kept_matrix`.
         memory_limit: Limit of what is held at once, in bytes or as text.
         threads: CPU threads, 0 = all cores.
 
@@ -91,7 +102,8 @@ def write_section_matrix(
         x = _matrix(store, n_pixels, n_channels)
         for first in range(0, n_channels, block):
             part = slice(first, min(n_channels, first + block))
-            values = ds.window_images(axis.mz_lo[part], axis.mz_hi[part], threads=threads)[:, mask]
+            images = ds.window_images(axis.mz_lo[part], axis.mz_hi[part], normalize=normalize, threads=threads)
+            values = images[:, mask] if scale == 1.0 else images[:, mask] * np.float32(scale)
             means[part] = values.mean(axis=1, dtype=np.float64) if n_pixels else 0.0
             x[:, part] = values.T
         obs = _pixels(ds, mask, sample, columns)
@@ -100,7 +112,23 @@ def write_section_matrix(
         write_elem(store, "obsm", {"spatial": _spatial(obs)})
         write_elem(store, "uns", dict(facts))
         _finish(store)
+        store.attrs[_STATE] = {"state": state, "means": means.tolist()}
     return SectionMatrix(path, n_pixels, means)
+
+
+def kept_matrix(path: Path, state: str) -> SectionMatrix | None:
+    """The matrix of a section if it is there, complete and of this state; else None."""
+    if not (path / ".zgroup").is_file():
+        return None
+    try:
+        store = _opened(path)
+        known = store.attrs[_STATE]
+        assert isinstance(known, dict)
+        if known["state"] != state:
+            return None
+        return SectionMatrix(path, _values(store).shape[0], np.asarray(known["means"], np.float64))
+    except (FileError, KeyError, TypeError, ValueError):
+        return None
 
 
 def join_matrices(path: Path, parts: Sequence[Path], *, memory_limit: int | str = "4GB") -> int:
@@ -152,9 +180,8 @@ def join_matrices(path: Path, parts: Sequence[Path], *, memory_limit: int | str 
         write_elem(joined, "obs", obs)
         write_elem(joined, "var", var)
         write_elem(joined, "obsm", {"spatial": _spatial(obs)})
-        facts = {str(k): read_elem(store["uns"]) for k, store in enumerate(stores)}
         names = [str(sample) for sample in obs["sample"].cat.categories]
-        write_elem(joined, "uns", {"sections": {name: facts[str(k)] for k, name in enumerate(names)}})
+        write_elem(joined, "uns", {"sections": _facts_table(names, [read_elem(store["uns"]) for store in stores])})
         _finish(joined)
     return int(rows[-1])
 
@@ -267,6 +294,14 @@ def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
             values = whole[name].where(whole[name].notna(), "").astype(str)
             whole[name] = pd.Categorical(values, categories=list(dict.fromkeys(values)))
     return whole[names]
+
+
+def _facts_table(names: Sequence[str], facts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row per section; lists as JSON. A dictionary will not do: its keys may not hold a slash, names may."""
+    rows = [
+        {name: json.dumps(plain(value)) if np.ndim(value) else value for name, value in each.items()} for each in facts
+    ]
+    return _plain_strings(pd.DataFrame(rows, index=list(names)))
 
 
 def _plain_strings(var: pd.DataFrame) -> pd.DataFrame:

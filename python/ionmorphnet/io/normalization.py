@@ -71,8 +71,25 @@ def normalization_factors(norms: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     factors = np.zeros_like(norms)
     if positive.any():
         values = norms[positive]
-        middle = (len(values) - 1) // 2
         with np.errstate(over="ignore"):
-            found = np.partition(values, middle)[middle] / values
+            found = _lower_median(values) / values
         factors[positive] = np.where(np.isfinite(found), found, 0.0)
     return factors
+
+
+def median_norm(native: _core.Dataset, kind: Normalize, *, threads: int = 0) -> float:
+    """The median norm of a section's pixels, to which its images are normalised; 0 if no pixel has a positive one.
+
+    Args:
+        native: The section, one plane.
+        kind: See :func:`pixel_norms`.
+        threads: CPU threads; 0: all.
+    """
+    norms = pixel_norms(native, kind, threads=threads)
+    positive = norms[np.isfinite(norms) & (norms > 0)]
+    return _lower_median(positive) if len(positive) else 0.0
+
+
+def _lower_median(values: npt.NDArray[np.float64]) -> float:
+    middle = (len(values) - 1) // 2
+    return float(np.partition(values, middle)[middle])

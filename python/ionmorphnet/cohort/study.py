@@ -1,0 +1,231 @@
+"""What comes after the picks of a study: the channels of all sections, and the matrix of all pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.json_output import plain
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.cohort.consensus import Consensus, consensus
+from ionmorphnet.cohort.consensus_files import channel_table, read_consensus, write_consensus
+from ionmorphnet.cohort.manifest import Entry, Manifest
+from ionmorphnet.cohort.matrix import SectionMatrix, join_matrices, kept_matrix, write_section_matrix
+from ionmorphnet.cohort.pick_work import RESULTS
+from ionmorphnet.cohort.sources import section_channels
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.literals import Normalize
+from ionmorphnet.io.normalization import checked_normalize, median_norm
+from ionmorphnet.picking.run_record import RunRecord
+from ionmorphnet.picking.saved import open_run
+
+CONSENSUS, MATRICES, COHORT, MEANS = "consensus", "matrix", "cohort.zarr", "means.csv"
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """A result of a study.
+
+    Attributes:
+        name: Its name: that of the sample, with the plane or polarity where a file has several.
+        folder: Its result folder.
+        entry: The entry of its file.
+    """
+
+    name: str
+    folder: Path
+    entry: Entry
+
+
+def study_sections(out: PathLike) -> list[StudySection]:
+    """The results of a study, by name.
+
+    Raises:
+        FileError: There is no manifest, or it cannot be read.
+        ArgumentError: No section is done.
+    """
+    manifest = Manifest(Path(out))
+    if not manifest.files():
+        raise FileError(f"{out}: holds no manifest; pick the sections with ionmorphnet cohort run")
+    found = [
+        StudySection(name, manifest.folder / RESULTS / name, entry)
+        for entry in manifest.entries().values()
+        if entry.status == "done"
+        for name in entry.results
+    ]
+    if not found:
+        raise ArgumentError(f"{out}: no section is done")
+    return sorted(found, key=lambda each: each.name)
+
+
+def find_consensus(
+    out: PathLike,
+    *,
+    min_share: float = 0.2,
+    reach_ppm: float | None = None,
+    lock_masses: npt.ArrayLike | None = None,
+) -> Consensus:
+    """Finds the channels of a study from the candidates of all its sections and writes them to ``OUT/consensus``.
+
+    Args:
+        out: The study's folder.
+        min_share: See :func:`ionmorphnet.cohort.consensus`, as for the arguments that follow.
+        reach_ppm: As above.
+        lock_masses: As above.
+
+    Raises:
+        ArgumentError: An argument is out of range, or no section is done.
+        FileError: A result cannot be read, or the files cannot be written.
+    """
+    sections = [section_channels(each.folder, each.name) for each in study_sections(out)]
+    found = consensus(sections, min_share=min_share, reach_ppm=reach_ppm, lock_masses=lock_masses)
+    locks = None if lock_masses is None else np.atleast_1d(np.asarray(lock_masses, np.float64)).tolist()
+    parameters = {"min_share": min_share, "reach_ppm": reach_ppm, "lock_masses": locks}
+    write_consensus(found, sections, Path(out) / CONSENSUS, parameters)
+    return found
+
+
+@dataclass(frozen=True)
+class StudyMatrix:
+    """Written matrices.
+
+    Attributes:
+        path: The store of the whole study.
+        n_pixels: Its rows.
+        n_channels: Its columns.
+        means: Mean of each channel in each section: a row per section with its columns of the sample list.
+    """
+
+    path: Path
+    n_pixels: int
+    n_channels: int
+    means: pd.DataFrame
+
+
+def write_matrix(
+    out: PathLike,
+    *,
+    normalize: str = "none",
+    memory_limit: int | str = "4GB",
+    threads: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> StudyMatrix:
+    """Extracts the consensus channels from every pixel of every section, each with its own mass drift.
+
+    Writes ``OUT/matrix/<section>.zarr``, ``OUT/cohort.zarr`` with all pixels below each other, and ``OUT/means.csv``. A
+    section whose store is there, from the same consensus, data and normalisation, is not read again.
+
+    Args:
+        out: The study's folder, with a consensus.
+        normalize: ``none``, ``tic``, ``rms`` or ``median``, see :meth:`ionmorphnet.Dataset.ion_images`. Recorded;
+            nothing else is corrected, batches neither.
+        memory_limit: Limit of what is held at once.
+        threads: CPU threads, 0 = all cores.
+        progress: Called as progress(done, total) over the sections.
+
+    Raises:
+        ArgumentError: An argument is out of range, or the consensus is empty or of other sections.
+        FileError: A file cannot be read or written.
+        UnavailableError: anndata or zarr is not installed.
+    """
+    out = Path(out)
+    found, sections = read_consensus(out / CONSENSUS), study_sections(out)
+    if not len(found):
+        raise ArgumentError(f"{out}: the consensus has no channels; lower min_share")
+    places = {name: k for k, name in enumerate(found.sections)}
+    unknown = [each.name for each in sections if each.name not in places]
+    if unknown:
+        raise ArgumentError(f"{unknown[0]}: is not in the consensus; make it again with ionmorphnet cohort consensus")
+    kind = checked_normalize(normalize)
+    records = [_record(each) for each in sections]
+    scales = _scales(records, kind, threads)
+    var = channel_table(found)
+    var.index = pd.Index([f"{mz:.6f}" for mz in var["mz"]], dtype=object)
+    tell = progress or (lambda *_: None)
+    written: list[SectionMatrix] = []
+    for k, (section, record, scale) in enumerate(zip(sections, records, scales, strict=True)):
+        tell(k, len(sections))
+        axis = found.axis(places[section.name])
+        target = out / MATRICES / f"{section.name}.zarr"
+        make_folder(target.parent)
+        state = _state(record, axis, var["mz"].to_numpy(np.float64), kind, scale)
+        kept = kept_matrix(target, state)
+        if kept is None:
+            facts = {
+                "source": record.input.path,
+                "uuid": record.input.uuid or "",
+                "normalize": kind,
+                "scale": scale,
+                "drift_mz": list(found.drift[places[section.name]].mz),
+                "drift_ppm": list(found.drift[places[section.name]].ppm),
+            }
+            with record.input.reopen() as ds:
+                kept = write_section_matrix(
+                    ds,
+                    axis,
+                    target,
+                    var=var,
+                    sample=section.name,
+                    columns=section.entry.columns,
+                    facts=facts,
+                    normalize=kind,
+                    scale=scale,
+                    state=state,
+                    memory_limit=memory_limit,
+                    threads=threads,
+                )
+        written.append(kept)
+    n_pixels = join_matrices(out / COHORT, [each.path for each in written], memory_limit=memory_limit)
+    means = _means(sections, written, var.index)
+    with atomic_path(out / MEANS) as temporary:
+        means.to_csv(temporary, index=False)
+    tell(len(sections), len(sections))
+    return StudyMatrix(out / COHORT, n_pixels, len(found), means)
+
+
+def _record(section: StudySection) -> RunRecord:
+    run = open_run(section.folder).run
+    assert run is not None
+    return run
+
+
+def _state(run: RunRecord, axis: CandidateAxis, mz: npt.NDArray[np.float64], normalize: str, scale: float) -> str:
+    """Hash of everything that a section's matrix depends on."""
+    digest = hashlib.sha256(json.dumps(plain([run.input.files, run.input.opened_with, run.input.z])).encode())
+    for values in (axis.mz_lo, axis.mz_hi, mz):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    digest.update(f"{normalize} {scale!r}".encode())
+    return digest.hexdigest()
+
+
+def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) -> list[float]:
+    """Factors that bring all sections to one scale.
+
+    A section's normalised images are in units of its own median norm, which differ between sections; the cohort's are
+    in units of the median of these.
+    """
+    if normalize == "none":
+        return [1.0] * len(records)
+    medians = []
+    for record in records:
+        with record.input.reopen() as ds:
+            medians.append(median_norm(ds._native, normalize, threads=threads))
+    known = [value for value in medians if value > 0.0]
+    common = float(np.median(known)) if known else 1.0
+    return [common / value if value > 0.0 else 0.0 for value in medians]
+
+
+def _means(sections: Sequence[StudySection], written: Sequence[SectionMatrix], channels: pd.Index) -> pd.DataFrame:
+    values = pd.DataFrame([each.means for each in written], columns=channels)
+    names = pd.DataFrame([{"section": each.name, **each.entry.columns} for each in sections])
+    names["n_pixels"] = [each.n_pixels for each in written]
+    return pd.concat([names, values], axis=1)
