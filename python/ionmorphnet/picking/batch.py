@@ -255,6 +255,7 @@ def _made_by_name(scorer: Scorer) -> bool:
 def _settings(scorer: Scorer, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that a result depends on besides the section, by name."""
     model = scorer.model
+    defaults = {"axis": "auto", "normalize": "none"}
     without = {"memory_limit", "device_memory_limit", "threads"}
     return {
         "version": versions()["ionmorphnet"],
@@ -263,7 +264,11 @@ def _settings(scorer: Scorer, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "device": scorer.device.kind,
         "model": None if model is None else model.sha256,
         "model_settings": None if model is None else model.config,
-        **{name: value for name, value in arguments.items() if name not in without},
+        **{
+            name: defaults.get(name) if value is None else value
+            for name, value in arguments.items()
+            if name not in without
+        },
     }
 
 
@@ -364,7 +369,7 @@ class _Batch:
         if peaks is None or place.earlier is None:
             return None
         peaks = with_moved_input(peaks, place.folder, place.record)
-        written = tuple(place.folder / file for file in place.earlier.files)
+        written = tuple(path for file in place.earlier.files if (path := place.folder / file).is_file())
         seconds = time.perf_counter() - started
         part = place.part
         return PickedPlane(peaks, part.z, place.folder, written, seconds, title=part.title, already_done=True)
@@ -372,18 +377,27 @@ class _Batch:
     def _pick(self, place: Place, advance: _Advance, notes: list[str]) -> PickedPlane:
         started = time.perf_counter()
         part, folder = place.part, place.folder
-        if changes := ([] if self.again else self._changes(place)):
-            notes.append(f"{folder}: picked again, because {', '.join(changes)}")
-        advance(part.z, "finding channels")
-        peaks = pick(
-            part.dataset, progress=lambda done, total: advance(part.z, "scoring", done, total), **self.arguments
-        )
+        changes = [] if self.again else self._changes(place)
+        formats, report = self.formats, self.report
+        peaks = self._with_more_files(place, changes)
+        if peaks is not None and place.earlier is not None:
+            kinds = [kind for kind, files in OPTIONAL_FILES.items() if all((folder / file).is_file() for file in files)]
+            formats = tuple(dict.fromkeys([*formats, *(kind for kind in kinds if kind != "report")]))
+            report = report or "report" in kinds
+            notes.append(f"picked before, now with {', '.join(changes)}")
+        else:
+            if changes:
+                notes.append(f"picked again: {', '.join(changes)}")
+            advance(part.z, "finding channels")
+            peaks = pick(
+                part.dataset, progress=lambda done, total: advance(part.z, "scoring", done, total), **self.arguments
+            )
         advance(part.z, "writing")
         written = write_result(
             peaks,
             folder,
-            formats=self.formats,
-            report=self.report,
+            formats=formats,
+            report=report,
             features=self.features,
             request=self._request(place.record),
         )
@@ -392,3 +406,12 @@ class _Batch:
         peaks = dataclasses.replace(peaks, section=None if peaks.run is None else peaks.run.input)
         skipped = peaks.unwritable(self.formats)
         return PickedPlane(peaks, part.z, folder, tuple(written), seconds, skipped, part.title)
+
+    def _with_more_files(self, place: Place, changes: list[str]) -> PeakList | None:
+        """The earlier result, if it is the one wanted and lacks nothing but some of the files."""
+        if not changes or not set(changes) <= set(self.files):
+            return None
+        try:
+            return with_moved_input(open_run(place.folder), place.folder, place.record)
+        except FileError:
+            return None

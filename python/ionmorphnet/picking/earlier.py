@@ -54,7 +54,7 @@ class Earlier:
         return FileError(f"{self.folder}: holds the result of {self.owner}; {REMEDY}")
 
     def changes(self, request: Mapping[str, Any] | None, files: tuple[str, ...]) -> list[str]:
-        """What keeps the result from being the one asked for; empty if nothing does.
+        """What keeps the result from being the one asked for; empty if nothing does. Names of files alone are missing.
 
         Args:
             request: What the result is to be made from and how, as :func:`request_of` gives it; None: no result is the
@@ -65,14 +65,9 @@ class Earlier:
             return ["its record does not tell everything that it depends on"]
         names = sorted({*request, *self.request})
         changed = [name for name in names if request.get(name) != self.request.get(name)]
-        lost = [file for file in self.files if not (self.folder / file).is_file()]
-        had = {*self.files, *(file for kind in self.skipped for file in OPTIONAL_FILES.get(kind, ()))}
-        more = [file for file in files if file not in had]
-        return [
-            *(f"{name} changed" for name in changed),
-            *(f"{file} is gone" for file in lost),
-            *(f"{file} was not written" for file in more),
-        ]
+        impossible = {file for kind in self.skipped for file in OPTIONAL_FILES.get(kind, ())}
+        missing = [file for file in files if not (self.folder / file).is_file() and file not in impossible]
+        return [*(f"{name} changed" for name in changed), *missing]
 
 
 def earlier_result(folder: Path, record: InputRecord) -> Earlier | None:

@@ -25,9 +25,10 @@ class Input:
 
     Attributes:
         path: The file, as given.
-        names: Names of the result, with ``/`` between folders: the shortest one first, then the same with more and
-            more parent folders in front.
-        first: The first of them that no other file of the call has.
+        names: Names that the result may have, with ``/`` between folders: the stem, then the same with more and more
+            parent folders in front.
+        first: Which of them is the first to be tried: it has the folders below a folder that was given, and as many
+            more as tell it from the names of the other files of the call.
         shown: What messages call the file: as much of its path as tells it from the other files of the call.
         problem: What is wrong with the input before it is opened.
     """
@@ -148,10 +149,9 @@ def _told_apart(found: Sequence[tuple[Path, int, IonMorphNetError | None]]) -> l
             lengths[full] += 1
     inputs = []
     for full, (path, _, problem) in zip(absolute, found, strict=True):
-        shortest = min(depth[full], lengths[full])
-        names = tuple(numbered(full, k) for k in range(shortest, max(len(full.parts) - 1, 1)))
+        names = tuple(numbered(full, k) for k in range(max(len(full.parts) - 1, 1)))
         shown = "/".join(full.parts[-1 - lengths[full] :])
-        inputs.append(Input(path, names, lengths[full] - shortest, shown, problem))
+        inputs.append(Input(path, names, lengths[full], shown, problem))
     return inputs
 
 
