@@ -68,6 +68,7 @@ COMMANDS = {
     "evaluate": "Compare models and scores with labels, grades or class masks.",
     "export": "Write a model folder from trained weights or a published checkpoint.",
     "engine": "Build, check and list TensorRT engines.",
+    "cohort": "Pick the sections of a study, find their common channels, write one matrix.",
     "tumor": "Classify tissue: a 3D CNN on patches of picked channels.",
     "demo": "Simulate a section, pick its channels, write a report.",
 }

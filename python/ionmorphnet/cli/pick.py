@@ -21,10 +21,11 @@ from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.sample_maps import read_sample_map
 
 
-class _Folder(click.Path):
+class Folder(click.Path):
     """An output folder: an empty name does not mean the current folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuses an empty name."""
         if value == "":
             self.fail("the name of the output folder is empty", param, ctx)
         return super().convert(value, param, ctx)
@@ -32,7 +33,7 @@ class _Folder(click.Path):
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False), metavar="FILE...")
-@click.option("-o", "--out", required=True, type=_Folder(path_type=Path, file_okay=False), help="Output folder.")
+@click.option("-o", "--out", required=True, type=Folder(path_type=Path, file_okay=False), help="Output folder.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")
 @click.option("--min-score", type=float, metavar="S", help="Keep channels that score at least S.")
 @click.option(
@@ -136,11 +137,7 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
       ionmorphnet pick study -o results --format csv,imzml --top 100
       ionmorphnet pick section.imzML -o results --mz-list lipids.csv --ppm 5
     """
-    if options["sample"] not in ("auto", "none"):
-        options["sample"] = read_sample_map(Path(options["sample"]))
-    mz_list = options.pop("mz_list")
-    if mz_list is not None:  # the windows are the axis' own from here on
-        options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
+    options = pick_arguments(options)
     results: list[dict[str, Any]] = []
     failures = []
     n_inputs = 0
@@ -176,6 +173,22 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
     if not as_json:
         click.echo("ionmorphnet: no channel was picked from any input", err=True)
     return 1
+
+
+def pick_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of :func:`ionmorphnet.pick_files` from the options of the command line.
+
+    Raises:
+        ArgumentError: Options contradict each other.
+        FileError: A list or map cannot be read.
+    """
+    options = dict(options)
+    if options["sample"] not in ("auto", "none"):
+        options["sample"] = read_sample_map(Path(options["sample"]))
+    mz_list = options.pop("mz_list")
+    if mz_list is not None:  # the windows are the axis' own from here on
+        options["axis"] = _listed_axis(mz_list, options["axis"], options.pop("ppm"), options.pop("tol"))
+    return options
 
 
 def _listed_axis(mz_list: Path, axis: str, ppm: float | None, tol: float | None) -> imn.CandidateAxis:

@@ -2,7 +2,7 @@
 
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels, consensus
 from ionmorphnet.cohort.drift import Drift, find_drift
-from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
+from ionmorphnet.cohort.manifest import Entry, Manifest, Shard, manifest_table
 from ionmorphnet.cohort.relatives import relatives
 from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
@@ -26,6 +26,7 @@ __all__ = [
     "consensus",
     "find_consensus",
     "find_drift",
+    "manifest_table",
     "plan",
     "read_samples",
     "relatives",

@@ -29,6 +29,7 @@ from ionmorphnet.cohort.supervisor import Supervisor, TaskResult
 from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
 from ionmorphnet.models.model import load_model
 from ionmorphnet.picking.batch import pick_files
+from ionmorphnet.picking.earlier import comparable
 from ionmorphnet.picking.outputs import RECORD
 from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
@@ -300,9 +301,10 @@ def _check_options(options: Mapping[str, Any], out: Path) -> None:
 def _settings_hash(options: Mapping[str, Any]) -> str:
     scorer = options.get("scorer") or "auto"
     model = None if scorer in CLASSICAL_SCORERS else load_model(options.get("model")).sha256
-    given = {name: value for name, value in options.items() if name not in (*_WITHOUT_EFFECT, "model")}
+    left_out = (*_WITHOUT_EFFECT, "model", "scorer")
+    given = {name: comparable(value) for name, value in options.items() if name not in left_out}
     document = {"version": versions()["ionmorphnet"], "scorer": scorer, "model": model, **given}
-    text = json.dumps(plain(document), sort_keys=True, default=repr)
+    text = json.dumps(plain(document), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

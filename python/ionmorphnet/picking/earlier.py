@@ -138,13 +138,13 @@ def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, An
     request = {
         "section": section,
         "opened_with": record.opened_with,
-        **{name: _comparable(value) for name, value in settings.items()},
+        **{name: comparable(value) for name, value in settings.items()},
     }
     found: dict[str, Any] = json.loads(json.dumps(plain(request)))
     return found
 
 
-def _comparable(value: object) -> object:
+def comparable(value: object) -> object:
     """A value as plain text and numbers; what is large as its hash."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value

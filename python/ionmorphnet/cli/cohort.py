@@ -1,0 +1,252 @@
+"""``ionmorphnet cohort``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from ionmorphnet import cohort as study
+from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._shared import progress_bar, stderr
+from ionmorphnet.cli.pick import Folder, pick, pick_arguments
+from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.normalization import NORMALIZATIONS
+from ionmorphnet.io.open_options import OpenOptions
+
+# What `pick` offers and a study does not: names come from the samples, and the manifest says what is done.
+_NOT_HERE = {"files", "out", "name", "force", "overwrite", "as_json", "calibration", "ibd_path"}
+_FOLDER = click.argument("out", type=Folder(path_type=Path, exists=True, file_okay=False), metavar="OUT")
+
+
+def _pick_options(command: click.Command) -> click.Command:
+    """Adds the options of ``pick`` to a command."""
+    known = {option.name for option in command.params}
+    command.params += [option for option in pick.params if option.name not in _NOT_HERE | known]
+    return command
+
+
+@click.group()
+def cohort() -> None:
+    """Pick all sections of a study; find the channels that they share; write one matrix of all pixels.
+
+    \b
+    Examples:
+      ionmorphnet cohort run study -o out --jobs 4
+      ionmorphnet cohort run samples.csv -o out --shard 3/20     (one task of a job array)
+      ionmorphnet cohort consensus out
+      ionmorphnet cohort matrix out --normalize tic
+    """
+
+
+@_pick_options
+@cohort.command(short_help="Pick all sections; go on after any interruption.")
+@click.argument("inputs", nargs=-1, required=True, type=str, metavar="INPUT...")
+@click.option("-o", "--out", required=True, type=Folder(path_type=Path, file_okay=False), help="Folder of the study.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.  [default: by scorer and cores]"
+)
+@click.option("--shard", metavar="I/N", help="Do the I-th of N parts only.")
+@click.option("--force", is_flag=True, help="Pick again what is done already.")
+@click.option("--dry-run", is_flag=True, help="List what would be done, and why.")
+@click.option(
+    "--stage", type=Folder(path_type=Path, file_okay=False), metavar="DIR", help="Folder for copies of remote sections."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@open_options(ibd=False)
+def run(
+    inputs: tuple[str, ...],
+    out: Path,
+    jobs: int | None,
+    shard: str | None,
+    force: bool,
+    dry_run: bool,
+    stage: Path | None,
+    as_json: bool,
+    opened: OpenOptions,
+    **options: Any,
+) -> int:
+    """Pick the sections that INPUTs name: imzML files, folders, patterns, URLs, or CSVs of samples.
+
+    A CSV has a column path (relative to the CSV), and may have sample, patient, batch, group and any others; they are
+    kept. Results go to OUT/sections/<sample>, and OUT/manifest.csv says what became of each section. The same command
+    does what is missing or changed, after Ctrl-C, a crash or a power cut too. A section that fails, or that kills its
+    worker, stops no other.
+    Exits with 1 if sections failed, and with 2 if all failed.
+    """
+    arguments = {**pick_arguments(options), **opened}
+    if dry_run:
+        return _show_plan(study.plan(inputs, out, shard=shard, force=force, **arguments), as_json)
+    with _bar(as_json) as tell:
+        done = study.run(inputs, out, jobs=jobs, shard=shard, force=force, stage=stage, progress=tell, **arguments)
+    failed = done.failed
+    actions = Counter(each.action for each in done.planned)
+    if as_json:
+        click.echo(json.dumps(_summary(done), indent=2, ensure_ascii=False))
+    else:
+        picked = len(done.planned) - actions["skip"] - len(failed)
+        click.echo(
+            f"{out}: {picked} picked, {actions['skip']} were there already, {len(failed)} failed, "
+            f"of {len(done.planned)} sections in {done.seconds:.0f} s"
+        )
+        click.echo(f"  {click.format_filename(out / 'manifest.csv')}")
+    return 0 if not failed else 2 if len(failed) == len(done.planned) else 1
+
+
+@cohort.command(short_help="Show what is done, and what failed and why.")
+@_FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+@click.option("--failed", "only_failed", is_flag=True, help="Failed sections only.")
+def status(out: Path, as_json: bool, only_failed: bool) -> int:
+    """Show the manifest in OUT. Exits with 1 if sections failed."""
+    entries = sorted(study.Manifest(out).entries().values(), key=lambda each: each.name)
+    failed = [each for each in entries if each.status == "failed"]
+    shown = failed if only_failed else entries
+    if as_json:
+        click.echo(study.manifest_table(shown).to_json(orient="records", indent=2))
+        return 1 if failed else 0
+    table = Table("sample", "status", "picked", "seconds", "reason", box=None, pad_edge=False)
+    for each in shown:
+        cells = (each.name, each.status, str(each.picked) if each.status == "done" else "", f"{each.seconds:.1f}")
+        table.add_row(*(Text(cell) for cell in (*cells, each.reason)))
+    _print(table)
+    click.echo(f"{len(entries) - len(failed)} done, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+@cohort.command(short_help="Join the manifests of shards.")
+@_FOLDER
+def merge(out: Path) -> None:
+    """Write OUT/manifest.csv from the manifests of all shards."""
+    path = study.Manifest(out).write_csv()
+    click.echo(f"{click.format_filename(path)}: {len(study.Manifest(out).entries())} sections")
+
+
+@cohort.command(short_help="Find the channels that sections share.")
+@_FOLDER
+@click.option(
+    "--min-share",
+    default=0.2,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    metavar="S",
+    help="Share of the sections that must have a channel.",
+)
+@click.option(
+    "--reach",
+    "reach_ppm",
+    type=float,
+    metavar="PPM",
+    help="Largest mass drift looked for.  [default: 5 half widths of a window]",
+)
+@click.option(
+    "--lock-mass", "locks", metavar="LIST", help="True m/z of ions, separated by commas, that make the scale absolute."
+)
+def consensus(out: Path, min_share: float, reach_ppm: float | None, locks: str | None) -> None:
+    """Find the channels of the study in OUT from the candidates of all its sections.
+
+    Each section's mass drift is found and removed first. Writes OUT/consensus: channels.csv, members.csv (which section
+    has which channel, with its own m/z and score) and drift.csv.
+    """
+    masses = None if locks is None else parse_mz_values(locks)
+    found = study.find_consensus(out, min_share=min_share, reach_ppm=reach_ppm, lock_masses=masses)
+    table = found.channels
+    click.echo(
+        f"{len(found)} channels in at least {min_share:.0%} of {len(found.sections)} sections, "
+        f"jitter {found.width_ppm:.2g} ppm, scale {'absolute' if found.absolute else 'relative to the median section'}"
+    )
+    for row in table.sort_values("score", ascending=False).head(5).itertuples():
+        click.echo(
+            f"  m/z {row.mz:<11.4f} score {row.score:.3f}  in {row.n_present} of {len(found.sections)} sections, "
+            f"picked in {row.n_picked}"
+        )
+    click.echo(f"  {click.format_filename(out / 'consensus' / 'channels.csv')}")
+
+
+@cohort.command(short_help="Extract the common channels from every pixel.")
+@_FOLDER
+@click.option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help="Divide by this norm of each pixel's spectrum.",
+)
+@click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
+def matrix(out: Path, normalize: str, memory_limit: str, threads: int) -> None:
+    """Write every pixel of every section x consensus channel as AnnData-Zarr.
+
+    Each section is read in its own windows, mass drift included. Writes OUT/matrix/<section>.zarr, OUT/cohort.zarr with
+    all of them, and OUT/means.csv.
+    """
+    with progress_bar(out.name, "sections") as bar:
+        done = study.write_matrix(out, normalize=normalize, memory_limit=memory_limit, threads=threads, progress=bar)
+    click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
+
+
+def _show_plan(planned: list[study.Planned], as_json: bool) -> int:
+    if as_json:
+        rows = [{"sample": p.sample.name, "path": p.sample.path, "action": p.action, "why": p.why} for p in planned]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for each in planned:
+        click.echo(f"{each.action:<5} {each.sample.name}: {each.why}")
+    counts = Counter(each.action for each in planned)
+    click.echo(f"{counts['pick']} to pick, {counts['skip']} done, {counts['fail']} cannot be read")
+    return 0
+
+
+def _summary(done: study.CohortRun) -> dict[str, Any]:
+    return {
+        "folder": click.format_filename(done.out),
+        "seconds": round(done.seconds, 3),
+        "sections": [
+            {"sample": p.sample.name, "action": p.action, "why": p.why, **_told(done.entries.get(p.sample.name))}
+            for p in done.planned
+        ],
+    }
+
+
+def _told(entry: study.Entry | None) -> dict[str, Any]:
+    if entry is None:
+        return {}
+    return {
+        "status": entry.status,
+        "reason": entry.reason,
+        "picked": entry.picked,
+        "candidates": entry.candidates,
+        "results": list(entry.results),
+        "warnings": list(entry.warnings),
+    }
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=not stderr.is_terminal).print(table)
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[study.CohortProgress], None] | None]:
+    """A bar over sections on a terminal; failures are printed as they happen."""
+    if quiet:
+        yield None
+        return
+    with progress_bar("sections", "sections", before="starting workers") as draw:
+
+        def tell(progress: study.CohortProgress) -> None:
+            last = progress.last
+            if last is not None and last.status == "failed":
+                stderr.print(Text(f"failed: {last.name}: {last.reason}"), soft_wrap=True)
+            if draw is not None:
+                draw(progress.skipped + progress.done + progress.failed, progress.total)
+
+        yield tell

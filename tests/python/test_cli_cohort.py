@@ -1,0 +1,76 @@
+"""``ionmorphnet cohort``: from files to one matrix, on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import ionmorphnet as imn
+
+Command = Callable[..., Any]
+QUICK = ("--scorer", "moran", "--top", 5)
+
+
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sections")
+    for k, name in enumerate(["p1/data", "p2/data"]):
+        (root / name).parent.mkdir()
+        imn.simulate(root / f"{name}.imzML", shape=(18, 16), n_channels=20, seed=3 + k)
+    (root / "p3").mkdir()
+    (root / "p3/data.imzML").write_text("not imzML")
+    return root
+
+
+def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    listed = cli("cohort", "run", sections, "-o", out, "--dry-run", *QUICK)
+    assert listed.code == 0
+    assert "2 to pick, 0 done, 1 cannot be read" in listed.stdout or "3 to pick" in listed.stdout
+    assert not out.exists()
+
+    done = cli("cohort", "run", sections, "-o", out, "--jobs", 2, *QUICK)
+    assert done.code == 1
+    assert "2 picked, 0 were there already, 1 failed, of 3 sections" in done.stdout
+    assert "failed: p3/data:" in done.stderr
+    again = cli("cohort", "run", sections, "-o", out, "--json", *QUICK)
+    document = json.loads(again.stdout)
+    assert [each["action"] for each in document["sections"]].count("skip") == 2
+
+    status = cli("cohort", "status", out)
+    assert status.code == 1
+    assert "2 done, 1 failed" in status.stdout
+    assert len(json.loads(cli("cohort", "status", out, "--failed", "--json").stdout)) == 1
+    assert "3 sections" in cli("cohort", "merge", out).stdout
+
+    found = cli("cohort", "consensus", out, "--min-share", 0.5)
+    assert found.code == 0
+    assert "of 2 sections" in found.stdout
+    channels = pd.read_csv(out / "consensus/channels.csv")
+    assert len(channels) >= 10
+
+    pytest.importorskip("zarr")
+    written = cli("cohort", "matrix", out, "--normalize", "tic")
+    assert written.code == 0
+    assert f"x {len(channels)} channels" in written.stdout
+    assert (out / "cohort.zarr").is_dir()
+
+
+def test_options_are_those_of_pick(cli: Command) -> None:
+    mine, pick = cli("cohort", "run", "--help").stdout, cli("pick", "--help").stdout
+    for option in ("--mz-list", "--normalize", "--duplicates", "--precision", "--format", "--no-cascade", "--repair"):
+        assert (option in mine) == (option in pick)
+    assert "--name" not in mine
+
+
+def test_errors_name_what_is_wrong(cli: Command, sections: Path, tmp_path: Path) -> None:
+    assert "i/n" in cli("cohort", "run", sections, "-o", tmp_path / "x", "--shard", "3", *QUICK).stderr
+    assert "holds no manifest" in cli("cohort", "consensus", tmp_path).stderr
+    failed = cli("cohort", "run", tmp_path / "absent.imzML", "-o", tmp_path / "y", *QUICK)
+    assert failed.code == 2
+    assert "absent.imzML: no such file" in failed.stderr
