@@ -60,6 +60,9 @@ py::typing::Tuple<Doubles, Doubles> arrays_of(io::Spectrum spectrum) {
   return py::make_tuple(to_numpy(std::move(spectrum.mz)), to_numpy(std::move(spectrum.intensity)));
 }
 
+// Number, pixels, x0, y0, width, height.
+using RegionRow = py::typing::Tuple<py::int_, py::int_, py::int_, py::int_, py::int_, py::int_>;
+
 // Message, count, first spectrum, and whether it is an error.
 using ProblemRow = py::typing::Tuple<py::str, py::int_, py::int_, py::bool_>;
 
@@ -111,6 +114,30 @@ void register_io(py::module_& m) {
             return Handle{h.dataset->scaled({factors.data(), static_cast<std::size_t>(factors.size())})};
           },
           py::arg("factors"), "The same spectra, with ion images multiplied by one factor per pixel (height, width).")
+      .def(
+          "region", [](const Handle& h, std::int32_t number) { return Handle{h.dataset->at_region(number)}; },
+          py::arg("number"))
+      .def("regions",
+           [](const Handle& h) {
+             const auto dataset = h.dataset;
+             const io::Regions* found = nullptr;
+             {
+               const py::gil_scoped_release release;  // finds them on first use, without Python objects
+               found = &dataset->regions();
+             }
+             py::typing::List<RegionRow> out;
+             for (const io::Region& r : found->regions) {
+               out.append(py::make_tuple(r.number, r.n_pixels, r.x0, r.y0, r.width, r.height));
+             }
+             return out;
+           })
+      .def("region_of_spectrum",
+           [](const Handle& h) {
+             const auto& found = h.dataset->regions().of_spectrum;
+             py::array_t<std::int32_t> out(static_cast<py::ssize_t>(found.size()));
+             std::copy(found.begin(), found.end(), out.mutable_data());
+             return out;
+           })
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
       .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })

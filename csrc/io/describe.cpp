@@ -24,21 +24,6 @@ std::string number(double value) {
 
 }  // namespace
 
-std::optional<std::pair<double, double>> pixel_size_um(const HeadText& text) {
-  auto one = [](double size, double dimension, const std::string& count) {
-    if (size > 0.0) return size;
-    const std::int64_t n = parse_integer(count);
-    return dimension > 0.0 && n > 0 ? dimension / static_cast<double>(n) : 0.0;
-  };
-  double x = one(text.pixel_size_x_um, text.max_dimension_x_um, text.max_count_x);
-  double y = one(text.pixel_size_y_um, text.max_dimension_y_um, text.max_count_y);
-  // A single size means square pixels: the first version of the vocabulary had just one "pixel size".
-  if (x <= 0.0) x = y;
-  if (y <= 0.0) y = x;
-  if (x <= 0.0) return std::nullopt;
-  return std::pair{x, y};
-}
-
 Declared describe(const Header& header) {
   const HeadText& text = header.text;
   Declared out;
@@ -48,9 +33,9 @@ Declared describe(const Header& header) {
   add("mode", text.mode);
   add("spectrum_type", text.spectrum_type);
   if (header.declared_count != kAbsent) add("spectrum_count", std::to_string(header.declared_count));
-  add("max_count_x", text.max_count_x);
-  add("max_count_y", text.max_count_y);
-  if (const auto size = pixel_size_um(text)) {
+  add("max_count_x", text.pixels.max_count_x);
+  add("max_count_y", text.pixels.max_count_y);
+  if (const auto& size = text.pixels.size_um) {
     add("pixel_size_x_um", number(size->first));
     add("pixel_size_y_um", number(size->second));
   }

@@ -1,9 +1,7 @@
 // The head of a file as key/value text.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <utility>
 
 #include "io/header.h"
 #include "io/types.h"
@@ -13,10 +11,6 @@ namespace imn::io {
 // Keys, if the file declares them: mode, spectrum_type, spectrum_count, max_count_x, max_count_y, pixel_size_x_um,
 // pixel_size_y_um, polarity, instrument, software, source_file, other_arrays, uuid, ibd_md5, ibd_sha1, ibd_sha256.
 Declared describe(const Header& header);
-
-// Width and height of a pixel in micrometres; computed from the section's size and pixel count if no pixel size is
-// given. nullopt if the file declares neither.
-std::optional<std::pair<double, double>> pixel_size_um(const HeadText& text);
 
 // Reads only up to the list of spectra, whatever the size of the file. Throws FileError.
 Declared read_head(const std::string& path);

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/describe.h"
+#include "io/grid_checks.h"
 #include "io/ibd_lookup.h"
 
 namespace imn::io {
@@ -24,7 +25,6 @@ File::File(const std::string& path, const OpenOptions& options, const std::strin
   }
   take_coordinates(header);
   declared_ = describe(header);
-  pixel_size_ = io::pixel_size_um(header.text);
   find_duplicates();
   choose_type(header, options.spectrum_type);
 }
@@ -43,14 +43,25 @@ void File::take_coordinates(const Header& header) {
     }
     raw_[3 * k] = x;
     raw_[3 * k + 1] = y;
-    raw_[3 * k + 2] = z == kAbsent ? 0 : z;
+    raw_[3 * k + 2] = z;
   }
+  fill_z(raw_, warnings_);
+  const DeclaredPixels& declared = header.text.pixels;
   auto count = [](const std::string& text) -> std::optional<std::int64_t> {
     const std::int64_t value = parse_integer(text);
     return value > 0 ? std::optional(value) : std::nullopt;
   };
-  grid_ = make_grid(raw_, count(header.text.max_count_x), count(header.text.max_count_y), path_);
+  const PixelHints hints{count(declared.max_count_x), count(declared.max_count_y), declared.size_um,
+                         declared.extent_um};
+  grid_ = make_grid(raw_, hints, path_);
+  warnings_.insert(warnings_.end(), declared.warnings.begin(), declared.warnings.end());
   warnings_.insert(warnings_.end(), grid_.warnings.begin(), grid_.warnings.end());
+  pixel_size_ = declared.size_um;
+  if (pixel_size_) {
+    pixel_size_->first *= static_cast<double>(std::max<std::int64_t>(1, grid_.sizes_per_step[0]));
+    pixel_size_->second *= static_cast<double>(std::max<std::int64_t>(1, grid_.sizes_per_step[1]));
+  }
+  check_grid(grid_, hints, n, path_, warnings_);
 }
 
 void File::find_duplicates() {

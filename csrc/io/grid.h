@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/types.h"
@@ -17,13 +18,24 @@ struct Grid {
   std::vector<std::int32_t> coordinates;      // (n, 3): x, y, z, 1-based
   std::array<std::int64_t, 3> origin{};       // smallest written x, y, z
   std::array<std::int64_t, 3> step{1, 1, 1};  // written units per pixel
+  // Declared pixel sizes from one pixel to the next in x and y; 0: step > 1, and nothing tells.
+  std::array<std::int64_t, 2> sizes_per_step{1, 1};
   std::vector<std::string> warnings;
 };
 
-// `raw` (n, 3). `declared_x`, `declared_y`: the declared pixel counts, if any. Throws FileError if the grid would
-// exceed the limit that the message states.
-Grid make_grid(const std::vector<std::int64_t>& raw, std::optional<std::int64_t> declared_x,
-               std::optional<std::int64_t> declared_y, const std::string& path);
+// What the header declares about the pixels, as far as it can be trusted.
+struct PixelHints {
+  std::optional<std::int64_t> count_x, count_y;
+  std::optional<std::pair<double, double>> size_um, extent_um;  // width and height: of a pixel, of the section
+};
+
+// `raw` (n, 3). Positions are divided by their step, which may differ between the axes (grid_steps.h). Throws FileError
+// if a side has more pixels than an int32 counts; whether the grid is small enough for an image is another question:
+// largest_grid().
+Grid make_grid(const std::vector<std::int64_t>& raw, const PixelHints& hints, const std::string& path);
+
+// Most pixels of an image of this many spectra.
+std::int64_t largest_grid(std::int64_t n_spectra);
 
 // The first spectrum at the position of each spectrum, which is the spectrum itself where none comes before it. Empty
 // if no two spectra share a position. `coordinates` (n, 3).

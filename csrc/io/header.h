@@ -9,6 +9,7 @@
 #include "io/cv_terms.h"
 #include "io/mapped_file.h"
 #include "io/parse_number.h"
+#include "io/scan_settings.h"
 
 namespace imn::io {
 
@@ -19,9 +20,7 @@ struct HeadText {
   std::string uuid, md5, sha1, sha256;
   std::string polarity;
   std::vector<std::string> instruments, software, source_files, other_arrays;
-  std::string max_count_x, max_count_y;
-  double pixel_size_x_um = 0.0, pixel_size_y_um = 0.0;        // 0: absent
-  double max_dimension_x_um = 0.0, max_dimension_y_um = 0.0;  // 0: absent
+  DeclaredPixels pixels;
 };
 
 // How the bytes of an array are declared; not yet checked against the lengths.

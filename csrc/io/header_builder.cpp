@@ -1,7 +1,6 @@
 #include "io/header_builder.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "io/text_encoding.h"
@@ -37,18 +36,6 @@ bool signed_by_name(std::string_view name, Term term) {
   if (name.find("unsigned") != std::string_view::npos || name.find("uint") != std::string_view::npos) return false;
   if (name.find("signed") != std::string_view::npos) return true;
   return term != Term::int8 && term != Term::int16;
-}
-
-// Length in micrometres. Without a unit it is in micrometres, as the imaging vocabulary defines.
-double micrometres(const Attributes& a) {
-  const double value = parse_real(a[Attribute::value]);
-  if (!(value > 0.0) || !std::isfinite(value)) return 0.0;
-  const std::string_view unit = a[Attribute::unit_accession];
-  if (unit == "UO:0000008") return value * 1e6;   // metre
-  if (unit == "UO:0000015") return value * 1e4;   // centimetre
-  if (unit == "UO:0000016") return value * 1e3;   // millimetre
-  if (unit == "UO:0000018") return value * 1e-3;  // nanometre
-  return value;
 }
 
 void add_listed(std::vector<std::string>& list, std::string text) {
@@ -90,7 +77,9 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       default_length_ = parse_integer(a[Attribute::default_array_length]);
       return true;
     case Element::param_group:
-      if (!in_spectrum_) open_group_ = &groups_[std::string(a[Attribute::id])];
+      if (in_spectrum_) return true;
+      open_group_id_ = a[Attribute::id];
+      open_group_ = &groups_[open_group_id_];
       return true;
     case Element::spectrum_list: {
       if (in_spectrum_) return true;
@@ -124,6 +113,16 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
     }
     case Element::instrument:
       in_instrument_ = !in_spectrum_;
+      if (in_instrument_) pixels_.instrument(a);
+      return true;
+    case Element::scan_settings:
+      if (!in_spectrum_) pixels_.begin_settings(a[Attribute::id]);
+      return true;
+    case Element::run:
+      if (!in_spectrum_) pixels_.run(a);
+      return true;
+    case Element::scan:
+      if (pixels_.follows_scans()) pixels_.scan(a);
       return true;
     case Element::mzml:
     case Element::indexed_mzml:
@@ -149,6 +148,9 @@ void HeaderBuilder::end(Element element) {
     case Element::instrument:
       in_instrument_ = false;
       break;
+    case Element::scan_settings:
+      pixels_.end_settings();
+      break;
     default:
       break;
   }
@@ -159,6 +161,7 @@ void HeaderBuilder::cv_param(const Attributes& a) {
   const Term term = classify_term(accession);
   if (!accession.empty() && accession.front() == 'I') header_.imaging = true;
   if (open_group_ != nullptr) {
+    if (pixels_.take_in_group(open_group_id_, term, a)) return;
     group_param(term, a);
     head_param(term, a);
   } else if (in_array_) {
@@ -167,7 +170,7 @@ void HeaderBuilder::cv_param(const Attributes& a) {
     if (term != Term::unknown) spectrum_param(term, a[Attribute::value]);
   } else if (in_instrument_) {
     add_listed(header_.text.instruments, name_and_value(a));
-  } else {
+  } else if (!pixels_.take(term, a)) {
     head_param(term, a);
   }
 }
@@ -218,22 +221,6 @@ void HeaderBuilder::head_param(Term term, const Attributes& a) {
       return once(text.polarity, "positive");
     case Term::negative:
       return once(text.polarity, "negative");
-    case Term::max_count_x:
-      return once(text.max_count_x, to_utf8(value));
-    case Term::max_count_y:
-      return once(text.max_count_y, to_utf8(value));
-    case Term::pixel_size_x:
-      text.pixel_size_x_um = micrometres(a);
-      return;
-    case Term::pixel_size_y:
-      text.pixel_size_y_um = micrometres(a);
-      return;
-    case Term::max_dimension_x:
-      text.max_dimension_x_um = micrometres(a);
-      return;
-    case Term::max_dimension_y:
-      text.max_dimension_y_um = micrometres(a);
-      return;
     case Term::other_array:
       add_listed(text.other_arrays, name_and_value(a));
       return;
@@ -317,7 +304,7 @@ void HeaderBuilder::apply(const Param& p) {
 }
 
 void HeaderBuilder::apply_group(std::string_view id) {
-  if (!in_spectrum_ && !in_instrument_) return;
+  if (!in_spectrum_ && !in_instrument_) return pixels_.refer_to_group(id);
   const auto found = groups_.find(id);
   if (found == groups_.end()) return;
   if (in_spectrum_) {
@@ -330,6 +317,7 @@ void HeaderBuilder::apply_group(std::string_view id) {
 void HeaderBuilder::begin_spectrum() {
   in_spectrum_ = true;
   open_group_ = nullptr;  // still open only if the head is malformed
+  pixels_.end_settings();
   in_instrument_ = false;
   in_array_ = has_mz_ = has_intensity_ = profile_ = centroid_ = false;
   other_arrays_ = 0;
@@ -389,6 +377,7 @@ Header HeaderBuilder::finish() {
   if (!root_seen_) throw FileError(path_, "not an imzML file: it contains no mzML element");
   if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it contains no imaging terms");
   if (!list_seen_) throw FileError(path_, "the file contains no list of spectra");
+  header_.text.pixels = pixels_.decide();
   return std::move(header_);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/header.h"
+#include "io/pixel_declarations.h"
 #include "io/xml_events.h"
 
 namespace imn::io {
@@ -28,6 +29,8 @@ class HeaderBuilder {
       case Element::binary_data_array:
       case Element::param_group_ref:
         return true;
+      case Element::scan:
+        return pixels_.follows_scans();
       case Element::cv_param:
         return in_array_ || classify_term(attributes[Attribute::accession]) != Term::unknown;
       default:
@@ -80,6 +83,8 @@ class HeaderBuilder {
   Header header_;
   std::unordered_map<std::string, Group, Hash, std::equal_to<>> groups_;
   Group* open_group_ = nullptr;
+  std::string open_group_id_;
+  PixelDeclarations pixels_;
 
   bool root_seen_ = false;
   bool list_seen_ = false;

@@ -19,23 +19,47 @@ Plane::Plane(std::shared_ptr<const File> file, std::optional<std::int32_t> z) : 
   geometry_.height = grid.height;
   geometry_.origin = grid.origin;
   geometry_.step = grid.step;
-  auto& planes = geometry_.z_planes;
   for (std::int64_t i = 0; i < spectra().size(); ++i) {
-    const std::int32_t own = grid.coordinates[static_cast<std::size_t>(3 * i + 2)];
-    if (z && own != *z) continue;
-    members_.push_back(i);
-    planes.push_back(own);
+    if (!z || grid.coordinates[static_cast<std::size_t>(3 * i + 2)] == *z) members_.push_back(i);
+  }
+  take_members();
+}
+
+Plane::Plane(const Plane& whole, const Region& region) : file_(whole.file_), geometry_{} {
+  const Geometry& g = whole.geometry_;
+  geometry_.width = region.width;
+  geometry_.height = region.height;
+  geometry_.step = g.step;
+  geometry_.origin = {g.origin[0] + region.x0 * g.step[0], g.origin[1] + region.y0 * g.step[1], g.origin[2]};
+  geometry_.x0 = g.x0 + region.x0;
+  geometry_.y0 = g.y0 + region.y0;
+  const Regions& found = whole.regions();
+  for (std::size_t i = 0; i < whole.members_.size(); ++i) {
+    if (found.of_spectrum[i] == region.number) members_.push_back(whole.members_[i]);
+  }
+  for (std::int32_t y = 0; y < region.height && !whole.scale_.empty(); ++y) {
+    const auto row = whole.scale_.begin() + (std::int64_t{region.y0} + y) * g.width + region.x0;
+    scale_.insert(scale_.end(), row, row + region.width);
+  }
+  take_members();
+}
+
+// Fills coordinates and pixels from members_.
+void Plane::take_members() {
+  const std::vector<std::int32_t>& all = file_->grid().coordinates;
+  auto& planes = geometry_.z_planes;
+  const std::array<std::int32_t, 3> shift{geometry_.x0, geometry_.y0, 0};
+  for (const std::int64_t i : members_) {
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      const std::size_t at = static_cast<std::size_t>(3 * i) + axis;
+      geometry_.coordinates.push_back(all[at] - shift[axis]);
+      geometry_.raw_coordinates.push_back(file_->raw_coordinates()[at]);
+    }
+    planes.push_back(geometry_.coordinates.back());
   }
   std::sort(planes.begin(), planes.end());
   planes.erase(std::unique(planes.begin(), planes.end()), planes.end());
   planes.shrink_to_fit();
-  for (const std::int64_t i : members_) {
-    for (std::int64_t axis = 0; axis < 3; ++axis) {
-      const auto at = static_cast<std::size_t>(3 * i + axis);
-      geometry_.coordinates.push_back(grid.coordinates[at]);
-      geometry_.raw_coordinates.push_back(file_->raw_coordinates()[at]);
-    }
-  }
   show();
 }
 
@@ -70,11 +94,25 @@ void Plane::show() {
   for (std::int64_t i = 0; i < n_spectra(); ++i) {
     shown_.spectra_[static_cast<std::size_t>(next[pixel_at(i)]++)] = i;
   }
-  if (!shown_.mean_ || geometry_.z_planes.size() != 1) return;
+  if (!shown_.mean_ || geometry_.z_planes.size() != 1 || !fits_an_image()) return;
   mean_factors_.assign(static_cast<std::size_t>(geometry_.n_pixels()), 1.0);
   for (std::size_t p = 0; p < pixels_.size(); ++p) {
     mean_factors_[static_cast<std::size_t>(pixels_[p].index)] = shown_.weight(static_cast<std::int64_t>(p));
   }
+}
+
+const Regions& Plane::regions() const {
+  require_one_z();
+  std::call_once(regions_once_, [this] { regions_ = find_regions(geometry_.coordinates); });
+  return regions_;
+}
+
+std::shared_ptr<const Plane> Plane::at_region(std::int32_t number) const {
+  for (const Region& region : regions().regions) {
+    if (region.number == number) return std::make_shared<const Plane>(*this, region);
+  }
+  throw ArgumentError("no region " + std::to_string(number) + "; there are " +
+                      std::to_string(regions().regions.size()) + ", numbered from 1");
 }
 
 std::shared_ptr<const Plane> Plane::at_z(std::int32_t z) const {
@@ -138,15 +176,27 @@ void Plane::refuse_index(std::int64_t i) const {
                       " spectra, counted from 0");
 }
 
-std::span<const Pixel> Plane::pixels() const {
+void Plane::require_one_z() const {
   if (geometry_.z_planes.size() != 1) {
     throw ArgumentError("the file holds several z planes (" + z_text() + "); choose one with plane(z)");
+  }
+}
+
+bool Plane::fits_an_image() const { return geometry_.n_pixels() <= largest_grid(spectra().size()); }
+
+std::span<const Pixel> Plane::pixels() const {
+  require_one_z();
+  if (!fits_an_image()) {
+    throw ArgumentError("its " + std::to_string(regions().regions.size()) +
+                        " regions lie too far apart for one image (" + std::to_string(geometry_.width) + " x " +
+                        std::to_string(geometry_.height) +
+                        " pixels); take each on its own: --regions each (Python: ds.region(k))");
   }
   return pixels_;
 }
 
 std::span<const double> Plane::total_factors() const {
-  (void)pixels();  // throws for several z values
+  (void)pixels();  // throws for several z values, and for a grid that no image holds
   return mean_factors_;
 }
 

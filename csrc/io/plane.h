@@ -1,5 +1,5 @@
-// Plane: the spectra of one z value of an opened imzML file, or all of them before a plane is chosen; ready for random
-// and threaded access.
+// Plane: the spectra of one z value or region of an opened imzML file, or all of them before one is chosen; ready for
+// random and threaded access.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/file.h"
+#include "io/regions.h"
 #include "io/types.h"
 
 namespace imn::io {
@@ -27,6 +28,7 @@ struct Geometry {
   // coordinate = (raw - origin) / step + 1, per axis x, y, z; step is 1 except for stage coordinates.
   std::array<std::int64_t, 3> origin{};
   std::array<std::int64_t, 3> step{1, 1, 1};
+  std::int32_t x0 = 0, y0 = 0;  // where the box of a region lies in the grid of the file, counted from 0
 
   std::int64_t n_pixels() const { return std::int64_t{width} * height; }
 };
@@ -71,6 +73,10 @@ class Plane {
   // The same spectra, with ion images multiplied by `factors` (height * width; unmeasured pixels: unused). Throws
   // ArgumentError if there are several z values, or the size is wrong.
   std::shared_ptr<const Plane> scaled(std::span<const double> factors) const;
+  // The spectra of one region, on a grid of the size of its box. Throws ArgumentError if there is no such region, or as
+  // regions().
+  std::shared_ptr<const Plane> at_region(std::int32_t number) const;
+  Plane(const Plane& whole, const Region& region);
 
   const File& file() const { return *file_; }
   const Spectra& spectra() const { return file_->spectra(); }
@@ -78,7 +84,8 @@ class Plane {
   std::int64_t n_spectra() const { return static_cast<std::int64_t>(members_.size()); }
 
   // Measured pixels in the order of their spectra; where several spectra share a pixel, the first one. Throws
-  // ArgumentError if there are several z values: choose one with at_z().
+  // ArgumentError if there are several z values: choose one with at_z(); or if regions lie so far apart that no image
+  // holds them: choose one with at_region().
   std::span<const Pixel> pixels() const;
   // Of all z values.
   const Shown& shown() const { return shown_; }
@@ -87,6 +94,8 @@ class Plane {
   // all intensities, which scaled() does not change. Empty: 1 everywhere.
   std::span<const double> image_factors() const { return scale_.empty() ? total_factors() : std::span(scale_); }
   std::span<const double> total_factors() const;
+  // Sections that lie side by side; found on first use. Throws ArgumentError if there are several z values.
+  const Regions& regions() const;
 
   std::int64_t spectrum_length(std::int64_t i) const { return spectra().length(member(i)); }
   std::int64_t number_in_file(std::int64_t i) const { return spectra().number_in_file(member(i)); }
@@ -113,7 +122,10 @@ class Plane {
     return members_[static_cast<std::size_t>(i)];
   }
   [[noreturn]] void refuse_index(std::int64_t i) const;
+  void take_members();
   void show();
+  void require_one_z() const;
+  bool fits_an_image() const;
   std::string z_text() const;
 
   std::shared_ptr<const File> file_;
@@ -123,6 +135,8 @@ class Plane {
   Shown shown_;
   std::vector<double> mean_factors_;  // of Duplicates::mean
   std::vector<double> scale_;         // of scaled(), times the other factors
+  mutable std::once_flag regions_once_;
+  mutable Regions regions_;
   mutable std::once_flag range_once_;
   mutable std::pair<double, double> range_;
 };

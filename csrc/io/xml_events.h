@@ -44,7 +44,9 @@ enum class Attribute : std::uint8_t {
   unit_name,
   array_length,
   default_array_length,
-  other,  // last: not stored
+  scan_settings_ref,
+  instrument_ref,  // of a scan, or the default of a run
+  other,           // last: not stored
 };
 
 constexpr std::size_t kAttributeCount = static_cast<std::size_t>(Attribute::other);
@@ -127,8 +129,14 @@ constexpr Attribute classify_attribute(std::string_view name) {
       return name == "arrayLength" ? Attribute::array_length : Attribute::other;
     case 13:
       return name == "unitAccession" ? Attribute::unit_accession : Attribute::other;
+    case 15:
+      return name == "scanSettingsRef" ? Attribute::scan_settings_ref : Attribute::other;
     case 18:
       return name == "defaultArrayLength" ? Attribute::default_array_length : Attribute::other;
+    case 26:
+      return name == "instrumentConfigurationRef" ? Attribute::instrument_ref : Attribute::other;
+    case 33:
+      return name == "defaultInstrumentConfigurationRef" ? Attribute::instrument_ref : Attribute::other;
     default:
       return Attribute::other;
   }
@@ -137,6 +145,8 @@ constexpr Attribute classify_attribute(std::string_view name) {
 static_assert(classify_element("referenceableParamGroupRef") == Element::param_group_ref);
 static_assert(classify_element("referenceableParamGroup") == Element::param_group);
 static_assert(classify_element("binaryDataArrayList") == Element::binary_data_array_list);
+static_assert(classify_attribute("defaultInstrumentConfigurationRef") == Attribute::instrument_ref);
+static_assert(classify_attribute("instrumentConfigurationRef") == Attribute::instrument_ref);
 static_assert(classify_attribute("defaultArrayLength") == Attribute::default_array_length);
 
 }  // namespace imn::io
