@@ -44,6 +44,9 @@ void warn_of_steps(const std::array<AxisSteps, 3>& found, const PixelHints& hint
     const AxisSteps& f = found[axis];
     const std::string name = axis == 0 ? "x" : "y";
     if (f.off > 0) doubt += "; " + count_text(f.off, "spectrum lies", "spectra lie") + " between the steps in " + name;
+    if (f.offsets > 1) {
+      doubt += "; " + std::to_string(f.offsets) + " different offsets from the steps in " + name + " were rounded off";
+    }
     if (f.step > 1 && f.distinct > 0 && f.distinct < kSurelyMany) {
       doubt += "; only " + std::to_string(f.distinct) + " positions in " + name + " show it";
     }

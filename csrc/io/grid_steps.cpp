@@ -19,13 +19,13 @@ std::uint64_t distance(std::int64_t from, std::int64_t to) {
   return static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
 }
 
-// Different values with this remainder, counted up to `most`.
-std::int64_t count_distinct(const std::vector<std::int64_t>& raw, std::size_t axis, std::int64_t lowest,
-                            std::uint64_t step, std::uint64_t remainder, std::int64_t most) {
-  std::vector<std::int64_t> seen;
+// Different pixels along the axis, counted up to `most`.
+std::int64_t count_distinct(const std::vector<std::int64_t>& raw, std::size_t axis, std::int64_t origin,
+                            std::uint64_t step, std::int64_t most) {
+  std::vector<std::uint64_t> seen;
   for (std::size_t i = axis; i < raw.size() && static_cast<std::int64_t>(seen.size()) < most; i += 3) {
-    if (distance(lowest, raw[i]) % step != remainder) continue;
-    if (std::find(seen.begin(), seen.end(), raw[i]) == seen.end()) seen.push_back(raw[i]);
+    const std::uint64_t pixel = distance(origin, raw[i]) / step;
+    if (std::find(seen.begin(), seen.end(), pixel) == seen.end()) seen.push_back(pixel);
   }
   return static_cast<std::int64_t>(seen.size());
 }
@@ -49,33 +49,62 @@ std::uint64_t usual_move(const std::vector<std::int64_t>& raw, std::size_t axis)
   return best;
 }
 
-// Tries a step that a few values do not share; takes it over if it holds for nearly all of them.
+// Whether nearly all moves from one spectrum to the next along the axis are multiples of the step.
+bool moves_keep(const std::vector<std::int64_t>& raw, std::size_t axis, std::uint64_t step) {
+  std::int64_t moves = 0, multiples = 0;
+  for (std::size_t i = axis; i + 3 < raw.size(); i += 3) {
+    if (raw[i] == raw[i + 3]) continue;
+    ++moves;
+    multiples += distance(std::min(raw[i], raw[i + 3]), std::max(raw[i], raw[i + 3])) % step == 0;
+  }
+  return 10 * multiples >= 9 * moves;
+}
+
+// Tries a step that not all values share; takes it over if it holds for nearly all of them. Regions of one slide may
+// each have an offset of their own, so that remainders may differ if nearly all moves are multiples of the step.
 void try_step(const std::vector<std::int64_t>& raw, std::size_t axis, std::uint64_t step, AxisSteps& out) {
   constexpr std::uint64_t kMostRemainders = 1 << 16;
+  constexpr std::uint64_t kOffsetsPerStep = 5;
   if (step < 2 || step > kMostRemainders) return;
-  const auto n = static_cast<std::int64_t>(raw.size() / 3);
   // A glance at some of them settles the usual case, in which no step fits.
   constexpr std::size_t kGlance = 200;
+  const std::size_t most_used = std::max<std::size_t>(1, step / kOffsetsPerStep);
   const std::size_t stride = 3 * (1 + raw.size() / 3 / kGlance);
   std::vector<std::int64_t> count(step);
-  std::int64_t looked = 0, shared = 0;
+  std::size_t looked = 0, remainders = 0;
   for (std::size_t i = axis; i < raw.size(); i += stride, ++looked) {
-    shared = std::max(shared, ++count[distance(out.lowest, raw[i]) % step]);
+    remainders += ++count[distance(out.lowest, raw[i]) % step] == 1;
   }
-  if (shared * 10 < looked * 9) return;
+  if (remainders > most_used + looked / 10) return;
   std::fill(count.begin(), count.end(), 0);
+  const auto n = static_cast<std::int64_t>(raw.size() / 3);
   for (std::size_t i = axis; i < raw.size(); i += 3) ++count[distance(out.lowest, raw[i]) % step];
-  const auto most = std::max_element(count.begin(), count.end());
-  const std::int64_t off = n - *most;
-  if (off * kMostOffSteps > n) return;
-  const auto remainder = static_cast<std::uint64_t>(most - count.begin());
-  if (count_distinct(raw, axis, out.lowest, step, remainder, kManyValues) < kManyValues) return;
+  std::vector<std::uint64_t> used;
+  std::int64_t off = n;
+  for (std::uint64_t r = 0; r < step; ++r) {
+    if (count[r] * kMostOffSteps < n) continue;
+    used.push_back(r);
+    off -= count[r];
+  }
+  if (used.empty() || used.size() > most_used || off * kMostOffSteps > n) return;
+  if (used.size() > 1 && !moves_keep(raw, axis, step)) return;
+  // A pixel begins in the middle of the largest gap between remainders; with one remainder, at that.
+  std::uint64_t begin = used.front(), widest = 0;
+  for (std::size_t i = 0; i < used.size() && used.size() > 1; ++i) {
+    const std::uint64_t gap = i == 0 ? used.front() + step - used.back() : used[i] - used[i - 1];
+    if (gap <= widest) continue;
+    widest = gap;
+    begin = (used[i] + step - gap / 2) % step;
+  }
   // The first pixel lies at or below the lowest value; its position has to be a number.
-  const std::uint64_t below = (step - remainder) % step;
+  const std::uint64_t below = (step - begin) % step;
   if (distance(std::numeric_limits<std::int64_t>::min(), out.lowest) < below) return;
+  const auto origin = static_cast<std::int64_t>(static_cast<std::uint64_t>(out.lowest) - below);
+  if (count_distinct(raw, axis, origin, step, kManyValues) < kManyValues) return;
   out.step = step;
-  out.origin = static_cast<std::int64_t>(static_cast<std::uint64_t>(out.lowest) - below);
+  out.origin = origin;
   out.off = off;
+  out.offsets = static_cast<std::int64_t>(used.size());
 }
 
 }  // namespace
@@ -100,7 +129,7 @@ AxisSteps find_steps(const std::vector<std::int64_t>& raw, std::size_t axis, std
     return out;
   }
   if (common > 1 && axis < 2) {
-    out.distinct = count_distinct(raw, axis, out.lowest, 1, 0, kManyValues);
+    out.distinct = count_distinct(raw, axis, out.lowest, 1, kManyValues);
     (out.distinct < kFewestValues ? out.not_divided : out.step) = common;
     return out;
   }

@@ -15,7 +15,8 @@ struct AxisSteps {
   std::uint64_t step = 1;                // written units per pixel
   std::int64_t origin = 0;               // position of pixel 1: at most `step - 1` below the lowest value
   std::int64_t distinct = 0;             // different values, counted up to a few; 0 where it does not matter
-  std::int64_t off = 0;                  // values that lie between the steps
+  std::int64_t off = 0;                  // spectra that lie between the steps
+  std::int64_t offsets = 1;              // different offsets from the steps that others have
   std::uint64_t not_divided = 1;         // a common step that too few values share
 };
 

@@ -153,8 +153,10 @@ PixelSize decide_size(const ScanSettings& s) {
   const Read& high = y.kind == Reading::absent ? x : y;
   const bool plain = wide.kind == Reading::plain && high.kind == Reading::plain;
   // What some writers state if they know no size.
-  const bool extent_with_unit = read(s.dimension_x, "").kind == Reading::length && by_x > 0.0;
-  if (plain && wide.value == 1.0 && high.value == 1.0 && !extent_with_unit) return out;
+  if (plain && wide.value == 1.0 && high.value == 1.0) {
+    if (by_x > 0.0 && read(s.dimension_x, "").kind == Reading::length) by_extent();
+    return out;
+  }
   const std::string name = lower_ascii(s.pixel_x.name);
   if (y.kind == Reading::absent && x.kind == Reading::plain && name == "pixel size" && x.value != 1.0) {
     if (by_x <= 0.0) {

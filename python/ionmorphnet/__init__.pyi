@@ -20,6 +20,7 @@ from .io.dataset import open as open
 from .io.imzml_writer import ImzMLWriter as ImzMLWriter
 from .io.info import FileInfo as FileInfo
 from .io.info import read_info as read_info
+from .io.regions import Region as Region
 from .io.sample_maps import SampleMap as SampleMap
 from .io.sample_maps import sample_map as sample_map
 from .io.validation import ValidationReport as ValidationReport

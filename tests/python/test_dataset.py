@@ -80,7 +80,9 @@ def test_one_pixel_size_means_square_pixels(tmp_path):
         grid_specs(1, 1),
         pixel_size_um=(0.05, 1.0),
         edit=lambda t: (
-            t.replace("UO:0000017", "UO:0000016").replace("micrometer", "millimeter").replace("IMS:1000047", "IMS:1000999")
+            t.replace("UO:0000017", "UO:0000016")
+            .replace("micrometer", "millimeter")
+            .replace("IMS:1000047", "IMS:1000999")
         ),
     )
     assert open_dataset(path).pixel_size_um == (50.0, 50.0)

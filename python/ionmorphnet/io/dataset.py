@@ -17,6 +17,7 @@ from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import Duplicates, Mode, Normalize, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.io.regions import Region, found_regions, part_text, region_map
 from ionmorphnet.io.section_images import SectionImages
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 
@@ -39,7 +40,7 @@ class _Reopen(TypedDict):
 
 
 class Dataset(SectionImages):
-    """An opened imzML section, or one z plane of it.
+    """An opened imzML section, or one z plane or region of it.
 
     Returned by :func:`ionmorphnet.open`. The ibd file is memory-mapped, so spectra are read on request; several threads
     may read at once. A dataset is a context manager. Pickling stores its absolute path and options; unpickling opens
@@ -52,6 +53,7 @@ class Dataset(SectionImages):
         options: _Reopen,
         plane: int | None = None,
         normalize: Normalize = "none",
+        region: int | None = None,
     ) -> None:
         """Wraps a native handle; use :func:`ionmorphnet.open` instead.
 
@@ -60,10 +62,12 @@ class Dataset(SectionImages):
             options: Arguments of :func:`open_dataset` that open the same file again.
             plane: z of the plane, None for a whole file.
             normalize: How ion images are normalised.
+            region: Number of the region, None for all of them.
         """
         self._handle = native
         self._options = options
         self._plane = plane
+        self._region = region
         self._normalize: Normalize = normalize
         self._scaled: dict[Normalize, _core.Dataset] = {}  # with the factors of each normalisation asked for
 
@@ -109,12 +113,12 @@ class Dataset(SectionImages):
 
     @property
     def coordinate_origin(self) -> tuple[int, int, int]:
-        """Smallest x, y and z in the file, which become coordinate 1."""
+        """Position x, y and z in the file that becomes coordinate 1."""
         return self._native.coordinate_origin
 
     @property
     def coordinate_step(self) -> tuple[int, int, int]:
-        """Units of the written positions per pixel along x, y and z; 1 except for stage coordinates."""
+        """Units of the written positions per pixel along x, y and z; above 1 for stage coordinates."""
         return self._native.coordinate_step
 
     @property
@@ -146,7 +150,8 @@ class Dataset(SectionImages):
 
     @property
     def pixel_size_um(self) -> tuple[float, float] | None:
-        """Pixel width and height in micrometres; None if the file does not state them."""
+        """Distance of neighbouring pixels in x and y, in micrometres; None if the file does not state it or contradicts
+        itself."""
         size: tuple[float, float] | None = self._native.pixel_size_um
         return size
 
@@ -176,12 +181,12 @@ class Dataset(SectionImages):
         """Measured pixels, bool (height, width).
 
         Raises:
-            ArgumentError: The file holds several z planes.
+            ArgumentError: The file holds several z planes, or regions too far apart for one image.
         """
-        height, width = self.shape
-        mask = np.zeros(height * width, dtype=np.bool_)
-        mask[self._native.pixels[:, 0]] = True
-        return mask.reshape(height, width)
+        pixels = self._native.pixels  # first: raises where the grid is too large for an image
+        mask = np.zeros(self.shape, dtype=np.bool_)
+        mask.reshape(-1)[pixels[:, 0]] = True
+        return mask
 
     @property
     def warnings(self) -> list[str]:
@@ -223,8 +228,46 @@ class Dataset(SectionImages):
         """
         return Dataset(self._native.plane(z), self._options, z, self._normalize)
 
+    @property
+    def regions(self) -> list[Region]:
+        """Sections that lie side by side on the slide: connected regions of measured pixels, the largest first.
+
+        Raises:
+            ArgumentError: The file holds several z planes (use ``ds.plane(z)``).
+        """
+        self.require_one_plane()
+        return found_regions(self._native)
+
+    @property
+    def region_number(self) -> int | None:
+        """Number of the region if this dataset came from :meth:`region`; None otherwise."""
+        return self._region
+
+    @property
+    def region_map(self) -> NDArray[np.int32]:
+        """Number of the region of each pixel, int32 (height, width); 0: in no region, or not measured.
+
+        Raises:
+            ArgumentError: As :attr:`mask`.
+        """
+        return region_map(self._native)
+
+    def region(self, number: int) -> Dataset:
+        """One region as a separate dataset on a grid of its own box; it shares the opened files.
+
+        Measured pixels of other regions that lie in the box are left out.
+
+        Args:
+            number: That of one of :attr:`regions`.
+
+        Raises:
+            ArgumentError: There is no such region, or the file holds several z planes (use ``ds.plane(z)``).
+        """
+        self.require_one_plane()
+        return Dataset(self._native.region(number), self._options, self._plane, self._normalize, number)
+
     def _as_normalized(self, kind: Normalize) -> Self:
-        same = type(self)(self._native, self._options, self._plane, kind)
+        same = type(self)(self._native, self._options, self._plane, kind, self._region)
         same._scaled = self._scaled
         return same
 
@@ -252,15 +295,13 @@ class Dataset(SectionImages):
         """Number of spectra."""
         return self.n_spectra
 
-    def __reduce__(
-        self,
-    ) -> tuple[Callable[[_Reopen, int | None, Normalize, bool], Dataset], tuple[_Reopen, int | None, Normalize, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., Dataset], tuple[object, ...]]:
         """Pickles absolute paths and options; unpickling opens the files again."""
         options = self._options.copy()
         options["path"] = os.path.abspath(options["path"])
         if options["ibd_path"]:
             options["ibd_path"] = os.path.abspath(options["ibd_path"])
-        return _reopen, (options, self._plane, self._normalize, self.closed)
+        return _reopen, (options, self._plane, self._normalize, self._region, self.closed)
 
     def __repr__(self) -> str:
         """Path, size and kind in one line."""
@@ -293,18 +334,19 @@ class Dataset(SectionImages):
         )
 
     def _plane_text(self) -> str:
-        planes = len(self.z_planes)
-        if planes > 1:
-            return f"{planes} z planes"
-        return "" if self._plane is None else f"plane z={self._plane}"
+        return part_text(len(self.z_planes), self._plane, self._region)
 
 
-def _reopen(options: _Reopen, plane: int | None, normalize: Normalize, closed: bool) -> Dataset:
+def _reopen(
+    options: _Reopen, plane: int | None, normalize: Normalize, region: int | None, closed: bool
+) -> Dataset:
     if closed:
-        return Dataset(None, options, plane, normalize)
+        return Dataset(None, options, plane, normalize, region)
     # No logging: the process that pickled the dataset has logged its warnings.
     dataset = Dataset(_open_native(options), options, None, normalize)
-    return dataset if plane is None else dataset.plane(plane)
+    if plane is not None:
+        dataset = dataset.plane(plane)
+    return dataset if region is None else dataset.region(region)
 
 
 def _open_native(options: _Reopen) -> _core.Dataset:
