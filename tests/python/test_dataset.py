@@ -41,14 +41,14 @@ def test_attributes(section):
     np.testing.assert_array_equal(ds.mask, expected)
     every = [ds.spectrum(i)[0] for i in range(len(ds))]
     assert ds.mz_range == (min(mz[0] for mz in every), max(mz[-1] for mz in every))
-    assert repr(ds) == f"<Dataset {str(section)!r}: 14 spectra, 3 x 5 pixels (height x width), processed centroid>"
+    assert repr(ds) == f"<Dataset {str(section)!r}: 14 spectra, 5 x 3 pixels (width x height), processed centroid>"
 
 
 def test_a_notebook_shows_a_table_of_facts(section):
     ds = open_dataset(section)
     html = ds._repr_html_()
     for fact in (
-        str(section), "3 x 5 pixels (height x width)", "14</td>", "processed centroid", "25 x 20 µm (height x width)"
+        str(section), "5 x 3 pixels (width x height)", "14</td>", "processed centroid", "20 x 25 µm (width x height)"
     ):  # fmt: skip
         assert fact in html
     assert "warnings" not in html

@@ -18,9 +18,10 @@ import pytest
 from PIL import Image
 
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.io.rendering import scale_bar
 from ionmorphnet.models.labels import CLASSES, DESCRIPTIONS
 from ionmorphnet.report import ReportData, render_report, write_report
-from ionmorphnet.report.pictures import MAX_PIXELS, MAX_SIDE, block_factor, scale_bar
+from ionmorphnet.report.pictures import MAX_PIXELS, MAX_SIDE, block_factor
 from ionmorphnet.report.spectrum import heights_at, mean_spectrum, thin
 from ionmorphnet.report.table import class_counts, cut, histogram
 
@@ -114,8 +115,8 @@ def test_page_states_what_was_done() -> None:
     page = Page(render_report(make()))
     for text in (
         "section.imzML", "top 6", "openvino, atto", "2026-01-02 03:04", "pixel size missing",
-        "12 × 18 pixels (height × width)",
-        "144 of 216 pixels (67%), 0.0288 mm²", "20 × 10 µm (height × width)", "continuous, centroid",
+        "18 × 12 pixels (width × height)",
+        "144 of 216 pixels (67%), 0.0288 mm²", "10 × 20 µm (width × height)", "continuous, centroid",
         "informative score = P(structured)", "abc123", "1.25 s", "0.99 quantile", "/data/section.imzML",
     ):  # fmt: skip
         assert text in page.text, text

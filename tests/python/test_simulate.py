@@ -375,7 +375,7 @@ def test_command_states_the_measured_grid(tmp_path: Path) -> None:
     with imn.open(tmp_path / "s.imzML") as ds:
         height, width = ds.shape
         assert (
-            f"{height} x {width} pixels (height x width), {ds.mask.sum()} measured, 20 channels, seed 1" in done.output
+            f"{width} x {height} pixels (width x height), {ds.mask.sum()} measured, 20 channels, seed 1" in done.output
         )
     assert (height, width) != (40, 60)
 

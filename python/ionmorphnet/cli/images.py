@@ -54,7 +54,8 @@ def images(
 
     NPZ: images, float32 (n, height, width) with NaN = not measured; mz (n,); mask (height, width);
     normalize, the name of the normalisation.
-    PNG: one sheet with all images, each clipped at its 0.99 quantile.
+    PNG: one sheet with all images at their true aspect, each clipped at its 0.99 quantile; with a scale bar if the
+    pixel size is known.
     """
     suffix = out.suffix.lower()
     if suffix not in (".npz", ".png"):
@@ -66,7 +67,7 @@ def images(
         with spinner(f"{file.name}: {len(values)} images"):
             found = ds.ion_images(values, ppm=ppm, tol=tol, normalize=normalize)
             if suffix == ".png":
-                write_contact_sheet(out, found, values)
+                write_contact_sheet(out, found, values, pixel_size_um=ds.pixel_size_um)
             else:
                 with atomic_path(out) as temporary, temporary.open("wb") as stream:
                     np.savez_compressed(stream, images=found, mz=np.asarray(values), mask=ds.mask, normalize=normalize)

@@ -337,9 +337,7 @@ class Dataset(SectionImages):
         return part_text(len(self.z_planes), self._plane, self._region)
 
 
-def _reopen(
-    options: _Reopen, plane: int | None, normalize: Normalize, region: int | None, closed: bool
-) -> Dataset:
+def _reopen(options: _Reopen, plane: int | None, normalize: Normalize, region: int | None, closed: bool) -> Dataset:
     if closed:
         return Dataset(None, options, plane, normalize, region)
     # No logging: the process that pickled the dataset has logged its warnings.

@@ -12,6 +12,7 @@ import math
 import os
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -141,6 +142,7 @@ def contact_sheet(
     *,
     columns: int | None = None,
     zoom: int | None = None,
+    pixel_size_um: tuple[float, float] | None = None,
 ) -> bytes:
     """Draws several ion images side by side, each with its caption and intensity scale, above a common legend.
 
@@ -148,7 +150,10 @@ def contact_sheet(
         images: Intensities (n, height, width); NaN = not measured, drawn as a grey checkerboard.
         captions: n short texts, for example ``"m/z 741.5307"``.
         columns: Images per row; by default the sheet is roughly 4:3.
-        zoom: Whole-number enlargement; by default small images are enlarged to at most 240 pixels.
+        zoom: Whole-number enlargement of the shorter side of a pixel; by default small images are enlarged to about
+            240 pixels.
+        pixel_size_um: Width and height of a pixel in micrometres: images are drawn at their true aspect, with a scale
+            bar in the legend. None: square pixels, no scale bar.
 
     Returns:
         The bytes of a palette PNG.
@@ -167,24 +172,28 @@ def contact_sheet(
     for name, value in (("columns", columns), ("zoom", zoom)):
         if value is not None and value < 1:
             raise ArgumentError(f"{name} must be at least 1, got {value}")
-    if zoom is None:
-        zoom = max(1, 240 // max(height, width))
+    across, down = drawn_shape((height, width), pixel_size_um, zoom)[::-1]
     font = ImageFont.load_default(_FONT_SIZE)
     line = _FONT_SIZE + 6
-    cell_width = max(width * zoom, max(math.ceil(font.getlength(c)) for c in captions)) + _GAP
-    cell_height = height * zoom + line + _GAP
+    cell_width = max(across, max(math.ceil(font.getlength(c)) for c in captions)) + _GAP
+    cell_height = down + line + _GAP
     if columns is None:
         columns = max(1, round(math.sqrt(n * cell_height / cell_width * 4 / 3)))
     columns = min(columns, n)
     rows = -(-n // columns)
     key = f"colours: 0 to the {CLIP_QUANTILE} quantile of each image; checkerboard: not measured"
+    bar = None if pixel_size_um is None else scale_bar(width * pixel_size_um[0])
+    # Under the images and above the key, so that a long bar fits.
+    bar_line = 0 if bar is None else line
+    bar_length = 0 if bar is None else round(bar.fraction * across)
+    bar_width = 0 if bar is None else bar_length + _GAP + math.ceil(font.getlength(bar.text))
     size = (
-        max(columns * cell_width, math.ceil(font.getlength(key)) + 120) + _GAP,
-        rows * cell_height + line + 2 * _GAP,
+        max(columns * cell_width, math.ceil(font.getlength(key)) + 120, bar_width) + _GAP,
+        rows * cell_height + bar_line + line + 2 * _GAP,
     )
     if size[0] * size[1] > MAX_SHEET_PIXELS:
         raise ArgumentError(
-            f"a sheet of {n} images would be {size[1]} x {size[0]} pixels (height x width); "
+            f"a sheet of {n} images would be {size[0]} x {size[1]} pixels (width x height); "
             "choose fewer m/z, or write .npz"
         )
 
@@ -193,12 +202,15 @@ def contact_sheet(
     cells = [(_GAP + (i % columns) * cell_width, _GAP + (i // columns) * cell_height) for i in range(n)]
     for (x, y), caption in zip(cells, captions, strict=True):
         draw.text((x, y), caption, fill=0, font=font)
-    key_y = _GAP + rows * cell_height
+    key_y = _GAP + rows * cell_height + bar_line
+    if bar is not None:
+        draw.text((_GAP + bar_length + _GAP, key_y - line), bar.text, fill=64, font=font)
+        draw.rectangle((_GAP, key_y - line + 7, _GAP + bar_length - 1, key_y - line + 9), fill=0)
     draw.text((_GAP + 110, key_y), key, fill=64, font=font)
     # The last 16 palette entries run from black to white, which keeps the text smooth.
     sheet = (LEVELS + np.asarray(text) // 16).astype(np.uint8)
     for image, (x, y) in zip(images, cells, strict=True):
-        drawn = _drawn(image, None, zoom)
+        drawn = enlarged(colour_levels(image), (down, across))
         checks = LEVELS + np.where(_checks(drawn.shape), _CHECK_GREYS[0] // 16, _CHECK_GREYS[1] // 16)
         top = y + line
         sheet[top : top + drawn.shape[0], x : x + drawn.shape[1]] = np.where(drawn == LEVELS, checks, drawn)
@@ -215,6 +227,7 @@ def write_contact_sheet(
     *,
     columns: int | None = None,
     zoom: int | None = None,
+    pixel_size_um: tuple[float, float] | None = None,
 ) -> None:
     """Writes a :func:`contact_sheet`, captioned with the m/z of each image, to a PNG file.
 
@@ -224,14 +237,80 @@ def write_contact_sheet(
         mz: m/z of each image (n,).
         columns: Images per row.
         zoom: Whole-number enlargement.
+        pixel_size_um: Width and height of a pixel, as in :func:`contact_sheet`.
 
     Raises:
         ArgumentError: As :func:`contact_sheet`.
         FileError: The file cannot be written; an existing file is left as it was.
     """
-    data = contact_sheet(images, [f"m/z {value:.4f}" for value in mz], columns=columns, zoom=zoom)
+    data = contact_sheet(
+        images, [f"m/z {value:.4f}" for value in mz], columns=columns, zoom=zoom, pixel_size_um=pixel_size_um
+    )
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """Scale bar: its share of the picture width, and its length as text."""
+
+    fraction: float
+    text: str
+
+
+def scale_bar(width_um: float) -> ScaleBar:
+    """Longest bar of 1, 2 or 5 times a power of ten that covers at most a third of the width.
+
+    Args:
+        width_um: Width of the picture in micrometres.
+    """
+    decade = 10.0 ** math.floor(math.log10(width_um / 3))
+    length = max(m * decade for m in (1, 2, 5) if m * decade <= width_um / 3 * (1 + 1e-9))
+    text = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
+    return ScaleBar(length / width_um, text)
+
+
+def drawn_shape(
+    shape: tuple[int, int], pixel_size_um: tuple[float, float] | None, zoom: int | None = None, side: int = 240
+) -> tuple[int, int]:
+    """Height and width at which an image is drawn at its true aspect.
+
+    The shorter side of a pixel of the section takes a whole number of picture pixels, the other one as many as the
+    aspect asks for. No pixel of the section is lost.
+
+    Args:
+        shape: Height and width in pixels of the section.
+        pixel_size_um: Width and height of a pixel; None: square.
+        zoom: Picture pixels of the shorter side of a pixel; None: the picture gets as close to ``side`` as it can.
+        side: Longer side of the picture, for ``zoom=None``.
+
+    Raises:
+        ArgumentError: ``zoom`` is below 1.
+    """
+    if zoom is not None and zoom < 1:
+        raise ArgumentError(f"zoom must be at least 1, got {zoom}")
+    wide, high = pixel_size_um or (1.0, 1.0)
+    height, width = shape[0] * high / min(wide, high), shape[1] * wide / min(wide, high)
+    if zoom is None:
+        zoom = max(1, int(side / max(height, width)))
+    return max(1, round(height * zoom)), max(1, round(width * zoom))
+
+
+def enlarged(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Repeats pixels until an image fills a shape, as evenly as whole pixels allow.
+
+    Args:
+        image: uint8 (height, width, ...).
+        shape: Height and width to fill; at least those of the image.
+
+    Returns:
+        uint8 (*shape, ...).
+    """
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * have / n, have - 1).astype(np.intp)
+        for n, have in zip(shape, image.shape[:2], strict=True)
+    )
+    return image[rows[:, None], columns]
 
 
 def _drawn(image: NDArray[np.floating], upper: float | None, zoom: int) -> NDArray[np.uint8]:

@@ -21,10 +21,10 @@ from werkzeug.wrappers import Request, Response
 
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError, UnavailableError
 from ionmorphnet.base.json_output import plain
+from ionmorphnet.io.rendering import scale_bar
 from ionmorphnet.labelling.pictures import Pictures, draw, outline
 from ionmorphnet.labelling.session import Session, StaleError
 from ionmorphnet.report.classes import known_classes
-from ionmorphnet.report.pictures import scale_bar
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

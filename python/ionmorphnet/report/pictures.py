@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import math
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ionmorphnet.io.rendering import block_mean, encode_png, upper_level
+from ionmorphnet.io.rendering import block_mean, encode_png, scale_bar, upper_level
 from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.report.data import ReportData
 
@@ -24,14 +23,6 @@ class Picture:
 
     png: str
     upper: float
-
-
-@dataclass(frozen=True)
-class ScaleBar:
-    """Scale bar: its share of the picture width, and its length as text."""
-
-    fraction: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -112,14 +103,6 @@ def geometry(data: ReportData, factor: int) -> Geometry:
         "ratio": width * pitch_x / (height * pitch_y),
         "bar": None if bar is None else {"fraction": bar.fraction, "text": bar.text},
     }
-
-
-def scale_bar(width_um: float) -> ScaleBar:
-    """Longest bar of 1, 2 or 5 times a power of ten that covers at most a third of the width."""
-    decade = 10.0 ** math.floor(math.log10(width_um / 3))
-    length = max(m * decade for m in (1, 2, 5) if m * decade <= width_um / 3 * (1 + 1e-9))
-    text = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
-    return ScaleBar(length / width_um, text)
 
 
 def measured_area(data: ReportData) -> str:

@@ -173,7 +173,7 @@ def simulate(
         >>> import ionmorphnet as imn
         >>> section = imn.simulate("section.imzML", shape=(40, 60), n_channels=100, seed=1)
         >>> section
-        SimulatedSection('section.imzML', 40 x 60 pixels (height x width), 100 channels, 25 informative)
+        SimulatedSection('section.imzML', 60 x 40 pixels (width x height), 100 channels, 25 informative)
     """
     target = Path(path)
     device = None if instrument is None else INSTRUMENTS[check_instrument(instrument, spectrum_type)]

@@ -13,7 +13,7 @@ from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import open_dataset
-from ionmorphnet.io.rendering import upper_level
+from ionmorphnet.io.rendering import drawn_shape, enlarged, upper_level
 from ionmorphnet.picking.exports import add_place, pixel_table, section_id
 from ionmorphnet.tumor.predict import Prediction
 
@@ -54,20 +54,20 @@ def write_npz(prediction: Prediction, path: PathLike) -> None:
 
 
 def overlay(prediction: Prediction, *, zoom: int | None = None) -> Image.Image:
-    """Draws the most probable class in colour over the TIC in grey.
+    """Draws the most probable class in colour over the TIC in grey, at the true aspect of the pixels.
 
     The colour is stronger the more certain the class. Pixels that are not measured are white.
 
     Args:
         prediction: The prediction.
-        zoom: Whole number of image pixels per pixel and axis; None: small sections reach about 480 image pixels.
+        zoom: Whole number of image pixels on the shorter side of a pixel; None: small sections reach about 480 image
+            pixels.
 
     Returns:
         RGB image with a legend below.
     """
     height, width = prediction.labels.shape
-    if zoom is None:
-        zoom = max(1, 480 // max(height, width))
+    shape = drawn_shape((height, width), prediction.pixel_size_um, zoom, side=480)
     measured = prediction.measured
     brightness = np.sqrt(np.nan_to_num(prediction.tic) / max(upper_level(prediction.tic), 1e-12))
     grey = np.clip(60.0 + 150.0 * brightness, 0.0, 230.0)[..., None].repeat(3, axis=2)
@@ -77,13 +77,13 @@ def overlay(prediction: Prediction, *, zoom: int | None = None) -> Image.Image:
     colours = np.array([COLOURS[k % len(COLOURS)] for k in range(n)], np.float64)
     mixed = grey * (1.0 - 0.75 * sure) + colours[np.maximum(prediction.labels, 0)] * 0.75 * sure
     mixed[~measured] = _OUTSIDE
-    body = mixed.round().astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    body = enlarged(mixed.round().astype(np.uint8), shape)
     font = ImageFont.load_default(_FONT_SIZE)
     entries = [f"{name} {np.mean(prediction.labels[measured] == k):.0%}" for k, name in enumerate(prediction.classes)]
     line = _FONT_SIZE + 8
     key_width = max(int(font.getlength(text)) for text in entries) + _FONT_SIZE + 3 * _MARGIN
-    shape = (max(body.shape[1] + 2 * _MARGIN, key_width), body.shape[0] + 2 * _MARGIN + line * n)
-    picture = Image.new("RGB", shape, (_OUTSIDE,) * 3)
+    size = (max(body.shape[1] + 2 * _MARGIN, key_width), body.shape[0] + 2 * _MARGIN + line * n)
+    picture = Image.new("RGB", size, (_OUTSIDE,) * 3)
     picture.paste(Image.fromarray(body), (_MARGIN, _MARGIN))
     draw = ImageDraw.Draw(picture)
     for k, text in enumerate(entries):

@@ -14,6 +14,7 @@ from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.models.model import softmax
 from ionmorphnet.tumor.channel_checks import covers, describe_unreached, silent, unreached
 from ionmorphnet.tumor.cubes import Cube, CubeStore, describe_uncovered
@@ -44,6 +45,7 @@ class Prediction:
         missing: m/z of the model's channels outside the file's m/z range; they were set to their training mean.
         silent: m/z of the model's channels within the file's m/z range that have no signal in any pixel.
         model: The model.
+        pixel_size_um: Width and height of a pixel in micrometres; None if unknown.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Prediction:
     missing: tuple[float, ...]
     silent: tuple[float, ...]
     model: TumorModel = field(repr=False)
+    pixel_size_um: tuple[float, float] | None = None
 
     @property
     def measured(self) -> npt.NDArray[np.bool_]:
@@ -72,7 +75,7 @@ class Prediction:
         """Name, size and share of each class."""
         labels = self.labels
         shares = [f"{name} {np.mean(labels[self.measured] == k):.0%}" for k, name in enumerate(self.classes)]
-        return f"Prediction({self.path!r}, {labels.shape[0]} x {labels.shape[1]} pixels: {', '.join(shares)})"
+        return f"Prediction({self.path!r}, {pixels_text(labels.shape)}: {', '.join(shares)})"
 
 
 def predict(
@@ -168,6 +171,7 @@ def _predict(
         tuple(model.axis.mz[lacking].tolist()),
         tuple(model.axis.mz[mute].tolist()),
         model,
+        ds.pixel_size_um,
     )
 
 
