@@ -187,7 +187,7 @@ bool Plane::fits_an_image() const { return geometry_.n_pixels() <= largest_grid(
 std::span<const Pixel> Plane::pixels() const {
   require_one_z();
   if (!fits_an_image()) {
-    throw ArgumentError("its " + std::to_string(regions().regions.size()) +
+    throw ArgumentError(file_->path() + ": its " + std::to_string(regions().regions.size()) +
                         " regions lie too far apart for one image (" + std::to_string(geometry_.width) + " x " +
                         std::to_string(geometry_.height) +
                         " pixels); take each on its own: --regions each (Python: ds.region(k))");
