@@ -310,7 +310,8 @@ def enlarged(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uin
         np.minimum((np.arange(n) + 0.5) * have / n, have - 1).astype(np.intp)
         for n, have in zip(shape, image.shape[:2], strict=True)
     )
-    return image[rows[:, None], columns]
+    picture: NDArray[np.uint8] = image[rows[:, None], columns]
+    return picture
 
 
 def _drawn(image: NDArray[np.floating], upper: float | None, zoom: int) -> NDArray[np.uint8]:
