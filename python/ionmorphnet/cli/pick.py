@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -16,9 +16,8 @@ from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
-from ionmorphnet.io.normalization import NORMALIZATIONS
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions
-from ionmorphnet.io.sample_maps import read_sample_map
 
 
 class Folder(click.Path):
@@ -82,7 +81,7 @@ class Folder(click.Path):
 )
 @click.option(
     "--normalize",
-    type=click.Choice(NORMALIZATIONS),
+    type=click.Choice(get_args(Normalize)),
     default="none",
     show_default=True,
     help="Divide images by this norm of each pixel's spectrum before they are scored.",
@@ -184,6 +183,8 @@ def pick_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """
     options = dict(options)
     if options["sample"] not in ("auto", "none"):
+        from ionmorphnet.io.sample_maps import read_sample_map  # not for --help
+
         options["sample"] = read_sample_map(Path(options["sample"]))
     mz_list = options.pop("mz_list")
     if mz_list is not None:  # the windows are the axis' own from here on

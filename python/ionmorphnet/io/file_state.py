@@ -66,6 +66,14 @@ def imzml_sha256(imzml: PathLike) -> str:
         raise FileError(f"{os.fspath(imzml)}: {error.strerror}") from None
 
 
+def known_state(imzml: PathLike, ibd: PathLike) -> dict[str, Any]:
+    """As :func:`file_state`; empty if the files are gone, as they may be while their contents are still mapped."""
+    try:
+        return file_state(imzml, ibd)
+    except FileError:
+        return {}
+
+
 def same_content(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether two states are of the same section, wherever and whenever its files were written; both must be known."""
     keys = ("imzml_bytes", "ibd_bytes", "pieces_sha256")

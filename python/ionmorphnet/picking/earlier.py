@@ -127,13 +127,18 @@ def same_file(first: PathLike, second: PathLike) -> bool:
     return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
 
 
-def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, Any]:
+def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a result is made from and how, as JSON holds it: two equal requests have equal results.
 
     Args:
         record: The input.
         settings: Everything else that the result depends on, by name. Arrays and the like are kept as hashes.
+
+    Returns:
+        The request; None if the state of the files is unknown.
     """
+    if not record.files:
+        return None
     section = {"uuid": plain_uuid(record.uuid), "z": record.z, **record.files}
     request = {
         "section": section,

@@ -16,7 +16,7 @@ from ionmorphnet.base.errors import UnavailableError
 from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset
-from ionmorphnet.io.file_state import file_state, plain_uuid
+from ionmorphnet.io.file_state import known_state, plain_uuid
 from ionmorphnet.io.imzml_origin import Param, read_origin
 from ionmorphnet.io.imzml_writer import LARGEST_POSITION, ImzMLWriter
 
@@ -119,7 +119,7 @@ def section_id(ds: Dataset) -> str:
     """
     options = ds.open_options
     parts = [Path(ds.path).stem, "" if ds.plane_z is None else f"z{ds.plane_z}", str(options.get("polarity") or "")]
-    digits = plain_uuid(ds.declared.get("uuid")) or str(file_state(ds.path, ds.ibd_path)["pieces_sha256"])
+    digits = plain_uuid(ds.declared.get("uuid")) or known_state(ds.path, ds.ibd_path).get("pieces_sha256", "unknown")
     return "_".join(part for part in parts if part) + f"-{digits[:6]}"
 
 

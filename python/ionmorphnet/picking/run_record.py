@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.io.dataset import Dataset, open_dataset
-from ionmorphnet.io.file_state import file_state
+from ionmorphnet.io.file_state import known_state
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
@@ -41,7 +41,7 @@ class InputRecord:
         opened_with: Options of :func:`ionmorphnet.open`.
         warnings: What was odd about the file.
         normalize: How its ion images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
-        files: State of both files, see :func:`ionmorphnet.io.file_state.file_state`; empty in records of old versions.
+        files: State of both files, see :func:`ionmorphnet.io.file_state.known_state`.
     """
 
     path: str
@@ -63,11 +63,7 @@ class InputRecord:
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
-        """The record of an open section.
-
-        Raises:
-            FileError: One of its files is gone.
-        """
+        """The record of an open section."""
         height, width = ds.shape
         return cls(
             path=os.path.abspath(ds.path),
@@ -85,7 +81,7 @@ class InputRecord:
             opened_with=ds.open_options,
             warnings=tuple(ds.warnings),
             normalize=ds.normalize,
-            files=file_state(ds.path, ds.ibd_path),
+            files=known_state(ds.path, ds.ibd_path),
         )
 
     def reopen(self) -> Dataset:

@@ -18,11 +18,11 @@ from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 from ionmorphnet.scoring.device_loop import DeviceLoopScorer
 from ionmorphnet.scoring.gpu_networks import GPU_ENGINES, first_gpu_network, start_gpu_network, torch_missing
 from ionmorphnet.scoring.host import start_openvino, start_torch, wrap_callable
-from ionmorphnet.scoring.scorer import Precision, Scorer, ScorerCallable, ScorerName
+from ionmorphnet.scoring.names import SCORER_NAMES, Precision, ScorerName
+from ionmorphnet.scoring.scorer import Scorer, ScorerCallable
 
 _log = logging.getLogger("ionmorphnet")
 
-SCORER_NAMES: tuple[str, ...] = get_args(ScorerName)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 

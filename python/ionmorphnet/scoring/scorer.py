@@ -10,7 +10,6 @@ import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +21,11 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.model import Model
+from ionmorphnet.scoring.names import Precision, ScorerName
+
+__all__ = ["Precision", "ScoreOptions", "Scorer", "ScorerCallable", "ScorerName", "Scores"]
 
 Float32 = npt.NDArray[np.float32]
-
-# What parameters named ``scorer`` and ``precision`` accept by name.
-ScorerName = Literal["auto", "openvino", "tensorrt", "torch", "moran", "blur", "chaos", "blur_sqrt", "reliability"]
-Precision = Literal["auto", "f32", "bf16", "fp16", "int8"]
 
 # A function in the network's place: preprocessed images (n, channels, size, size) float32 and, if the model uses them,
 # their statistics (n, k) float32, to the model's outputs: logits (n, 6), or (n, 7) with the structure logit last.
