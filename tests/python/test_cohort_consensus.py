@@ -60,6 +60,21 @@ def test_wide_peaks_have_wide_channels(rng):
     assert (found.channels["n_present"] == 12).mean() > 0.8
 
 
+def test_windows_that_touch_do_not_tell_of_peak_widths():
+    """Bins of a shared axis: windows of .5 Da, and ions 20 ppm apart in different sections stay two channels."""
+    mz = np.arange(200.0, 260.0)
+    edges = np.concatenate([[199.5], 0.5 * (mz[1:] + mz[:-1]), [259.5]])
+    lo, hi = np.nextafter(edges[:-1], np.inf), edges[1:]
+    empty = section("", mz)
+    one = dataclasses.replace(empty, name="a", mz_lo=lo, mz_hi=hi)
+    moved = mz.copy()
+    moved[30] *= 1 + 100e-6
+    other = dataclasses.replace(empty, name="b", mz=moved, mz_lo=lo, mz_hi=hi)
+    found = consensus([one, other], min_share=0.0)
+    assert len(found) == 61
+    assert found.width_ppm <= 10.0
+
+
 def test_without_the_drift_step_most_channels_are_lost():
     cohort = simulate_candidates(20)
     found = consensus(cohort.sections, min_share=0.2, align=False)

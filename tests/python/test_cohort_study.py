@@ -85,6 +85,25 @@ def test_normalised_sections_are_on_one_scale(study):
     pd.testing.assert_frame_equal(again, means)
 
 
+def test_isotopes_are_flagged(tmp_path):
+    pytest.importorskip("zarr")
+    rng = np.random.default_rng(1)
+    mz = np.array([500.0, 501.0033548, 600.0, 601.0033548])
+    for k in range(2):
+        with imn.ImzMLWriter(tmp_path / f"s{k}.imzML", mode="continuous", spectrum_type="centroid") as writer:
+            y, x = np.mgrid[1:16, 1:16]
+            base = rng.gamma(2.0, 1.0, (225, 2))
+            values = np.stack([base[:, 0], 0.3 * base[:, 0], base[:, 1], rng.gamma(2.0, 1.0, 225)], axis=1)
+            writer.add_shared(np.stack([x.ravel(), y.ravel(), 0 * x.ravel() + 1], axis=1), mz, values)
+    run([tmp_path / "s0.imzML", tmp_path / "s1.imzML"], tmp_path / "out", scorer="moran", top=3)
+    find_consensus(tmp_path / "out")
+    found = write_matrix(tmp_path / "out").relatives
+    assert found[["lighter", "heavier", "relation"]].to_numpy().tolist() == [[0, 1, "13C isotope"]]
+    written = pd.read_csv(tmp_path / "out/consensus/relatives.csv")
+    assert written[["lighter", "heavier"]].to_numpy().tolist() == [[1, 2]]
+    assert written["correlation"][0] > 0.99
+
+
 def test_what_is_done_is_not_read_again(study, monkeypatch):
     pytest.importorskip("zarr")
     find_consensus(study / "out", min_share=0.5)

@@ -22,6 +22,9 @@ _ROUNDS = 3
 # The jitter of an m/z is about this share of the half width of its window, and at least a ppm.
 _JITTER_SHARE = 0.2
 _LEAST_JITTER_PPM = 1.0
+# Windows with a gap below this share of their width touch; half widths of such windows say no more than this.
+_TOUCHING = 1e-6
+_MOST_HALF_OF_BINS_PPM = 50.0
 # Largest drift that is looked for, and limits of the pooled width, in units of the jitter.
 _REACH_JITTERS = 25.0
 _LEAST_WIDTH, _MOST_WIDTH = 0.2, 10.0
@@ -177,8 +180,22 @@ def _aligned(sections: Sequence[SectionChannels], least: int, reach_ppm: float, 
 
 def _expected_jitter(sections: Sequence[SectionChannels]) -> float:
     """Order of magnitude of an m/z's random error in ppm, from the widths of the windows."""
-    halves = [float(np.median((each.mz_hi - each.mz_lo) / (2.0 * each.mz))) for each in sections if len(each)]
-    return max(_LEAST_JITTER_PPM, _JITTER_SHARE * float(np.median(halves)) / PPM) if halves else _LEAST_JITTER_PPM
+    halves = [_half_width(each) for each in sections if len(each)]
+    return max(_LEAST_JITTER_PPM, _JITTER_SHARE * float(np.median(halves))) if halves else _LEAST_JITTER_PPM
+
+
+def _half_width(section: SectionChannels) -> float:
+    """Half width of a section's windows in ppm, as far as they tell of the width of its peaks.
+
+    Windows that reach half-way to their neighbours (the bins of a file with a shared axis) tell of the spacing instead:
+    the peaks are narrower than the narrowest of them.
+    """
+    halves = (section.mz_hi - section.mz_lo) / (2.0 * section.mz * PPM)
+    gaps = section.mz_lo[1:] - section.mz_hi[:-1]
+    touching = gaps <= _TOUCHING * (section.mz_hi - section.mz_lo)[1:]
+    if len(gaps) and touching.mean() >= 0.5:
+        return min(float(np.quantile(halves, 0.05)), _MOST_HALF_OF_BINS_PPM)
+    return float(np.median(halves))
 
 
 def _pooled_width(drift: Sequence[Drift], jitter: float) -> float:

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -129,6 +129,15 @@ def kept_matrix(path: Path, state: str) -> SectionMatrix | None:
         return SectionMatrix(path, _values(store).shape[0], np.asarray(known["means"], np.float64))
     except (FileError, KeyError, TypeError, ValueError):
         return None
+
+
+def column_reader(path: Path) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]:
+    """A function of channel positions (k,), ascending, that reads their values, float32 (pixels, k)."""
+
+    def read(channels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return np.asarray(_values(_opened(path)).oindex[:, channels], np.float32)
+
+    return read
 
 
 def join_matrices(path: Path, parts: Sequence[Path], *, memory_limit: int | str = "4GB") -> int:

@@ -19,8 +19,9 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.cohort.consensus import Consensus, consensus
 from ionmorphnet.cohort.consensus_files import channel_table, read_consensus, write_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
-from ionmorphnet.cohort.matrix import SectionMatrix, join_matrices, kept_matrix, write_section_matrix
+from ionmorphnet.cohort.matrix import SectionMatrix, column_reader, join_matrices, kept_matrix, write_section_matrix
 from ionmorphnet.cohort.pick_work import RESULTS
+from ionmorphnet.cohort.relatives import image_correlation, relatives
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.literals import Normalize
@@ -29,6 +30,7 @@ from ionmorphnet.picking.run_record import RunRecord
 from ionmorphnet.picking.saved import open_run
 
 CONSENSUS, MATRICES, COHORT, MEANS = "consensus", "matrix", "cohort.zarr", "means.csv"
+RELATIVES = "relatives.csv"
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ class StudyMatrix:
         n_pixels: Its rows.
         n_channels: Its columns.
         means: Mean of each channel in each section: a row per section with its columns of the sample list.
+        relatives: Channels that are probably isotopes or adducts of others, see :func:`ionmorphnet.cohort.relatives`.
     """
 
     path: Path
     n_pixels: int
     n_channels: int
     means: pd.DataFrame
+    relatives: pd.DataFrame
 
 
 def write_matrix(
@@ -121,8 +125,9 @@ def write_matrix(
 ) -> StudyMatrix:
     """Extracts the consensus channels from every pixel of every section, each with its own mass drift.
 
-    Writes ``OUT/matrix/<section>.zarr``, ``OUT/cohort.zarr`` with all pixels below each other, and ``OUT/means.csv``. A
-    section whose store is there, from the same consensus, data and normalisation, is not read again.
+    Writes ``OUT/matrix/<section>.zarr``, ``OUT/cohort.zarr`` with all pixels below each other, ``OUT/means.csv``, and
+    ``OUT/consensus/relatives.csv`` with the channels that are probably isotopes or adducts of others. A section whose
+    store is there, from the same consensus, data and normalisation, is not read again.
 
     Args:
         out: The study's folder, with a consensus.
@@ -185,11 +190,25 @@ def write_matrix(
                 )
         written.append(kept)
     n_pixels = join_matrices(out / COHORT, [each.path for each in written], memory_limit=memory_limit)
+    pairs = relatives(
+        var["mz"].to_numpy(np.float64),
+        image_correlation(
+            [column_reader(each.path) for each in written], found.members[[places[n.name] for n in sections]]
+        ),
+        tolerance_ppm=max(3.0, 3.0 * found.width_ppm),
+    )
+    with atomic_path(out / CONSENSUS / RELATIVES) as temporary:
+        _numbered(pairs).to_csv(temporary, index=False)
     means = _means(sections, written, var.index)
     with atomic_path(out / MEANS) as temporary:
         means.to_csv(temporary, index=False)
     tell(len(sections), len(sections))
-    return StudyMatrix(out / COHORT, n_pixels, len(found), means)
+    return StudyMatrix(out / COHORT, n_pixels, len(found), means, pairs)
+
+
+def _numbered(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs with the numbers of the channels in place of their positions."""
+    return pairs.assign(lighter=pairs["lighter"] + 1, heavier=pairs["heavier"] + 1)
 
 
 def _record(section: StudySection) -> RunRecord:
