@@ -126,7 +126,7 @@ def test_text_of_the_file_is_no_markup(cli: Command, section: Path, tmp_path: Pa
         (["--scorer", "moran"], "top or min_score"),
         (["--scorer", "moran", "--min-score", "nan"], "min_score"),
         (["--ppm", 5, *QUICK], "m/z list"),
-        (["--mz-list", "LIST", *QUICK], "exactly one of ppm"),
+        (["--mz-list", "LIST", *QUICK], "states no windows; pass --ppm or --tol"),
         (["--mz-list", "LIST", "--ppm", 5, "--tol", 0.1, *QUICK], "exactly one of ppm"),
         (["--mz-list", "LIST", "--ppm", -5, *QUICK], "ppm"),
         (["--mz-list", "LIST", "--ppm", 5, "--axis", "bins", *QUICK], "--axis"),
@@ -185,7 +185,7 @@ def test_repeats_of_an_mz_list_are_said_once(cli: Command, two_planes: Path, tmp
     (tmp_path / "list.csv").write_text("mz\n300\n900\n300\n")
     done = cli("pick", two_planes, "-o", tmp_path, "--mz-list", tmp_path / "list.csv", "--ppm", 5, *QUICK)
     assert done.code == 0
-    assert done.stderr.startswith("warning: list.csv: the m/z list contains 1 repeated")
+    assert done.stderr.startswith("warning: list.csv: 3 rows of the list are 2 channels")
     assert len(done.stderr.splitlines()) == 1
     record = json.loads((tmp_path / "z_z2" / "run.json").read_text())
     assert (record["parameters"]["ppm"], record["counts"]["candidates"]) == (5, 2)

@@ -18,7 +18,7 @@ import pandas as pd
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import integer, thread_count
 from ionmorphnet.base.devices import Device, DeviceName
-from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.units import parse_bytes
@@ -31,6 +31,7 @@ from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.preprocessing import Preprocessing
+from ionmorphnet.picking.confounders import shared_patterns
 from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.run_record import (
     AxisRecord,
@@ -42,6 +43,7 @@ from ionmorphnet.picking.run_record import (
     SampleRecord,
 )
 from ionmorphnet.scoring.kept import kept_scorer
+from ionmorphnet.scoring.minimum import cautions, needs_pixels, too_few
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName, Scores
 from ionmorphnet.scoring.section_calibration import (
     CalibrationRecord,
@@ -55,8 +57,6 @@ AxisKind = Literal["auto", "bins", "peaks"]
 SampleChoice = Literal["auto", "none"] | SampleMap | npt.ArrayLike
 
 DEFAULT_MEMORY_LIMIT = _core.DEFAULT_MEMORY_LIMIT
-# Share of the measured pixels without a neighbour above which an image has hardly a morphology.
-_MOST_ALONE = 0.5
 
 _log = logging.getLogger("ionmorphnet")
 
@@ -120,7 +120,8 @@ def pick(
         The picks and all candidates' scores, ranked; equal scores by ascending m/z.
 
     Raises:
-        FileError: The section or the model cannot be used.
+        FileError: The section or the model cannot be used; a network is to score fewer than 36 measured pixels, or
+            scattered ones.
         ArgumentError: An argument has the wrong type or is out of range; a classical scorer without ``top`` or
             ``min_score``; a file with several z planes (pick ``ds.plane(z)``); a calibration for another model.
         UnavailableError: The scorer or device is not available.
@@ -145,6 +146,8 @@ def pick(
         clock.lap("load_model")
         ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, **opened)
         ds.require_one_plane("pick each ds.plane(z) on its own")
+        if needs_pixels(ready) and (fault := too_few(ds.mask)):
+            raise FileError(f"{ds.path}: {fault}")
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         if len(channels) and np.isnan(channels.frequency).all():
@@ -169,7 +172,11 @@ def pick(
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
     ranked, kept = _ranked(channels, frame, ready.name, ds.normalize, top, cut)
-    warnings = _warnings(ds, channels) + _other_section(mapped, ds)
+    warnings = _warnings(ds, channels, ready) + _other_section(mapped, ds)
+    picked = ranked[:kept]
+    warnings += shared_patterns(
+        ds, channels, picked["mz_lo"].to_numpy(np.float64), picked["mz_hi"].to_numpy(np.float64)
+    )
     for text in warnings:
         _log.warning("%s: %s", ds.path, text)
     run = _run_record(
@@ -325,17 +332,9 @@ def _ranked(
     return frame, kept
 
 
-def _warnings(ds: Dataset, channels: CandidateAxis) -> list[str]:
+def _warnings(ds: Dataset, channels: CandidateAxis, scorer: Scorer) -> list[str]:
     """What limits the meaning of the scores, one line each."""
-    texts = list(channels.notes)
-    measured = np.pad(ds.mask, 1)
-    beside = measured[:-2, 1:-1] | measured[2:, 1:-1] | measured[1:-1, :-2] | measured[1:-1, 2:]
-    alone = float((ds.mask & ~beside).sum()) / max(1, int(ds.mask.sum()))
-    if alone > _MOST_ALONE and ds.mask.sum() > 1:
-        texts.append(
-            f"{alone:.0%} of the measured pixels have no measured neighbour, so the scores mean little; check whether "
-            "the coordinates are those of a stage"
-        )
+    texts = [*channels.notes, *cautions(ds.mask, network=needs_pixels(scorer))]
     if ds.was_changed:
         texts.append(CHANGED)
     low, high = ds.mz_range

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.devices import Device, DeviceName
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.stacks import checked_sample, checked_stack
 from ionmorphnet.models.model import Model
 from ionmorphnet.scoring.kept import kept_scorer
+from ionmorphnet.scoring.minimum import needs_pixels, too_few
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName
 
 
@@ -58,7 +61,8 @@ def score_images(
         score below every threshold of the model.
 
     Raises:
-        ArgumentError: Wrong shapes or names.
+        ArgumentError: Wrong shapes or names, or a network is to score images of fewer than 36 measured pixels, or of
+            scattered ones.
         FileError: The model cannot be used.
         UnavailableError: The scorer or device is not available.
     """
@@ -69,5 +73,17 @@ def score_images(
         kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
         shown_progress(progress, "scoring", "images") as shown,
     ):
+        if needs_pixels(ready):
+            there = _measured(stack, measured)
+            if there.any() and (fault := too_few(there)):  # images without any pixel are blank
+                raise ArgumentError(f"images: {fault}")
         options = ScoreOptions(threads=threads, progress=shown, sample=known, cascade=cascade)
         return ready.score_stack(stack, measured, options).frame
+
+
+def _measured(stack: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.bool_]:
+    """Pixels that are measured in any of the images, bool (H, W); the first ones tell for almost every stack."""
+    if mask is not None:
+        return np.asarray(mask != 0, dtype=np.bool_)
+    first = np.asarray(~np.isnan(stack[:8]).all(axis=0), dtype=np.bool_)
+    return np.asarray(~np.isnan(stack).all(axis=0), dtype=np.bool_) if too_few(first) else first

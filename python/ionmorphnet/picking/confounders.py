@@ -1,0 +1,354 @@
+"""Patterns of the measurement rather than of the sample: what all channels of a section, or its picks, share.
+
+The thresholds were set on simulated sections with and without faults and on real ones; docs/reference/scores.md gives
+the rates at which each fault is found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
+
+Float = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+# Images of each kind, picks and candidates, and pixels of all of them.
+_MOST_IMAGES = 64
+_MOST_PIXELS = 1 << 23
+# Smaller sections have too few lines and pixels to tell a pattern of the measurement.
+_LEAST_SIDE = 16
+_LEAST_PIXELS = 256
+# Blocks of pixels along the longer side: averages of blocks are hardly noisy.
+_BLOCKS = 28
+# Parts of each line that must agree: an instrument changes a whole line, tissue hardly ever does.
+_PARTS = 4
+# Lines on either side of a step that are averaged.
+_BESIDE = 4
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What all channels do from row to row.
+
+    Attributes:
+        agreement: Median correlation of the jumps in the four parts of the rows.
+        alternation: Correlation of a row's jump with the next one's; -2/3 if rows are independent of each other.
+        amplitude: Standard deviation of the rows' common factor.
+        step: Relative change at the largest lasting step; 0 if there is none.
+        at: The row where it begins, from 0.
+    """
+
+    agreement: float
+    alternation: float
+    amplitude: float
+    step: float
+    at: int
+
+
+def shared_patterns(ds: Dataset, channels: CandidateAxis, lo: Float, hi: Float) -> list[str]:
+    """Warnings about patterns of the measurement, from the images of some picks and candidates in one binning pass.
+
+    Args:
+        ds: The section, normalised as it was scored.
+        channels: All candidates.
+        lo: Lower bounds of the picks' windows, best first.
+        hi: Upper bounds.
+
+    Raises:
+        FileError: A spectrum cannot be read.
+    """
+    height, width = ds.shape
+    most = int(np.clip(_MOST_PIXELS // max(1, height * width) // 2, 8, _MOST_IMAGES))
+    if not len(lo):
+        return []
+    chosen = np.unique(np.linspace(0, len(lo) - 1, min(most, len(lo))).astype(int))
+    # Channels with signal nearly everywhere tell best what happened to all of them.
+    known = np.nan_to_num(channels.frequency, nan=1.0)
+    frequent = np.flatnonzero(known >= np.median(known))
+    others = frequent[np.unique(np.linspace(0, len(frequent) - 1, min(most, len(frequent))).astype(int))]
+    images = ds.window_images(
+        np.concatenate([lo[chosen], channels.mz_lo[others]]), np.concatenate([hi[chosen], channels.mz_hi[others]])
+    )
+    order = np.full(ds.shape, -1, dtype=np.int64)
+    pixels = ds._native.pixels
+    order.ravel()[pixels[:, 0]] = pixels[:, 1]
+    return describe(images[: len(chosen)], images[len(chosen) :], order, normalized=ds.normalize != "none")
+
+
+def describe(
+    picks: npt.NDArray[np.float32],
+    others: npt.NDArray[np.float32],
+    order: npt.NDArray[np.int64],
+    *,
+    normalized: bool = False,
+) -> list[str]:
+    """Warnings about patterns that images share, none for most sections.
+
+    Args:
+        picks: Ion images of picks (k, H, W); NaN = not measured.
+        others: Ion images of frequent candidates (m, H, W).
+        order: Number of the spectrum of each pixel (H, W); -1 = not measured.
+        normalized: Whether the images are normalised already.
+    """
+    measured = order >= 0
+    texts = []
+    own = np.where(measured, np.nan_to_num(picks), 0).astype(np.float64)
+    clipped = repeated_maxima(own[:, measured])
+    if clipped.any():
+        texts.append(
+            f"{clipped.mean():.0%} of the picks have the same largest value in 1% of their pixels or more: the "
+            "detector was saturated there, and these pixels show less than there was"
+        )
+    if min(measured.shape) < _LEAST_SIDE or measured.sum() < _LEAST_PIXELS:
+        return texts
+    every = np.concatenate([own, np.where(measured, np.nan_to_num(others), 0)])
+    texts += _dead_lines(every, measured)
+    limits = np.quantile(every[:, measured], 0.99, axis=1)
+    limits = np.where(limits > 0, limits, every.max(axis=(1, 2)))
+    every = np.minimum(every, limits[:, None, None])
+    every = every[every.any(axis=(1, 2))]
+    if not len(every):
+        return texts
+    found = _line_patterns(every, measured) + _edge_pattern(every, measured)
+    found += _pick_patterns(np.minimum(own, limits[: len(own), None, None]), every, order)
+    if found:
+        remedy = "" if normalized else '; compare with --normalize tic (Python: normalize="tic")'
+        texts.append(f"picks may show the measurement rather than the sample: {'; '.join(found)}{remedy}")
+    return texts
+
+
+def _line_patterns(every: Float, measured: Bools) -> list[str]:
+    found = []
+    for name, images, mask in (("row", every, measured), ("column", every.transpose(0, 2, 1), measured.T)):
+        lines = line_pattern(images, mask)
+        if lines.agreement >= 0.6 and lines.alternation <= -0.5 and lines.amplitude >= 0.05:
+            found.append(
+                f"all channels change from {name} to {name}, by {lines.amplitude:.0%} (the parts of a {name} agree "
+                f"with correlation {lines.agreement:.2f})"
+            )
+        elif lines.step:
+            found.append(
+                f"all channels change by {lines.step:+.0%} at {name} {lines.at + 1} of {mask.shape[0]} and stay there"
+            )
+    return found
+
+
+def line_pattern(images: Float, measured: Bools) -> Lines:
+    """Looks for factors of whole rows in all images.
+
+    Args:
+        images: (n, H, W), clipped; 0 where not measured.
+        measured: (H, W).
+    """
+    filled = (images > 0).sum(axis=(1, 2))
+    images = images[(filled >= np.median(filled)) & (filled > 0)]
+    nothing = Lines(0.0, 0.0, 0.0, 0.0, 0)
+    if not len(images):
+        return nothing
+    edges = np.linspace(0, measured.shape[1], _PARTS + 1).astype(int)[:-1]
+    n = np.add.reduceat(measured.astype(np.float64), edges, axis=1)
+    mean = images.sum(axis=(1, 2)) / measured.sum()
+    parts = np.add.reduceat(images, edges, axis=2) / np.maximum(n, 1) / mean[:, None, None]
+    usable = n >= 3
+    beside = (parts[:, :-2] + parts[:, 2:]) / 2
+    jumps = (2 * (parts[:, 1:-1] - beside) / (parts[:, 1:-1] + beside + 0.2)).mean(axis=0)
+    jumps = np.where(usable[1:-1] & usable[:-2] & usable[2:], jumps, np.nan)
+    correlations = []
+    for a in range(_PARTS):
+        for b in range(a):
+            both = np.isfinite(jumps[:, a]) & np.isfinite(jumps[:, b])
+            if both.sum() >= 10:
+                correlations.append(float(correlation(jumps[both, a], jumps[both, b])))
+    known = np.isfinite(jumps).any(axis=1)
+    if not correlations or known.sum() < 10:
+        return nothing
+    row = np.nanmean(jumps[known], axis=1)
+    step, at = _step(parts, usable)
+    return Lines(
+        float(np.median(correlations)), float(correlation(row[1:], row[:-1])), float(row.std() / 1.22), step, at
+    )
+
+
+def _step(parts: Float, usable: Bools) -> tuple[float, int]:
+    """The largest change that all channels and all parts of the rows make at one row, and that lasts."""
+    height = usable.shape[0]
+    at = np.arange(_BESIDE, height - _BESIDE + 1)
+    if len(at) < 2 * _BESIDE:
+        return 0.0, 0
+    sums = np.concatenate([np.zeros_like(parts[:, :1]), np.cumsum(parts, axis=1)], axis=1)
+    counts = np.concatenate([np.zeros((1, _PARTS)), np.cumsum(usable, axis=0)])
+    whole = counts[at + _BESIDE] - counts[at - _BESIDE] == 2 * _BESIDE
+    after, before = sums[:, at + _BESIDE] - sums[:, at], sums[:, at] - sums[:, at - _BESIDE]
+    change = 2 * (after - before) / (after + before + 0.2 * _BESIDE)
+    n = whole.sum(axis=1)
+    each = np.where(whole, change, 0).sum(axis=2) / np.maximum(n, 1)  # of each channel
+    common = np.median(each, axis=0)
+    agree = (np.sign(each) == np.sign(common)).mean(axis=0)
+    same = np.median(change, axis=0) * np.sign(common)[:, None]
+    least = np.where(whole, same, np.inf).min(axis=1)
+    padded = np.pad(np.abs(common), _BESIDE)
+    elsewhere = np.maximum(padded[: -2 * _BESIDE], padded[2 * _BESIDE :])
+    row = np.where(usable, parts, 0).sum(axis=2) / np.maximum(usable.sum(axis=1), 1)
+    sudden = np.median(2 * (row[:, at] - row[:, at - 1]) / (row[:, at] + row[:, at - 1] + 0.2), axis=0)
+    size = np.abs(common)
+    # A step from nothing is the border of the sample.
+    both = np.median(np.minimum(after, before).mean(axis=2), axis=0) >= 0.15 * _BESIDE
+    right = both & (agree >= 0.85) & (least >= 0.3 * size) & (n >= 3) & (sudden * np.sign(common) >= 0.5 * size)
+    score = np.where(right, size - elsewhere, 0.0)
+    best = int(score.argmax())
+    if score[best] < 0.15:
+        return 0.0, 0
+    used = whole[best]
+    levels = after[:, best][:, used].sum(axis=1), before[:, best][:, used].sum(axis=1)
+    known = levels[1] > 0
+    return float(np.median(levels[0][known] / levels[1][known]) - 1), int(at[best])
+
+
+def _edge_pattern(every: Float, measured: Bools) -> list[str]:
+    distance = border_distance(measured, 6)
+    outer, inner = (distance >= 1) & (distance <= 2), distance >= 4
+    inner &= distance <= 6
+    if min(outer.sum(), inner.sum()) < 64:
+        return []
+    a, b = every[:, outer].mean(axis=1), every[:, inner].mean(axis=1)
+    change = 2 * (a - b) / (a + b + 0.2 * every.sum(axis=(1, 2)) / measured.sum())
+    middle = float(np.median(change))
+    lower, higher = float((change < -0.1).mean()), float((change > 0.1).mean())
+    if middle <= -0.4 and lower >= 0.8:
+        return [f"{lower:.0%} of the channels are weaker within two pixels of the border of the measured area"]
+    if middle >= 0.25 and higher >= 0.6:
+        return [f"{higher:.0%} of the channels are stronger within two pixels of the border of the measured area"]
+    return []
+
+
+def _pick_patterns(own: Float, every: Float, order: npt.NDArray[np.int64]) -> list[str]:
+    """Picks that are flat once divided by the signal of all channels, or follow the order of acquisition."""
+    measured = order >= 0
+    blocks = block_means(np.concatenate([own, every]), measured)
+    valid = np.isfinite(blocks[0])
+    if valid.sum() < 32:
+        return []
+    flat = blocks[:, valid]
+    flat = np.minimum(flat, np.quantile(flat, 0.98, axis=1, keepdims=True))
+    mean = flat.mean(axis=1, keepdims=True)
+    flat = np.divide(flat, mean, out=np.zeros_like(flat), where=mean > 0)
+    picks, rest = flat[: len(own)], flat[len(own) :]
+    total = (rest.sum(axis=0) - picks) / max(1, len(rest) - 1)  # the picks are among the rest
+    planes = np.full((2, len(picks), *valid.shape), np.nan)
+    planes[0][:, valid] = picks
+    enough = total > 0.1 * np.median(total, axis=1, keepdims=True)
+    planes[1][:, valid] = np.divide(picks, total, out=np.full(picks.shape, np.nan), where=enough)
+    follows = (correlation(picks, total) > 0.8) & (autocorrelation(planes[0]) > 0.3)
+    follows &= autocorrelation(planes[1]) < 0.3
+    found = []
+    if follows.mean() >= 0.5 and follows.sum() >= 2:
+        found.append(
+            f"{follows.mean():.0%} of the picks follow the signal of all channels (correlation above 0.8) and are flat "
+            "once divided by it"
+        )
+    index = block_means(order[None].astype(np.float64), measured)[0][valid]
+    trend = correlation(picks, index)
+    for sign, word in ((1, "rise"), (-1, "fall")):
+        share = (trend * sign > 0.8).mean()
+        if share >= 0.5 and len(picks) >= 3:
+            found.append(f"{share:.0%} of the picks {word} with the order of acquisition (correlation above 0.8)")
+    return found
+
+
+def _dead_lines(every: Float, measured: Bools) -> list[str]:
+    """Measured rows or columns inside the section without signal in any channel, while those beside them have some."""
+    texts = []
+    total = every.sum(axis=0)
+    for name, plane, mask in (("row", total, measured), ("column", total.T, measured.T)):
+        n = mask.sum(axis=1)
+        mean = plane.sum(axis=1) / np.maximum(n, 1)
+        inside = (n[1:-1] >= 8) & (n[:-2] >= 8) & (n[2:] >= 8)
+        dead = 1 + np.flatnonzero(inside & (mean[1:-1] < 0.02 * np.minimum(mean[:-2], mean[2:])))
+        if len(dead):
+            listed = ", ".join(str(at + 1) for at in dead[:5]) + (", ..." if len(dead) > 5 else "")
+            lines = f"{name} {listed} has" if len(dead) == 1 else f"{name}s {listed} have"
+            texts.append(
+                f"{lines} hardly any signal in all channels, though the lines beside do: the acquisition failed "
+                "there; its pixels count as measured"
+            )
+    return texts
+
+
+def repeated_maxima(values: Float) -> Bools:
+    """Whether 1 to 50 % of the pixels with signal, five at least, hold the largest value, where others hardly repeat.
+
+    Args:
+        values: (n, pixels).
+    """
+    out = np.zeros(len(values), dtype=np.bool_)
+    for k, row in enumerate(values):
+        present = row[row > 0]
+        if present.size < 50:
+            continue
+        top = int((present == present.max()).sum())
+        if max(5, 0.01 * present.size) <= top < 0.5 * present.size:
+            out[k] = len(np.unique(present)) > 0.5 * (present.size - top)
+    return out
+
+
+def block_means(values: Float, measured: Bools) -> Float:
+    """Averages of square blocks of pixels.
+
+    Args:
+        values: (n, H, W).
+        measured: (H, W).
+
+    Returns:
+        (n, h, w) with at most 28 blocks along a side; NaN where less than half of a block is measured.
+    """
+    height, width = measured.shape
+    side = -(-max(height, width) // _BLOCKS)
+    rows, columns = np.arange(0, height, side), np.arange(0, width, side)
+
+    def sums(of: Float) -> Float:
+        added: Float = np.add.reduceat(np.add.reduceat(of, rows, axis=-2), columns, axis=-1)
+        return added
+
+    n, size = sums(measured.astype(np.float64)), sums(np.ones(measured.shape))
+    means = sums(np.where(measured, values, 0.0)) / np.maximum(n, 1)
+    means[:, n < size / 2] = np.nan
+    return means
+
+
+def border_distance(measured: Bools, most: int) -> npt.NDArray[np.int64]:
+    """Steps (rook) from each measured pixel to the nearest one that is not, 1 to ``most`` + 1; 0 where not measured."""
+    inside = np.pad(measured, 1)
+    distance = inside.astype(np.int64)
+    for _ in range(most):
+        shrunk = inside.copy()
+        shrunk[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+        inside = shrunk
+        distance += inside
+    return distance[1:-1, 1:-1]
+
+
+def correlation(a: Float, b: Float) -> Float:
+    """Pearson correlation along the last axis; 0 where one is constant."""
+    a = a - a.mean(axis=-1, keepdims=True)
+    b = b - b.mean(axis=-1, keepdims=True)
+    norms = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    out: Float = np.divide((a * b).sum(axis=-1), norms, out=np.zeros(np.shape(norms)), where=norms > 0)
+    return out
+
+
+def autocorrelation(planes: Float) -> Float:
+    """Correlation of neighbouring values, (n,), of planes (n, h, w); NaN = no value."""
+    out = np.zeros(len(planes))
+    for k, plane in enumerate(planes):
+        a = np.concatenate([plane[:, :-1].ravel(), plane[:-1].ravel()])
+        b = np.concatenate([plane[:, 1:].ravel(), plane[1:].ravel()])
+        both = np.isfinite(a) & np.isfinite(b)
+        if both.sum() > 8:
+            first, second = np.concatenate([a[both], b[both]]), np.concatenate([b[both], a[both]])
+            out[k] = float(correlation(first, second))
+    return out
