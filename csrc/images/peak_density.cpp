@@ -12,6 +12,7 @@ namespace imn::images {
 namespace {
 
 constexpr double kMostCells = 1 << 23;
+constexpr double kNarrowPpm = 1000.0;
 constexpr double kSegmentPpm = 8000.0;  // a few m/z units: follows slow changes of the noise, averages many channels
 
 // Returns the mean of the counts, excluding those that are improbable in a Poisson distribution of that mean.
@@ -48,8 +49,10 @@ PeakDensity::PeakDensity(const io::Plane& plane, double finest, double paired_wi
   }
   const double range = 1e6 * std::log(highest / lowest);
   cell_ = std::max(finest, range / (kMostCells - 16.0));
-  origin_ = 1e6 * std::log(lowest) - 4.0 * cell_;
-  const auto cells = static_cast<std::size_t>(range / cell_) + 9;
+  // A file of a few close ions has no background between them; the cells beside them show that there is none.
+  const double beside = range < kNarrowPpm ? std::ceil(kNarrowPpm / cell_) : 4.0;
+  origin_ = 1e6 * std::log(lowest) - beside * cell_;
+  const auto cells = static_cast<std::size_t>(range / cell_ + 2.0 * beside) + 1;
   below_.assign(cells + 1, 0);
   struct Worker {
     io::Spectrum spectrum;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/parallel_for.h"
 #include "images/mz_window.h"
 
 namespace imn::images {
@@ -23,7 +24,17 @@ constexpr double kEnough = 20.0;                            // minimum number of
 constexpr std::int64_t kMostPeaks = std::int64_t{1} << 23;  // of all sampled spectra: 64 MiB
 constexpr std::int64_t kFewestSampled = 8;
 constexpr std::size_t kMostPairs = std::size_t{1} << 18;  // of two spectra; a hundred times the number for centroids
-constexpr double kLeast = 0.25;                           // ppm; float32 m/z values alone scatter by up to 0.1
+// Of the pairs within two standard deviations: more lie further out if a wider peak surrounds these.
+constexpr double kFarShare = 1.5;  // allows for some nearby ions
+constexpr double kFarShareOfNearest = 2.5;
+constexpr double kCrowded = 6.0;  // standard deviations
+constexpr double kFewPairs = 4000.0;
+constexpr double kShareOfFew = 0.2;
+constexpr double kShareOfNearest = 0.25;
+constexpr double kSomeClose = 0.05;
+constexpr double kFewClose = 4.0;  // peaks of a spectrum close to one that are ions, not noise
+constexpr double kNarrower = 0.6;  // ratio of two estimates that shows close ions
+constexpr double kLeast = 0.25;    // ppm; float32 m/z values alone scatter by up to 0.1
 
 using Differences = std::vector<std::uint64_t>;
 
@@ -67,6 +78,45 @@ void compare(const std::vector<double>& a, const std::vector<double>& b, Take&& 
   }
 }
 
+// Takes the differences between peaks that belong together. The peaks of both spectra are cut into groups wherever none
+// follows within `reach`. If a group has as many peaks in both spectra, they are compared in their order; otherwise
+// those that are each other's nearest are.
+template <typename Take>
+void compare_nearest(const std::vector<double>& a, const std::vector<double>& b, double reach, Take&& take) {
+  const auto nearest = [](const std::vector<double>& values, std::size_t from, std::size_t to, double x) {
+    const auto begin = values.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = values.begin() + static_cast<std::ptrdiff_t>(to);
+    const auto above = std::lower_bound(begin, end, x);
+    const auto at = static_cast<std::size_t>(above - values.begin());
+    if (above == begin || (above != end && *above - x < x - *(above - 1))) return at;
+    return at - 1;
+  };
+  std::size_t i = 0;
+  std::size_t j = 0;
+  while (i < a.size() && j < b.size()) {
+    const std::size_t in_a = i;
+    const std::size_t in_b = j;
+    double last = std::min(a[i], b[j]);
+    while (true) {
+      if (i < a.size() && a[i] - last <= reach && (j >= b.size() || a[i] <= b[j])) {
+        last = a[i++];
+      } else if (j < b.size() && b[j] - last <= reach) {
+        last = b[j++];
+      } else {
+        break;
+      }
+    }
+    if (i - in_a == j - in_b) {
+      for (std::size_t k = 0; k < i - in_a; ++k) take(std::abs(b[in_b + k] - a[in_a + k]));
+    } else if (j > in_b) {
+      for (std::size_t k = in_a; k < i; ++k) {
+        const std::size_t other = nearest(b, in_b, j, a[k]);
+        if (nearest(a, in_a, i, b[other]) == k) take(std::abs(b[other] - a[k]));
+      }
+    }
+  }
+}
+
 // The differences above the even part, which is estimated from the outer third of a reach. cumulative[d] counts those
 // below d.
 struct Excess {
@@ -92,9 +142,8 @@ struct Excess {
 // In a normal distribution, 68.27 % of the values lie within one standard deviation and 95.45 % within two. The
 // standard deviation is therefore the smallest a at which count(a) / count(2a) has that ratio. Only the core of the
 // distribution is used, so nearby ions and outliers do not widen the result.
-std::optional<double> spread(const Differences& differences, double enough) {
+std::optional<double> spread(const Differences& differences, double enough, double far_share) {
   constexpr double kRatio = 0.6827 / 0.9545;
-  constexpr double kFarShare = 1.5;  // of the pairs within two standard deviations; allows for some nearby ions
   const std::vector<Excess> reaches{
       {differences, 15.0}, {differences, 45.0}, {differences, 135.0}, {differences, 405.0}, {differences, kFarthest}};
   // With few pairs, the foot of a wider peak can pass the tests by chance. Most of that peak then lies further out. If
@@ -103,8 +152,11 @@ std::optional<double> spread(const Differences& differences, double enough) {
     while (r + 1 < reaches.size() && reaches[r].outer < 8 * a) ++r;
     const Excess& wide = reaches[r];
     const std::size_t far = std::min(8 * a, wide.outer);
-    return wide.cumulative[far] > kFarShare * wide.cumulative[std::min(2 * a, far)] + 3.0 * wide.chance(far);
+    return wide.cumulative[far] > far_share * wide.cumulative[std::min(2 * a, far)] + 3.0 * wide.chance(far);
   };
+  // A run of chance among few pairs is not most of them.
+  const auto pairs = static_cast<double>(std::accumulate(differences.begin(), differences.end(), std::uint64_t{0}));
+  if (pairs < kFewPairs) enough = std::max(enough, kShareOfFew * reaches.back().cumulative.back());
   for (std::size_t r = 0; r < reaches.size(); ++r) {
     const Excess& excess = reaches[r];
     const auto& within = excess.cumulative;
@@ -120,9 +172,24 @@ std::optional<double> spread(const Differences& differences, double enough) {
   return std::nullopt;
 }
 
+// Returns the mean number of other peaks of its spectrum within `reach` of a peak.
+double crowding(const std::vector<std::vector<double>>& positions, double reach) {
+  double others = 0.0;
+  double peaks = 0.0;
+  for (const auto& x : positions) {
+    std::size_t first = 0;
+    for (std::size_t p = 0; p < x.size(); ++p) {
+      while (x[p] - x[first] > reach) ++first;
+      others += 2.0 * static_cast<double>(p - first);  // each pair counts for both
+    }
+    peaks += static_cast<double>(x.size());
+  }
+  return peaks > 0.0 ? others / peaks : 0.0;
+}
+
 }  // namespace
 
-PeakWidth::PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel) {
+PeakWidth::PeakWidth(const io::Plane& plane, int threads, const std::atomic<bool>* cancel) {
   const auto shown = plane.shown().spectra();
   const auto n = static_cast<std::int64_t>(shown.size());
   const std::int64_t sampled = sample_size(plane);
@@ -140,21 +207,42 @@ PeakWidth::PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel) {
   const std::size_t m = positions.size();
   if (m < 2) return;
 
-  Differences differences(kBins, 0);
-  const std::size_t partners = std::min(m / 2, static_cast<std::size_t>(kPartners));
-  for (std::size_t i = 0; i < m; ++i) {
-    for (std::size_t p = 1; p <= partners; ++p) {
-      // Partners lie at all distances up to half the section, so drift contributes as it does over the whole section.
-      const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
-      if (j == i) continue;
-      throw_if_cancelled(cancel);
-      compare(positions[i], positions[j], [&](double d) {
-        const auto bin = static_cast<std::size_t>(d / kResolution);
-        if (bin < kBins) ++differences[bin];
-      });
+  // Partners lie at all distances up to half the section, so drift contributes as it does over the whole section.
+  const auto histogram = [&](const auto& compare_two) {
+    std::vector<Differences> workers(static_cast<std::size_t>(thread_count(threads)), Differences(kBins, 0));
+    const std::size_t partners = std::min(m / 2, static_cast<std::size_t>(kPartners));
+    const auto body = [&](std::int64_t begin, std::int64_t end, int worker) {
+      Differences& differences = workers[static_cast<std::size_t>(worker)];
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+        for (std::size_t p = 1; p <= partners; ++p) {
+          const std::size_t j = (i + std::max<std::size_t>(1, p * m / (2 * partners))) % m;
+          if (j == i) continue;
+          compare_two(positions[i], positions[j], [&](double d) {
+            const auto bin = static_cast<std::size_t>(d / kResolution);
+            if (bin < kBins) ++differences[bin];
+          });
+        }
+      }
+    };
+    parallel_for(static_cast<std::int64_t>(m), 4, threads, body, cancel);
+    for (std::size_t w = 1; w < workers.size(); ++w) {
+      for (std::size_t d = 0; d < kBins; ++d) workers[0][d] += workers[w][d];
     }
+    return workers[0];
+  };
+  const double enough = std::min(kEnough, 2.0 * static_cast<double>(m));
+  const auto all = histogram([](const auto& a, const auto& b, auto&& take) { compare(a, b, take); });
+  std::optional<double> sd = spread(all, enough, kFarShare);
+  // In a file of a few close ions nothing is even: differences between ions pass for a wide peak, or for none.
+  const double reach = kCrowded * sd.value_or(kFallbackPpm);
+  if (const double others = crowding(positions, reach); others >= kSomeClose && others <= kFewClose) {
+    const auto nearest =
+        histogram([&](const auto& a, const auto& b, auto&& take) { compare_nearest(a, b, reach, take); });
+    // The nearest ones are mostly those of one ion.
+    const auto compared = static_cast<double>(std::accumulate(nearest.begin(), nearest.end(), std::uint64_t{0}));
+    const auto close = spread(nearest, std::max(enough, kShareOfNearest * compared), kFarShareOfNearest);
+    if (close && (!sd || *close < kNarrower * *sd)) sd = close;
   }
-  const auto sd = spread(differences, std::min(kEnough, 2.0 * static_cast<double>(m)));
   if (!sd) return;
   estimated_ = true;
   typical_ = std::max(kLeast, *sd);

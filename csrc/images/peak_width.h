@@ -13,11 +13,12 @@ namespace imn::images {
 //
 // The first estimate is one value for the file and requires no known channels. Peaks of different spectra are compared
 // in pairs: those of one ion differ by sqrt(2) standard deviations, those of unrelated ions are spread evenly. The even
-// part is subtracted, and the spread of the rest is measured. Once channels are known, the width can be refined as a
-// function of m/z.
+// part is subtracted, and the spread of the rest is measured. If nearly all ions are close to another one, as in a
+// narrow m/z window, nothing is even; then only peaks that are each other's nearest are compared. Once channels are
+// known, the width can be refined as a function of m/z.
 class PeakWidth {
  public:
-  explicit PeakWidth(const io::Plane& plane, const std::atomic<bool>* cancel = nullptr);
+  explicit PeakWidth(const io::Plane& plane, int threads = 0, const std::atomic<bool>* cancel = nullptr);
   explicit PeakWidth(double sd_ppm) : typical_(sd_ppm) {}
 
   // Replaces the single value with widths at known channels, ascending in position, if there are enough of them:

@@ -32,9 +32,9 @@ double sum_of_spectrum(const io::Plane& plane, std::int64_t i, io::Spectrum& spe
 }
 
 // Four standard deviations of a centroid's position (nearly all of its values), or the spacing of a profile.
-double width_of_bins(const io::Plane& plane, const std::atomic<bool>* cancel) {
+double width_of_bins(const io::Plane& plane, int threads, const std::atomic<bool>* cancel) {
   if (plane.file().spectrum_type() == io::SpectrumType::centroid) {
-    return std::max(1.0, 4.0 * PeakWidth(plane, cancel).typical_ppm());
+    return std::max(1.0, 4.0 * PeakWidth(plane, threads, cancel).typical_ppm());
   }
   const std::vector<double> grid = common_grid(plane);
   const bool spaced = grid.size() > 1 && grid.back() > grid.front();
@@ -47,7 +47,7 @@ MeanSpectrum mean_in_bins(const io::Plane& plane, std::optional<double> bin_widt
   const double lowest = std::max(range_of_file.first, kLeastMz);
   const double highest = range_of_file.second;
   if (highest < lowest) return {};  // no values, or none of an ion
-  const double ppm = bin_width_ppm ? *bin_width_ppm : width_of_bins(plane, cancel);
+  const double ppm = bin_width_ppm ? *bin_width_ppm : width_of_bins(plane, threads, cancel);
   const double origin = std::log(lowest);
   const double width = ppm * 1e-6;
   const double needed = std::floor((std::log(highest) - origin) / width) + 1.0;
