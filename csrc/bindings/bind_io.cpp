@@ -23,8 +23,8 @@ namespace imn::bindings {
 namespace {
 
 DatasetHandle open_dataset(const std::string& path, const std::optional<std::string>& ibd_path, bool strict,
-                           const std::string& duplicates, const std::optional<std::string>& spectrum_type,
-                           bool repair) {
+                           const std::string& duplicates, const std::optional<std::string>& spectrum_type, bool repair,
+                           const std::string& copies) {
   io::OpenOptions options;
   options.ibd_path = ibd_path;
   options.strict = strict;
@@ -34,6 +34,7 @@ DatasetHandle open_dataset(const std::string& path, const std::optional<std::str
                                                      {"sum", io::Duplicates::sum},
                                                      {"mean", io::Duplicates::mean},
                                                      {"error", io::Duplicates::error}});
+  options.copies = parse_choice<io::Copies>(copies, "copies", {{"keep", io::Copies::keep}, {"drop", io::Copies::drop}});
   if (spectrum_type) {
     options.spectrum_type = parse_choice<io::SpectrumType>(
         *spectrum_type, "spectrum_type",
@@ -180,6 +181,30 @@ void register_io(py::module_& m) {
       .def(
           "spectrum_length", [](const Handle& h, std::int64_t i) { return h.dataset->spectrum_length(i); },
           py::arg("index"))
+      .def(
+          "copies",
+          [](const Handle& h, int threads) {
+            const auto dataset = h.dataset;
+            return to_numpy(
+                interruptible([&](std::atomic<bool>& cancel) { return dataset->copies(threads, &cancel); }));
+          },
+          py::kw_only(), py::arg("threads"),
+          "By spectrum: the number in the file of the earlier spectrum that it repeats, or -1.")
+      .def_property_readonly(
+          "shown",
+          [](const Handle& h) {
+            const auto pixels = h.dataset->pixels();
+            const io::Shown& shown = h.dataset->shown();
+            py::array_t<std::int64_t> out({static_cast<py::ssize_t>(shown.n_spectra()), py::ssize_t{2}});
+            std::int64_t* to = out.mutable_data();
+            for (std::int64_t p = 0; p < shown.n_pixels(); ++p) {
+              for (const std::int64_t i : shown.of_pixel(p)) {
+                *to++ = pixels[static_cast<std::size_t>(p)].index;
+                *to++ = i;
+              }
+            }
+            return out;
+          })
       .def("mz_range",
            [](const Handle& h) {
              const auto dataset = h.dataset;
@@ -217,7 +242,7 @@ void register_io(py::module_& m) {
           py::arg("index"), py::arg("lo"), py::arg("hi"));
 
   m.def("open_dataset", &open_dataset, py::arg("path"), py::kw_only(), py::arg("ibd_path"), py::arg("strict"),
-        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"),
+        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"), py::arg("copies"),
         "Opens an imzML file; ibd_path=None: the ibd file next to it.");
   m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"),
         "Reads every spectrum. Problems as (message, count, first spectrum, is_error); progress(spectra read).");

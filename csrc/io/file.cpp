@@ -17,7 +17,10 @@ std::shared_ptr<const File> File::open(const std::string& path, const OpenOption
 }
 
 File::File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
-    : path_(path), duplicates_(options.duplicates), spectra_(path, ibd_path, options, header) {
+    : path_(path),
+      duplicates_(options.duplicates),
+      spectra_(path, ibd_path, options, header),
+      copies_wanted_(options.copies) {
   warnings_ = spectra_.opening_warnings();
   if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
     warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra but holds " +
@@ -25,6 +28,7 @@ File::File(const std::string& path, const OpenOptions& options, const std::strin
   }
   take_coordinates(header);
   declared_ = describe(header);
+  leave_out_copies();
   find_duplicates();
   choose_type(header, options.spectrum_type);
 }
@@ -65,10 +69,11 @@ void File::take_coordinates(const Header& header) {
 }
 
 void File::find_duplicates() {
-  first_at_pixel_ = first_at_position(grid_.coordinates);
+  const std::vector<std::int64_t> left_out = copies_wanted_ == Copies::drop ? *copies_ : std::vector<std::int64_t>{};
+  first_at_pixel_ = first_at_position(grid_.coordinates, left_out);
   std::int64_t duplicates = 0, first = 0;
   for (std::size_t i = 0; i < first_at_pixel_.size(); ++i) {
-    if (first_at_pixel_[i] == static_cast<std::int64_t>(i)) continue;
+    if (first_at_pixel_[i] == static_cast<std::int64_t>(i) || first_at_pixel_[i] < 0) continue;
     if (duplicates++ == 0) first = spectra_.number_in_file(static_cast<std::int64_t>(i));
   }
   if (duplicates == 0) return;
@@ -102,6 +107,8 @@ std::vector<std::string> File::warnings() const {
   std::vector<std::string> all = warnings_;
   const std::vector<std::string> later = spectra_.reading_warnings();
   all.insert(all.end(), later.begin(), later.end());
+  const std::vector<std::string> repeats = copies_found();
+  all.insert(all.end(), repeats.begin(), repeats.end());
   return all;
 }
 

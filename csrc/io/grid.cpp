@@ -119,18 +119,20 @@ Grid make_grid(const std::vector<std::int64_t>& raw, const PixelHints& hints, co
   return grid;
 }
 
-std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates) {
+std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates,
+                                            std::span<const std::int64_t> copies) {
   const std::size_t n = coordinates.size() / 3;
   std::vector<std::int64_t> order(n);
   std::iota(order.begin(), order.end(), std::int64_t{0});
+  if (!copies.empty()) std::erase_if(order, [&](std::int64_t i) { return copies[static_cast<std::size_t>(i)] >= 0; });
   // By position, then file order: the second of two equal neighbours is not the first at its position.
   const std::int32_t* c = coordinates.data();
   auto key = [c](std::int64_t i) { return std::array{c[3 * i + 2], c[3 * i + 1], c[3 * i]}; };
   auto less = [&](std::int64_t a, std::int64_t b) { return key(a) < key(b) || (key(a) == key(b) && a < b); };
   if (!std::is_sorted(order.begin(), order.end(), less)) std::sort(order.begin(), order.end(), less);
   auto same = [&](std::int64_t a, std::int64_t b) { return key(a) == key(b); };
-  if (std::adjacent_find(order.begin(), order.end(), same) == order.end()) return {};
-  std::vector<std::int64_t> first(n);
+  if (order.size() == n && std::adjacent_find(order.begin(), order.end(), same) == order.end()) return {};
+  std::vector<std::int64_t> first(n, -1);
   std::int64_t here = order.front();
   for (const std::int64_t i : order) {
     if (!same(here, i)) here = i;

@@ -38,7 +38,9 @@ Grid make_grid(const std::vector<std::int64_t>& raw, const PixelHints& hints, co
 std::int64_t largest_grid(std::int64_t n_spectra);
 
 // The first spectrum at the position of each spectrum, which is the spectrum itself where none comes before it. Empty
-// if no two spectra share a position. `coordinates` (n, 3).
-std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates);
+// if no two spectra share a position and none is left out. `coordinates` (n, 3). `copies`: those of 0 and more are left
+// out, so that their result is -1; empty: none is.
+std::vector<std::int64_t> first_at_position(std::span<const std::int32_t> coordinates,
+                                            std::span<const std::int64_t> copies = {});
 
 }  // namespace imn::io

@@ -65,35 +65,42 @@ void Plane::take_members() {
 
 void Plane::show() {
   const std::int32_t* c = geometry_.coordinates.data();
-  const auto take = [&](std::int64_t i) {
-    pixels_.push_back({std::int64_t{c[3 * i + 1] - 1} * geometry_.width + (c[3 * i] - 1), i});
+  const auto of_file = file_->first_at_pixel();
+  // The first spectrum at the pixel of spectrum i, or -1, as an index in the file.
+  const auto first = [&](std::int64_t i) {
+    const std::int64_t s = members_[static_cast<std::size_t>(i)];
+    return of_file.empty() ? s : of_file[static_cast<std::size_t>(s)];
   };
-  const auto first = file_->first_at_pixel();
+  std::vector<std::int64_t> position(of_file.size());  // in pixels_, by the first spectrum's index in the file
   pixels_.reserve(members_.size());
-  std::vector<std::int64_t> pixel_of(first.size());  // position in pixels_, by the first spectrum's index in the file
+  std::int64_t kept = 0;
   for (std::int64_t i = 0; i < n_spectra(); ++i) {
-    const auto s = static_cast<std::size_t>(members_[static_cast<std::size_t>(i)]);
-    if (!first.empty() && first[s] != static_cast<std::int64_t>(s)) continue;
-    if (!first.empty()) pixel_of[s] = static_cast<std::int64_t>(pixels_.size());
-    take(i);
+    kept += first(i) >= 0 ? 1 : 0;
+    if (first(i) != members_[static_cast<std::size_t>(i)]) continue;
+    if (!of_file.empty()) position[static_cast<std::size_t>(first(i))] = static_cast<std::int64_t>(pixels_.size());
+    pixels_.push_back({std::int64_t{c[3 * i + 1] - 1} * geometry_.width + (c[3 * i] - 1), i});
   }
-  for (const Pixel& pixel : pixels_) shown_.spectra_.push_back(pixel.spectrum);
-  if (pixels_.size() == members_.size() || file_->duplicates() == Duplicates::first) return;
-  shown_.mean_ = file_->duplicates() == Duplicates::mean;
-  // Further spectra follow the first one of their pixel, in file order.
-  const auto pixel_at = [&](std::int64_t i) {
-    const auto s = static_cast<std::size_t>(members_[static_cast<std::size_t>(i)]);
-    return static_cast<std::size_t>(pixel_of[static_cast<std::size_t>(first[s])]);
+  auto& shown = shown_.spectra_;
+  if (kept == static_cast<std::int64_t>(pixels_.size()) || file_->duplicates() == Duplicates::first) {
+    for (const Pixel& pixel : pixels_) shown.push_back(pixel.spectrum);
+    return;
+  }
+  // All spectra of a pixel, in file order.
+  const auto pixel_of = [&](std::int64_t i) {
+    return static_cast<std::size_t>(position[static_cast<std::size_t>(first(i))]);
   };
   auto& begin = shown_.first_;
   begin.assign(pixels_.size() + 1, 0);
-  for (std::int64_t i = 0; i < n_spectra(); ++i) ++begin[pixel_at(i) + 1];
+  for (std::int64_t i = 0; i < n_spectra(); ++i) {
+    if (first(i) >= 0) ++begin[pixel_of(i) + 1];
+  }
   std::partial_sum(begin.begin(), begin.end(), begin.begin());
   std::vector<std::int64_t> next(begin.begin(), begin.end() - 1);
-  shown_.spectra_.resize(members_.size());
+  shown.resize(static_cast<std::size_t>(kept));
   for (std::int64_t i = 0; i < n_spectra(); ++i) {
-    shown_.spectra_[static_cast<std::size_t>(next[pixel_at(i)]++)] = i;
+    if (first(i) >= 0) shown[static_cast<std::size_t>(next[pixel_of(i)]++)] = i;
   }
+  shown_.mean_ = file_->duplicates() == Duplicates::mean;
   if (!shown_.mean_ || geometry_.z_planes.size() != 1 || !fits_an_image()) return;
   mean_factors_.assign(static_cast<std::size_t>(geometry_.n_pixels()), 1.0);
   for (std::size_t p = 0; p < pixels_.size(); ++p) {
@@ -109,7 +116,10 @@ const Regions& Plane::regions() const {
 
 std::shared_ptr<const Plane> Plane::at_region(std::int32_t number) const {
   for (const Region& region : regions().regions) {
-    if (region.number == number) return std::make_shared<const Plane>(*this, region);
+    if (region.number != number) continue;
+    auto plane = std::make_shared<const Plane>(*this, region);
+    plane->require_shown("region " + std::to_string(number));
+    return plane;
   }
   throw ArgumentError("no region " + std::to_string(number) + "; there are " +
                       std::to_string(regions().regions.size()) + ", numbered from 1");
@@ -120,7 +130,16 @@ std::shared_ptr<const Plane> Plane::at_z(std::int32_t z) const {
   if (!std::binary_search(planes.begin(), planes.end(), z)) {
     throw ArgumentError("no plane z = " + std::to_string(z) + "; choose one of " + z_text());
   }
-  return std::make_shared<const Plane>(file_, z);
+  auto plane = std::make_shared<const Plane>(file_, z);
+  plane->require_shown("plane z = " + std::to_string(z));
+  return plane;
+}
+
+void Plane::require_shown(const std::string& what) const {
+  if (shown_.n_spectra() > 0) return;
+  throw FileError(file_->path(), "every spectrum of " + what +
+                                     " is a copy of an earlier one and was left out; keep copies with --copies keep "
+                                     "(Python: copies='keep')");
 }
 
 Plane::Plane(const Plane& other, std::vector<double> scale)
@@ -149,6 +168,17 @@ std::vector<std::int64_t> Plane::overlapping_spectra() const {
     if (std::binary_search(members_.begin(), members_.end(), s)) numbers.push_back(spectra().number_in_file(s));
   }
   return numbers;
+}
+
+std::vector<std::int64_t> Plane::copies(int threads, const std::atomic<bool>* cancel) const {
+  const std::vector<std::int64_t> of_file = file_->copies(threads, cancel);
+  std::vector<std::int64_t> found(members_.size(), -1);
+  if (of_file.empty()) return found;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    const std::int64_t original = of_file[static_cast<std::size_t>(members_[i])];
+    if (original >= 0) found[i] = spectra().number_in_file(original);
+  }
+  return found;
 }
 
 std::pair<double, double> Plane::mz_range() const {

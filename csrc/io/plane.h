@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -33,7 +34,8 @@ struct Geometry {
   std::int64_t n_pixels() const { return std::int64_t{width} * height; }
 };
 
-// Which spectra the pixels show. The other ones are hidden (Duplicates::first: all but the first of a pixel) and
+// Which spectra the pixels show. The other ones are hidden (Duplicates::first: all but the first of a pixel;
+// Copies::drop: those that repeat an earlier one) and
 // contribute to nothing: neither to images nor to channels, their frequency, peak widths, mean spectrum or m/z range.
 // Everything that summarises a plane walks over these; where no pixel has two spectra, they are all spectra in order.
 class Shown {
@@ -101,6 +103,9 @@ class Plane {
   std::int64_t number_in_file(std::int64_t i) const { return spectra().number_in_file(member(i)); }
   // Numbers in the file of those spectra that Spectra::overlapping() lists.
   std::vector<std::int64_t> overlapping_spectra() const;
+  // By spectrum of the plane: the number in the file of the earlier spectrum that it repeats value for value, or -1.
+  // From then on, the file's warnings tell how many there are.
+  std::vector<std::int64_t> copies(int threads, const std::atomic<bool>* cancel) const;
   // Smallest and largest m/z of the spectra shown; (0, 0) if all are empty. Reads the ends of every m/z array on first
   // use.
   std::pair<double, double> mz_range() const;
@@ -125,6 +130,7 @@ class Plane {
   void take_members();
   void show();
   void require_one_z() const;
+  void require_shown(const std::string& what) const;
   bool fits_an_image() const;
   std::string z_text() const;
 

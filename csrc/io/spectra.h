@@ -37,6 +37,12 @@ class Spectra {
   // Spectra with an array that overlaps another one, ascending: their offsets or lengths are wrong. Not every spectrum
   // of a longer run of overlaps need be listed. Spectra may share one m/z array, or one intensity array.
   std::vector<std::int64_t> overlapping() const;
+  // By spectrum: the earlier one that it repeats value for value, or -1; empty if none does. Empty and constant spectra
+  // repeat none, nor do spectra of so few digits (counts of a few ions) that chance makes them equal. Reads a few bytes
+  // of every spectrum, and all of those that agree in them.
+  std::vector<std::int64_t> copies(int threads, const std::atomic<bool>* cancel) const;
+  // Processed files: spectra whose intensity array is that of an earlier spectrum with other m/z.
+  std::vector<std::int64_t> borrowed_intensities() const;
   // One line per kind of problem; the second grows while spectra are read.
   std::vector<std::string> opening_warnings() const;
   std::vector<std::string> reading_warnings() const;

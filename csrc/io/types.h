@@ -12,11 +12,13 @@ namespace imn::io {
 enum class Mode { continuous, processed };
 enum class SpectrumType { profile, centroid };
 enum class Duplicates { first, sum, mean, error };
+enum class Copies { keep, drop };
 
 struct OpenOptions {
   std::optional<std::string> ibd_path;  // none: the file next to the imzML, found regardless of case
   bool strict = true;  // false: keep the readable spectra of a truncated ibd and warn with the number lost
   Duplicates duplicates = Duplicates::first;
+  Copies copies = Copies::keep;  // drop: spectra that repeat an earlier one count as not measured; found when opening
   std::optional<SpectrumType> spectrum_type;  // overrides what the file declares or what is inferred
   bool repair = false;                        // sort m/z and drop NaN or negative m/z instead of refusing them
 };

@@ -91,6 +91,7 @@ std::vector<Problem> validate(const Plane& plane, const ValidateOptions& options
         }
       },
       options.cancel);
+  plane.copies(options.threads, options.cancel);  // the file's warnings tell of them
   for (const std::int64_t number : plane.overlapping_spectra()) {
     problems.add(number, "one of its arrays overlaps another array of the file", true);
   }

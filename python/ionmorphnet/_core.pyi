@@ -58,6 +58,10 @@ class Dataset:
     An open imzML section, or one z plane of it; ionmorphnet.Dataset wraps it.
     """
     def changed(self) -> bool: ...
+    def copies(self, *, threads: int) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        By spectrum: the number in the file of the earlier spectrum that it repeats, or -1.
+        """
     def mz_range(self) -> tuple[float, float]: ...
     def plane(self, z: int) -> Dataset: ...
     def region(self, number: int) -> Dataset: ...
@@ -98,6 +102,8 @@ class Dataset:
     def pixels(self) -> numpy.typing.NDArray[numpy.int64]: ...
     @property
     def raw_coordinates(self) -> numpy.typing.NDArray[numpy.int64]: ...
+    @property
+    def shown(self) -> numpy.typing.NDArray[numpy.int64]: ...
     @property
     def spectrum_type(self) -> typing.Literal["profile", "centroid"]: ...
     @property
@@ -233,7 +239,14 @@ def mz_windows(
     """
 
 def open_dataset(
-    path: str, *, ibd_path: str | None, strict: bool, duplicates: str, spectrum_type: str | None, repair: bool
+    path: str,
+    *,
+    ibd_path: str | None,
+    strict: bool,
+    duplicates: str,
+    spectrum_type: str | None,
+    repair: bool,
+    copies: str,
 ) -> Dataset:
     """
     Opens an imzML file; ibd_path=None: the ibd file next to it.

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import click
 
-from ionmorphnet.io.literals import Duplicates, SpectrumType
+from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions
 
 Command = Callable[..., Any]
@@ -36,6 +36,13 @@ _OPTIONS = [
         default="first",
         show_default=True,
         help="Several spectra at one pixel: show the first, their sum or mean, or refuse the file.",
+    ),
+    click.option(
+        "--copies",
+        type=click.Choice(get_args(Copies)),
+        default="keep",
+        show_default=True,
+        help="Spectra that repeat an earlier one value for value: keep them, or count them as not measured.",
     ),
     click.option("--repair", is_flag=True, help="Sort m/z values, drop NaN and negative ones, where a file has them."),
     click.option(

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet import _core
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
-from ionmorphnet.io.literals import Duplicates, Mode, Normalize, SpectrumType
+from ionmorphnet.io.literals import Copies, Duplicates, Mode, Normalize, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.regions import Region, found_regions, part_text, region_map
 from ionmorphnet.io.section_images import SectionImages
@@ -37,6 +38,7 @@ class _Reopen(TypedDict):
     duplicates: Duplicates
     spectrum_type: SpectrumType | None
     repair: bool
+    copies: Copies
 
 
 class Dataset(SectionImages):
@@ -174,6 +176,7 @@ class Dataset(SectionImages):
             "duplicates": given["duplicates"],
             "spectrum_type": given["spectrum_type"],
             "repair": given["repair"],
+            "copies": given["copies"],
         }
 
     @property
@@ -197,6 +200,25 @@ class Dataset(SectionImages):
     def declared(self) -> dict[str, str]:
         """Declarations in the file header as text: ``mode``, ``spectrum_type``, ``uuid``, ``instrument`` and others."""
         return dict(self._native.declared)
+
+    def copies(self, *, threads: int = 0) -> NDArray[np.int64]:
+        """Finds spectra that repeat an earlier one value for value, as converters write them to fill lines or gaps.
+
+        Empty and constant spectra repeat none, nor do spectra with so few digits (counts of a few ions) that chance
+        makes them equal. From the first call on, :attr:`warnings` tells how many there are.
+
+        Args:
+            threads: CPU threads; 0: all cores.
+
+        Returns:
+            int64 (n_spectra,): number in the file of the first spectrum with these values, -1 where it is the spectrum
+            itself.
+
+        Raises:
+            ArgumentError: ``threads`` is negative.
+            FileError: The ibd file cannot be read.
+        """
+        return self._native.copies(threads=thread_count(threads))
 
     def spectrum(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Reads one spectrum.
@@ -355,6 +377,7 @@ def _open_native(options: _Reopen) -> _core.Dataset:
         duplicates=options["duplicates"],
         spectrum_type=options["spectrum_type"],
         repair=options["repair"],
+        copies=options["copies"],
     )
 
 
@@ -366,6 +389,7 @@ def open_dataset(
     duplicates: Duplicates = "first",
     spectrum_type: SpectrumType | None = None,
     repair: bool = False,
+    copies: Copies = "keep",
 ) -> Dataset:
     """Opens an imzML section (exported as :func:`ionmorphnet.open`).
 
@@ -380,6 +404,8 @@ def open_dataset(
             ``"mean"``, or raise an ``"error"``. Spectra that are not shown contribute to nothing.
         spectrum_type: Overrides the declared or inferred spectrum type.
         repair: Whether to sort m/z values and drop NaN and negative ones instead of refusing the spectrum.
+        copies: What to do with spectra that repeat an earlier one value for value (see :meth:`Dataset.copies`):
+            ``"drop"`` counts them as not measured, which reads every spectrum now.
 
     Returns:
         The dataset. Close it, or use it as a context manager, to release the files.
@@ -395,6 +421,7 @@ def open_dataset(
         "duplicates": duplicates,
         "spectrum_type": spectrum_type,
         "repair": bool(repair),
+        "copies": copies,
     }
     dataset = Dataset(_open_native(options), options)
     for line in dataset.warnings:

@@ -7,7 +7,7 @@ from typing import TypedDict, cast, get_args
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.io.literals import Duplicates, SpectrumType
+from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
 
 __all__ = ["OpenOptions", "checked_open_options"]
 
@@ -20,11 +20,13 @@ class OpenOptions(TypedDict, total=False):
     duplicates: Duplicates
     spectrum_type: SpectrumType | None
     repair: bool
+    copies: Copies
 
 
 # Words that an option accepts; None as well where it stands for "as found".
 _WORDS: dict[str, tuple[object, ...]] = {
     "duplicates": get_args(Duplicates),
+    "copies": get_args(Copies),
     "spectrum_type": (*get_args(SpectrumType), None),
 }
 

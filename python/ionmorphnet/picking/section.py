@@ -148,6 +148,7 @@ def pick(
         ds.require_one_plane("pick each ds.plane(z) on its own")
         if needs_pixels(ready) and (fault := too_few(ds.mask)):
             raise FileError(f"{ds.path}: {fault}")
+        told = set(ds.warnings)
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
         if len(channels) and np.isnan(channels.frequency).all():
@@ -167,6 +168,7 @@ def pick(
         frame = scores.frame
         if mapped is not None and ready.model is not None:
             frame = mapped.apply(frame, ready.model)
+        ds.copies(threads=threads)  # what they need was read before; the section's warnings tell of them
         clock.lap("score")
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
@@ -177,7 +179,7 @@ def pick(
     warnings += shared_patterns(
         ds, channels, picked["mz_lo"].to_numpy(np.float64), picked["mz_hi"].to_numpy(np.float64)
     )
-    for text in warnings:
+    for text in [*(line for line in ds.warnings if line not in told), *warnings]:
         _log.warning("%s: %s", ds.path, text)
     run = _run_record(
         ds,
