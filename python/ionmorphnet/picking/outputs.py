@@ -86,7 +86,11 @@ class PreparedFolder:
 
     def __exit__(self, *_: object) -> None:
         """Releases the folder; if it was made here and is empty, it is removed."""
-        _leave(self._made, self._lock, os.getpid())
+        try:
+            _leave(self._made, self._lock, os.getpid())
+        except BaseException:  # a signal just before they are deferred
+            _leave(self._made, self._lock, os.getpid())
+            raise
         self._at_the_latest.detach()
 
     def _make(self) -> None:
