@@ -50,6 +50,33 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     cli("tumor", "predict", run / "model", bad, "-o", tmp_path / "two").is_one_line_error("bad.imzML")
     cli("tumor", "predict", run / "model", new, "-o", tmp_path, "--format", "tif").is_one_line_error("tif")
     cli("tumor", "predict", listed.parent, new, "-o", tmp_path).is_one_line_error("config.json is missing")
+    keep_predictions_apart(cli, run / "model", tmp_path)
+
+
+def keep_predictions_apart(cli: Cli, model: Path, folder: Path) -> None:
+    """Sections of one name, in one call and in two."""
+    sections = [folder / "study" / patient / "s.imzML" for patient in ("p1", "p2")]
+    for seed, path in enumerate(sections):
+        path.parent.mkdir(parents=True)
+        write_section(path, np.random.default_rng(seed))
+    formats = ("--format", "npz,png,h5ad")
+    done = cli("tumor", "predict", model, *sections, "-o", folder / "both", *formats)
+    assert done.code == 0, done
+    found = {path.relative_to(folder / "both").as_posix() for path in (folder / "both").rglob("s.*")}
+    assert found == {f"{patient}/s.{kind}" for patient in ("p1", "p2") for kind in ("npz", "png", "h5ad")}
+    done = cli("tumor", "predict", model, folder / "study", "-o", folder / "whole", "--format", "npz")
+    assert done.code == 0, done
+    assert (folder / "whole" / "p2" / "s.npz").is_file()
+    for kind in ("npz", "png", "h5ad"):
+        out = folder / f"only {kind}"
+        assert cli("tumor", "predict", model, sections[0], "-o", out, "--format", kind).code == 0
+        before = (out / f"s.{kind}").read_bytes()
+        done = cli("tumor", "predict", model, sections[1], "-o", out, "--format", kind)
+        done.is_one_line_error(f"s.{kind}: holds the prediction of {sections[0]}; choose another folder or pass --over")
+        assert (out / f"s.{kind}").read_bytes() == before
+        assert cli("tumor", "predict", model, sections[0], "-o", out, "--format", kind).code == 0
+        assert cli("tumor", "predict", model, sections[1], "-o", out, "--format", kind, "--overwrite").code == 0
+        assert cli("tumor", "predict", model, sections[1], "-o", out, "--format", kind).code == 0
 
 
 def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: Path) -> None:

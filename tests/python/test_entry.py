@@ -86,6 +86,44 @@ def test_ctrl_c_and_sigterm_leave_nothing_half_written(number: signal.Signals, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        (
+            ["images", "SECTION", "--mz", "300", "--ppm", "5", "-o", "OUT.npz"],
+            "ionmorphnet:Dataset.ion_images",
+        ),
+        (["simulate", "OUT.imzML", "--shape", "16", "16"], "ionmorphnet.io.imzml_writer:ImzMLWriter.close"),
+        (["simulate-images", "OUT.npz"], "numpy:savez_compressed"),
+        (["demo", "-o", "OUT"], "ionmorphnet.io.imzml_writer:ImzMLWriter.close"),
+        (["pick", "SECTION", "-o", "OUT", "--scorer", "moran", "--top", "1"], "pandas:DataFrame.to_csv"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_sigterm_leaves_nothing_of_any_command(command: list[str], target: str, section: Path, tmp_path: Path) -> None:
+    """The signal comes at the start of a function in the middle of the work."""
+    program = """
+import importlib, signal, sys
+module, name = sys.argv[1].split(":")
+owner = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+def stopped(*_, **__):
+    signal.raise_signal(signal.SIGTERM)
+setattr(owner, last, stopped)
+from ionmorphnet.cli.entry import main
+main(sys.argv[2:])
+"""
+    out = tmp_path / "new"
+    arguments = [word.replace("SECTION", str(section)).replace("OUT", str(out)) for word in command]
+    done = subprocess.run(
+        [sys.executable, "-c", program, target, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.strip().splitlines()[-1:]) == (130, ["ionmorphnet: stopped"]), done
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bar_on_a_terminal_and_none_in_a_pipe(section: Path, tmp_path: Path) -> None:
     arguments = [*COMMAND, *arguments_of("pick", section, tmp_path)]
     ours, theirs = pty.openpty()

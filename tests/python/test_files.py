@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -9,7 +10,7 @@ import pytest
 
 import ionmorphnet as imn
 from ionmorphnet.base.errors import FileError
-from ionmorphnet.base.files import atomic_path
+from ionmorphnet.base.files import atomic_path, filled_folder
 
 
 def write_and_fail(path: Path, error: BaseException) -> None:
@@ -100,3 +101,18 @@ def test_file_errors_are_os_errors_of_one_line(tmp_path: Path) -> None:
         imn.open(tmp_path / "absent.imzML")
     assert isinstance(caught.value, imn.FileError)
     assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+
+
+def test_a_folder_that_stays_empty_goes(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for error in (KeyboardInterrupt, None):
+        with contextlib.suppress(KeyboardInterrupt), filled_folder(tmp_path / "there" / "a" / "b"):
+            assert (tmp_path / "there" / "a" / "b").is_dir()
+            if error is not None:
+                raise error
+        assert list((tmp_path / "there").iterdir()) == []
+    with filled_folder(tmp_path / "c" / "d"):
+        (tmp_path / "c" / "d" / "x").touch()
+    assert (tmp_path / "c" / "d" / "x").exists()
+    with pytest.raises(FileError, match="is a file, a folder is needed"), filled_folder(tmp_path / "c" / "d" / "x"):
+        raise AssertionError("the block must not run")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.picking.inputs import listed_inputs, name_key
+from ionmorphnet.io.inputs import listed_inputs, name_key
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 2)

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,23 @@ def make_folder(path: Path) -> None:
         raise FileError(f"{path}: is a file, a folder is needed") from None
     except OSError as error:
         raise FileError(f"{path}: the folder cannot be made: {error.strerror}") from None
+
+
+@contextmanager
+def filled_folder(path: Path) -> Iterator[None]:
+    """Makes a folder for the block; what was made and is empty at the end, or after Ctrl-C, is removed again.
+
+    Raises:
+        FileError: The folder cannot be made, or a file is in its place.
+    """
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        make_folder(path)
+        yield
+    finally:
+        for each in missing:
+            with suppress(OSError):  # something is in it
+                each.rmdir()
 
 
 def refuse_replacing(targets: Iterable[Path], inputs: Iterable[PathLike], remedy: str) -> None:

@@ -24,3 +24,8 @@ def utf8_path(path: PathLike) -> str:
     except UnicodeEncodeError:
         raise FileError(f"{text!r}: the path is not valid UTF-8") from None
     return text
+
+
+def same_file(first: PathLike, second: PathLike) -> bool:
+    """Whether two paths lead to one file, as far as their names tell."""
+    return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)

@@ -10,7 +10,7 @@ import pandas as pd
 
 import ionmorphnet as imn
 from ionmorphnet.base.errors import FileError
-from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.files import filled_folder
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.sizes import pixels_text
 
@@ -39,7 +39,11 @@ from ionmorphnet.io.sizes import pixels_text
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the simulation.")
 def demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
     """Simulate a section, pick its channels, compare with the truth and write a report. Takes about a minute."""
-    make_folder(out)
+    with filled_folder(out):
+        _demo(out, shape, n_channels, seed)
+
+
+def _demo(out: Path, shape: tuple[int, int], n_channels: int, seed: int) -> None:
     path, result = out / "demo.imzML", out / "demo"
     _refuse_result_of_another(result, path)
     click.echo(f"1. simulate a section of {pixels_text(shape)} with {n_channels} channels: {path}")

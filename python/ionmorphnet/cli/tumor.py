@@ -11,7 +11,7 @@ import click
 
 from ionmorphnet.base.devices import DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
-from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.files import filled_folder
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
 from ionmorphnet.cli._tumor_options import (
     FILE,
@@ -28,7 +28,9 @@ from ionmorphnet.cli._tumor_options import (
     threads_option,
 )
 from ionmorphnet.cli._tumor_tables import show_importance, show_report
+from ionmorphnet.io.inputs import listed_inputs
 from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.prediction_files import refuse_other_prediction
 
 if TYPE_CHECKING:
     from ionmorphnet.tumor import Cohort, Prediction
@@ -248,13 +250,21 @@ def evaluate(
 @device_option
 @threads_option
 @memory_option
+@click.option("--overwrite", is_flag=True, help="Replace predictions of other files in OUT.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def predict(
-    model: Path, files: tuple[Path, ...], out: Path, formats: str, quiet: bool, **options: Unpack[PredictOptions]
+    model: Path,
+    files: tuple[Path, ...],
+    out: Path,
+    formats: str,
+    overwrite: bool,
+    quiet: bool,
+    **options: Unpack[PredictOptions],
 ) -> int:
     """Predict the class probabilities of every pixel of FILE... with the model folder MODEL.
 
-    For X.imzML the folder OUT receives X.npz, X.png and X.h5ad, depending on --format.
+    For X.imzML the folder OUT receives X.npz, X.png and X.h5ad, depending on --format. A FILE that is a folder is
+    searched; files of one name get as many parent folders in front as tell them apart.
     """
     from ionmorphnet import tumor as api
 
@@ -262,27 +272,31 @@ def predict(
     unknown = [name for name in wanted if name not in _OUTPUTS]
     if unknown or not wanted:
         raise ArgumentError(f"formats must be among {', '.join(_OUTPUTS)}, not '{formats}'")
-    stems = [path.stem for path in files]
-    if len(set(stems)) < len(stems):
-        raise ArgumentError("two files have the same name; predict them into different folders")
+    inputs = listed_inputs(files)
     loaded = api.load_tumor_model(model)
-    make_folder(out)
     failed = 0
-    for path in files:
-        try:
-            with log_shown(), progress_bar(path.name, "pixels", quiet=quiet, before="reading") as progress:
-                prediction = api.predict(loaded, path, progress=progress, **options)
-            _write(prediction, out / path.stem, wanted)
-        except IonMorphNetError as error:
-            if len(files) == 1:
-                raise
-            click.echo(f"error: {error}", err=True)
-            failed += 1
-            continue
-        click.echo(repr(prediction))
-        for name in wanted:
-            click.echo(f"  {out / path.stem}.{name}")
-    return 0 if not failed else 1 if failed < len(files) else 2
+    with filled_folder(out):
+        for given in inputs:
+            target = out / given.name
+            try:
+                if given.problem is not None:
+                    raise given.problem
+                if not overwrite:
+                    refuse_other_prediction(target, given.path, wanted)
+                with log_shown(), progress_bar(given.shown, "pixels", quiet=quiet, before="reading") as progress:
+                    prediction = api.predict(loaded, given.path, progress=progress, **options)
+                with filled_folder(target.parent):
+                    _write(prediction, target, wanted)
+            except IonMorphNetError as error:
+                if len(inputs) == 1:
+                    raise
+                click.echo(f"error: {error}", err=True)
+                failed += 1
+                continue
+            click.echo(repr(prediction))
+            for name in wanted:
+                click.echo(f"  {target}.{name}")
+    return 0 if not failed else 1 if failed < len(inputs) else 2
 
 
 @tumor.command(short_help="Rank the channels of a model by importance.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from ionmorphnet.base.csv_rows import read_rows
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.picking.inputs import listed_inputs, name_key
+from ionmorphnet.io.inputs import listed_inputs, name_key
 
 # Columns of a sample list that name the file, and those that name the sample; the rest is kept as it is.
 _PATH_COLUMNS = ("path", "file", "imzml")

@@ -19,12 +19,12 @@ from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import open_dataset
+from ionmorphnet.io.inputs import Input, listed_inputs
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.earlier import request_of
-from ionmorphnet.picking.inputs import Input, listed_inputs
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
 from ionmorphnet.picking.parts import parts_of
 from ionmorphnet.picking.peak_list import PeakList, write_result

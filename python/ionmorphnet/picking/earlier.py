@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.base.json_output import plain
-from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.paths import same_file
 from ionmorphnet.io.file_state import plain_uuid, same_content
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD
 from ionmorphnet.picking.run_record import InputRecord
@@ -120,11 +119,6 @@ def refuse_other_result(folder: Path, record: InputRecord) -> None:
     earlier = earlier_result(folder, record)
     if earlier is not None and not earlier.same:
         raise earlier.refusal
-
-
-def same_file(first: PathLike, second: PathLike) -> bool:
-    """Whether two paths lead to one file, as far as their names tell."""
-    return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
 
 
 def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, Any] | None:

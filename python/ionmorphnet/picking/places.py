@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.file_lock import LockedError
+from ionmorphnet.base.paths import same_file
 from ionmorphnet.io.file_state import plain_uuid
-from ionmorphnet.picking.earlier import Earlier, earlier_result, same_file
-from ionmorphnet.picking.inputs import Input, name_key
+from ionmorphnet.io.inputs import Input, name_key
+from ionmorphnet.picking.earlier import Earlier, earlier_result
 from ionmorphnet.picking.outputs import PreparedFolder, refuse_input_folder
 from ionmorphnet.picking.parts import Part
 from ionmorphnet.picking.run_record import InputRecord

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ionmorphnet.base.errors import ArgumentError, Cancelled
-from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.files import filled_folder
 from ionmorphnet.base.versions import versions
 from ionmorphnet.labelled.sources import SimulatedSource, Source
 from ionmorphnet.reference.preprocess import UNKNOWN_SAMPLE
@@ -155,8 +155,8 @@ def fit(
     if len(source) < wanted:
         raise ArgumentError(f"the recipe requires {wanted} images, but the source has {len(source)}")
     execution = Execution() if execution is None else execution
-    make_folder(out)
-    with arithmetic_threads(execution.threads) as threads, process_group(execution.device) as group:
+    folder = filled_folder(out)
+    with folder, arithmetic_threads(execution.threads) as threads, process_group(execution.device) as group:
         execution = replace(execution, threads=threads)
         training = _Training(recipe, out, source, validation, start, class_weights, execution, group, progress)
         return training.run()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from ionmorphnet.base.errors import ArgumentError, UnavailableError
 from ionmorphnet.base.files import atomic_path
@@ -50,6 +52,7 @@ def write_npz(prediction: Prediction, path: PathLike) -> None:
             classes=np.array(prediction.classes),
             missing=np.array(prediction.missing),
             silent=np.array(prediction.silent),
+            source=np.array(os.path.abspath(prediction.path)),
         )
 
 
@@ -100,7 +103,9 @@ def write_overlay(prediction: Prediction, path: PathLike, *, zoom: int | None = 
         FileError: The file cannot be written.
     """
     with atomic_path(path) as temporary:
-        overlay(prediction, zoom=zoom).save(temporary, "PNG")
+        about = PngInfo()
+        about.add_itxt("Source", os.path.abspath(prediction.path))
+        overlay(prediction, zoom=zoom).save(temporary, "PNG", pnginfo=about)
 
 
 def prediction_columns(prediction: Prediction) -> pd.DataFrame:

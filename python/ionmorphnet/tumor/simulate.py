@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ionmorphnet.base.arguments import integer, number
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.base.files import atomic_path, make_folder
+from ionmorphnet.base.files import atomic_path, filled_folder
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.simulation import anatomy
@@ -127,19 +127,19 @@ def simulate_cohort(
     n_channels, seed = integer("n_channels", n_channels, 20), integer("seed", seed, 0)
     level = difficulty_of(difficulty)
     out = Path(folder)
-    make_folder(out)
     channels = _Channels.draw(np.random.default_rng([seed, 0]), n_channels, level)
     rows = []
-    for patient in range(patients):
-        gains = np.random.default_rng([seed, 1, patient]).normal(0.0, level.batch, n_channels)
-        for number_ in range(sections):
-            rng = np.random.default_rng([seed, 2, patient, number_])
-            name = f"p{patient + 1:02d}_s{number_ + 1}"
-            own = gains + rng.normal(0.0, level.batch / 2.0, n_channels)
-            _write_section(rng, out / f"{name}.imzML", (height, width), channels, own, level)
-            rows.append((f"{name}.imzML", f"{name}_regions.png", f"p{patient + 1:02d}", name))
-            if progress is not None:
-                progress(len(rows), patients * sections)
+    with filled_folder(out):
+        for patient in range(patients):
+            gains = np.random.default_rng([seed, 1, patient]).normal(0.0, level.batch, n_channels)
+            for number_ in range(sections):
+                rng = np.random.default_rng([seed, 2, patient, number_])
+                name = f"p{patient + 1:02d}_s{number_ + 1}"
+                own = gains + rng.normal(0.0, level.batch / 2.0, n_channels)
+                _write_section(rng, out / f"{name}.imzML", (height, width), channels, own, level)
+                rows.append((f"{name}.imzML", f"{name}_regions.png", f"p{patient + 1:02d}", name))
+                if progress is not None:
+                    progress(len(rows), patients * sections)
     truth = channels.truth()
     with atomic_path(out / "truth.csv") as temporary:
         truth.to_csv(temporary, index=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ionmorphnet.base.errors import Cancelled
-from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.files import filled_folder
 from ionmorphnet.training.log import CsvLog
 from ionmorphnet.training.run_state import (
     LAST,
@@ -140,8 +140,7 @@ def fit_patches(
         Cancelled: The training was stopped by SIGINT or SIGTERM and saved; the same call resumes it.
         IonMorphNetError: The gradient is not finite.
     """
-    make_folder(out)
-    with arithmetic_threads(execution.threads):
+    with filled_folder(out), arithmetic_threads(execution.threads):
         return _Fit(recipe, out, data, execution, progress).run()
 
 
