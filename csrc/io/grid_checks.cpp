@@ -78,6 +78,56 @@ void warn_of_counts(const Grid& grid, const PixelHints& hints, std::vector<std::
   }
 }
 
+// Lines of the grid without any spectrum, between others that have some.
+std::int64_t missing_lines(const Grid& grid, std::size_t axis) {
+  std::vector<bool> seen(static_cast<std::size_t>(axis == 0 ? grid.width : grid.height));
+  for (std::size_t i = axis; i < grid.coordinates.size(); i += 3) {
+    seen[static_cast<std::size_t>(grid.coordinates[i] - 1)] = true;
+  }
+  std::int64_t missing = 0, gap = 0;
+  for (const bool line : seen) {
+    // More lines in a row lie between regions.
+    if (line && gap < kRegionReach) missing += gap;
+    gap = line ? 0 : gap + 1;
+  }
+  return missing;
+}
+
+void warn_of_gaps(const Grid& grid, std::vector<std::string>& warnings) {
+  const std::int64_t rows = missing_lines(grid, 1), columns = missing_lines(grid, 0);
+  const auto n = static_cast<std::int64_t>(grid.coordinates.size() / 3);
+  const auto pixels = std::int64_t{grid.width} * grid.height;
+  // The usual case has no gaps and is nearly full: nothing more to look for.
+  if (rows + columns == 0 && 2 * n >= pixels) return;
+  const Regions found = find_regions(grid.coordinates);
+  std::int64_t left = grid.width, top = grid.height, right = 0, bottom = 0, in_boxes = 0, in_regions = 0;
+  for (const Region& r : found.regions) {
+    left = std::min<std::int64_t>(left, r.x0);
+    top = std::min<std::int64_t>(top, r.y0);
+    right = std::max<std::int64_t>(right, r.x0 + r.width);
+    bottom = std::max<std::int64_t>(bottom, r.y0 + r.height);
+    in_boxes += std::int64_t{r.width} * r.height;
+    in_regions += r.n_pixels;
+  }
+  if (in_regions < kFewestToJudge) return;
+  // Scattered spots leave lines out by chance; they fill less of their box.
+  if (rows + columns > 0 && 2 * in_regions >= in_boxes && 4 * rows < grid.height && 4 * columns < grid.width) {
+    std::string text;
+    if (rows > 0) text = std::to_string(rows) + (rows == 1 ? " row" : " rows");
+    if (columns > 0) {
+      text += (text.empty() ? "" : " and ") + std::to_string(columns) + (columns == 1 ? " column" : " columns");
+    }
+    warnings.push_back(text + " within the section hold no spectrum: lines are missing, and count as not measured");
+  }
+  if (found.left_out > 0 && (right - left) * (bottom - top) * 2 <= pixels) {
+    warnings.push_back(
+        std::to_string(found.left_out) + (found.left_out == 1 ? " stray pixel lies" : " stray pixels lie") +
+        " far from the rest and widen the grid from " + std::to_string(right - left) + " x " +
+        std::to_string(bottom - top) + " to " + std::to_string(grid.width) + " x " + std::to_string(grid.height) +
+        " pixels (width x height); --regions each (Python: ds.region(k)) leaves them out");
+  }
+}
+
 }  // namespace
 
 void fill_z(std::vector<std::int64_t>& raw, std::vector<std::string>& warnings) {
@@ -143,6 +193,7 @@ void check_grid(const Grid& grid, const PixelHints& hints, std::size_t n_spectra
     return;
   }
   warn_of_lonely_pixels(grid, warnings);
+  warn_of_gaps(grid, warnings);
   warn_of_counts(grid, hints, warnings);
 }
 

@@ -299,7 +299,8 @@ DeclaredPixels decide_pixels(const std::vector<ScanSettings>& settings, const st
   if (found.size && (std::min(found.size->first, found.size->second) < kSmallestPixel ||
                      std::max(found.size->first, found.size->second) > kLargestPixel)) {
     out.warnings.push_back("the declared pixel size of " + size_text(*found.size) +
-                           " is implausible; check its unit before you trust scale bars and areas");
+                           " is implausible, so that its unit may be wrong; the pixel size is unknown");
+    out.size_um.reset();
   }
   return out;
 }

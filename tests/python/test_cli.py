@@ -165,7 +165,7 @@ def test_info(cli: Command, section: Path) -> None:
     rows = dict(re.split(r"  +", line, maxsplit=1) for line in text.stdout.splitlines())
     assert rows["mode"] == "processed"
     assert rows["spectra"] == f"{facts['n_spectra']:,}"
-    assert rows["grid"] == f"{width} x {height} pixels (width x height)"
+    assert rows["declared grid"] == f"{width} x {height} pixels (width x height)"
     assert "polarity" not in rows  # not declared
 
 

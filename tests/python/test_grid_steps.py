@@ -184,7 +184,8 @@ def test_exchanged_counts_and_counts_of_occupied_columns(path):
     swapped = open_dataset(write_imzml(path, specs, max_count=(5, 9)))
     assert any("9 columns where the header declares 5" in line for line in swapped.warnings)
     specs = [spec for spec in specs if spec.x != 4]
-    assert open_dataset(write_imzml(path, specs, max_count=(8, 5))).warnings == []
+    (line,) = open_dataset(write_imzml(path, specs, max_count=(8, 5))).warnings
+    assert line.startswith("1 column within")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 2), (7, 3), (1, 40), (33, 20)])
@@ -199,3 +200,32 @@ def test_positions_without_any_order_are_refused(path):
     specs = [Spec(int(x), int(y), [100.0], [1.0]) for x, y in rng.integers(0, 10**6, (100, 2))]
     with pytest.raises(FileError, match=r"pixels \(width x height\) for 100 spectra; the limit is"):
         open_dataset(write_imzml(path, specs))
+
+
+def test_missing_lines_are_counted(path):
+    rng = np.random.default_rng(0)
+    specs = placed(image_of(30, 25))
+    rows, columns = {5, 9, 10}, {3, 20}
+    kept = [spec for spec in specs if spec.y not in rows and spec.x not in columns]
+    (line,) = open_dataset(write_imzml(path, kept)).warnings
+    assert line.startswith("3 rows and 2 columns within the section hold no spectrum")
+    (line,) = open_dataset(write_imzml(path, [spec for spec in specs if spec.x != 7])).warnings
+    assert line.startswith("1 column within the section")
+    # Lines between regions, and lines that random spots miss, are no missing lines.
+    apart = [spec for spec in specs if not 8 <= spec.y <= 12]
+    assert open_dataset(write_imzml(path, apart)).warnings == []
+    spots = [specs[i] for i in rng.choice(len(specs), 40, replace=False)]
+    assert open_dataset(write_imzml(path, spots)).warnings == []
+
+
+@pytest.mark.parametrize("n_strays", [1, 5])
+def test_stray_pixels_that_widen_the_grid_are_counted(path, n_strays):
+    specs = placed(image_of(20, 25))
+    strays = [Spec(500 + 40 * k, 300, [100.0], [1.0]) for k in range(n_strays)]
+    ds = open_dataset(write_imzml(path, [*specs, *strays]))
+    (line,) = ds.warnings
+    assert line.startswith(f"{n_strays} stray pixel{'s lie' if n_strays > 1 else ' lies'} far from the rest")
+    assert "from 20 x 25 to" in line
+    np.testing.assert_allclose(ds.region(1).ion_images(100.0, ppm=5)[0], image_of(20, 25), rtol=1e-6)
+    beside = open_dataset(write_imzml(path, [*specs, Spec(25, 26, [100.0], [1.0])]))
+    assert beside.warnings == []

@@ -36,6 +36,7 @@ from ionmorphnet.io.sizes import pixels_text
     help="Divide the images by this norm of each pixel's spectrum.",
 )
 @click.option("--plane", type=int, metavar="Z", help="The z plane, if FILE has several.")
+@click.option("--region", type=click.IntRange(1), metavar="K", help="Only this region of the slide, see info.")
 @open_options()
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="OUT.npz for data or OUT.png for a picture."
@@ -47,6 +48,7 @@ def images(
     tol: float | None,
     normalize: Normalize,
     plane: int | None,
+    region: int | None,
     out: Path,
     opened: OpenOptions,
 ) -> None:
@@ -64,6 +66,8 @@ def images(
     with contextlib.ExitStack() as stack:
         with spinner(f"{file.name}: opening"):
             ds = _one_plane(stack.enter_context(imn.open(file, **opened)), file, plane)
+            if region is not None:
+                ds = ds.region(region)
         with spinner(f"{file.name}: {len(values)} images"):
             found = ds.ion_images(values, ppm=ppm, tol=tol, normalize=normalize)
             if suffix == ".png":

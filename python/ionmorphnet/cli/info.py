@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import click
 
 import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
+from ionmorphnet.io.layout_facts import LayoutFacts, layout_facts
+from ionmorphnet.io.regions import regions_text
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 
 
@@ -19,7 +22,10 @@ from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 @click.option("--system", is_flag=True, help="Show versions, CPU and GPUs, and why a GPU is not used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def info(file: Path | None, system: bool, as_json: bool) -> None:
-    """Show what the header of FILE declares. The spectra are not read (see validate).
+    """Show what the header of FILE declares, where its pixels lie, and what is odd about that.
+
+    The spectra are not read (see validate). Sections that lie side by side are listed as regions; pick --regions picks
+    them one by one.
 
     With --system instead of FILE: build options, software and devices of this machine.
     """
@@ -31,8 +37,10 @@ def info(file: Path | None, system: bool, as_json: bool) -> None:
         rows = _system_rows(system_facts)
     else:
         declared = imn.read_info(file)
-        facts = declared.to_dict()
-        rows = _file_rows(declared)
+        layout, problem = _layout(file)
+        found = {"problem": problem} if layout is None else layout.to_dict()
+        facts = {**declared.to_dict(), "positions": found}
+        rows = _file_rows(declared) | _layout_rows(layout, problem)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -55,7 +63,7 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
         "mode": info.mode or "",
         "spectrum type": info.spectrum_type or "",
         "spectra": "" if info.n_spectra is None else f"{info.n_spectra:,}",
-        "grid": "" if width is None or height is None else pixels_text((height, width)),
+        "declared grid": "" if width is None or height is None else pixels_text((height, width)),
         "pixel size": "" if info.pixel_size_um is None else pixel_size_text(info.pixel_size_um),
         "polarity": info.polarity or "",
         "instrument": ", ".join(info.instrument),
@@ -64,6 +72,46 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
         "other arrays": ", ".join(info.other_arrays),
         "uuid": info.uuid or "",
         "checksums": "\n".join(f"{name}: {value}" for name, value in info.checksums.items()),
+    }
+
+
+def _layout(file: Path) -> tuple[LayoutFacts | None, str]:
+    """Where the pixels lie; None and the reason if the file cannot be opened."""
+    logger = logging.getLogger("ionmorphnet")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the warnings are a row of the table
+    try:
+        with imn.open(file, strict=False) as ds:
+            return layout_facts(ds), ""
+    except imn.IonMorphNetError as error:
+        return None, " ".join(str(error).split())
+    finally:
+        logger.setLevel(level)
+
+
+def _layout_rows(layout: LayoutFacts | None, problem: str) -> dict[str, str]:
+    """Rows on the positions and the warnings."""
+    if layout is None:
+        return {"positions": f"not read: {problem}"}
+    several = len(layout.z_planes) > 1
+    size = layout.pixel_size_um
+    regions = [
+        f"z={z}, {line}" if several else line
+        for z, found in layout.regions.items()
+        for line in (regions_text(found) if len(found) > 1 or several else [])
+    ]
+    if regions and layout.left_out:
+        regions.append(f"{layout.left_out:,} pixel{'s' if layout.left_out > 1 else ''} in no region: fragments")
+    step = layout.coordinate_step
+    return {
+        "measured": f"{layout.n_pixels:,} pixels of a grid of {pixels_text((layout.height, layout.width))}",
+        "pixel size": "" if size is None else pixel_size_text(size),
+        "z planes": ", ".join(map(str, layout.z_planes[:12])) + (" ..." if len(layout.z_planes) > 12 else "")
+        if several
+        else "",
+        "step": "" if step[:2] == (1, 1) else f"{step[0]} in x, {step[1]} in y, in units of the written positions",
+        "regions": "\n".join(regions),
+        "warnings": "\n".join(layout.warnings),
     }
 
 

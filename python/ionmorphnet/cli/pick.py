@@ -18,6 +18,7 @@ from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.picking.parts import checked_regions
 
 
 class Folder(click.Path):
@@ -28,6 +29,18 @@ class Folder(click.Path):
         if value == "":
             self.fail("the name of the output folder is empty", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Regions(click.ParamType):
+    """together, each, or the number of a region."""
+
+    name = "regions"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return checked_regions(int(value) if str(value).isdigit() else value)
+        except ArgumentError:
+            self.fail(f"'{value}' is neither together nor each nor the number of a region", param, ctx)
 
 
 @click.command()
@@ -114,6 +127,14 @@ class Folder(click.Path):
 )
 @click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
+@click.option(
+    "--regions",
+    type=_Regions(),
+    default="together",
+    show_default=True,
+    metavar="together|each|N",
+    help="Sections side by side on a slide: as one, each on its own, or only the one of this number (see info).",
+)
 @click.option("--name", metavar="NAME", help="Name of the result, for a single FILE: writes OUT/NAME.")
 @click.option("--force", is_flag=True, help="Pick again what is done already.")
 @click.option("--overwrite", is_flag=True, help="As --force; also replace results of other inputs in OUT.")
@@ -125,7 +146,8 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
     A FILE that is a folder is searched for imzML files; OUT gets the same subfolders. Files of one name get as many
     parent folders in front as tell them apart: OUT/patient01/MSI/data.
     Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
-    file are picked one by one, each into OUT/<file stem>_z<plane>.
+    file are picked one by one, each into OUT/<file stem>_z<plane>; with --regions each, so are the sections of a slide,
+    each into OUT/<file stem>_region<number>.
     What is done already, with the same data, settings and model, is not picked again. The result of another input is
     never replaced unless --overwrite asks for it.
     Exits with 1 if an input failed or no channel was picked from any, and with 2 if all failed.
@@ -209,6 +231,7 @@ def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
     return {
         "file": click.format_filename(outcome.path),
         "z": plane.z,
+        "region": run.input.region,
         "already_done": plane.already_done,
         "folder": click.format_filename(plane.folder),
         "written": [click.format_filename(path) for path in plane.written],

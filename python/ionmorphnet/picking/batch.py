@@ -26,7 +26,7 @@ from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.earlier import request_of
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
-from ionmorphnet.picking.parts import parts_of
+from ionmorphnet.picking.parts import RegionChoice, checked_regions, parts_of
 from ionmorphnet.picking.peak_list import PeakList, write_result
 from ionmorphnet.picking.places import Place, Places
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
@@ -138,6 +138,7 @@ def pick_files(
     cascade: bool = True,
     threads: int = 0,
     calibration: SectionCalibration | PathLike | None = None,
+    regions: RegionChoice = "together",
     name: str | None = None,
     force: bool = False,
     overwrite: bool = False,
@@ -178,6 +179,8 @@ def pick_files(
         cascade: As above.
         threads: As above.
         calibration: As above.
+        regions: Sections that lie side by side on a slide: pick them ``"together"`` as one section, ``"each"`` into
+            ``out/<stem>_region<k>``, or only the region of this number. See :attr:`Dataset.regions`.
         name: Name of the result, for a single input; it may have folders in front.
         force: Pick files again whose result is there already, from the same data with the same settings.
         overwrite: As ``force``; and replace the results of other inputs.
@@ -196,6 +199,7 @@ def pick_files(
         UnavailableError: The scorer or device is not available.
     """
     inputs = listed_inputs(files, name)
+    regions = checked_regions(regions)
     top, min_score = checked_cut(top, min_score)
     threads = thread_count(threads)
     check_windows(axis, ppm, tol)
@@ -242,6 +246,7 @@ def pick_files(
         arguments={**arguments, "scorer": ready},
         settings=settings,
         files=(*TABLES, *files_wanted, RECORD),
+        regions=regions,
         progress=progress,
     )
     return batch.run()
@@ -305,6 +310,7 @@ class _Batch:
     arguments: dict[str, Any]
     settings: dict[str, Any] | None
     files: tuple[str, ...]
+    regions: RegionChoice
     progress: Callable[[PickProgress], None] | bool | None
     _read: dict[Path, PeakList] = field(default_factory=dict)
 
@@ -327,7 +333,7 @@ class _Batch:
                 raise given.problem
             advance(None, "opening")
             with open_dataset(given.path, **self.opened) as ds:
-                with self.places.prepared(given, parts_of(ds), self._is_done) as (places, moved):
+                with self.places.prepared(given, parts_of(ds, self.regions), self._is_done) as (places, moved):
                     notes += [moved] if moved else []
                     for place in places:
                         done = self._earlier(place) or self._pick(place, advance, notes)

@@ -81,6 +81,7 @@ def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:
     sample = section_id(ds)
     obs = pixel_table(ds.mask, sample)
     obs[["imzml_x", "imzml_y", "imzml_z"]] = file_positions(ds)
+    obs["region"] = pixel_regions(ds)
     var = picks.set_index(pd.Index([f"{mz:.6f}" for mz in picks["mz"]], dtype=object))
     # AnnData writes plain strings; pandas' missing labels become empty. A slash would make a group in the file.
     for name in [each for each in var.columns if var[each].dtype == "string"]:
@@ -102,6 +103,7 @@ def section_facts(ds: Dataset) -> dict[str, Any]:
         "source": os.path.abspath(ds.path),
         "uuid": ds.declared.get("uuid"),
         "plane_z": ds.plane_z,
+        "region": ds.region_number,
         "polarity": ds.declared.get("polarity"),
         "instrument": ds.declared.get("instrument"),
         "pixel_size_um": None if size is None else list(size),
@@ -113,12 +115,13 @@ def section_facts(ds: Dataset) -> dict[str, Any]:
 
 
 def section_id(ds: Dataset) -> str:
-    """The name of the file, with the plane and the polarity if it has several, and the start of its UUID.
+    """The name of the file, with the plane, region and polarity if it has several, and the start of its UUID.
 
     Sections of a study often have one file name; names of pixels stay different when their tables are joined.
     """
     options = ds.open_options
-    parts = [Path(ds.path).stem, "" if ds.plane_z is None else f"z{ds.plane_z}", str(options.get("polarity") or "")]
+    parts = [Path(ds.path).stem, "" if ds.plane_z is None else f"z{ds.plane_z}"]
+    parts += ["" if ds.region_number is None else f"region{ds.region_number}", str(options.get("polarity") or "")]
     digits = plain_uuid(ds.declared.get("uuid")) or known_state(ds.path, ds.ibd_path).get("pieces_sha256", "unknown")
     return "_".join(part for part in parts if part) + f"-{digits[:6]}"
 
@@ -166,6 +169,12 @@ def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
     grid = np.column_stack([cells[:, 1], cells[:, 0], np.full(len(cells), plane - 1)])
     positions: npt.NDArray[np.int64] = np.array(ds.coordinate_origin) + grid * np.array(ds.coordinate_step)
     return positions
+
+
+def pixel_regions(ds: Dataset) -> npt.NDArray[np.int32]:
+    """Number of the region of each measured pixel, row by row, int32 (n,); 0: in none."""
+    regions = ds.region_map[ds.mask]
+    return regions if ds.region_number is None else np.full_like(regions, ds.region_number)
 
 
 def pixel_table(mask: npt.NDArray[np.bool_], sample: str) -> pd.DataFrame:

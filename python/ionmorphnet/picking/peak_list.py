@@ -258,6 +258,7 @@ class PeakList:
                     "source": section.path,
                     "uuid": section.uuid,
                     "pixel_size_um": section.pixel_size_um,
+                    "region": section.region,
                     "score": self.score_description,
                     "warnings": list(dict.fromkeys((*section.warnings, *self.run.warnings))),
                 }
@@ -312,6 +313,7 @@ class PeakList:
         ds = self.dataset
         pictured = min(MAX_PICTURES, max(1, _REPORT_IMAGE_BYTES // (4 * ds.shape[0] * ds.shape[1])))
         title = os.path.basename(ds.path) + ("" if ds.plane_z is None else f" z={ds.plane_z}")
+        title += "" if ds.region_number is None else f" region {ds.region_number}"
         mean_mz, mean_intensity = ds.mean_spectrum()
         write_report(
             path,
@@ -327,6 +329,7 @@ class PeakList:
                 facts={} if self.run is None else self.run.to_dict(),
                 warnings=self._warnings,
                 score_description=self.score_description,
+                regions=ds.regions,
                 sample=self._shown_sample,
             ),
         )

@@ -15,6 +15,7 @@ from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.file_state import known_state
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.sample_maps import SampleMap
+from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.scoring.section_calibration import CalibrationRecord
 
 # Version of the layout of run.json. It grows when a field changes its meaning or goes; new fields do not count.
@@ -42,6 +43,7 @@ class InputRecord:
         warnings: What was odd about the file.
         normalize: How its ion images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
         files: State of both files, see :func:`ionmorphnet.io.file_state.known_state`.
+        region: The region of the slide that was picked; None if regions were picked together.
     """
 
     path: str
@@ -60,6 +62,7 @@ class InputRecord:
     warnings: tuple[str, ...]
     normalize: Normalize = "none"
     files: Mapping[str, Any] = field(default_factory=dict)
+    region: int | None = None
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
@@ -82,6 +85,7 @@ class InputRecord:
             warnings=tuple(ds.warnings),
             normalize=ds.normalize,
             files=known_state(ds.path, ds.ibd_path),
+            region=ds.region_number,
         )
 
     def reopen(self) -> Dataset:
@@ -93,6 +97,8 @@ class InputRecord:
         ds = open_dataset(self.path, ibd_path=self.ibd_path, **self.opened_with)
         if self.z is not None and len(ds.z_planes) > 1 and self.z in ds.z_planes:
             ds = ds.plane(self.z)
+        if self.region is not None:
+            ds = ds.region(self.region)
         self.require_same(ds)
         return ds if self.normalize == "none" else ds.normalized(self.normalize)
 
@@ -104,10 +110,12 @@ class InputRecord:
         """
         found = (ds.declared.get("uuid"), ds.n_spectra, *ds.shape)
         other_plane = None not in (self.z, ds.plane_z) and self.z != ds.plane_z
-        if other_plane or found != (self.uuid, self.n_spectra, self.height, self.width):
+        other_region = self.region != ds.region_number
+        if other_plane or other_region or found != (self.uuid, self.n_spectra, self.height, self.width):
             raise FileError(
-                f"{ds.path}: is not the section that was picked ({self.n_spectra} spectra on {self.height} x "
-                f"{self.width} pixels, UUID {self.uuid}); open the right one and pass it as dataset"
+                f"{ds.path}: is not the section that was picked ({self.n_spectra} spectra on "
+                f"{pixels_text((self.height, self.width))}, UUID {self.uuid}); open the right one and pass it as "
+                "dataset"
             )
 
 

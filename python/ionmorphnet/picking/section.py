@@ -173,7 +173,7 @@ def pick(
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    ranked, kept = _ranked(channels, frame, ready.name, ds.normalize, top, cut)
+    ranked, kept = _ranked(channels, frame, ready.name, ds, top, cut)
     warnings = _warnings(ds, channels, ready) + _other_section(mapped, ds)
     picked = ranked[:kept]
     warnings += shared_patterns(
@@ -312,7 +312,7 @@ def _ranked(
     channels: CandidateAxis,
     scores: pd.DataFrame,
     scorer: str,
-    normalize: str,
+    ds: Dataset,
     top: int | None,
     min_score: float | None,
 ) -> tuple[pd.DataFrame, int]:
@@ -325,8 +325,10 @@ def _ranked(
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame["frequency"] = channels.frequency[order]
     frame["scorer"] = pd.array([scorer] * len(frame), dtype="string")  # scales differ between scorers
-    if normalize != "none":
-        frame["normalize"] = pd.array([normalize] * len(frame), dtype="string")
+    if ds.normalize != "none":
+        frame["normalize"] = pd.array([ds.normalize] * len(frame), dtype="string")
+    if ds.region_number is not None:
+        frame["region"] = ds.region_number
     for name, values in channels.columns.items():  # of the list that was given
         own = values[order]
         frame[f"list_{name}" if name in frame else name] = pd.array(own, dtype="string") if own.dtype == object else own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.regions import Region
 from ionmorphnet.io.sample_maps import SampleMap
 
 
@@ -36,6 +37,7 @@ class ReportData:
         warnings: Warnings about the input or the run, shown at the top of the page.
         score_description: One sentence explaining the score.
         sample: The sample map of the section; None to show none.
+        regions: Sections that lie side by side and were picked together; shown as boxes if there are several.
 
     Raises:
         ArgumentError: Columns are missing, or shapes do not match.
@@ -53,6 +55,7 @@ class ReportData:
     warnings: list[str] = field(default_factory=list)
     score_description: str = ""
     sample: SampleMap | None = None
+    regions: Sequence[Region] = ()
 
     def __post_init__(self) -> None:
         """Checks that the parts match."""

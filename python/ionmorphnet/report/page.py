@@ -76,6 +76,7 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
         tic_geometry=pictures.geometry(data, tic_factor),
         area=pictures.measured_area(data),
         sample=None if data.sample is None else pictures.sample_view(data.sample, data.tic, tic_factor),
+        regions=pictures.region_boxes(data),
         class_counts=table.class_counts(data),
         classes=classes if payload["probabilities"] else [],
         histogram=payload["histogram"],

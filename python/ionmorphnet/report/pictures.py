@@ -14,6 +14,7 @@ from ionmorphnet.io.sample_maps import SampleMap
 from ionmorphnet.report.data import ReportData
 
 MAX_SIDE = 512  # Larger sections are drawn as block means.
+MAX_REGIONS = 60  # More boxes would hide the section.
 MAX_PIXELS = 20_000_000  # All pictures together; limits the page to about 10 MB.
 
 
@@ -30,6 +31,18 @@ class SampleView:
     """Sample map as PNG in base64, empty if it is unknown, and what it says in a sentence."""
 
     png: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RegionBox:
+    """Box of a region in percent of the picture, and its number and size as text."""
+
+    number: int
+    left: float
+    top: float
+    width: float
+    height: float
     text: str
 
 
@@ -105,12 +118,31 @@ def geometry(data: ReportData, factor: int) -> Geometry:
     }
 
 
+def region_boxes(data: ReportData) -> list[RegionBox]:
+    """Boxes of the regions, none if there is only one."""
+    if len(data.regions) < 2:
+        return []
+    height, width = data.tic.shape
+    return [
+        RegionBox(
+            region.number,
+            100 * region.x0 / width,
+            100 * region.y0 / height,
+            100 * region.width / width,
+            100 * region.height / height,
+            f"{region.n_pixels:,} pixels" + _area_text(region.n_pixels, data.pixel_size_um),
+        )
+        for region in data.regions[:MAX_REGIONS]
+    ]
+
+
 def measured_area(data: ReportData) -> str:
     """Number of measured pixels, their share of the grid, and their area if the pixel size is known."""
     measured = int((~np.isnan(data.tic)).sum())
     share = measured / data.tic.size
     text = f"{measured:,} of {data.tic.size:,} pixels ({share:.0%})" if share < 1 else f"{measured:,} pixels (all)"
-    if data.pixel_size_um is not None:
-        area = measured * data.pixel_size_um[0] * data.pixel_size_um[1] / 1e6
-        text += f", {area:.3g} mm²"
-    return text
+    return text + _area_text(measured, data.pixel_size_um)
+
+
+def _area_text(n_pixels: int, pixel_size_um: tuple[float, float] | None) -> str:
+    return "" if pixel_size_um is None else f", {n_pixels * pixel_size_um[0] * pixel_size_um[1] / 1e6:.3g} mm²"

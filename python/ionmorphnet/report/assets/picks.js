@@ -11,9 +11,11 @@ function makePicks(reveal) {
   const end = element('div', { 'aria-hidden': 'true' });
   const viewer = makeViewer(byId('viewer'), () => rows, reveal);
   viewer.onclose((row) => { if (rows.includes(row)) { ensure(row); nodeOf(row)?.querySelector('.open').focus(); } });
-  // Cards as wide as a whole number of screen pixels per picture pixel, near 220; wide sections are shrunk to 300.
+  // Cards as wide as a whole number of screen pixels per picture pixel, if that comes near 220; wide sections are
+  // shrunk to 300.
+  const fit = Math.min(240, 240 * geometry.ratio), whole = geometry.width * Math.max(1, Math.floor(fit / geometry.width));
   const cardWidth = geometry.width > 300 ? Math.min(300, 220 * geometry.ratio)
-    : geometry.width * Math.max(1, Math.floor(Math.min(240, 240 * geometry.ratio) / geometry.width));
+    : whole >= 0.7 * fit ? Math.min(whole, 300) : fit;
   const listWidth = Math.min(120, 60 * geometry.ratio);
   const nodeOf = (row) => container.querySelector(`[data-row="${row}"]`);
   const share = (row) => (table.score[row] === null ? 0 : highest > 0 ? Math.max(table.score[row], 0) / Math.max(highest, lowest >= 0 && highest <= 1 ? 1 : highest) : 0);
