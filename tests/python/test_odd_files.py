@@ -19,8 +19,6 @@ AWAITED = {
     "Intensities stored as 32-bit integers are declared 32-bit floats",
     "Arrays are zlib-compressed, which the file does not say",
     "From some spectrum on, all intensity offsets are the same",
-    "Every second line is mirrored, as a meander that was written as if all lines ran the same way",
-    "Every second line is shifted by some pixels",
     "The detector is saturated: values end at a limit",
     "Intensities are cut off at 255 counts",
     "Some columns carry no signal",

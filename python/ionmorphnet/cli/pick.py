@@ -18,7 +18,6 @@ from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import show_warnings
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions
-from ionmorphnet.picking.parts import checked_regions
 
 
 class Folder(click.Path):
@@ -31,16 +30,13 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-class _Regions(click.ParamType):
+def _regions(ctx: click.Context, param: click.Parameter, value: str) -> str | int:
     """together, each, or the number of a region."""
-
-    name = "regions"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return checked_regions(int(value) if str(value).isdigit() else value)
-        except ArgumentError:
-            self.fail(f"'{value}' is neither together nor each nor the number of a region", param, ctx)
+    if value in ("together", "each"):
+        return value
+    if value.isdecimal() and int(value) >= 1:
+        return int(value)
+    raise click.BadParameter(f"'{value}' is neither together nor each nor the number of a region", ctx, param)
 
 
 @click.command()
@@ -129,7 +125,7 @@ class _Regions(click.ParamType):
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
 @click.option(
     "--regions",
-    type=_Regions(),
+    callback=_regions,
     default="together",
     show_default=True,
     metavar="together|each|N",

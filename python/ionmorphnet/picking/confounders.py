@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.picking.displaced_lines import displaced_lines
 
 Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -114,6 +115,7 @@ def describe(
     every = every[every.any(axis=(1, 2))]
     if not len(every):
         return texts
+    texts += displaced_lines(every, measured)
     found = _line_patterns(every, measured) + _edge_pattern(every, measured)
     found += _pick_patterns(np.minimum(own, limits[: len(own), None, None]), every, order)
     if found:
