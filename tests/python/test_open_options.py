@@ -17,13 +17,29 @@ from imzml_factory import Spec, write_imzml
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli.app import cli as group
+from ionmorphnet.io.literals import Duplicates
 from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.tumor.cohort import open_section
+from ionmorphnet.tumor.cubes import normalisation_factor
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 3)
 
 # Every command that opens a section, and whether it opens a single one by its own name.
-COMMANDS = {"pick": True, "images": True, "validate": True}
+COMMANDS = {
+    "pick": True,
+    "images": True,
+    "validate": True,
+    "label": True,
+    "calibrate": True,
+    "evaluate classifier": False,
+    "evaluate ranking": False,
+    "evaluate mscf1": False,
+    "tumor train": False,
+    "tumor evaluate": False,
+    "tumor explain": False,
+    "tumor predict": True,
+}
 
 
 def a_command(path: str) -> click.Command:
@@ -62,7 +78,7 @@ def test_a_command_has_every_option(path: str) -> None:
     assert ("ibd_path" in names) == COMMANDS[path]
 
 
-def test_the_defaults_are_those_of_open() -> None:
+def test_a_command_receives_what_is_given() -> None:
     received: list[OpenOptions] = []
 
     @click.command()
@@ -71,14 +87,28 @@ def test_the_defaults_are_those_of_open() -> None:
         received.append(opened)
 
     command.main([], standalone_mode=False)
-    defaults = {name: each.default for name, each in inspect.signature(imn.open).parameters.items() if name != "path"}
-    assert received == [defaults]
+    command.main(
+        ["--duplicates", "mean", "--no-strict", "--spectrum-type", "auto", "--repair"],
+        standalone_mode=False,
+    )
+    wanted: OpenOptions = {"duplicates": "mean", "strict": False, "spectrum_type": None, "repair": True}
+    assert received == [{}, wanted]
+    defaults = {name: each.default for name, each in inspect.signature(imn.open).parameters.items()}
+    for parameter in command.params:
+        if isinstance(parameter.default, str | bool) and parameter.default != "auto":
+            assert parameter.default == defaults[str(parameter.name)]
 
 
-@pytest.mark.parametrize("function", [imn.pick, imn.pick_files, imn.validate])
+@pytest.mark.parametrize(
+    "function",
+    [imn.pick, imn.pick_files, imn.validate, imn.label, imn.calibrate, imn.evaluate.load_sets, imn.tumor.predict],
+)
 def test_a_misspelt_argument_is_refused(function: Callable[..., Any], tmp_path: Path) -> None:
     assert get_type_hints(function)["opened"].__args__ == (OpenOptions,)
-    arguments = ([], tmp_path) if function is imn.pick_files else (tmp_path / "none.imzML",)
+    two = (imn.pick_files, imn.label, imn.calibrate, imn.tumor.predict)
+    arguments = (tmp_path / "none.imzML", tmp_path / "none")[: 2 if function in two else 1]
+    if function is imn.pick_files:
+        arguments = ([], tmp_path)
     with pytest.raises(TypeError, match=f"{function.__name__}.. got an unexpected keyword argument 'tpo'"):
         function(*arguments, tpo=3)
 
@@ -127,3 +157,44 @@ def test_a_truncated_ibd_is_read_as_far_as_it_goes(cli: Command, tmp_path: Path)
     done = cli("pick", path, "-o", tmp_path / "yes", *QUICK, "--no-strict")
     assert done.code == 0, done
     assert "left out" in done.stderr
+
+
+def test_a_result_folder_takes_no_options(cli: Command, tmp_path: Path) -> None:
+    path = write_imzml(tmp_path / "s.imzML", grid())
+    assert cli("pick", path, "-o", tmp_path / "out", *QUICK).code == 0
+    done = cli("label", tmp_path / "out" / "s", "-o", tmp_path / "l.csv", "--no-browser", "--repair")
+    done.is_one_line_error("repair:", "a result folder opens its section as the pick did")
+    labels = tmp_path / "l.csv"
+    labels.write_text("mz,label\n300.1,noise\n")
+    done = cli("calibrate", tmp_path / "out" / "s", "--labels", labels, "-o", tmp_path / "c.json", "--copies", "drop")
+    done.is_one_line_error("copies:", "opens its section as the pick did")
+
+
+def test_labelled_sections_are_opened_as_asked(tmp_path: Path) -> None:
+    path = write_imzml(tmp_path / "s.imzML", grid(unsorted=True))
+    labels = tmp_path / "l.csv"
+    labels.write_text("mz,label\n300.1,structured\n400.2,structured\n")
+    with pytest.raises(imn.FileError, match="--repair"):
+        imn.evaluate.load_sets(path, labels)
+    [found] = imn.evaluate.load_sets(path, labels, repair=True)
+    assert len(found.images) == 2
+
+
+def test_sections_of_a_cohort_are_opened_as_asked(tmp_path: Path) -> None:
+    twice = [*grid(), *grid()]
+    for name in ("a", "b"):
+        write_imzml(tmp_path / f"{name}.imzML", twice)
+        np.save(tmp_path / f"{name}.npy", np.arange(72).reshape(8, 9) % 2)
+    (tmp_path / "c.csv").write_text("file,regions,patient\na.imzML,a.npy,p\nb.imzML,b.npy,q\n")
+    cohort = imn.tumor.read_cohort(tmp_path / "c.csv", labels={"0": "out", "1": "in"}, duplicates="sum")
+    assert [section.opened for section in cohort.sections] == [{"duplicates": "sum"}] * 2
+    with open_section(cohort.sections[0]) as ds:
+        summed = {kind: normalisation_factor(ds, kind) for kind in ("rms", "median")}
+        assert ds.open_options["duplicates"] == "sum"
+    policies: tuple[Duplicates, ...] = ("first", "mean")
+    for policy in policies:
+        with imn.open(tmp_path / "a.imzML", duplicates=policy) as ds:
+            for kind, factor in summed.items():
+                assert normalisation_factor(ds, kind) == pytest.approx(2 * factor, rel=1e-6)
+    with pytest.raises(ArgumentError, match="one ibd file for 2 imzML files"):
+        imn.tumor.read_cohort(tmp_path / "c.csv", ibd_path=tmp_path / "a.ibd")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions
@@ -57,7 +58,7 @@ _OPTIONS = [
 
 
 def open_options(*, ibd: bool = True) -> Callable[[Command], Command]:
-    """Adds the options of ``ionmorphnet.open`` to a command, which receives them as ``opened: OpenOptions``.
+    """Adds the options of ``ionmorphnet.open`` to a command, which receives those given as ``opened: OpenOptions``.
 
     Args:
         ibd: Whether there is ``--ibd``; not where one command opens many files by their own names.
@@ -67,9 +68,13 @@ def open_options(*, ibd: bool = True) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def collected(**given: Any) -> Any:
-            opened: dict[str, Any] = {name: given.pop(name) for name in OpenOptions.__annotations__ if name in given}
-            if opened["spectrum_type"] == "auto":
-                opened["spectrum_type"] = None
+            source = click.get_current_context().get_parameter_source
+            values = {name: given.pop(name) for name in OpenOptions.__annotations__ if name in given}
+            opened = {
+                name: None if value == "auto" else value
+                for name, value in values.items()
+                if source(name) is not ParameterSource.DEFAULT
+            }
             return command(opened=opened, **given)
 
         decorated: Command = collected

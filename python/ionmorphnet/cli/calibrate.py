@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 import ionmorphnet as imn
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar
+from ionmorphnet.io.open_options import OpenOptions
 
 
 @click.command()
@@ -37,8 +39,9 @@ from ionmorphnet.cli._shared import log_shown, progress_bar
     show_default=True,
     help="Precision of the network.",
 )
+@open_options()
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
-def calibrate(source: Path, labels: Path, out: Path, **options: Any) -> None:
+def calibrate(source: Path, labels: Path, out: Path, opened: OpenOptions, **options: Any) -> None:
     """Calibrate the model to one section with 10 to 30 labels.
 
     SOURCE is a result folder of a pick, or an imzML file, which is then picked first. The calibration maps classes and,
@@ -53,7 +56,7 @@ def calibrate(source: Path, labels: Path, out: Path, **options: Any) -> None:
     """
     bar = progress_bar(source.name, "images", before="finding channels", quiet=source.is_dir())
     with log_shown(), bar as progress:
-        found = imn.calibrate(source, labels, out=out, progress=progress, **options)
+        found = imn.calibrate(source, labels, out=out, progress=progress, **opened, **options)
     for line in found.lines():
         click.echo(line)
     what = "changes nothing" if found.is_identity else "is for sections labelled with the same conventions"

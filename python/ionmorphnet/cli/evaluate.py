@@ -18,8 +18,10 @@ from ionmorphnet.base.files import temporary_beside
 from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cli import _evaluate_tables as tables
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar, show_warnings
 from ionmorphnet.io.mz_list import read_mz_list
+from ionmorphnet.io.open_options import OpenOptions
 
 Command = Callable[..., None]
 
@@ -133,15 +135,18 @@ def evaluate() -> None:
 
 @evaluate.command(short_help="Compare predicted classes with labels.")
 @_set_options
+@open_options(ibd=False)
 @_shared_options
-def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **options: Unpack[_Options]) -> None:
+def classifier(
+    files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, opened: OpenOptions, **options: Unpack[_Options]
+) -> None:
     """Compare the classes predicted by a model with the labels of images.
 
     SET is X.npz with X_labels.csv (index,key,label_a,label_b,structure), X.imzML with X.csv (mz,label), or a folder of
     such sections. With two labellings all values are means over both.
     """
     run = _Run(options, baselines=False)
-    sets = run.scored(_load(files, labels, ppm))
+    sets = run.scored(_load(files, labels, ppm, opened))
     report = ev.classifier_report(sets, options=run.bootstrap)
     tables.show(*tables.classifier_tables(report))
     run.finish("classifier", report.to_dict(), lambda plots, folder: plots.plot_classifier(report, folder))
@@ -171,6 +176,7 @@ def classifier(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, **
     help="Number of images for precision at k. [default: the number of structured images]",
 )
 @_scorer_options
+@open_options(ibd=False)
 @_shared_options
 def ranking(
     files: tuple[Path, ...],
@@ -179,6 +185,7 @@ def ranking(
     pairs: tuple[Path, ...],
     positive_from: float,
     k: int | None,
+    opened: OpenOptions,
     **options: Unpack[_Options],
 ) -> None:
     """Compare how models, classical statistics, total intensity and chance rank images by structure.
@@ -186,7 +193,7 @@ def ranking(
     SET is as for classifier; the labels need the column structure (0 to 3).
     """
     run = _Run(options)
-    loaded = _load(files, labels, ppm)
+    loaded = _load(files, labels, ppm, opened)
     if pairs:
         if len(pairs) != len(loaded):
             raise ArgumentError(f"{len(pairs)} files of pairs for {len(loaded)} sets; give one per set, in order")
@@ -251,6 +258,7 @@ def ranking(
     help="How the channels of an imzML file are found.",
 )
 @_scorer_options
+@open_options(ibd=False)
 @_shared_options
 def mscf1(
     files: tuple[Path, ...],
@@ -260,6 +268,7 @@ def mscf1(
     rule: Literal["released", "strict"],
     thresholds: tuple[float, ...],
     axis: Literal["auto", "bins", "peaks"],
+    opened: OpenOptions,
     **options: Unpack[_Options],
 ) -> None:
     """Compute mSCF1, the mean spatial-class F1, of the best channels of each method or of lists of picks.
@@ -280,7 +289,7 @@ def mscf1(
     reports, given = [], {}
     cuts: dict[str, list[ev.PickingReport]] = {}
     for i, path in enumerate(files):
-        with ev.open_bins(path, masks[i] if masks else None, axis=axis) as section:
+        with ev.open_bins(path, masks[i] if masks else None, axis=axis, **opened) as section:
             truth = section.truth(rule=rule, thresholds=thresholds or ev.THRESHOLDS)
             if picks:
                 given[section.name] = {name: truth.judge(mz) for name, mz in picks.items()}
@@ -401,11 +410,11 @@ class _Run:
         return {"bootstrap": options, "versions": versions()}
 
 
-def _load(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float) -> list[ev.EvaluationSet]:
+def _load(files: tuple[Path, ...], labels: tuple[Path, ...], ppm: float, opened: OpenOptions) -> list[ev.EvaluationSet]:
     if labels and len(labels) != len(files):
         raise ArgumentError(f"{len(labels)} label files for {len(files)} sets; give one per set, in order")
     given = labels or (None,) * len(files)
-    sets = [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm)]
+    sets = [each for path, csv in zip(files, given, strict=True) for each in ev.load_sets(path, csv, ppm=ppm, **opened)]
     ev.require_unique_names(each.name for each in sets)
     for each in sets:
         show_warnings(each.notes, name=each.name)

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 import ionmorphnet as imn
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar
+from ionmorphnet.io.open_options import OpenOptions
 
 
 @click.command()
@@ -30,8 +32,11 @@ from ionmorphnet.cli._shared import log_shown, progress_bar
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Model that orders the images.  [default: the bundled one]")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of the page; 0: a free one.")
+@open_options()
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
-def label(source: Path, out: Path, order: str, model: str | None, port: int, no_browser: bool) -> None:
+def label(
+    source: Path, out: Path, order: str, model: str | None, port: int, no_browser: bool, opened: OpenOptions
+) -> None:
     """Label the ion images of SOURCE on a web page that only this machine can open.
 
     SOURCE is an imzML file, a result folder of a pick (its scores are used again), or an npz file with ion images.
@@ -54,7 +59,15 @@ def label(source: Path, out: Path, order: str, model: str | None, port: int, no_
     with log_shown(), shown:
         progress = shown.enter_context(progress_bar(source.name, "images", before="finding channels"))
         summary = imn.label(
-            source, out, order=order, model=model, port=port, browser=not no_browser, on_ready=ready, progress=progress
+            source,
+            out,
+            order=order,
+            model=model,
+            port=port,
+            browser=not no_browser,
+            on_ready=ready,
+            progress=progress,
+            **opened,
         )
     classes = ", ".join(f"{n} {name}" for name, n in summary.classes.items() if n)
     click.echo(f"{click.format_filename(out)}: {summary.labelled} labelled" + (f" ({classes})" if classes else ""))

@@ -12,6 +12,7 @@ import click
 from ionmorphnet.base.devices import DeviceName
 from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.base.files import filled_folder
+from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar, spinner
 from ionmorphnet.cli._tumor_options import (
     FILE,
@@ -30,6 +31,7 @@ from ionmorphnet.cli._tumor_options import (
 from ionmorphnet.cli._tumor_tables import show_importance, show_report
 from ionmorphnet.io.inputs import listed_inputs
 from ionmorphnet.io.mz_list import parse_mz_values
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.prediction_files import refuse_other_prediction
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def tumor() -> None:
     show_default=True,
     help="Precision of the training; auto: bf16 on a GPU, f32 on a CPU.",
 )
+@open_options(ibd=False)
 @run_options
 def train(
     cohort_csv: Path,
@@ -79,6 +82,7 @@ def train(
     batch: int | None,
     resume: bool,
     quiet: bool,
+    opened: OpenOptions,
     **options: Unpack[TrainOptions],
 ) -> None:
     """Train the 3D CNN on all sections of COHORT.csv, or resume a stopped training in OUT."""
@@ -86,7 +90,7 @@ def train(
 
     if not resume and (out / "training" / "last.pt").exists():
         raise ArgumentError(f"{out}: contains a training; resume it or choose another folder")
-    cohort = _read(cohort_csv, labels)
+    cohort = _read(cohort_csv, labels, opened)
     recipe = {} if batch is None else {"batch": batch}
     with log_shown(), _bar(str(out), quiet) as progress:
         done = api.train_tumor(out, cohort, channels=_channels(mz, picks), recipe=recipe, progress=progress, **options)
@@ -170,6 +174,7 @@ def train(
     "--draws", type=click.IntRange(0), default=2000, show_default=True, help="Bootstrap resamples; 0: no intervals."
 )
 @click.option("--plots", type=FILE, metavar="DIR", help="Also write plots (needs the extra [plots]).")
+@open_options(ibd=False)
 @run_options
 def evaluate(
     cohort_csv: Path,
@@ -187,6 +192,7 @@ def evaluate(
     draws: int,
     plots: Path | None,
     quiet: bool,
+    opened: OpenOptions,
     **options: Unpack[PlanOptions],
 ) -> None:
     """Compare the 3D CNN with pixel-wise classifiers on unseen patients of COHORT.csv.
@@ -200,7 +206,7 @@ def evaluate(
         from ionmorphnet.base.extras import require_matplotlib
 
         require_matplotlib()
-    cohort = _read(cohort_csv, labels)
+    cohort = _read(cohort_csv, labels, opened)
     given: dict[str, Any] = {name: value for name, value in options.items() if value not in ((), None)}
     plan = api.EvaluationPlan(recipe={} if batch is None else {"batch": batch}, **given)
     with log_shown(), _bar(str(out), quiet) as progress:
@@ -250,6 +256,7 @@ def evaluate(
 @device_option
 @threads_option
 @memory_option
+@open_options()
 @click.option("--overwrite", is_flag=True, help="Replace predictions of other files in OUT.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def predict(
@@ -259,6 +266,7 @@ def predict(
     formats: str,
     overwrite: bool,
     quiet: bool,
+    opened: OpenOptions,
     **options: Unpack[PredictOptions],
 ) -> int:
     """Predict the class probabilities of every pixel of FILE... with the model folder MODEL.
@@ -273,6 +281,7 @@ def predict(
     if unknown or not wanted:
         raise ArgumentError(f"formats must be among {', '.join(_OUTPUTS)}, not '{formats}'")
     inputs = listed_inputs(files)
+    checked_open_options(opened, function="predict", paths=inputs)
     loaded = api.load_tumor_model(model)
     failed = 0
     with filled_folder(out):
@@ -284,7 +293,7 @@ def predict(
                 if not overwrite:
                     refuse_other_prediction(target, given.path, wanted)
                 with log_shown(), progress_bar(given.shown, "pixels", quiet=quiet, before="reading") as progress:
-                    prediction = api.predict(loaded, given.path, progress=progress, **options)
+                    prediction = api.predict(loaded, given.path, progress=progress, **opened, **options)
                 with filled_folder(target.parent):
                     _write(prediction, target, wanted)
             except IonMorphNetError as error:
@@ -314,6 +323,7 @@ def predict(
 @click.option("--pixels", type=click.IntRange(1), default=512, show_default=True, help="Number of labelled pixels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the choice of pixels.")
 @click.option("--plots", type=FILE, metavar="DIR", help="Also write a plot (needs the extra [plots]).")
+@open_options(ibd=False)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def explain(
     model: Path,
@@ -322,6 +332,7 @@ def explain(
     out: Path,
     plots: Path | None,
     quiet: bool,
+    opened: OpenOptions,
     **options: Unpack[ExplainOptions],
 ) -> None:
     """Rank the channels of MODEL by their importance for labelled pixels of COHORT.csv."""
@@ -330,7 +341,7 @@ def explain(
 
     loaded = api.load_tumor_model(model)
     with log_shown(), progress_bar(model.name, "channels", quiet=quiet, before="reading") as progress:
-        table = api.explain(loaded, _read(cohort_csv, labels), progress=progress, **options)
+        table = api.explain(loaded, _read(cohort_csv, labels, opened), progress=progress, **options)
     with atomic_path(out) as temporary:
         table.to_csv(temporary, index=False)
     show_importance(table)
@@ -383,11 +394,11 @@ def simulate(out: Path, **options: Unpack[SimulateOptions]) -> None:
     click.echo(f"  ionmorphnet tumor evaluate {cohort.list_path} --labels {cohort.label_path} -o OUT")
 
 
-def _read(path: Path, labels: str | None) -> Cohort:
+def _read(path: Path, labels: str | None, opened: OpenOptions) -> Cohort:
     from ionmorphnet import tumor as api
 
     with spinner(f"{path.name}: reading"):
-        return api.read_cohort(path, labels=None if labels is None else api.parse_label_map(labels))
+        return api.read_cohort(path, labels=None if labels is None else api.parse_label_map(labels), **opened)
 
 
 def _channels(mz: str | None, picks: tuple[Path, ...]) -> ChannelsLike:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.labelled.image_arrays import LabelledImages, from_npz
 from ionmorphnet.labelled.sections import PPM, find_labels, from_imzml
 
@@ -96,7 +97,12 @@ class EvaluationSet:
 
 
 def load_sets(
-    path: PathLike, labels: PathLike | None = None, *, ppm: float = PPM, name: str | None = None
+    path: PathLike,
+    labels: PathLike | None = None,
+    *,
+    ppm: float = PPM,
+    name: str | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> list[EvaluationSet]:
     """Reads labelled images, one set per dataset.
 
@@ -111,6 +117,7 @@ def load_sets(
             folder the folder itself.
         ppm: Half width of the window around each labelled m/z (imzML only).
         name: Name of the set, for files with a single dataset; None: the id of the dataset.
+        **opened: How sections are opened: options of :func:`ionmorphnet.open`; without effect on an NPZ.
 
     Returns:
         The labelled images by dataset; unusable entries are listed in ``notes``.
@@ -119,11 +126,13 @@ def load_sets(
         FileError: A file is missing or invalid, or contains no usable image.
         ArgumentError: ``ppm`` is out of range, or a name is given for several datasets.
     """
+    checked_open_options(opened, function="load_sets")
     path = Path(path)
     if not path.exists():
         raise FileError(f"{path}: file or folder not found")
     if path.is_dir() or path.suffix.casefold() == ".imzml":
-        source = from_imzml(path, find_labels(path) if labels is None else labels, ppm=ppm, hotspot_quantile=None)
+        where = find_labels(path) if labels is None else labels
+        source = from_imzml(path, where, ppm=ppm, hotspot_quantile=None, **opened)
     else:
         source = from_npz(path, labels)
     notes = tuple(source.report.lines()[1:])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from ionmorphnet.evaluate.mscf1 import THRESHOLDS, MSCF1Truth, Rule, mscf1_truth
 from ionmorphnet.evaluate.patterns import reference_correlation
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 
 AxisKind = Literal["auto", "bins", "peaks"]
 
@@ -158,7 +159,9 @@ class SectionBins:
 
 
 @contextmanager
-def open_bins(path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = "auto") -> Iterator[SectionBins]:
+def open_bins(
+    path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = "auto", **opened: Unpack[OpenOptions]
+) -> Iterator[SectionBins]:
     """Opens a section with its class mask.
 
     Args:
@@ -166,6 +169,7 @@ def open_bins(path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = 
         mask: Class mask (H, W) as NPY, or as NPZ with ``regions`` or a single array. None: ``regions`` of the NPZ, or
             for ``X.imzML`` the file ``X_mask.npz`` (from ``ionmorphnet simulate``).
         axis: How the channels of an imzML file are found, see :func:`ionmorphnet.candidate_axis`.
+        **opened: How an imzML file is opened: options of :func:`ionmorphnet.open`; without effect on an NPZ.
 
     Yields:
         The section; an imzML file is closed at the end of the block. ``n_informative`` comes from ``X_truth.csv`` next
@@ -175,10 +179,11 @@ def open_bins(path: PathLike, mask: PathLike | None = None, *, axis: AxisKind = 
         FileError: A file is missing or invalid, or the mask has another shape than the section.
     """
     path = Path(path)
+    checked_open_options(opened, function="open_bins")
     if path.suffix.lower() != ".imzml":
         yield _from_arrays(path, mask)
         return
-    with open_dataset(path) as ds:
+    with open_dataset(path, **opened) as ds:
         ds.require_one_plane("give each section as a file with one plane", error=FileError)
         mask_path = Path(mask) if mask is not None else path.with_name(f"{path.stem}_mask.npz")
         classes = read_mask(mask_path, ds.shape)

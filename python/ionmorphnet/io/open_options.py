@@ -9,7 +9,7 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
 
-__all__ = ["OpenOptions", "checked_open_options"]
+__all__ = ["OpenOptions", "checked_open_options", "refuse_open_options"]
 
 
 class OpenOptions(TypedDict, total=False):
@@ -29,6 +29,20 @@ _WORDS: dict[str, tuple[object, ...]] = {
     "copies": get_args(Copies),
     "spectrum_type": (*get_args(SpectrumType), None),
 }
+
+
+def refuse_open_options(opened: OpenOptions, reason: str) -> None:
+    """Refuses options for something that they cannot change.
+
+    Args:
+        opened: What a function with ``**opened: Unpack[OpenOptions]`` received.
+        reason: Why, and what to do instead.
+
+    Raises:
+        ArgumentError: There is an option.
+    """
+    if opened:
+        raise ArgumentError(f"{', '.join(opened)}: {reason}")
 
 
 def checked_open_options(opened: OpenOptions, *, function: str, paths: Iterable[object] = ()) -> OpenOptions:

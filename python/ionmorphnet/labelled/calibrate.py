@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.labelled.label_csv import LabelReport, read_mz_labels
 from ionmorphnet.models.model import Model, load_model
 from ionmorphnet.picking.peak_list import PeakList
@@ -38,6 +40,7 @@ def calibrate(
     precision: Precision = "auto",
     threads: int = 0,
     progress: Progress | bool | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> SectionCalibration:
     """Fits a calibration of a model to a section, from 10 to 30 labels of its ion images.
 
@@ -55,6 +58,7 @@ def calibrate(
         precision: Precision for picking.
         threads: CPU threads for picking; 0: all.
         progress: Progress of picking, see :func:`ionmorphnet.pick`.
+        **opened: How an imzML file is opened for picking: options of :func:`ionmorphnet.open`.
 
     Returns:
         The calibration; ``lines()`` say what was accepted.
@@ -63,14 +67,18 @@ def calibrate(
         FileError: A file is missing or invalid, or too few labels can be used.
         ArgumentError: The pick is calibrated already, has no classes, or was made with another model.
     """
+    checked_open_options(opened, function="calibrate")
     ready = load_model(model) if model is not None and not isinstance(model, Model) else model
     if isinstance(source, PeakList):
+        refuse_open_options(opened, "the section is open already; pass these to ionmorphnet.open")
         peaks = source
     elif not isinstance(source, Dataset) and Path(source).is_dir():
+        refuse_open_options(opened, f"{source} is a result folder, which opens its section as the pick did")
         peaks = open_run(source)
     else:
-        found = pick(source, model=ready, device=device, precision=precision, threads=threads, progress=progress)
-        peaks = found
+        peaks = pick(
+            source, model=ready, device=device, precision=precision, threads=threads, progress=progress, **opened
+        )
     used = _model_of(peaks, ready)
     run = peaks.run
     assert run is not None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.windows import mz_windows
 from ionmorphnet.labelled.image_arrays import MEMORY_LIMIT, LabelledImages, LabelledItem, make_source
 from ionmorphnet.labelled.image_store import ImageStore
@@ -141,6 +143,7 @@ def from_imzml(
     memory_limit: int = MEMORY_LIMIT,
     threads: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> LabelledImages:
     """Read the labelled ion images of one or more sections.
 
@@ -157,6 +160,7 @@ def from_imzml(
         memory_limit: Bytes of images held in memory; the rest goes to a temporary file.
         threads: CPU threads; 0: all cores.
         progress: Called after each section with (sections read, sections in total).
+        **opened: How every section is opened: options of :func:`ionmorphnet.open`.
 
     Returns:
         The images, ordered by dataset and m/z; ``report`` lists what was skipped.
@@ -171,11 +175,12 @@ def from_imzml(
         raise ArgumentError(f"hotspot_quantile must be above 0 and at most 1, got {hotspot_quantile}")
     report = LabelReport()
     pairs = pair_files(sections, labels, report)
+    checked_open_options(opened, function="from_imzml", paths=pairs)
     store = ImageStore(memory_limit)
     items: list[LabelledItem] = []
     for k, pair in enumerate(pairs):
         try:
-            items += _read_pair(pair, ppm, hotspot_quantile, store, threads, report)
+            items += _read_pair(pair, ppm, hotspot_quantile, store, threads, report, opened)
         except FileError as error:
             report.add("unusable file", str(error))
         if progress is not None:
@@ -184,13 +189,19 @@ def from_imzml(
 
 
 def _read_pair(
-    pair: Pair, ppm: float, quantile: float | None, store: ImageStore, threads: int, report: LabelReport
+    pair: Pair,
+    ppm: float,
+    quantile: float | None,
+    store: ImageStore,
+    threads: int,
+    report: LabelReport,
+    opened: OpenOptions,
 ) -> list[LabelledItem]:
     rows, found = read_mz_labels(pair.csv, dataset=pair.dataset)
     report.extend(found)
     if not rows:
         return []
-    with open_dataset(pair.imzml) as ds:
+    with open_dataset(pair.imzml, **opened) as ds:
         ds.require_one_plane("the label file does not state which plane it describes", error=FileError)
         rows = _within_range(rows, ds, ppm, pair, report)
         height, width = ds.shape

@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.labelling.agreement import Agreement
 from ionmorphnet.labelling.candidates import Candidates, array_candidates, section_candidates
 from ionmorphnet.labelling.label_file import LabelFile
@@ -76,6 +78,7 @@ def label(
     browser: bool = True,
     on_ready: Callable[[LabelPage], None] | None = None,
     progress: Progress | bool | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> LabelSummary:
     """Labels the ion images of a section on a web page of this machine, until the page is finished or Ctrl-C.
 
@@ -94,6 +97,7 @@ def label(
         on_ready: Called with the page once it is served.
         progress: Called as progress(done, total) while images are scored; True: a bar on the terminal or in the
             notebook.
+        **opened: How an imzML file is opened: options of :func:`ionmorphnet.open`, such as ``repair=True``.
 
     Returns:
         What the label file holds.
@@ -110,9 +114,10 @@ def label(
     port = integer("port", port, 0)
     if port > 65535:
         raise ArgumentError(f"port must be from 0 to 65535, not {port}")
+    checked_open_options(opened, function="label")
     path = Path(out)
     with contextlib.ExitStack() as stack:
-        candidates = _candidates(source, path, model, progress, stack)
+        candidates = _candidates(source, path, model, progress, stack, opened)
         file = LabelFile(path, candidates)
         session = Session(candidates, file, wanted)
         stack.callback(session.close)
@@ -139,7 +144,10 @@ def _candidates(
     model: str | Path | Model | None,
     progress: Progress | bool | None,
     stack: contextlib.ExitStack,
+    opened: OpenOptions,
 ) -> Candidates:
+    if isinstance(source, PeakList | Dataset):
+        refuse_open_options(opened, "the section is open already; pass these to ionmorphnet.open")
     if isinstance(source, PeakList):
         ds = source.dataset
         refuse_replacing([out], [ds.path, ds.ibd_path], "choose another name for the labels")
@@ -147,6 +155,8 @@ def _candidates(
     if isinstance(source, Dataset):
         return _scored(source, out, model, progress)
     path = Path(source)
+    if path.suffix.casefold() != ".imzml":
+        refuse_open_options(opened, f"{path} is no imzML file; a result folder opens its section as the pick did")
     if path.is_dir():
         peaks = open_run(path)
         refuse_replacing([out], [path / "peaks.csv", path / "scores.csv"], "choose another name for the labels")
@@ -160,7 +170,7 @@ def _candidates(
         return array_candidates(path, score)
     if path.suffix.casefold() != ".imzml":
         raise FileError(f"{path}: nothing to label; pass an imzML file, a result folder of a pick, or an npz file")
-    return _scored(stack.enter_context(open_dataset(path)), out, model, progress)
+    return _scored(stack.enter_context(open_dataset(path, **opened)), out, model, progress)
 
 
 def _scored(ds: Dataset, out: Path, model: str | Path | Model | None, progress: Progress | bool | None) -> Candidates:

@@ -27,7 +27,7 @@ from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
-from ionmorphnet.io.open_options import OpenOptions, checked_open_options
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.preprocessing import Preprocessing
@@ -134,8 +134,8 @@ def pick(
     if normalize is not None:
         normalize = checked_normalize(normalize)
     checked_open_options(opened, function="pick")
-    if opened and isinstance(dataset, Dataset):
-        raise ArgumentError(f"{', '.join(opened)}: the dataset is open already; pass these to ionmorphnet.open")
+    if isinstance(dataset, Dataset):
+        refuse_open_options(opened, "the dataset is open already; pass these to ionmorphnet.open")
     threads = thread_count(threads)
     mapped = calibration_of(calibration)
     clock = _Clock()

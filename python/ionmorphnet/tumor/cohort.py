@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from ionmorphnet.base.csv_rows import parse_number, read_rows
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.tumor.regions import UNLABELLED, Regions, as_labels, read_regions
 
 _NEEDED = ("file", "regions", "patient")
@@ -30,6 +32,7 @@ class SectionFile:
         regions: Region file, see :func:`~ionmorphnet.tumor.regions.read_regions`.
         patient: Patient of the section. Sections of one patient are never split between training and test.
         scale: Side of a pixel in the units of the polygons (GeoJSON only).
+        opened: How the file is opened: options of :func:`ionmorphnet.open`.
     """
 
     name: str
@@ -37,6 +40,7 @@ class SectionFile:
     regions: Path
     patient: str
     scale: float = 1.0
+    opened: OpenOptions = field(default_factory=OpenOptions, hash=False)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def survey(cohort: Cohort) -> list[Survey]:
     return found
 
 
-def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> Cohort:
+def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None, **opened: Unpack[OpenOptions]) -> Cohort:
     """Reads a cohort list.
 
     Args:
@@ -121,6 +125,7 @@ def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> C
             ``name`` (default: the file's stem) and ``scale`` (GeoJSON). Paths are relative to the list.
         labels: Class of each region name (for masks the number as text). Several regions may share a class; regions
             not listed stay unlabelled. None: every region name is a class.
+        **opened: How every section is opened: options of :func:`ionmorphnet.open`.
 
     Returns:
         The cohort. Classes are in the order of ``labels``, or sorted by name (numbers by value).
@@ -139,7 +144,8 @@ def read_cohort(path: PathLike, *, labels: Mapping[str, str] | None = None) -> C
         raise FileError(
             f"{path}: column '{missing[0]}' is missing; required are {', '.join(_NEEDED)}, found {', '.join(header)}"
         )
-    sections = [_section(path, line, dict(zip(header, cells, strict=False))) for line, cells in rows[1:]]
+    checked_open_options(opened, function="read_cohort", paths=rows[1:])
+    sections = [_section(path, line, dict(zip(header, cells, strict=False)), opened) for line, cells in rows[1:]]
     return make_cohort(sections, labels=labels, source=str(path))
 
 
@@ -180,7 +186,7 @@ def open_section(section: SectionFile) -> Dataset:
     Raises:
         FileError: The file cannot be read, or has several planes.
     """
-    ds = open_dataset(section.path)
+    ds = open_dataset(section.path, **section.opened)
     try:
         ds.require_one_plane("give each section as a file with one plane", error=FileError)
     except FileError:
@@ -200,7 +206,7 @@ def _region_names(section: SectionFile) -> list[str]:
     return list(regions.names.values())
 
 
-def _section(list_path: Path, line: int, cells: dict[str, str]) -> SectionFile:
+def _section(list_path: Path, line: int, cells: dict[str, str], opened: OpenOptions) -> SectionFile:
     for name in _NEEDED:
         if not cells.get(name):
             raise FileError(f"{list_path}: line {line}: '{name}' is empty")
@@ -214,4 +220,4 @@ def _section(list_path: Path, line: int, cells: dict[str, str]) -> SectionFile:
         raise FileError(f"{list_path}: line {line}: scale '{cells['scale']}' is not a number") from None
     if not (np.isfinite(scale) and scale > 0):
         raise FileError(f"{list_path}: line {line}: scale must be positive, not {cells['scale']}")
-    return SectionFile(cells.get("name") or paths[0].stem, paths[0], paths[1], cells["patient"], scale)
+    return SectionFile(cells.get("name") or paths[0].stem, paths[0], paths[1], cells["patient"], scale, opened)

@@ -240,11 +240,15 @@ def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> np
         level = np.nan_to_num(ds.window_images([low], [high])[0].astype(np.float64))
     else:
         level = np.zeros(ds.shape[0] * ds.shape[1])
-        for pixel, spectrum in ds._native.pixels:
+        shown = np.zeros(level.shape)
+        for pixel, spectrum in ds._native.shown:
             mz, intensity = ds.spectrum(int(spectrum))
             present = intensity[(intensity > 0) & (mz >= low) & (mz <= high)]
+            shown[pixel] += 1
             if present.size:
-                level[pixel] = np.sqrt(np.mean(present**2)) if kind == "rms" else np.median(present)
+                level[pixel] += np.sqrt(np.mean(present**2)) if kind == "rms" else np.median(present)
+        if ds.open_options["duplicates"] == "mean":
+            level /= np.maximum(shown, 1)
         level = level.reshape(ds.shape)
     factor: npt.NDArray[np.float64] = np.divide(_LEVELS[kind], level, out=np.zeros_like(level), where=level > 0)
     return factor.astype(np.float32)

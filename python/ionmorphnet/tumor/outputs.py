@@ -165,7 +165,7 @@ def to_anndata(prediction: Prediction) -> anndata.AnnData:
     axis = prediction.model.axis
     measured = prediction.measured
     var = pd.DataFrame({"mz": axis.mz}, index=pd.Index([f"{mz:.6f}" for mz in axis.mz], dtype=object))
-    with open_dataset(prediction.path) as ds:
+    with open_dataset(prediction.path, **prediction.opened) as ds:
         matrix = np.empty((int(measured.sum()), len(axis)), np.float32)
         for first in range(0, len(axis), 64):
             part = slice(first, first + 64)

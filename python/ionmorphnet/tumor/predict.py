@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.io.sizes import pixels_text
 from ionmorphnet.models.model import softmax
 from ionmorphnet.tumor.channel_checks import covers, describe_unreached, silent, unreached
@@ -39,13 +41,15 @@ class Prediction:
         path: The section's file.
         classes: Class names.
         probabilities: float32 (classes, H, W), NaN = not measured.
-        by_spectrum: float32 (n_spectra, classes), in the order of the file's spectra.
+        by_spectrum: float32 (n_spectra, classes), in the order of the file's spectra: that of the spectrum's pixel,
+            whether or not the pixel shows this spectrum; NaN for copies that were left out.
         coordinates: int32 (n_spectra, 3): x, y, z as in the dataset.
         tic: float32 (H, W), sum of all intensities, NaN = not measured.
         missing: m/z of the model's channels outside the file's m/z range; they were set to their training mean.
         silent: m/z of the model's channels within the file's m/z range that have no signal in any pixel.
         model: The model.
         pixel_size_um: Width and height of a pixel in micrometres; None if unknown.
+        opened: How the file was opened: options of :func:`ionmorphnet.open`.
     """
 
     path: str
@@ -58,6 +62,7 @@ class Prediction:
     silent: tuple[float, ...]
     model: TumorModel = field(repr=False)
     pixel_size_um: tuple[float, float] | None = None
+    opened: OpenOptions = field(default_factory=OpenOptions, repr=False)
 
     @property
     def measured(self) -> npt.NDArray[np.bool_]:
@@ -87,6 +92,7 @@ def predict(
     threads: int = 0,
     memory_limit: int | str = "4GB",
     progress: Callable[[int, int], None] | None = None,
+    **opened: Unpack[OpenOptions],
 ) -> Prediction:
     """Predicts the class probabilities of every measured pixel.
 
@@ -101,6 +107,7 @@ def predict(
         threads: CPU threads; 0: all cores.
         memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
         progress: Called as progress(done, total) in pixels.
+        **opened: How a path is opened: options of :func:`ionmorphnet.open`.
 
     Returns:
         The prediction.
@@ -112,13 +119,15 @@ def predict(
             another m/z range, calibration or preparation than in training.
         UnavailableError: The device is not available.
     """
+    checked_open_options(opened, function="predict")
     if missing not in MISSING:
         raise ArgumentError(f"missing must be one of {', '.join(MISSING)}, not '{missing}'")
     threads = thread_count(threads)
     ready = model if isinstance(model, TumorModel) else load_tumor_model(model)
     if isinstance(section, Dataset):
+        refuse_open_options(opened, "the dataset is open already; pass these to ionmorphnet.open")
         return _predict(ready, section, missing, device, threads, memory_limit, progress)
-    with open_dataset(section) as ds:
+    with open_dataset(section, **opened) as ds:
         return _predict(ready, ds, missing, device, threads, memory_limit, progress)
 
 
@@ -172,6 +181,7 @@ def _predict(
         tuple(model.axis.mz[mute].tolist()),
         model,
         ds.pixel_size_um,
+        {**ds.open_options, "ibd_path": ds.ibd_path},
     )
 
 
