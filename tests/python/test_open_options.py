@@ -39,6 +39,7 @@ COMMANDS = {
     "tumor evaluate": False,
     "tumor explain": False,
     "tumor predict": True,
+    "cohort run": False,
 }
 
 
