@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "images/axis_check.h"
 #include "images/axis_kinds.h"
 #include "images/moments.h"
 #include "images/profile_peaks.h"
@@ -138,6 +139,7 @@ CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options
     axis.mz_hi.push_back(edges[peak.last].hi);
     axis.mz.push_back(std::clamp(mz, axis.mz_lo.back(), axis.mz_hi.back()));
   }
+  check_strongest_bins(m.mz, m.mean, axis);
   fill_frequency(plane, options, axis);
   return axis;
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "images/axis_check.h"
 #include "images/axis_kinds.h"
 #include "images/moments.h"
 #include "images/occupancy.h"
@@ -186,6 +187,7 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
     axis = frequent(axis_of_bins(plane, options), least);
   } else if (centroid && !continuous) {
     axis = axis_of_centroids(plane, options);
+    if (!options.min_frequency) check_strongest_peaks(plane, options, axis);
   } else {
     axis = axis_of_profile(plane, options);
     if (options.kind == AxisKind::automatic && continuous) axis = or_bins(plane, options, std::move(axis));
