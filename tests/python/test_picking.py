@@ -129,7 +129,8 @@ def test_exports_read_back(peaks: imn.PeakList, tmp_path: Path) -> None:
     measured = ~np.isnan(images[0])
     assert table.shape == (measured.sum(), len(peaks))
     assert np.array_equal(table.X, images[:, measured].T)
-    assert np.array_equal(table.obsm["spatial"], np.argwhere(measured)[:, ::-1])
+    pixels = np.argwhere(measured)[:, ::-1]
+    assert np.array_equal(table.obsm["spatial"], pixels * np.array(peaks.dataset.pixel_size_um))
 
 
 def test_nothing_picked_cannot_become_an_imzml(section: Path, tmp_path: Path) -> None:
