@@ -12,7 +12,7 @@ from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
-from ionmorphnet.tumor.cubes import Cube, normalisation_factor, open_cubes, split_blocks
+from ionmorphnet.tumor.cubes import Cube, open_cubes, pixel_factors, split_blocks
 from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
@@ -108,11 +108,11 @@ def test_cubes_hold_normalised_roots_in_memory_or_on_disk(cohort: imn.tumor.Coho
 )
 def test_normalisations(cohort: imn.tumor.Cohort, kind: str, level: object) -> None:
     with open_section(cohort.sections[0]) as ds:
-        factor = normalisation_factor(ds, kind)
+        factor = pixel_factors(ds, kind)
         x, y, _ = ds.coordinates[20] - 1
         assert factor[y, x] == pytest.approx(level(ds.spectrum(20)[1]), rel=1e-5)  # type: ignore[operator]
-        with pytest.raises(ArgumentError, match="normalisation must be one of none, tic, rms, median, not 'sum'"):
-            normalisation_factor(ds, "sum")
+        with pytest.raises(ArgumentError, match="normalize must be one of none, tic, rms, median, not 'sum'"):
+            pixel_factors(ds, "sum")
 
 
 @pytest.mark.parametrize("kind", ["tic", "rms", "median"])
@@ -128,7 +128,7 @@ def test_a_norm_is_taken_over_what_all_sections_span(kind: str, tmp_path: Path) 
         np.save(tmp_path / f"{name}.npy", regions())
     (tmp_path / "c.csv").write_text("file,regions,patient\na.imzML,a.npy,a\nb.imzML,b.npy,b\n")
     both = imn.tumor.read_cohort(tmp_path / "c.csv", labels=LABELS)
-    with open_cubes(both, _axis(), normalisation=kind) as (a, b):
+    with open_cubes(both, _axis(), normalize=kind) as (a, b):
         np.testing.assert_allclose(a.values, b.values, rtol=1e-6)
         assert a.values.max() > 0
     # Channels that not all sections reach are no channels by default, and refused where they are given.

@@ -52,7 +52,7 @@ def model(trained: imn.tumor.TrainedTumorModel) -> imn.tumor.TumorModel:
 def unnormalised(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TumorModel:
     out = tmp_path_factory.mktemp("unnormalised")
     return imn.tumor.train_tumor(
-        out, cohort, channels=MZ, ppm=20, normalisation="none", size=3, steps=30, recipe=RECIPE, device="cpu", threads=1
+        out, cohort, channels=MZ, ppm=20, normalize="none", size=3, steps=30, recipe=RECIPE, device="cpu", threads=1
     ).model
 
 
@@ -268,7 +268,7 @@ def test_invalid_model_folders(model: imn.tumor.TumorModel, tmp_path: Path) -> N
         ({"kind": "other"}, "not a tumor model"),
         ({"format": 9}, "format 9 is not supported; this version reads 1"),
         ({"size": 4}, "out of range"),
-        ({"normalisation": "sum"}, "out of range"),
+        ({"normalize": "sum"}, "out of range"),
         ({"channels": {}}, r"config\.json: invalid \("),
         ({"span": [3.0, 2.0]}, r"span must be the m/z range \(low, high\)"),
         ({"span": None}, r"config\.json: invalid \("),

@@ -420,7 +420,7 @@ def test_a_split_replaces_the_protocol(cohort: imn.tumor.Cohort, tmp_path: Path)
         {"protocol": "x"},
         {"by": "pixel"},
         {"k": 1},
-        {"normalisation": "sum"},
+        {"normalize": "sum"},
         {"blocks": (0, 1)},
         {"threads": -1},
         {"blocks": (2, 2), "buffer": 1},

@@ -9,6 +9,7 @@ from typing import TypedDict
 import click
 
 from ionmorphnet.base.devices import DeviceName
+from ionmorphnet.io.normalization import NORMALIZATIONS
 
 Command = Callable[..., None]
 
@@ -22,7 +23,7 @@ class NetworkOptions(TypedDict):
     steps: int
     seed: int
     top: int | None
-    normalisation: str
+    normalize: str
 
 
 class TrainOptions(NetworkOptions):
@@ -140,8 +141,8 @@ def channel_options(command: Command) -> Command:
                 help="Number of channels to select. [default: 40; all of --mz or --picks, unless --channels is given]",
             ),
             click.option(
-                "--normalisation",
-                type=click.Choice(["none", "tic", "rms", "median"]),
+                "--normalize",
+                type=click.Choice(NORMALIZATIONS),
                 default="tic",
                 show_default=True,
                 help="Norm of each pixel's intensities.",

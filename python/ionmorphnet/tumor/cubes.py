@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.normalization import checked_normalize, pixel_norms
 from ionmorphnet.tumor.channel_checks import (
     Span,
     constant,
@@ -32,8 +32,6 @@ from ionmorphnet.tumor.regions import UNLABELLED
 
 logger = logging.getLogger("ionmorphnet")
 
-Normalisation = Literal["none", "tic", "rms", "median"]
-NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 # Sum (TIC), root mean square (RMS) or median of a normalised pixel.
 _LEVELS = {"tic": 1e4, "rms": 1e2, "median": 1e2}
 
@@ -107,7 +105,7 @@ class CubeStore:
             raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     def fill(
-        self, ds: Dataset, axis: CandidateAxis, normalisation: str, span: Span | None = None
+        self, ds: Dataset, axis: CandidateAxis, normalize: str, span: Span | None = None
     ) -> npt.NDArray[np.float32]:
         """Reads the cube of a section, float32 (H, W, C); 0 where nothing was measured.
 
@@ -116,7 +114,7 @@ class CubeStore:
         Args:
             ds: The section.
             axis: The channels.
-            normalisation: Norm, see :func:`normalisation_factor`.
+            normalize: Norm, see :func:`pixel_factors`.
             span: m/z range of the norm; None: the whole range.
 
         Raises:
@@ -125,7 +123,7 @@ class CubeStore:
         """
         height, width = ds.shape
         before = len(ds.warnings)
-        factor = normalisation_factor(ds, normalisation, span)
+        factor = pixel_factors(ds, normalize, span)
         values = self.allocate((height, width, len(axis)))
         # The images, a scaled copy and the transposed part are held at the same time.
         step = max(1, self.limit // 4 // (16 * height * width))
@@ -152,7 +150,7 @@ def open_cubes(
     cohort: Cohort,
     axis: CandidateAxis,
     *,
-    normalisation: str = "tic",
+    normalize: str = "tic",
     span: Span | None = None,
     surveys: Sequence[Survey] | None = None,
     memory_limit: int | str = "4GB",
@@ -164,7 +162,7 @@ def open_cubes(
     Args:
         cohort: The sections.
         axis: The channels; every section must reach all of them.
-        normalisation: ``none``, ``tic`` (sum of the spectrum), ``rms`` or ``median`` (of its non-zero values).
+        normalize: ``none``, ``tic``, ``rms`` or ``median``, see :meth:`ionmorphnet.Dataset.normalized`.
             Square roots are taken afterwards, which makes the variance of counting noise uniform.
         span: m/z range of the norm, which keeps it independent of how far each file reaches; None: the range that all
             sections of the cohort span.
@@ -184,7 +182,7 @@ def open_cubes(
     """
     if not len(axis):
         raise ArgumentError("the list of channels is empty")
-    _check_normalisation(normalisation)
+    checked_normalize(normalize)
     surveys = survey(cohort) if surveys is None else surveys
     for section, known in zip(cohort.sections, surveys, strict=True):
         missing = unreached(axis, known.span)
@@ -197,10 +195,10 @@ def open_cubes(
     try:
         cubes = []
         for section, known in zip(cohort.sections, surveys, strict=True):
-            if normalisation != "none" and not covers(known.span, span):
-                logger.warning("%s: %s", section.path, describe_uncovered(known.span, span, normalisation))
+            if normalize != "none" and not covers(known.span, span):
+                logger.warning("%s: %s", section.path, describe_uncovered(known.span, span, normalize))
             with open_section(section) as ds:
-                values = store.fill(ds, axis, normalisation, span)
+                values = store.fill(ds, axis, normalize, span)
             flat = constant(values, known.measured)
             if flat.any():
                 logger.warning(
@@ -220,7 +218,7 @@ def open_cubes(
         store.close()
 
 
-def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> npt.NDArray[np.float32]:
+def pixel_factors(ds: Dataset, kind: str, span: Span | None = None) -> npt.NDArray[np.float32]:
     """Factor that normalises each pixel's intensities, float32 (H, W); 0 for pixels without signal.
 
     Args:
@@ -232,39 +230,20 @@ def normalisation_factor(ds: Dataset, kind: str, span: Span | None = None) -> np
         ArgumentError: The kind is unknown.
         FileError: A spectrum cannot be read.
     """
-    _check_normalisation(kind)
+    kind = checked_normalize(kind)
     if kind == "none":
         return np.ones(ds.shape, np.float32)
-    low, high = ds.mz_range if span is None else span
-    if kind == "tic":
-        level = np.nan_to_num(ds.window_images([low], [high])[0].astype(np.float64))
-    else:
-        level = np.zeros(ds.shape[0] * ds.shape[1])
-        shown = np.zeros(level.shape)
-        for pixel, spectrum in ds._native.shown:
-            mz, intensity = ds.spectrum(int(spectrum))
-            present = intensity[(intensity > 0) & (mz >= low) & (mz <= high)]
-            shown[pixel] += 1
-            if present.size:
-                level[pixel] += np.sqrt(np.mean(present**2)) if kind == "rms" else np.median(present)
-        if ds.open_options["duplicates"] == "mean":
-            level /= np.maximum(shown, 1)
-        level = level.reshape(ds.shape)
-    factor: npt.NDArray[np.float64] = np.divide(_LEVELS[kind], level, out=np.zeros_like(level), where=level > 0)
+    norm = pixel_norms(ds._native, kind, ds.mz_range if span is None else span)
+    factor: npt.NDArray[np.float64] = np.divide(_LEVELS[kind], norm, out=np.zeros_like(norm), where=norm > 0)
     return factor.astype(np.float32)
 
 
-def describe_uncovered(span: Span, wanted: Span, normalisation: str) -> str:
+def describe_uncovered(span: Span, wanted: Span, normalize: str) -> str:
     """Warns in logs that a file's norm is not comparable with that of the training sections."""
     return (
-        f"spans m/z {span[0]:.4f} to {span[1]:.4f}, but the {normalisation.upper()} is taken over {wanted[0]:.4f} to "
+        f"spans m/z {span[0]:.4f} to {span[1]:.4f}, but the {normalize.upper()} is taken over {wanted[0]:.4f} to "
         f"{wanted[1]:.4f}; its normalised intensities are larger than in sections that span the whole range"
     )
-
-
-def _check_normalisation(kind: str) -> None:
-    if kind not in NORMALISATIONS:
-        raise ArgumentError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, not '{kind}'")
 
 
 def split_blocks(cube: Cube, rows: int, columns: int, *, buffer: int) -> list[Cube]:

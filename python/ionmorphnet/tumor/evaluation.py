@@ -105,7 +105,7 @@ def evaluate_cohort(
     with open_cubes(
         cohort,
         axis,
-        normalisation=plan.normalisation,
+        normalize=plan.normalize,
         memory_limit=memory_limit,
         progress=lambda done, total: report_progress("reading", done, total),
     ) as sections:

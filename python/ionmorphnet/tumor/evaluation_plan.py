@@ -7,8 +7,8 @@ from typing import Any
 
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.tumor.baselines import BASELINES
-from ionmorphnet.tumor.cubes import NORMALISATIONS
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.selection import SELECTIONS, wanted_selection
 from ionmorphnet.tumor.splits import BY, PROTOCOLS
@@ -30,7 +30,7 @@ class EvaluationPlan:
         methods: Names from ``METHODS``.
         ablation_methods: Methods of the ablation.
         top: Number of channels of a selection; None: 40.
-        normalisation: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
+        normalize: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps of a network.
         recipe: Further fields of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
@@ -49,7 +49,7 @@ class EvaluationPlan:
     methods: tuple[str, ...] = METHODS
     ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
     top: int | None = None
-    normalisation: str = "tic"
+    normalize: str = "tic"
     size: int = 9
     steps: int = 200
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class EvaluationPlan:
                 raise ArgumentError(f"{what} must be among {', '.join(known)}, not '{unknown[0]}'")
         if not self.methods:
             raise ArgumentError("methods is empty; name at least one")
-        for name, known in (("protocol", PROTOCOLS), ("by", BY), ("normalisation", NORMALISATIONS)):
+        for name, known in (("protocol", PROTOCOLS), ("by", BY), ("normalize", NORMALIZATIONS)):
             if getattr(self, name) not in known:
                 raise ArgumentError(f"{name} must be one of {', '.join(known)}, not '{getattr(self, name)}'")
         if self.size < 1 or self.size % 2 == 0:

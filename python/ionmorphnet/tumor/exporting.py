@@ -31,7 +31,7 @@ def export_patches(
     classes: tuple[str, ...],
     axis: CandidateAxis,
     scaling: Scaling,
-    normalisation: str,
+    normalize: str,
     span: tuple[float, float],
     examples: tuple[Float32, npt.NDArray[np.uint8]],
     provenance: Mapping[str, Any],
@@ -46,7 +46,7 @@ def export_patches(
         classes: Class names.
         axis: Input channels of the network, in order.
         scaling: Standardisation of the channels (``scaling.channels`` is not used).
-        normalisation: Normalisation of the intensities.
+        normalize: Normalisation of the intensities.
         span: m/z range of the norm.
         examples: Patches and masks for the comparison.
         provenance: What the network was trained on.
@@ -64,7 +64,7 @@ def export_patches(
         "kind": KIND,
         "classes": list(classes),
         "size": recipe.size,
-        "normalisation": normalisation,
+        "normalize": normalize,
         "span": span,
         "transform": "square root, then (value - centre) * scale",
         "channels": {

@@ -14,7 +14,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.tumor.cubes import NORMALISATIONS
+from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.tumor.patches import Scaling
 
 FORMAT = 1
@@ -34,7 +34,7 @@ class TumorModel:
         classes: Class names in the order of the logits.
         axis: m/z channels and their windows.
         size: Side of a patch in pixels.
-        normalisation: Norm by which the intensities are divided.
+        normalize: Norm by which the intensities are divided.
         span: m/z range (low, high) of that norm: the range that all training sections cover.
         scaling: Standardisation of the channels.
         config: Contents of ``config.json``.
@@ -44,7 +44,7 @@ class TumorModel:
     classes: tuple[str, ...]
     axis: CandidateAxis
     size: int
-    normalisation: str
+    normalize: str
     span: tuple[float, float]
     scaling: Scaling = field(repr=False)
     config: dict[str, Any] = field(repr=False)
@@ -78,16 +78,14 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
         axis = CandidateAxis(mz, lo, hi, np.full(n, np.nan), str(channels["method"]))
         centre, scale = (np.asarray(channels[name], np.float32) for name in ("centre", "scale"))
         classes = tuple(str(name) for name in config["classes"])
-        size, normalisation = int(config["size"]), str(config["normalisation"])
+        size, normalize = int(config["size"]), str(config["normalize"])
         low, high = (float(mz) for mz in config["span"])
     except (KeyError, TypeError, ValueError, ArgumentError) as error:
         raise FileError(f"{where}: invalid ({type(error).__name__}: {error})") from None
     if centre.shape != (n,) or scale.shape != (n,) or not np.isfinite(centre).all() or not np.isfinite(scale).all():
         raise FileError(f"{where}: centre and scale must hold one finite number per channel")
-    if len(classes) < 2 or size < 1 or size % 2 == 0 or normalisation not in NORMALISATIONS or not n:
-        raise FileError(f"{where}: classes, size, normalisation or channels are out of range")
+    if len(classes) < 2 or size < 1 or size % 2 == 0 or normalize not in NORMALIZATIONS or not n:
+        raise FileError(f"{where}: classes, size, normalize or channels are out of range")
     if not 0 <= low <= high < np.inf:
         raise FileError(f"{where}: span must be the m/z range (low, high) of the norm")
-    return TumorModel(
-        folder, classes, axis, size, normalisation, (low, high), Scaling(np.arange(n), centre, scale), config
-    )
+    return TumorModel(folder, classes, axis, size, normalize, (low, high), Scaling(np.arange(n), centre, scale), config)

@@ -145,7 +145,7 @@ def _predict(
     forward = start_network(model, device, threads)
     store = CubeStore(memory_limit)
     try:
-        values = store.fill(ds, model.axis, model.normalisation, model.span)
+        values = store.fill(ds, model.axis, model.normalize, model.span)
         measured = ds.mask
         mute = ~lacking & silent(values)
         if mute.sum() > _MOST_SILENT * (~lacking).sum():
@@ -193,10 +193,10 @@ def _lacking(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.boo
     """
     span = ds.mz_range
     lacking = unreached(model.axis, span)
-    comparable = model.normalisation == "none" or covers(span, model.span)
+    comparable = model.normalize == "none" or covers(span, model.span)
     if not lacking.any():
         if not comparable:
-            logger.warning("%s: %s", ds.path, describe_uncovered(span, model.span, model.normalisation))
+            logger.warning("%s: %s", ds.path, describe_uncovered(span, model.span, model.normalize))
         return lacking
     fault = f"{ds.path}: {describe_unreached(model.axis, lacking, span)} of the model"
     if lacking.all():
@@ -205,7 +205,7 @@ def _lacking(model: TumorModel, ds: Dataset, missing: str) -> npt.NDArray[np.boo
         # Note: the norm over the m/z that the file has would be smaller, and all its channels brighter than anything
         # in training. Nothing in the file tells by how much.
         raise ArgumentError(
-            f"{fault}; missing 'mean' does not help, because the {model.normalisation.upper()} needs m/z "
+            f"{fault}; missing 'mean' does not help, because the {model.normalize.upper()} needs m/z "
             f"{model.span[0]:.4f} to {model.span[1]:.4f}: train on channels and sections cut to this file's range, or "
             "without normalisation"
         )

@@ -63,7 +63,7 @@ def train_tumor(
     top: int | None = None,
     ppm: float | None = None,
     tol: float | None = None,
-    normalisation: str = "tic",
+    normalize: str = "tic",
     size: int = 9,
     steps: int = 200,
     validate: bool = True,
@@ -87,7 +87,7 @@ def train_tumor(
         top: Number of channels; None: 40.
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
-        normalisation: ``none``, ``tic``, ``rms`` or ``median``.
+        normalize: ``none``, ``tic``, ``rms`` or ``median``.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps.
         validate: Whether to hold one of at least three patients out and keep the weights with the smallest loss on that
@@ -146,7 +146,7 @@ def train_tumor(
     with open_cubes(
         cohort,
         axis,
-        normalisation=normalisation,
+        normalize=normalize,
         span=span,
         surveys=surveys,
         memory_limit=memory_limit,
@@ -200,7 +200,7 @@ def train_tumor(
             classes=cohort.classes,
             axis=axis,
             scaling=fit.data.scaling,
-            normalisation=normalisation,
+            normalize=normalize,
             span=span,
             examples=examples,
             provenance=provenance,
