@@ -119,6 +119,21 @@ def test_picks_that_follow_the_order_of_acquisition() -> None:
         assert "of the picks rise with the order of acquisition" in warnings_of(faded, every, order.max() - order)[0]
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_channels_that_fade(sparse: bool) -> None:
+    for seed in range(3):
+        images, shown = section(seed)
+        if sparse:  # peaks below a threshold are not in the file, and the sample is in the middle
+            inside = ((Y - 30) / 22) ** 2 + ((X - 36) / 28) ** 2 < 1
+            images = images * (inside & (np.random.default_rng(seed).random(images.shape) < 0.4))
+        assert warnings_of(images, shown) == []
+        for order, gain in ((ORDER, np.exp(-1.4 * Y / 59)), (ORDER[::-1], np.exp(-1.4 * Y / 59)[::-1])):
+            found = warnings_of(images * gain, shown, order)
+            assert len(found) == 1
+            assert rounded_percent(found[0], "of the channels change by ") == pytest.approx(-62, abs=15)
+            assert "from the first to the last quarter of the acquisition" in found[0]
+
+
 def test_dead_lines() -> None:
     images, shown = section(2)
     images[:, 20] = 0
@@ -137,6 +152,9 @@ def test_saturated_pixels() -> None:
     for share in (0.02, 0.1):
         limit = np.quantile(images, 1 - share, axis=(1, 2), keepdims=True)
         assert "100% of the picks have the same largest value" in warnings_of(np.minimum(images, limit), shown)[0]
+    counted = np.random.default_rng(0).poisson(np.exp(np.random.default_rng(1).normal(4, 1, (5, 4000)))).astype(float)
+    assert repeated_maxima(np.minimum(counted, 255)).all()  # eight bits
+    assert not repeated_maxima(counted).any()
     # Counts repeat without being clipped; a constant and an empty channel are no detector's limit.
     counts = np.random.default_rng(0).poisson(3, (5, 4000)).astype(float)
     assert not repeated_maxima(counts).any()

@@ -19,8 +19,8 @@ Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 # Images of each kind, picks and candidates, and pixels of all of them.
-_MOST_IMAGES = 64
-_MOST_PIXELS = 1 << 23
+_MOST_IMAGES = 32
+_MOST_PIXELS = 1 << 22
 # Smaller sections have too few lines and pixels to tell a pattern of the measurement.
 _LEAST_SIDE = 16
 _LEAST_PIXELS = 256
@@ -116,7 +116,8 @@ def describe(
     if not len(every):
         return texts
     texts += displaced_lines(every, measured)
-    found = _line_patterns(every, measured) + _edge_pattern(every, measured)
+    found = _line_patterns(every, measured)
+    found += _edge_pattern(every, measured) + ([] if found else _fading(every, order))
     found += _pick_patterns(np.minimum(own, limits[: len(own), None, None]), every, order)
     if found:
         remedy = "" if normalized else '; compare with --normalize tic (Python: normalize="tic")'
@@ -200,15 +201,39 @@ def _step(parts: Float, usable: Bools) -> tuple[float, int]:
     size = np.abs(common)
     # A step from nothing is the border of the sample.
     both = np.median(np.minimum(after, before).mean(axis=2), axis=0) >= 0.15 * _BESIDE
-    right = both & (agree >= 0.85) & (least >= 0.3 * size) & (n >= 3) & (sudden * np.sign(common) >= 0.5 * size)
+    right = both & (agree >= 0.9) & (least >= 0.3 * size) & (n >= 3) & (sudden * np.sign(common) >= 0.5 * size)
     score = np.where(right, size - elsewhere, 0.0)
     best = int(score.argmax())
-    if score[best] < 0.15:
+    if score[best] < 0.17:
         return 0.0, 0
     used = whole[best]
     levels = after[:, best][:, used].sum(axis=1), before[:, best][:, used].sum(axis=1)
     known = levels[1] > 0
     return float(np.median(levels[0][known] / levels[1][known]) - 1), int(at[best])
+
+
+def _fading(every: Float, order: npt.NDArray[np.int64]) -> list[str]:
+    """Whether all channels become stronger or weaker over the acquisition, in each quarter of it.
+
+    Only pixels with signal count: where the sample lies says nothing of the instrument.
+    """
+    measured = order >= 0
+    filled = (every > 0).sum(axis=(1, 2))
+    values = every[filled >= np.median(filled)][:, measured]
+    part = np.argsort(np.argsort(order[measured])) * 4 // measured.sum()
+    n = np.array([(values[:, part == k] > 0).sum(axis=1) for k in range(4)])
+    used = (n >= 5).all(axis=0)
+    if not used.any():
+        return []
+    levels = (np.array([values[:, part == k].sum(axis=1) for k in range(4)]) / np.maximum(n, 1))[:, used]
+    change = 2 * (levels[2] + levels[3] - levels[0] - levels[1]) / levels.sum(axis=0)
+    sign = np.sign(np.median(change))
+    agree = (np.sign(change) == sign).mean()
+    steady = (np.sign(np.diff(levels, axis=0)) == sign).mean(axis=1).min()
+    if abs(np.median(change)) < 0.4 or agree < 0.8 or steady < 0.6:
+        return []
+    ratio = float(np.median(levels[3] / levels[0])) - 1
+    return [f"{agree:.0%} of the channels change by {ratio:+.0%} from the first to the last quarter of the acquisition"]
 
 
 def _edge_pattern(every: Float, measured: Bools) -> list[str]:
@@ -241,11 +266,17 @@ def _pick_patterns(own: Float, every: Float, order: npt.NDArray[np.int64]) -> li
     flat = np.divide(flat, mean, out=np.zeros_like(flat), where=mean > 0)
     picks, rest = flat[: len(own)], flat[len(own) :]
     total = (rest.sum(axis=0) - picks) / max(1, len(rest) - 1)  # the picks are among the rest
+    # Off the sample there may be no signal at all; that picks share its outline says nothing of the instrument.
+    level = rest.mean(axis=0)
+    on = level > 0.15 * np.quantile(level, 0.75)
+    if on.sum() < 32:
+        return []
     planes = np.full((2, len(picks), *valid.shape), np.nan)
-    planes[0][:, valid] = picks
-    enough = total > 0.1 * np.median(total, axis=1, keepdims=True)
-    planes[1][:, valid] = np.divide(picks, total, out=np.full(picks.shape, np.nan), where=enough)
-    follows = (correlation(picks, total) > 0.8) & (autocorrelation(planes[0]) > 0.3)
+    there = np.zeros(valid.shape, dtype=np.bool_)
+    there[valid] = on
+    planes[0][:, there] = picks[:, on]
+    planes[1][:, there] = np.divide(picks[:, on], total[:, on], out=np.zeros_like(picks[:, on]), where=total[:, on] > 0)
+    follows = (correlation(picks[:, on], total[:, on]) > 0.8) & (autocorrelation(planes[0]) > 0.3)
     follows &= autocorrelation(planes[1]) < 0.3
     found = []
     if follows.mean() >= 0.5 and follows.sum() >= 2:
@@ -282,7 +313,10 @@ def _dead_lines(every: Float, measured: Bools) -> list[str]:
 
 
 def repeated_maxima(values: Float) -> Bools:
-    """Whether 1 to 50 % of the pixels with signal, five at least, hold the largest value, where others hardly repeat.
+    """Whether far more pixels hold the largest value than hold each of the values just below it, (n,).
+
+    That is so for 1 to 50 % of the pixels with signal, five at least, and five times as many as share a value between
+    0.8 and 1 of the largest one, on average. Counts repeat as well, but not at their maximum.
 
     Args:
         values: (n, pixels).
@@ -292,9 +326,12 @@ def repeated_maxima(values: Float) -> Bools:
         present = row[row > 0]
         if present.size < 50:
             continue
-        top = int((present == present.max()).sum())
-        if max(5, 0.01 * present.size) <= top < 0.5 * present.size:
-            out[k] = len(np.unique(present)) > 0.5 * (present.size - top)
+        largest = present.max()
+        top = int((present == largest).sum())
+        if not max(5, 0.01 * present.size) <= top < 0.5 * present.size:
+            continue
+        below = present[(present >= 0.8 * largest) & (present < largest)]
+        out[k] = len(np.unique(present)) >= 20 and top >= 5 * below.size / max(1, len(np.unique(below)))
     return out
 
 
