@@ -305,7 +305,7 @@ def test_classical_scorers_and_features(scorer: str, cli: Command, section: Path
 def test_spectra_that_are_declared_wrongly(cli: Command, tmp_path: Path) -> None:
     axis = np.linspace(500.0, 520.0, 300)
     peaks = sum(np.exp(-0.5 * ((axis - centre) / 0.15) ** 2) for centre in (505.0, 515.0))
-    specs = [Spec(x, y, axis, peaks * (x + y)) for y in range(1, 9) for x in range(1, 9)]
+    specs = [Spec(x, y, axis, peaks * (x + 8 * y)) for y in range(1, 9) for x in range(1, 9)]
     path = write_imzml(tmp_path / "p.imzML", specs, shared_axis=True, spectrum_type="centroid")
     arguments = ("pick", path, "--scorer", "moran", "--top", 1, "-o")
     done = cli(*arguments, tmp_path / "as declared")

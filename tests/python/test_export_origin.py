@@ -261,3 +261,22 @@ def test_warnings_lie_beside_the_tables(tmp_path: Path) -> None:
     clean = section(tmp_path / "clean.imzML")
     imn.pick(clean, scorer="moran", top=2).save(tmp_path / "o", overwrite=True)
     assert not (tmp_path / "o" / "warnings.txt").exists()
+
+
+def test_regions_are_samples_of_their_own(tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata", reason="needs the extra [anndata]")
+    rng = np.random.default_rng(2)
+    places = [(x + 30 * k, y) for k in range(2) for y in range(1, 9) for x in range(1, 9 + k)]
+    specs = [Spec(x, y, [300.1, 400.2], rng.uniform(1, 9, 2)) for x, y in places]
+    path = write_imzml(tmp_path / "slide.imzML", specs, shared_axis=True)
+    for _ in range(2):
+        (outcome,) = imn.pick_files([path], tmp_path / "o", scorer="moran", top=1, formats="h5ad", regions="each")
+        assert outcome.ok, outcome.message
+    assert [plane.already_done for plane in outcome.picked] == [True, True]
+    (whole,) = imn.pick_files([path], tmp_path / "o", scorer="moran", top=1, formats="h5ad")
+    assert [plane.already_done for plane in whole.picked] == [False]
+    folders = sorted(path.parent.name for path in (tmp_path / "o").rglob("run.json"))
+    assert folders == ["slide", "slide_region1", "slide_region2"]
+    tables = [anndata.read_h5ad(tmp_path / "o" / name / "peaks.h5ad") for name in folders]
+    names = [table.obs["sample"].iloc[0].rpartition("-")[0] for table in tables]
+    assert names == folders

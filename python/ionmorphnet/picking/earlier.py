@@ -96,7 +96,10 @@ def earlier_result(folder: Path, record: InputRecord) -> Earlier | None:
     same_uuid = not (ours and others) or ours == others
     same = same_uuid and (same_path or same_content(state, record.files))
     ours_part = _part(dataclasses.asdict(record))
-    same_part = all(None in (value, ours_part[name]) or value == ours_part[name] for name, value in part.items())
+    same_part = all(
+        value == ours_part[name] or (name != "region" and None in (value, ours_part[name]))
+        for name, value in part.items()
+    )
     shown = "".join(f" {name}={value}" for name, value in part.items() if value is not None)
     replaced = same_path and not same_uuid
     earlier = f" as it was with UUID {others}" if replaced else ""
@@ -133,7 +136,7 @@ def request_of(record: InputRecord, settings: Mapping[str, Any]) -> dict[str, An
     """
     if not record.files:
         return None
-    section = {"uuid": plain_uuid(record.uuid), "z": record.z, **record.files}
+    section = {"uuid": plain_uuid(record.uuid), "z": record.z, "region": record.region, **record.files}
     request = {
         "section": section,
         "opened_with": record.opened_with,
