@@ -11,6 +11,7 @@ import pytest
 from imzml_factory import Spec, write_imzml
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.io.dataset import open_dataset
+from ionmorphnet.reference.regions import find_regions
 
 
 @pytest.fixture
@@ -32,31 +33,6 @@ def disc(shape, row, column, radius):
     return (y - row) ** 2 + (x - column) ** 2 <= radius**2
 
 
-def connected(mask, reach=3, fewest=16, share=1000):
-    """Sizes and boxes of the regions, by flooding: slow, and written independently of the native code."""
-    todo = {(int(r), int(c)) for r, c in np.argwhere(mask)}
-    found = []
-    while todo:
-        front, members = [todo.pop()], []
-        while front:
-            r, c = front.pop()
-            members.append((r, c))
-            near = [
-                (r + dr, c + dc)
-                for dr in range(-reach, reach + 1)
-                for dc in range(-reach, reach + 1)
-                if (r + dr, c + dc) in todo
-            ]
-            todo.difference_update(near)
-            front += near
-        rows, columns = zip(*members, strict=True)
-        found.append(
-            (len(members), min(columns), min(rows), max(columns) - min(columns) + 1, max(rows) - min(rows) + 1)
-        )
-    found.sort(key=lambda f: (-f[0], f[2], f[1]))
-    return [f for i, f in enumerate(found) if i == 0 or (f[0] >= fewest and f[0] * share >= found[0][0])]
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_regions_equal_those_of_a_flood(path, seed):
     rng = np.random.default_rng(seed)
@@ -72,11 +48,27 @@ def test_regions_equal_those_of_a_flood(path, seed):
     ds = open_dataset(write_imzml(path, specs))
     assert ds.shape == shape
     regions = ds.regions
-    assert [(r.n_pixels, r.x0, r.y0, r.width, r.height) for r in regions] == connected(mask)
+    assert [(r.n_pixels, r.x0, r.y0, r.width, r.height) for r in regions] == find_regions(mask)
     assert [r.number for r in regions] == list(range(1, len(regions) + 1))
     numbers = ds.region_map
     assert not numbers[~mask].any()
     assert [(numbers == r.number).sum() for r in regions] == [r.n_pixels for r in regions]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reference_equals_components_of_a_neighbour_graph(seed):
+    spatial, graph = pytest.importorskip("scipy.spatial"), pytest.importorskip("scipy.sparse.csgraph")
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(seed)
+    mask = rng.uniform(size=(40, 50)) < (0.02 if seed % 2 else 0.06)
+    mask |= disc(mask.shape, 15, 15, 6)
+    at = np.argwhere(mask)
+    pairs = spatial.cKDTree(at).query_pairs(3, p=np.inf, output_type="ndarray")
+    edges = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(at), len(at)))
+    _, component = graph.connected_components(edges, directed=False)
+    sizes = np.sort(np.bincount(component))[::-1]
+    expected = [n for i, n in enumerate(sizes) if i == 0 or n >= 16]
+    assert [region[0] for region in find_regions(mask)] == expected
 
 
 def five_cores():

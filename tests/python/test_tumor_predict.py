@@ -153,6 +153,17 @@ def test_overlay(model: imn.tumor.TumorModel, section: Path, tmp_path: Path) -> 
     assert (picture[8 + 4, 8 + 2 * 4] == 255).all()  # not measured
 
 
+def test_overlay_has_the_aspect_of_the_pixels(model: imn.tumor.TumorModel, section: Path) -> None:
+    found = imn.tumor.predict(model, section, device="cpu", threads=1)
+    height, width = found.labels.shape
+    flat = imn.tumor.overlay(replace(found, pixel_size_um=(20.0, 60.0)), zoom=5)
+    square = imn.tumor.overlay(replace(found, pixel_size_um=None), zoom=5)
+    assert flat.height - square.height == 2 * 5 * height
+    wide = imn.tumor.overlay(replace(found, pixel_size_um=(60.0, 20.0)), zoom=5)
+    assert wide.width >= 3 * 5 * width
+    assert wide.height == square.height
+
+
 def test_anndata(model: imn.tumor.TumorModel, section: Path) -> None:
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     found = imn.tumor.predict(model, section)

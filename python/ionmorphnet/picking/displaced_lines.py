@@ -17,8 +17,10 @@ _FARTHEST = 12
 # By how much the correlation with displaced neighbours must exceed that with neighbours as they are. In samples, moving
 # lines to and fro lowers it.
 _MARGIN = 0.04
+# Lines after next may agree worse than neighbours by this much, as they do where a shift is small.
+_SLACK = 0.03
 # The correlation of lines after next below which there is no structure to judge by.
-_STRUCTURE = 0.2
+_STRUCTURE = 0.1
 _LEAST_LINES = 12
 
 
@@ -58,7 +60,7 @@ def _displacement(images: Float, measured: Bools) -> str:
     masks = measured[:-1], measured[1:]
     now = _agreement(upper, lower, *masks)
     after_next = _agreement(centred[:, :-2], centred[:, 2:], measured[:-2], measured[2:])
-    if after_next < max(now, _STRUCTURE):
+    if after_next < max(now - _SLACK, _STRUCTURE):
         return ""
     # Of the many displacements that are tried, one may agree better by chance where there are few pixels.
     chance = 2.5 / np.sqrt(max(1, (masks[0] & masks[1]).sum() * np.sqrt(len(centred))))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ionmorphnet.reference import images, patches, preprocess, sample_map, statistics
+from ionmorphnet.reference import images, patches, preprocess, regions, sample_map, statistics
 
-__all__ = ["images", "patches", "preprocess", "sample_map", "statistics"]
+__all__ = ["images", "patches", "preprocess", "regions", "sample_map", "statistics"]
