@@ -24,11 +24,16 @@ namespace {
 
 DatasetHandle open_dataset(const std::string& path, const std::optional<std::string>& ibd_path, bool strict,
                            const std::string& duplicates, const std::optional<std::string>& spectrum_type, bool repair,
-                           const std::string& copies) {
+                           const std::string& copies, std::optional<std::int32_t> ms_level,
+                           const std::optional<std::string>& polarity, const std::optional<std::string>& run,
+                           bool everything) {
   io::OpenOptions options;
   options.ibd_path = ibd_path;
   options.strict = strict;
   options.repair = repair;
+  options.ms_level = ms_level;
+  options.run = run;
+  options.everything = everything;
   options.duplicates = parse_choice<io::Duplicates>(duplicates, "duplicates",
                                                     {{"first", io::Duplicates::first},
                                                      {"sum", io::Duplicates::sum},
@@ -39,6 +44,10 @@ DatasetHandle open_dataset(const std::string& path, const std::optional<std::str
     options.spectrum_type = parse_choice<io::SpectrumType>(
         *spectrum_type, "spectrum_type",
         {{"profile", io::SpectrumType::profile}, {"centroid", io::SpectrumType::centroid}});
+  }
+  if (polarity) {
+    options.polarity = parse_choice<io::Polarity>(
+        *polarity, "polarity", {{"positive", io::Polarity::positive}, {"negative", io::Polarity::negative}});
   }
   // From here on, only C++ values are used.
   const py::gil_scoped_release release;
@@ -165,6 +174,16 @@ void register_io(py::module_& m) {
       .def_property_readonly("coordinate_step", [](const Handle& h) { return triple(h.dataset->geometry().step); })
       .def_property_readonly("z_planes", [](const Handle& h) { return h.dataset->geometry().z_planes; })
       .def_property_readonly("pixel_size_um", [](const Handle& h) { return h.dataset->file().pixel_size_um(); })
+      .def_property_readonly("ms_levels", [](const Handle& h) { return h.dataset->file().selection().ms_levels; })
+      .def_property_readonly("ms_level", [](const Handle& h) { return h.dataset->file().selection().ms_level; })
+      .def_property_readonly("polarities", [](const Handle& h) { return h.dataset->file().selection().polarities; })
+      .def_property_readonly("polarity",
+                             [](const Handle& h) {
+                               const auto chosen = h.dataset->file().selection().polarity;
+                               return chosen ? std::optional(io::name_of(*chosen)) : std::nullopt;
+                             })
+      .def_property_readonly("runs", [](const Handle& h) { return h.dataset->file().selection().runs; })
+      .def_property_readonly("scan_filters", [](const Handle& h) { return h.dataset->file().selection().filters; })
       .def_property_readonly("declared", [](const Handle& h) { return h.dataset->file().declared(); })
       .def_property_readonly("warnings", [](const Handle& h) { return h.dataset->file().warnings(); })
       .def_property_readonly("pixels",
@@ -242,7 +261,8 @@ void register_io(py::module_& m) {
           py::arg("index"), py::arg("lo"), py::arg("hi"));
 
   m.def("open_dataset", &open_dataset, py::arg("path"), py::kw_only(), py::arg("ibd_path"), py::arg("strict"),
-        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"), py::arg("copies"),
+        py::arg("duplicates"), py::arg("spectrum_type"), py::arg("repair"), py::arg("copies"), py::arg("ms_level"),
+        py::arg("polarity"), py::arg("run"), py::arg("everything") = false,
         "Opens an imzML file; ibd_path=None: the ibd file next to it.");
   m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"),
         "Reads every spectrum. Problems as (message, count, first spectrum, is_error); progress(spectra read).");

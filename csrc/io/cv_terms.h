@@ -20,6 +20,13 @@ enum class Term : std::uint8_t {
   centroid,
   positive,
   negative,
+  ms_level,
+  ms1_spectrum,
+  msn_spectrum,
+  light_spectrum,
+  filter_string,
+  window_lower,
+  window_upper,
   position_x,
   position_y,
   position_z,
@@ -62,6 +69,25 @@ constexpr Term ms_term(std::uint32_t number) {
       return Term::negative;
     case 1000130:
       return Term::positive;
+    case 1000500:
+      return Term::window_upper;
+    case 1000501:
+      return Term::window_lower;
+    case 1000511:
+      return Term::ms_level;
+    case 1000512:
+      return Term::filter_string;
+    case 1000579:
+    case 1000582:  // selected ion monitoring
+      return Term::ms1_spectrum;
+    case 1000580:
+    case 1000581:  // consecutive reaction monitoring
+    case 1000583:  // selected reaction monitoring
+      return Term::msn_spectrum;
+    case 1000804:  // electromagnetic radiation, its emission and absorption
+    case 1000805:
+    case 1000806:
+      return Term::light_spectrum;
     case 1000514:
       return Term::mz_array;
     case 1000515:

@@ -40,6 +40,7 @@ Declared describe(const Header& header) {
     add("pixel_size_y_um", number(size->second));
   }
   add("polarity", text.polarity);
+  add("ms_level", text.ms_level);
   add("instrument", joined(text.instruments));
   add("software", joined(text.software));
   add("source_file", joined(text.source_files));

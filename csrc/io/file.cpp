@@ -6,8 +6,41 @@
 #include "io/describe.h"
 #include "io/grid_checks.h"
 #include "io/ibd_lookup.h"
+#include "io/kind_warnings.h"
 
 namespace imn::io {
+
+namespace {
+
+// Some spectra are declared profile and some centroid; the data of each group tell whether they are.
+void settle_mixed_type(const Header& header, const Spectra& spectra, TypeDecision& decision) {
+  std::vector<std::int64_t> declared_profile, declared_centroid;
+  for (std::int64_t s = 0; s < spectra.size(); ++s) {
+    const ScanKind& kind = header.kinds[header.kind[static_cast<std::size_t>(spectra.number_in_file(s))]];
+    if (kind.profile) declared_profile.push_back(s);
+    if (kind.centroid) declared_centroid.push_back(s);
+  }
+  auto look = [&spectra](const std::vector<std::int64_t>& of) {
+    return of.empty() ? SpectrumShape::unclear : spectra.sampling(of).shape();
+  };
+  auto text = [](SpectrumShape shape) -> std::string {
+    return shape == SpectrumShape::profile ? "profiles" : shape == SpectrumShape::list ? "lists of peaks" : "unclear";
+  };
+  const SpectrumShape first = look(declared_profile), second = look(declared_centroid);
+  std::string found = "all of them are " + text(first);
+  if (first != second) {
+    const SpectrumShape frequent = declared_profile.size() >= declared_centroid.size() ? first : second;
+    decision.type = frequent == SpectrumShape::profile ? SpectrumType::profile : SpectrumType::centroid;
+    found = "the former are " + text(first) + " and the latter " + text(second) +
+            ", so that images and scores may follow the type of the spectra";
+  }
+  decision.warning = std::to_string(declared_profile.size()) + " spectra are declared profile and " +
+                     std::to_string(declared_centroid.size()) + " centroid; by their data, " + found +
+                     "; all are read as " + (decision.type == SpectrumType::profile ? "profile" : "centroid") +
+                     ", --spectrum-type (Python: spectrum_type=) sets it";
+}
+
+}  // namespace
 
 std::shared_ptr<const File> File::open(const std::string& path, const OpenOptions& options) {
   Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
@@ -19,17 +52,25 @@ std::shared_ptr<const File> File::open(const std::string& path, const OpenOption
 File::File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
     : path_(path),
       duplicates_(options.duplicates),
-      spectra_(path, ibd_path, options, header),
+      selection_(select_spectra(header, options, path)),
+      spectra_(path, ibd_path, options, header, selection_),
       copies_wanted_(options.copies) {
   warnings_ = spectra_.opening_warnings();
   if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
     warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra but holds " +
                         std::to_string(header.n_spectra()));
   }
+  warnings_.insert(warnings_.end(), selection_.warnings.begin(), selection_.warnings.end());
   take_coordinates(header);
+  if (selection_.polarity) header.text.polarity = name_of(*selection_.polarity);
+  if (selection_.ms_level) header.text.ms_level = std::to_string(*selection_.ms_level);
   declared_ = describe(header);
   leave_out_copies();
   find_duplicates();
+  if (!options.everything) {
+    const Placed placed{grid_.coordinates, [this](std::int64_t s) { return spectra_.number_in_file(s); }};
+    for (std::string& text : kind_warnings(header, selection_, options, placed)) warnings_.push_back(std::move(text));
+  }
   choose_type(header, options.spectrum_type);
 }
 
@@ -91,15 +132,15 @@ void File::find_duplicates() {
 
 void File::choose_type(const Header& header, const std::optional<SpectrumType>& wanted) {
   const std::string& text = header.text.spectrum_type;
+  const std::int64_t profiles = selection_.profile_spectra, centroids = selection_.centroid_spectra;
   DeclaredType declared = DeclaredType::none;
-  if (header.profile_spectra > 0 || header.centroid_spectra > 0) {
-    declared = header.centroid_spectra == 0  ? DeclaredType::profile
-               : header.profile_spectra == 0 ? DeclaredType::centroid
-                                             : DeclaredType::both;
+  if (profiles > 0 || centroids > 0) {
+    declared = centroids == 0 ? DeclaredType::profile : profiles == 0 ? DeclaredType::centroid : DeclaredType::both;
   } else if (!text.empty()) {
     declared = text == "profile" ? DeclaredType::profile : DeclaredType::centroid;
   }
   decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling());
+  if (declared == DeclaredType::both && !wanted) settle_mixed_type(header, spectra_, decision_);
   if (!decision_.warning.empty()) warnings_.push_back(decision_.warning);
 }
 

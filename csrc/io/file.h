@@ -13,6 +13,7 @@
 
 #include "io/grid.h"
 #include "io/header.h"
+#include "io/selection.h"
 #include "io/spectra.h"
 #include "io/types.h"
 
@@ -34,6 +35,8 @@ class File {
   std::span<const std::int64_t> first_at_pixel() const { return first_at_pixel_; }
   SpectrumType spectrum_type() const { return decision_.type; }  // declared, overridden or inferred
   const TypeDecision& type_decision() const { return decision_; }
+  // Which spectra of the file were read, and what there was to choose from.
+  const Selection& selection() const { return selection_; }
   const Declared& declared() const { return declared_; }
   std::optional<std::pair<double, double>> pixel_size_um() const { return pixel_size_; }
   // As Spectra::copies(); found on first use, from when on warnings() tells.
@@ -50,6 +53,7 @@ class File {
 
   std::string path_;
   Duplicates duplicates_;
+  Selection selection_;
   Spectra spectra_;
   Grid grid_;
   std::vector<std::int64_t> raw_;

@@ -9,6 +9,7 @@
 #include "io/cv_terms.h"
 #include "io/mapped_file.h"
 #include "io/parse_number.h"
+#include "io/scan_kinds.h"
 #include "io/scan_settings.h"
 
 namespace imn::io {
@@ -18,7 +19,9 @@ struct HeadText {
   std::string mode;           // "continuous" | "processed"
   std::string spectrum_type;  // "profile" | "centroid", from the file content
   std::string uuid, md5, sha1, sha256;
-  std::string polarity;
+  std::string polarity;  // "positive" | "negative"; of the head alone until the spectra are known
+  std::string ms_level;  // of the spectra that are read
+  bool both_polarities = false;
   std::vector<std::string> instruments, software, source_files, other_arrays;
   DeclaredPixels pixels;
 };
@@ -44,9 +47,12 @@ struct Header {
   std::vector<ArrayFormat> formats;
   std::vector<std::int64_t> x, y, z;
   ArrayColumn mz, intensity;
-  std::int64_t profile_spectra = 0, centroid_spectra = 0;  // spectra that carry the term
-  std::int64_t other_arrays = 0;                           // arrays other than m/z and intensity
-  bool imaging = false;                                    // an IMS term was seen: imzML rather than plain mzML
+  std::vector<ScanKind> kinds;
+  std::vector<std::uint32_t> kind;  // of each spectrum, index into kinds
+  // What kinds refer to by index; the first of each is empty and stands for "not stated".
+  std::vector<std::string> runs, sources, settings, filters;
+  std::int64_t other_arrays = 0;  // arrays other than m/z and intensity
+  bool imaging = false;           // an IMS term was seen: imzML rather than plain mzML
   bool used_expat = false;
 
   std::int64_t n_spectra() const { return static_cast<std::int64_t>(x.size()); }

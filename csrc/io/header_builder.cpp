@@ -10,12 +10,13 @@ namespace imn::io {
 namespace {
 
 constexpr std::size_t kMaxListed = 64;         // instruments, software ...: enough to describe the file
+constexpr std::int64_t kMostLevels = 20;       // instruments stop at MS10 or so
 constexpr std::size_t kSmallestSpectrum = 64;  // bytes of XML; only a hint for reserve()
 
 bool is_dtype(Term term) { return term >= Term::int8 && term <= Term::float64; }
 bool is_integer_param(Term term) {
   return term == Term::external_offset || term == Term::external_length || term == Term::external_encoded ||
-         (term >= Term::position_x && term <= Term::position_z);
+         term == Term::ms_level || (term >= Term::position_x && term <= Term::position_z);
 }
 
 // Recognises "32-bit float" and similar unofficial names.
@@ -73,8 +74,22 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       }
       return true;
     case Element::spectrum:
-      begin_spectrum();
+      begin_spectrum(a);
       default_length_ = parse_integer(a[Attribute::default_array_length]);
+      return true;
+    case Element::scan:
+      if (in_spectrum_) begin_scan(a);
+      if (pixels_.follows_scans()) pixels_.scan(a);
+      return true;
+    case Element::precursor:
+      stated_.precursor = true;
+      return true;
+    case Element::run:
+      if (!in_spectrum_) {
+        begin_run(a);
+        pixels_.run(a);
+      }
+      if (!root_seen_) throw FileError(path_, "not an imzML file: its root element is not mzML");
       return true;
     case Element::param_group:
       if (in_spectrum_) return true;
@@ -85,7 +100,8 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       if (in_spectrum_) return true;
       list_seen_ = true;
       const std::int64_t count = parse_integer(a[Attribute::count]);
-      if (count >= 0) header_.declared_count = count;
+      // Several runs have a list each.
+      if (count >= 0) header_.declared_count = std::max<std::int64_t>(header_.declared_count, 0) + count;
       if (extent_ == Extent::head) return false;
       const auto n = static_cast<std::size_t>(
           std::clamp<std::int64_t>(count, 0, static_cast<std::int64_t>(size_ / kSmallestSpectrum)));
@@ -94,6 +110,7 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
             &header_.intensity.offset, &header_.intensity.length, &header_.intensity.encoded}) {
         column->reserve(n);
       }
+      header_.kind.reserve(n);
       header_.mz.format.reserve(n);
       header_.intensity.format.reserve(n);
       return true;
@@ -109,20 +126,20 @@ bool HeaderBuilder::start(Element element, const Attributes& a) {
       if (in_spectrum_) return true;
       const std::string_view named = a[Attribute::name].empty() ? a[Attribute::id] : a[Attribute::name];
       add_listed(header_.text.source_files, to_utf8(named));
+      source_names_.emplace(a[Attribute::id], to_utf8(named));
       return true;
     }
     case Element::instrument:
       in_instrument_ = !in_spectrum_;
-      if (in_instrument_) pixels_.instrument(a);
+      if (in_instrument_) {
+        pixels_.instrument(a);
+        if (!a[Attribute::scan_settings_ref].empty()) {
+          settings_of_.emplace(a[Attribute::id], to_utf8(a[Attribute::scan_settings_ref]));
+        }
+      }
       return true;
     case Element::scan_settings:
       if (!in_spectrum_) pixels_.begin_settings(a[Attribute::id]);
-      return true;
-    case Element::run:
-      if (!in_spectrum_) pixels_.run(a);
-      return true;
-    case Element::scan:
-      if (pixels_.follows_scans()) pixels_.scan(a);
       return true;
     case Element::mzml:
     case Element::indexed_mzml:
@@ -158,7 +175,7 @@ void HeaderBuilder::end(Element element) {
 
 void HeaderBuilder::cv_param(const Attributes& a) {
   const std::string_view accession = a[Attribute::accession];
-  const Term term = classify_term(accession);
+  const Term term = a.term();
   if (!accession.empty() && accession.front() == 'I') header_.imaging = true;
   if (open_group_ != nullptr) {
     if (pixels_.take_in_group(open_group_id_, term, a)) return;
@@ -180,12 +197,10 @@ void HeaderBuilder::group_param(Term term, const Attributes& a) {
     if (open_group_->names.size() < kMaxListed) open_group_->names.push_back(name_and_value(a));
     return;
   }
-  Param param{term, Term::unknown, true, kAbsent};
+  Param param = param_of(term, a[Attribute::value]);
   if (is_dtype(term)) {
     param.named_dtype = dtype_by_name(a[Attribute::name]);
     param.is_signed = signed_by_name(a[Attribute::name], term);
-  } else if (is_integer_param(term)) {
-    param.integer = parse_integer(a[Attribute::value]);
   }
   auto& params = open_group_->params;
   const auto same = std::find_if(params.begin(), params.end(), [term](const Param& p) { return p.term == term; });
@@ -218,9 +233,8 @@ void HeaderBuilder::head_param(Term term, const Attributes& a) {
     case Term::ibd_sha256:
       return once(text.sha256, to_utf8(value));
     case Term::positive:
-      return once(text.polarity, "positive");
     case Term::negative:
-      return once(text.polarity, "negative");
+      return (open_group_ != nullptr ? group_polarity_ : head_polarity_).add(term);
     case Term::other_array:
       add_listed(text.other_arrays, name_and_value(a));
       return;
@@ -252,8 +266,21 @@ void HeaderBuilder::array_param(Term term, const Attributes& a) {
   }
 }
 
-void HeaderBuilder::spectrum_param(Term term, std::string_view value) {
-  apply({term, Term::unknown, true, is_integer_param(term) ? parse_integer(value) : kAbsent});
+void HeaderBuilder::spectrum_param(Term term, std::string_view value) { apply(param_of(term, value)); }
+
+HeaderBuilder::Param HeaderBuilder::param_of(Term term, std::string_view value) {
+  Param param{term, Term::unknown, true, kAbsent};
+  if (is_integer_param(term)) {
+    param.integer = parse_integer(value);
+  } else if (term == Term::filter_string) {
+    param.integer = filters_.index(value);
+    if (filter_facts_.size() < filters_.size()) filter_facts_.push_back(read_filter(filters_.all().back()));
+  } else if (term == Term::window_lower) {
+    param.real = window_lo_(value);
+  } else if (term == Term::window_upper) {
+    param.real = window_hi_(value);
+  }
+  return param;
 }
 
 void HeaderBuilder::apply(const Param& p) {
@@ -287,16 +314,39 @@ void HeaderBuilder::apply(const Param& p) {
       z_ = p.integer;
       return;
     case Term::profile:
-      profile_ = true;
+      stated_.profile = true;
       return;
     case Term::centroid:
-      centroid_ = true;
+      stated_.centroid = true;
       return;
     case Term::positive:
+      stated_.positive = true;
+      return;
     case Term::negative:
-      if (header_.text.polarity.empty()) {
-        header_.text.polarity = p.term == Term::positive ? "positive" : "negative";
-      }
+      stated_.negative = true;
+      return;
+    case Term::ms_level:
+      // Converters write 0 where they do not know the level.
+      stated_.level = p.integer > 0 && p.integer <= kMostLevels ? static_cast<std::int32_t>(p.integer) : 0;
+      return;
+    case Term::ms1_spectrum:
+      stated_.ms1 = true;
+      return;
+    case Term::msn_spectrum:
+      stated_.msn = true;
+      return;
+    case Term::light_spectrum:
+      stated_.light = true;
+      return;
+    case Term::filter_string:
+      stated_.filter = static_cast<std::uint16_t>(p.integer);
+      return;
+    // A scan may have several windows; the range is what they span.
+    case Term::window_lower:
+      if (p.real >= 0.0) stated_.window_lo = stated_.window_lo > 0.0 ? std::min(stated_.window_lo, p.real) : p.real;
+      return;
+    case Term::window_upper:
+      if (p.real >= 0.0) stated_.window_hi = std::max(stated_.window_hi, p.real);
       return;
     default:
       if (is_dtype(p.term)) set_dtype(p.term, p.named_dtype, p.is_signed);
@@ -314,12 +364,16 @@ void HeaderBuilder::apply_group(std::string_view id) {
   }
 }
 
-void HeaderBuilder::begin_spectrum() {
+void HeaderBuilder::begin_spectrum(const Attributes& a) {
   in_spectrum_ = true;
   open_group_ = nullptr;  // still open only if the head is malformed
   pixels_.end_settings();
   in_instrument_ = false;
-  in_array_ = has_mz_ = has_intensity_ = profile_ = centroid_ = false;
+  in_array_ = has_mz_ = has_intensity_ = false;
+  stated_ = {};
+  const std::string_view source = a[Attribute::source_file_ref];
+  stated_.source = source.empty() ? run_source_ : sources_.index(source);
+  stated_.settings = run_settings_;
   other_arrays_ = 0;
   array_ = {};
   x_ = y_ = z_ = kAbsent;
@@ -370,7 +424,7 @@ void HeaderBuilder::end_spectrum() {
   header_.x.push_back(x_);
   header_.y.push_back(y_);
   header_.z.push_back(z_);
-  if (profile_ != centroid_) ++(profile_ ? header_.profile_spectra : header_.centroid_spectra);
+  header_.kind.push_back(kinds_.index(kind_of_spectrum()));
 }
 
 Header HeaderBuilder::finish() {
@@ -378,6 +432,7 @@ Header HeaderBuilder::finish() {
   if (!header_.imaging) throw FileError(path_, "an mzML file, but not imzML: it contains no imaging terms");
   if (!list_seen_) throw FileError(path_, "the file contains no list of spectra");
   header_.text.pixels = pixels_.decide();
+  finish_kinds();
   return std::move(header_);
 }
 

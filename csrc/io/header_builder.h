@@ -28,11 +28,12 @@ class HeaderBuilder {
       case Element::spectrum:
       case Element::binary_data_array:
       case Element::param_group_ref:
+      case Element::precursor:
         return true;
       case Element::scan:
-        return pixels_.follows_scans();
+        return pixels_.follows_scans() || !settings_of_.empty() || !attributes[Attribute::source_file_ref].empty();
       case Element::cv_param:
-        return in_array_ || classify_term(attributes[Attribute::accession]) != Term::unknown;
+        return in_array_ || attributes.term() != Term::unknown;
       default:
         return false;
     }
@@ -47,7 +48,28 @@ class HeaderBuilder {
     Term term;
     Term named_dtype;
     bool is_signed;
-    std::int64_t integer;
+    std::int64_t integer;  // for a filter string, its number in filters_
+    double real = 0.0;     // of scan windows
+  };
+  // What a spectrum has said about its kind so far.
+  struct Stated {
+    std::int32_t level = 0;
+    bool ms1 = false, msn = false, precursor = false, light = false, positive = false, negative = false,
+         profile = false, centroid = false;
+    std::uint16_t source = 0, settings = 0, filter = 0;
+    double window_lo = 0.0, window_hi = 0.0;
+  };
+  // Scan windows are the same text in nearly all spectra.
+  struct LastReal {
+    std::string text;
+    double value = 0.0;
+    double operator()(std::string_view given) {
+      if (given != text) {
+        text = given;
+        value = parse_real(given);
+      }
+      return value;
+    }
   };
   struct Array {
     Term kind = Term::unknown;
@@ -68,12 +90,18 @@ class HeaderBuilder {
   void group_param(Term term, const Attributes& attributes);
   void array_param(Term term, const Attributes& attributes);
   void spectrum_param(Term term, std::string_view value);
+  Param param_of(Term term, std::string_view value);
   void apply(const Param& param);
   void apply_group(std::string_view id);
   void set_dtype(Term term, Term named, bool is_signed);
   void end_array();
   void end_spectrum();
-  void begin_spectrum();
+  void begin_spectrum(const Attributes& attributes);
+  void begin_run(const Attributes& attributes);
+  void begin_scan(const Attributes& attributes);
+  ScanKind kind_of_spectrum();
+  void finish_kinds();
+  std::uint16_t settings_of(std::string_view instrument);
   std::int64_t default_length_or_absent() const { return default_length_ > 0 ? default_length_ : kAbsent; }
   std::uint8_t format_index(const ArrayFormat& format);
 
@@ -97,7 +125,21 @@ class HeaderBuilder {
   std::int64_t x_ = kAbsent, y_ = kAbsent, z_ = kAbsent;
   std::int64_t default_length_ = kAbsent;
   std::int64_t other_arrays_ = 0;
-  bool profile_ = false, centroid_ = false;
+
+  Stated stated_;
+  KindTable kinds_;
+  TextTable runs_, sources_, settings_, filters_;
+  std::vector<FilterFacts> filter_facts_{1};  // by number in filters_
+  LastReal window_lo_, window_hi_;
+  std::uint16_t run_ = 0, run_source_ = 0, run_settings_ = 0;
+  // Names of source files and scan settings of instrument configurations, by id.
+  std::unordered_map<std::string, std::string, Hash, std::equal_to<>> source_names_, settings_of_;
+  // Polarities that the head states, outside and inside of its parameter groups.
+  struct Stances {
+    bool positive = false, negative = false;
+    void add(Term term) { (term == Term::positive ? positive : negative) = true; }
+  };
+  Stances head_polarity_, group_polarity_;
 };
 
 }  // namespace imn::io

@@ -70,8 +70,9 @@ std::string bytes_text(std::int64_t n) { return std::to_string(n) + (n == 1 ? " 
 
 class LayoutResolver {
  public:
-  LayoutResolver(Header& header, const std::string& imzml, const std::string& ibd, std::int64_t ibd_size)
-      : header_(header), imzml_(imzml), ibd_(ibd), ibd_size_(ibd_size) {}
+  LayoutResolver(Header& header, const Selection& selection, const std::string& imzml, const std::string& ibd,
+                 std::int64_t ibd_size)
+      : header_(header), selection_(selection), imzml_(imzml), ibd_(ibd), ibd_size_(ibd_size) {}
 
   Layout run(bool strict);
 
@@ -85,6 +86,7 @@ class LayoutResolver {
   void find_mode(Layout& out) const;
 
   Header& header_;
+  const Selection& selection_;
   const std::string& imzml_;
   const std::string& ibd_;
   std::int64_t ibd_size_;
@@ -242,10 +244,21 @@ Layout LayoutResolver::run(bool strict) {
   std::size_t kept = 0, lost = 0;
   std::string first_problem;
   std::vector<std::int64_t> indices;
+  bool gaps = false;  // spectra were left out, so that indices and columns must be compacted
+  auto leave_out = [&] {
+    if (gaps) return;
+    gaps = true;
+    indices.resize(kept);
+    for (std::size_t k = 0; k < kept; ++k) indices[k] = static_cast<std::int64_t>(k);
+  };
   for (std::size_t i = 0; i < n; ++i) {
+    if (!selection_.wanted(header_, i)) {
+      leave_out();
+      continue;
+    }
     std::string problem = check(i);
     if (problem.empty()) {
-      if (lost == 0) {
+      if (!gaps) {
         ++kept;
         continue;
       }
@@ -256,11 +269,8 @@ Layout LayoutResolver::run(bool strict) {
         const char* remedy = kept > 0 ? "; --no-strict (Python: strict=False) leaves out what cannot be read" : "";
         throw FileError(culprit, (past_the_end_ ? "truncated: " : "") + problem + remedy);
       }
-      if (lost++ == 0) {
-        first_problem = problem;
-        indices.resize(kept);
-        for (std::size_t k = 0; k < kept; ++k) indices[k] = static_cast<std::int64_t>(k);
-      }
+      if (lost++ == 0) first_problem = problem;
+      leave_out();
       continue;
     }
     for (ArrayColumn* c : {&header_.mz, &header_.intensity}) {
@@ -273,15 +283,18 @@ Layout LayoutResolver::run(bool strict) {
     ++kept;
   }
   if (lost > 0) {
-    if (kept == 0) throw FileError(ibd_, "none of the " + std::to_string(n) + " spectra can be read; " + first_problem);
+    const std::string all = std::to_string(kept + lost);
+    if (kept == 0) throw FileError(ibd_, "none of the " + all + " spectra can be read; " + first_problem);
+    out.warnings.push_back(std::to_string(lost) + " of " + all +
+                           " spectra cannot be read and were left out; first: " + first_problem);
+  }
+  if (gaps) {
     for (ArrayColumn* c : {&header_.mz, &header_.intensity}) {
       c->offset.resize(kept);
       c->length.resize(kept);
       c->encoded.resize(kept);
       c->format.resize(kept);
     }
-    out.warnings.push_back(std::to_string(lost) + " of " + std::to_string(n) +
-                           " spectra cannot be read and were left out; first: " + first_problem);
     out.kept = std::move(indices);
   }
   if (retyped_ > 0) {
@@ -294,9 +307,9 @@ Layout LayoutResolver::run(bool strict) {
   return out;
 }
 
-Layout resolve_layout(Header& header, const std::string& imzml_path, const std::string& ibd_path, std::int64_t ibd_size,
-                      bool strict) {
-  return LayoutResolver(header, imzml_path, ibd_path, ibd_size).run(strict);
+Layout resolve_layout(Header& header, const Selection& selection, const std::string& imzml_path,
+                      const std::string& ibd_path, std::int64_t ibd_size, bool strict) {
+  return LayoutResolver(header, selection, imzml_path, ibd_path, ibd_size).run(strict);
 }
 
 }  // namespace imn::io

@@ -7,6 +7,7 @@
 
 #include "io/array_type.h"
 #include "io/header.h"
+#include "io/selection.h"
 #include "io/types.h"
 
 namespace imn::io {
@@ -48,9 +49,9 @@ struct Layout {
   std::vector<std::string> warnings;
 };
 
-// Moves the array columns out of the header. Throws FileError at the first spectrum that cannot be read (strict), or if
-// no spectrum can be read.
-Layout resolve_layout(Header& header, const std::string& imzml_path, const std::string& ibd_path, std::int64_t ibd_size,
-                      bool strict);
+// Moves the array columns of the selected spectra out of the header. Throws FileError at the first of them that cannot
+// be read (strict), or if none can be read.
+Layout resolve_layout(Header& header, const Selection& selection, const std::string& imzml_path,
+                      const std::string& ibd_path, std::int64_t ibd_size, bool strict);
 
 }  // namespace imn::io

@@ -41,13 +41,14 @@ bool uuid_bytes(const std::string& text, std::array<std::uint8_t, 16>& out) {
 
 }  // namespace
 
-Spectra::Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header)
+Spectra::Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header,
+                 const Selection& selection)
     : path_(imzml_path), repair_(options.repair), ibd_(ibd_path, Access::random) {
   if (ibd_.bytes().empty()) throw FileError(ibd_.path(), "the file is empty");
   foreign_ibd_ = !carries_uuid(header.text.uuid);
   const auto bytes = static_cast<std::int64_t>(ibd_.bytes().size());
   try {
-    layout_ = resolve_layout(header, path_, ibd_.path(), bytes, options.strict);
+    layout_ = resolve_layout(header, selection, path_, ibd_.path(), bytes, options.strict);
   } catch (const FileError& error) {
     if (!foreign_ibd_) throw;
     throw error.also(kForeignIbd);

@@ -11,6 +11,7 @@
 #include "io/array_reader.h"
 #include "io/layout.h"
 #include "io/mapped_file.h"
+#include "io/selection.h"
 #include "io/spectrum_kind.h"
 #include "io/types.h"
 
@@ -24,13 +25,15 @@ namespace imn::io {
 // on those and do not know where a spectrum comes from.
 class Spectra {
  public:
-  // Takes the array columns out of `header`. Throws FileError if the ibd file or an array of it cannot be used.
-  Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header);
+  // Takes the array columns of the selected spectra out of `header`. Throws FileError if the ibd file or an array of
+  // these cannot be used.
+  Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header,
+          const Selection& selection);
 
   std::int64_t size() const { return size_; }
   Mode mode() const { return layout_.mode; }  // as found from the m/z offsets
   const std::string& ibd_path() const { return ibd_.path(); }
-  // Index in the file, counted from 0 as messages do: spectra that were left out (strict = false) shift it.
+  // Index in the file, counted from 0 as messages do: spectra that were left out shift it.
   std::int64_t number_in_file(std::int64_t s) const {
     return layout_.kept.empty() ? s : layout_.kept[static_cast<std::size_t>(s)];
   }
@@ -65,8 +68,8 @@ class Spectra {
   std::span<const double> shared_mz() const;
   // First and last m/z of a spectrum; false if it is empty.
   bool ends(std::int64_t s, double& lo, double& hi) const;
-  // From a few spectra. Arrays that cannot be read are skipped.
-  Sampling sampling() const;
+  // From a few spectra, of those that `of` lists or of all. Arrays that cannot be read are skipped.
+  Sampling sampling(std::span<const std::int64_t> of = {}) const;
 
   void read(std::int64_t s, Spectrum& out) const;
   // Only the values with lo <= m/z <= hi. For uncompressed arrays this touches only the bytes it needs, except that the

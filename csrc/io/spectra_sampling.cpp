@@ -120,14 +120,16 @@ void count_maxima(const std::vector<double>& mz, const std::vector<double>& inte
 
 }  // namespace
 
-Sampling Spectra::sampling() const {
+Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   Counts counts, of_mean;
   std::vector<double> mz, intensity;
   std::vector<std::vector<double>> axis(2), mean(2);  // of a continuous file, for each stretch
   const bool continuous = mode() == Mode::continuous;
   std::int64_t looked_at = 0, longest = 0;
-  const std::int64_t stride = std::max<std::int64_t>(1, size_ / kSpectra);
-  for (std::int64_t s = 0; s < size_ && looked_at < kSpectra; s += stride) {
+  const std::int64_t n = of.empty() ? size_ : static_cast<std::int64_t>(of.size());
+  const std::int64_t stride = std::max<std::int64_t>(1, n / kSpectra);
+  for (std::int64_t i = 0; i < n && looked_at < kSpectra; i += stride) {
+    const std::int64_t s = of.empty() ? i : of[static_cast<std::size_t>(i)];
     const std::int64_t values = std::min(layout_.mz.length(s), layout_.intensity.length(s));
     if (values < 3) continue;
     ++looked_at;

@@ -49,7 +49,7 @@ const char* SpectrumTemplate::replay(const char* p, const char* end, HeaderBuild
         p = find_byte(p, end, op.quote, '<', '&');
         if (p == end || *p != op.quote) return nullptr;
         if (op.target != kNone) {
-          tags_[op.target].set(op.attribute, {value, static_cast<std::size_t>(p - value)});
+          tags_[op.target].replace(op.attribute, {value, static_cast<std::size_t>(p - value)});
         }
         break;
       }

@@ -11,6 +11,7 @@ namespace imn::io {
 
 enum class Mode { continuous, processed };
 enum class SpectrumType { profile, centroid };
+enum class Polarity : std::uint8_t { unstated, positive, negative };
 enum class Duplicates { first, sum, mean, error };
 enum class Copies { keep, drop };
 
@@ -20,7 +21,13 @@ struct OpenOptions {
   Duplicates duplicates = Duplicates::first;
   Copies copies = Copies::keep;  // drop: spectra that repeat an earlier one count as not measured; found when opening
   std::optional<SpectrumType> spectrum_type;  // overrides what the file declares or what is inferred
-  bool repair = false;                        // sort m/z and drop NaN or negative m/z instead of refusing them
+  // Only these spectra are read; the others are as if absent. None: the lowest MS level, the more frequent polarity,
+  // all runs, with a warning where the file holds others.
+  std::optional<std::int32_t> ms_level;
+  std::optional<Polarity> polarity;
+  std::optional<std::string> run;
+  bool everything = false;  // read all spectra whatever they are, without a word about it
+  bool repair = false;      // sort m/z and drop NaN or negative m/z instead of refusing them
 };
 
 // Reusable buffers of one spectrum. m/z ascends; NaN and infinite intensities have become 0.

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "io/cv_terms.h"
+
 namespace imn::io {
 
 // Elements this reader knows; names are compared without their namespace prefix.
@@ -19,6 +21,7 @@ enum class Element : std::uint8_t {
   binary_data_array_list,
   binary,
   scan,
+  precursor,
   scan_list,
   spectrum,
   spectrum_list,
@@ -46,7 +49,9 @@ enum class Attribute : std::uint8_t {
   default_array_length,
   scan_settings_ref,
   instrument_ref,  // of a scan, or the default of a run
-  other,           // last: not stored
+  source_file_ref,
+  default_source_file_ref,
+  other,  // last: not stored
 };
 
 constexpr std::size_t kAttributeCount = static_cast<std::size_t>(Attribute::other);
@@ -55,11 +60,22 @@ constexpr std::size_t kAttributeCount = static_cast<std::size_t>(Attribute::othe
 class Attributes {
  public:
   std::string_view operator[](Attribute a) const { return values_[static_cast<std::size_t>(a)]; }
-  void set(Attribute a, std::string_view value) { values_[static_cast<std::size_t>(a)] = value; }
-  void clear() { values_.fill({}); }
+  // The term of the accession, looked up once.
+  Term term() const { return term_; }
+  void set(Attribute a, std::string_view value) {
+    values_[static_cast<std::size_t>(a)] = value;
+    if (a == Attribute::accession) term_ = classify_term(value);
+  }
+  // For any attribute except the accession.
+  void replace(Attribute a, std::string_view value) { values_[static_cast<std::size_t>(a)] = value; }
+  void clear() {
+    values_.fill({});
+    term_ = Term::unknown;
+  }
 
  private:
   std::array<std::string_view, kAttributeCount> values_{};
+  Term term_ = Term::unknown;
 };
 
 constexpr std::string_view without_prefix(std::string_view name) {
@@ -83,7 +99,7 @@ constexpr Element classify_element(std::string_view name) {
              : name == "software" ? Element::software
                                   : Element::other;
     case 9:
-      return name == "userParam" ? Element::user_param : Element::other;
+      return name == "userParam" ? Element::user_param : name == "precursor" ? Element::precursor : Element::other;
     case 10:
       return name == "sourceFile" ? Element::source_file : Element::other;
     case 11:
@@ -128,11 +144,15 @@ constexpr Attribute classify_attribute(std::string_view name) {
     case 11:
       return name == "arrayLength" ? Attribute::array_length : Attribute::other;
     case 13:
-      return name == "unitAccession" ? Attribute::unit_accession : Attribute::other;
+      return name == "unitAccession"   ? Attribute::unit_accession
+             : name == "sourceFileRef" ? Attribute::source_file_ref
+                                       : Attribute::other;
     case 15:
       return name == "scanSettingsRef" ? Attribute::scan_settings_ref : Attribute::other;
     case 18:
       return name == "defaultArrayLength" ? Attribute::default_array_length : Attribute::other;
+    case 20:
+      return name == "defaultSourceFileRef" ? Attribute::default_source_file_ref : Attribute::other;
     case 26:
       return name == "instrumentConfigurationRef" ? Attribute::instrument_ref : Attribute::other;
     case 33:
@@ -148,5 +168,6 @@ static_assert(classify_element("binaryDataArrayList") == Element::binary_data_ar
 static_assert(classify_attribute("defaultInstrumentConfigurationRef") == Attribute::instrument_ref);
 static_assert(classify_attribute("instrumentConfigurationRef") == Attribute::instrument_ref);
 static_assert(classify_attribute("defaultArrayLength") == Attribute::default_array_length);
+static_assert(classify_attribute("defaultSourceFileRef") == Attribute::default_source_file_ref);
 
 }  // namespace imn::io

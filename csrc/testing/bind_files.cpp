@@ -14,6 +14,7 @@
 #include "bindings/python_types.h"
 #include "io/describe.h"
 #include "io/header.h"
+#include "io/selection.h"
 #include "testing/register.h"
 
 namespace py = pybind11;
@@ -56,8 +57,14 @@ py::typing::Dict<py::str, py::object> parse_header(const std::string& path, cons
   out["mz"] = column(h.mz);
   out["intensity"] = column(h.intensity);
   out["formats"] = formats;
-  out["profile_spectra"] = h.profile_spectra;
-  out["centroid_spectra"] = h.centroid_spectra;
+  py::list kinds;
+  for (const io::ScanKind& k : h.kinds) {
+    kinds.append(py::make_tuple(k.level, io::name_of(k.polarity), k.profile, k.centroid, k.contradicts_filter,
+                                h.runs[k.run], h.sources[k.source], h.settings[k.settings], h.filters[k.filter],
+                                py::make_tuple(k.window_lo, k.window_hi)));
+  }
+  out["kinds"] = kinds;
+  out["kind"] = to_numpy(std::vector<std::int64_t>(h.kind.begin(), h.kind.end()));
   out["other_arrays"] = h.other_arrays;
   out["used_expat"] = h.used_expat;
   return out;

@@ -18,7 +18,7 @@ from native import _core_testing
 def comparable(path: Path, parser: str) -> dict:
     header = dict(_core_testing.parse_header(str(path), parser))
     assert header.pop("used_expat") == (parser == "expat")
-    for key in ("x", "y", "z"):
+    for key in ("x", "y", "z", "kind"):
         header[key] = header[key].tolist()
     for key in ("mz", "intensity"):
         header[key] = {name: column.tolist() for name, column in header[key].items()}

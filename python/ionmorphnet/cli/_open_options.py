@@ -10,8 +10,8 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
-from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.io.literals import Copies, Duplicates, Polarity, SpectrumType
+from ionmorphnet.io.open_options import MOST_LEVELS, OpenOptions
 
 Command = Callable[..., Any]
 
@@ -45,6 +45,18 @@ _OPTIONS = [
         show_default=True,
         help="Spectra that repeat an earlier one value for value: keep them, or count them as not measured.",
     ),
+    click.option(
+        "--ms-level",
+        type=click.IntRange(1, MOST_LEVELS),
+        metavar="N",
+        help="MS level to read.  [default: the lowest that the file holds]",
+    ),
+    click.option(
+        "--polarity",
+        type=click.Choice(get_args(Polarity)),
+        help="Polarity to read.  [default: the more frequent one]",
+    ),
+    click.option("--run", metavar="NAME", help="Run to read, if a file holds several.  [default: all]"),
     click.option("--repair", is_flag=True, help="Sort m/z values, drop NaN and negative ones, where a file has them."),
     click.option(
         "--no-strict",

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypedDict
+from typing import Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.io.html import facts_table
-from ionmorphnet.io.literals import Copies, Duplicates, Mode, Normalize, SpectrumType
-from ionmorphnet.io.open_options import OpenOptions
+from ionmorphnet.io.literals import Copies, Duplicates, Mode, Normalize, Polarity, SpectrumType
+from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.io.regions import Region, found_regions, part_text, region_map
 from ionmorphnet.io.section_images import SectionImages
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
+from ionmorphnet.io.spectrum_kinds import SpectrumKinds
 
 __all__ = ["Dataset", "Duplicates", "Mode", "SpectrumType", "open_dataset"]
 
@@ -39,9 +40,12 @@ class _Reopen(TypedDict):
     spectrum_type: SpectrumType | None
     repair: bool
     copies: Copies
+    ms_level: int | None
+    polarity: Polarity | None
+    run: str | None
 
 
-class Dataset(SectionImages):
+class Dataset(SectionImages, SpectrumKinds):
     """An opened imzML section, or one z plane or region of it.
 
     Returned by :func:`ionmorphnet.open`. The ibd file is memory-mapped, so spectra are read on request; several threads
@@ -177,7 +181,29 @@ class Dataset(SectionImages):
             "spectrum_type": given["spectrum_type"],
             "repair": given["repair"],
             "copies": given["copies"],
+            "ms_level": given["ms_level"],
+            "polarity": given["polarity"],
+            "run": given["run"],
         }
+
+    def log_warnings(self) -> None:
+        """Logs the warnings found so far, to the logger ``ionmorphnet``."""
+        for line in self.warnings:
+            logger.warning("%s: %s", self.path, line)
+
+    def reopened(self, **changed: Unpack[OpenOptions]) -> Dataset:
+        """The same file opened once more, with other options; nothing is logged.
+
+        Args:
+            **changed: Options of :func:`ionmorphnet.open` that differ.
+
+        Raises:
+            FileError: It cannot be opened so.
+            ArgumentError: An option has an unknown value.
+        """
+        checked_open_options(changed, function="reopened")
+        options = _Reopen(**{**self._options, **changed})  # type: ignore[typeddict-item]
+        return Dataset(_open_native(options), options, normalize=self._normalize)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -370,15 +396,26 @@ def _reopen(options: _Reopen, plane: int | None, normalize: Normalize, region: i
 
 
 def _open_native(options: _Reopen) -> _core.Dataset:
-    return _core.open_dataset(
-        options["path"],
-        ibd_path=options["ibd_path"],
-        strict=options["strict"],
-        duplicates=options["duplicates"],
-        spectrum_type=options["spectrum_type"],
-        repair=options["repair"],
-        copies=options["copies"],
-    )
+    return _core.open_dataset(**options)
+
+
+def open_quietly(path: PathLike, **opened: Unpack[OpenOptions]) -> Dataset:
+    """As :func:`open_dataset`, but nothing is logged: for callers that choose among the spectra first."""
+    checked_open_options(opened, function="open")
+    ibd_path = opened.get("ibd_path")
+    options: _Reopen = {
+        "path": utf8_path(path),
+        "ibd_path": None if ibd_path is None else utf8_path(ibd_path),
+        "strict": bool(opened.get("strict", True)),
+        "duplicates": opened.get("duplicates", "first"),
+        "spectrum_type": opened.get("spectrum_type"),
+        "repair": bool(opened.get("repair", False)),
+        "copies": opened.get("copies", "keep"),
+        "ms_level": opened.get("ms_level"),
+        "polarity": opened.get("polarity"),
+        "run": opened.get("run"),
+    }
+    return Dataset(_open_native(options), options)
 
 
 def open_dataset(
@@ -390,6 +427,9 @@ def open_dataset(
     spectrum_type: SpectrumType | None = None,
     repair: bool = False,
     copies: Copies = "keep",
+    ms_level: int | None = None,
+    polarity: Polarity | None = None,
+    run: str | None = None,
 ) -> Dataset:
     """Opens an imzML section (exported as :func:`ionmorphnet.open`).
 
@@ -406,26 +446,33 @@ def open_dataset(
         repair: Whether to sort m/z values and drop NaN and negative ones instead of refusing the spectrum.
         copies: What to do with spectra that repeat an earlier one value for value (see :meth:`Dataset.copies`):
             ``"drop"`` counts them as not measured, which reads every spectrum now.
+        ms_level: MS level to read; the spectra of others are as if absent. None reads the lowest and warns if there
+            are others.
+        polarity: Polarity to read, ``"positive"`` or ``"negative"``. None reads the one that more spectra have and
+            warns if there are both.
+        run: Name of the run to read, one of :attr:`Dataset.runs`. None reads all and warns if they share pixels.
 
     Returns:
         The dataset. Close it, or use it as a context manager, to release the files.
 
     Raises:
-        FileError: The file is missing, truncated or not imzML; the message names the file and the cause.
+        FileError: The file is missing, truncated or not imzML, or has no spectra of what was asked for; the message
+            names the file and the cause.
         ArgumentError: An option has the wrong type or an unknown value.
     """
-    options: _Reopen = {
-        "path": utf8_path(path),
-        "ibd_path": None if ibd_path is None else utf8_path(ibd_path),
-        "strict": bool(strict),
-        "duplicates": duplicates,
-        "spectrum_type": spectrum_type,
-        "repair": bool(repair),
-        "copies": copies,
-    }
-    dataset = Dataset(_open_native(options), options)
-    for line in dataset.warnings:
-        logger.warning("%s: %s", dataset.path, line)
+    dataset = open_quietly(
+        path,
+        ibd_path=ibd_path,
+        strict=strict,
+        duplicates=duplicates,
+        spectrum_type=spectrum_type,
+        repair=repair,
+        copies=copies,
+        ms_level=ms_level,
+        polarity=polarity,
+        run=run,
+    )
+    dataset.log_warnings()
     return dataset
 
 

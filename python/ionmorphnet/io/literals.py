@@ -7,6 +7,7 @@ from typing import Literal
 Mode = Literal["continuous", "processed"]
 SpectrumType = Literal["profile", "centroid"]
 Duplicates = Literal["first", "sum", "mean", "error"]
+Polarity = Literal["positive", "negative"]
 Normalize = Literal["none", "tic", "rms", "median"]
 InstrumentName = Literal["linear-tof", "reflector-tof", "orbitrap", "ft-icr"]
 Copies = Literal["keep", "drop"]

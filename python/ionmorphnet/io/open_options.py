@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import NoneType
 from typing import TypedDict, cast, get_args
 
+from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.io.literals import Copies, Duplicates, SpectrumType
+from ionmorphnet.io.literals import Copies, Duplicates, Polarity, SpectrumType
 
 __all__ = ["OpenOptions", "checked_open_options", "refuse_open_options"]
+
+# Instruments stop at MS10 or so.
+MOST_LEVELS = 20
 
 
 class OpenOptions(TypedDict, total=False):
@@ -21,6 +26,9 @@ class OpenOptions(TypedDict, total=False):
     spectrum_type: SpectrumType | None
     repair: bool
     copies: Copies
+    ms_level: int | None
+    polarity: Polarity | None
+    run: str | None
 
 
 # Words that an option accepts; None as well where it stands for "as found".
@@ -28,6 +36,7 @@ _WORDS: dict[str, tuple[object, ...]] = {
     "duplicates": get_args(Duplicates),
     "copies": get_args(Copies),
     "spectrum_type": (*get_args(SpectrumType), None),
+    "polarity": (*get_args(Polarity), None),
 }
 
 
@@ -68,6 +77,10 @@ def checked_open_options(opened: OpenOptions, *, function: str, paths: Iterable[
         if name in values and values[name] not in words:
             listed = ", ".join(str(word) for word in words if word is not None)
             raise ArgumentError(f"{name} must be one of {listed}, not {values[name]!r}")
+    if values.get("ms_level") is not None and integer("ms_level", values["ms_level"], 1) > MOST_LEVELS:
+        raise ArgumentError(f"ms_level must be at most {MOST_LEVELS}, got {values['ms_level']}")
+    if not isinstance(values.get("run"), (str, NoneType)):
+        raise ArgumentError(f"run must be the name of a run, or None for all; not {values['run']!r}")
     n = len(list(paths))
     if values.get("ibd_path") is not None and n > 1:
         raise ArgumentError(f"one ibd file for {n} imzML files: pass --ibd (Python: ibd_path=) with a single file")

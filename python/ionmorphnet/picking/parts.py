@@ -7,6 +7,7 @@ from typing import Literal
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.literals import Polarity
 
 RegionChoice = Literal["together", "each"] | int
 """``"together"``: regions of a slide are one section; ``"each"``: each is one; a number: only that region."""
@@ -58,11 +59,7 @@ def parts_of(ds: Dataset, regions: RegionChoice = "together") -> list[Part]:
     Raises:
         ArgumentError: No plane has the region.
     """
-    planes = ds.z_planes
-    if len(planes) <= 1:
-        whole = [Part(ds)]
-    else:
-        whole = [Part(ds.plane(z), f"z{z}", f"z={z}", z) for z in planes]
+    whole = _planes_of(ds)
     if regions == "together":
         return whole
     parts = [
@@ -83,3 +80,39 @@ def parts_of(ds: Dataset, regions: RegionChoice = "together") -> list[Part]:
             f"{ds.path}: has no region {regions}; it has {most}, numbered from 1 (see ionmorphnet info)"
         )
     return parts
+
+
+def _planes_of(ds: Dataset) -> list[Part]:
+    """The planes of each polarity."""
+    whole: list[Part] = []
+    for polarity in _polarities(ds):
+        section = ds if polarity is None else ds.reopened(polarity=polarity)
+        name = polarity or ""
+        planes = section.z_planes
+        if len(planes) <= 1:
+            whole.append(Part(section, name, name))
+        else:
+            whole += [
+                Part(section.plane(z), f"{name}_z{z}".lstrip("_"), f"{name} z={z}".lstrip(), z) for z in planes
+            ]
+    return whole
+
+
+def _polarities(ds: Dataset) -> list[Polarity | None]:
+    """Both polarities if the file holds both and none was chosen; they are separate measurements."""
+    if ds.open_options.get("polarity") is not None or not {"positive", "negative"} <= set(ds.polarities):
+        return [None]
+    return ["positive", "negative"]
+
+
+def polarity_note(parts: list[Part]) -> list[str]:
+    """One line if the parts are those of both polarities."""
+    counts = {part.dataset.polarity: 0 for part in parts if part.dataset.open_options.get("polarity") is not None}
+    if len(counts) < 2:
+        return []
+    all_counts = parts[0].dataset.polarities
+    listed = " and ".join(f"{name} ({all_counts[name]:,})" for name in all_counts if name != "unknown")
+    return [
+        f"the file holds spectra of both polarities, {listed}; each is picked on its own, choose one with --polarity "
+        "(Python: polarity=)"
+    ]

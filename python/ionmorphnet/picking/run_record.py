@@ -44,6 +44,11 @@ class InputRecord:
         normalize: How its ion images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
         files: State of both files, see :func:`ionmorphnet.io.file_state.known_state`.
         region: The region of the slide that was picked; None if regions were picked together.
+        ms_level: MS level of its spectra; None if not stated.
+        polarity: Their polarity; None if not stated.
+        instrument: Instrument and terms of its configuration, as declared.
+        source_file: Names of the files that were converted, as declared.
+        software: Programs that wrote the file, as declared.
     """
 
     path: str
@@ -63,6 +68,11 @@ class InputRecord:
     normalize: Normalize = "none"
     files: Mapping[str, Any] = field(default_factory=dict)
     region: int | None = None
+    ms_level: int | None = None
+    polarity: str | None = None
+    instrument: str | None = None
+    source_file: str | None = None
+    software: str | None = None
 
     @classmethod
     def of(cls, ds: Dataset) -> Self:
@@ -86,6 +96,11 @@ class InputRecord:
             normalize=ds.normalize,
             files=known_state(ds.path, ds.ibd_path),
             region=ds.region_number,
+            ms_level=ds.ms_level,
+            polarity=ds.polarity,
+            instrument=ds.declared.get("instrument"),
+            source_file=ds.declared.get("source_file"),
+            software=ds.declared.get("software"),
         )
 
     def reopen(self) -> Dataset:
