@@ -205,6 +205,18 @@ class Dataset(SectionImages, SpectrumKinds):
         options = _Reopen(**{**self._options, **changed})  # type: ignore[typeddict-item]
         return Dataset(_open_native(options), options, normalize=self._normalize)
 
+    def native_of_all_spectra(self) -> _core.Dataset:
+        """A handle on all spectra of the file, those of other MS levels and polarities too; this one if it has them.
+
+        Raises:
+            FileError: The spectra that are not read here are damaged.
+        """
+        if sum(self.runs.values()) == self.n_spectra:
+            return self._native
+        options = self._options.copy()
+        options["duplicates"] = "first"
+        return _core.open_dataset(**options, everything=True)
+
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Measured pixels, bool (height, width).

@@ -111,7 +111,8 @@ def validate(
         checksum: Whether to compare the ibd file with its declared checksums as well, which reads it a second time.
         progress: Called as progress(spectra read, all spectra); True: a bar on the terminal or in the notebook. An
             exception raised in it stops the work.
-        **opened: How the file is opened: options of :func:`ionmorphnet.open`, such as ``ibd_path``.
+        **opened: How the file is opened: options of :func:`ionmorphnet.open`, such as ``ibd_path``. Without a choice
+            of MS level, polarity or run, the spectra of all are read.
 
     Returns:
         The report. A file that cannot be opened yields a report with one error, not an exception.
@@ -139,9 +140,15 @@ def validate(
         except FileError:
             return ValidationReport(text, 0, problems)
     with dataset, shown_progress(progress, os.path.basename(text), "spectra") as shown:
-        n = dataset.n_spectra
+        native = dataset._native
+        if not any(opened.get(choice) for choice in ("ms_level", "polarity", "run")):
+            try:
+                native = dataset.native_of_all_spectra()
+            except FileError as error:  # of spectra that a pick does not read
+                problems.append(Problem("open", "error", str(error)))
+        n = native.n_spectra
         native_progress = None if shown is None else (lambda done: shown(done, n))
-        found = _core.validate(dataset._native, threads=workers, progress=native_progress)
+        found = _core.validate(native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))

@@ -18,7 +18,7 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.io.dataset import open_dataset
+from ionmorphnet.io.dataset import open_quietly
 from ionmorphnet.io.inputs import Input, listed_inputs
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
@@ -26,7 +26,11 @@ from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.earlier import request_of
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
+<<<<<<< HEAD
 from ionmorphnet.picking.parts import RegionChoice, checked_regions, parts_of
+=======
+from ionmorphnet.picking.parts import log_warnings_of, parts_of, polarity_note
+>>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
 from ionmorphnet.picking.peak_list import PeakList, write_result
 from ionmorphnet.picking.places import Place, Places
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
@@ -158,7 +162,8 @@ def pick_files(
         out: Folder for the results. A file goes to ``out/<stem>``, a file that was found in a given folder to its path
             below that folder. Where another file of the call, or the result of another input, has that name, parent
             folders are put in front: ``out/patient01/MSI/data``. The planes of a file with several go to
-            ``out/<stem>_z<plane>``. An input keeps the folder that holds its result. See :meth:`PeakList.save`.
+            ``out/<stem>_z<plane>``, its polarities to ``out/<stem>_positive`` and ``out/<stem>_negative`` unless
+            ``polarity`` chooses one. An input keeps the folder that holds its result. See :meth:`PeakList.save`.
         formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
         report: Write report.html.
         features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
@@ -332,14 +337,25 @@ class _Batch:
             if given.problem is not None:
                 raise given.problem
             advance(None, "opening")
+<<<<<<< HEAD
             with open_dataset(given.path, **self.opened) as ds:
                 with self.places.prepared(given, parts_of(ds, self.regions), self._is_done) as (places, moved):
+=======
+            with open_quietly(given.path, **self.opened) as ds:
+                parts = parts_of(ds)
+                log_warnings_of(parts)
+                with self.places.prepared(given, parts, self._is_done) as (places, moved):
+>>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
                     notes += [moved] if moved else []
                     for place in places:
                         done = self._earlier(place) or self._pick(place, advance, notes)
                         picked.append(done)
                         warnings += done.peaks.run.warnings if done.peaks.run is not None else ()
-                warnings = [*ds.warnings, *warnings]
+                warnings = [
+                    *polarity_note(parts),
+                    *(line for part in parts for line in part.dataset.warnings),
+                    *warnings,
+                ]
         except BrokenPipeError:  # nobody reads the output of the caller's progress: not the fault of this file
             raise
         except (IonMorphNetError, OSError, MemoryError) as error:

@@ -92,9 +92,7 @@ def _planes_of(ds: Dataset) -> list[Part]:
         if len(planes) <= 1:
             whole.append(Part(section, name, name))
         else:
-            whole += [
-                Part(section.plane(z), f"{name}_z{z}".lstrip("_"), f"{name} z={z}".lstrip(), z) for z in planes
-            ]
+            whole += [Part(section.plane(z), f"{name}_z{z}".lstrip("_"), f"{name} z={z}".lstrip(), z) for z in planes]
     return whole
 
 
@@ -103,6 +101,12 @@ def _polarities(ds: Dataset) -> list[Polarity | None]:
     if ds.open_options.get("polarity") is not None or not {"positive", "negative"} <= set(ds.polarities):
         return [None]
     return ["positive", "negative"]
+
+
+def log_warnings_of(parts: list[Part]) -> None:
+    """Logs what is odd about the spectra of the parts, once for each polarity."""
+    for section in {part.dataset.polarity: part.dataset for part in parts}.values():
+        section.log_warnings()
 
 
 def polarity_note(parts: list[Part]) -> list[str]:
