@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import asdict, dataclass
+from typing import Self, cast
 
 from ionmorphnet import _core
 from ionmorphnet.io.literals import Polarity
 
-__all__ = ["SpectrumKinds"]
+__all__ = ["SpectrumFacts", "SpectrumKinds"]
 
 
 class SpectrumKinds:
@@ -52,3 +53,43 @@ class SpectrumKinds:
     def scan_filters(self) -> dict[str, int]:
         """Number of spectra that are read, by the filter string of their scan; empty if there are none."""
         return dict(self._native.scan_filters)
+
+
+@dataclass(frozen=True)
+class SpectrumFacts:
+    """What the spectra of a file are, and which are read by default; fields as the properties of a dataset."""
+
+    ms_levels: dict[int, int]
+    ms_level: int | None
+    polarities: dict[str, int]
+    polarity: Polarity | None
+    runs: dict[str, int]
+    scan_filters: dict[str, int]
+
+    @classmethod
+    def of(cls, ds: SpectrumKinds) -> Self:
+        """The facts of an open file."""
+        return cls(ds.ms_levels, ds.ms_level, ds.polarities, ds.polarity, ds.runs, ds.scan_filters)
+
+    def to_dict(self) -> dict[str, object]:
+        """Returns all fields as plain Python values, ready for JSON."""
+        return asdict(self)
+
+    def rows(self) -> dict[str, str]:
+        """Texts for a table; empty where there is nothing to tell."""
+        levels = {str(level) if level else "not stated": n for level, n in self.ms_levels.items()}
+        polarities = {name if name != "unknown" else "not stated": n for name, n in self.polarities.items()}
+        return {
+            "ms level": "" if list(levels) == ["not stated"] else _counted(levels),
+            "polarity": "" if list(polarities) == ["not stated"] else _counted(polarities),
+            "runs": _counted(self.runs) if len(self.runs) > 1 else "",
+            "scan filters": _counted(self.scan_filters, "\n"),
+        }
+
+
+def _counted(counts: dict[str, int], between: str = ", ") -> str:
+    """Names with numbers of spectra; names alone if there is one. Long lists are cut."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{name} ({n:,} spectra)" for name, n in list(counts.items())[:8]]
+    return between.join([*shown, *([f"... ({len(counts)} in all)"] if len(counts) > 8 else [])])
