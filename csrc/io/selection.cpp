@@ -193,6 +193,11 @@ class Selector {
       positive += polarity == Polarity::positive ? n : 0;
       negative += polarity == Polarity::negative ? n : 0;
     });
+    if (others != Polarity::unstated) {
+      out_.polarities.clear();
+      for_kept(
+          [&](const ScanKind& kind, std::int64_t n, std::size_t) { count(out_.polarities, name_of(own(kind)), n); });
+    }
     const Polarity frequent = positive == negative  ? first
                               : positive > negative ? Polarity::positive
                                                     : Polarity::negative;

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import ionmorphnet as imn
-from imzml_factory import Spec, ms_level
-from mixed_spectra import POLARITIES, WIDTH, both, write
+from imzml_factory import Spec, ms_level, scan_filter
+from mixed_spectra import FRAGMENTS, FULL, POLARITIES, WIDTH, both, spec, write
 
 
 def structured(specs: Sequence[Spec]) -> list[Spec]:
@@ -85,3 +85,27 @@ def test_validate_reads_all_spectra(cli: Callable[..., Any], tmp_path: Path) -> 
     chosen = imn.validate(path, ms_level=1)
     assert (chosen.ok, chosen.n_spectra, chosen.problems) == (True, 20, [])
     assert imn.validate(path, ms_level=2).problems[0].first == 6
+
+
+def test_info_counts_the_kinds_of_spectra(cli: Callable[..., Any], tmp_path: Path) -> None:
+    one = {"params": ms_level(1), "scan_params": scan_filter(FULL), "attributes": {"sourceFileRef": "a.raw"}}
+    other = {"params": ms_level(2), "scan_params": scan_filter(FRAGMENTS), "attributes": {"sourceFileRef": "b.raw"}}
+    path = write(tmp_path, both(one, other), source_files={"a.raw": "", "b.raw": ""})
+    done = cli("info", path)
+    assert done.code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line[0] != " ")
+    assert lines["ms"] == "level      1 (20 spectra), 2 (20 spectra)"
+    assert lines["polarity"] == "positive"
+    assert lines["runs"] == "b.raw (20 spectra), a.raw (20 spectra)"
+    assert lines["scan"] == f"filters  {FULL}"
+    assert "only MS1 is read" in lines["warnings"]
+    kinds = json.loads(cli("info", path, "--json").stdout)["kinds"]
+    assert kinds["ms_levels"] == {"1": 20, "2": 20}
+    assert (kinds["ms_level"], kinds["polarity"], kinds["scan_filters"]) == (1, "positive", {FULL: 20})
+
+
+def test_info_states_the_level_of_fragments_alone(cli: Callable[..., Any], tmp_path: Path) -> None:
+    path = write(tmp_path, [spec(p, True, params=ms_level(2)) for p in range(20)])
+    done = cli("info", path)
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("ms level")] == [["ms", "level", "2"]]
+    assert "warnings" not in done.stdout

@@ -184,7 +184,7 @@ def test_a_head_with_both_polarities_and_silent_spectra(tmp_path: Path) -> None:
 def test_silent_spectra_have_the_polarity_of_the_others(tmp_path: Path) -> None:
     specs = [spec(p, True, params=polarity("positive") if p else "") for p in range(HEIGHT * WIDTH)]
     with imn.open(write(tmp_path, specs)) as ds:
-        assert ds.polarity == "positive"
+        assert (ds.polarity, ds.polarities) == ("positive", {"positive": 20})
         assert_only_wanted(ds)
         only_warning(ds, "1 of 20 spectra state no polarity; they are read as positive, like the others")
 

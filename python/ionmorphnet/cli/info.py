@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import click
 
 import ionmorphnet as imn
 from ionmorphnet.base.units import format_bytes
+from ionmorphnet.io.dataset import open_quietly
 from ionmorphnet.io.layout_facts import LayoutFacts, layout_facts
 from ionmorphnet.io.regions import regions_text
 from ionmorphnet.io.sizes import pixel_size_text, pixels_text
+from ionmorphnet.io.spectrum_kinds import SpectrumFacts
 
 
 @click.command()
@@ -22,7 +23,7 @@ from ionmorphnet.io.sizes import pixel_size_text, pixels_text
 @click.option("--system", is_flag=True, help="Show versions, CPU and GPUs, and why a GPU is not used.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 def info(file: Path | None, system: bool, as_json: bool) -> None:
-    """Show what the header of FILE declares, where its pixels lie, and what is odd about that.
+    """Show what the header of FILE declares, what its spectra are, where its pixels lie, and what is odd about that.
 
     The spectra are not read (see validate). Sections that lie side by side are listed as regions; pick --regions picks
     them one by one.
@@ -37,10 +38,13 @@ def info(file: Path | None, system: bool, as_json: bool) -> None:
         rows = _system_rows(system_facts)
     else:
         declared = imn.read_info(file)
-        layout, problem = _layout(file)
+        layout, kinds, problem = _opened(file)
         found = {"problem": problem} if layout is None else layout.to_dict()
-        facts = {**declared.to_dict(), "positions": found}
-        rows = _file_rows(declared) | _layout_rows(layout, problem)
+        facts = {**declared.to_dict(), "kinds": {} if kinds is None else kinds.to_dict(), "positions": found}
+        rows = _file_rows(declared)
+        # Rows of the same name keep their place.
+        rows |= {} if kinds is None else {key: text for key, text in kinds.rows().items() if text}
+        rows |= _layout_rows(layout, problem)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -65,7 +69,10 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
         "spectra": "" if info.n_spectra is None else f"{info.n_spectra:,}",
         "declared grid": "" if width is None or height is None else pixels_text((height, width)),
         "pixel size": "" if info.pixel_size_um is None else pixel_size_text(info.pixel_size_um),
+        "ms level": "",
         "polarity": info.polarity or "",
+        "runs": "",
+        "scan filters": "",
         "instrument": ", ".join(info.instrument),
         "software": ", ".join(info.software),
         "source file": ", ".join(info.source_file),
@@ -75,18 +82,13 @@ def _file_rows(info: imn.FileInfo) -> dict[str, str]:
     }
 
 
-def _layout(file: Path) -> tuple[LayoutFacts | None, str]:
-    """Where the pixels lie; None and the reason if the file cannot be opened."""
-    logger = logging.getLogger("ionmorphnet")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # the warnings are a row of the table
+def _opened(file: Path) -> tuple[LayoutFacts | None, SpectrumFacts | None, str]:
+    """Where the pixels lie and what the spectra are; None and the reason if the file cannot be opened."""
     try:
-        with imn.open(file, strict=False) as ds:
-            return layout_facts(ds), ""
+        with open_quietly(file, strict=False) as ds:  # the warnings are a row of the table
+            return layout_facts(ds), SpectrumFacts.of(ds), ""
     except imn.IonMorphNetError as error:
-        return None, " ".join(str(error).split())
-    finally:
-        logger.setLevel(level)
+        return None, None, " ".join(str(error).split())
 
 
 def _layout_rows(layout: LayoutFacts | None, problem: str) -> dict[str, str]:

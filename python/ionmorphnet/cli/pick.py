@@ -142,13 +142,8 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
     A FILE that is a folder is searched for imzML files; OUT gets the same subfolders. Files of one name get as many
     parent folders in front as tell them apart: OUT/patient01/MSI/data.
     Without --top and --min-score, the model's own threshold decides how many channels are picked. The z planes of a
-<<<<<<< HEAD
-    file are picked one by one, each into OUT/<file stem>_z<plane>; with --regions each, so are the sections of a slide,
-    each into OUT/<file stem>_region<number>.
-=======
-    file are picked one by one, each into OUT/<file stem>_z<plane>; both polarities likewise, unless --polarity chooses
-    one.
->>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
+    file are picked one by one, each into OUT/<file stem>_z<plane>; so are both polarities (--polarity chooses one) and,
+    with --regions each, the sections of a slide, each into OUT/<file stem>_region<number>.
     What is done already, with the same data, settings and model, is not picked again. The result of another input is
     never replaced unless --overwrite asks for it.
     Exits with 1 if an input failed or no channel was picked from any, and with 2 if all failed.
@@ -232,11 +227,8 @@ def _result(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> dict[str, Any]:
     return {
         "file": click.format_filename(outcome.path),
         "z": plane.z,
-<<<<<<< HEAD
         "region": run.input.region,
-=======
         "polarity": run.input.polarity,
->>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
         "already_done": plane.already_done,
         "folder": click.format_filename(plane.folder),
         "written": [click.format_filename(path) for path in plane.written],

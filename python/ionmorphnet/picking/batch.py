@@ -26,11 +26,7 @@ from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.earlier import request_of
 from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
-<<<<<<< HEAD
-from ionmorphnet.picking.parts import RegionChoice, checked_regions, parts_of
-=======
-from ionmorphnet.picking.parts import log_warnings_of, parts_of, polarity_note
->>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
+from ionmorphnet.picking.parts import RegionChoice, checked_regions, log_warnings_of, parts_of, polarity_note
 from ionmorphnet.picking.peak_list import PeakList, write_result
 from ionmorphnet.picking.places import Place, Places
 from ionmorphnet.picking.progress import PickProgress, Report, Stage, shown_pick
@@ -337,15 +333,10 @@ class _Batch:
             if given.problem is not None:
                 raise given.problem
             advance(None, "opening")
-<<<<<<< HEAD
-            with open_dataset(given.path, **self.opened) as ds:
-                with self.places.prepared(given, parts_of(ds, self.regions), self._is_done) as (places, moved):
-=======
             with open_quietly(given.path, **self.opened) as ds:
-                parts = parts_of(ds)
+                parts = parts_of(ds, self.regions)
                 log_warnings_of(parts)
                 with self.places.prepared(given, parts, self._is_done) as (places, moved):
->>>>>>> 50c668c (Pick each polarity of a file on its own; validate all spectra; record level, polarity and source)
                     notes += [moved] if moved else []
                     for place in places:
                         done = self._earlier(place) or self._pick(place, advance, notes)
