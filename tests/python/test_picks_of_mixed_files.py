@@ -93,11 +93,11 @@ def test_info_counts_the_kinds_of_spectra(cli: Callable[..., Any], tmp_path: Pat
     path = write(tmp_path, both(one, other), source_files={"a.raw": "", "b.raw": ""})
     done = cli("info", path)
     assert done.code == 0
-    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line[0] != " ")
-    assert lines["ms"] == "level      1 (20 spectra), 2 (20 spectra)"
+    lines = dict(" ".join(line.split()).split(" ", 1) for line in done.stdout.splitlines() if line[0] != " ")
+    assert lines["ms"] == "level 1 (20 spectra), 2 (20 spectra)"
     assert lines["polarity"] == "positive"
     assert lines["runs"] == "b.raw (20 spectra), a.raw (20 spectra)"
-    assert lines["scan"] == f"filters  {FULL}"
+    assert lines["scan"] == f"filters {FULL}"
     assert "only MS1 is read" in lines["warnings"]
     kinds = json.loads(cli("info", path, "--json").stdout)["kinds"]
     assert kinds["ms_levels"] == {"1": 20, "2": 20}
