@@ -167,6 +167,15 @@ def test_inexact_stage_positions_are_said_to_be_no_pixels(path, by):
     assert any("pixels have no measured neighbour" in line for line in ds.warnings)
 
 
+@pytest.mark.parametrize("pitch", [3.5, 33.3333, 12.7])
+def test_rounded_steps_of_a_fractional_pitch_are_not_divided(path, pitch):
+    # 0, 3, 7, 10, 14 have no common step: dividing them would leave holes where nothing is missing.
+    specs = placed(image_of(12, 12), lambda c: round(pitch * c), lambda r: round(pitch * r))
+    ds = open_dataset(write_imzml(path, specs))
+    assert ds.coordinate_step == (1, 1, 1)
+    assert any("144 of 144 pixels have no measured neighbour" in line for line in ds.warnings)
+
+
 def test_two_regions_of_a_stage_may_have_offsets_of_their_own(path):
     images = image_of(20, 12), image_of(15, 15, seed=1)
     specs = placed(images[0], lambda c: 500 + 50 * c, lambda r: 700 + 50 * r)

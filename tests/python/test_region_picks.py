@@ -151,6 +151,26 @@ def test_regions_no_image_holds_are_picked_each(cli, tmp_path):
     assert "2: " in cli("info", path).stdout
 
 
+def test_positions_of_regions_with_offsets_of_their_own_are_those_of_the_file(tmp_path):
+    pytest.importorskip("anndata")
+    rng = np.random.default_rng(0)
+    places = [(500 + 50 * c, 700 + 50 * r) for r in range(12) for c in range(20)]
+    places += [(4013 + 50 * c, 1231 + 50 * r) for r in range(10) for c in range(15)]
+    specs = [Spec(x, y, [200.1, 300.2], [float(x), rng.uniform()]) for x, y in places]
+    path = write_imzml(tmp_path / "stage.imzML", specs, shared_axis=True)
+    with imn.open(path) as ds:
+        table = imn.pick(ds, **PICK).to_anndata()
+        assert set(zip(table.obs["imzml_x"], table.obs["imzml_y"], strict=True)) == set(places)
+        values = dict(
+            zip(
+                zip(table.obs["imzml_x"], table.obs["imzml_y"], strict=True),
+                table[:, "200.100000"].X.ravel(),
+                strict=True,
+            )
+        )
+        assert all(values[x, y] == x for x, y in places)
+
+
 @pytest.mark.parametrize(("size", "ratio"), [((25.0, 150.0), 1 / 6), ((150.0, 25.0), 6.0), ((20.0, 27.4), 20 / 27.4)])
 def test_images_are_drawn_at_their_true_aspect(cli, tmp_path, size, ratio):
     specs = [Spec(x, y, [200.1], [float(x * y)]) for y in range(1, 13) for x in range(1, 41)]

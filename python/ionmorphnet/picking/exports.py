@@ -163,11 +163,13 @@ def pixel_matrix(ds: Dataset, picks: pd.DataFrame) -> npt.NDArray[np.float32]:
 
 
 def file_positions(ds: Dataset) -> npt.NDArray[np.int64]:
-    """x, y, z of the measured pixels of one plane as the imzML file gives them, row by row, int64 (n, 3)."""
-    cells = np.argwhere(ds.mask)
-    plane = ds.coordinates[0, 2] if len(cells) else 1
-    grid = np.column_stack([cells[:, 1], cells[:, 0], np.full(len(cells), plane - 1)])
-    positions: npt.NDArray[np.int64] = np.array(ds.coordinate_origin) + grid * np.array(ds.coordinate_step)
+    """x, y, z of the measured pixels of one plane as the imzML file gives them, row by row, int64 (n, 3).
+
+    Where spectra share a pixel, the position of the first one; steps and regions may have been rounded off in the grid.
+    """
+    pixels = ds._native.pixels
+    shown = pixels[np.argsort(pixels[:, 0], kind="stable"), 1]
+    positions: npt.NDArray[np.int64] = ds.raw_coordinates[shown]
     return positions
 
 
