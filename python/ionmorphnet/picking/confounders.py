@@ -24,6 +24,8 @@ _MOST_PIXELS = 1 << 22
 # Smaller sections have too few lines and pixels to tell a pattern of the measurement.
 _LEAST_SIDE = 16
 _LEAST_PIXELS = 256
+# Fewer channels may share a shape by chance; these are the more frequent half of all candidates.
+_LEAST_OTHERS = 9
 # Blocks of pixels along the longer side: averages of blocks are hardly noisy.
 _BLOCKS = 28
 # Parts of each line that must agree: an instrument changes a whole line, tissue hardly ever does.
@@ -116,8 +118,10 @@ def describe(
     if not len(every):
         return texts
     texts += displaced_lines(every, measured)
-    found = _line_patterns(every, measured)
-    found += _edge_pattern(every, measured) + ([] if found else _fading(every, order))
+    found = []
+    if len(others) >= _LEAST_OTHERS:
+        found = _line_patterns(every, measured)
+        found += _edge_pattern(every, measured) + ([] if found else _fading(every, order))
     found += _pick_patterns(np.minimum(own, limits[: len(own), None, None]), every, order)
     if found:
         remedy = "" if normalized else '; compare with --normalize tic (Python: normalize="tic")'
@@ -155,8 +159,11 @@ def line_pattern(images: Float, measured: Bools) -> Lines:
         return nothing
     edges = np.linspace(0, measured.shape[1], _PARTS + 1).astype(int)[:-1]
     n = np.add.reduceat(measured.astype(np.float64), edges, axis=1)
-    mean = images.sum(axis=(1, 2)) / measured.sum()
-    parts = np.add.reduceat(images, edges, axis=2) / np.maximum(n, 1) / mean[:, None, None]
+    # Only pixels with signal count: where the sample lies says nothing of the instrument. A part without is neutral.
+    present = np.add.reduceat((images > 0).astype(np.float64), edges, axis=2)
+    mean = images.sum(axis=(1, 2)) / (images > 0).sum(axis=(1, 2))
+    parts = np.add.reduceat(images, edges, axis=2) / np.maximum(present, 1) / mean[:, None, None]
+    parts = np.where(present > 0, parts, 1.0)
     usable = n >= 3
     beside = (parts[:, :-2] + parts[:, 2:]) / 2
     jumps = (2 * (parts[:, 1:-1] - beside) / (parts[:, 1:-1] + beside + 0.2)).mean(axis=0)
@@ -242,8 +249,12 @@ def _edge_pattern(every: Float, measured: Bools) -> list[str]:
     inner &= distance <= 6
     if min(outer.sum(), inner.sum()) < 64:
         return []
-    a, b = every[:, outer].mean(axis=1), every[:, inner].mean(axis=1)
-    change = 2 * (a - b) / (a + b + 0.2 * every.sum(axis=(1, 2)) / measured.sum())
+    n = [(every[:, ring] > 0).sum(axis=1) for ring in (outer, inner)]
+    used = np.minimum(*n) >= 5
+    if used.sum() < _LEAST_OTHERS:
+        return []
+    a, b = (every[used][:, ring].sum(axis=1) / n[k][used] for k, ring in enumerate((outer, inner)))
+    change = 2 * (a - b) / (a + b)
     middle = float(np.median(change))
     lower, higher = float((change < -0.1).mean()), float((change > 0.1).mean())
     if middle <= -0.4 and lower >= 0.8:
