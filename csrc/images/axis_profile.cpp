@@ -1,145 +1,164 @@
-// Axis of a profile file: local maxima of the mean spectrum, and of the root mean square for signals of small regions.
+// Axis of a profile file: peaks of the mean spectrum, and of the upper spectrum for signals of few pixels.
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "images/axis_check.h"
 #include "images/axis_kinds.h"
 #include "images/moments.h"
 #include "images/profile_peaks.h"
+#include "images/profile_width.h"
+#include "images/upper_median.h"
 
 namespace imn::images {
 namespace {
 
-// White noise wanders over six to seven standard deviations between a maximum and the next minimum within 10^5 bins.
-constexpr double kNoises = 8.0;
-constexpr double kStandardErrors = 4.0;   // a maximum must exceed its own standard error over the pixels by this
-constexpr std::size_t kWidths = 8;        // at half height: a signal further from the apex is a different one
-constexpr double kSpectraForErrors = 64;  // from this number on, the standard errors are precise enough
-constexpr double kFewestPixels = 3.0;     // required for a channel that only the root mean square shows
+constexpr double kApart = 0.75;  // widths; a nearer peak of the upper spectrum is that of the mean
+// Below, a peak stands on so few spectra that it is a spike and no image.
+constexpr double kFewestPixels = 3.0;
+constexpr double kNarrowest = 1.5;  // bins per width
+constexpr std::size_t kSegment = 512;
+constexpr double kFewestCarrying = 0.1;
+constexpr double kSkewOfMaximum = 1.14;  // of the largest of many values (Gumbel)
 
-// Returns the effective number of pixels with signal above the surroundings: (sum)^2 / (sum of squares), which is 1 for
-// a spike in one spectrum.
-double carrying_pixels(const Moments& m, const ProfilePeak& peak, double n) {
-  const std::size_t below = peak.first > 0 ? peak.first - 1 : peak.first;
-  const std::size_t above = std::min(peak.last + 1, m.mean.size() - 1);
-  const double mean = m.mean[peak.apex] - 0.5 * (m.mean[below] + m.mean[above]);
-  const double square =
-      m.rms[peak.apex] * m.rms[peak.apex] - 0.5 * (m.rms[below] * m.rms[below] + m.rms[above] * m.rms[above]);
-  return mean > 0.0 && square > 0.0 ? n * mean * mean / square : 0.0;
-}
-
-// Returns the standard error, over the spectra, of the mean at a bin.
-double standard_error(const Moments& m, std::size_t bin, double n) {
-  const double variance = std::max(0.0, m.rms[bin] * m.rms[bin] - m.mean[bin] * m.mean[bin]);
-  return std::sqrt(variance / n);
-}
-
-// The limit is lower for few spectra, because no maximum could reach it.
-bool exceeds_its_error(const Moments& m, const ProfilePeak& peak, double n) {
-  const double rise = m.mean[peak.apex] - std::max(peak.left, peak.right);
-  return rise >= std::min(kStandardErrors, 0.5 * std::sqrt(n)) * standard_error(m, peak.apex, n);
-}
-
-// Returns the maximum number of bins from a peak's apex to the end of its window. Without it, a window would extend to
-// the next peak wherever no signal separates the peak from its surroundings (the edge of the range, or a gap in a file
-// that omits zeros). Measured at half height, where peaks are narrow regardless of their baseline.
-std::size_t widest_side(const std::vector<ProfilePeak>& peaks, const std::vector<double>& curve) {
-  if (peaks.empty()) return curve.size();
-  std::vector<std::size_t> widths;
-  for (const ProfilePeak& peak : peaks) {
-    const double base = std::max(peak.left, peak.right);
-    const double half = base + 0.5 * (curve[peak.apex] - base);
-    std::size_t first = peak.apex;
-    std::size_t last = peak.apex;
-    while (first > peak.first && curve[first - 1] > half) --first;
-    while (last < peak.last && curve[last + 1] > half) ++last;
-    widths.push_back(last - first + 1);
+ProfileBins bins_of(const std::vector<double>& mz, const WidthLaw& law) {
+  const std::size_t n = mz.size();
+  ProfileBins bins{mz, std::vector<double>(n), std::vector<double>(n)};
+  for (std::size_t b = 0; b < n; ++b) {
+    double step = std::numeric_limits<double>::infinity();
+    if (b > 0 && mz[b] > mz[b - 1]) step = mz[b] - mz[b - 1];
+    if (b + 1 < n && mz[b + 1] > mz[b]) step = std::min(step, mz[b + 1] - mz[b]);
+    if (!std::isfinite(step)) step = std::max(mz[b] * 1e-5, std::numeric_limits<double>::min());
+    bins.step[b] = step;
+    bins.width[b] = std::max(law.at(mz[b]), kNarrowest * step);
   }
-  const auto middle = widths.begin() + static_cast<std::ptrdiff_t>(widths.size() / 2);
-  std::nth_element(widths.begin(), middle, widths.end());
-  return kWidths * *middle;
+  return bins;
 }
 
-ProfilePeak narrowed(ProfilePeak peak, std::size_t side) {
-  peak.first = std::max(peak.first, peak.apex > side ? peak.apex - side : 0);
-  peak.last = std::min(peak.last, peak.apex + side);
-  return peak;
-}
-
-double centroid(const std::vector<double>& mz, const std::vector<double>& curve, const ProfilePeak& peak) {
-  const double base = std::min(peak.left, peak.right);
-  const double half = base + 0.5 * (curve[peak.apex] - base);
-  double weight = 0.0;
-  double sum = 0.0;
-  for (std::size_t b = peak.first; b <= peak.last; ++b) {
-    const double above = curve[b] - half;
-    if (above <= 0.0) continue;
-    weight += above;
-    sum += above * (mz[b] - mz[peak.apex]);
+// Effective number of spectra that carry a signal: (sum)^2 / (sum of squares) of what rises above the baseline, which
+// is 1 for a spike in one spectrum. The baseline has a variance of its own.
+class CarryingSpectra {
+ public:
+  CarryingSpectra(const Moments& m, const ProfileBins& bins, std::int64_t n, const AxisOptions& options)
+      : n_(static_cast<double>(n)), mean_(above_baseline(bins, m.mean, options)) {
+    std::vector<double> variance(m.mean.size());
+    for (std::size_t b = 0; b < variance.size(); ++b) {
+      variance[b] = std::max(0.0, m.rms[b] * m.rms[b] - m.mean[b] * m.mean[b]);
+    }
+    variance_ = above_baseline(bins, variance, options);
   }
-  return weight > 0.0 ? mz[peak.apex] + sum / weight : mz[peak.apex];
+
+  bool are_few(const ProfilePeak& peak) const {
+    const double square = mean_[peak.apex] * mean_[peak.apex];
+    if (!(square > 0.0)) return true;
+    const double carrying = n_ * square / (square + variance_[peak.apex]);
+    return carrying < std::min(kFewestPixels, n_) * (1.0 - 1e-9);
+  }
+
+ private:
+  static std::vector<double> above_baseline(const ProfileBins& bins, const std::vector<double>& curve,
+                                            const AxisOptions& options) {
+    std::vector<double> above = snip_baseline(bins, curve, options.threads, options.cancel);
+    for (std::size_t b = 0; b < above.size(); ++b) above[b] = curve[b] - above[b];
+    return above;
+  }
+
+  double n_;
+  std::vector<double> mean_;
+  std::vector<double> variance_;
+};
+
+// Skewness of the mean's noise. Where most values of a spectrum are 0, few spectra make up the mean of a bin: their
+// number is the lower part of the effective numbers nearby.
+std::vector<double> skewness_of_mean(const Moments& m, std::int64_t n) {
+  const std::size_t bins = m.mean.size();
+  std::vector<double> skewness(bins);
+  std::vector<double> carrying;
+  for (std::size_t begin = 0; begin < bins; begin += kSegment) {
+    const std::size_t end = std::min(bins, begin + kSegment);
+    carrying.clear();
+    for (std::size_t b = begin; b < end; ++b) {
+      const double square = m.rms[b] * m.rms[b];
+      carrying.push_back(square > 0.0 ? static_cast<double>(n) * m.mean[b] * m.mean[b] / square : 0.0);
+    }
+    std::sort(carrying.begin(), carrying.end());
+    const auto kept = std::max<std::size_t>(1, carrying.size() * 4 / 5);
+    double sum = 0.0;
+    for (std::size_t b = 0; b < kept; ++b) sum += carrying[b];
+    const double spectra = std::max(kFewestCarrying, sum / static_cast<double>(kept));
+    std::fill(skewness.begin() + static_cast<std::ptrdiff_t>(begin),
+              skewness.begin() + static_cast<std::ptrdiff_t>(end), 1.0 / std::sqrt(spectra));
+  }
+  return skewness;
+}
+
+void describe_width(const ProfileBins& bins, const WidthLaw& law, CandidateAxis& axis) {
+  const double middle = bins.mz[bins.mz.size() / 2];
+  axis.evidence["peak_width_at_mz"] = middle;
+  axis.evidence["peak_width"] = law.at(middle);
+  axis.evidence["peak_width_power"] = law.power;
+  axis.evidence["peak_width_peaks"] = static_cast<double>(law.peaks);
+  axis.evidence["resolving_power"] = middle / law.at(middle);
 }
 
 }  // namespace
 
 CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options) {
   CandidateAxis axis;
-  axis.method = "local maxima of the mean spectrum and of the root mean square over the spectra";
-  const Moments m = moments(plane, options.threads, options.cancel);
-  const std::size_t bins = m.mean.size();
-  if (bins == 0) return axis;
-  const auto n = static_cast<double>(plane.shown().n_pixels());
+  axis.method = "peaks of the mean spectrum and of the upper spectrum by signal to noise";
+  const Moments m = moments(plane, options.threads, options.cancel, Upper::with);
+  if (m.mean.empty()) return axis;
+  WidthLaw law = learn_width(m.mz, m.mean);
+  if (law.peaks == 0) law = learn_width(m.mz, m.upper);
+  const ProfileBins bins = bins_of(m.mz, law);
+  describe_width(bins, law, axis);
 
-  auto threshold = [](const std::vector<double>& curve) {
-    std::vector<double> noise = running_noise(curve);
-    for (double& level : noise) level *= kNoises;
-    return noise;
-  };
-  std::vector<double> of_mean_threshold = threshold(m.mean);
-  if (n >= kSpectraForErrors) {  // the standard errors are then a better guide than the noise of the differences
-    const std::vector<char> no_floor = without_floor(m.mean);
-    for (std::size_t b = 0; b < bins; ++b) {
-      if (no_floor[b] != 0)
-        of_mean_threshold[b] = std::min(of_mean_threshold[b], kStandardErrors * standard_error(m, b, n));
-    }
-  }
-  struct Found {
-    ProfilePeak peak;
-    double mz;
-  };
-  std::vector<Found> found;
-  std::vector<char> taken(bins, 0);
-  const auto take = [&](const ProfilePeak& peak, const std::vector<double>& curve) {
+  const std::int64_t n = plane.shown().n_pixels();
+  const CarryingSpectra carrying(m, bins, n, options);
+  const auto is_spike = [&](const ProfilePeak& peak) { return carrying.are_few(peak); };
+  std::vector<ProfilePeak> found =
+      profile_peaks(bins, {m.mean, skewness_of_mean(m, n)}, options.threads, options.cancel);
+  std::erase_if(found, is_spike);
+  axis.evidence["peaks_of_mean"] = static_cast<double>(found.size());
+  std::vector<char> taken(m.mz.size(), 0);
+  std::vector<double> apexes;
+  for (const ProfilePeak& peak : found) {
     std::fill(taken.begin() + static_cast<std::ptrdiff_t>(peak.first),
               taken.begin() + static_cast<std::ptrdiff_t>(peak.last) + 1, char{1});
-    found.push_back({peak, centroid(m.mz, curve, peak)});
-  };
-  std::vector<ProfilePeak> of_mean = profile_peaks(m.mean, of_mean_threshold);
-  std::erase_if(of_mean, [&](const ProfilePeak& peak) { return !exceeds_its_error(m, peak, n); });
-  const std::size_t side = widest_side(of_mean, m.mean);
-  for (const ProfilePeak& peak : of_mean) take(narrowed(peak, side), m.mean);
-  for (ProfilePeak peak : profile_peaks(m.rms, threshold(m.rms))) {
-    peak = narrowed(peak, side);
-    if (taken[peak.apex] != 0 || carrying_pixels(m, peak, n) < std::min(kFewestPixels, n)) continue;
+    apexes.push_back(m.mz[peak.apex]);
+  }
+  const NoisyCurve upper{
+      m.upper, std::vector<double>(m.upper.size(), kSkewOfMaximum / std::sqrt(static_cast<double>(m.groups)))};
+  for (ProfilePeak peak : profile_peaks(bins, upper, options.threads, options.cancel)) {
+    if (taken[peak.apex] != 0 || is_spike(peak)) continue;
+    const double at = m.mz[peak.apex];
+    const auto next = std::lower_bound(apexes.begin(), apexes.end(), at);
+    const double apart = kApart * bins.width[peak.apex];
+    if (next != apexes.end() && *next - at < apart) continue;
+    if (next != apexes.begin() && at - *std::prev(next) < apart) continue;
     std::size_t first = peak.apex;
     std::size_t last = peak.apex;
     while (first > peak.first && taken[first - 1] == 0) --first;
     while (last < peak.last && taken[last + 1] == 0) ++last;
     peak.first = first;
     peak.last = last;
-    take(peak, m.rms);
+    found.push_back(peak);
   }
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.peak.first < b.peak.first; });
+  axis.evidence["peaks_of_few_spectra"] = static_cast<double>(found.size() - apexes.size());
+  std::sort(found.begin(), found.end(), [](const ProfilePeak& a, const ProfilePeak& b) { return a.first < b.first; });
 
   const std::vector<MzWindow> edges = bin_windows(m.mz);
-  for (const auto& [peak, mz] : found) {
+  std::vector<double> widths;
+  for (const ProfilePeak& peak : found) {
     axis.mz_lo.push_back(edges[peak.first].lo);
     axis.mz_hi.push_back(edges[peak.last].hi);
-    axis.mz.push_back(std::clamp(mz, axis.mz_lo.back(), axis.mz_hi.back()));
+    axis.mz.push_back(std::clamp(peak.mz, axis.mz_lo.back(), axis.mz_hi.back()));
+    widths.push_back((axis.mz_hi.back() - axis.mz_lo.back()) / bins.width[peak.apex]);
   }
   check_strongest_bins(m.mz, m.mean, axis);
+  if (!widths.empty()) axis.evidence["median_window_in_peak_widths"] = upper_median(widths);
   fill_frequency(plane, options, axis);
   return axis;
 }

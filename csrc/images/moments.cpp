@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <mutex>
+#include <optional>
 
 #include "core/parallel_for.h"
 #include "images/grouped_sum.h"
@@ -61,6 +64,46 @@ std::vector<double> without_gaps(const std::vector<double>& spacing) {
   }
   return found;
 }
+
+// The largest values of groups of pixels. Pixel p belongs to group p % groups, so that an ion of a small region is in
+// several of them. A largest value does not depend on the order of the pixels.
+class UpperSpectrum {
+ public:
+  UpperSpectrum(std::int64_t n, std::size_t bins)
+      : bins_(bins),
+        groups_(static_cast<std::size_t>(
+            std::clamp<std::int64_t>(n / kGroup, 1, static_cast<std::int64_t>(std::min(kMostGroups, most(bins)))))),
+        largest_(groups_ * bins, -std::numeric_limits<float>::infinity()),
+        locks_(groups_) {}
+
+  void add(std::int64_t pixel, const std::vector<double>& values) {
+    const std::size_t group = static_cast<std::size_t>(pixel) % groups_;
+    float* largest = largest_.data() + group * bins_;
+    const std::lock_guard<std::mutex> lock(locks_[group]);
+    for (std::size_t b = 0; b < bins_; ++b) largest[b] = std::max(largest[b], static_cast<float>(values[b]));
+  }
+
+  std::int64_t count() const { return static_cast<std::int64_t>(groups_); }
+
+  std::vector<double> mean() const {
+    std::vector<double> sum(bins_, 0.0);
+    for (std::size_t v = 0; v < largest_.size(); ++v) sum[v % bins_] += static_cast<double>(largest_[v]);
+    for (double& value : sum) value /= static_cast<double>(groups_);
+    return sum;
+  }
+
+ private:
+  static std::size_t most(std::size_t bins) { return std::max<std::size_t>(1, kBudget / bins); }
+
+  static constexpr std::int64_t kGroup = 96;  // pixels: 1 % of the pixels are in most groups
+  static constexpr std::size_t kMostGroups = 64;
+  static constexpr std::size_t kBudget = std::size_t{1} << 24;  // values
+
+  std::size_t bins_;
+  std::size_t groups_;
+  std::vector<float> largest_;  // (groups, bins)
+  std::vector<std::mutex> locks_;
+};
 
 // Computes the values of a profile spectrum at the grid points, 0 where it has no samples nearby. The curve is
 // interpolated instead of summed into bins, because a spacing that beats with the bins would appear as ripples in the
@@ -124,13 +167,17 @@ std::vector<double> common_grid(const io::Plane& plane) {
   for (const auto& some : steps) all.insert(all.end(), some.begin(), some.end());
   double typical = all.empty() ? width : median(all);
   const double recurring = has_small_steps(all, typical) ? recurring_step(all) : 0.0;
-  const bool gaps = recurring > 0.0 && typical > kGap * recurring;
-  if (gaps) typical = recurring;
+  if (recurring > 0.0 && typical > kGap * recurring) typical = recurring;
+  // A stretch of m/z may consist of gaps although most steps of the file do not.
   std::vector<double> spacing(kSegments, 0.0);
   for (std::size_t s = 0; s < kSegments; ++s) {
-    if (!steps[s].empty()) spacing[s] = gaps ? recurring_step(steps[s]) : median(steps[s]);
+    if (steps[s].empty()) continue;
+    spacing[s] = median(steps[s]);
+    if (!has_small_steps(steps[s], spacing[s])) continue;
+    const double small = recurring_step(steps[s]);
+    if (small == 0.0 || spacing[s] > kGap * small) spacing[s] = small;
   }
-  if (gaps) spacing = without_gaps(spacing);
+  spacing = without_gaps(spacing);
   for (double& s : spacing) {
     if (s <= 0.0) s = typical;
   }
@@ -147,7 +194,7 @@ std::vector<double> common_grid(const io::Plane& plane) {
   return grid;
 }
 
-Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel) {
+Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel, Upper upper) {
   const bool continuous = plane.spectra().mode() == io::Mode::continuous;
   Moments result;
   if (continuous) {
@@ -167,6 +214,8 @@ Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* ca
     std::vector<double> pixel;  // sum of its spectra, where there are several
   };
   std::vector<Worker> workers(static_cast<std::size_t>(thread_count(threads)));
+  std::optional<UpperSpectrum> groups;
+  if (upper == Upper::with) groups.emplace(n, bins);
   const auto read = [&](std::int64_t i, io::Spectrum& spectrum, std::vector<double>& values) {
     if (continuous) {
       values.resize(bins);
@@ -193,10 +242,15 @@ Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* ca
       sums[b] += values[b];
       squares[b] += values[b] * values[b];
     }
+    if (groups) groups->add(p, values);
   };
   const std::vector<double> total = grouped_sum(n, 2 * bins, threads, cancel, add);
   result.mean.resize(bins);
   result.rms.resize(bins);
+  if (groups) {
+    result.upper = groups->mean();
+    result.groups = groups->count();
+  }
   for (std::size_t b = 0; b < bins; ++b) {
     result.mean[b] = total[b] / static_cast<double>(n);
     result.rms[b] = std::sqrt(total[bins + b] / static_cast<double>(n));

@@ -1,25 +1,31 @@
-// Mean and root mean square of every m/z position over all spectra, in one pass.
+// Mean, root mean square and upper spectrum of every m/z position over all spectra, in one pass.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <vector>
 
 #include "io/plane.h"
 
 namespace imn::images {
 
-// The mean shows signals of the whole section. The root mean square is dominated by the brightest pixels and shows
-// signals of small regions (a channel in 1 % of the pixels is 10 times stronger in it). Neither depends on the number
-// of threads.
+// The mean shows signals of the whole section, the upper spectrum those of few pixels: it is the mean, over groups of
+// about a hundred spectra spread over the section, of the largest value in a group. None depends on the number of
+// threads.
 struct Moments {
   std::vector<double> mz;
   std::vector<double> mean;
   std::vector<double> rms;
+  std::vector<double> upper;  // empty unless asked for
+  std::int64_t groups = 0;    // of the upper spectrum
 };
+
+enum class Upper { without, with };
 
 // For continuous files, computed on the shared axis. For processed files, every spectrum is interpolated linearly to a
 // common grid whose spacing follows that of the data; this is intended for profile spectra.
-Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel);
+// The groups of the upper spectrum take at most 64 MiB, or one value per bin.
+Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel, Upper upper = Upper::without);
 
 // Returns the grid of a processed profile file: the m/z axis itself if all sampled spectra share it, otherwise points
 // at the local median spacing. Empty for a file without values.

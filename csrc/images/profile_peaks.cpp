@@ -1,125 +1,181 @@
 #include "images/profile_peaks.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <deque>
+#include <iterator>
+#include <numbers>
+#include <set>
+
+#include "images/profile_width.h"
 
 namespace imn::images {
 namespace {
 
-constexpr std::size_t kSegment = 512;  // bins that share a noise level, estimated from three times as many
-constexpr double kFoot = 0.1;          // share of the height where a window ends
+constexpr std::array kKernels{0.5, 0.8, 1.25};  // in standard deviations of a peak; overlapping peaks first
+constexpr double kFalse = 0.02;  // maxima of noise to be expected above the least signal to noise, per curve and scale
+constexpr double kSkewOfKernel =
+    0.42;                       // of a fit's amplitude, relative to one sample, if its kernel is one sample wide
+constexpr double kApart = 0.6;  // widths; nearer maxima are one peak
+constexpr double kDip = 0.25;   // share of the lower of two maxima by which the amplitude falls between them
+constexpr double kDipNoises = 2.0;
+constexpr double kHiddenSnr = 7.0;     // of a peak on a flank
+constexpr double kHiddenShare = 0.1;   // of the highest amplitude near it: tails are not straight either
+constexpr double kHiddenNear = 2.0;    // widths within which that amplitude counts
+constexpr double kHiddenWidths = 1.8;  // farthest from the higher peak
+// Four tenths of the height are 1.15 widths of a normal peak apart: 82 % of its area, and the window with the best
+// signal to noise. Further out, noise, baseline, tails and neighbours outweigh the peak.
+constexpr double kFoot = 0.4;
+constexpr double kSide = 1.25;  // widths from the apex to the farthest end of a window
 
-double median_absolute(std::vector<double>& values) {
-  if (values.empty()) return 0.0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+// Signal to noise that normal noise exceeds kFalse times among two independent values per width.
+double least_snr(const ProfileBins& bins) {
+  double values = 0.0;
+  for (std::size_t b = 0; b < bins.mz.size(); ++b) values += 2.0 * std::min(1.0, bins.step[b] / bins.width[b]);
+  double z = 4.0;
+  for (int round = 0; round < 8; ++round) {
+    z = std::sqrt(std::max(1.0, 2.0 * std::log(values / (kFalse * z * std::sqrt(2.0 * std::numbers::pi)))));
+  }
+  return z;
 }
 
-// One value per bin, that of its segment: of(from, to) over the bins of the segment and its neighbours.
-template <typename T, typename Of>
-std::vector<T> by_block(std::size_t n, Of&& of) {
-  std::vector<T> values(n);
-  for (std::size_t segment = 0; segment < n; segment += kSegment) {
-    const std::size_t from = segment >= kSegment ? segment - kSegment : 0;
-    const T value = of(from, std::min(n, segment + 2 * kSegment));
-    std::fill(values.begin() + static_cast<std::ptrdiff_t>(segment),
-              values.begin() + static_cast<std::ptrdiff_t>(std::min(n, segment + kSegment)), value);
+// Maxima of at least `least` times the noise; of two without a clear dip between them, the higher one.
+std::vector<std::size_t> separate_maxima(const std::vector<double>& amplitude, const std::vector<double>& noise,
+                                         const std::vector<double>& least) {
+  const std::size_t n = amplitude.size();
+  std::vector<std::size_t> kept;
+  double dip = 0.0;  // lowest amplitude since the last maximum
+  for (std::size_t b = 0; b < n; ++b) {
+    const double y = amplitude[b];
+    dip = std::min(dip, y);
+    const bool top = (b == 0 || y > amplitude[b - 1]) && (b + 1 == n || y >= amplitude[b + 1]);
+    if (!top || !(y > 0.0) || !(y >= least[b] * noise[b])) continue;
+    if (!kept.empty()) {
+      const double before = amplitude[kept.back()];
+      const double lower = std::min(before, y);
+      if (lower - dip < std::max(kDip * lower, kDipNoises * noise[b])) {
+        if (y > before) {
+          kept.back() = b;
+          dip = y;
+        }
+        continue;
+      }
+    }
+    kept.push_back(b);
+    dip = y;
   }
-  return values;
+  return kept;
+}
+
+// Largest value within `widths` of every bin.
+std::vector<double> running_maximum(const ProfileBins& bins, const std::vector<double>& values, double widths) {
+  const std::size_t n = values.size();
+  std::vector<double> largest(n);
+  std::deque<std::size_t> falling;  // bins whose values fall; the first is the largest of the stretch
+  std::size_t next = 0;
+  for (std::size_t b = 0; b < n; ++b) {
+    const double side = widths * bins.width[b];
+    for (; next < n && bins.mz[next] <= bins.mz[b] + side; ++next) {
+      while (!falling.empty() && values[falling.back()] <= values[next]) falling.pop_back();
+      falling.push_back(next);
+    }
+    while (bins.mz[falling.front()] < bins.mz[b] - side) falling.pop_front();
+    largest[b] = values[falling.front()];
+  }
+  return largest;
+}
+
+// Distance to the nearest of the bins `among`, in widths; infinite if there is none.
+double nearest(const ProfileBins& bins, const std::set<std::size_t>& among, std::size_t bin) {
+  double distance = INFINITY;
+  const auto above = among.lower_bound(bin);
+  if (above != among.end()) distance = bins.mz[*above] - bins.mz[bin];
+  if (above != among.begin()) distance = std::min(distance, bins.mz[bin] - bins.mz[*std::prev(above)]);
+  return distance / bins.width[bin];
+}
+
+// m/z of the parabola through a maximum and its two neighbours.
+double vertex(const ProfileBins& bins, const std::vector<double>& curve, std::size_t apex) {
+  const double at = bins.mz[apex];
+  if (apex == 0 || apex + 1 == curve.size()) return at;
+  const double left = bins.mz[apex - 1] - at;
+  const double right = bins.mz[apex + 1] - at;
+  const double down = curve[apex - 1] - curve[apex];
+  const double up = curve[apex + 1] - curve[apex];
+  const double bend = left * up - right * down;
+  const double offset = bend != 0.0 ? 0.5 * (left * left * up - right * right * down) / bend : 0.0;
+  return at + std::clamp(offset, 0.5 * left, 0.5 * right);
+}
+
+// The last bin of the lower of two neighbouring peaks: the valley, or between shoulders where they bend.
+std::size_t border(const LocalFits& fits, std::size_t left, std::size_t right) {
+  const auto lowest = [&](const std::vector<double>& curve) {
+    const auto begin = curve.begin() + static_cast<std::ptrdiff_t>(left);
+    return left + static_cast<std::size_t>(
+                      std::min_element(begin, curve.begin() + static_cast<std::ptrdiff_t>(right) + 1) - begin);
+  };
+  const std::size_t valley = lowest(fits.smooth);
+  return valley != left && valley != right ? valley : lowest(fits.amplitude);
 }
 
 }  // namespace
 
-std::vector<double> running_noise(const std::vector<double>& curve) {
-  std::vector<double> differences;
-  return by_block<double>(curve.size(), [&](std::size_t from, std::size_t to) {
-    differences.clear();
-    for (std::size_t i = from + 1; i < to; ++i) {
-      // In files without a noise floor, empty stretches do not show the noise of the signal.
-      if (curve[i] != 0.0 || curve[i - 1] != 0.0) differences.push_back(std::abs(curve[i] - curve[i - 1]));
+std::vector<ProfilePeak> profile_peaks(const ProfileBins& bins, const NoisyCurve& curve, int threads,
+                                       const std::atomic<bool>* cancel) {
+  const std::size_t n = curve.values.size();
+  if (n == 0) return {};
+  const double normal = least_snr(bins);
+  std::vector<double> least(n);
+  std::set<std::size_t> apexes;
+  std::array<LocalFits, kKernels.size()> fits;
+  std::array<std::vector<double>, kKernels.size()> noise;
+  for (std::size_t k = 0; k < kKernels.size(); ++k) {
+    fits[k] = local_fits(bins, curve.values, kKernels[k], threads, cancel);
+    noise[k] = noise_of_amplitude(bins, fits[k]);
+    for (std::size_t b = 0; b < n; ++b) {  // Cornish and Fisher 1938
+      const double samples = kKernels[k] * bins.width[b] / (kFwhmSigmas * bins.step[b]);
+      const double skewness = kSkewOfKernel * curve.skewness[b] / std::sqrt(std::max(1.0, samples));
+      least[b] = normal + skewness * (normal * normal - 1.0) / 6.0;
     }
-    return 1.4826 * median_absolute(differences) / std::sqrt(2.0);
-  });
-}
-
-std::vector<char> without_floor(const std::vector<double>& curve) {
-  return by_block<char>(curve.size(), [&](std::size_t from, std::size_t to) {
-    std::size_t empty = 0;
-    for (std::size_t i = from + 1; i < to; ++i) {
-      if (curve[i] == 0.0 && curve[i - 1] == 0.0) ++empty;
+    for (const std::size_t apex : separate_maxima(fits[k].amplitude, noise[k], least)) {
+      if (nearest(bins, apexes, apex) > kApart) apexes.insert(apex);
     }
-    return static_cast<char>(2 * empty > to - from);
-  });
-}
+  }
+  const LocalFits& narrow = fits.front();
+  const std::vector<double> base = snip_baseline(bins, narrow.smooth, threads, cancel);
 
-std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const std::vector<double>& threshold) {
-  const std::size_t n = curve.size();
+  // On the flank of a higher peak, the curvature of a lower one may be negative, but it still has a maximum.
+  const std::set<std::size_t> sure = apexes;
+  for (std::size_t k = 0; k + 1 < kKernels.size(); ++k) {
+    std::vector<double> rise = running_maximum(bins, fits[k].amplitude, kHiddenNear);
+    for (std::size_t b = 0; b < n; ++b) rise[b] = std::max(kHiddenSnr * noise[k][b], kHiddenShare * rise[b]);
+    for (const auto& [apex, valley] : settled_maxima(fits[k].amplitude, rise)) {
+      const double distance = nearest(bins, sure, apex);
+      const double of_height = noise[k][apex] * fits[k].smooth_gain[apex] / fits[k].amplitude_gain[apex];
+      if (distance < kHiddenWidths && nearest(bins, apexes, apex) > kApart &&
+          fits[k].smooth[apex] - base[apex] >= kHiddenSnr * of_height) {
+        apexes.insert(apex);
+      }
+    }
+  }
+
   std::vector<ProfilePeak> peaks;
-  if (n == 0) return peaks;
-  // Hysteresis: a maximum is settled once the curve has fallen by the threshold below it, a valley once it has risen.
-  // Outside the axis the curve is taken as 0, so a peak at the rim counts.
-  const auto value = [&](std::size_t i) { return i < n ? curve[i] : 0.0; };
-  bool rising = true;
-  std::size_t top = 0;
-  std::size_t valley = 0;
-  double valley_height = std::min(0.0, curve[0]);
-  bool at_rim = true;                // the valley is the rim, not a bin
-  std::vector<std::size_t> valleys;  // behind each peak: its last bin
-  for (std::size_t i = 0; i <= n; ++i) {
-    const double y = value(i);
-    if (rising) {
-      if (i < n && y > value(top)) top = i;
-      const double least = threshold[top];
-      if (curve[top] - y >= least && curve[top] > y) {
-        if (curve[top] - valley_height >= least && curve[top] > valley_height) {
-          peaks.push_back({top, at_rim ? 0 : valley, top, valley_height, 0.0});
-          valleys.push_back(std::min(i, n - 1));
-          valley_height = y;
-          rising = false;
-          valley = std::min(i, n - 1);
-          at_rim = false;
-        } else if (y < valley_height) {
-          valley = std::min(i, n - 1);
-          valley_height = y;
-          top = valley;
-        }
-      } else if (y < valley_height) {
-        valley = i;
-        valley_height = y;
-        top = std::min(i, n - 1);
-      }
-    } else {
-      if (y <= valley_height) {
-        valley_height = y;
-        valley = std::min(i, n - 1);
-      }
-      if (i < n && y - valley_height >= threshold[i] && y > valley_height) {
-        peaks.back().right = valley_height;
-        valleys.back() = valley;
-        rising = true;
-        top = i;
-      }
-    }
-  }
-  if (!peaks.empty() && !rising) {
-    peaks.back().right = valley_height;
-    valleys.back() = valley;
-  } else if (!peaks.empty()) {
-    // The curve rose after the last peak without forming another: `valley` is still the one behind that peak.
-    peaks.back().right = std::min(peaks.back().right, valley_height);
-  }
-  for (std::size_t p = 0; p < peaks.size(); ++p) {
-    ProfilePeak& peak = peaks[p];
-    const double height = curve[peak.apex];
-    // A valley bin between two peaks belongs to the left one.
-    const std::size_t begin = p == 0 ? peak.first : std::min(peak.apex, valleys[p - 1] + 1);
-    const std::size_t end = std::max(peak.apex, valleys[p]);
-    const double left_foot = peak.left + kFoot * (height - peak.left);
-    const double right_foot = peak.right + kFoot * (height - peak.right);
-    peak.first = peak.last = peak.apex;
-    while (peak.first > begin && curve[peak.first - 1] > left_foot) --peak.first;
-    while (peak.last < end && curve[peak.last + 1] > right_foot) ++peak.last;
+  std::size_t begin = 0;
+  for (auto at = apexes.begin(); at != apexes.end(); ++at) {
+    const std::size_t apex = *at;
+    const auto next = std::next(at);
+    const std::size_t end = next == apexes.end() ? n - 1 : border(narrow, apex, *next);
+    const double height = narrow.smooth[apex] - base[apex];
+    const double side = kSide * bins.width[apex];
+    const auto inside = [&](std::size_t b) {
+      return narrow.smooth[b] - base[b] > kFoot * height && std::abs(bins.mz[b] - bins.mz[apex]) <= side;
+    };
+    ProfilePeak peak{apex, apex, apex, vertex(bins, narrow.amplitude, apex), height};
+    while (peak.first > begin && inside(peak.first - 1)) --peak.first;
+    while (peak.last < end && inside(peak.last + 1)) ++peak.last;
+    peaks.push_back(peak);
+    begin = std::max(end, apex) + 1;
   }
   return peaks;
 }

@@ -1,27 +1,30 @@
-// Local maxima of a curve over bins that rise above its noise.
+// Peaks of a curve over m/z bins by signal to noise, and their windows.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <vector>
+
+#include "images/profile_fits.h"
 
 namespace imn::images {
 
 struct ProfilePeak {
   std::size_t apex;
   std::size_t first, last;  // bins of the window, inclusive
-  double left, right;       // height of the valleys on both sides
+  double mz;                // of the maximum, interpolated
+  double height;            // of the apex over the baseline
 };
 
-// Noise of every bin: 1.4826 MAD of the first differences in a running stretch, over sqrt(2). Differences are
-// insensitive to the baseline, and the median to peaks.
-std::vector<double> running_noise(const std::vector<double>& curve);
+// A curve to search, and the skewness of its noise at every bin: counts have more high values than low ones.
+struct NoisyCurve {
+  std::vector<double> values, skewness;
+};
 
-// If most neighbouring bins are both 0, there is no noise floor, and running_noise() measures the flanks of peaks.
-std::vector<char> without_floor(const std::vector<double>& curve);
-
-// Maxima that rise above the valleys on both sides by at least `threshold` (one per bin), in ascending order. A window
-// reaches down to the valley, or to where the curve falls to a tenth of the height over that side's valley: 97 % of
-// the area of a normal peak lie within, and further out neighbours and baseline outweigh the peak.
-std::vector<ProfilePeak> profile_peaks(const std::vector<double>& curve, const std::vector<double>& threshold);
+// Local maxima of the amplitude of local fits at three scales, in ascending order: the narrow one parts overlapping
+// peaks, the wide one finds faint ones. A peak on the flank of a higher one counts if its curvature shows. Windows end
+// at a share of the height over the baseline, at a valley, or 1.25 widths from the apex; they do not overlap.
+std::vector<ProfilePeak> profile_peaks(const ProfileBins& bins, const NoisyCurve& curve, int threads,
+                                       const std::atomic<bool>* cancel);
 
 }  // namespace imn::images
