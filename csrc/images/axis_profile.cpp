@@ -16,12 +16,13 @@ namespace imn::images {
 namespace {
 
 constexpr double kApart = 0.75;  // widths; a nearer peak of the upper spectrum is that of the mean
-// Below, a peak stands on so few spectra that it is a spike and no image.
+// Below, a peak stands on so few pixels that it is a spike and no image; in a file of a few pixels, a quarter of them.
 constexpr double kFewestPixels = 3.0;
+constexpr double kFewestShare = 0.25;
 constexpr double kNarrowest = 1.5;  // bins per width
 constexpr std::size_t kSegment = 512;
 constexpr double kFewestCarrying = 0.1;
-constexpr double kSkewOfMaximum = 1.14;  // of the largest of many values (Gumbel)
+constexpr double kSkewOfMaximum = 2.5;  // of the largest of many values: 1.14 (Gumbel), and more for its kurtosis
 
 ProfileBins bins_of(const std::vector<double>& mz, const WidthLaw& law) {
   const std::size_t n = mz.size();
@@ -54,7 +55,7 @@ class CarryingSpectra {
     const double square = mean_[peak.apex] * mean_[peak.apex];
     if (!(square > 0.0)) return true;
     const double carrying = n_ * square / (square + variance_[peak.apex]);
-    return carrying < std::min(kFewestPixels, n_) * (1.0 - 1e-9);
+    return carrying < std::min(kFewestPixels, std::max(1.0, kFewestShare * n_)) * (1.0 - 1e-9);
   }
 
  private:

@@ -267,10 +267,10 @@ def test_an_mz_of_zero_in_a_processed_profile_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "fewest", "most"),
     [
-        ("12_combined", 50, 2500),
+        ("12_combined", 40, 2500),
         ("Combat_40pixel", 388, 388),
-        ("Example_Continuous", 50, 2500),
-        ("Example_Processed", 50, 2500),
+        ("Example_Continuous", 40, 2500),
+        ("Example_Processed", 40, 2500),
         ("picked", 20, 1052),
         ("pym2aia_test", 10463, 10463),
         ("spatial_DGMM_input", 10, 10),

@@ -36,15 +36,21 @@ def section_of(folder: Path, name: InstrumentName, **options: object) -> Simulat
 
 
 def clear_peaks(section: SimulatedSection, name: InstrumentName) -> np.ndarray:
-    """bool per peak: no peak of its height within a width, and on no flank of a quarter of its height."""
+    """bool per peak: at least three pixels carry it, and it is neither at an end of the axis nor merged with another.
+
+    Merged: one of half its height within a width, or a flank of a quarter of its height.
+    """
     assert section.peaks is not None
-    mz, width, height = (section.peaks[column].to_numpy() for column in ("mz", "width", "mean_height"))
+    mz, width, height, best = (section.peaks[c].to_numpy() for c in ("mz", "width", "mean_height", "best_height"))
     distance = (mz[:, None] - mz) / width
     flank = INSTRUMENTS[name].shape(distance) * height
     np.fill_diagonal(flank, 0.0)
-    near = (np.abs(distance) < 1) & (height >= height[:, None])
+    near = (np.abs(distance) < 1) & (height >= 0.5 * height[:, None])
     np.fill_diagonal(near, False)
-    return (flank.sum(axis=1) < 0.25 * height) & ~near.any(axis=1)
+    low, high = SMALL[name]
+    inside = (mz - low > 2 * width) & (high - mz > 2 * width)
+    carried = section.measured.sum() * height >= 3 * best
+    return (flank.sum(axis=1) < 0.25 * height) & ~near.any(axis=1) & inside & carried
 
 
 @pytest.mark.parametrize("name", SMALL)

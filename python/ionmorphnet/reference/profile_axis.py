@@ -25,7 +25,7 @@ MOST_BINS = 128  # on each side of a fit
 SNIP_WIDTHS = 4.0  # half width of the window of the baseline
 FALSE = 0.02  # maxima of noise to be expected above the least signal to noise, per curve and scale
 SKEW_OF_KERNEL = 0.42  # of a fit's amplitude, relative to one sample, if its kernel is one sample wide
-SKEW_OF_MAXIMUM = 1.14  # of the largest of many values
+SKEW_OF_MAXIMUM = 2.5  # of the largest of many values: 1.14, and more for its kurtosis
 FEWEST_CARRYING = 0.1
 KERNELS = (0.5, 0.8, 1.25)  # standard deviations of the weights of local fits, in standard deviations of a peak
 APART, APART_OF_UPPER = 0.6, 0.75  # widths; nearer maxima are one peak
@@ -445,7 +445,7 @@ def profile_peaks(found: Curves) -> list[Peak]:
     mean = np.square(found.mean - snip(bins, found.mean))
     variance = np.maximum(0.0, found.square - found.mean**2)
     carrying = found.n * mean / np.maximum(mean + variance - snip(bins, variance), 1e-300)
-    enough = carrying >= min(FEWEST_PIXELS, found.n) * (1.0 - 1e-9)
+    enough = carrying >= min(FEWEST_PIXELS, max(1.0, 0.25 * found.n)) * (1.0 - 1e-9)
     peaks = [p for p in find_peaks(bins, found.mean, skewness_of_mean(found)) if enough[p.apex]]
     apexes = [p.apex for p in peaks]
     taken = np.zeros(found.mz.size, dtype=bool)
