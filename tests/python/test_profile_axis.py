@@ -170,13 +170,13 @@ def test_a_rare_ion_is_found_and_a_spike_is_not(tmp_path: Path) -> None:
     for k in range(900):
         signal = 100.0 + rng.normal(0.0, 10.0, len(axis)) + 40.0 * (at[805.0] + at[810.0] + at[820.0])
         if k % 30 < 3 and 10 <= k // 30 < 13:  # 9 of 900 pixels
-            signal += 80.0 * at[830.0]
+            signal += 50.0 * at[830.0]
         if k == 450:
             signal += 20_000.0 * at[840.0]
         specs.append(Spec(k % 30 + 1, k // 30 + 1, axis, signal))
     write_imzml(tmp_path / "s.imzML", specs, spectrum_type="profile", shared_axis=True)
     axis_found = axis_of(tmp_path / "s.imzML")
-    np.testing.assert_allclose(axis_found.mz, [805.0, 810.0, 820.0, 830.0], atol=0.01)
+    np.testing.assert_allclose(axis_found.mz, [805.0, 810.0, 820.0, 830.0], atol=0.02)
     assert axis_found.evidence["peaks_of_mean"] == 3.0
     assert axis_found.evidence["peaks_of_few_spectra"] == 1.0
 
