@@ -114,7 +114,7 @@ std::string scan_warning(const Header& header, const Selection& selection, const
   const ScanGroups groups = scan_groups(header, selection);
   if (!groups.differ || groups.counts.size() < 2) return {};
   const std::int64_t shared = shared_pixels(header, placed, groups.of_kind);
-  std::string text = "the scans differ in their range or kind: " + listed(groups.counts) + "; ";
+  std::string text = "spectra differ in scan range or scan type: " + listed(groups.counts) + "; ";
   if (shared == 0) return text + "images are 0 where the scan of a pixel does not reach the m/z";
   text += std::to_string(shared) + (shared == 1 ? " pixel has" : " pixels have") + " several of them, and ";
   if (options.duplicates != Duplicates::first) return text + "their spectra are combined";

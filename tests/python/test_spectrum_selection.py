@@ -294,7 +294,7 @@ def test_segments_of_the_range_are_told(tmp_path: Path, how: str) -> None:
     one, other = SEGMENTS[how]
     path = write(tmp_path, both({"scan_params": one}, {"scan_params": other}))
     with imn.open(path) as ds:
-        (line,) = [line for line in ds.warnings if "the scans differ" in line]
+        (line,) = [line for line in ds.warnings if "differ in scan range or scan type" in line]
         assert "20 pixels have several of them" in line
         assert '--duplicates sum (Python: duplicates="sum")' in line
         assert "(20 spectra)" in line
