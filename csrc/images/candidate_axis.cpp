@@ -118,6 +118,7 @@ void add_decision(const io::TypeDecision& decision, CandidateAxis& axis) {
   axis.evidence["isotope_spacing"] = found.isotope_spacing;
   axis.evidence["regular_steps"] = found.regular_steps;
   axis.evidence["smoothness"] = found.smoothness;
+  axis.evidence["whole_numbers"] = found.whole_numbers ? 1.0 : 0.0;
 }
 
 }  // namespace

@@ -142,6 +142,12 @@ void File::choose_type(const Header& header, const std::optional<SpectrumType>& 
   decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling());
   if (declared == DeclaredType::both && !wanted) settle_mixed_type(header, spectra_, decision_);
   if (!decision_.warning.empty()) warnings_.push_back(decision_.warning);
+  if (decision_.sampling.whole_numbers && decision_.type == SpectrumType::centroid) {
+    warnings_.push_back(
+        "all m/z are whole numbers (nominal masses, or bins of one mass unit), so that ions of one nominal mass share "
+        "a "
+        "channel; export the m/z without rounding");
+  }
 }
 
 std::vector<std::string> File::warnings() const {

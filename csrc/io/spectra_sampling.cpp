@@ -1,6 +1,7 @@
 // What a few spectra look like: see spectrum_kind.h.
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <vector>
 
 #include "io/spectra.h"
@@ -9,13 +10,14 @@ namespace imn::io {
 namespace {
 
 constexpr std::int64_t kSpectra = 16;
-constexpr std::int64_t kStretch = 8192;      // values; two stretches of a longer spectrum are looked at
-constexpr std::size_t kMaxima = 16;          // strongest ones of a spectrum
-constexpr std::size_t kValuesEach = 8;       // a list of n values has at most n / 8 strong maxima
-constexpr std::size_t kAround = 50;          // values over which the level around a maximum is taken
-constexpr double kStrong = 0.02;             // of the strongest maximum
-constexpr double kEqual = 0.8;               // ratio of two distances that count as equal
-constexpr double kFlank = 0.2;               // of the maximum's height
+constexpr std::int64_t kStretch = 8192;  // values; two stretches of a longer spectrum are looked at
+constexpr std::size_t kMaxima = 16;      // strongest ones of a spectrum
+constexpr std::size_t kValuesEach = 8;   // a list of n values has at most n / 8 strong maxima
+constexpr std::size_t kAround = 50;      // values over which the level around a maximum is taken
+constexpr double kStrong = 0.02;         // of the strongest maximum
+constexpr double kEqual = 0.8;           // ratio of two distances that count as equal
+constexpr double kFlank = 0.2;           // of the maximum's height
+constexpr std::size_t kManyMasses = 20;
 constexpr double kIsotopeTolerance = 0.006;  // mass units
 
 struct Counts {
@@ -75,6 +77,20 @@ void count_steps(const std::vector<double>& mz, Counts& counts) {
   }
 }
 
+// Whether all m/z are whole numbers: masses that were rounded, or bins of one mass unit.
+struct WholeNumbers {
+  bool all = true;
+  std::set<double> different;
+
+  void look_at(const std::vector<double>& mz) {
+    for (const double value : mz) {
+      if (!all) return;
+      all = value == std::round(value);
+      if (different.size() < kManyMasses) different.insert(value);
+    }
+  }
+};
+
 void count_smoothness(const std::vector<double>& intensity, Counts& counts) {
   const auto n = static_cast<double>(intensity.size());
   double mean = 0.0;
@@ -122,6 +138,7 @@ void count_maxima(const std::vector<double>& mz, const std::vector<double>& inte
 
 Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   Counts counts, of_mean;
+  WholeNumbers whole;
   std::vector<double> mz, intensity;
   std::vector<std::vector<double>> axis(2), mean(2);  // of a continuous file, for each stretch
   const bool continuous = mode() == Mode::continuous;
@@ -147,6 +164,7 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
         continue;  // reading the spectrum will report it
       }
       zero_non_finite(intensity);
+      whole.look_at(mz);
       count_steps(mz, counts);
       count_smoothness(intensity, counts);
       count_maxima(mz, intensity, counts);
@@ -165,6 +183,7 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   Sampling found = counts.shares();
   const Sampling together = of_mean.shares();
   found.values = longest;
+  found.whole_numbers = whole.all && whole.different.size() >= kManyMasses;
   if (together.shaped_maxima > found.shaped_maxima) {
     found.shaped_maxima = together.shaped_maxima;
     found.regular_maxima = std::max(found.regular_maxima, together.regular_maxima);

@@ -7,14 +7,17 @@ namespace imn::io {
 namespace {
 
 constexpr std::int64_t kFewestMaxima = 8;  // that say anything
+constexpr std::int64_t kManyValues = 50;
+constexpr double kRegular = 0.75;
+constexpr double kSmooth = 0.5;
 // In the real and simulated files examined, at least 0.48 of the strongest maxima of profiles are shaped (at least 0.8
 // of ten counts or more), and at most 0.06 of those of lists and bins.
 constexpr double kShaped = 0.35;
 constexpr double kUnshaped = 0.1;
 constexpr double kIrregular = 0.35;  // regular maxima: lists reach 0.3, and profiles of single counts start at 0.4
 // Isotope patterns of peptides, in bins of one mass unit, reach 0.76 and 0.72; resampled profiles exceed both limits.
-constexpr double kShapedIsotopes = 0.9;
-constexpr double kSmoothIsotopes = 0.85;
+constexpr double kFullyShaped = 0.9;
+constexpr double kVerySmooth = 0.85;
 
 std::string percent(double share) {
   char text[16];
@@ -49,10 +52,14 @@ const char* to_string(SpectrumShape shape) {
 }
 
 SpectrumShape Sampling::shape() const {
-  if (maxima < kFewestMaxima) return SpectrumShape::unclear;
+  if (maxima < kFewestMaxima) {
+    // Few peaks in many values may still be sampled ones.
+    const bool sampled = values >= kManyValues && regular_steps > kRegular && smoothness > kSmooth;
+    return sampled && maxima > 0 && shaped_maxima >= kFullyShaped && isotope_spacing == 0.0 ? SpectrumShape::profile
+                                                                                            : SpectrumShape::unclear;
+  }
   if (isotope_spacing > kMostlyIsotopes) {
-    return shaped_maxima >= kShapedIsotopes && smoothness >= kSmoothIsotopes ? SpectrumShape::profile
-                                                                             : SpectrumShape::list;
+    return shaped_maxima >= kFullyShaped && smoothness >= kVerySmooth ? SpectrumShape::profile : SpectrumShape::list;
   }
   if (shaped_maxima >= kShaped) return SpectrumShape::profile;
   if (shaped_maxima < kUnshaped && regular_maxima < kIrregular) return SpectrumShape::list;

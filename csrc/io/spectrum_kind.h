@@ -24,6 +24,7 @@ struct Sampling {
   double isotope_spacing = 0.0;  // share of the strongest maxima with neighbours at the distance of isotopes
   std::int64_t maxima = 0;       // number looked at
   std::int64_t values = 0;       // of the longest spectrum looked at
+  bool whole_numbers = false;    // all m/z are, and there are many different ones
 
   SpectrumShape shape() const;
 };

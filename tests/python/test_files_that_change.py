@@ -173,7 +173,7 @@ def test_an_ibd_that_is_written_to_is_told(path: Path, tmp_path: Path, monkeypat
     with imn.open(path) as ds:
         monkeypatch.chdir("/")  # from here on, a relative path refers to another file
         before = imn.pick(ds, scorer="moran", top=3)
-        assert before.run.warnings == ()
+        assert warning not in " ".join(before.run.warnings)
         os.utime(ibd, ns=(0, 10**18 + 1))
         assert ds.was_changed
         before.save(tmp_path / "run")  # reads images of the picks
@@ -184,4 +184,4 @@ def test_an_ibd_that_is_written_to_is_told(path: Path, tmp_path: Path, monkeypat
         data = ibd.read_bytes()
         ibd.unlink()
         ibd.write_bytes(data)
-        assert imn.pick(ds, scorer="moran", top=3).run.warnings == ()
+        assert warning not in " ".join(imn.pick(ds, scorer="moran", top=3).run.warnings)

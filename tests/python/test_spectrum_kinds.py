@@ -196,6 +196,22 @@ def test_regular_steps_alone_make_no_profile(name: str, tmp_path: Path) -> None:
         assert imn.candidate_axis(ds).evidence["regular_steps"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", ["nominal masses of lipids", "nominal masses of peptides", "unrelated"])
+def test_whole_numbers_are_told(name: str, shared: bool, tmp_path: Path) -> None:
+    one = LISTS[name](np.random.default_rng(0))
+    spectra = [one() for _ in range(SIDE * SIDE)]
+    for rounded in (True, False):
+        # Processed spectra hold only what is above 0.
+        kept = [(mz, value) if shared else (mz[value > 0], value[value > 0]) for mz, value in spectra]
+        kept = [(np.round(mz) + (0.0 if rounded else 0.25), value) for mz, value in kept]
+        specs = [Spec(s % SIDE + 1, s // SIDE + 1, *kept[s]) for s in range(SIDE * SIDE)]
+        with imn.open(write_imzml(tmp_path / "s.imzML", specs, shared_axis=shared)) as ds:
+            assert ds.spectrum_type == "centroid"
+            assert [text.split(" (")[0] for text in ds.warnings] == ["all m/z are whole numbers"] * rounded
+            assert imn.candidate_axis(ds).evidence["whole_numbers"] == rounded
+
+
 @pytest.mark.parametrize("declared", ["profile", "centroid"])
 def test_noise_contradicts_nothing(declared: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
