@@ -78,13 +78,15 @@ void warn_of_counts(const Grid& grid, const PixelHints& hints, std::vector<std::
   }
 }
 
-// Lines of the grid without any spectrum, between others that have some.
-std::int64_t missing_lines(const Grid& grid, std::size_t axis) {
-  std::vector<bool> seen(static_cast<std::size_t>(axis == 0 ? grid.width : grid.height));
-  for (std::size_t i = axis; i < grid.coordinates.size(); i += 3) {
-    seen[static_cast<std::size_t>(grid.coordinates[i] - 1)] = true;
+// Lines without any spectrum, between others that have some. `found`: within regions; null: of the whole grid.
+std::int64_t missing_lines(const Grid& grid, std::size_t axis, const Regions* found) {
+  const auto size = static_cast<std::size_t>(axis == 0 ? grid.width : grid.height);
+  std::vector<bool> seen(size);
+  for (std::size_t i = 0; i < grid.coordinates.size() / 3; ++i) {
+    if (found != nullptr && found->of_spectrum[i] == 0) continue;
+    seen[static_cast<std::size_t>(grid.coordinates[3 * i + axis] - 1)] = true;
   }
-  std::int64_t missing = 0, gap = 0;
+  std::int64_t missing = 0, gap = kRegionReach;
   for (const bool line : seen) {
     // More lines in a row lie between regions.
     if (line && gap < kRegionReach) missing += gap;
@@ -94,7 +96,7 @@ std::int64_t missing_lines(const Grid& grid, std::size_t axis) {
 }
 
 void warn_of_gaps(const Grid& grid, std::vector<std::string>& warnings) {
-  const std::int64_t rows = missing_lines(grid, 1), columns = missing_lines(grid, 0);
+  std::int64_t rows = missing_lines(grid, 1, nullptr), columns = missing_lines(grid, 0, nullptr);
   const auto n = static_cast<std::int64_t>(grid.coordinates.size() / 3);
   const auto pixels = std::int64_t{grid.width} * grid.height;
   // The usual case has no gaps and is nearly full: nothing more to look for.
@@ -110,6 +112,9 @@ void warn_of_gaps(const Grid& grid, std::vector<std::string>& warnings) {
     in_regions += r.n_pixels;
   }
   if (in_regions < kFewestToJudge) return;
+  // Fragments beside a region have empty lines between them and it.
+  rows = missing_lines(grid, 1, &found);
+  columns = missing_lines(grid, 0, &found);
   // Scattered spots leave lines out by chance; they fill less of their box.
   if (rows + columns > 0 && 2 * in_regions >= in_boxes && 4 * rows < grid.height && 4 * columns < grid.width) {
     std::string text;

@@ -223,6 +223,9 @@ def test_missing_lines_are_counted(path):
     # Lines between regions, and lines that random spots miss, are no missing lines.
     apart = [spec for spec in specs if not 8 <= spec.y <= 12]
     assert open_dataset(write_imzml(path, apart)).warnings == []
+    # Nor are those between the section and a fragment beside it.
+    beside = [*specs, Spec(40, 28, [100.0], [1.0])]
+    assert open_dataset(write_imzml(path, beside)).warnings == []
     spots = [specs[i] for i in rng.choice(len(specs), 40, replace=False)]
     assert open_dataset(write_imzml(path, spots)).warnings == []
 
