@@ -285,13 +285,15 @@ def failures(found: list[Judged]) -> list[str]:
     """Where ours is not the best in recall or precision, or misses a limit.
 
     Limits: recall .97, median window 2.5 widths, purity within .02 of the best: narrower windows are purer and lose
-    signal. A tool that finds less than half of the ions is no measure of precision.
+    signal. A tool that finds less than half of the ions is no measure of precision, and one whose picks are mostly
+    wrong none of recall.
     """
     bad = []
     for row in (row for row in found if row.tool == "ionmorphnet"):
         others = [other for other in found if other.setting == row.setting and other is not row]
         for figure in ("recall", "recall_rare", "precision", "purity"):
-            measures = others if figure.startswith("recall") else [other for other in others if other.recall >= 0.5]
+            balance = "precision" if figure.startswith("recall") else "recall"
+            measures = [other for other in others if getattr(other, balance) >= 0.5]
             best = max((getattr(other, figure) for other in measures), default=0.0)
             if getattr(row, figure) < best - (0.02 if figure == "purity" else 0.0):
                 bad.append(f"{row.setting}: {figure} {getattr(row, figure):.3f}, best of the others {best:.3f}")
