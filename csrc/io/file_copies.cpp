@@ -38,7 +38,7 @@ std::vector<std::string> File::copies_found() const {
   const std::lock_guard<std::mutex> lock(copies_mutex_);
   if (!copies_) return {};
   struct Kind {
-    std::int64_t count = 0, first = -1;
+    std::int64_t count = 0, first = -1, of_one_array = 0;
   };
   Kind elsewhere, here;
   const std::int32_t* c = grid_.coordinates.data();
@@ -47,6 +47,7 @@ std::vector<std::string> File::copies_found() const {
     if (original < 0) continue;
     Kind& kind = std::equal(c + 3 * s, c + 3 * s + 3, c + 3 * original) ? here : elsewhere;
     if (kind.count++ == 0) kind.first = static_cast<std::int64_t>(s);
+    kind.of_one_array += spectra_.share_intensities(static_cast<std::int64_t>(s), original) ? 1 : 0;
   }
   const auto numbered = [&](std::int64_t s) { return "spectrum " + std::to_string(spectra_.number_in_file(s)); };
   const auto placed = [&](std::int64_t s) {
@@ -57,9 +58,9 @@ std::vector<std::string> File::copies_found() const {
   std::vector<std::string> lines;
   if (elsewhere.count > 0) {
     lines.push_back(std::to_string(elsewhere.count) + " of " + std::to_string(spectra_.size()) + " spectra (" +
-                    share_text(elsewhere.count, spectra_.size()) +
-                    ") are exact copies of another pixel's, as of lines or gaps that were filled (first: " +
-                    placed(elsewhere.first) + " repeats " +
+                    share_text(elsewhere.count, spectra_.size()) + ") are exact copies of another pixel's" +
+                    (elsewhere.of_one_array == elsewhere.count ? " (their offsets are the same)" : "") +
+                    ", as of lines or gaps that were filled (first: " + placed(elsewhere.first) + " repeats " +
                     placed((*copies_)[static_cast<std::size_t>(elsewhere.first)]) + ")" +
                     (dropped ? "; they count as not measured" : ", and count as measured" + remedy));
   }

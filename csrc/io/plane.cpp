@@ -49,13 +49,16 @@ void Plane::take_members() {
   const std::vector<std::int32_t>& all = file_->grid().coordinates;
   auto& planes = geometry_.z_planes;
   const std::array<std::int32_t, 3> shift{geometry_.x0, geometry_.y0, 0};
+  geometry_.coordinates.reserve(3 * members_.size());
+  geometry_.raw_coordinates.reserve(3 * members_.size());
   for (const std::int64_t i : members_) {
     for (std::size_t axis = 0; axis < 3; ++axis) {
       const std::size_t at = static_cast<std::size_t>(3 * i) + axis;
       geometry_.coordinates.push_back(all[at] - shift[axis]);
       geometry_.raw_coordinates.push_back(file_->raw_coordinates()[at]);
     }
-    planes.push_back(geometry_.coordinates.back());
+    const std::int32_t z = geometry_.coordinates.back();
+    if (planes.empty() || planes.back() != z) planes.push_back(z);
   }
   std::sort(planes.begin(), planes.end());
   planes.erase(std::unique(planes.begin(), planes.end()), planes.end());
@@ -81,6 +84,7 @@ void Plane::show() {
     pixels_.push_back({std::int64_t{c[3 * i + 1] - 1} * geometry_.width + (c[3 * i] - 1), i});
   }
   auto& shown = shown_.spectra_;
+  shown.reserve(static_cast<std::size_t>(kept));
   if (kept == static_cast<std::int64_t>(pixels_.size()) || file_->duplicates() == Duplicates::first) {
     for (const Pixel& pixel : pixels_) shown.push_back(pixel.spectrum);
     return;

@@ -44,6 +44,9 @@ class Spectra {
   // repeat none, nor do spectra of so few digits (counts of a few ions) that chance makes them equal. Reads a few bytes
   // of every spectrum, and all of those that agree in them.
   std::vector<std::int64_t> copies(int threads, const std::atomic<bool>* cancel) const;
+  bool share_intensities(std::int64_t a, std::int64_t b) const {  // one array in the ibd file
+    return layout_.intensity[a].offset == layout_.intensity[b].offset;
+  }
   // Processed files: spectra whose intensity array is that of an earlier spectrum with other m/z.
   std::vector<std::int64_t> borrowed_intensities() const;
   // One line per kind of problem; the second grows while spectra are read.

@@ -95,7 +95,7 @@ def test_spectra_that_point_to_one_array(tmp_path: Path) -> None:
 
     path = write_imzml(tmp_path / "s.imzML", grid(digits=20), offset=offset)
     [line] = copies_line(path)
-    assert line.startswith("30 of 120 spectra (25 %)")
+    assert line.startswith("30 of 120 spectra (25 %) are exact copies of another pixel's (their offsets are the same)")
     assert "spectrum 3 at x 4, y 1 repeats spectrum 2 at x 3, y 1" in line
 
 
