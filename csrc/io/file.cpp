@@ -139,7 +139,14 @@ void File::choose_type(const Header& header, const std::optional<SpectrumType>& 
   } else if (!text.empty()) {
     declared = text == "profile" ? DeclaredType::profile : DeclaredType::centroid;
   }
-  decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling());
+  // Hidden spectra may be of another type than those that pixels show.
+  std::vector<std::int64_t> shown;
+  for (std::size_t s = 0; s < first_at_pixel_.size(); ++s) {
+    const std::int64_t first = first_at_pixel_[s];
+    const bool hidden = duplicates_ == Duplicates::first ? first != static_cast<std::int64_t>(s) : first < 0;
+    if (!hidden) shown.push_back(static_cast<std::int64_t>(s));
+  }
+  decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling(shown));
   if (declared == DeclaredType::both && !wanted) settle_mixed_type(header, spectra_, decision_);
   if (!decision_.warning.empty()) warnings_.push_back(decision_.warning);
   if (decision_.sampling.whole_numbers && decision_.type == SpectrumType::centroid) {

@@ -17,10 +17,8 @@ from imzml_factory import Spec, write_imzml
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli.app import cli as group
-from ionmorphnet.io.literals import Duplicates
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.tumor.cohort import open_section
-from ionmorphnet.tumor.cubes import normalisation_factor
 
 Command = Callable[..., Any]
 QUICK = ("--scorer", "moran", "--top", 3)
@@ -189,13 +187,8 @@ def test_sections_of_a_cohort_are_opened_as_asked(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("file,regions,patient\na.imzML,a.npy,p\nb.imzML,b.npy,q\n")
     cohort = imn.tumor.read_cohort(tmp_path / "c.csv", labels={"0": "out", "1": "in"}, duplicates="sum")
     assert [section.opened for section in cohort.sections] == [{"duplicates": "sum"}] * 2
-    with open_section(cohort.sections[0]) as ds:
-        summed = {kind: normalisation_factor(ds, kind) for kind in ("rms", "median")}
+    with open_section(cohort.sections[0]) as ds, imn.open(tmp_path / "a.imzML") as first:
         assert ds.open_options["duplicates"] == "sum"
-    policies: tuple[Duplicates, ...] = ("first", "mean")
-    for policy in policies:
-        with imn.open(tmp_path / "a.imzML", duplicates=policy) as ds:
-            for kind, factor in summed.items():
-                assert normalisation_factor(ds, kind) == pytest.approx(2 * factor, rel=1e-6)
+        assert ds.tic_image() == pytest.approx(2 * first.tic_image())
     with pytest.raises(ArgumentError, match="one ibd file for 2 imzML files"):
         imn.tumor.read_cohort(tmp_path / "c.csv", ibd_path=tmp_path / "a.ibd")

@@ -115,6 +115,25 @@ def test_profiles_on_a_shared_axis(tmp_path: Path, policy: Policy) -> None:
     assert [round(mz, 1) for mz in found] == peaks
 
 
+def test_hidden_profiles_do_not_decide_the_type(tmp_path: Path) -> None:
+    """Lists of peaks are shown, profiles are hidden, and the file does not say which is which."""
+    draw = np.random.default_rng(3)
+    lists, profiles = [], []
+    for y, x in np.ndindex(HEIGHT, WIDTH):
+        mz = np.sort(draw.uniform(300, 900, 60))
+        lists.append(Spec(x + 1, y + 1, mz, draw.exponential(1, 60)))
+        axis = 500 + 0.02 * np.arange(600) + draw.uniform(0, 0.01)
+        peaks = sum(np.exp(-0.5 * ((axis - at) / 0.08) ** 2) for at in (502, 504, 507.5, 509))
+        profiles.append(Spec(x + 1, y + 1, axis, peaks + 0.01 * draw.random(600)))
+    alone = write_imzml(tmp_path / "alone.imzML", lists, spectrum_type=None)
+    mixed = write_imzml(tmp_path / "mixed.imzML", [*lists, *profiles], spectrum_type=None)
+    hidden = write_imzml(tmp_path / "hidden.imzML", [*profiles, *lists], spectrum_type=None)
+    with imn.open(alone) as one, imn.open(mixed) as both, imn.open(hidden) as reverse:
+        assert one.spectrum_type == both.spectrum_type == "centroid"
+        assert imn.candidate_axis(one).evidence == imn.candidate_axis(both).evidence
+        assert reverse.spectrum_type == "profile"
+
+
 def test_planes_summarise_their_own_spectra(tmp_path: Path) -> None:
     """The whole of a file with several planes has a mean spectrum too: of the spectra that its planes show."""
     first, hidden = runs(2), runs(1, seed=5)
