@@ -353,14 +353,26 @@ void HeaderBuilder::apply(const Param& p) {
   }
 }
 
+const HeaderBuilder::Group* HeaderBuilder::find_group(std::string_view id) {
+  constexpr std::size_t kMostUsed = 8;
+  for (const auto& [name, group] : used_groups_) {
+    if (name == id) return group;
+  }
+  const auto found = groups_.find(id);
+  if (found == groups_.end()) return nullptr;
+  // Elements of the map stay where they are.
+  if (in_spectrum_ && used_groups_.size() < kMostUsed) used_groups_.emplace_back(found->first, &found->second);
+  return &found->second;
+}
+
 void HeaderBuilder::apply_group(std::string_view id) {
   if (!in_spectrum_ && !in_instrument_) return pixels_.refer_to_group(id);
-  const auto found = groups_.find(id);
-  if (found == groups_.end()) return;
+  const Group* group = find_group(id);
+  if (group == nullptr) return;
   if (in_spectrum_) {
-    for (const Param& param : found->second.params) apply(param);
+    for (const Param& param : group->params) apply(param);
   } else {
-    for (const std::string& name : found->second.names) add_listed(header_.text.instruments, name);
+    for (const std::string& name : group->names) add_listed(header_.text.instruments, name);
   }
 }
 

@@ -93,6 +93,7 @@ class HeaderBuilder {
   Param param_of(Term term, std::string_view value);
   void apply(const Param& param);
   void apply_group(std::string_view id);
+  const Group* find_group(std::string_view id);
   void set_dtype(Term term, Term named, bool is_signed);
   void end_array();
   void end_spectrum();
@@ -110,6 +111,8 @@ class HeaderBuilder {
   Extent extent_;
   Header header_;
   std::unordered_map<std::string, Group, Hash, std::equal_to<>> groups_;
+  // The groups that spectra have referred to so far, the first few of them: comparing is quicker than hashing.
+  std::vector<std::pair<std::string_view, const Group*>> used_groups_;
   Group* open_group_ = nullptr;
   std::string open_group_id_;
   PixelDeclarations pixels_;
