@@ -281,3 +281,47 @@ def test_regions_are_samples_of_their_own(tmp_path: Path) -> None:
     tables = [anndata.read_h5ad(tmp_path / "o" / name / "peaks.h5ad") for name in folders]
     names = [table.obs["sample"].iloc[0].rpartition("-")[0] for table in tables]
     assert names == folders
+
+
+def mixed(path: Path) -> Path:
+    """MS1 and MS2 spectra, of both polarities, on the same pixels."""
+    rng = np.random.default_rng(4)
+    kinds = [(level, polarity) for level in (1, 2) for polarity in ("positive", "negative")]
+    terms = {
+        "positive": cv("MS:1000130", "positive scan"),
+        "negative": cv("MS:1000129", "negative scan"),
+    }
+    specs = [Spec(x, y, [300.1, 400.2], rng.uniform(1, 9, 2)) for y in range(1, 9) for x in range(1, 9) for _ in kinds]
+    marks = iter(
+        [f"{cv('MS:1000511', 'ms level', level)}{terms[polarity]}" for _ in range(64) for level, polarity in kinds]
+    )
+
+    def edit(text: str) -> str:
+        first, *rest = text.split('<referenceableParamGroupRef ref="spectrum"/>')
+        return first + "".join(f'<referenceableParamGroupRef ref="spectrum"/>{next(marks)}{part}' for part in rest)
+
+    return write_imzml(path, specs, shared_axis=True, edit=edit)
+
+
+def test_levels_and_polarities_of_one_file_are_inputs_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    path = mixed(tmp_path / "in" / "s.imzML")
+    found = {}
+    for options in ({}, {"ms_level": 2}, {"polarity": "negative"}, {"ms_level": 2, "polarity": "negative"}):
+        for _ in range(2):
+            (outcome,) = imn.pick_files([path], tmp_path / "o", scorer="moran", top=1, formats="imzml", **options)
+            assert outcome.ok, outcome.message
+        for plane in outcome.picked:
+            assert plane.already_done
+            run = plane.peaks.run
+            assert run is not None
+            found[plane.folder] = (run.input.ms_level, run.input.polarity)
+            parser = pyimzml(plane.folder / "peaks.imzML")
+            assert parser.polarity == run.input.polarity
+            text = (plane.folder / "peaks.imzML").read_text()
+            assert f'name="ms level" value="{run.input.ms_level}"' in text
+    assert sorted(set(found.values())) == [(1, "negative"), (1, "positive"), (2, "negative"), (2, "positive")]
+    for folder, expected in found.items():  # nothing was replaced
+        run = imn.open_run(folder).run
+        assert run is not None
+        assert (run.input.ms_level, run.input.polarity) == expected

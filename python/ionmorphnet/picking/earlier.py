@@ -97,10 +97,9 @@ def earlier_result(folder: Path, record: InputRecord) -> Earlier | None:
     same = same_uuid and (same_path or same_content(state, record.files))
     ours_part = _part(dataclasses.asdict(record))
     same_part = all(
-        value == ours_part[name] or (name != "region" and None in (value, ours_part[name]))
-        for name, value in part.items()
+        value == ours_part[name] or (name == "z" and None in (value, ours_part[name])) for name, value in part.items()
     )
-    shown = "".join(f" {name}={value}" for name, value in part.items() if value is not None)
+    shown = _chosen_part(theirs)
     replaced = same_path and not same_uuid
     earlier = f" as it was with UUID {others}" if replaced else ""
     request = request if isinstance(request, dict) else None
@@ -108,9 +107,16 @@ def earlier_result(folder: Path, record: InputRecord) -> Earlier | None:
 
 
 def _part(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Which part of a file a record is about; None: not chosen."""
-    chosen = record.get("opened_with") or {}
-    return {"z": record["z"], "region": record.get("region"), **{name: chosen.get(name) for name in _SELECTION}}
+    """Which spectra of a file a record is about, chosen or found."""
+    run = (record.get("opened_with") or {}).get("run")
+    return {"z": record["z"], **{name: record.get(name) for name in ("region", "ms_level", "polarity")}, "run": run}
+
+
+def _chosen_part(record: Mapping[str, Any]) -> str:
+    """The same for messages, without what the whole file has."""
+    options = record.get("opened_with") or {}
+    parts = {"z": record["z"], "region": record.get("region"), **{name: options.get(name) for name in _SELECTION}}
+    return "".join(f" {name}={value}" for name, value in parts.items() if value is not None)
 
 
 def refuse_other_result(folder: Path, record: InputRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -56,7 +57,8 @@ def write_imzml(path: PathLike, ds: Dataset, picks: pd.DataFrame) -> None:
         mode="continuous",
         spectrum_type="centroid",
         pixel_size_um=ds.pixel_size_um,
-        origin=read_origin(ds.path, ds.declared),
+        ms_level=ds.ms_level,
+        origin=dataclasses.replace(read_origin(ds.path, ds.declared), polarity=ds.polarity),
         methods=methods,
     ) as writer:
         writer.add_shared(positions, picks["mz"].to_numpy(), pixel_matrix(ds, picks))
@@ -104,7 +106,8 @@ def section_facts(ds: Dataset) -> dict[str, Any]:
         "uuid": ds.declared.get("uuid"),
         "plane_z": ds.plane_z,
         "region": ds.region_number,
-        "polarity": ds.declared.get("polarity"),
+        "polarity": ds.polarity,
+        "ms_level": ds.ms_level,
         "instrument": ds.declared.get("instrument"),
         "pixel_size_um": None if size is None else list(size),
         "spatial_unit": "pixel" if size is None else "micrometer",
