@@ -196,8 +196,8 @@ CandidateAxis candidate_axis(const io::Plane& plane, const AxisOptions& options)
   }
   if (axis.mz.empty()) explain_emptiness(plane, options, axis);
   if (!axis.mz.empty() && *std::max_element(axis.frequency.begin(), axis.frequency.end()) == 0.0) {
-    axis.notes.push_back("all values of the " + std::to_string(axis.mz.size()) +
-                         " candidates are zero, so their images are blank; check the conversion that wrote the file");
+    axis.notes.push_back("all spectra are empty or zero, so that the images of the " + std::to_string(axis.mz.size()) +
+                         " candidates are blank; check the filter or conversion that wrote the file");
   }
   add_decision(plane.file().type_decision(), axis);
   plane.spectra().require_size();

@@ -75,7 +75,7 @@ def test_channels_of_zeros_are_channels(tmp_path: Path) -> None:
     axis = axis_of(zero(tmp_path))
     assert len(axis) == 2
     (note,) = axis.notes
-    assert "all values of the 2 candidates are zero" in note
+    assert "all spectra are empty or zero, so that the images of the 2 candidates are blank" in note
 
 
 def test_a_frequency_that_no_channel_reaches_is_named(tmp_path: Path) -> None:

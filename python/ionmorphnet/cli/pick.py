@@ -174,7 +174,8 @@ def pick(files: tuple[Path, ...], out: Path, as_json: bool, opened: OpenOptions,
                     _print_summary(plane, outcome)
             if not outcome.ok:
                 failures.append({"file": click.format_filename(outcome.path), "error": outcome.message})
-                click.echo(f"ionmorphnet: {outcome.message}", err=True)
+                if not as_json:
+                    click.echo(f"ionmorphnet: {outcome.message}", err=True)
     if as_json:
         click.echo(json.dumps({"results": results, "failures": failures}, indent=2, ensure_ascii=False))
     elif n_inputs > 1:
