@@ -146,11 +146,12 @@ def pick(
         clock.lap("load_model")
         ds = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, **opened)
         ds.require_one_plane("pick each ds.plane(z) on its own")
-        if needs_pixels(ready) and (fault := too_few(ds.mask)):
-            raise FileError(f"{ds.path}: {fault}")
         told = set(ds.warnings)
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
+        # A section without channels has nothing to score, and its notes say more than the number of its pixels.
+        if len(channels) and needs_pixels(ready) and (fault := too_few(ds.mask)):
+            raise FileError(f"{ds.path}: {fault}")
         if len(channels) and np.isnan(channels.frequency).all():
             channels = channels.with_frequency(ds, threads=threads)
         clock.lap("axis")
