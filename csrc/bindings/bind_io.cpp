@@ -14,6 +14,7 @@
 #include "bindings/register.h"
 #include "io/describe.h"
 #include "io/ibd_lookup.h"
+#include "io/spectrum_facts.h"
 #include "io/validate.h"
 
 namespace py = pybind11;
@@ -111,6 +112,28 @@ py::typing::List<ProblemRow> validate(const DatasetHandle& handle, int threads,
   return out;
 }
 
+// Facts (n, 7) and coarse spectra (n, bands) of the chosen spectra.
+py::typing::Tuple<Doubles, Floats> spectrum_facts(const DatasetHandle& handle, const std::vector<std::int64_t>& spectra,
+                                                  const DoubleArray& edges, int threads) {
+  constexpr std::size_t kFacts = sizeof(io::SpectrumFacts) / sizeof(double);
+  const auto dataset = handle.dataset;
+  const std::span<const double> bounds(edges.data(), static_cast<std::size_t>(edges.size()));
+  const auto n = static_cast<py::ssize_t>(spectra.size());
+  const py::ssize_t bands = std::max<py::ssize_t>(0, edges.size() - 1);
+  std::vector<io::SpectrumFacts> facts(spectra.size());
+  Floats coarse({n, bands});
+  const std::span<float> rows(coarse.mutable_data(), static_cast<std::size_t>(coarse.size()));
+  interruptible([&](const std::atomic<bool>& cancel) {
+    io::spectrum_facts(*dataset, spectra, bounds, threads, &cancel, facts, rows);
+  });
+  Doubles table({n, static_cast<py::ssize_t>(kFacts)});
+  double* out = table.mutable_data();
+  for (const io::SpectrumFacts& f : facts) {
+    for (const double v : {f.signals, f.total, f.squares, f.least, f.largest, f.at_largest, f.near_largest}) *out++ = v;
+  }
+  return py::make_tuple(std::move(table), std::move(coarse));
+}
+
 }  // namespace
 
 void register_io(py::module_& m) {
@@ -150,6 +173,7 @@ void register_io(py::module_& m) {
            })
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
+      .def("overlapping", [](const Handle& h) { return h.dataset->overlapping_spectra(); })
       .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
       .def_property_readonly("width", [](const Handle& h) { return h.dataset->geometry().width; })
@@ -266,6 +290,10 @@ void register_io(py::module_& m) {
         "Opens an imzML file; ibd_path=None: the ibd file next to it.");
   m.def("validate", &validate, py::arg("dataset"), py::kw_only(), py::arg("threads"), py::arg("progress"),
         "Reads every spectrum. Problems as (message, count, first spectrum, is_error); progress(spectra read).");
+  m.def("spectrum_facts", &spectrum_facts, py::arg("dataset"), py::arg("spectra"), py::arg("edges"), py::kw_only(),
+        py::arg("threads"),
+        "Of each spectrum (n, 7): values other than 0, total, sum of squares, least, largest, values equal to the "
+        "largest, values near it; and the square root of the intensity in each m/z band (n, bands).");
   m.def("read_head", &io::read_head, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
         "What the header declares before its spectra: (name, value) pairs.");
   m.def("find_ibd", &io::find_ibd, py::arg("path"), py::call_guard<py::gil_scoped_release>(),

@@ -253,10 +253,10 @@ void check_mz(std::span<const double> mz) {
   if (bad == 0 && p[0] >= 0.0 && p[n - 1] <= std::numeric_limits<double>::max()) return;
   for (std::size_t i = 0; i < n; ++i) {
     const std::string where = " (value " + std::to_string(i) + "); --repair (Python: repair=True) ";
-    if (std::isnan(p[i])) throw ArrayError("an m/z value is NaN" + where + "drops it");
-    if (std::isinf(p[i])) throw ArrayError("an m/z value is infinite" + where + "drops it");
-    if (p[i] < 0.0) throw ArrayError("an m/z value is negative" + where + "drops it");
-    if (i > 0 && p[i] < p[i - 1]) throw ArrayError("its m/z values are not ascending" + where + "sorts them");
+    if (std::isnan(p[i])) throw MzError("an m/z value is NaN" + where + "drops it");
+    if (std::isinf(p[i])) throw MzError("an m/z value is infinite" + where + "drops it");
+    if (p[i] < 0.0) throw MzError("an m/z value is negative" + where + "drops it");
+    if (i > 0 && p[i] < p[i - 1]) throw MzError("its m/z values are not ascending" + where + "sorts them");
   }
 }
 

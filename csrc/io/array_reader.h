@@ -17,6 +17,12 @@ class ArrayError : public Error {
   using Error::Error;
 };
 
+// m/z values that are none; the bytes may still make sense in another reading.
+class MzError : public ArrayError {
+ public:
+  using ArrayError::ArrayError;
+};
+
 // Reads elements [first, last). Uncompressed arrays may be unaligned, and only the requested bytes are touched;
 // compressed arrays are inflated through a small buffer, never beyond the announced length.
 void read_array(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t first, std::int64_t last,
@@ -38,7 +44,7 @@ std::int64_t upper_bound(std::span<const std::byte> ibd, const ArrayRef& array, 
 std::int64_t lower_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value);
 std::int64_t upper_bound_near(std::span<const std::byte> ibd, const ArrayRef& array, std::int64_t near, double value);
 
-// Throws ArrayError unless the values are ascending (equal neighbours allowed), finite and not negative.
+// Throws MzError unless the values are ascending (equal neighbours allowed), finite and not negative.
 void check_mz(std::span<const double> mz);
 
 // Sets NaN and infinite values to 0. Returns whether there were any.

@@ -165,7 +165,9 @@ std::string LayoutResolver::check_array(std::size_t i, ArrayColumn& column, cons
   if (!type) {
     if (f.dtype == Term::float16) return array + "contains 16-bit floats, which are not supported";
     if (f.dtype == Term::unknown && f.named_dtype == Term::unknown && encoded <= 0) return array + "has no data type";
-    return array + "has " + bytes_text(encoded) + " for " + std::to_string(n) + " values, which matches no data type";
+    return array + "has " + bytes_text(encoded) + " for " + std::to_string(n) +
+           " values, which matches no data type; if the arrays are compressed, the header lacks "
+           "the zlib term";
   }
   if (zlib && encoded <= 0 && n > 0) return array + "is compressed but has no encoded length";
   if (!zlib || n == 0) encoded = n * size_of(*type);

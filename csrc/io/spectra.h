@@ -98,6 +98,8 @@ class Spectra {
   void count_zeroed(std::int64_t s) const;
   void apply_repair(Spectrum& out) const;
   [[noreturn]] void refuse_mz(std::int64_t s) const;
+  // `cause`, or a better one if the m/z values make sense in another reading of the same bytes.
+  std::string explain_mz(std::int64_t s, const std::string& cause) const;
   [[noreturn]] void fail(std::int64_t s, const std::string& cause) const;
   template <typename Body>
   void named(std::int64_t s, Body&& body) const;

@@ -11,8 +11,11 @@ void Spectra::named(std::int64_t s, Body&& body) const {
   try {
     body();
     ibd_.require_pages();
-  } catch (const ArrayError& error) {
+  } catch (const MzError& error) {
     ibd_.require_size();  // a page that is gone reads as zeros, which are not valid m/z either
+    fail(s, explain_mz(s, error.what()));
+  } catch (const ArrayError& error) {
+    ibd_.require_size();
     fail(s, error.what());
   }
 }

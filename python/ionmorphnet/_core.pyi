@@ -49,6 +49,7 @@ __all__: list[str] = [
     "score_stack_on_device",
     "score_windows",
     "score_windows_on_device",
+    "spectrum_facts",
     "tic_image",
     "validate",
 ]
@@ -63,6 +64,7 @@ class Dataset:
         By spectrum: the number in the file of the earlier spectrum that it repeats, or -1.
         """
     def mz_range(self) -> tuple[float, float]: ...
+    def overlapping(self) -> list[int]: ...
     def plane(self, z: int) -> Dataset: ...
     def region(self, number: int) -> Dataset: ...
     def region_of_spectrum(self) -> numpy.typing.NDArray[numpy.int32]: ...
@@ -445,6 +447,17 @@ def score_windows_on_device(
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]: ...
+def spectrum_facts(
+    dataset: Dataset,
+    spectra: collections.abc.Sequence[int],
+    edges: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    threads: int,
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float32]]:
+    """
+    Of each spectrum (n, 7): values other than 0, total, sum of squares, least, largest, values equal to the largest, values near it; and the square root of the intensity in each m/z band (n, bands).
+    """
+
 def tic_image(dataset: Dataset, unmeasured: float = ..., threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
     """
     Total ion current (H, W) float32.

@@ -100,7 +100,10 @@ def missing_lines(section: Section, rng: np.random.Generator) -> Section:
     return section
 
 
-@fault("grid", r"lines?\b.*(no spectr|missing|without)|columns?\b.*(no spectr|missing)|pixels .*no spectrum|regions?")
+@fault(
+    "grid",
+    r"lines?\b.*(no spectr|missing|without)|columns?\b.*(no spectr|missing|without)|pixels .*no spectrum|regions?",
+)
 def missing_columns(section: Section, rng: np.random.Generator) -> Section:
     """Some columns are missing."""
     section = section.copy()
@@ -110,7 +113,12 @@ def missing_columns(section: Section, rng: np.random.Generator) -> Section:
     return section
 
 
-@fault("grid", r"regions?|far from|apart")
+@fault(
+    "grid",
+    r"regions?|far from|apart",
+    source="https://github.com/M4i-Imaging-Mass-Spectrometry/thyra/pull/358",
+    found_by_validate=False,
+)
 def two_regions(section: Section, rng: np.random.Generator) -> Section:
     """Two regions far apart on one slide."""
     x, y = _positions(section)

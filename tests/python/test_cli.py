@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
+from imzml_factory import grid_specs, write_imzml
 from users import ordinary_user
 
 Command = Callable[..., Any]
@@ -177,6 +178,18 @@ def test_validate(cli: Command, section: Path, tmp_path: Path) -> None:
     assert bad.code == 1
     assert "NaN" in bad.stdout
     assert cli("validate", tmp_path / "absent.imzML").code == 2
+
+
+def test_validate_finds_what_makes_no_sense(cli: Command, tmp_path: Path) -> None:
+    write_imzml(tmp_path / "s.imzML", grid_specs(20, 12, shared=True), shared_axis=True, ibd_uuid=b"\0" * 16)
+    found = cli("validate", tmp_path / "s.imzML")
+    assert found.code == 1
+    assert found.stdout.startswith("warning: ")
+    assert "UUID" in found.stdout
+    assert found.stdout.rstrip().endswith("240 spectra read, 0 kinds of error, 1 of warning")
+    document = json.loads(cli("validate", tmp_path / "s.imzML", "--json").stdout)
+    assert [problem["kind"] for problem in document["problems"]] == ["file"]
+    assert document["ok"]
 
 
 def test_images(cli: Command, section: Path, tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ from ionmorphnet.io.validation import Problem
 def validate(file: Path, checksum: bool, as_json: bool, opened: OpenOptions) -> int:
     """Read every spectrum of FILE and list its problems.
 
-    Exit code 0: no errors (warnings are allowed), 1: errors, 2: FILE cannot be read.
+    Looks for everything that can be odd about one file: its header, its arrays, its positions, and signs of a faulty
+    measurement or conversion in the data.
+
+    Exit code 0: nothing was found, 1: errors or warnings, 2: FILE cannot be read.
     """
     after = "comparing the checksum" if checksum else ""
     with progress_bar(file.name, "spectra", quiet=as_json, before="opening", after=after) as progress:
@@ -40,7 +43,7 @@ def validate(file: Path, checksum: bool, as_json: bool, opened: OpenOptions) -> 
             click.echo(f"{file}: {report.n_spectra} spectra read, {verdict}")
     if unreadable:
         return 2
-    return 0 if report.ok else 1
+    return 1 if report.problems else 0
 
 
 def _text(problem: Problem) -> str:

@@ -12,13 +12,15 @@ from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.base.progress import Progress, shown_progress
-from ionmorphnet.io.dataset import CHANGED, open_dataset
+from ionmorphnet.io.candidates import candidate_axis
+from ionmorphnet.io.data_checks import BY_SPECTRUM
+from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.info import declared_checksums
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
 
 __all__ = ["Problem", "ValidationReport", "validate"]
 
-Kind = Literal["open", "file", "spectrum", "checksum"]
+Kind = Literal["open", "file", "data", "spectrum", "checksum"]
 Severity = Literal["error", "warning"]
 
 
@@ -27,7 +29,8 @@ class Problem:
     """One kind of problem, found in the file as a whole or in any number of spectra.
 
     Attributes:
-        kind: ``"open"`` (the file cannot be opened), ``"file"``, ``"spectrum"`` or ``"checksum"``.
+        kind: ``"open"`` (the file cannot be opened), ``"file"`` (what it declares), ``"data"`` (signs
+            of a faulty measurement or conversion), ``"spectrum"`` or ``"checksum"``.
         severity: ``"error"`` or ``"warning"``.
         message: The cause, as found in the first affected spectrum.
         count: Number of affected spectra; 1 for the file as a whole.
@@ -95,6 +98,18 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
     ]
 
 
+def _axis_notes(dataset: Dataset, threads: int) -> list[str]:
+    """What a pick would say about the candidates; nothing if spectra cannot be read, which is a problem of its own."""
+    notes: list[str] = []
+    try:
+        for z in dataset.z_planes:
+            plane = dataset if len(dataset.z_planes) == 1 else dataset.plane(z)
+            notes += candidate_axis(plane, threads=threads).notes
+    except FileError:
+        return []
+    return notes
+
+
 def validate(
     path: PathLike,
     *,
@@ -150,6 +165,8 @@ def validate(
         native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
+        lines = dict.fromkeys(dataset.check_data(threads=workers) + _axis_notes(dataset, workers))
+        problems += [Problem("data", "warning", line) for line in lines if not line.startswith(BY_SPECTRUM)]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))
         problems += [

@@ -158,6 +158,9 @@ def pick(
         if normalize is not None and normalize != ds.normalize:
             ds = ds.normalized(normalize, threads=threads)
             clock.lap("normalize")
+        for text in ds.check_data(threads=threads):
+            _log.warning("%s: %s", ds.path, text)
+        clock.lap("check")
         reads = ready.model is not None and Preprocessing.parse(ready.model.preprocessing).sample
         found = _sample(ds, channels, sample, wanted=reads, threads=threads)
         if found is not None:
