@@ -42,6 +42,7 @@ class Outcome:
         code: Exit code.
         lines: Everything that was said on stderr and in run.json.
         why: Why the picks are not right.
+        path: The faulty file.
     """
 
     fault: str
@@ -50,6 +51,7 @@ class Outcome:
     code: int
     lines: list[str]
     why: str = ""
+    path: Path = Path()
 
     @property
     def silent(self) -> bool:
@@ -141,7 +143,7 @@ def pick_and_judge(
         line.replace(str(path), "").replace(path.name, "") for line in lines
     ]  # a name says nothing about the cause
     named = fault is not None and any(re.search(fault.names, text, re.IGNORECASE) for text in texts)
-    return Outcome(fault.name if fault else "none", not why, named, code, lines, why)
+    return Outcome(fault.name if fault else "none", not why, named, code, lines, why, path)
 
 
 class Sweep:

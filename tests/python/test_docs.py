@@ -201,7 +201,7 @@ def test_the_option_table_names_every_scorer() -> None:
 
 
 def _catalogue() -> list[tuple[str, str, Path]]:
-    """Rows of the page on odd files: their first cell, the text of the link to the test, and the file of the test."""
+    """Rows of the page on odd files: first cell, name of the test (title or text of its link), file of the test."""
     page = ROOT / "docs" / "reference" / "odd-files.md"
     rows = []
     for line in page.read_text(encoding="utf-8").splitlines():
@@ -209,9 +209,9 @@ def _catalogue() -> list[tuple[str, str, Path]]:
         if len(cells) < 2 or cells[0] in ("kind", "---"):
             continue
         assert len(cells) == 4, line
-        links = re.findall(r"\[([^\]]+)\]\(([^()\s]+)\)", cells[3])
+        links = re.findall(r"\[([^\]]+)\]\(([^()\s]+)(?: \"([^\"]+)\")?\)", cells[3])
         assert links, line
-        rows += [(cells[0], text, page.parent / target) for text, target in links]
+        rows += [(cells[0], title or text, page.parent / target) for text, target, title in links]
     return rows
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from odd_files.faults import FAULTS
 from odd_files.sections import FLAVOURS
-from odd_files.sweep import Sweep
+from odd_files.sweep import Sweep, command
 
 # Faults that nothing finds yet.
 AWAITED = {
@@ -60,3 +60,6 @@ def test_no_fault_is_silent(sweep: Sweep, name: str) -> None:
     if name in AWAITED and not (outcome.right or outcome.named):
         pytest.xfail(outcome.why)
     assert outcome.right or outcome.named, (outcome.why, outcome.lines)
+    if fault.found_by_validate:
+        code, told, _ = command("validate", str(outcome.path))
+        assert code in (1, 2), told

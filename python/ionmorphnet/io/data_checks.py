@@ -99,6 +99,8 @@ def _plane_findings(ds: Dataset, threads: int) -> list[str]:
     sample = _sample(ds, shown[:, 1])
     if not len(sample.intensity):
         return texts
+    if nonsense := _nonsense(sample):
+        return texts + nonsense
     rows, coarse = _core.spectrum_facts(ds._native, shown[:, 1].tolist(), _band_edges(sample), threads=threads)
     facts = _Facts(*rows.T)
     texts += _intensity_findings(facts, sample)
@@ -149,6 +151,23 @@ def _band_edges(sample: _Sample) -> Floats:
     return np.unique(np.concatenate([[0.0], inner, [np.inf]]))
 
 
+def _nonsense(sample: _Sample) -> list[str]:
+    """Intensities that no instrument counts: bytes that were read in the wrong way."""
+    size = np.abs(sample.intensity)
+    if size.max() < 1e-30:
+        return [
+            f"no intensity is larger than {size.max():.2g}, as if integers were declared as floats; correct the data "
+            "type of the intensities in the header"
+        ]
+    low, high = np.quantile(size, 0.01), np.quantile(size, 0.99)
+    if low < 1e-25 * high and high > 1e15:
+        return [
+            f"intensities range from {low:.2g} to {high:.2g}, as if their byte order or data type were wrong; imzML "
+            "wants little-endian; export the file again"
+        ]
+    return []
+
+
 def _intensity_findings(facts: _Facts, sample: _Sample) -> list[str]:
     texts = []
     n = len(facts.total)
@@ -158,19 +177,6 @@ def _intensity_findings(facts: _Facts, sample: _Sample) -> list[str]:
             f"negative intensities in {int(negative.sum())} of {n} spectra, down to {facts.least.min():.4g}; they "
             "distort ion images and scores; export the data before a baseline is subtracted, or cut them at 0"
         )
-    size = np.abs(sample.intensity)
-    if size.max() < 1e-30:
-        return [
-            *texts,
-            f"no intensity is larger than {size.max():.2g}, as if integers were declared as floats; correct the data "
-            "type of the intensities in the header",
-        ]
-    if np.quantile(size, 0.01) < 1e-25 * np.quantile(size, 0.99):
-        return [
-            *texts,
-            f"intensities range from {np.quantile(size, 0.01):.2g} to {np.quantile(size, 0.99):.2g}, as if their "
-            "byte order or data type were wrong; imzML wants little-endian; export the file again",
-        ]
     positive = sample.intensity[sample.intensity > 0]
     if not len(positive):
         return texts

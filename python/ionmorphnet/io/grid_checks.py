@@ -143,7 +143,7 @@ def _misplaced(index: NDArray[np.int64], coarse: NDArray[np.float32], shape: tup
     lines = cube.reshape(height, width, -1)
     direct = _agreement(lines, 0, mirrored=False)
     # Lines of the same direction are next but one to each other, and agree whatever happened to those between.
-    alike = float(np.nanmean(np.concatenate([_agreement(lines[k::2], 0, mirrored=False) for k in (0, 1)])))
+    alike = _mean(np.concatenate([_agreement(lines[k::2], 0, mirrored=False) for k in (0, 1)]))
     if _better(_agreement(lines, 0, mirrored=True), direct, alike):
         return [
             "neighbouring lines agree only if every second one is mirrored, as in a meander whose lines were all "
@@ -151,7 +151,7 @@ def _misplaced(index: NDArray[np.int64], coarse: NDArray[np.float32], shape: tup
         ]
     shifts = [by for by in range(-_MOST_SHIFT, _MOST_SHIFT + 1) if by]
     gains = {by: _agreement(lines, by, mirrored=False) for by in shifts}
-    best = max(shifts, key=lambda by: float(np.nanmean(gains[by] - direct)) if np.isfinite(gains[by]).any() else -1.0)
+    best = max(shifts, key=lambda by: _mean(gains[by] - direct))
     if _better(gains[best], direct, alike):
         return [
             f"every second line is shifted by {abs(best)} pixel{'s' * (abs(best) != 1)} against its neighbours; ion "
@@ -185,11 +185,17 @@ def _agreement(lines: NDArray[np.float32], by: int, *, mirrored: bool) -> NDArra
     return result
 
 
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of the finite values, -1 if there are none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else -1.0
+
+
 def _better(changed: NDArray[np.float64], direct: NDArray[np.float64], alike: float) -> bool:
     gain = changed - direct
     gain = gain[np.isfinite(gain)]
     if len(gain) < _FEWEST_LINES - 1:
         return False
     error = float(gain.std()) / np.sqrt(len(gain))
-    agrees = float(np.nanmean(changed)) > 0.5 * max(alike, 0.04)  # lines of other ions agree nowhere
+    agrees = _mean(changed) > 0.5 * max(alike, 0.04)  # lines of other ions agree nowhere
     return bool(agrees and gain.mean() > 0.02 and gain.mean() > 5 * error and (gain > 0).mean() > 0.7)
