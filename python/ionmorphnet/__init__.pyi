@@ -23,8 +23,6 @@ from .io.info import read_info as read_info
 from .io.regions import Region as Region
 from .io.sample_maps import SampleMap as SampleMap
 from .io.sample_maps import sample_map as sample_map
-from .io.validation import ValidationReport as ValidationReport
-from .io.validation import validate as validate
 from .labelled.calibrate import calibrate as calibrate
 from .labelling.agreement import Agreement as Agreement
 from .labelling.label import LabelPage as LabelPage
@@ -46,6 +44,8 @@ from .picking.progress import PickProgress as PickProgress
 from .picking.run_record import RunRecord as RunRecord
 from .picking.saved import open_run as open_run
 from .picking.section import pick as pick
+from .picking.validation import ValidationReport as ValidationReport
+from .picking.validation import validate as validate
 from .scoring.choose import make_scorer as make_scorer
 from .scoring.image_scorer import ImageScorer as ImageScorer
 from .scoring.images import score_images as score_images

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from odd_files import grid, intensities, masses
+from odd_files import intensities, masses
 from odd_files.sections import FLAVOURS, Section, clean_section
 
 
@@ -43,52 +43,11 @@ def test_mass_errors_within_a_peak_are_in_order(tmp_path: Path, jitter: float, d
         assert ds.check_data() == []
 
 
-@pytest.mark.parametrize("by", [-3, 2, 5])
-def test_the_shift_of_every_second_line_is_stated(sections: dict[str, Section], tmp_path: Path, by: int) -> None:
-    section = sections["processed"].copy()
-    for spec in section.specs:
-        spec.x = int(spec.x) + (by if int(spec.y) % 2 else 0)
-    section.options["max_count"] = None
-    (line,) = _findings(section, tmp_path)
-    assert f"shifted by {abs(by)} pixels against its neighbours" in line
-
-
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_mirrored_lines(sections: dict[str, Section], tmp_path: Path, flavour: str) -> None:
-    (line,) = _findings(grid.mirrored_lines(sections[flavour], np.random.default_rng(0)), tmp_path)
-    assert "only if every second one is mirrored" in line
-
-
 @pytest.mark.parametrize(("x", "y"), [(17, 9), (30, 31)])
 def test_the_hot_pixel_is_named(sections: dict[str, Section], tmp_path: Path, x: int, y: int) -> None:
     section = sections["continuous"].change_intensities(lambda v, at_x, at_y: v + 1e8 * ((at_x, at_y) == (x, y)))
     (line,) = _findings(section, tmp_path)
     assert f"x {x}, y {y} is over 1000 times as bright" in line
-
-
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_lines_without_signal_are_numbered(sections: dict[str, Section], tmp_path: Path, flavour: str) -> None:
-    section = sections[flavour].change_intensities(lambda v, x, y: v * (y not in (11, 12) and x != 16))
-    text = "\n".join(_findings(section, tmp_path))
-    assert "2 lines (y = 11, 12) with next to no signal" in text
-    assert "1 column (x = 16) with next to no signal" in text
-
-
-def test_lines_without_spectra_are_numbered(sections: dict[str, Section], tmp_path: Path) -> None:
-    section = sections["processed"].copy()
-    section.specs = [spec for spec in section.specs if spec.y not in (7, 30) and spec.x != 20]
-    assert [line.partition(" without")[0] for line in _findings(section, tmp_path)] == [
-        "2 lines (y = 7, 30)",
-        "1 column (x = 20)",
-    ]
-
-
-def test_the_space_between_two_regions_is_no_lost_line(sections: dict[str, Section], tmp_path: Path) -> None:
-    section = sections["processed"].copy()
-    for spec in section.specs:
-        spec.y = int(spec.y) + 40 * (int(spec.y) > 20)
-    section.options["max_count"] = None
-    assert _findings(section, tmp_path) == []
 
 
 @pytest.mark.parametrize(("ppm", "share"), [(40.0, 0.5), (-90.0, 0.25)])
@@ -191,13 +150,13 @@ def test_an_empty_region_is_in_order(sections: dict[str, Section], tmp_path: Pat
 
 def test_each_plane_is_looked_at(sections: dict[str, Section], tmp_path: Path) -> None:
     section = sections["continuous"].copy()
-    faulty = grid.mirrored_lines(sections["continuous"], np.random.default_rng(0))
+    faulty = intensities.logarithms(sections["continuous"], np.random.default_rng(0))
     for z, part in ((1, section), (2, faulty)):
         for spec in part.specs:
             spec.z = z
     section.specs = section.specs + faulty.specs
     (line,) = _findings(section, tmp_path)
-    assert line.startswith("plane z=2: neighbouring lines agree only if")
+    assert line.startswith("plane z=2: intensities look transformed")
 
 
 def test_what_is_in_order_at_the_threads(sections: dict[str, Section], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ MODULES = (
     "io.candidates",
     "io.imzml_writer",
     "io.info",
-    "io.validation",
+    "picking.validation",
     "models.model",
     "simulation.section",
 )

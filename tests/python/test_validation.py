@@ -9,7 +9,7 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import Spec, grid_specs, write_imzml
-from ionmorphnet.io.validation import Problem
+from ionmorphnet.picking.validation import Problem
 
 
 @pytest.fixture

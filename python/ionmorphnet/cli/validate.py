@@ -11,7 +11,7 @@ import ionmorphnet as imn
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.open_options import OpenOptions
-from ionmorphnet.io.validation import Problem
+from ionmorphnet.picking.validation import Problem
 
 
 @click.command()

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import FileError
-from ionmorphnet.io.grid_checks import grid_findings, line_findings
 from ionmorphnet.io.mass_checks import mass_findings
 
 if TYPE_CHECKING:
@@ -90,25 +89,23 @@ def _overlaps(ds: Dataset) -> list[str]:
 
 
 def _plane_findings(ds: Dataset, threads: int) -> list[str]:
-    height, width = ds.shape
     pixels = ds._native.pixels
-    texts = grid_findings(pixels[:, 0], (height, width), ds.declared)
     if len(pixels) < _FEWEST:
-        return texts
+        return []
     shown = _looked_at(ds, pixels)
     sample = _sample(ds, shown[:, 1])
     if not len(sample.intensity):
-        return texts
+        return []
     if nonsense := _nonsense(sample):
-        return texts + nonsense
+        return nonsense
     rows, coarse = _core.spectrum_facts(ds._native, shown[:, 1].tolist(), _band_edges(sample), threads=threads)
     facts = _Facts(*rows.T)
-    texts += _intensity_findings(facts, sample)
-    texts += _hot_pixel(coarse, shown[:, 0], width)
-    texts += line_findings(shown[:, 0], facts.total, coarse, (height, width))
-    texts += _scattered_empty(facts, shown[:, 0], (height, width))
-    texts += mass_findings(ds, shown, sample.mz, width)
-    return texts
+    return [
+        *_intensity_findings(facts, sample),
+        *_hot_pixel(coarse, shown[:, 0], ds.shape[1]),
+        *_scattered_empty(facts, shown[:, 0], ds.shape),
+        *mass_findings(ds, shown, sample.mz, ds.shape[1]),
+    ]
 
 
 def _looked_at(ds: Dataset, pixels: NDArray[np.int64]) -> NDArray[np.int64]:

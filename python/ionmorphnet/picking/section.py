@@ -158,8 +158,7 @@ def pick(
         if normalize is not None and normalize != ds.normalize:
             ds = ds.normalized(normalize, threads=threads)
             clock.lap("normalize")
-        for text in ds.check_data(threads=threads):
-            _log.warning("%s: %s", ds.path, text)
+        ds.check_data(threads=threads)
         clock.lap("check")
         reads = ready.model is not None and Preprocessing.parse(ready.model.preprocessing).sample
         found = _sample(ds, channels, sample, wanted=reads, threads=threads)

@@ -17,6 +17,7 @@ from ionmorphnet.io.data_checks import BY_SPECTRUM
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.info import declared_checksums
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
+from ionmorphnet.picking.confounders import shared_patterns
 
 __all__ = ["Problem", "ValidationReport", "validate"]
 
@@ -98,16 +99,17 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
     ]
 
 
-def _axis_notes(dataset: Dataset, threads: int) -> list[str]:
-    """What a pick would say about the candidates; nothing if spectra cannot be read, which is a problem of its own."""
-    notes: list[str] = []
+def _channel_findings(dataset: Dataset, threads: int) -> list[str]:
+    """What a pick would say about candidates and their images; nothing if spectra cannot be read, a problem already."""
+    texts: list[str] = []
     try:
         for z in dataset.z_planes:
             plane = dataset if len(dataset.z_planes) == 1 else dataset.plane(z)
-            notes += candidate_axis(plane, threads=threads).notes
+            channels = candidate_axis(plane, threads=threads)
+            texts += [*channels.notes, *shared_patterns(plane, channels, channels.mz_lo, channels.mz_hi)]
     except FileError:
         return []
-    return notes
+    return texts
 
 
 def validate(
@@ -165,7 +167,7 @@ def validate(
         native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
-        lines = dict.fromkeys(dataset.check_data(threads=workers) + _axis_notes(dataset, workers))
+        lines = dict.fromkeys(dataset.check_data(threads=workers) + _channel_findings(dataset, workers))
         problems += [Problem("data", "warning", line) for line in lines if not line.startswith(BY_SPECTRUM)]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))
