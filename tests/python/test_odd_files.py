@@ -30,6 +30,8 @@ def test_nothing_is_said_about_a_clean_section(sweep: Sweep, flavour: str) -> No
     _, picks, outcome = sweep.clean(flavour, 0)
     assert len(picks.mz) == 20
     assert (outcome.code, outcome.lines) == (0, [])
+    code, told, _ = command("validate", str(outcome.path))
+    assert (code, "no problems" in told) == (0, True), told
 
 
 @pytest.mark.parametrize("name", FAULTS)

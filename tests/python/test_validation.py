@@ -85,7 +85,7 @@ def test_intensities_that_are_the_mz_values(path):
 
 
 def test_warnings_alone_are_ok(path):
-    report = imn.validate(write_imzml(path, grid_specs(2, 2, shared=True), ibd_uuid=b"\0" * 16))
+    report = imn.validate(write_imzml(path, grid_specs(12, 10, shared=True), ibd_uuid=b"\0" * 16))
     assert report.ok
     assert [p.severity for p in report.problems] == ["warning"]
 
@@ -107,7 +107,7 @@ def test_file_that_cannot_be_opened(path):
 
 @pytest.mark.parametrize("name", ["md5", "sha1", "sha256"])
 def test_checksum(path, name):
-    write_imzml(path, grid_specs(2, 2, shared=True), checksum=name)
+    write_imzml(path, grid_specs(12, 10, shared=True), checksum=name)
     assert imn.validate(path, checksum=True).ok
     ibd = path.with_suffix(".ibd")
     data = bytearray(ibd.read_bytes())
@@ -121,7 +121,7 @@ def test_checksum(path, name):
 
 
 def test_no_checksum_to_compare_with(path):
-    write_imzml(path, grid_specs(1, 1), checksum=None)
+    write_imzml(path, grid_specs(12, 10, shared=True), checksum=None)
     assert imn.validate(path, checksum=True).problems == [
         Problem("checksum", "warning", "the file declares no checksum of its ibd file")
     ]

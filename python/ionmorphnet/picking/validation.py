@@ -9,20 +9,22 @@ from typing import Literal, Unpack
 
 from ionmorphnet import _core
 from ionmorphnet.base.arguments import thread_count
-from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.errors import FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.base.progress import Progress, shown_progress
-from ionmorphnet.io.candidates import candidate_axis
 from ionmorphnet.io.data_checks import BY_SPECTRUM
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.info import declared_checksums
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
-from ionmorphnet.picking.confounders import shared_patterns
+from ionmorphnet.picking.section import pick
 
 __all__ = ["Problem", "ValidationReport", "validate"]
 
 Kind = Literal["open", "file", "data", "spectrum", "checksum"]
 Severity = Literal["error", "warning"]
+
+# Channels whose images are looked at for patterns of the measurement.
+_PICKS = 20
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,15 @@ def _checksum_problems(ibd_path: str, declared: dict[str, str]) -> list[Problem]
     ]
 
 
-def _channel_findings(dataset: Dataset, threads: int) -> list[str]:
-    """What a pick would say about candidates and their images; nothing if spectra cannot be read, a problem already."""
+def _pick_findings(dataset: Dataset, threads: int) -> list[str]:
+    """What a pick says about the candidates and their images; nothing if it fails: the cause is told already."""
     texts: list[str] = []
     try:
         for z in dataset.z_planes:
             plane = dataset if len(dataset.z_planes) == 1 else dataset.plane(z)
-            channels = candidate_axis(plane, threads=threads)
-            texts += [*channels.notes, *shared_patterns(plane, channels, channels.mz_lo, channels.mz_hi)]
-    except FileError:
+            run = pick(plane, scorer="moran", top=_PICKS, threads=threads).run
+            texts += run.warnings if run is not None else ()
+    except IonMorphNetError:
         return []
     return texts
 
@@ -167,7 +169,7 @@ def validate(
         native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(native, threads=workers, progress=native_progress)
         problems += [Problem("file", "warning", line) for line in dataset.warnings]
-        lines = dict.fromkeys(dataset.check_data(threads=workers) + _channel_findings(dataset, workers))
+        lines = dict.fromkeys(dataset.check_data(threads=workers) + _pick_findings(dataset, workers))
         problems += [Problem("data", "warning", line) for line in lines if not line.startswith(BY_SPECTRUM)]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))
