@@ -168,8 +168,9 @@ def validate(
         n = native.n_spectra
         native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(native, threads=workers, progress=native_progress)
-        problems += [Problem("file", "warning", line) for line in dataset.warnings]
         lines = dict.fromkeys(dataset.check_data(threads=workers) + _pick_findings(dataset, workers))
+        # After the pick, which may have found more.
+        problems += [Problem("file", "warning", line) for line in dataset.warnings if line not in lines]
         problems += [Problem("data", "warning", line) for line in lines if not line.startswith(BY_SPECTRUM)]
         if dataset.was_changed:
             problems.append(Problem("file", "error", CHANGED))
