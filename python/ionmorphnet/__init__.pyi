@@ -15,6 +15,7 @@ from .base.errors import IonMorphNetError as IonMorphNetError
 from .base.errors import UnavailableError as UnavailableError
 from .io.candidates import CandidateAxis as CandidateAxis
 from .io.candidates import candidate_axis as candidate_axis
+from .io.data_checks import check_data as check_data
 from .io.dataset import Dataset as Dataset
 from .io.dataset import open as open
 from .io.imzml_writer import ImzMLWriter as ImzMLWriter

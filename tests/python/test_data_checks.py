@@ -21,8 +21,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Section]:
 
 def _findings(section: Section, folder: Path) -> list[str]:
     with imn.open(section.write(folder / "s.imzML")) as ds:
-        found = ds.check_data()
-        assert ds.check_data() == found
+        found = imn.check_data(ds)
+        assert imn.check_data(ds) == found
         assert [line for line in ds.warnings if line in found] == found
     return found
 
@@ -40,7 +40,7 @@ def test_mass_errors_within_a_peak_are_in_order(tmp_path: Path, jitter: float, d
         tmp_path / "s.imzML", shape=(30, 30), n_channels=80, jitter_ppm=jitter, drift_ppm=drift * jitter, seed=4
     ).path
     with imn.open(path) as ds:
-        assert ds.check_data() == []
+        assert imn.check_data(ds) == []
 
 
 @pytest.mark.parametrize(("x", "y"), [(17, 9), (30, 31)])
@@ -162,7 +162,7 @@ def test_each_plane_is_looked_at(sections: dict[str, Section], tmp_path: Path) -
 def test_what_is_in_order_at_the_threads(sections: dict[str, Section], tmp_path: Path) -> None:
     path = intensities.logarithms(sections["processed"], np.random.default_rng(0)).write(tmp_path / "s.imzML")
     with imn.open(path) as one, imn.open(path) as four:
-        assert one.check_data(threads=1) == four.check_data(threads=4)
+        assert imn.check_data(one, threads=1) == imn.check_data(four, threads=4)
 
 
 @pytest.mark.parametrize("order", ["mz", "both"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,9 @@ import ionmorphnet as imn
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar
 from ionmorphnet.io.open_options import OpenOptions
-from ionmorphnet.picking.validation import Problem
+
+if TYPE_CHECKING:
+    from ionmorphnet.picking.validation import Problem
 
 
 @click.command()

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ionmorphnet import _core
+from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import FileError
+from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.io.mass_checks import mass_findings
 
-if TYPE_CHECKING:
-    from ionmorphnet.io.dataset import Dataset
-
-__all__ = ["BY_SPECTRUM", "data_findings"]
+__all__ = ["BY_SPECTRUM", "check_data"]
 
 # How the findings begin that `validate` lists by spectrum.
 BY_SPECTRUM = ("negative intensities in", "arrays of")
@@ -60,16 +58,25 @@ class _Sample:
     intensity: Floats
 
 
-def data_findings(ds: Dataset, *, threads: int = 0) -> list[str]:
-    """Looks for signs of a faulty measurement, conversion or processing in the data of a section.
+def check_data(ds: Dataset, *, threads: int = 0) -> list[str]:
+    """Looks for signs of a faulty measurement or conversion in the data; ``pick`` and ``validate`` do so too.
+
+    Reads all spectra (blocks of lines of a very large file) once. Later calls return what the first one found.
 
     Args:
         ds: The section; of a file with several z planes, each plane is looked at.
         threads: Worker threads, 0 = all cores. Does not affect the result.
 
     Returns:
-        One line for each finding; none for a section in order. Spectra that cannot be read are passed over.
+        One line for each finding, which :attr:`Dataset.warnings` lists from then on; none for a section in order.
+        Spectra that cannot be read are passed over.
     """
+    if ds._findings is None:
+        ds._findings = _findings(ds, thread_count(threads))
+    return list(ds._findings)
+
+
+def _findings(ds: Dataset, threads: int) -> list[str]:
     texts = _overlaps(ds)
     planes = ds.z_planes
     if len(planes) == 1:

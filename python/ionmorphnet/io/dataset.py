@@ -15,7 +15,6 @@ from ionmorphnet import _core
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike, utf8_path
-from ionmorphnet.io.data_checks import data_findings
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import Copies, Duplicates, Mode, Normalize, Polarity, SpectrumType
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
@@ -76,7 +75,7 @@ class Dataset(SectionImages, SpectrumKinds):
         self._plane = plane
         self._region = region
         self._normalize: Normalize = normalize
-        self._findings: list[str] | None = None  # of check_data
+        self._findings: list[str] | None = None  # of ionmorphnet.check_data
         self._scaled: dict[Normalize, _core.Dataset] = {}  # with the factors of each normalisation asked for
 
     @property
@@ -233,23 +232,8 @@ class Dataset(SectionImages, SpectrumKinds):
 
     @property
     def warnings(self) -> list[str]:
-        """One line for each kind of problem found so far; grows as spectra are read, and by :meth:`check_data`."""
+        """One line for each kind of problem found so far; grows as spectra are read, and by :func:`check_data`."""
         return [*self._native.warnings, *(self._findings or [])]
-
-    def check_data(self, *, threads: int = 0) -> list[str]:
-        """Looks for signs of a faulty measurement or conversion in the data; ``pick`` and ``validate`` do so too.
-
-        Reads all spectra (blocks of lines of a very large file) once. Later calls return what the first one found.
-
-        Args:
-            threads: Worker threads, 0 = all cores. Does not affect the result.
-
-        Returns:
-            One line for each finding, which :attr:`warnings` lists from then on; none for a section in order.
-        """
-        if self._findings is None:
-            self._findings = data_findings(self, threads=thread_count(threads))
-        return list(self._findings)
 
     @property
     def declared(self) -> dict[str, str]:

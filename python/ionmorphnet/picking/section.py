@@ -24,6 +24,7 @@ from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
+from ionmorphnet.io.data_checks import check_data
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
@@ -158,7 +159,7 @@ def pick(
         if normalize is not None and normalize != ds.normalize:
             ds = ds.normalized(normalize, threads=threads)
             clock.lap("normalize")
-        ds.check_data(threads=threads)
+        check_data(ds, threads=threads)
         clock.lap("check")
         reads = ready.model is not None and Preprocessing.parse(ready.model.preprocessing).sample
         found = _sample(ds, channels, sample, wanted=reads, threads=threads)

@@ -12,7 +12,7 @@ from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike, utf8_path
 from ionmorphnet.base.progress import Progress, shown_progress
-from ionmorphnet.io.data_checks import BY_SPECTRUM
+from ionmorphnet.io.data_checks import BY_SPECTRUM, check_data
 from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
 from ionmorphnet.io.info import declared_checksums
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
@@ -168,7 +168,7 @@ def validate(
         n = native.n_spectra
         native_progress = None if shown is None else (lambda done: shown(done, n))
         found = _core.validate(native, threads=workers, progress=native_progress)
-        lines = dict.fromkeys(dataset.check_data(threads=workers) + _pick_findings(dataset, workers))
+        lines = dict.fromkeys(check_data(dataset, threads=workers) + _pick_findings(dataset, workers))
         # After the pick, which may have found more.
         problems += [Problem("file", "warning", line) for line in dataset.warnings if line not in lines]
         problems += [Problem("data", "warning", line) for line in lines if not line.startswith(BY_SPECTRUM)]
