@@ -134,7 +134,7 @@ def test_wrong_maps(simulated: imn.simulation.SimulatedSection, sample: object, 
 def test_command(simulated: imn.simulation.SimulatedSection, with_map: Path, tmp_path: Path, cli: Command) -> None:
     shape = simulated.measured.shape
     np.save(tmp_path / "map.npy", np.linspace(0, 1, shape[0] * shape[1]).reshape(shape))
-    options = ["--model", with_map, "--precision", "f32"]
+    options = ["--model", with_map, "--precision", "f32", "--top", "3"]
     for name, choice in {"found": "auto", "off": "none", "given": tmp_path / "map.npy"}.items():
         done = cli("pick", simulated.path, "-o", tmp_path / name, "--sample-map", choice, "--report", *options)
         assert done.code == 0, done

@@ -24,6 +24,9 @@ from ionmorphnet.simulation.observer import Truth, judge
 from ionmorphnet.simulation.section_truth import Tally
 from ionmorphnet.simulation.silhouettes import draw_silhouette
 
+# pyimzML prefers the other name of the term; M2aia reads the pixel size under this one only.
+pytestmark = pytest.mark.filterwarnings("ignore:Accession IMS.1000046 found with incorrect name")
+
 
 def spectra(section: SimulatedSection) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """Pixels (n, 2) as (row, column) and their spectra."""

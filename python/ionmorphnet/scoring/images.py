@@ -73,7 +73,7 @@ def score_images(
         kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready,
         shown_progress(progress, "scoring", "images") as shown,
     ):
-        if needs_pixels(ready):
+        if len(stack) and needs_pixels(ready):
             there = _measured(stack, measured)
             if there.any() and (fault := too_few(there)):  # images without any pixel are blank
                 raise ArgumentError(f"images: {fault}")
