@@ -349,7 +349,8 @@ CandidateAxis axis_of_centroids(const io::Plane& plane, const AxisOptions& optio
   CandidateAxis axis;
   const io::Shown& shown = plane.shown();
   const auto n = static_cast<double>(shown.n_pixels());
-  PeakWidth width = options.ppm ? PeakWidth(*options.ppm / kHalfWidth) : PeakWidth(plane, options.threads, options.cancel);
+  PeakWidth width =
+      options.ppm ? PeakWidth(*options.ppm / kHalfWidth) : PeakWidth(plane, options.threads, options.cancel);
   const double cell = std::min(kFinestCell, width.typical_ppm());
   PeakDensity density(plane, cell, 0.0, options.threads, options.cancel);
   const double floor = options.min_frequency.value_or(kDefaultFrequency);

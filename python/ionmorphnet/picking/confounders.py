@@ -236,8 +236,11 @@ def _fading(every: Float, order: npt.NDArray[np.int64]) -> list[str]:
     change = 2 * (levels[2] + levels[3] - levels[0] - levels[1]) / levels.sum(axis=0)
     sign = np.sign(np.median(change))
     agree = (np.sign(change) == sign).mean()
-    steady = (np.sign(np.diff(levels, axis=0)) == sign).mean(axis=1).min()
-    if abs(np.median(change)) < 0.4 or agree < 0.8 or steady < 0.6:
+    steady = (np.sign(np.diff(levels, axis=0)) == sign).mean(axis=1)
+    moderate = abs(np.median(change)) >= 0.4 and agree >= 0.8 and steady.min() >= 0.6
+    # A large change of nearly all channels need not show in each quarter: the sample lies in some more than in others.
+    large = abs(np.median(change)) >= 0.6 and agree >= 0.85 and steady.mean() >= 0.7
+    if not (moderate or large):
         return []
     ratio = float(np.median(levels[3] / levels[0])) - 1
     return [f"{agree:.0%} of the channels change by {ratio:+.0%} from the first to the last quarter of the acquisition"]
@@ -257,7 +260,7 @@ def _edge_pattern(every: Float, measured: Bools) -> list[str]:
     change = 2 * (a - b) / (a + b)
     middle = float(np.median(change))
     lower, higher = float((change < -0.1).mean()), float((change > 0.1).mean())
-    if middle <= -0.4 and lower >= 0.8:
+    if middle <= -0.5 and lower >= 0.9:
         return [f"{lower:.0%} of the channels are weaker within two pixels of the border of the measured area"]
     if middle >= 0.25 and higher >= 0.6:
         return [f"{higher:.0%} of the channels are stronger within two pixels of the border of the measured area"]
