@@ -259,7 +259,8 @@ def test_warnings_lie_beside_the_tables(tmp_path: Path) -> None:
     page = (tmp_path / "o" / "report.html").read_text()
     assert page.index('class="warnings"') < page.index('class="overview"')
     assert f'<p class="path">{sparse}</p>' in page  # two patients' sections often have one name
-    clean = section(tmp_path / "clean.imzML")
+    specs = [Spec(x + 1, y + 1, mz, rng.lognormal(0.0, 1.5, 20)) for y in range(12) for x in range(12)]
+    clean = write_imzml(tmp_path / "clean.imzML", specs, shared_axis=True)
     imn.pick(clean, scorer="moran", top=2).save(tmp_path / "o", overwrite=True)
     assert not (tmp_path / "o" / "warnings.txt").exists()
 

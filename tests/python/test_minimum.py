@@ -86,7 +86,7 @@ def test_images_in_memory() -> None:
 
 
 def test_sections(tmp_path: Path) -> None:
-    path = write_imzml(tmp_path / "tiny.imzML", grid_specs(3, 3, 8))
+    path = write_imzml(tmp_path / "tiny.imzML", grid_specs(3, 3, 8, shared=True), shared_axis=True)
     with pytest.raises(imn.FileError, match=r"tiny\.imzML: 9 measured pixels are too few for the network"):
         imn.pick(path)
     peaks = imn.pick(path, axis=[100.0], ppm=1e6, scorer="moran", top=2)
@@ -108,7 +108,7 @@ def test_sections(tmp_path: Path) -> None:
 def test_on_the_command_line(cli: Callable[..., Any], tmp_path: Path) -> None:
     """The tiny file fails with one line, the others are picked."""
     rng = np.random.default_rng(5)
-    write_imzml(tmp_path / "tiny.imzML", grid_specs(2, 2, 5))
+    write_imzml(tmp_path / "tiny.imzML", grid_specs(2, 2, 5, shared=True), shared_axis=True)
     specs = [Spec(x + 1, y + 1, [300.0, 400.0], rng.gamma(4, 1, 2)) for y in range(12) for x in range(12)]
     write_imzml(tmp_path / "good.imzML", specs, shared_axis=True)
     done = cli("pick", tmp_path / "tiny.imzML", tmp_path / "good.imzML", "-o", tmp_path / "o", "--top", 1)

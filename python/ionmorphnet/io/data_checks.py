@@ -117,7 +117,10 @@ def _plane_findings(ds: Dataset, threads: int) -> list[str]:
 
 def _looked_at(ds: Dataset, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
     """The pixels (index, spectrum) to look at: all, or blocks of lines of a large file."""
-    size = os.path.getsize(ds.ibd_path)
+    try:
+        size = os.path.getsize(ds.ibd_path)
+    except OSError:  # moved, or named relative to another folder; the opened file is read all the same
+        size = 0
     if size <= _ALL_BYTES:
         return pixels
     every = int(np.ceil(size / _ALL_BYTES))

@@ -142,7 +142,7 @@ def validate(
     Example:
         >>> import ionmorphnet as imn
         >>> imn.validate("section.imzML", checksum=True)
-        <ValidationReport 'section.imzML': ok, 2 spectra, 0 kinds of error, 0 kinds of warning>
+        <ValidationReport 'section.imzML': ok, 2 spectra, 0 kinds of error, 1 kind of warning>
     """
     workers = thread_count(threads)
     checked_open_options(opened, function="validate")
