@@ -35,6 +35,11 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     write_section(new, np.random.default_rng(5))
     done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "out", "--format", "npz,png,h5ad")
     assert done.code == 0, done
+    changed = ("--adapt", "bias", "--smooth", "crf", "--format", "npz")
+    done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "smooth", *changed)
+    assert done.code == 0, done
+    with np.load(tmp_path / "out" / "new.npz") as one, np.load(tmp_path / "smooth" / "new.npz") as other:
+        assert np.nanmax(np.abs(one["probabilities"] - other["probabilities"])) > 0.01
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new.h5ad", "new.npz", "new.png"]
     done = cli(
         "tumor", "explain", run / "model", listed, *MAP, "-o", tmp_path / "i.csv", "--pixels", 20, "--plots", tmp_path
@@ -96,7 +101,22 @@ def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: P
 def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     methods = ("--method", "lda", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
-    done = cli("tumor", "evaluate", listed, *MAP, "-o", out, *methods, *SHORT, "--draws", 50, "--plots", tmp_path / "p")
+    smooth = ("--smooth", "none", "--smooth", "gaussian", "--standardize", "robust")
+    done = cli(
+        "tumor",
+        "evaluate",
+        listed,
+        *MAP,
+        "-o",
+        out,
+        *methods,
+        *smooth,
+        *SHORT,
+        "--draws",
+        50,
+        "--plots",
+        tmp_path / "p",
+    )
     assert done.code == 0, done
     assert "moran: 5 channels, 3 sections" in done.stdout
     assert "cnn3d minus method" in done.stdout
@@ -106,9 +126,11 @@ def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
         "folds",
         "table.csv",
         "by_section.csv",
+        "by_patient.csv",
         "report.json",
     }
-    assert len(pd.read_csv(out / "table.csv")) == 4
+    assert len(pd.read_csv(out / "table.csv")) == 8
+    assert "cnn3d+gaussian" in done.stdout
     assert {"balanced_accuracy.png", "roc_moran.png", "confusion_moran.png"} <= {
         path.name for path in (tmp_path / "p").iterdir()
     }

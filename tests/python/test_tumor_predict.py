@@ -52,7 +52,17 @@ def model(trained: imn.tumor.TrainedTumorModel) -> imn.tumor.TumorModel:
 def unnormalised(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TumorModel:
     out = tmp_path_factory.mktemp("unnormalised")
     return imn.tumor.train_tumor(
-        out, cohort, channels=MZ, ppm=20, normalize="none", size=3, steps=30, recipe=RECIPE, device="cpu", threads=1
+        out,
+        cohort,
+        channels=MZ,
+        ppm=20,
+        normalize="none",
+        standardize="none",
+        size=3,
+        steps=30,
+        recipe=RECIPE,
+        device="cpu",
+        threads=1,
     ).model
 
 

@@ -24,6 +24,7 @@ class NetworkOptions(TypedDict):
     seed: int
     top: int | None
     normalize: str
+    standardize: str
 
 
 class TrainOptions(NetworkOptions):
@@ -52,6 +53,8 @@ class PlanOptions(NetworkOptions):
     blocks: tuple[int, int] | None
     buffer: int | None
     inner: bool
+    adapt: tuple[str, ...]
+    smooth: tuple[str, ...]
     threads: int
 
 
@@ -59,6 +62,8 @@ class PredictOptions(TypedDict):
     """Options passed to ``predict``."""
 
     missing: str
+    adapt: str
+    smooth: str
     device: DeviceName
     threads: int
     memory_limit: str
@@ -146,6 +151,13 @@ def channel_options(command: Command) -> Command:
                 default="tic",
                 show_default=True,
                 help="Norm of each pixel's intensities.",
+            ),
+            click.option(
+                "--standardize",
+                type=click.Choice(["z", "rank", "robust", "none"]),
+                default="z",
+                show_default=True,
+                help="How each channel of each section is standardised, without labels.",
             ),
         ],
     )

@@ -17,9 +17,9 @@ def show_report(report: TumorReport) -> None:
     for selection, rows in report.table.groupby("selection", sort=False):
         channels, n = int(rows["channels"].max()), int(rows["n_sections"].max())
         table = new_table(
-            f"{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over sections",
+            f"{selection}: {channels} channels, {n} sections, {report.options.level:.0%} intervals over patients",
             *("method", "balanced accuracy", *(f"recall {name}" for name in report.classes)),
-            *("AUC", f"{report.reference} minus method", "training (s)"),
+            *("AUC", "ECE", f"{report.reference} minus method", "training (s)"),
         )
         order = np.argsort(-rows["balanced_accuracy"].to_numpy(), kind="stable")
         for _, row in rows.iloc[order].iterrows():
@@ -28,6 +28,7 @@ def show_report(report: TumorReport) -> None:
                 _interval(row, "balanced_accuracy", "low", "high"),
                 *(f"{row[f'recall_{name}']:.3f}" for name in report.classes),
                 f"{row['auc']:.3f}",
+                f"{row['ece']:.3f}",
                 _interval(row, "difference", "difference_low", "difference_high"),
                 f"{row['train_s']:.1f}",
             )

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 _SELECTIONS = click.Choice(["picked", "moran", "intensity", "random", "all"])
+_ADAPTATIONS = click.Choice(["none", "prior", "bias"])
+_SMOOTHINGS = click.Choice(["none", "gaussian", "crf"])
 _OUTPUTS = ("npz", "png", "h5ad")
 
 
@@ -171,6 +173,18 @@ def train(
     "--inner/--no-inner", default=True, show_default=True, help="Hold out a training patient for early stopping."
 )
 @click.option(
+    "--adapt",
+    multiple=True,
+    type=_ADAPTATIONS,
+    help="Adaptation of the probabilities to each section, without labels; repeatable. [default: none]",
+)
+@click.option(
+    "--smooth",
+    multiple=True,
+    type=_SMOOTHINGS,
+    help="Smoothing of the probabilities over neighbours; repeatable. [default: none]",
+)
+@click.option(
     "--draws", type=click.IntRange(0), default=2000, show_default=True, help="Bootstrap resamples; 0: no intervals."
 )
 @click.option("--plots", type=FILE, metavar="DIR", help="Also write plots (needs the extra [plots]).")
@@ -252,6 +266,20 @@ def evaluate(
     show_default=True,
     help="Channels outside a file's m/z range: refuse the file, or use the training mean (models without "
     "normalisation only).",
+)
+@click.option(
+    "--adapt",
+    type=_ADAPTATIONS,
+    default="none",
+    show_default=True,
+    help="Adaptation of the probabilities to each section, without labels.",
+)
+@click.option(
+    "--smooth",
+    type=_SMOOTHINGS,
+    default="none",
+    show_default=True,
+    help="Smoothing of the probabilities over neighbours.",
 )
 @device_option
 @threads_option

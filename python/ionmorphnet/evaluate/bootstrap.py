@@ -113,7 +113,14 @@ class Sampled:
         return Estimate(float(self.value), float(low), float(high), self.n, int(defined.size))
 
 
-def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream: str = "") -> Sampled:
+def resample(
+    statistic: Statistic,
+    n: int,
+    options: BootstrapOptions,
+    *,
+    stream: str = "",
+    groups: npt.NDArray[np.int64] | None = None,
+) -> Sampled:
     """Computes a statistic of n units and of their resamples.
 
     Args:
@@ -122,27 +129,41 @@ def resample(statistic: Statistic, n: int, options: BootstrapOptions, *, stream:
         options: Number of resamples, their seed, and the kind of interval.
         stream: Name of the units. Equal names see the same resamples (paired differences), different names independent
             ones.
+        groups: int64 (n,), the group of each unit, such as the patient of a section. Groups are resampled first, then
+            the units within them (hierarchical bootstrap). None: every unit is its own group.
 
     Returns:
-        The values; NaN if n = 0.
+        The values; NaN if n = 0. Leave-one-out values leave out one group.
     """
+    place = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     value = float(statistic(np.ones((1, n)))[0]) if n else float("nan")
     if not n or not options.draws:
         return Sampled(value, np.full(options.draws, np.nan), np.zeros(0), n)
     rng = np.random.default_rng([options.seed, n, zlib.crc32(stream.encode())])
     step = max(1, _BLOCK // n)
     draws = [
-        statistic(rng.multinomial(n, np.full(n, 1.0 / n), size=min(step, options.draws - first)).astype(np.float64))
-        for first in range(0, options.draws, step)
+        statistic(_counts(rng, place, min(step, options.draws - first))) for first in range(0, options.draws, step)
     ]
     left_out: list[Float] = []
     if options.kind == "bca":
-        for first in range(0, n, step):
-            rows = np.arange(first, min(first + step, n))
-            counts = np.ones((rows.size, n))
-            counts[np.arange(rows.size), rows] = 0.0
-            left_out.append(statistic(counts))
+        each = np.arange(int(place.max()) + 1)
+        for first in range(0, len(each), step):
+            left_out.append(statistic((place != each[first : first + step, None]).astype(np.float64)))
     return Sampled(value, np.concatenate(draws), np.concatenate(left_out) if left_out else np.zeros(0), n)
+
+
+def _counts(rng: np.random.Generator, place: npt.NDArray[np.int64], draws: int) -> Float:
+    """How often each unit occurs in each resample, (draws, n); ``place`` (n,) is the group of each unit."""
+    n_groups = int(place.max()) + 1
+    often = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=draws)
+    if n_groups == len(place):
+        return often[:, place].astype(np.float64)
+    counts = np.empty((draws, len(place)))
+    for group in range(n_groups):
+        own = place == group
+        size = int(own.sum())
+        counts[:, own] = rng.multinomial(often[:, group] * size, np.full(size, 1.0 / size))
+    return counts
 
 
 def mean_over_sets(parts: list[Sampled]) -> Sampled:

@@ -73,8 +73,8 @@ def rate_of(image: Float32, smoothing: float = SMOOTHING) -> Float:
         raise ArgumentError(f"a rate needs an image (H, W) with measured pixels, not {image.shape}")
     x = np.where(measured, stretched(image, measured, image[measured]), 0.0).astype(np.float64)
     if smoothing > 0:
-        weights = _gaussian(measured.astype(np.float64), smoothing)
-        x = np.divide(_gaussian(x, smoothing), weights, out=np.zeros_like(x), where=weights > 0)
+        weights = gaussian_blur(measured.astype(np.float64), smoothing)
+        x = np.divide(gaussian_blur(x, smoothing), weights, out=np.zeros_like(x), where=weights > 0)
     mean = x[measured].mean()
     if not mean > 0:
         raise ArgumentError("a rate needs an image with a pixel above 0")
@@ -216,7 +216,7 @@ def _order(counts: Float, thinned: ThinnedSet, score: Float) -> Float:
     return result
 
 
-def _gaussian(plane: Float, sigma: float) -> Float:
+def gaussian_blur(plane: Float, sigma: float) -> Float:
     """Separable Gaussian blur with zero padding, cut off at four sigma; not normalised."""
     reach = int(np.ceil(4 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)

@@ -29,6 +29,7 @@ from ionmorphnet.tumor.channel_checks import (
 )
 from ionmorphnet.tumor.cohort import Cohort, Survey, open_section, survey
 from ionmorphnet.tumor.regions import UNLABELLED
+from ionmorphnet.tumor.standardization import checked_standardization, standardize_section
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -44,7 +45,8 @@ class Cube:
         name: Name of the section.
         group: Patient, or block, that is never split between training and test.
         source: The file with links resolved, for the check that training and test share no pixel.
-        values: float32 (H, W, C), square roots of normalised intensities; in memory or mapped from disk.
+        values: float32 (H, W, C), square roots of normalised intensities, standardised if asked for; in memory or
+            mapped from disk.
         measured: bool (H, W).
         labels: int16 (H, W), -1 = no label; labelled pixels are measured.
         identity: Identifies copies of the file, see :class:`~ionmorphnet.tumor.cohort.Survey`.
@@ -151,6 +153,7 @@ def open_cubes(
     axis: CandidateAxis,
     *,
     normalize: str = "tic",
+    standardize: str = "none",
     span: Span | None = None,
     surveys: Sequence[Survey] | None = None,
     memory_limit: int | str = "4GB",
@@ -164,6 +167,8 @@ def open_cubes(
         axis: The channels; every section must reach all of them.
         normalize: ``none``, ``tic``, ``rms`` or ``median``, see :meth:`ionmorphnet.Dataset.normalized`.
             Square roots are taken afterwards, which makes the variance of counting noise uniform.
+        standardize: How each channel of each section is standardised after that, see
+            :func:`~ionmorphnet.tumor.standardization.standardize_section`.
         span: m/z range of the norm, which keeps it independent of how far each file reaches; None: the range that all
             sections of the cohort span.
         surveys: Surveys of the cohort; None: they are made.
@@ -176,13 +181,14 @@ def open_cubes(
         One cube per section.
 
     Raises:
-        ArgumentError: The normalisation is unknown, the axis is empty, a section does not reach a channel, or the
-            sections share no m/z range.
+        ArgumentError: The normalisation or standardisation is unknown, the axis is empty, a section does not reach a
+            channel, or the sections share no m/z range.
         FileError: A section or its regions cannot be used, or no pixel of the cohort has a label.
     """
     if not len(axis):
         raise ArgumentError("the list of channels is empty")
     checked_normalize(normalize)
+    checked_standardization(standardize)
     surveys = survey(cohort) if surveys is None else surveys
     for section, known in zip(cohort.sections, surveys, strict=True):
         missing = unreached(axis, known.span)
@@ -207,6 +213,7 @@ def open_cubes(
                     flat.sum(),
                     len(axis),
                 )
+            standardize_section(values, known.measured, standardize)
             source = os.path.realpath(section.path)
             cubes.append(
                 Cube(section.name, section.patient, source, values, known.measured, known.labels, known.identity)

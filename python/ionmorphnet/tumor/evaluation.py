@@ -9,6 +9,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
 from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.evaluation_report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, pieces, spectra, thinned
+from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, measured_pixels, pieces, spectra, thinned
+from ionmorphnet.tumor.posteriors import change_posteriors
+from ionmorphnet.tumor.regions import UNLABELLED
 from ionmorphnet.tumor.selection import DEFAULT_TOP, Mask, section_scores, select
 from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
 
@@ -64,8 +67,8 @@ def evaluate_cohort(
     labels. Networks use one training patient for early stopping; the other methods train on that patient as well.
 
     Args:
-        out: Folder for ``plan.json``, the predictions of every fold and method, ``table.csv``, ``by_section.csv`` and
-            ``report.json``. Results that it already contains are reused.
+        out: Folder for ``plan.json``, the predictions of every fold and method, ``table.csv``, ``by_section.csv``,
+            ``by_patient.csv`` and ``report.json``. Results that it already contains are reused.
         cohort: The sections.
         plan: Settings of the evaluation; None: the defaults.
         channels: Channels, see :func:`~ionmorphnet.tumor.channels.make_channels`. They are used unchanged unless the
@@ -106,6 +109,7 @@ def evaluate_cohort(
         cohort,
         axis,
         normalize=plan.normalize,
+        standardize=plan.standardize,
         memory_limit=memory_limit,
         progress=lambda done, total: report_progress("reading", done, total),
     ) as sections:
@@ -138,29 +142,33 @@ def evaluate_cohort(
             memory_limit=memory_limit,
         )
         run = _Run(out, plan, cubes, scores, cohort.classes, len(axis), device)
-        tasks, outcomes, done = plan.tasks(), [], 0
+        tasks, done = plan.tasks(), 0
+        outcomes: list[Outcome] = []
         for selection, method in tasks:
             parts = []
             for fold in folds:
                 report_progress(f"{selection} / {method}", done, len(tasks) * len(folds))
                 parts.append(run.fold(selection, method, fold))
                 done += 1
-            outcomes.append(_joined(selection, method, parts))
+            for adapt, smooth in product(plan.adapt, plan.smooth):
+                outcomes.append(_joined(selection, method, parts, cubes, adapt, smooth))
         report_progress("done", done, done)
-        names = tuple(cube.name for cube in cubes)
-    report = make_report(outcomes, cohort.classes, names, options=options)
+        names, patients = tuple(cube.name for cube in cubes), tuple(cube.group for cube in cubes)
+    report = make_report(outcomes, cohort.classes, names, patients, options=options)
     write_report(report, out, outcomes)
     return report
 
 
 def write_report(report: TumorReport, out: Path, outcomes: Sequence[Outcome]) -> None:
-    """Writes ``table.csv``, ``by_section.csv`` and ``report.json``.
+    """Writes ``table.csv``, ``by_section.csv``, ``by_patient.csv`` and ``report.json``.
 
     Raises:
         FileError: A file cannot be written.
     """
     with atomic_path(out / "table.csv") as temporary:
         report.table.to_csv(temporary, index=False)
+    with atomic_path(out / "by_patient.csv") as temporary:
+        report.by_patient.to_csv(temporary, index=False)
     flat = report.by_section.set_axis(["/".join(key) for key in report.by_section.columns], axis=1)
     with atomic_path(out / "by_section.csv") as temporary:
         flat.to_csv(temporary, index_label="section")
@@ -199,7 +207,7 @@ class _Run:
         if path.is_file():
             return _read_fold(path)
         make_folder(path.parent)
-        test = labelled_pixels(self.cubes, fold.test)
+        test = measured_pixels(self.cubes, fold.test)  # smoothing needs the pixels between the labelled ones
         if method in BASELINES:
             found, seconds = self._baseline(method, fold, chosen, test)
         else:
@@ -351,7 +359,7 @@ def _described(
 ) -> dict[str, Any]:
     """Everything that determines the figures. Another host or number of threads may continue the evaluation."""
     names = [cube.name for cube in cubes]
-    left_out = ("selections", "ablation", "methods", "ablation_methods", "threads")
+    left_out = ("selections", "ablation", "methods", "ablation_methods", "adapt", "smooth", "threads")
     return {
         "plan": {k: v for k, v in vars(plan).items() if k not in left_out},
         "classes": cohort.classes,
@@ -416,14 +424,32 @@ def _read_fold(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise FileError(f"{path}: damaged ({error}); delete it to compute the fold again") from None
 
 
-def _joined(selection: str, method: str, parts: Sequence[dict[str, npt.NDArray[Any]]]) -> Outcome:
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("section", "label", "probabilities")}
+def _joined(
+    selection: str,
+    method: str,
+    parts: Sequence[dict[str, npt.NDArray[Any]]],
+    cubes: Sequence[Cube],
+    adapt: str,
+    smooth: str,
+) -> Outcome:
+    """Predictions of the labelled pixels of all folds, adapted and smoothed section by section."""
+    joined: dict[str, list[npt.NDArray[Any]]] = {"section": [], "label": [], "probabilities": []}
+    for part in parts:
+        for section in np.unique(part["section"]):
+            own = part["section"] == section
+            given = part["probabilities"][own].astype(np.float64)
+            changed = change_posteriors(given, cubes[section].measured, adapt=adapt, smooth=smooth)
+            label = part["label"][own]
+            judged = label != UNLABELLED
+            joined["section"].append(part["section"][own][judged])
+            joined["label"].append(label[judged])
+            joined["probabilities"].append(changed[judged])
     seconds = np.sum([part["seconds"] for part in parts], axis=0)
     return Outcome(
         selection,
-        method,
+        "+".join([method, *(name for name in (adapt, smooth) if name != "none")]),
         int(max(len(part["channels"]) for part in parts)),
-        **joined,
+        **{name: np.concatenate(values) for name, values in joined.items()},
         train_seconds=float(seconds[0]),
         predict_seconds=float(seconds[1]),
     )

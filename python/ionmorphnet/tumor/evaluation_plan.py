@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.tumor.baselines import BASELINES
+from ionmorphnet.tumor.posteriors import checked_posteriors
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.selection import SELECTIONS, wanted_selection
 from ionmorphnet.tumor.splits import BY, PROTOCOLS
+from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_standardization
 
 NETWORK_METHODS = ("cnn1d", "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
@@ -31,6 +34,11 @@ class EvaluationPlan:
         ablation_methods: Methods of the ablation.
         top: Number of channels of a selection; None: 40.
         normalize: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
+        standardize: How each channel of each section is standardised, see
+            :func:`~ionmorphnet.tumor.standardization.standardize_section`.
+        adapt: Adaptations of each method's probabilities to the section, see
+            :func:`~ionmorphnet.tumor.posteriors.change_posteriors`; each one is a row of the table.
+        smooth: Smoothings of the probabilities; every pair of adaptation and smoothing is a row.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps of a network.
         recipe: Further fields of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
@@ -50,6 +58,9 @@ class EvaluationPlan:
     ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
     top: int | None = None
     normalize: str = "tic"
+    standardize: str = DEFAULT_STANDARDIZATION
+    adapt: tuple[str, ...] = ("none",)
+    smooth: tuple[str, ...] = ("none",)
     size: int = 9
     steps: int = 200
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +88,11 @@ class EvaluationPlan:
                 raise ArgumentError(f"{what} must be among {', '.join(known)}, not '{unknown[0]}'")
         if not self.methods:
             raise ArgumentError("methods is empty; name at least one")
+        if not self.adapt or not self.smooth:
+            raise ArgumentError("adapt and smooth must hold at least one name each, such as 'none'")
+        for adapt, smooth in product(self.adapt, self.smooth):
+            checked_posteriors(adapt, smooth)
+        checked_standardization(self.standardize)
         for name, known in (("protocol", PROTOCOLS), ("by", BY), ("normalize", NORMALIZATIONS)):
             if getattr(self, name) not in known:
                 raise ArgumentError(f"{name} must be one of {', '.join(known)}, not '{getattr(self, name)}'")

@@ -1,4 +1,4 @@
-"""Report of an evaluation: balanced accuracy, recalls, AUC and confusion, with intervals over sections."""
+"""Report of an evaluation: balanced accuracy, recalls, AUC, calibration and confusion, with intervals."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, 
 from ionmorphnet.evaluate.metrics import auc
 
 Float64 = npt.NDArray[np.float64]
+
+_BINS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +57,14 @@ class TumorReport:
         sections: Names of the sections, by position.
         table: One row per selection and method: selection, channels, method, balanced_accuracy, low, high, one column
             ``recall_<class>`` per class, auc (one class against the rest, mean over the classes), auc_low, auc_high,
-            difference (balanced accuracy of the reference method minus that of this method), difference_low,
-            difference_high, n_sections, train_s, predict_s.
+            brier and ece (see :func:`calibration`), difference (balanced accuracy of the reference method minus that of
+            this method), difference_low, difference_high, auc_difference, auc_difference_low, auc_difference_high,
+            n_sections, train_s, predict_s. A method's name ends in ``+`` and the name of the adaptation or smoothing.
         confusion: Counts (classes, classes), rows = truth, by selection and method.
         roc: Frame with false_positive and true_positive rates, by selection, method and class.
         by_section: Balanced accuracy of each section (rows) for each selection and method (columns); NaN where a
             section has only one class.
+        by_patient: One row per selection, method and patient: balanced_accuracy, auc, brier, ece, pixels.
         options: How the intervals were computed.
         reference: Method that the others are compared with.
     """
@@ -71,6 +75,7 @@ class TumorReport:
     confusion: dict[tuple[str, str], npt.NDArray[np.int64]] = field(repr=False)
     roc: dict[tuple[str, str, str], pd.DataFrame] = field(repr=False)
     by_section: pd.DataFrame = field(repr=False)
+    by_patient: pd.DataFrame = field(repr=False)
     options: BootstrapOptions
     reference: str
 
@@ -83,6 +88,7 @@ class TumorReport:
             "table": self.table.to_dict("records"),
             "confusion": {"/".join(key): counts.tolist() for key, counts in self.confusion.items()},
             "by_section": {"/".join(key): column.tolist() for key, column in self.by_section.items()},  # type: ignore[arg-type]
+            "by_patient": self.by_patient.to_dict("records"),
             "bootstrap": vars(self.options),
         }
 
@@ -91,13 +97,15 @@ def make_report(
     outcomes: Sequence[Outcome],
     classes: tuple[str, ...],
     sections: tuple[str, ...],
+    patients: tuple[str, ...] | None = None,
     *,
     reference: str = "cnn3d",
     options: BootstrapOptions | None = None,
 ) -> TumorReport:
     """Computes the report of an evaluation.
 
-    The bootstrap resamples sections, because pixels of one section are not independent observations. The balanced
+    The bootstrap resamples patients, then the sections of each, because neither the pixels of a section nor the
+    sections of a patient are independent observations. The balanced
     accuracy of a resample is the mean over the classes of the share of correct pixels among all its pixels of that
     class. All methods see the same resamples, so differences are paired.
 
@@ -105,25 +113,23 @@ def make_report(
         outcomes: Predictions of the methods for the same pixels.
         classes: Class names.
         sections: Names of the sections, by position.
+        patients: Patient of each section; None: every section is of another patient.
         reference: Method that the others of a selection are compared with.
         options: How the intervals are computed.
     """
     options = BootstrapOptions() if options is None else options
-    sampled = {each.key: _balanced(each, len(sections), len(classes), options) for each in outcomes}
+    groups = np.unique(sections if patients is None else patients, return_inverse=True)[1]
+    sampled = {each.key: _balanced(each, groups, len(classes), options) for each in outcomes}
+    areas = {each.key: _area(each, groups, len(classes), options) for each in outcomes}
     rows, confusion, roc, by_section = [], {}, {}, {}
     for each in outcomes:
         tested = np.unique(each.section)
         counts = confusion_counts(each.label, each.probabilities.argmax(axis=1), len(classes))
         confusion[each.key] = counts
         total = np.maximum(counts.sum(axis=1), 1)
-        area = _area(each, len(sections), len(classes), options).estimate(options)
-        value = sampled[each.key].estimate(options)
-        against = sampled.get((each.selection, reference))
-        difference = (
-            Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-            if against is None or each.method == reference
-            else against.minus(sampled[each.key]).estimate(options)
-        )
+        area, value = areas[each.key].estimate(options), sampled[each.key].estimate(options)
+        difference, area_difference = (_less(all_, each, reference, options) for all_ in (sampled, areas))
+        brier, ece = calibration(each.label, each.probabilities)
         rows.append(
             {
                 "selection": each.selection,
@@ -139,9 +145,14 @@ def make_report(
                 "auc": area.value,
                 "auc_low": area.low,
                 "auc_high": area.high,
+                "brier": brier,
+                "ece": ece,
                 "difference": difference.value,
                 "difference_low": difference.low,
                 "difference_high": difference.high,
+                "auc_difference": area_difference.value,
+                "auc_difference_low": area_difference.low,
+                "auc_difference_high": area_difference.high,
                 "n_sections": len(tested),
                 "train_s": each.train_seconds,
                 "predict_s": each.predict_seconds,
@@ -157,6 +168,7 @@ def make_report(
         confusion,
         roc,
         pd.DataFrame(by_section, index=list(sections)),
+        _by_patient(outcomes, sections if patients is None else patients, len(classes)),
         options,
         reference,
     )
@@ -183,7 +195,56 @@ def roc_curve(positive: npt.NDArray[np.bool_], score: npt.NDArray[np.floating], 
     return pd.DataFrame({"false_positive": false[kept], "true_positive": true[kept]})
 
 
-def _balanced(outcome: Outcome, n_sections: int, n_classes: int, options: BootstrapOptions) -> Sampled:
+def calibration(label: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Brier score and expected calibration error (15 bins of the largest probability).
+
+    Every class has the same weight, as in the training. The Brier score is half the squared distance between the
+    probabilities and the truth, so for two classes it is the mean squared error of one probability.
+
+    Args:
+        label: (n,), class of each pixel.
+        probabilities: (n, classes).
+    """
+    counts = np.bincount(label, minlength=probabilities.shape[1])
+    weight = 1.0 / (counts[label] * np.count_nonzero(counts))
+    truth = np.eye(probabilities.shape[1])[label]
+    brier = 0.5 * (weight * ((probabilities - truth) ** 2).sum(axis=1)).sum()
+    best = probabilities.argmax(axis=1)
+    sure = probabilities[np.arange(len(label)), best]
+    cell = np.minimum((sure * _BINS).astype(np.int64), _BINS - 1)
+    ece = np.abs(np.bincount(cell, weight * (sure - (best == label)), minlength=_BINS)).sum()
+    return float(brier), float(ece)
+
+
+def _less(
+    sampled: dict[tuple[str, str], Sampled], each: Outcome, reference: str, options: BootstrapOptions
+) -> Estimate:
+    """The reference's figure minus that of a method; undefined without the reference and for itself."""
+    against = sampled.get((each.selection, reference))
+    if against is None or each.method == reference:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+    return against.minus(sampled[each.key]).estimate(options)
+
+
+def _by_patient(outcomes: Sequence[Outcome], patients: Sequence[str], n_classes: int) -> pd.DataFrame:
+    rows = []
+    for each in outcomes:
+        owner = np.array(patients)[each.section]
+        for patient in dict.fromkeys(owner.tolist()):
+            own = owner == patient
+            label, probabilities = each.label[own], each.probabilities[own]
+            brier, ece = calibration(label, probabilities)
+            areas = np.array([_section_area(each, i, n_classes) for i in np.unique(each.section[own])])
+            area = float(np.nanmean(areas)) if not np.isnan(areas).all() else float("nan")
+            figures = {"auc": area, "brier": brier, "ece": ece}
+            accuracy = _balanced_accuracy(label, probabilities, n_classes)
+            of = {"selection": each.selection, "method": each.method, "patient": patient}
+            rows.append({**of, "balanced_accuracy": accuracy, **figures, "pixels": len(label)})
+    return pd.DataFrame(rows)
+
+
+def _balanced(outcome: Outcome, groups: npt.NDArray[np.int64], n_classes: int, options: BootstrapOptions) -> Sampled:
+    n_sections = len(groups)
     right = outcome.probabilities.argmax(axis=1) == outcome.label
     cell = outcome.section * n_classes + outcome.label
     shape = (n_sections, n_classes)
@@ -199,25 +260,37 @@ def _balanced(outcome: Outcome, n_sections: int, n_classes: int, options: Bootst
         result: Float64 = np.where((pixels > 0).all(axis=1), np.nansum(share, axis=1) / n_classes, np.nan)
         return result
 
-    return resample(statistic, len(total), options, stream="sections")
+    return resample(statistic, len(total), options, stream="sections", groups=groups[tested])
 
 
-def _area(outcome: Outcome, n_sections: int, n_classes: int, options: BootstrapOptions) -> Sampled:
+def _area(outcome: Outcome, groups: npt.NDArray[np.int64], n_classes: int, options: BootstrapOptions) -> Sampled:
     """AUC of one class against the rest, averaged over the classes of a section, then over sections."""
-    found = []
-    for i in range(n_sections):
-        own = outcome.section == i
-        areas = [auc(outcome.label[own] == k, outcome.probabilities[own, k]) for k in range(n_classes) if own.any()]
-        defined = [area for area in areas if not np.isnan(area)]
-        if defined:
-            found.append(float(np.mean(defined)))
-    values = np.array(found)
-    return resample(lambda counts: counts @ values / counts.sum(axis=1), len(values), options, stream="auc")
+    found = np.array([_section_area(outcome, i, n_classes) for i in range(len(groups))])
+    defined = ~np.isnan(found)
+    values = found[defined]
+    return resample(
+        lambda counts: counts @ values / counts.sum(axis=1),
+        len(values),
+        options,
+        stream="auc",
+        groups=groups[defined],
+    )
+
+
+def _section_area(outcome: Outcome, section: int, n_classes: int) -> float:
+    own = outcome.section == section
+    areas = [auc(outcome.label[own] == k, outcome.probabilities[own, k]) for k in range(n_classes) if own.any()]
+    defined = [area for area in areas if not np.isnan(area)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _one_section(outcome: Outcome, section: int, n_classes: int) -> float:
     own = outcome.section == section
-    label = outcome.label[own]
-    right = outcome.probabilities[own].argmax(axis=1) == label
+    return _balanced_accuracy(outcome.label[own], outcome.probabilities[own], n_classes)
+
+
+def _balanced_accuracy(label: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating], n_classes: int) -> float:
+    """Mean recall over the classes present; NaN for fewer than two."""
+    right = probabilities.argmax(axis=1) == label
     recalls = [right[label == k].mean() for k in range(n_classes) if (label == k).any()]
     return float(np.mean(recalls)) if len(recalls) > 1 else float("nan")

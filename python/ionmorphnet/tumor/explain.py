@@ -76,7 +76,14 @@ def explain(
     cohort = replace(cohort, classes=model.classes)  # labels are positions in the model's order
     if method == "auto":
         method = "occlusion" if len(model.axis) <= _MOST_OCCLUDED else "gradients"
-    with open_cubes(cohort, model.axis, normalize=model.normalize, span=model.span, memory_limit=memory_limit) as cubes:
+    with open_cubes(
+        cohort,
+        model.axis,
+        normalize=model.normalize,
+        standardize=model.standardize,
+        span=model.span,
+        memory_limit=memory_limit,
+    ) as cubes:
         patches, mask, label = _chosen(model, cubes, pixels, seed)
     if method == "occlusion":
         found = _occlusion(model, patches, mask, label, device, progress)

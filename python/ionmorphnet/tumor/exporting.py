@@ -32,6 +32,7 @@ def export_patches(
     axis: CandidateAxis,
     scaling: Scaling,
     normalize: str,
+    standardize: str,
     span: tuple[float, float],
     examples: tuple[Float32, npt.NDArray[np.uint8]],
     provenance: Mapping[str, Any],
@@ -47,6 +48,7 @@ def export_patches(
         axis: Input channels of the network, in order.
         scaling: Standardisation of the channels (``scaling.channels`` is not used).
         normalize: Normalisation of the intensities.
+        standardize: Standardisation of each channel within a section.
         span: m/z range of the norm.
         examples: Patches and masks for the comparison.
         provenance: What the network was trained on.
@@ -65,8 +67,9 @@ def export_patches(
         "classes": list(classes),
         "size": recipe.size,
         "normalize": normalize,
+        "standardize": standardize,
         "span": span,
-        "transform": "square root, then (value - centre) * scale",
+        "transform": "square root, standardization per section and channel, then (value - centre) * scale",
         "channels": {
             "method": axis.method,
             "mz": axis.mz,

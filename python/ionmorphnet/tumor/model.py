@@ -16,6 +16,7 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.tumor.patches import Scaling
+from ionmorphnet.tumor.standardization import STANDARDIZATIONS
 
 FORMAT = 1
 KIND = "tumor-patches"
@@ -35,8 +36,9 @@ class TumorModel:
         axis: m/z channels and their windows.
         size: Side of a patch in pixels.
         normalize: Norm by which the intensities are divided.
-        span: m/z range (low, high) of that norm: the range that all training sections cover.
-        scaling: Standardisation of the channels.
+        standardize: How each channel of a section is standardised, over all measured pixels of that section.
+        span: m/z range (low, high) of the norm: the range that all training sections cover.
+        scaling: Standardisation of the channels by the training pixels, which follows that of the section.
         config: Contents of ``config.json``.
     """
 
@@ -45,6 +47,7 @@ class TumorModel:
     axis: CandidateAxis
     size: int
     normalize: str
+    standardize: str
     span: tuple[float, float]
     scaling: Scaling = field(repr=False)
     config: dict[str, Any] = field(repr=False)
@@ -79,6 +82,7 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
         centre, scale = (np.asarray(channels[name], np.float32) for name in ("centre", "scale"))
         classes = tuple(str(name) for name in config["classes"])
         size, normalize = int(config["size"]), str(config["normalize"])
+        standardize = str(config["standardize"])
         low, high = (float(mz) for mz in config["span"])
     except (KeyError, TypeError, ValueError, ArgumentError) as error:
         raise FileError(f"{where}: invalid ({type(error).__name__}: {error})") from None
@@ -86,6 +90,9 @@ def load_tumor_model(folder: PathLike) -> TumorModel:
         raise FileError(f"{where}: centre and scale must hold one finite number per channel")
     if len(classes) < 2 or size < 1 or size % 2 == 0 or normalize not in NORMALIZATIONS or not n:
         raise FileError(f"{where}: classes, size, normalize or channels are out of range")
+    if standardize not in STANDARDIZATIONS:
+        raise FileError(f"{where}: standardize '{standardize}' is unknown")
     if not 0 <= low <= high < np.inf:
         raise FileError(f"{where}: span must be the m/z range (low, high) of the norm")
-    return TumorModel(folder, classes, axis, size, normalize, (low, high), Scaling(np.arange(n), centre, scale), config)
+    scaling = Scaling(np.arange(n), centre, scale)
+    return TumorModel(folder, classes, axis, size, normalize, standardize, (low, high), scaling, config)

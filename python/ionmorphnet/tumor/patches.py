@@ -21,12 +21,12 @@ _PATCH_VALUES = 8_000_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pixels:
-    """Labelled pixels of some sections; all arrays (n,).
+    """Pixels of some sections; all arrays (n,).
 
     Attributes:
         section: int64, position of the section among the cubes.
         pixel: int64, linear index y * W + x.
-        label: int64, class.
+        label: int64, class; -1 = none.
     """
 
     section: npt.NDArray[np.int64]
@@ -48,7 +48,15 @@ class Pixels:
 
 def labelled_pixels(cubes: Sequence[Cube], sections: Sequence[int]) -> Pixels:
     """All labelled pixels of the sections at these positions, section by section."""
-    parts = [(i, cubes[i].labelled()) for i in sections]
+    return _joined(cubes, [(i, cubes[i].labelled()) for i in sections])
+
+
+def measured_pixels(cubes: Sequence[Cube], sections: Sequence[int]) -> Pixels:
+    """All measured pixels of the sections at these positions, section by section; -1 = no label."""
+    return _joined(cubes, [(i, np.flatnonzero(cubes[i].measured.ravel())) for i in sections])
+
+
+def _joined(cubes: Sequence[Cube], parts: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> Pixels:
     return Pixels(
         np.concatenate([np.full(len(pixel), i, np.int64) for i, pixel in parts] or [np.zeros(0, np.int64)]),
         np.concatenate([pixel for _, pixel in parts] or [np.zeros(0, np.int64)]),

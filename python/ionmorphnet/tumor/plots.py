@@ -100,7 +100,7 @@ def _methods(report: TumorReport) -> Figure:
         axes.axvline(1.0 / len(report.classes), color=GREY, linewidth=1, linestyle=":")
         axes.set_title(f"{selection} ({rows['channels'].max():g} channels)", fontsize=9.5)
     figure.supxlabel(
-        f"balanced accuracy with {report.options.level:.0%} interval over sections (dotted: chance)", fontsize=9.5
+        f"balanced accuracy with {report.options.level:.0%} interval over patients (dotted: chance)", fontsize=9.5
     )
     return figure
 

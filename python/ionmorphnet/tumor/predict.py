@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,9 +24,13 @@ from ionmorphnet.tumor.cubes import Cube, CubeStore, describe_uncovered
 from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.model import TumorModel, load_tumor_model
 from ionmorphnet.tumor.patches import Pixels, Scaling, in_batches
+from ionmorphnet.tumor.posteriors import change_posteriors, checked_posteriors
 from ionmorphnet.tumor.regions import UNLABELLED
+from ionmorphnet.tumor.standardization import standardize_section
 
 logger = logging.getLogger("ionmorphnet")
+
+Float64 = npt.NDArray[np.float64]
 
 MISSING = ("error", "mean")
 _BATCH = 512
@@ -88,6 +93,8 @@ def predict(
     section: Dataset | PathLike,
     *,
     missing: str = "error",
+    adapt: str = "none",
+    smooth: str = "none",
     device: DeviceName | Device = "auto",
     threads: int = 0,
     memory_limit: int | str = "4GB",
@@ -103,6 +110,9 @@ def predict(
             sets them to their training mean, which carries no information, and lists them in the prediction. A norm
             (TIC, RMS, median) cannot be computed over m/z that the file lacks, so ``mean`` requires a model with
             normalisation ``none``, unless the file covers at least 99% of the model's ``span``.
+        adapt: ``none``, ``prior`` or ``bias``: adaptation of the probabilities to this section, see
+            :func:`~ionmorphnet.tumor.posteriors.change_posteriors`.
+        smooth: ``none``, ``gaussian`` or ``crf``: smoothing of the probabilities over neighbours, after that.
         device: ``auto`` or ``cpu`` (OpenVINO), ``cuda[:N]`` (torch).
         threads: CPU threads; 0: all cores.
         memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
@@ -122,19 +132,22 @@ def predict(
     checked_open_options(opened, function="predict")
     if missing not in MISSING:
         raise ArgumentError(f"missing must be one of {', '.join(MISSING)}, not '{missing}'")
+    checked_posteriors(adapt, smooth)
     threads = thread_count(threads)
+    change = functools.partial(change_posteriors, adapt=adapt, smooth=smooth)
     ready = model if isinstance(model, TumorModel) else load_tumor_model(model)
     if isinstance(section, Dataset):
         refuse_open_options(opened, "the dataset is open already; pass these to ionmorphnet.open")
-        return _predict(ready, section, missing, device, threads, memory_limit, progress)
+        return _predict(ready, section, missing, change, device, threads, memory_limit, progress)
     with open_dataset(section, **opened) as ds:
-        return _predict(ready, ds, missing, device, threads, memory_limit, progress)
+        return _predict(ready, ds, missing, change, device, threads, memory_limit, progress)
 
 
 def _predict(
     model: TumorModel,
     ds: Dataset,
     missing: str,
+    change: Callable[[Float64, npt.NDArray[np.bool_]], Float64],
     device: DeviceName | Device,
     threads: int,
     memory_limit: int | str,
@@ -155,6 +168,7 @@ def _predict(
             )
         if mute.any():
             logger.warning("%s: %d of the model's %d channels have no signal", ds.path, mute.sum(), len(mute))
+        standardize_section(values, measured, model.standardize)
         scaling = Scaling(
             model.scaling.channels, model.scaling.centre, np.where(lacking, np.float32(0), model.scaling.scale)
         )
@@ -168,6 +182,7 @@ def _predict(
                 progress(part.stop, len(pixels))
     finally:
         store.close()
+    flat[:, pixels] = change(flat[:, pixels].T.astype(np.float64), measured).T
     coordinates = ds.coordinates
     at = (coordinates[:, 1].astype(np.int64) - 1) * measured.shape[1] + coordinates[:, 0] - 1
     return Prediction(

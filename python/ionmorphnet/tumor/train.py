@@ -25,6 +25,7 @@ from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from ionmorphnet.tumor.splits import held_out
+from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_standardization
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -64,6 +65,7 @@ def train_tumor(
     ppm: float | None = None,
     tol: float | None = None,
     normalize: str = "tic",
+    standardize: str = DEFAULT_STANDARDIZATION,
     size: int = 9,
     steps: int = 200,
     validate: bool = True,
@@ -88,6 +90,8 @@ def train_tumor(
         ppm: Half width of the windows of a given m/z list.
         tol: The same in m/z units.
         normalize: ``none``, ``tic``, ``rms`` or ``median``.
+        standardize: ``z``, ``rank``, ``robust`` or ``none``, see
+            :func:`~ionmorphnet.tumor.standardization.standardize_section`. The model records it for prediction.
         size: Side of a patch in pixels, odd.
         steps: Optimiser steps.
         validate: Whether to hold one of at least three patients out and keep the weights with the smallest loss on that
@@ -121,6 +125,7 @@ def train_tumor(
         raise FileError(f"{out}: is a file; choose a folder")
     check_replaceable(out / "model")
     threads = thread_count(threads)
+    checked_standardization(standardize)
     report_progress = progress or (lambda *_: None)
     (selection,), top = wanted_selection(() if selection is None else (selection,), top, channels is not None)
     # Masks are checked first, because ranking the channels of a cohort takes minutes.
@@ -147,6 +152,7 @@ def train_tumor(
         cohort,
         axis,
         normalize=normalize,
+        standardize=standardize,
         span=span,
         surveys=surveys,
         memory_limit=memory_limit,
@@ -201,6 +207,7 @@ def train_tumor(
             axis=axis,
             scaling=fit.data.scaling,
             normalize=normalize,
+            standardize=standardize,
             span=span,
             examples=examples,
             provenance=provenance,
