@@ -67,6 +67,23 @@ def test_correlation_is_the_median_of_the_sections_that_have_both(rng):
     assert np.isnan(constant(np.array([0]), np.array([1]))[0])
 
 
+def test_correlation_holds_no_more_pairs_than_fit(rng):
+    values = rng.gamma(2.0, 1.0, (50, 8)).astype(np.float32)
+    widest = []
+
+    def read(channels):
+        widest.append(len(channels))
+        return values[:, channels]
+
+    members = np.zeros((1, 8), np.int64)
+    lighter, heavier = np.arange(7), np.arange(1, 8)
+    whole = image_correlation([read], members)(lighter, heavier)
+    assert max(widest) == 8
+    widest.clear()
+    np.testing.assert_array_equal(image_correlation([read], members, memory=1)(lighter, heavier), whole)
+    assert max(widest) == 2
+
+
 def test_nothing_to_compare():
     assert relatives([], always(1.0)).empty
     with pytest.raises(imn.ArgumentError, match="min_correlation"):

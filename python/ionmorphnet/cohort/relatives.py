@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ RELATIONS: Mapping[str, float] = {
 
 # Correlation of the images over the sections that have both channels.
 Correlation = Callable[[Int64, Int64], Float64]
+# Two float32 columns as read, their square roots in float64 and a temporary of these, and the two factors of a product.
+_BYTES_OF_A_PAIR = 2 * (4 + 8 + 8) + 2 * 8
 
 
 def relatives(
@@ -82,12 +84,15 @@ def relatives(
     return table.iloc[order].reset_index(drop=True)
 
 
-def image_correlation(sections: list[Callable[[Int64], npt.NDArray[np.float32]]], members: Int64) -> Correlation:
+def image_correlation(
+    sections: Sequence[Callable[[Int64], npt.NDArray[np.float32]]], members: Int64, *, memory: int = 1 << 30
+) -> Correlation:
     """Correlation of channels over the sections that have both.
 
     Args:
         sections: For each section a function of channel positions (k,) that returns their values, float32 (pixels, k).
         members: int64 (n_sections, C), -1 where a section lacks a channel.
+        memory: Bytes that the values of the pairs looked at together may take.
 
     Returns:
         A function for :func:`relatives`: the median over sections of Pearson's correlation of square roots, which a few
@@ -98,19 +103,27 @@ def image_correlation(sections: list[Callable[[Int64], npt.NDArray[np.float32]]]
         found = np.full((len(sections), len(lighter)), np.nan)
         for k, values_of in enumerate(sections):
             both = np.flatnonzero((members[k, lighter] >= 0) & (members[k, heavier] >= 0))
-            if not len(both):
-                continue
-            needed, place = np.unique(np.concatenate([lighter[both], heavier[both]]), return_inverse=True)
-            root = np.sqrt(np.maximum(values_of(needed), 0.0), dtype=np.float64)
-            root -= root.mean(axis=0)
-            norm = np.sqrt((root**2).sum(axis=0))
-            a, b = place[: len(both)], place[len(both) :]
-            product = np.einsum("pk,pk->k", root[:, a], root[:, b])
-            with np.errstate(invalid="ignore", divide="ignore"):
-                found[k, both] = np.where(norm[a] * norm[b] > 0, product / (norm[a] * norm[b]), np.nan)
+            n_pixels = len(values_of(np.zeros(0, np.int64)))
+            at_once = max(1, memory // (_BYTES_OF_A_PAIR * max(1, n_pixels)))
+            for first in range(0, len(both), at_once):
+                part = both[first : first + at_once]
+                found[k, part] = _correlations(values_of, lighter[part], heavier[part])
         some = np.isfinite(found).any(axis=0)
         result = np.full(len(lighter), np.nan)
         result[some] = np.nanmedian(found[:, some], axis=0)
         return result
 
     return correlate
+
+
+def _correlations(
+    values_of: Callable[[Int64], npt.NDArray[np.float32]], lighter: Int64, heavier: Int64
+) -> npt.NDArray[np.float64]:
+    needed, place = np.unique(np.concatenate([lighter, heavier]), return_inverse=True)
+    root = np.sqrt(np.maximum(values_of(needed), 0.0), dtype=np.float64)
+    root -= root.mean(axis=0)
+    norm = np.sqrt((root**2).sum(axis=0))
+    a, b = place[: len(lighter)], place[len(lighter) :]
+    product = np.einsum("pk,pk->k", root[:, a], root[:, b])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(norm[a] * norm[b] > 0, product / (norm[a] * norm[b]), np.nan)

@@ -16,6 +16,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.cohort.consensus import Consensus, consensus
 from ionmorphnet.cohort.consensus_files import channel_table, read_consensus, write_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
@@ -193,7 +194,9 @@ def write_matrix(
     pairs = relatives(
         var["mz"].to_numpy(np.float64),
         image_correlation(
-            [column_reader(each.path) for each in written], found.members[[places[n.name] for n in sections]]
+            [column_reader(each.path) for each in written],
+            found.members[[places[n.name] for n in sections]],
+            memory=parse_bytes(memory_limit) // 4,
         ),
         tolerance_ppm=max(3.0, 3.0 * found.width_ppm),
     )
