@@ -28,6 +28,8 @@ NAMES = (
     "patches",
     "device",
     "device_read",
+    "cohort",
+    "cohort_matrix",
 )
 
 
