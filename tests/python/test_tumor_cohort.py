@@ -13,7 +13,7 @@ from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import make_channels, read_channels
 from ionmorphnet.tumor.cohort import open_section
 from ionmorphnet.tumor.cubes import Cube, open_cubes, pixel_factors, split_blocks
-from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, spectra, thinned
+from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, local_features, thinned
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
@@ -175,10 +175,10 @@ def test_patches_never_mix_sections(cohort: imn.tumor.Cohort) -> None:
             expected = (cube.values[y, x, [5, 3]] - scaling.centre) * scaling.scale
             np.testing.assert_allclose(values[i, :, 2, 2], expected, rtol=1e-6)
         assert mask[:, 2, 2].all()
-        means = spectra(cubes, mixed, scaling, side=5)
+        means = local_features(cubes, mixed, scaling, "-mean")
         np.testing.assert_allclose(means[7], values[7].sum((1, 2)) / mask[7].sum(), rtol=1e-5)
         # Standardised: sections count alike.
-        own = spectra(cubes, pixels, scaling)
+        own = local_features(cubes, pixels, scaling)
         assert abs(np.mean([own[pixels.section == s].mean() for s in (0, 2)])) < 1e-5
 
 

@@ -30,6 +30,7 @@ class NetworkOptions(TypedDict):
 class TrainOptions(NetworkOptions):
     """Options passed to ``train_tumor``."""
 
+    method: str
     ppm: float | None
     tol: float | None
     selection: str | None

@@ -57,6 +57,13 @@ def tumor() -> None:
 @tumor.command(short_help="Train a model on a cohort.")
 @cohort_options
 @click.option("-o", "--out", required=True, type=FILE, metavar="OUT", help="Folder for training/ and model/.")
+@click.option(
+    "--method",
+    default="cnn3d",
+    show_default=True,
+    metavar="NAME",
+    help="cnn3d, or lda, logistic, pls, svm or rbf, followed by -mean or -meanstd for features of 5 x 5 pixels.",
+)
 @channel_options
 @click.option("--channels", "selection", type=_SELECTIONS, help="How channels are selected. [default: picked]")
 @click.option(
@@ -87,7 +94,7 @@ def train(
     opened: OpenOptions,
     **options: Unpack[TrainOptions],
 ) -> None:
-    """Train the 3D CNN on all sections of COHORT.csv, or resume a stopped training in OUT."""
+    """Train a classifier on all sections of COHORT.csv, or resume the stopped training of a network in OUT."""
     from ionmorphnet import tumor as api
 
     if not resume and (out / "training" / "last.pt").exists():
@@ -102,7 +109,14 @@ def train(
         f"{len(done.model.axis)} channels, {done.model.size} x {done.model.size} pixels, {cost['parameters']} "
         f"parameters, {cost['multiply_adds'] / 1e6:.2f} million multiply-adds per patch"
     )
-    click.echo(f"{done.steps} steps in {done.seconds:.0f} s ({done.patches_per_s:.0f} patches/s){early}")
+    if done.chosen:
+        shown = ", ".join(
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in done.chosen.items()
+        )
+        click.echo(f"{options['method']}: chosen by inner folds: {shown}")
+    else:
+        click.echo(f"{done.steps} steps in {done.seconds:.0f} s ({done.patches_per_s:.0f} patches/s){early}")
     if done.validation is not None:
         figures = done.validation
         click.echo(
@@ -130,14 +144,18 @@ def train(
     help="Further selection, with as many channels, for the ablation methods only; repeatable.",
 )
 @click.option(
-    "--method", "methods", multiple=True, metavar="NAME", help="Method to compare; repeatable. [default: all methods]"
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="Method to compare, such as svm-mean; repeatable. [default: one of each kind]",
 )
 @click.option(
     "--ablation-method",
     "ablation_methods",
     multiple=True,
     metavar="NAME",
-    help="Method of the ablation; repeatable. [default: lda and cnn3d]",
+    help="Method of the ablation; repeatable. [default: lda-meanstd and cnn3d]",
 )
 @click.option(
     "--protocol",
@@ -209,7 +227,7 @@ def evaluate(
     opened: OpenOptions,
     **options: Unpack[PlanOptions],
 ) -> None:
-    """Compare the 3D CNN with pixel-wise classifiers on unseen patients of COHORT.csv.
+    """Compare the 3D CNN with classifiers of pixels and local features on unseen patients of COHORT.csv.
 
     Results in OUT are reused, so the same command resumes a stopped evaluation.
     """

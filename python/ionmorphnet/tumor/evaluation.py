@@ -9,6 +9,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,13 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, require_sklearn
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, parse_method, require_sklearn
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
 from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.evaluation_report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, measured_pixels, pieces, spectra, thinned
+from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, local_features, measured_pixels, pieces, thinned
 from ionmorphnet.tumor.posteriors import change_posteriors
 from ionmorphnet.tumor.regions import UNLABELLED
 from ionmorphnet.tumor.selection import DEFAULT_TOP, Mask, section_scores, select
@@ -228,17 +229,25 @@ class _Run:
     def _baseline(
         self, method: str, fold: Fold, chosen: npt.NDArray[np.int64], test: Pixels
     ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
-        baseline, seed = BASELINES[method], self.plan.seed
+        name, kind = parse_method(method)
+        seed = self.plan.seed
         started = time.perf_counter()
-        training = thinned(labelled_pixels(self.cubes, fold.outer), baseline.most, seed)
+        training = thinned(labelled_pixels(self.cubes, fold.outer), CLASSIFIERS[name].most, seed)
         scaling = Scaling.of(self.cubes, training, chosen)
-        values = spectra(self.cubes, training, scaling, side=baseline.side)
-        fitted = FittedBaseline(method, values, training.label, seed=seed, threads=self.plan.threads or usable_cores())
+        values = local_features(self.cubes, training, scaling, kind)
+        fitted = FittedBaseline(
+            method,
+            values,
+            training.label,
+            groups_of(self.cubes, training),
+            seed=seed,
+            threads=self.plan.threads or usable_cores(),
+        )
         between = time.perf_counter()
-        # Test sections can be large, so their spectra are read in parts.
+        # Test sections can be large, so their features are computed in parts.
         found = np.concatenate(
             [
-                fitted.probabilities(spectra(self.cubes, test[part], scaling, side=baseline.side))
+                fitted.probabilities(local_features(self.cubes, test[part], scaling, kind))
                 for part in pieces(len(test), len(chosen))
             ]
         )
@@ -249,12 +258,16 @@ class _Run:
     ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
         from ionmorphnet.tumor.training_setup import prepare_fit
 
-        plan = self.plan
+        plan, cubes = self.plan, self.cubes
+        name, kind = parse_method(method)
+        if kind:
+            cubes = _feature_cubes(cubes, labelled_pixels(cubes, fold.train), chosen, kind)
+            chosen = np.arange(cubes[0].n_channels)
         fit = prepare_fit(
-            method,
-            self.cubes,
-            labelled_pixels(self.cubes, fold.train),
-            inner_pixels(self.cubes, fold.inner, plan.seed),
+            name,
+            cubes,
+            labelled_pixels(cubes, fold.train),
+            inner_pixels(cubes, fold.inner, plan.seed),
             chosen,
             classes=len(self.classes),
             size=plan.size,
@@ -270,6 +283,26 @@ class _Run:
         return found, (done.seconds, time.perf_counter() - started)
 
 
+def _feature_cubes(cubes: Sequence[Cube], training: Pixels, chosen: npt.NDArray[np.int64], kind: str) -> list[Cube]:
+    """Cubes whose channels are the local features of the chosen channels."""
+    scaling = Scaling.of(cubes, training, chosen)
+    made = []
+    for i, cube in enumerate(cubes):
+        pixels = measured_pixels(cubes, [i])
+        found = local_features(cubes, pixels, scaling, kind)
+        values = np.zeros((*cube.measured.shape, found.shape[1]), np.float32)
+        values.reshape(-1, found.shape[1])[pixels.pixel] = found
+        made.append(replace(cube, values=values))
+    return made
+
+
+def groups_of(cubes: Sequence[Cube], pixels: Pixels) -> npt.NDArray[np.int64]:
+    """Number of the patient of each pixel, int64 (n,)."""
+    patients = np.unique([cube.group for cube in cubes], return_inverse=True)[1]
+    found: npt.NDArray[np.int64] = patients[pixels.section].astype(np.int64)
+    return found
+
+
 def _require_device(device: DeviceName | Device) -> None:
     """Checks before any work is done that networks can be trained.
 
@@ -277,7 +310,9 @@ def _require_device(device: DeviceName | Device) -> None:
         ArgumentError: ``device`` is not the name of a device.
         UnavailableError: torch or the device is not available.
     """
-    missing = f"{' and '.join(NETWORK_METHODS)} need torch: pip install 'ionmorphnet[tumor]', or choose other methods"
+    missing = (
+        f"networks ({', '.join(NETWORK_METHODS)}) need torch: pip install 'ionmorphnet[tumor]', or choose other methods"
+    )
     try:
         require_torch(missing)
         from ionmorphnet.training.runtime import torch_device

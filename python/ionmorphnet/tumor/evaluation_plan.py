@@ -9,16 +9,18 @@ from typing import Any
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.io.normalization import NORMALIZATIONS
-from ionmorphnet.tumor.baselines import BASELINES
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, parse_method
+from ionmorphnet.tumor.patches import FEATURES
 from ionmorphnet.tumor.posteriors import checked_posteriors
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.selection import SELECTIONS, wanted_selection
 from ionmorphnet.tumor.splits import BY, PROTOCOLS
 from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_standardization
 
-NETWORK_METHODS = ("cnn1d", "cnn3d")
+NETWORK_METHODS = (*(f"cnn1d{feature}" for feature in FEATURES), "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
-PIXEL_WISE = ("lda", "logistic", "svm", "forest", "boosting", "cnn1d")
+# One classifier of each kind on what is usually best for it, and two on single spectra.
+DEFAULT_METHODS = ("lda", *(f"{name}-meanstd" for name in CLASSIFIERS), "cnn1d", "cnn3d")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class EvaluationPlan:
             are given and neither ``ablation`` nor ``top`` is set.
         ablation: Further selections with the same number of channels (``all``: every channel), evaluated with
             ``ablation_methods`` only.
-        methods: Names from ``METHODS``.
+        methods: Names from ``METHODS``: a classifier, and ``-mean`` or ``-meanstd`` if it sees the mean, or mean and
+            standard deviation, of 5 x 5 pixels instead of the pixel's own spectrum.
         ablation_methods: Methods of the ablation.
         top: Number of channels of a selection; None: 40.
         normalize: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
@@ -54,8 +57,8 @@ class EvaluationPlan:
 
     selections: tuple[str, ...] = ()
     ablation: tuple[str, ...] = ()
-    methods: tuple[str, ...] = METHODS
-    ablation_methods: tuple[str, ...] = ("lda", "cnn3d")
+    methods: tuple[str, ...] = DEFAULT_METHODS
+    ablation_methods: tuple[str, ...] = ("lda-meanstd", "cnn3d")
     top: int | None = None
     normalize: str = "tic"
     standardize: str = DEFAULT_STANDARDIZATION
@@ -113,8 +116,9 @@ class EvaluationPlan:
             raise ArgumentError(f"seed must be from 0 to {(1 << 31) - 1}, not {self.seed}")
         for method in self.networks():
             # Channels and classes are not known yet, so placeholders stand in; everything else is checked.
-            size = 1 if method == "cnn1d" else self.size
-            entries = {"network": method, "channels": 1, "classes": 2, "size": size, "steps": self.steps}
+            network = parse_method(method)[0]
+            size = 1 if network == "cnn1d" else self.size
+            entries = {"network": network, "channels": 1, "classes": 2, "size": size, "steps": self.steps}
             taken = sorted({"channels", "classes", "data", "network", "seed", "size", "steps"} & set(self.recipe))
             if taken:
                 raise ArgumentError(f"recipe must not set {', '.join(taken)}; the plan or the cohort determines them")

@@ -16,6 +16,7 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.models.networks.folder import new_model_folder, write_config, write_safetensors
 from ionmorphnet.models.networks.onnx_file import write_onnx
 from ionmorphnet.models.networks.parity import compare
+from ionmorphnet.tumor.feature_networks import FeatureNet, FeatureRecipe
 from ionmorphnet.tumor.inference import start_on_cpu
 from ionmorphnet.tumor.model import FORMAT, KIND, Float32, Forward, TumorModel, load_tumor_model
 from ionmorphnet.tumor.networks import PatchNet, cost
@@ -25,8 +26,8 @@ from ionmorphnet.tumor.recipe import PatchRecipe
 
 def export_patches(
     folder: Path,
-    network: PatchNet,
-    recipe: PatchRecipe,
+    network: PatchNet | FeatureNet,
+    recipe: PatchRecipe | FeatureRecipe,
     *,
     classes: tuple[str, ...],
     axis: CandidateAxis,
@@ -91,7 +92,9 @@ def export_patches(
     return load_tumor_model(folder)
 
 
-def _check_parity(network: PatchNet, forward: Forward, examples: tuple[Float32, npt.NDArray[np.uint8]]) -> None:
+def _check_parity(
+    network: PatchNet | FeatureNet, forward: Forward, examples: tuple[Float32, npt.NDArray[np.uint8]]
+) -> None:
     patches, mask = examples
     given = torch.from_numpy(patches), torch.from_numpy(mask).float()
     with torch.no_grad():

@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ionmorphnet.tumor.feature_networks import FeatureNet
 from ionmorphnet.tumor.recipe import PatchRecipe
 
 _STRIDE = 4
@@ -83,7 +84,7 @@ def make_patch_network(recipe: PatchRecipe) -> PatchNet:
     return PatchNet(recipe.channels, recipe.classes, recipe.size, width=recipe.width, dropout=recipe.dropout)
 
 
-def cost(network: PatchNet, size: int) -> dict[str, int]:
+def cost(network: PatchNet | FeatureNet, size: int) -> dict[str, int]:
     """Counts ``parameters``, and ``multiply_adds`` of convolutions and linear layers for one patch.
 
     Args:

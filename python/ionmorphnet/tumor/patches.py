@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.cubes import Cube
 
 Float32 = npt.NDArray[np.float32]
+
+# Suffix of a method's name -> side of the neighbourhood in pixels, and whether its standard deviation is used too.
+FEATURES: Mapping[str, tuple[int, bool]] = {"": (1, False), "-mean": (5, False), "-meanstd": (5, True)}
+LEAST_VARIANCE = 1e-4  # added to variances, which keeps their roots differentiable
 
 # Values held at once: of spectra for statistics, and of patches (32 MB).
 _STATISTICS_VALUES = 500_000
@@ -183,12 +187,29 @@ def in_batches(
             yield part, *extract(cubes, chosen, size, scaling, threads=threads)
 
 
-def spectra(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, *, side: int = 1) -> Float32:
-    """Standardised spectra, float32 (n, k): means over the measured pixels of patches of side x side pixels."""
-    found = np.empty((len(pixels), len(scaling.channels)), np.float32)
+def local_features(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, kind: str = "") -> Float32:
+    """What a classifier without filters sees of each pixel, from standardised values.
+
+    Args:
+        cubes: The sections.
+        pixels: The pixels, each measured.
+        scaling: Channels and their standardisation.
+        kind: Name in ``FEATURES``.
+
+    Returns:
+        float32 (n, k), or (n, 2 k): mean and standard deviation over the measured pixels of the patch.
+    """
+    side, spread = FEATURES[kind]
+    k = len(scaling.channels)
+    found = np.empty((len(pixels), 2 * k if spread else k), np.float32)
     for part, values, mask in in_batches(cubes, pixels, side, scaling, 4096):
         # A centre is measured, so no patch is empty.
-        found[part] = values.sum(axis=(2, 3)) / mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
+        n = mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
+        mean = values.sum(axis=(2, 3)) / n
+        found[part, :k] = mean
+        if spread:
+            away = (values - mean[:, :, None, None]) * mask[:, None]
+            found[part, k:] = np.sqrt((away**2).sum(axis=(2, 3)) / n + LEAST_VARIANCE)
     return found
 
 

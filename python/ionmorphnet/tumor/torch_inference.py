@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from ionmorphnet.base.devices import Device
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.training.runtime import torch_device
+from ionmorphnet.tumor.feature_networks import FeatureNet, FeatureRecipe, make_feature_network
 from ionmorphnet.tumor.model import Float32, Forward, TumorModel
 from ionmorphnet.tumor.networks import PatchNet, make_patch_network
-from ionmorphnet.tumor.recipe import PatchRecipe
+from ionmorphnet.tumor.recipe import NETWORKS, PatchRecipe
 
 
 def torch_forward(model: TumorModel, device: Device) -> Forward:
@@ -34,7 +35,7 @@ def torch_forward(model: TumorModel, device: Device) -> Forward:
     return run
 
 
-def load_network(model: TumorModel) -> PatchNet:
+def load_network(model: TumorModel) -> PatchNet | FeatureNet:
     """Loads the network of a model folder, in evaluation mode on the CPU.
 
     Raises:
@@ -42,12 +43,13 @@ def load_network(model: TumorModel) -> PatchNet:
     """
     path = model.folder / "model.safetensors"
     try:
-        recipe = PatchRecipe.from_dict(model.config["recipe"])
+        given = model.config["recipe"]
+        recipe = (PatchRecipe if given["network"] in NETWORKS else FeatureRecipe).from_dict(given)
     except (KeyError, TypeError, ValueError, ArgumentError) as error:
         raise FileError(f"{model.folder / 'config.json'}: invalid recipe ({type(error).__name__}: {error})") from None
     if (recipe.channels, recipe.size, recipe.classes) != (len(model.axis), model.size, len(model.classes)):
         raise FileError(f"{model.folder / 'config.json'}: the recipe and the model differ in channels, size or classes")
-    network = make_patch_network(recipe)
+    network = make_patch_network(recipe) if isinstance(recipe, PatchRecipe) else make_feature_network(recipe)
     try:
         state = load_file(path)
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}

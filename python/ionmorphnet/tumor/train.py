@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,18 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, parse_method, require_sklearn
 from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
 from ionmorphnet.tumor.cohort import Cohort, class_counts, survey
 from ionmorphnet.tumor.cubes import open_cubes
-from ionmorphnet.tumor.evaluation import inner_pixels
 from ionmorphnet.tumor.model import TumorModel
-from ionmorphnet.tumor.patches import extract, labelled_pixels
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
-from ionmorphnet.tumor.splits import held_out
 from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_standardization
 
-logger = logging.getLogger("ionmorphnet")
-
-_EXAMPLES = 64
+# Methods that can be saved as a model.
+MODEL_METHODS = (*(name for name in BASELINES if CLASSIFIERS[parse_method(name)[0]].kind != "trees"), "cnn3d")
+DEFAULT_METHOD = "cnn3d"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +35,7 @@ class TrainedTumorModel:
 
     Attributes:
         model: The trained model.
+        chosen: Hyper-parameters that inner folds chose, and ``inner_auc``, their mean AUC; empty for the network.
         steps: Optimiser steps.
         seconds: Wall time of the steps, summed over all runs of a resumed training.
         patches_per_s: Patches per second.
@@ -53,12 +51,14 @@ class TrainedTumorModel:
     stopped_early: bool
     validation: dict[str, float] | None
     validated_on: str | None
+    chosen: dict[str, Any] = field(default_factory=dict)
 
 
 def train_tumor(
     out: PathLike,
     cohort: Cohort,
     *,
+    method: str = DEFAULT_METHOD,
     channels: ChannelsLike = None,
     selection: str | None = None,
     top: int | None = None,
@@ -77,11 +77,14 @@ def train_tumor(
     memory_limit: int | str = "4GB",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> TrainedTumorModel:
-    """Trains the 3D CNN on all sections, or resumes a stopped training.
+    """Trains a classifier on all sections; the stopped training of a network is resumed.
 
     Args:
         out: Folder for ``training/`` (``last.pt`` to resume from, ``log.csv``, ``validation.csv``) and ``model/``.
         cohort: The sections.
+        method: Name from ``MODEL_METHODS``: ``cnn3d``, or a classifier of pixels or local features. The latter chooses
+            its hyper-parameters by folds of whole patients and trains on all patients; ``size``, ``steps``,
+            ``validate``, ``recipe`` and ``precision`` do not concern it.
         channels: Channels, see :func:`~ionmorphnet.tumor.channels.make_channels`. All of them are used unless
             ``selection`` or ``top`` is given. None: selected from all channels of the cohort.
         selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``. None: ``picked``, or the given channels
@@ -117,9 +120,12 @@ def train_tumor(
     require_torch("training needs torch: pip install 'ionmorphnet[tumor]'")
     from ionmorphnet.models.networks.folder import check_replaceable
     from ionmorphnet.tumor.exporting import export_patches
-    from ionmorphnet.tumor.training_loop import read_patch_weights
-    from ionmorphnet.tumor.training_setup import prepare_fit
+    from ionmorphnet.tumor.fitting import fit_baseline, fit_network
 
+    if method not in MODEL_METHODS:
+        raise ArgumentError(f"method must be one of {', '.join(MODEL_METHODS)}, not '{method}'")
+    if method in BASELINES:
+        require_sklearn()
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise FileError(f"{out}: is a file; choose a folder")
@@ -158,60 +164,41 @@ def train_tumor(
         memory_limit=memory_limit,
         progress=lambda done, total: report_progress("reading", done, total),
     ) as cubes:
-        patients = [cube.group for cube in cubes]
-        everything = range(len(cubes))
-        # Held out is the last patient that can be spared.
-        names = list(dict.fromkeys(reversed(patients)))
-        spared = held_out(cubes, patients, everything, names, len(cohort.classes), 0, "training") if validate else ()
-        if validate and not spared:
-            logger.warning(
-                "no patient is held out, so the last weights are kept: validation needs three patients, one of whom "
-                "has all classes and leaves all classes to the others"
+        if method in BASELINES:
+            trained = fit_baseline(method, cubes, cohort.classes, seed=seed, threads=threads)
+        else:
+            trained = fit_network(
+                out / "training",
+                cubes,
+                cohort.classes,
+                validate=validate,
+                size=size,
+                steps=steps,
+                seed=seed,
+                device=device,
+                threads=threads,
+                precision=precision,
+                recipe=recipe,
+                progress=lambda step, total: report_progress("training", step, total),
             )
-        training = labelled_pixels(cubes, [i for i in everything if i not in spared])
-        counts = np.bincount(training.label, minlength=len(cohort.classes))
-        inner = inner_pixels(cubes, spared, seed)
-        fit = prepare_fit(
-            "cnn3d",
-            cubes,
-            training,
-            inner,
-            np.arange(len(axis)),
-            classes=len(cohort.classes),
-            size=size,
-            steps=steps,
-            seed=seed,
-            device=device,
-            threads=threads,
-            precision=precision,
-            recipe=recipe,
-        )
-        done = fit.run(out / "training", lambda step, total: report_progress("training", step, total))
-        trained, network = read_patch_weights(out / "training")
-        examples = extract(cubes, training[:: max(1, len(training) // _EXAMPLES)][:_EXAMPLES], size, fit.data.scaling)
-        validated_on = patients[spared[0]] if spared else None
-        provenance = {
-            "sections": [{"name": cube.name, "patient": cube.group} for cube in cubes],
-            "validated_on": validated_on,
-            "pixels": {name: int(n) for name, n in zip(cohort.classes, counts, strict=True)},
-            "validation": done.best,
-            "steps": done.step,
-            "device": fit.execution.device.type,
-            "versions": versions(),
-        }
         model = export_patches(
             out / "model",
-            network,
-            trained,
+            trained.network,
+            trained.recipe,
             classes=cohort.classes,
             axis=axis,
-            scaling=fit.data.scaling,
+            scaling=trained.scaling,
             normalize=normalize,
             standardize=standardize,
             span=span,
-            examples=examples,
-            provenance=provenance,
+            examples=trained.examples,
+            provenance={
+                "sections": [{"name": cube.name, "patient": cube.group} for cube in cubes],
+                **trained.provenance,
+                "versions": versions(),
+            },
         )
+    done = trained.done
     return TrainedTumorModel(
         model,
         done.step,
@@ -219,5 +206,6 @@ def train_tumor(
         done.patches_per_s,
         done.stopped_early,
         done.best,
-        validated_on,
+        trained.provenance["validated_on"],
+        trained.provenance.get("chosen", {}),
     )
