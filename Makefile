@@ -1,6 +1,7 @@
 # make demo           create .venv, build, then simulate a section, pick its channels and write a report
 # make test           add the development tools to .venv and run the tests, in one process per core
 # make test-long      also run the long forms of tests: published network sizes, kernels at full resolution
+# make test-cluster   run the tests of cohorts that need Ray (installs it)
 # make lint           check with ruff, mypy and clang-format, and that the type stubs are current
 # make stubs          write the type stubs of the native modules
 # make format         fix what ruff and clang-format can fix
@@ -30,8 +31,9 @@ bin := $(VENV)/bin
 # Stamps of what is installed; other warning flags make another build.
 base := $(VENV)/.base-werror-$(IMN_WERROR)
 dev := $(VENV)/.dev-werror-$(IMN_WERROR)
+cluster_env := $(VENV)/.cluster-werror-$(IMN_WERROR)
 bench_env := $(VENV)/.bench-werror-$(IMN_WERROR)
-stamps := $(VENV)/.base-* $(VENV)/.dev-* $(VENV)/.bench-*
+stamps := $(VENV)/.base-* $(VENV)/.dev-* $(VENV)/.bench-* $(VENV)/.cluster-*
 pip := $(bin)/python -m pip --disable-pip-version-check
 # setuptools builds packages published as source only (a dependency of pyimzML), also without isolation.
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
@@ -39,7 +41,7 @@ native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake 
 cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 # The native test hooks (_core_testing) are built for tests and benchmarks only.
 testing := OFF
-$(dev) $(bench_env): testing := ON
+$(dev) $(cluster_env) $(bench_env): testing := ON
 # Without isolation, the build uses cmake and ninja from the environment.
 install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
 	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -C cmake.define.IMN_WITH_CUDA=$(IMN_WITH_CUDA) \
@@ -48,7 +50,7 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 
 pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-long sweep lint stubs format bench core tidy sdist wheels device-bundle clean help
+.PHONY: demo test test-long test-cluster sweep lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -58,6 +60,10 @@ test: $(dev)
 
 test-long: $(dev)
 	$(pytest)
+
+# One process: the tests start clusters and servers of their own.
+test-cluster: $(cluster_env)
+	$(bin)/python -m pytest tests/python/test_cohort_ray.py
 
 lint: $(dev)
 	$(bin)/ruff check .
@@ -118,6 +124,10 @@ $(base): $(native) | $(VENV)/bin/python
 
 $(dev): $(base)
 	$(install) '.[dev]'
+	touch $@
+
+$(cluster_env): $(dev)
+	$(install) '.[cluster-test]'
 	touch $@
 
 $(bench_env): $(base)

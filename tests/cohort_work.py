@@ -45,7 +45,8 @@ class Errands:
             path = Path(self.folder) / rest
             path.write_text("half")
             try:
-                time.sleep(60)
+                for _ in range(600):  # Ray interrupts between the steps of Python only
+                    time.sleep(0.1)
             except BaseException:
                 path.unlink()
                 raise
@@ -65,3 +66,22 @@ class NeverStarts:
         if self.kill:
             os._exit(7)
         raise imn.FileError("model: not found")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Notes each start of a task in a file of its own, then takes a while."""
+
+    folder: str
+    seconds: float
+
+    def start(self) -> Callable[[Any, Callable[[Any], None]], Any]:
+        """Notes the start of the worker."""
+        (Path(self.folder) / f"worker-{os.getpid()}").touch()
+        return self.do
+
+    def do(self, task: int, tell: Callable[[Any], None]) -> int:
+        """Waits, and returns the number of this process."""
+        (Path(self.folder) / f"task-{task}-{os.getpid()}-{time.time_ns()}").touch()
+        time.sleep(self.seconds)
+        return os.getpid()

@@ -230,6 +230,18 @@ def test_a_scorer_that_a_name_made_is_known_another_time(study, tmp_path):
     assert named.picked[0].already_done
 
 
+def test_ray_options_are_checked_and_ray_must_be_installed(study, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(imn.UnavailableError, match=r"--ray needs Ray: pip install 'ionmorphnet\[ray\]'"):
+        run(study, tmp_path / "out", ray="local", **PICK)
+    assert not list((tmp_path / "out").glob(".ray-*"))
+    for wrong in ({"num_cpus": 0}, {"num_gpus": -1}, {"memory": "much"}, {"max_retries": -1}):
+        with pytest.raises(imn.ArgumentError):
+            run(study, tmp_path / "out", ray=imn.cohort.RayOptions(**wrong), **PICK)
+    with pytest.raises(imn.ArgumentError, match="an address or RayOptions"):
+        run(study, tmp_path / "out", ray=3, **PICK)
+
+
 class OwnScorer(imn.ImageScorer):
     name = "own"
     description = "the mean"

@@ -59,6 +59,18 @@ def cohort() -> None:
 @click.option(
     "--stage", type=Folder(path_type=Path, file_okay=False), metavar="DIR", help="Folder for copies of remote sections."
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Pick on Ray: 'local' starts it on this machine, 'auto' joins the cluster that runs here, or HOST:PORT. "
+    "--threads and --memory-limit then are of each section, --jobs the most at once.",
+)
+@click.option(
+    "--ray-gpus",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    help="GPUs of a section, also 0.5.  [default: by device]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @open_options(ibd=False)
 def run(
@@ -69,6 +81,8 @@ def run(
     force: bool,
     dry_run: bool,
     stage: Path | None,
+    ray: str | None,
+    ray_gpus: float | None,
     as_json: bool,
     opened: OpenOptions,
     **options: Any,
@@ -82,10 +96,15 @@ def run(
     Exits with 1 if sections failed, and with 2 if all failed.
     """
     arguments = {**pick_arguments(options), **opened}
+    if ray is None and ray_gpus is not None:
+        raise click.UsageError("--ray-gpus needs --ray.")
+    engine = None if ray is None else study.RayOptions(ray, num_gpus=ray_gpus)
     if dry_run:
         return _show_plan(study.plan(inputs, out, shard=shard, force=force, **arguments), as_json)
     with _bar(as_json) as tell:
-        done = study.run(inputs, out, jobs=jobs, shard=shard, force=force, stage=stage, progress=tell, **arguments)
+        done = study.run(
+            inputs, out, jobs=jobs, shard=shard, force=force, stage=stage, ray=engine, progress=tell, **arguments
+        )
     failed = done.failed
     actions = Counter(each.action for each in done.planned)
     if as_json:

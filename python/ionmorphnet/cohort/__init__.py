@@ -3,6 +3,7 @@
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels, consensus
 from ionmorphnet.cohort.drift import Drift, find_drift
 from ionmorphnet.cohort.manifest import Entry, Manifest, Shard, manifest_table
+from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.relatives import relatives
 from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
@@ -18,6 +19,7 @@ __all__ = [
     "Entry",
     "Manifest",
     "Planned",
+    "RayOptions",
     "Sample",
     "SectionChannels",
     "Shard",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ionmorphnet.base.errors import FileError
 from ionmorphnet.cohort.samples import Sample
 from ionmorphnet.cohort.storage import staged
 from ionmorphnet.io.file_state import imzml_sha256
@@ -75,14 +76,25 @@ class PickWork:
         results: Folder of all results.
         stage: Folder for local copies; None: the system's.
         options: Arguments of :func:`ionmorphnet.pick_files`.
+        marker: A file that every worker must see, because all of them write to the folder that it lies in.
     """
 
     results: str
     stage: str | None
     options: Mapping[str, Any]
+    marker: str | None = None
 
     def start(self) -> Callable[[Task, Callable[[SectionStage], None]], SectionResult]:
-        """Loads the scorer."""
+        """Loads the scorer.
+
+        Raises:
+            FileError: This machine does not share the folder of the results.
+        """
+        if self.marker is not None and not os.path.exists(self.marker):
+            raise FileError(
+                f"{os.path.dirname(self.marker)}: {socket.gethostname()} does not have this folder; all nodes must "
+                "share it, or give a URL such as s3://bucket/study"
+            )
         given = {name: self.options[name] for name in SCORER_ARGUMENTS if name in self.options}
         scorer = make_scorer(threads=self.options.get("threads", 0), **given)
         options = {name: value for name, value in self.options.items() if name not in SCORER_ARGUMENTS}

@@ -13,19 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ionmorphnet.base.arguments import integer, thread_count, usable_cores
+from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.files import make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
-from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
-from ionmorphnet.cohort.pick_work import RESULTS, SCORER_ARGUMENTS, PickWork, SectionResult, SectionStage, Task
+from ionmorphnet.cohort.pick_work import RESULTS, SCORER_ARGUMENTS, SectionResult, SectionStage, Task
+from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.storage import remote_state
-from ionmorphnet.cohort.supervisor import Supervisor, TaskResult
+from ionmorphnet.cohort.supervisor import TaskResult
+from ionmorphnet.cohort.teams import make_team
 from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
 from ionmorphnet.models.model import load_model
 from ionmorphnet.picking.batch import pick_files
@@ -37,8 +38,6 @@ Action = Literal["pick", "skip", "fail"]
 
 # Arguments of a pick that do not change its result.
 _WITHOUT_EFFECT = ("memory_limit", "device_memory_limit", "threads", "overwrite")
-# A network fills several cores by itself; classical scores of small files do not.
-_CORES_PER_NETWORK = 4
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,7 @@ def run(
     stage: PathLike | None = None,
     memory_limit: int | str = "4GB",
     threads: int = 0,
+    ray: RayOptions | str | None = None,
     progress: Callable[[CohortProgress], None] | None = None,
     **options: Any,
 ) -> CohortRun:
@@ -139,12 +139,15 @@ def run(
         inputs: See :func:`ionmorphnet.cohort.read_samples`.
         out: The study's folder: results in ``sections/<name>``, the manifest beside them.
         jobs: Worker processes, each with a scorer of its own. None: a quarter of the cores, or all of them for a
-            classical scorer; one on a GPU.
+            classical scorer; one on a GPU. With ``ray``: sections at once; None: as many as the cluster has room for.
         shard: Do a part only, such as ``"2/8"``. Shards may run at the same time, on machines that share ``out``.
         force: Pick sections again whose results are there.
         stage: Folder for local copies of sections behind URLs; None: the system's folder for temporary files.
-        memory_limit: Host memory to plan with, for all workers together.
-        threads: CPU threads of all workers together; 0: all cores.
+        memory_limit: Host memory to plan with, for all workers together; with ``ray`` for each section.
+        threads: CPU threads of all workers together; 0: all cores. With ``ray`` of each section; 0: 4, or 1 for a
+            classical scorer.
+        ray: Pick on Ray in place of own worker processes: ``"local"``, ``"auto"``, ``"HOST:PORT"``, or
+            :class:`RayOptions`. Peaks, manifest and retries are the same.
         progress: Called after each section, and when a worker has news.
         **options: See :func:`ionmorphnet.pick_files`; scorer and model by name.
 
@@ -154,16 +157,18 @@ def run(
     Raises:
         ArgumentError: An argument has the wrong type or is out of range.
         FileError: ``out`` cannot be written, or another process runs the same study or shard.
-        UnavailableError: The scorer is not available.
+        UnavailableError: The scorer is not available, or Ray or its cluster is not.
         WorkerError: Worker processes cannot start.
     """
     started = time.monotonic()
     out = Path(out)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
+    engine = None if ray is None else RayOptions.of(ray)
+    if jobs is not None:
+        integer("jobs", jobs, 1)
     _check_options(options, out)
     planned = plan(inputs, out, shard=part, force=force, **options)
     todo = [each for each in planned if each.action == "pick"]
-    jobs = _jobs(jobs, options, len(todo))
     make_folder(out)
     lock = FileLock(
         out / (".cohort" if part is None else f".cohort-{part.index + 1}of{part.count}"),
@@ -180,23 +185,24 @@ def run(
             if each.action == "fail":
                 _record(manifest, _failed(each, each.why), state, tell)
         if todo:
-            work = PickWork(
-                str(out / RESULTS),
-                None if stage is None else str(stage),
-                {
-                    **options,
-                    "force": True,  # the manifest has decided; a result of the same request would be kept otherwise
-                    "memory_limit": max(1, parse_bytes(memory_limit) // jobs),
-                    "threads": max(1, (thread_count(threads) or usable_cores()) // jobs),
-                },
-            )
             keys = {each.sample.name: each for each in todo}
 
             def news(task: Task, stage: SectionStage) -> None:
                 state.running[task.sample.name] = stage
                 tell(_progress(state, None))
 
-            with Supervisor(work, jobs, news=news) as team:
+            workers = make_team(
+                out,
+                len(todo),
+                options,
+                jobs=jobs,
+                ray=engine,
+                stage=stage,
+                memory_limit=memory_limit,
+                threads=threads,
+                news=news,
+            )
+            with workers as team:
                 for result in team.run([Task(each.sample, each.replaces) for each in todo]):
                     name = result.task.sample.name
                     state.running.pop(name, None)
@@ -306,17 +312,6 @@ def _settings_hash(options: Mapping[str, Any]) -> str:
     document = {"version": versions()["ionmorphnet"], "scorer": scorer, "model": model, **given}
     text = json.dumps(plain(document), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _jobs(jobs: int | None, options: Mapping[str, Any], n_sections: int) -> int:
-    if jobs is None:
-        cores = usable_cores()
-        if str(options.get("device", "auto")).startswith("cuda"):
-            jobs = 1
-        else:
-            classical = options.get("scorer") in CLASSICAL_SCORERS
-            jobs = cores if classical else max(1, cores // _CORES_PER_NETWORK)
-    return min(integer("jobs", jobs, 1), max(1, n_sections))
 
 
 def _entry(planned: Planned, result: TaskResult[Task, SectionResult]) -> Entry:

@@ -229,7 +229,7 @@ def _serve(link: Connection, work: Work[Any, Any]) -> None:
         try:
             do = work.start()
         except Exception as error:
-            link.send(("failed to start", _line(error)))
+            link.send(("failed to start", error_line(error)))
             return
         link.send(("ready", None))
         while True:
@@ -237,7 +237,7 @@ def _serve(link: Connection, work: Work[Any, Any]) -> None:
             try:
                 answer = ("done", do(task, lambda content: link.send(("news", content))))
             except Exception as error:
-                answer = ("failed", _line(error))
+                answer = ("failed", error_line(error))
             link.send(answer)
     except (EOFError, OSError):
         pass  # the supervisor ended the connection, or is gone
@@ -265,7 +265,9 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
+    """What went wrong, in one line; of an error that is not of this package also where."""
+    """What went wrong, in one line; of errors that are not of this package with the place."""
     if isinstance(error, IonMorphNetError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
