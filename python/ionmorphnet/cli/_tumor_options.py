@@ -86,6 +86,8 @@ class SimulateOptions(TypedDict):
     shape: tuple[int, int]
     n_channels: int
     difficulty: str
+    texture_share: float
+    mixed_share: float
     seed: int
 
 

@@ -427,6 +427,20 @@ def explain(
     show_default=True,
     help="How hard the tumor is to detect.",
 )
+@click.option(
+    "--texture-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of informative channels that show the tumor by their pattern only; the others by their level.",
+)
+@click.option(
+    "--mixed-share",
+    type=click.FloatRange(0, 1),
+    default=0.2,
+    show_default=True,
+    help="Share of informative channels that do both; none if --texture-share is 0 or 1.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 def simulate(out: Path, **options: Unpack[SimulateOptions]) -> None:
     """Simulate sections of several patients with tumors and write them to the folder OUT."""

@@ -1,10 +1,15 @@
 """Simulated cohorts: sections of several patients with tumors, for which the informative channels are known.
 
 Tumors differ from the surrounding tissue in two ways. Level channels have higher or lower intensity in the tumor, in
-proportion to its purity; some healthy tissue mimics this in half of them. Texture channels have the same mean intensity
-in both but another pattern, fine grains in the tumor and broad clouds elsewhere, so only a pixel's neighbourhood tells
-them apart, not its spectrum. Each patient and each section has a gain per channel. Most channels are not informative:
-they show anatomy, bright matrix peaks or faint noise.
+proportion to its purity. Texture channels have the same mean intensity in both but another pattern, fine grains in the
+tumor and broad clouds elsewhere, so only a pixel's neighbourhood tells them apart, not its spectrum. Mixed channels do
+both. The shares of these kinds are stated by the caller, because they decide which kind of classifier can win. Healthy
+but unusual tissue mimics the tumor in half of the channels of each kind.
+
+Most channels are not informative: they show anatomy, matrix peaks or noise. Their numbers and brightness differ between
+cohorts, so that no fixed number of channels, and no rule such as taking the brightest, is right or wrong by design.
+Patients and sections differ by a gain per channel; sections also by an offset per channel, a drift along the
+acquisition and their resolution.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from ionmorphnet.base.arguments import integer, number
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path, filled_folder
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.evaluate.thinned import gaussian_blur
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.simulation import anatomy
 from ionmorphnet.simulation.channels import draw_mz
@@ -47,6 +53,9 @@ class Difficulty:
         batch: Standard deviation of a patient's log gain in each channel; that of a section is half of it.
         noise: Shape parameter of a pixel's gamma noise; smaller is noisier.
         mimic: Effect in healthy tissue that mimics the tumor, as a share of the tumor's.
+        offset: Mean background of a channel in a section, as a share of the channel's level.
+        drift: Standard deviation of the log gain that a channel gains or loses between a section's first and last line.
+        blur: Largest standard deviation, in pixels, of the blur of a section.
     """
 
     level: float
@@ -54,17 +63,25 @@ class Difficulty:
     batch: float
     noise: float
     mimic: float
+    offset: float = 0.0
+    drift: float = 0.0
+    blur: float = 0.0
 
 
 # Tuned with linear discriminant analysis only, on cohorts with other seeds, before any other method was run.
 DIFFICULTIES = {
-    "easy": Difficulty(level=0.8, texture=0.7, batch=0.3, noise=5.0, mimic=0.4),
-    "medium": Difficulty(level=0.5, texture=0.55, batch=0.4, noise=3.0, mimic=0.6),
-    "hard": Difficulty(level=0.35, texture=0.45, batch=0.5, noise=2.0, mimic=0.8),
+    "easy": Difficulty(level=0.8, texture=0.7, batch=0.3, noise=5.0, mimic=0.4, offset=0.1, drift=0.1, blur=0.3),
+    "medium": Difficulty(level=0.5, texture=0.55, batch=0.4, noise=3.0, mimic=0.6, offset=0.2, drift=0.2, blur=0.6),
+    "hard": Difficulty(level=0.35, texture=0.45, batch=0.5, noise=2.0, mimic=0.8, offset=0.3, drift=0.3, blur=0.9),
 }
 
-# Share of each kind among the channels; the rest are faint noise.
-_SHARES = {"level": 0.05, "texture": 0.05, "anatomy": 0.15, "matrix": 0.2}
+INFORMATIVE = ("level", "texture", "mixed")
+_INFORMATIVE_SHARE = 0.1
+# Least and greatest share of the other kinds among the channels; the rest are faint noise.
+_DECOYS = {"anatomy": (0.1, 0.25), "matrix": (0.05, 0.35)}
+# Least and greatest scale of the patterns in pixels.
+_FINE, _BROAD = (1.2, 3.0), (6.0, 12.0)
+_MIXED = 1.0 / np.sqrt(2.0)  # a mixed channel has this much of either effect
 
 
 @dataclass(frozen=True)
@@ -77,8 +94,8 @@ class SimulatedCohort:
             2 = tumor).
         list_path: Path of ``cohort.csv``.
         label_path: Path of ``labels.json``.
-        truth: One row per channel in ascending m/z: mz; kind (level, texture, anatomy, matrix, noise); informative
-            (level or texture); effect (log ratio of pure tumor to normal tissue, for level channels).
+        truth: One row per channel in ascending m/z: mz; kind (level, texture, mixed, anatomy, matrix, noise);
+            informative (level, texture or mixed); effect (log ratio of pure tumor to normal tissue; 0 for texture).
         seed: The seed.
         difficulty: The difficulty.
     """
@@ -99,6 +116,8 @@ def simulate_cohort(
     shape: tuple[int, int] = (44, 52),
     n_channels: int = 200,
     difficulty: str | Difficulty = "medium",
+    texture_share: float = 0.5,
+    mixed_share: float = 0.2,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulatedCohort:
@@ -110,8 +129,12 @@ def simulate_cohort(
         sections: Number of sections per patient, at least 1.
         shape: (H, W) of the simulated frame in pixels, each at least 24. The grid of a section is the bounding box of
             its measured pixels.
-        n_channels: Number of channels, at least 20. 5% are level channels and 5% texture channels.
+        n_channels: Number of channels, at least 20. 10% are informative.
         difficulty: ``easy``, ``medium``, ``hard``, or a custom :class:`Difficulty`.
+        texture_share: Share of texture channels among the informative channels that are not mixed, from 0 (only levels
+            tell the tumor) to 1 (only patterns do).
+        mixed_share: Share of mixed channels among the informative channels; without effect if ``texture_share`` is 0 or
+            1, which stand for cohorts of one kind.
         seed: Seed of everything random.
         progress: Called as progress(done, total) in sections.
 
@@ -126,8 +149,12 @@ def simulate_cohort(
     height, width = (integer("each side of shape", side, 24) for side in shape)
     n_channels, seed = integer("n_channels", n_channels, 20), integer("seed", seed, 0)
     level = difficulty_of(difficulty)
+    shares = {"texture_share": texture_share, "mixed_share": mixed_share}
+    for name, share in shares.items():
+        number(name, share, 0.0, 1.0)
     out = Path(folder)
-    channels = _Channels.draw(np.random.default_rng([seed, 0]), n_channels, level)
+    rng = np.random.default_rng([seed, 0])
+    channels = _Channels.draw(rng, _kinds(rng, n_channels, texture_share, mixed_share), level)
     rows = []
     with filled_folder(out):
         for patient in range(patients):
@@ -147,7 +174,7 @@ def simulate_cohort(
         temporary.write_text(json.dumps(LABEL_MAP) + "\n", encoding="utf-8")
     arguments = {"patients": patients, "sections": sections, "shape": [height, width], "n_channels": n_channels}
     with atomic_path(out / "cohort.json") as temporary:
-        document = {**arguments, "seed": seed, "difficulty": asdict(level)}
+        document = {**arguments, **shares, "seed": seed, "difficulty": asdict(level)}
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     with atomic_path(out / "cohort.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "regions", "patient", "name"), *rows])
@@ -179,34 +206,49 @@ class _Channels:
     effect: NDArray[np.float64]
     mimicked: NDArray[np.bool_]
     texture: NDArray[np.float64]
+    grain: tuple[float, float]  # scale of the fine and of the broad pattern in pixels
     anatomy: NDArray[np.float64]  # (maps, n)
     detected: NDArray[np.float64]  # intensities below this share of the level are 0
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, n: int, difficulty: Difficulty) -> _Channels:
-        counts = {kind: max(1, round(share * n)) for kind, share in _SHARES.items()}
-        kinds = np.repeat([*counts, "noise"], [*counts.values(), n - sum(counts.values())])
-        kind = kinds[rng.permutation(n)]
-        has_level = kind == "level"
-        centre = np.select([kind == "matrix", kind == "noise"], [8.5, 5.5], 6.5)
+    def draw(cls, rng: np.random.Generator, kind: NDArray[np.str_], difficulty: Difficulty) -> _Channels:
+        n = len(kind)
+        informative = np.isin(kind, INFORMATIVE)
+        share = np.where(kind == "mixed", _MIXED, 1.0)
+        # Matrix peaks are the brighter ones on average, but tissue has bright channels too.
+        centre = np.select([kind == "matrix", kind == "noise"], [7.5, 5.5], 6.5)
         sign = np.where(rng.random(n) < 0.7, 1.0, -1.0)
         maps = rng.uniform(-0.6, 0.6, (_MAPS, n)) * (rng.random((_MAPS, n)) < 0.4)
         maps[:, kind == "anatomy"] *= 2.5
         maps[:, np.isin(kind, ("matrix", "noise"))] = 0.0
+        effect = sign * difficulty.level * rng.uniform(0.5, 1.5, n)
+        texture = difficulty.texture * rng.choice([-1.0, 1.0], n)
         return cls(
             mz=draw_mz(rng, n, (150.0, 900.0), 60.0, 0),
             kind=kind,
-            level=centre + rng.normal(0.0, 0.6, n),
-            effect=np.where(has_level, sign * difficulty.level * rng.uniform(0.5, 1.5, n), 0.0),
-            mimicked=has_level & (rng.random(n) < 0.5),
-            texture=np.where(kind == "texture", difficulty.texture * rng.choice([-1.0, 1.0], n), 0.0),
+            level=centre + rng.normal(0.0, 1.0, n),
+            effect=np.where(np.isin(kind, ("level", "mixed")), share * effect, 0.0),
+            mimicked=informative & (rng.random(n) < 0.5),
+            texture=np.where(np.isin(kind, ("texture", "mixed")), share * texture, 0.0),
+            grain=(float(rng.uniform(*_FINE)), float(rng.uniform(*_BROAD))),
             anatomy=maps,
             detected=np.where(kind == "noise", rng.uniform(0.5, 2.0, n), 0.1),
         )
 
     def truth(self) -> pd.DataFrame:
-        informative = np.isin(self.kind, ("level", "texture"))
+        informative = np.isin(self.kind, INFORMATIVE)
         return pd.DataFrame({"mz": self.mz, "kind": self.kind, "informative": informative, "effect": self.effect})
+
+
+def _kinds(rng: np.random.Generator, n: int, texture_share: float, mixed_share: float) -> NDArray[np.str_]:
+    """Kind of each channel, in random order."""
+    informative = max(1, round(_INFORMATIVE_SHARE * n))
+    mixed = round(mixed_share * informative) if 0.0 < texture_share < 1.0 else 0
+    texture = round(texture_share * (informative - mixed))
+    counts = {"level": informative - mixed - texture, "texture": texture, "mixed": mixed}
+    counts |= {kind: max(1, round(rng.uniform(*shares) * n)) for kind, shares in _DECOYS.items()}
+    found: NDArray[np.str_] = np.repeat([*counts, "noise"], [*counts.values(), n - sum(counts.values())])
+    return rng.permutation(found)
 
 
 def _write_section(
@@ -223,6 +265,13 @@ def _write_section(
     log = channels.level + gains + _log_abundance(rng, silhouette, channels, tumor, pure, difficulty)
     on_sample = silhouette.tissue[..., None] | (channels.kind == "matrix") | (channels.kind == "noise")
     expected = np.exp(np.where(on_sample, log, log - 4.0))
+    width = rng.uniform(0.0, difficulty.blur)
+    if width > 0.1:
+        inside = gaussian_blur(np.ones(shape), width)
+        expected = np.stack([gaussian_blur(plane, width) / inside for plane in np.moveaxis(expected, -1, 0)], axis=-1)
+    lines = np.linspace(-0.5, 0.5, shape[0])[:, None, None]
+    expected *= np.exp(lines * rng.normal(0.0, difficulty.drift, len(gains)))
+    expected += np.exp(channels.level) * rng.uniform(0.0, 2.0 * difficulty.offset, len(gains))
     expected *= np.exp(0.25 * rng.standard_normal(shape))[..., None]  # shot-to-shot variation of the laser
     observed = expected * rng.gamma(difficulty.noise, 1.0 / difficulty.noise, expected.shape)
     observed[observed < channels.detected * np.exp(channels.level)] = 0.0
@@ -255,14 +304,15 @@ def _log_abundance(
     log = np.stack(maps, axis=-1) @ channels.anatomy
     strength = rng.uniform(0.7, 1.3)
     log += (strength * pure)[..., None] * channels.effect
-    # Healthy but unusual tissue, such as inflammation, changes half of the level channels.
+    # Healthy but unusual tissue, such as inflammation, changes half of the informative channels.
     field = smooth_field(rng, shape, min(shape) / 3.0)
-    odd = smoothstep(field, 0.5, 0.3) * (1.0 - tumor)
-    log += (difficulty.mimic * odd)[..., None] * np.where(channels.mimicked, channels.effect, 0.0)
-    fine, broad = _standardised(smooth_field(rng, shape, 1.6)), _standardised(smooth_field(rng, shape, 9.0))
-    # The divisor keeps the variance where both tissues mix.
-    mixed = (tumor * fine + (1.0 - tumor) * broad) / np.sqrt(tumor**2 + (1.0 - tumor) ** 2)
-    log += mixed[..., None] * channels.texture
+    odd = difficulty.mimic * smoothstep(field, 0.5, 0.3) * (1.0 - tumor)
+    log += odd[..., None] * np.where(channels.mimicked, channels.effect, 0.0)
+    fine, broad = (_standardised(smooth_field(rng, shape, scale)) for scale in channels.grain)
+    for mimicked, share in ((False, tumor), (True, np.maximum(tumor, odd))):
+        # The divisor keeps the variance where both tissues mix.
+        pattern = (share * fine + (1.0 - share) * broad) / np.sqrt(share**2 + (1.0 - share) ** 2)
+        log += pattern[..., None] * np.where(channels.mimicked == mimicked, channels.texture, 0.0)
     return log
 
 
