@@ -11,15 +11,9 @@ import pytest
 
 import ionmorphnet as imn
 from imzml_factory import Spec, write_imzml
-from ionmorphnet.picking.confounders import (
-    autocorrelation,
-    block_means,
-    border_distance,
-    correlation,
-    describe,
-    line_pattern,
-    repeated_maxima,
-)
+from ionmorphnet.picking.confounders import describe, repeated_maxima
+from ionmorphnet.picking.image_measures import autocorrelation, block_means, border_distance, correlation
+from ionmorphnet.picking.lines import line_pattern
 
 SHAPE = (60, 72)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]

@@ -6,14 +6,15 @@ the rates at which each fault is found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.picking.displaced_lines import displaced_lines
+from ionmorphnet.picking.image_measures import autocorrelation, block_means, border_distance, correlation
+from ionmorphnet.picking.levels import between_peaks, level_patterns
+from ionmorphnet.picking.lines import line_pattern
 
 Float = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -26,31 +27,6 @@ _LEAST_SIDE = 16
 _LEAST_PIXELS = 256
 # Fewer channels may share a shape by chance; these are the more frequent half of all candidates.
 _LEAST_OTHERS = 9
-# Blocks of pixels along the longer side: averages of blocks are hardly noisy.
-_BLOCKS = 28
-# Parts of each line that must agree: an instrument changes a whole line, tissue hardly ever does.
-_PARTS = 4
-# Lines on either side of a step that are averaged.
-_BESIDE = 4
-
-
-@dataclass(frozen=True)
-class Lines:
-    """What all channels do from row to row.
-
-    Attributes:
-        agreement: Median correlation of the jumps in the four parts of the rows.
-        alternation: Correlation of a row's jump with the next one's; -2/3 if rows are independent of each other.
-        amplitude: Standard deviation of the rows' common factor.
-        step: Relative change at the largest lasting step; 0 if there is none.
-        at: The row where it begins, from 0.
-    """
-
-    agreement: float
-    alternation: float
-    amplitude: float
-    step: float
-    at: int
 
 
 def shared_patterns(ds: Dataset, channels: CandidateAxis, lo: Float, hi: Float) -> list[str]:
@@ -74,13 +50,16 @@ def shared_patterns(ds: Dataset, channels: CandidateAxis, lo: Float, hi: Float) 
     known = np.nan_to_num(channels.frequency, nan=1.0)
     frequent = np.flatnonzero(known >= np.median(known))
     others = frequent[np.unique(np.linspace(0, len(frequent) - 1, min(most, len(frequent))).astype(int))]
+    gap_lo, gap_hi = between_peaks(channels, most)
     images = ds.window_images(
-        np.concatenate([lo[chosen], channels.mz_lo[others]]), np.concatenate([hi[chosen], channels.mz_hi[others]])
+        np.concatenate([lo[chosen], channels.mz_lo[others], gap_lo]),
+        np.concatenate([hi[chosen], channels.mz_hi[others], gap_hi]),
     )
+    of_picks, of_others, of_gaps = np.split(images, [len(chosen), len(chosen) + len(others)])
     order = np.full(ds.shape, -1, dtype=np.int64)
     pixels = ds._native.pixels
     order.ravel()[pixels[:, 0]] = pixels[:, 1]
-    return describe(images[: len(chosen)], images[len(chosen) :], order, normalized=ds.normalize != "none")
+    return describe(of_picks, of_others, order, between=of_gaps, normalized=ds.normalize != "none")
 
 
 def describe(
@@ -88,6 +67,7 @@ def describe(
     others: npt.NDArray[np.float32],
     order: npt.NDArray[np.int64],
     *,
+    between: npt.NDArray[np.float32] | None = None,
     normalized: bool = False,
 ) -> list[str]:
     """Warnings about patterns that images share, none for most sections.
@@ -96,6 +76,7 @@ def describe(
         picks: Ion images of picks (k, H, W); NaN = not measured.
         others: Ion images of frequent candidates (m, H, W).
         order: Number of the spectrum of each pixel (H, W); -1 = not measured.
+        between: Images of windows between the peaks of profile spectra (k, H, W).
         normalized: Whether the images are normalised already.
     """
     measured = order >= 0
@@ -122,6 +103,8 @@ def describe(
     if len(others) >= _LEAST_OTHERS:
         found = _line_patterns(every, measured)
         found += _edge_pattern(every, measured) + ([] if found else _fading(every, order))
+    if not found and between is not None:
+        found = level_patterns(np.where(measured, np.nan_to_num(between), 0).astype(np.float64), order)
     found += _pick_patterns(np.minimum(own, limits[: len(own), None, None]), every, order)
     if found:
         remedy = "" if normalized else '; compare with --normalize tic (Python: normalize="tic")'
@@ -133,7 +116,7 @@ def _line_patterns(every: Float, measured: Bools) -> list[str]:
     found = []
     for name, images, mask in (("row", every, measured), ("column", every.transpose(0, 2, 1), measured.T)):
         lines = line_pattern(images, mask)
-        if lines.agreement >= 0.6 and lines.alternation <= -0.5 and lines.amplitude >= 0.05:
+        if lines.varies:
             found.append(
                 f"all channels change from {name} to {name}, by {lines.amplitude:.0%} (the parts of a {name} agree "
                 f"with correlation {lines.agreement:.2f})"
@@ -143,80 +126,6 @@ def _line_patterns(every: Float, measured: Bools) -> list[str]:
                 f"all channels change by {lines.step:+.0%} at {name} {lines.at + 1} of {mask.shape[0]} and stay there"
             )
     return found
-
-
-def line_pattern(images: Float, measured: Bools) -> Lines:
-    """Looks for factors of whole rows in all images.
-
-    Args:
-        images: (n, H, W), clipped; 0 where not measured.
-        measured: (H, W).
-    """
-    filled = (images > 0).sum(axis=(1, 2))
-    images = images[(filled >= np.median(filled)) & (filled > 0)]
-    nothing = Lines(0.0, 0.0, 0.0, 0.0, 0)
-    if not len(images):
-        return nothing
-    edges = np.linspace(0, measured.shape[1], _PARTS + 1).astype(int)[:-1]
-    n = np.add.reduceat(measured.astype(np.float64), edges, axis=1)
-    # Only pixels with signal count: where the sample lies says nothing of the instrument. A part without is neutral.
-    present = np.add.reduceat((images > 0).astype(np.float64), edges, axis=2)
-    mean = images.sum(axis=(1, 2)) / (images > 0).sum(axis=(1, 2))
-    parts = np.add.reduceat(images, edges, axis=2) / np.maximum(present, 1) / mean[:, None, None]
-    parts = np.where(present > 0, parts, 1.0)
-    usable = n >= 3
-    beside = (parts[:, :-2] + parts[:, 2:]) / 2
-    jumps = (2 * (parts[:, 1:-1] - beside) / (parts[:, 1:-1] + beside + 0.2)).mean(axis=0)
-    jumps = np.where(usable[1:-1] & usable[:-2] & usable[2:], jumps, np.nan)
-    correlations = []
-    for a in range(_PARTS):
-        for b in range(a):
-            both = np.isfinite(jumps[:, a]) & np.isfinite(jumps[:, b])
-            if both.sum() >= 10:
-                correlations.append(float(correlation(jumps[both, a], jumps[both, b])))
-    known = np.isfinite(jumps).any(axis=1)
-    if not correlations or known.sum() < 10:
-        return nothing
-    row = np.nanmean(jumps[known], axis=1)
-    step, at = _step(parts, usable)
-    return Lines(
-        float(np.median(correlations)), float(correlation(row[1:], row[:-1])), float(row.std() / 1.22), step, at
-    )
-
-
-def _step(parts: Float, usable: Bools) -> tuple[float, int]:
-    """The largest change that all channels and all parts of the rows make at one row, and that lasts."""
-    height = usable.shape[0]
-    at = np.arange(_BESIDE, height - _BESIDE + 1)
-    if len(at) < 2 * _BESIDE:
-        return 0.0, 0
-    sums = np.concatenate([np.zeros_like(parts[:, :1]), np.cumsum(parts, axis=1)], axis=1)
-    counts = np.concatenate([np.zeros((1, _PARTS)), np.cumsum(usable, axis=0)])
-    whole = counts[at + _BESIDE] - counts[at - _BESIDE] == 2 * _BESIDE
-    after, before = sums[:, at + _BESIDE] - sums[:, at], sums[:, at] - sums[:, at - _BESIDE]
-    change = 2 * (after - before) / (after + before + 0.2 * _BESIDE)
-    n = whole.sum(axis=1)
-    each = np.where(whole, change, 0).sum(axis=2) / np.maximum(n, 1)  # of each channel
-    common = np.median(each, axis=0)
-    agree = (np.sign(each) == np.sign(common)).mean(axis=0)
-    same = np.median(change, axis=0) * np.sign(common)[:, None]
-    least = np.where(whole, same, np.inf).min(axis=1)
-    padded = np.pad(np.abs(common), _BESIDE)
-    elsewhere = np.maximum(padded[: -2 * _BESIDE], padded[2 * _BESIDE :])
-    row = np.where(usable, parts, 0).sum(axis=2) / np.maximum(usable.sum(axis=1), 1)
-    sudden = np.median(2 * (row[:, at] - row[:, at - 1]) / (row[:, at] + row[:, at - 1] + 0.2), axis=0)
-    size = np.abs(common)
-    # A step from nothing is the border of the sample.
-    both = np.median(np.minimum(after, before).mean(axis=2), axis=0) >= 0.15 * _BESIDE
-    right = both & (agree >= 0.9) & (least >= 0.3 * size) & (n >= 3) & (sudden * np.sign(common) >= 0.5 * size)
-    score = np.where(right, size - elsewhere, 0.0)
-    best = int(score.argmax())
-    if score[best] < 0.17:
-        return 0.0, 0
-    used = whole[best]
-    levels = after[:, best][:, used].sum(axis=1), before[:, best][:, used].sum(axis=1)
-    known = levels[1] > 0
-    return float(np.median(levels[0][known] / levels[1][known]) - 1), int(at[best])
 
 
 def _fading(every: Float, order: npt.NDArray[np.int64]) -> list[str]:
@@ -346,62 +255,4 @@ def repeated_maxima(values: Float) -> Bools:
             continue
         below = present[(present >= 0.8 * largest) & (present < largest)]
         out[k] = len(np.unique(present)) >= 20 and top >= 5 * below.size / max(1, len(np.unique(below)))
-    return out
-
-
-def block_means(values: Float, measured: Bools) -> Float:
-    """Averages of square blocks of pixels.
-
-    Args:
-        values: (n, H, W).
-        measured: (H, W).
-
-    Returns:
-        (n, h, w) with at most 28 blocks along a side; NaN where less than half of a block is measured.
-    """
-    height, width = measured.shape
-    side = -(-max(height, width) // _BLOCKS)
-    rows, columns = np.arange(0, height, side), np.arange(0, width, side)
-
-    def sums(of: Float) -> Float:
-        added: Float = np.add.reduceat(np.add.reduceat(of, rows, axis=-2), columns, axis=-1)
-        return added
-
-    n, size = sums(measured.astype(np.float64)), sums(np.ones(measured.shape))
-    means = sums(np.where(measured, values, 0.0)) / np.maximum(n, 1)
-    means[:, n < size / 2] = np.nan
-    return means
-
-
-def border_distance(measured: Bools, most: int) -> npt.NDArray[np.int64]:
-    """Steps (rook) from each measured pixel to the nearest one that is not, 1 to ``most`` + 1; 0 where not measured."""
-    inside = np.pad(measured, 1)
-    distance = inside.astype(np.int64)
-    for _ in range(most):
-        shrunk = inside.copy()
-        shrunk[1:-1, 1:-1] &= inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
-        inside = shrunk
-        distance += inside
-    return distance[1:-1, 1:-1]
-
-
-def correlation(a: Float, b: Float) -> Float:
-    """Pearson correlation along the last axis; 0 where one is constant."""
-    a = a - a.mean(axis=-1, keepdims=True)
-    b = b - b.mean(axis=-1, keepdims=True)
-    norms = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
-    out: Float = np.divide((a * b).sum(axis=-1), norms, out=np.zeros(np.shape(norms)), where=norms > 0)
-    return out
-
-
-def autocorrelation(planes: Float) -> Float:
-    """Correlation of neighbouring values, (n,), of planes (n, h, w); NaN = no value."""
-    out = np.zeros(len(planes))
-    for k, plane in enumerate(planes):
-        a = np.concatenate([plane[:, :-1].ravel(), plane[:-1].ravel()])
-        b = np.concatenate([plane[:, 1:].ravel(), plane[1:].ravel()])
-        both = np.isfinite(a) & np.isfinite(b)
-        if both.sum() > 8:
-            first, second = np.concatenate([a[both], b[both]]), np.concatenate([b[both], a[both]])
-            out[k] = float(correlation(first, second))
     return out
