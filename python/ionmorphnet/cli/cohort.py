@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ionmorphnet import cohort as study
+from ionmorphnet.cli._cohort_tables import tables
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar, stderr
 from ionmorphnet.cli.pick import Folder, pick, pick_arguments
@@ -43,7 +44,11 @@ def cohort() -> None:
       ionmorphnet cohort run samples.csv -o out --shard 3/20     (one task of a job array)
       ionmorphnet cohort consensus out
       ionmorphnet cohort matrix out --normalize tic
+      ionmorphnet cohort tables out --exclude negative
     """
+
+
+cohort.add_command(tables)
 
 
 @_pick_options

@@ -10,8 +10,11 @@ from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.cohort.study import StudyMatrix, find_consensus, write_matrix
 from ionmorphnet.cohort.supervisor import WorkerError
+from ionmorphnet.cohort.tables import FORMATS as TABLE_FORMATS
+from ionmorphnet.cohort.tables import StudyTables, write_tables
 
 __all__ = [
+    "TABLE_FORMATS",
     "CohortProgress",
     "CohortRun",
     "Consensus",
@@ -24,6 +27,7 @@ __all__ = [
     "SectionChannels",
     "Shard",
     "StudyMatrix",
+    "StudyTables",
     "WorkerError",
     "consensus",
     "find_consensus",
@@ -35,4 +39,5 @@ __all__ = [
     "run",
     "section_channels",
     "write_matrix",
+    "write_tables",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pandas as pd
 
 from ionmorphnet.base.arguments import number, positive
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.cohort.carried import carried_columns
 from ionmorphnet.cohort.drift import PPM, Drift, checked_lock_masses, find_drift, lock_drift, median_drift
 from ionmorphnet.io.candidates import CandidateAxis
 
@@ -49,6 +51,7 @@ class SectionChannels:
         score: Scores; NaN where there is none.
         picked: Whether a channel was picked.
         label: Classes as positions in ``imn.CLASSES``; -1: none.
+        columns: Further columns of a given m/z list, such as names, (n,) each.
     """
 
     name: str
@@ -58,6 +61,7 @@ class SectionChannels:
     score: Float64
     picked: npt.NDArray[np.bool_]
     label: Int64
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -73,7 +77,8 @@ class Consensus:
             ``n_present``, ``share_present``, ``n_picked``, ``share_picked``, ``score`` (mean over all sections, 0 where
             a channel is absent), ``score_present`` (mean over the sections that have it), ``spread_ppm`` (standard
             deviation of its m/z after the drift was removed), ``label`` (position of the class with most votes, -1:
-            none), ``votes`` (share of that class among the votes).
+            none), ``votes`` (share of that class among the votes); then the columns of the m/z list, if the candidates
+            were those of one.
         members: int64 (n_sections, n_channels): the candidate of each section, -1 where it has none.
         sections: Names of the sections.
         drift: Drift of each section against the reference.
@@ -352,7 +357,7 @@ def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels], wid
     total = votes.sum(axis=0)
     best = np.where(total > 0, votes.argmax(axis=0), -1)
     members[:] = members[:, order]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "mz": np.exp(mean[order]),
             "mz_lo": np.exp(lower),
@@ -368,6 +373,8 @@ def _table(members: Int64, pool: _Pool, sections: Sequence[SectionChannels], wid
             "votes": (votes.max(axis=0) / np.maximum(total, 1))[order],
         }
     )
+    carried = carried_columns(members, [each.columns for each in sections], ("channel", *table))
+    return pd.concat([table, carried], axis=1)
 
 
 def _windows(mean: Float64, below: Float64, above: Float64, width: float) -> tuple[Float64, Float64]:

@@ -16,8 +16,14 @@ from ionmorphnet.base.versions import versions
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels
 from ionmorphnet.cohort.drift import Drift
 from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.picking.tables import read_listed
 
 CHANNELS, MEMBERS, DRIFT, RECORD = "channels.csv", "members.csv", "drift.csv", "consensus.json"
+# Columns of channels.csv that are not those of an m/z list.
+OWN = (
+    *("channel", "mz", "mz_lo", "mz_hi", "n_present", "share_present", "n_picked", "share_picked"),
+    *("score", "score_present", "spread_ppm", "label", "votes"),
+)
 # Version of the layout; it grows when a field changes its meaning or goes.
 _SCHEMA = 1
 
@@ -85,6 +91,8 @@ def read_consensus(folder: Path) -> Consensus:
         members = pd.read_csv(folder / MEMBERS, usecols=["channel", "section", "candidate"], keep_default_na=False)
         labels = channels["label"].astype(object).map({name: k for k, name in enumerate(CLASSES)})
         channels["label"] = labels.fillna(-1).astype(np.int64)
+        listed = read_listed(folder / CHANNELS, [str(name) for name in channels if name not in OWN])
+        channels[listed.columns] = listed
         position = {name: k for k, name in enumerate(names)}
         table = np.full((len(names), len(channels)), -1, np.int64)
         rows = members["section"].astype(str).map(position)

@@ -116,8 +116,11 @@ def write_section_matrix(
     return SectionMatrix(path, n_pixels, means)
 
 
-def kept_matrix(path: Path, state: str) -> SectionMatrix | None:
-    """The matrix of a section if it is there, complete and of this state; else None."""
+def kept_matrix(path: Path, state: str, var: pd.DataFrame) -> SectionMatrix | None:
+    """The matrix of a section if it is there, complete and of this state; else None.
+
+    Its table of the channels becomes ``var``, whose shares and scores may have changed while the windows did not.
+    """
     if not (path / ".zgroup").is_file():
         return None
     try:
@@ -126,9 +129,61 @@ def kept_matrix(path: Path, state: str) -> SectionMatrix | None:
         assert isinstance(known, dict)
         if known["state"] != state:
             return None
+        _refresh_var(path, var)
         return SectionMatrix(path, _values(store).shape[0], np.asarray(known["means"], np.float64))
     except (FileError, KeyError, TypeError, ValueError):
         return None
+
+
+def _refresh_var(path: Path, var: pd.DataFrame) -> None:
+    import zarr
+    from anndata.io import read_elem
+
+    wanted = _plain_strings(var)
+    store = zarr.open_group(path, mode="r+")
+    if not read_elem(store["var"]).equals(wanted):
+        _needed()(store, "var", wanted)
+
+
+@dataclass(frozen=True)
+class StoredMeans:
+    """What a section's store knows besides the pixels.
+
+    Attributes:
+        n_pixels: Measured pixels.
+        means: Mean of each channel over them, float64 (C,).
+        windows: m/z, lower and upper bounds of the channels on the common scale, float64 (3, C).
+        facts: Source, normalisation, drift and the like.
+    """
+
+    n_pixels: int
+    means: npt.NDArray[np.float64]
+    windows: npt.NDArray[np.float64]
+    facts: Mapping[str, Any]
+
+
+def stored_means(path: Path) -> StoredMeans:
+    """Reads the means of a section without its pixels.
+
+    Raises:
+        FileError: There is no complete store.
+        UnavailableError: anndata or zarr is not installed.
+    """
+    _needed()
+    from anndata.io import read_elem
+
+    if not (path / ".zgroup").is_file():
+        raise FileError(f"{path}: no such matrix; extract it with ionmorphnet cohort matrix")
+    store = _opened(path)
+    try:
+        known = store.attrs[_STATE]
+        assert isinstance(known, dict)
+        means = np.asarray(known["means"], np.float64)
+        var, facts = read_elem(store["var"]), read_elem(store["uns"])
+        windows = var[["mz", "mz_lo", "mz_hi"]].to_numpy(np.float64).T
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(f"{path}: not a readable matrix ({type(error).__name__}); extract it again") from None
+    return StoredMeans(int(_values(store).shape[0]), means, windows, facts)
 
 
 def column_reader(path: Path) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]:

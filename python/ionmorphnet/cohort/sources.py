@@ -14,6 +14,7 @@ from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.picking.peak_list import PeakList
 from ionmorphnet.picking.saved import open_run
+from ionmorphnet.picking.tables import listed_columns
 
 
 def section_channels(given: CandidateAxis | PeakList | PathLike, name: str | None = None) -> SectionChannels:
@@ -37,6 +38,7 @@ def section_channels(given: CandidateAxis | PeakList | PathLike, name: str | Non
             np.full(n, np.nan),
             np.zeros(n, np.bool_),
             np.full(n, -1, np.int64),
+            given.columns,
         )
     if isinstance(given, PeakList):
         file = "" if given.run is None else Path(given.run.input.path).stem
@@ -53,4 +55,5 @@ def _of_table(scores: pd.DataFrame, picks: pd.DataFrame, name: str) -> SectionCh
     codes = {label: code for code, label in enumerate(CLASSES)}
     label = np.asarray(table["label"].map(codes).fillna(-1), np.int64)
     mz, lo, hi, score = (table[column].to_numpy(np.float64) for column in ("mz", "mz_lo", "mz_hi", "score"))
-    return SectionChannels(name, mz, lo, hi, score, picked[order], label)
+    columns = {key: table[key].to_numpy() for key in listed_columns(table)}
+    return SectionChannels(name, mz, lo, hi, score, picked[order], label, columns)

@@ -153,9 +153,10 @@ def write_matrix(
         raise ArgumentError(f"{unknown[0]}: is not in the consensus; make it again with ionmorphnet cohort consensus")
     kind = checked_normalize(normalize)
     records = [_record(each) for each in sections]
-    scales = _scales(records, kind, threads)
+    scales, unit = _scales(records, kind, threads)
     var = channel_table(found)
     var.index = pd.Index([f"{mz:.6f}" for mz in var["mz"]], dtype=object)
+    var = var.rename(columns={name: str(name).replace("/", "_") for name in var})  # a slash would make a group
     tell = progress or (lambda *_: None)
     written: list[SectionMatrix] = []
     for k, (section, record, scale) in enumerate(zip(sections, records, scales, strict=True)):
@@ -164,13 +165,14 @@ def write_matrix(
         target = out / MATRICES / f"{section.name}.zarr"
         make_folder(target.parent)
         state = _state(record, axis, var["mz"].to_numpy(np.float64), kind, scale)
-        kept = kept_matrix(target, state)
+        kept = kept_matrix(target, state, var)
         if kept is None:
             facts = {
                 "source": record.input.path,
                 "uuid": record.input.uuid or "",
                 "normalize": kind,
                 "scale": scale,
+                "unit": unit,
                 "drift_mz": list(found.drift[places[section.name]].mz),
                 "drift_ppm": list(found.drift[places[section.name]].ppm),
             }
@@ -229,21 +231,21 @@ def _state(run: RunRecord, axis: CandidateAxis, mz: npt.NDArray[np.float64], nor
     return digest.hexdigest()
 
 
-def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) -> list[float]:
-    """Factors that bring all sections to one scale.
+def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) -> tuple[list[float], float]:
+    """Factors that bring all sections to one scale, and the norm that is its unit.
 
     A section's normalised images are in units of its own median norm, which differ between sections; the cohort's are
     in units of the median of these.
     """
     if normalize == "none":
-        return [1.0] * len(records)
+        return [1.0] * len(records), 1.0
     medians = []
     for record in records:
         with record.input.reopen() as ds:
             medians.append(median_norm(ds._native, normalize, threads=threads))
     known = [value for value in medians if value > 0.0]
     common = float(np.median(known)) if known else 1.0
-    return [common / value if value > 0.0 else 0.0 for value in medians]
+    return [common / value if value > 0.0 else 0.0 for value in medians], common
 
 
 def _means(sections: Sequence[StudySection], written: Sequence[SectionMatrix], channels: pd.Index) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class MzList:
         columns: dict[str, Column] = {}
         for name, texts in self.columns.items():
             cells = ["; ".join(dict.fromkeys(texts[row] for row in own if texts[row])) for own in rows]
-            columns[name] = _typed(cells, ";" if self.decimal_comma else ",")
+            columns[name] = typed_column(cells, ";" if self.decimal_comma else ",")
         return keys[:, 0], keys[:, 1], keys[:, 2], columns
 
 
@@ -273,8 +273,16 @@ def _value(path: Path, row: Row, column: int, delimiter: str, what: str) -> floa
     return value
 
 
-def _typed(cells: list[str], delimiter: str) -> Column:
-    """Numbers if all cells are empty or numbers, else texts. Digits after a leading zero are an identifier."""
+def typed_column(cells: list[str], delimiter: str = ",") -> Column:
+    """Numbers if all cells are empty or numbers, else texts. Digits after a leading zero are an identifier.
+
+    Args:
+        cells: n texts.
+        delimiter: What separates the cells of the file; unless it is the comma, decimal commas are read.
+
+    Returns:
+        float64 (n,) with NaN for empty cells, or the texts.
+    """
     filled = [cell for cell in cells if cell]
     if filled and all(_is_number(cell, delimiter) and not re.match(r"[+-]?0\d", cell) for cell in filled):
         return np.array([_number(cell, delimiter) if cell else np.nan for cell in cells])
