@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["core", "io", "images", "preprocess", "score", "pick", "pipeline"]
-LEAVES = ["capi", "bindings", "testing"]
+LEAVES = ["capi", "engines", "bindings", "testing"]
 MAX_LINES = 500
 PACKAGE = ROOT / "python" / "ionmorphnet"
 
@@ -51,6 +51,14 @@ def test_stages_include_only_leftwards() -> None:
         if (bad := _violations(path.relative_to(ROOT).parts[1], _included_folders(path)))
     }
     assert wrong == {}
+
+
+def test_engine_plugins_know_the_interface_only() -> None:
+    for path in (ROOT / "csrc" / "engines").iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert _included_folders(path) <= {"core", "capi", "engines"}, path
+        assert set(re.findall(r'#include "(capi/[^"]+)"', text)) <= {"capi/include/ionmorphnet.h"}, path
+        assert not re.search(r"#include [<\"](openvino|onnxruntime)", text), path
 
 
 def test_the_include_check_sees_a_violation(tmp_path: Path) -> None:
