@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
-from importlib import resources
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.base.files import atomic_path
 from ionmorphnet.io.rendering import CLIP_QUANTILE
 from ionmorphnet.report import pictures, table
 from ionmorphnet.report.classes import image_classes, probability_columns
 from ionmorphnet.report.data import ReportData
+from ionmorphnet.report.document import date_text, render_document, shown, write_document
 from ionmorphnet.report.spectrum import mean_spectrum
 
 MAX_PICTURES = 500
-_ASSETS = resources.files("ionmorphnet.report") / "assets"
 _SCRIPTS = ("dom.js", "histogram.js", "spectrum.js", "dialog.js", "rows.js", "picks.js", "main.js")
 
 
@@ -58,40 +49,27 @@ def render_report(data: ReportData, *, max_pictures: int = MAX_PICTURES) -> str:
         "spectrum": spectrum,
         "histogram": table.histogram(data),
     }
-    script = "(() => {\n'use strict';\n" + "\n".join(_asset(name) for name in _SCRIPTS) + "\n})();"
-    environment = Environment(
-        loader=PackageLoader("ionmorphnet.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = _shown
-    environment.filters["intensity"] = _intensity_text
-    return environment.get_template("report.html").render(
-        data=data,
-        cut=_cut_text(data),
-        scorer=_scorer_text(data),
-        tic=pictures.picture(data.tic, tic_factor),
-        tic_geometry=pictures.geometry(data, tic_factor),
-        area=pictures.measured_area(data),
-        sample=None if data.sample is None else pictures.sample_view(data.sample, data.tic, tic_factor),
-        regions=pictures.region_boxes(data),
-        class_counts=table.class_counts(data),
-        classes=classes if payload["probabilities"] else [],
-        histogram=payload["histogram"],
-        spectrum=spectrum,
-        pictured=len(images),
-        factor=factor,
-        quantile=CLIP_QUANTILE,
-        facts=_fact_sections(data.facts),
-        timings=_timings(data),
-        style=Markup(_asset("report.css")),
-        script=Markup(script),
-        date=_date_text(data),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
-        payload=_embedded_json(payload),
-    )
+    context = {
+        "data": data,
+        "cut": _cut_text(data),
+        "scorer": _scorer_text(data),
+        "tic": pictures.picture(data.tic, tic_factor),
+        "tic_geometry": pictures.geometry(data, tic_factor),
+        "area": pictures.measured_area(data),
+        "sample": None if data.sample is None else pictures.sample_view(data.sample, data.tic, tic_factor),
+        "regions": pictures.region_boxes(data),
+        "class_counts": table.class_counts(data),
+        "classes": classes if payload["probabilities"] else [],
+        "histogram": payload["histogram"],
+        "spectrum": spectrum,
+        "pictured": len(images),
+        "factor": factor,
+        "quantile": CLIP_QUANTILE,
+        "facts": _fact_sections(data.facts),
+        "timings": _timings(data),
+        "date": date_text(data.fact("date")),
+    }
+    return render_document("report.html", styles=("report.css",), scripts=_SCRIPTS, payload=payload, context=context)
 
 
 def write_report(path: str | os.PathLike[str], data: ReportData, *, max_pictures: int = MAX_PICTURES) -> None:
@@ -101,42 +79,17 @@ def write_report(path: str | os.PathLike[str], data: ReportData, *, max_pictures
         ArgumentError: As :func:`render_report`.
         FileError: The file cannot be written; an existing file is left as it was.
     """
-    page = render_report(data, max_pictures=max_pictures)
-    with atomic_path(path) as temporary:
-        # File names that are not UTF-8 contain lone surrogates, which cannot be encoded.
-        temporary.write_bytes(page.encode("utf-8", "replace"))
-
-
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _embedded_json(value: object) -> Markup:
-    """JSON that cannot close the script element around it."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    write_document(path, render_report(data, max_pictures=max_pictures))
 
 
 def _cut_text(data: ReportData) -> str:
     top, least, threshold = (data.fact("parameters", key) for key in ("top", "min_score", "threshold"))
     parts = [f"top {top:,}" if isinstance(top, int) else f"top {top}"] if top is not None else []
     if least is not None:
-        parts.append(f"score ≥ {_shown(least)}")
+        parts.append(f"score ≥ {shown(least)}")
     if not parts and threshold is not None:
-        parts.append(f"score ≥ {_shown(threshold)} (model threshold)")
+        parts.append(f"score ≥ {shown(threshold)} (model threshold)")
     return " and ".join(parts) or "not stated"
-
-
-def _date_text(data: ReportData) -> str:
-    """Date of the run as ``2026-01-31 12:00 UTC``; any other text as it is."""
-    text = _shown(data.fact("date"))
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return f"{date:%Y-%m-%d %H:%M}" + (f" {date:%Z}" if date.tzinfo else "")
 
 
 def _scorer_text(data: ReportData) -> str:
@@ -162,24 +115,3 @@ def _timings(data: ReportData) -> list[tuple[str, float, float]]:
     stages = [(str(k), float(v)) for k, v in timings.items() if isinstance(v, int | float)]
     longest = max((seconds for _, seconds in stages), default=0.0)
     return [(name, seconds, seconds / longest if longest > 0 else 0.0) for name, seconds in stages]
-
-
-def _intensity_text(value: float) -> str:
-    """Intensity with three digits: ``44,200``; the scripts of the page format theirs alike."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,g}" if rounded == 0 or 0.01 <= rounded < 1e6 else f"{value:.2e}"
-
-
-def _shown(value: object) -> str:
-    """Formats a fact as short text."""
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "–"
-    if isinstance(value, list | tuple):
-        return ", ".join(_shown(v) for v in value) or "–"
-    return str(value)
