@@ -3,12 +3,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import json
 import os
 import re
 import time
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from html_page import Page
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.io.rendering import scale_bar
 from ionmorphnet.models.labels import CLASSES, DESCRIPTIONS
@@ -24,44 +23,6 @@ from ionmorphnet.report import ReportData, render_report, write_report
 from ionmorphnet.report.pictures import MAX_PIXELS, MAX_SIDE, block_factor
 from ionmorphnet.report.spectrum import heights_at, mean_spectrum, thin
 from ionmorphnet.report.table import class_counts, cut, histogram
-
-VOID = {"meta", "link", "img", "input", "br"}
-
-
-class Page(HTMLParser):
-    """Elements of a page; fails if tags are not nested."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.stack: list[str] = []
-        self.content: dict[str, str] = {}
-        self.feed(html)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        for tag in set(self.stack):
-            self.content[tag] = self.content.get(tag, "") + data
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.content["body"].replace(self.content["script"], "").split())
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        text = self.content["script"]
-        value, _ = json.JSONDecoder().raw_decode(text)
-        assert isinstance(value, dict)
-        return value
 
 
 def make(

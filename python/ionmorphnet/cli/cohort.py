@@ -17,6 +17,7 @@ from ionmorphnet import cohort as study
 from ionmorphnet.cli._cohort_tables import tables
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar, stderr
+from ionmorphnet.cli.cohort_report import report
 from ionmorphnet.cli.pick import Folder, pick, pick_arguments
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.normalization import NORMALIZATIONS
@@ -45,6 +46,7 @@ def cohort() -> None:
       ionmorphnet cohort consensus out
       ionmorphnet cohort matrix out --normalize tic
       ionmorphnet cohort tables out --exclude negative
+      ionmorphnet cohort report out
     """
 
 
@@ -214,6 +216,9 @@ def matrix(out: Path, normalize: str, memory_limit: str, threads: int) -> None:
     with progress_bar(out.name, "sections") as bar:
         done = study.write_matrix(out, normalize=normalize, memory_limit=memory_limit, threads=threads, progress=bar)
     click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
+
+
+cohort.add_command(report)
 
 
 def _show_plan(planned: list[study.Planned], as_json: bool) -> int:

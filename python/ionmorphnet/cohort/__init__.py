@@ -5,6 +5,7 @@ from ionmorphnet.cohort.drift import Drift, find_drift
 from ionmorphnet.cohort.manifest import Entry, Manifest, Shard, manifest_table
 from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.relatives import relatives
+from ionmorphnet.cohort.report import report
 from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
@@ -36,6 +37,7 @@ __all__ = [
     "plan",
     "read_samples",
     "relatives",
+    "report",
     "run",
     "section_channels",
     "write_matrix",

@@ -195,6 +195,54 @@ def column_reader(path: Path) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[n
     return read
 
 
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A section's matrix as it lies on the disk; values are read when they are asked for.
+
+    Attributes:
+        path: The Zarr store.
+        mz: Channels on the common scale (C,).
+        x: Column of each pixel in the section's grid, int64 (n,).
+        y: Row of each pixel.
+        normalize: How its values were normalised.
+        drift_mz: Knots of the drift that its windows were moved by.
+        drift_ppm: Deviation at the knots.
+    """
+
+    path: Path
+    mz: npt.NDArray[np.float64]
+    x: npt.NDArray[np.int64]
+    y: npt.NDArray[np.int64]
+    normalize: str
+    drift_mz: npt.NDArray[np.float64]
+    drift_ppm: npt.NDArray[np.float64]
+
+    def columns(self, channels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Values of channels, given by position (k,), ascending; float32 (n, k)."""
+        return column_reader(self.path)(channels)
+
+
+def open_matrix(path: Path) -> StoredMatrix:
+    """Opens a section's matrix.
+
+    Raises:
+        FileError: It cannot be read.
+        UnavailableError: anndata or zarr is not installed.
+    """
+    _needed()
+    from anndata.io import read_elem
+
+    store = _opened(path)
+    try:
+        facts = read_elem(store["uns"])
+        x, y = (np.asarray(read_elem(store[f"obs/{name}"]), np.int64) for name in ("x", "y"))
+        knots, ppm = (np.asarray(facts[name], np.float64) for name in ("drift_mz", "drift_ppm"))
+        mz = np.asarray(read_elem(store["var/mz"]), np.float64)
+        return StoredMatrix(path, mz, x, y, str(facts["normalize"]), knots, ppm)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{path}: not a readable matrix ({type(error).__name__}); extract it again") from None
+
+
 def join_matrices(path: Path, parts: Sequence[Path], *, memory_limit: int | str = "4GB") -> int:
     """Streams section matrices with the same channels into one store, below each other.
 
