@@ -38,6 +38,8 @@ def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path)
     assert done.code == 1
     assert "2 picked, 0 were there already, 1 failed, of 3 sections" in done.stdout
     assert "failed: p3/data:" in done.stderr
+    assert done.stdout.endswith(f"next: ionmorphnet cohort consensus {out}\n      ionmorphnet cohort report {out}\n")
+    assert not (out / "report.html").exists()
     again = cli("cohort", "run", sections, "-o", out, "--json", *QUICK)
     document = json.loads(again.stdout)
     assert [each["action"] for each in document["sections"]].count("skip") == 2
@@ -51,6 +53,7 @@ def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path)
     found = cli("cohort", "consensus", out, "--min-share", 0.5)
     assert found.code == 0
     assert "of 2 sections" in found.stdout
+    assert f"next: ionmorphnet cohort matrix {out}" in found.stdout
     channels = pd.read_csv(out / "consensus/channels.csv")
     assert len(channels) >= 10
 
@@ -59,6 +62,26 @@ def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path)
     assert written.code == 0
     assert f"x {len(channels)} channels" in written.stdout
     assert (out / "cohort.zarr").is_dir()
+
+
+def test_reports_of_sections_come_with_a_page_of_the_study(cli: Command, sections: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my study"
+    part = cli("cohort", "run", sections / "p1", "-o", out, "--report", "--shard", "1/1", *QUICK)
+    assert "when all shards are done:\nnext: ionmorphnet cohort merge '" in part.stdout
+    assert not (out / "report.html").exists()
+    done = cli("cohort", "run", sections / "p1", "-o", out, "--report", *QUICK)
+    assert str(out / "report.html") in done.stdout
+    assert (out / "report.html").is_file()
+    assert f"next: ionmorphnet cohort consensus '{out}'" in done.stdout
+    cli("cohort", "consensus", out)
+    again = cli("cohort", "run", sections / "p1", "-o", out, "--report", *QUICK)
+    assert again.stdout.endswith(f"next: ionmorphnet cohort report '{out}'\n")
+    (out / "report.html").unlink()
+    (out / "report.html").mkdir()
+    failed = cli("cohort", "run", sections / "p1", "-o", out, "--report", "--json", *QUICK)
+    assert failed.code == 0
+    assert json.loads(failed.stdout)["sections"][0]["action"] == "skip"
+    assert "the page of the study was not written" in failed.stderr
 
 
 def test_options_are_those_of_pick(cli: Command) -> None:

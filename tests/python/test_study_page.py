@@ -88,7 +88,8 @@ def test_page_states_what_became_of_the_sections() -> None:
     for text in (
         "kidney", "/data/kidney", "sections done3 of 4", "without a result1", "with warnings1", f"picks{picks}",
         "common channels5", "time to pick2 min", "2026-01-02 03:04 UTC", "1 section without a result",
-        "p9/datap9: truncated file", "Spread that remains in a channel: 0.5 ppm", "as measured, not normalised", "scoreropenvino",
+        "p9/datap9: truncated file",
+        "Spread that remains in a channel: 0.5 ppm", "as measured, not normalised", "scoreropenvino",
     ):  # fmt: skip
         assert text.replace(" ", "") in page.text.replace(" ", ""), text
     assert "To complete this page" not in page.text

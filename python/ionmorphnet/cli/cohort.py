@@ -17,7 +17,7 @@ from ionmorphnet import cohort as study
 from ionmorphnet.cli._cohort_tables import tables
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar, stderr
-from ionmorphnet.cli.cohort_report import report
+from ionmorphnet.cli.cohort_report import after_run, next_step, report
 from ionmorphnet.cli.pick import Folder, pick, pick_arguments
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.normalization import NORMALIZATIONS
@@ -123,6 +123,7 @@ def run(
             f"of {len(done.planned)} sections in {done.seconds:.0f} s"
         )
         click.echo(f"  {click.format_filename(out / 'manifest.csv')}")
+    after_run(done, page=bool(arguments.get("report")), shard=shard, quiet=as_json)
     return 0 if not failed else 2 if len(failed) == len(done.planned) else 1
 
 
@@ -194,6 +195,7 @@ def consensus(out: Path, min_share: float, reach_ppm: float | None, locks: str |
             f"picked in {row.n_picked}"
         )
     click.echo(f"  {click.format_filename(out / 'consensus' / 'channels.csv')}")
+    next_step(out, "matrix", "report")
 
 
 @cohort.command(short_help="Extract the common channels from every pixel.")
@@ -216,6 +218,7 @@ def matrix(out: Path, normalize: str, memory_limit: str, threads: int) -> None:
     with progress_bar(out.name, "sections") as bar:
         done = study.write_matrix(out, normalize=normalize, memory_limit=memory_limit, threads=threads, progress=bar)
     click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
+    next_step(out, "report")
 
 
 cohort.add_command(report)

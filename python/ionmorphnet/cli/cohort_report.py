@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
+from rich.text import Text
 
 from ionmorphnet import cohort as study
-from ionmorphnet.cli._shared import progress_bar
+from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.cli._shared import progress_bar, stderr
 from ionmorphnet.cli.pick import Folder
 
 
@@ -35,3 +38,37 @@ def report(out: Path, title: str | None, images: int, section_reports: bool, thr
             out, title=title, images=images, section_reports=section_reports, threads=threads, progress=bar
         )
     click.echo(f"{click.format_filename(page)}: {page.stat().st_size / 1e6:.1f} MB")
+
+
+def next_step(out: Path, *commands: str) -> None:
+    """Says which commands come next."""
+    lines = [f"ionmorphnet cohort {name} {shlex.quote(click.format_filename(out))}" for name in commands]
+    click.echo(f"next: {lines[0]}")
+    for line in lines[1:]:
+        click.echo(f"      {line}")
+
+
+def after_run(done: study.CohortRun, *, page: bool, shard: str | None, quiet: bool) -> None:
+    """Writes the page of the study, if its sections got reports too, and says what comes next.
+
+    The page waits for the last shard: each of them knows a part of the study only.
+    """
+    if len(done.failed) == len(done.planned):
+        return
+    if page and shard is None:
+        try:
+            with progress_bar("report", "sections", quiet=quiet) as bar:
+                target = study.report(done.out, progress=bar)
+            if not quiet:
+                click.echo(f"  {click.format_filename(target)}")
+        except IonMorphNetError as error:  # the picks are there all the same
+            stderr.print(Text(f"warning: the page of the study was not written: {error}"), soft_wrap=True)
+    if quiet:
+        return
+    if shard is not None:
+        click.echo("when all shards are done:")
+        next_step(done.out, "merge", "consensus", "report")
+    elif all(each.action == "skip" for each in done.planned) and study.has_consensus(done.out):
+        next_step(done.out, "report")
+    else:
+        next_step(done.out, "consensus", "report")

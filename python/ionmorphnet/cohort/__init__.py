@@ -9,7 +9,7 @@ from ionmorphnet.cohort.report import report
 from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
-from ionmorphnet.cohort.study import StudyMatrix, find_consensus, write_matrix
+from ionmorphnet.cohort.study import StudyMatrix, find_consensus, has_consensus, write_matrix
 from ionmorphnet.cohort.supervisor import WorkerError
 from ionmorphnet.cohort.tables import FORMATS as TABLE_FORMATS
 from ionmorphnet.cohort.tables import StudyTables, write_tables
@@ -33,6 +33,7 @@ __all__ = [
     "consensus",
     "find_consensus",
     "find_drift",
+    "has_consensus",
     "manifest_table",
     "plan",
     "read_samples",

@@ -17,13 +17,13 @@ from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels
-from ionmorphnet.cohort.consensus_files import MEMBERS, RECORD, channel_table, read_consensus
+from ionmorphnet.cohort.consensus_files import MEMBERS, channel_table, read_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.pick_work import RESULTS
 from ionmorphnet.cohort.report_facts import study_facts
 from ionmorphnet.cohort.report_images import SectionPictures, current_matrices, section_pictures
 from ionmorphnet.cohort.sources import section_channels
-from ionmorphnet.cohort.study import CONSENSUS, MATRICES, RELATIVES
+from ionmorphnet.cohort.study import CONSENSUS, MATRICES, RELATIVES, has_consensus
 from ionmorphnet.picking.run_record import RunRecord
 from ionmorphnet.picking.saved import open_run
 from ionmorphnet.report.study_data import (
@@ -166,7 +166,7 @@ def _shared(
 ) -> tuple[Consensus | None, StudyChannels | None]:
     """The consensus, and what the page shows of it without images."""
     command = f"ionmorphnet cohort consensus {shlex.quote(str(out))}"
-    if not (out / CONSENSUS / RECORD).is_file():
+    if not has_consensus(out):
         if picked:
             notices.append(f"The channels that the sections share are not known yet. Find them with: {command}")
         return None, None

@@ -18,7 +18,7 @@ from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.cohort.consensus import Consensus, consensus
-from ionmorphnet.cohort.consensus_files import channel_table, read_consensus, write_consensus
+from ionmorphnet.cohort.consensus_files import RECORD, channel_table, read_consensus, write_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.matrix import SectionMatrix, column_reader, join_matrices, kept_matrix, write_section_matrix
 from ionmorphnet.cohort.pick_work import RESULTS
@@ -68,6 +68,11 @@ def study_sections(out: PathLike) -> list[StudySection]:
     if not found:
         raise ArgumentError(f"{out}: no section is done")
     return sorted(found, key=lambda each: each.name)
+
+
+def has_consensus(out: PathLike) -> bool:
+    """Whether a consensus was made of the sections of a study, or of some of them."""
+    return (Path(out) / CONSENSUS / RECORD).is_file()
 
 
 def find_consensus(

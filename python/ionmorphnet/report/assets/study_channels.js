@@ -31,7 +31,7 @@ function makeChannels(coverage) {
     const node = element('div', { class: 'strip', role: 'group', 'aria-label': `Images of m/z ${mzText(channels.mz[c])}. Left and right arrows move, Enter enlarges.` });
     // The height is known before the images are drawn, so that nothing jumps.
     const places = pictured().map((k) => payload.pictures.places[k]);
-    const tallest = Math.max(12, ...places.map((place) => parseFloat(fitted(place, SIDE).height)));
+    const tallest = Math.max(12, ...places.map((place) => fitted(place, SIDE).height));
     node.style.minHeight = `${tallest + 30}px`;
     whenNear(node, async () => {
       const levels = unpacked.get(c) || await channelLevels(c);
@@ -39,7 +39,7 @@ function makeChannels(coverage) {
         const place = payload.pictures.places[k];
         const button = element('button', { type: 'button', class: wordOf(k, c), tabindex: i ? '-1' : '0', 'data-section': k,
           'aria-label': `${sections.name[k]}: ${wordOf(k, c)}`, title: `${sections.name[k]}: ${wordOf(k, c)}`,
-          style: { width: `${Math.max(46, parseFloat(fitted(place, SIDE).width) + 6)}px` }, onclick: () => viewer.show(c, k) },
+          style: { width: `${Math.max(46, fitted(place, SIDE).width + 6)}px` }, onclick: () => viewer.show(c, k) },
           tile(levels, place, SIDE, null, gainOf(c, k)), element('span', { class: 'caption' }, sections.name[k]));
         return button;
       }));
@@ -157,9 +157,9 @@ function makeChannels(coverage) {
 function makeChannelViewer(dialog, sectionOrder, channelOrder, wordOf, gainOf, leave) {
   let c = -1, k = -1;
   function draw(levels) {
-    const place = payload.pictures.places[k], [width, height, , ratio] = place;
+    const place = payload.pictures.places[k], [width, height] = place;
     const order = sectionOrder(), others = channelOrder(), at = order.indexOf(k), up = others.indexOf(c);
-    const side = Math.max(120, Math.min(innerWidth - 80, innerHeight - 260, 12 * Math.max(width, height)));
+    const side = Math.max(120, Math.min(innerWidth - 80, innerHeight - 200, 12 * Math.max(width, height)));
     const upper = payload.pictures.upper[imageOf.get(c)][k];
     const move = (text, key, target) => element('button', { type: 'button', disabled: target === null, 'aria-keyshortcuts': key, title: `${key.replace('Arrow', '')} arrow key`, onclick: () => show(...target) }, text);
     const buttons = [
@@ -170,12 +170,17 @@ function makeChannelViewer(dialog, sectionOrder, channelOrder, wordOf, gainOf, l
     const gain = gainOf(c, k);
     dialog.replaceChildren(
       element('div', { class: 'viewer-head' }, element('h2', { 'aria-live': 'polite' }, `m/z ${mzText(channels.mz[c])}, ${sections.name[k]}`), ...buttons),
-      tile(levels, place, ratio >= 1 ? side : side, `Ion image of m/z ${mzText(channels.mz[c])} in ${sections.name[k]}`, gain),
-      element('div', { class: 'ramp' }, '0', element('i'), `${intensityText(gain > 0 ? upper / gain : upper)} and above`),
-      element('dl', { class: 'facts' },
-        element('dt', {}, 'section'), element('dd', {}, nameCell(k), ` (${wordOf(k, c)})`),
-        ...sections.columns.flatMap(([name, values]) => (values[k] === '' ? [] : [element('dt', {}, name), element('dd', {}, values[k])])),
-        element('dt', {}, 'picture'), element('dd', {}, `${width} × ${height} pixels`)));
+      element('div', { class: 'viewer-body' },
+        element('div', { class: 'stage' },
+          tile(levels, place, side, `Ion image of m/z ${mzText(channels.mz[c])} in ${sections.name[k]}`, gain),
+          element('div', { class: 'ramp' }, '0', element('i'), `${intensityText(gain > 0 ? upper / gain : upper)} and above`)),
+        element('dl', { class: 'facts side' },
+          element('dt', {}, 'section'), element('dd', {}, nameCell(k), ` (${wordOf(k, c)})`),
+          ...sections.columns.flatMap(([name, values]) => (values[k] === '' ? [] : [element('dt', {}, name), element('dd', {}, values[k])])),
+          ...(channels.name?.[c] ? [element('dt', {}, 'name'), element('dd', {}, channels.name[c])] : []),
+          element('dt', {}, 'score'), element('dd', {}, `${scoreText(channels.score[c])} over all sections`),
+          element('dt', {}, 'drift here'), element('dd', {}, `${signed(driftAt(k, channels.mz[c]), 2)} ppm`),
+          element('dt', {}, 'picture'), element('dd', {}, `${width} × ${height} pixels`))));
     (buttons[focused] && !buttons[focused].disabled ? buttons[focused] : buttons[4]).focus();
   }
   async function show(channel, section) {

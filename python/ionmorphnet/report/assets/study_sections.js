@@ -43,7 +43,7 @@ function makeSections(tic) {
       ? tile(tic, payload.tic.places[k], 46, `Total ion current of ${sections.name[k]}`) : element('span', { class: 'soft' }, '–') },
     { name: 'section', text: true, values: sections.name, cell: nameCell },
     { name: 'status', values: sections.status, cell: (k) => element('span', { class: `status ${sections.status[k]}`, title: sections.reason[k] || null }, sections.status[k]) },
-    ...sections.columns.map(([name, values]) => ({ name, user: true, values, cell: (k) => values[k] })),
+    ...sections.columns.map(([name, values]) => ({ name, user: true, values, cell: (k) => element('span', { title: values[k] || null }, values[k]) })),
     { name: 'picks', number: true, values: sections.picks, cell: (k) => (finite(sections.picks[k])
       ? element('span', {}, count(sections.picks[k]), element('span', { class: 'bar' }, element('i', { style: { width: `${(sections.picks[k] / most) * 100}%` } }))) : '–') },
     { name: 'candidates', number: true, values: sections.candidates, cell: (k) => (finite(sections.candidates[k]) ? count(sections.candidates[k]) : '–') },

@@ -28,13 +28,15 @@ function drawTile(canvas, levels, [width, height, at], gain = 1) {
 // Size on the screen of a tile that fits a square.
 function fitted([, , , ratio], side) {
   const width = ratio >= 1 ? side : side * ratio;
-  return { width: `${Math.max(4, Math.round(width))}px`, height: `${Math.max(4, Math.round(width / ratio))}px` };
+  const whole = Math.max(4, Math.round(width));
+  return { width: whole, height: Math.max(4, Math.round(whole / ratio)) };
 }
 
 function tile(levels, place, side, label, gain) {
   const canvas = element('canvas', label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': 'true' });
   drawTile(canvas, levels, place, gain);
-  return element('span', { class: 'tile', style: fitted(place, side) }, canvas);
+  const { width, height } = fitted(place, side);
+  return element('span', { class: 'tile', style: { width: `${width}px`, aspectRatio: `${width} / ${height}` } }, canvas);
 }
 
 // Calls draw() once when the node comes near the view, and at the latest for printing.
