@@ -15,8 +15,8 @@ import pytest
 
 import ionmorphnet as imn
 from chromium import Chromium
-from html_page import Page, unpacked
 from drifting_study import HEADER, write_study
+from html_page import Page, unpacked
 
 Command = Callable[..., Any]
 
@@ -181,6 +181,15 @@ def test_one_section_with_a_name_for_folders_and_browsers(tmp_path: Path) -> Non
     page = read(imn.cohort.report(tmp_path / "out"))
     assert page.payload["sections"]["name"] == [name]
     assert page.payload["sections"]["link"] == ["sections/tumour/50%25%20%231%3F/report.html"]
+
+
+def test_names_of_an_mz_list_are_shown(tmp_path: Path) -> None:
+    samples = write_study(tmp_path, 2, n_ions=12)
+    (tmp_path / "list.csv").write_text("mz,name\n350,PC 34:1\n450,\n550,heme <b>\n")
+    axis = imn.CandidateAxis.from_csv(tmp_path / "list.csv", tol=40.0)
+    imn.cohort.run(samples, tmp_path / "out", scorer="moran", top=3, axis=axis)
+    imn.cohort.find_consensus(tmp_path / "out")
+    assert read(imn.cohort.report(tmp_path / "out")).payload["channels"]["name"] == ["PC 34:1", "", "heme <b>"]
 
 
 def test_errors(tmp_path: Path, out: Path, cli: Command) -> None:

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ionmorphnet import cohort as study
+from ionmorphnet.cli._cohort_report import after_run, next_step, report
 from ionmorphnet.cli._cohort_tables import tables
 from ionmorphnet.cli._open_options import open_options
 from ionmorphnet.cli._shared import progress_bar, stderr
-from ionmorphnet.cli.cohort_report import after_run, next_step, report
 from ionmorphnet.cli.pick import Folder, pick, pick_arguments
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.normalization import NORMALIZATIONS

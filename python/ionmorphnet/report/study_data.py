@@ -82,7 +82,7 @@ class StudyChannels:
     Attributes:
         table: C rows, ascending in m/z: ``channel``, ``mz``, ``mz_lo``, ``mz_hi``, ``n_present``, ``share_present``,
             ``n_picked``, ``share_picked``, ``score``, ``score_present``, ``spread_ppm``, ``label`` (name of the class,
-            empty: none), ``votes``, and optionally ``name``.
+            empty: none), ``votes``, and optionally a column that names compounds, such as ``name`` or ``formula``.
         coverage: uint8 (sections of the page, C): 0 absent, 1 a candidate, 2 picked; 0 for sections without a result.
         covered: Which sections of the page the consensus has, bool (sections of the page).
         relatives: Pairs with ``lighter`` and ``heavier`` (values of ``channel``), ``relation`` and ``correlation``;

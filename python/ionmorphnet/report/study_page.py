@@ -16,6 +16,7 @@ from ionmorphnet.report import tiles
 from ionmorphnet.report.classes import image_classes
 from ionmorphnet.report.document import date_text, render_document, write_document
 from ionmorphnet.report.study_data import StudyChannels, StudyReportData, StudySectionRow
+from ionmorphnet.report.table import names as compound_names
 from ionmorphnet.report.tiles import Tile
 
 _SCRIPTS = (
@@ -192,7 +193,7 @@ def _channels(channels: StudyChannels) -> dict[str, Any]:
     }  # fmt: skip
     found |= {name: [int(value) for value in table[name]] for name in ("channel", "n_present", "n_picked")}
     found["label"] = [str(value) if value else None for value in table["label"]]
-    found["name"] = [str(value) for value in table["name"].fillna("")] if "name" in table else None
+    found["name"] = compound_names(table)
     found["relatives"] = _relatives(channels)
     found["covered"] = [bool(value) for value in channels.covered]
     return found
