@@ -16,12 +16,12 @@ FORMULAS = ["C10H12", "C42H82NO8P; C42H82NO8P", "", "C5H5+", "", "C6H6"]
 IDS = ["007", "008", "009", "010", "011", "012"]
 LABELS = ["structured", "structured", "localized", "negative", "negative", "unstructured"]
 SHAPES = [(10, 12), (10, 13), (9, 12), (8, 10)]
-SAMPLES = """path,sample,patient,group,mean,batch
-s0.imzML,a,p0,control,x,1
-s1.imzML,b/one,p0,control,y,2
-s2.imzML,c,p1,tumour,z,1
-s3.imzML,d,,tumour,z,1
-absent.imzML,e,p1,tumour,z,1
+SAMPLES = """path,sample,patient,group,mean,batch,x,status
+s0.imzML,a,p0,control,x,1,X0,s
+s1.imzML,b/one,p0,control,y,2,X1,s
+s2.imzML,c,p1,tumour,z,1,X2,s
+s3.imzML,d,,tumour,z,1,X3,s
+absent.imzML,e,p1,tumour,z,1,X4,s
 """
 
 

@@ -38,7 +38,7 @@ from .models.networks.derive import derive_safetensors as derive_safetensors
 from .picking.batch import PickedPlane as PickedPlane
 from .picking.batch import PickOutcome as PickOutcome
 from .picking.batch import pick_files as pick_files
-from .picking.peak_list import Peak as Peak
+from .picking.peak import Peak as Peak
 from .picking.peak_list import PeakList as PeakList
 from .picking.progress import PickBar as PickBar
 from .picking.progress import PickProgress as PickProgress

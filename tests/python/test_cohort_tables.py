@@ -50,7 +50,7 @@ def test_means_are_those_of_the_measured_pixels(study: Path, tmp_path: Path) -> 
     np.testing.assert_allclose(long["mean"].to_numpy().reshape(4, 6), truth, rtol=1e-6)
     # A column of the samples that has the name of one of ours is kept under another.
     assert long.columns.tolist() == [
-        *("section", "sample", "patient", "group", "sample_mean", "batch", "n_pixels", "normalize"),
+        *("section", "sample", "patient", "group", "sample_mean", "batch", "x", "status", "n_pixels", "normalize"),
         *("channel", "mz", "name", "mean", "present", "picked"),
     ]
     assert long["sample_mean"].tolist()[::6] == ["x", "y", "z", "z"]
@@ -94,7 +94,7 @@ def test_r_reads_numbers_truth_values_and_names(study: Path, tmp_path: Path) -> 
     script = """
     long <- read.csv("means.csv"); wide <- read.csv("means_wide.csv"); channels <- read.csv("channels.csv")
     stopifnot(is.numeric(long$mean), is.logical(long$present), is.logical(long$picked), is.numeric(long$mz))
-    stopifnot(identical(names(wide)[9], "mz_200.000000"), all(sapply(wide[9:14], is.numeric)))
+    stopifnot(identical(names(wide)[11], "mz_200.000000"), all(sapply(wide[11:16], is.numeric)))
     fit <- lm(mean ~ group, data = long[long$channel == 1, ])
     cat(format(mean(long$mean), digits = 12), nrow(channels), length(coef(fit)))
     """
@@ -279,6 +279,17 @@ def test_a_run_that_was_stopped_is_repeated(copy: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in (copy / "tables").iterdir()) == sorted(path.name for path in done.files)
 
 
+def test_sections_of_a_list_with_names_are_picked_once(study: Path) -> None:
+    axis = imn.CandidateAxis.from_csv(study.parent / "list.tsv")
+    options = {"scorer": "moran", "top": 3, "jobs": 1, "spectrum_type": "centroid"}
+    again = imn.cohort.run(study.parent / "samples.csv", study, axis=axis, **options)
+    assert [each.action for each in again.planned] == ["skip"] * 4 + ["fail"]
+    (study.parent / "other.tsv").write_text((study.parent / "list.tsv").read_text().replace("Omega", "Psi"))
+    renamed = imn.CandidateAxis.from_csv(study.parent / "other.tsv")
+    planned = imn.cohort.plan(study.parent / "samples.csv", study, axis=renamed, **options)
+    assert [each.action for each in planned] == ["pick"] * 4 + ["fail"]
+
+
 def test_carried_columns() -> None:
     members = np.array([[0, 1, -1], [1, 0, -1], [0, -1, 1]])
     a = {"Name": np.array(["A", "B"], object), "id": np.array(["007", "008"], object), "n": np.array([1.0, np.nan])}
@@ -304,6 +315,44 @@ def test_stores_tell_the_scores_of_the_consensus(copy: Path) -> None:
     write_matrix(copy)
     var = anndata.read_zarr(copy / "cohort.zarr").var
     np.testing.assert_array_equal(var["score"], found.channels["score"])
+
+
+def test_columns_of_the_samples_never_hide_ours(study: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    obs = anndata.read_zarr(study / "cohort.zarr").obs
+    assert obs.loc["b/one:0_3", ["x", "sample_x", "mean"]].tolist() == [3, "X1", "y"]
+    manifest = pd.read_csv(study / "manifest.csv").set_index("sample")
+    assert manifest.loc["a", ["status", "sample_status"]].tolist() == ["done", "s"]
+    assert manifest.loc["e", "status"] == "failed"
+
+
+@pytest.mark.filterwarnings("ignore")  # of scanpy's dependencies
+def test_scanpy_takes_the_store(study: Path) -> None:
+    scanpy = pytest.importorskip("scanpy")
+    anndata = pytest.importorskip("anndata")
+    cluster = pytest.importorskip("sklearn.cluster")
+    table = anndata.read_zarr(study / "cohort.zarr")
+    scanpy.pp.log1p(table)
+    scanpy.pp.pca(table, n_comps=3)
+    assert table.obsm["X_pca"].shape == (120 + 130 + 108 + 80, 3)
+    # Sections differ in brightness by 1 : 2 : 3 : 4, and in nothing else: that is what two clusters of pixels show.
+    groups = cluster.KMeans(2, n_init=3, random_state=0).fit_predict(table.obsm["X_pca"])
+    first, last = (np.bincount(groups[(table.obs["sample"] == name).to_numpy()], minlength=2) for name in "ad")
+    assert first.argmax() != last.argmax()
+    assert min(first.max() / first.sum(), last.max() / last.sum()) > 0.95
+
+
+@pytest.mark.long  # compiles for a minute
+@pytest.mark.filterwarnings("ignore")
+def test_scanpy_finds_neighbours_and_compares_groups(study: Path) -> None:
+    scanpy = pytest.importorskip("scanpy")
+    table = pytest.importorskip("anndata").read_zarr(study / "cohort.zarr")
+    scanpy.pp.log1p(table)
+    scanpy.pp.pca(table, n_comps=3)
+    scanpy.pp.neighbors(table, n_neighbors=10)
+    assert table.obsp["connectivities"].shape == (438, 438)
+    scanpy.tl.rank_genes_groups(table, "group", method="t-test")
+    assert set(table.uns["rank_genes_groups"]["names"].dtype.names) == {"control", "tumour"}
 
 
 def test_the_command(study: Path, tmp_path: Path, cli) -> None:  # type: ignore[no-untyped-def]

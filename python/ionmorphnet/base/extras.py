@@ -37,3 +37,33 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UnavailableError("plots need matplotlib: pip install 'ionmorphnet[plots]'") from None
+
+
+def require_pyarrow() -> None:
+    """Checks that pyarrow is installed.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'")
+
+
+def require_anndata() -> None:
+    """Checks that anndata is installed.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    if importlib.util.find_spec("anndata") is None:
+        raise UnavailableError("AnnData tables need anndata: pip install 'ionmorphnet[anndata]'")
+
+
+def require_openpyxl() -> None:
+    """Checks that openpyxl is installed.
+
+    Raises:
+        UnavailableError: It is not.
+    """
+    if importlib.util.find_spec("openpyxl") is None:
+        raise UnavailableError("writing Excel workbooks needs openpyxl: pip install 'ionmorphnet[xlsx]'")

@@ -45,6 +45,12 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> str | in
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Keep the N best channels.")
 @click.option("--min-score", type=float, metavar="S", help="Keep channels that score at least S.")
 @click.option(
+    "--exclude",
+    multiple=True,
+    type=click.Choice(imn.CLASSES),
+    help="Do not pick channels of this class, such as negative (bright outside of the sample); repeatable.",
+)
+@click.option(
     "--mz-list",
     type=click.Path(path_type=Path, readable=False),
     metavar="CSV",
@@ -119,7 +125,7 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> str | in
     default="csv",
     show_default=True,
     metavar="LIST",
-    help="Files to write: csv, parquet, imzml, h5ad, separated by commas.",
+    help="Files to write: csv, parquet, xlsx, imzml, h5ad, scils, metaspace, separated by commas.",
 )
 @click.option("--features", is_flag=True, help="Add the picks' classical statistics to peaks.csv and peaks.parquet.")
 @click.option("--report", is_flag=True, help="Write report.html: images, mean spectrum, run facts.")
@@ -270,6 +276,9 @@ def _print_summary(plane: imn.PickedPlane, outcome: imn.PickOutcome) -> None:
     labels = Counter(peaks.to_frame()["label"].dropna())
     if labels:
         click.echo("  " + ", ".join(f"{labels[name]} {name}" for name in imn.CLASSES if labels[name]))
+    if run.counts.excluded:
+        classes = " and ".join(run.parameters.exclude)
+        click.echo(f"  {run.counts.excluded} {classes} left out")
     for peak in peaks[:5]:
         parts = [] if peak.label is None else [peak.label]
         if peak.structure is not None:

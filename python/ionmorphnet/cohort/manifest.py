@@ -16,6 +16,7 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
+from ionmorphnet.cohort.carried import free_name
 
 Status = Literal["done", "failed"]
 
@@ -192,7 +193,7 @@ def manifest_table(entries: Iterable[Entry]) -> pd.DataFrame:
             "results": ";".join(entry.results),
             "path": entry.path,
         }
-        rows.append({**row, **{key: value for key, value in entry.columns.items() if key not in row}})
+        rows.append({**row, **{free_name(key, {*row}, "sample"): value for key, value in entry.columns.items()}})
     return pd.DataFrame(rows)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.units import format_bytes, parse_bytes
+from ionmorphnet.cohort.carried import free_name
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.io.literals import Normalize
@@ -31,6 +32,8 @@ CHUNK = (7500, 38)
 # Zarr format 2, which every version of anndata that knows Zarr reads; AnnData's own layout version of a dense array.
 _FORMAT: Literal[2] = 2
 _ARRAY_ATTRIBUTES = {"encoding-type": "array", "encoding-version": "0.2.0"}
+# Columns of the table of pixels; a column of the sample list that has one of their names gets a prefix.
+_PIXEL_COLUMNS = ("sample", "x", "y", "x_um", "y_um")
 # Attribute of a store that says what it was made of.
 _STATE = "ionmorphnet"
 # Of the memory limit, what the blocks of values may take; the rest is for reading, compression and the tables.
@@ -384,7 +387,7 @@ def _pixels(ds: Dataset, mask: npt.NDArray[np.bool_], sample: str, columns: Mapp
     size = ds.pixel_size_um or (float("nan"), float("nan"))
     table: dict[str, Any] = {"sample": pd.Categorical([sample] * len(cells), categories=[sample])}
     for name, value in columns.items():
-        table[name] = pd.Categorical([value] * len(cells), categories=[value])
+        table[free_name(name, {*_PIXEL_COLUMNS}, "sample")] = pd.Categorical([value] * len(cells), categories=[value])
     table["x"], table["y"] = cells[:, 1], cells[:, 0]
     table["x_um"], table["y_um"] = cells[:, 1] * size[0], cells[:, 0] * size[1]
     index = pd.Index([f"{sample}:{y}_{x}" for y, x in cells], dtype=object)

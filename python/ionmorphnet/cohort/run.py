@@ -28,6 +28,7 @@ from ionmorphnet.cohort.storage import remote_state
 from ionmorphnet.cohort.supervisor import TaskResult
 from ionmorphnet.cohort.teams import make_team
 from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
+from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.models.model import load_model
 from ionmorphnet.picking.batch import pick_files
 from ionmorphnet.picking.earlier import comparable
@@ -300,6 +301,9 @@ def _check_options(options: Mapping[str, Any], out: Path) -> None:
     classical = options.get("scorer") in CLASSICAL_SCORERS
     # A scorer without a network stands in: only workers load one.
     standing_in = {"scorer": options["scorer"]} if classical else {"scorer": "moran", "top": options.get("top") or 1}
+    if not classical:  # the network tells classes, its stand-in does not
+        checked_classes(options.get("exclude", ()))
+        standing_in["exclude"] = ()
     checked = {name: value for name, value in options.items() if name not in SCORER_ARGUMENTS}
     pick_files([], out, **{**checked, **standing_in})
 

@@ -17,6 +17,7 @@ from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
+from ionmorphnet.cohort.carried import free_name
 from ionmorphnet.cohort.consensus import Consensus, consensus
 from ionmorphnet.cohort.consensus_files import RECORD, channel_table, read_consensus, write_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
@@ -255,6 +256,12 @@ def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) ->
 
 def _means(sections: Sequence[StudySection], written: Sequence[SectionMatrix], channels: pd.Index) -> pd.DataFrame:
     values = pd.DataFrame([each.means for each in written], columns=channels)
-    names = pd.DataFrame([{"section": each.name, **each.entry.columns} for each in sections])
+    own = {"section", "n_pixels", *map(str, channels)}
+    names = pd.DataFrame(
+        [
+            {"section": each.name, **{free_name(key, own, "sample"): text for key, text in each.entry.columns.items()}}
+            for each in sections
+        ]
+    )
     names["n_pixels"] = [each.n_pixels for each in written]
     return pd.concat([names, values], axis=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.extras import require_openpyxl, require_pyarrow
 from ionmorphnet.base.files import atomic_path, make_folder, read_json
 from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.paths import PathLike
@@ -23,8 +23,7 @@ from ionmorphnet.base.versions import versions
 from ionmorphnet.cohort.content import StudyContent, some, study_content
 from ionmorphnet.cohort.workbook import write_study_workbook
 from ionmorphnet.io.channel_lists import NO_FORMULAS, formula_column, metaspace_table, write_metaspace, write_scils
-from ionmorphnet.io.xlsx import require_openpyxl
-from ionmorphnet.models.labels import CLASSES
+from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.picking.tables import write_csv
 
 FOLDER, RECORD = "tables", "tables.json"
@@ -102,12 +101,12 @@ def write_tables(
     """
     out = Path(out)
     folder = out / FOLDER if to is None else Path(to)
-    wanted, classes = _formats(formats), _classes(exclude)
+    wanted, classes = _formats(formats), checked_classes(exclude)
     content = study_content(out, classes, with_means=bool(_OF_MEANS & set(wanted)))
     writers, skipped = _writers(out, content, wanted)
     notes = (*content.notes, *skipped)
     request = {
-        "exclude": sorted(classes),
+        "exclude": list(classes),
         "formats": wanted,
         "version": versions()["ionmorphnet"],
         "content": content.digest(),
@@ -145,18 +144,9 @@ def _formats(formats: str | Iterable[str]) -> list[str]:
         raise ArgumentError(f"formats must be among {', '.join(FORMATS)}, not '{unknown[0] if unknown else ''}'")
     if "xlsx" in wanted:
         require_openpyxl()
-    if "parquet" in wanted and importlib.util.find_spec("pyarrow") is None:
-        raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'")
+    if "parquet" in wanted:
+        require_pyarrow()
     return [name for name in FORMATS if name in wanted]
-
-
-def _classes(exclude: str | Iterable[str]) -> list[str]:
-    names = exclude.split(",") if isinstance(exclude, str) else list(exclude)
-    classes = list(dict.fromkeys(name.strip() for name in names if name.strip()))
-    unknown = [name for name in classes if name not in CLASSES]
-    if unknown:
-        raise ArgumentError(f"unknown class '{unknown[0]}'; known: {', '.join(CLASSES)}")
-    return classes
 
 
 def _writers(out: Path, content: StudyContent, wanted: list[str]) -> tuple[dict[str, Writer], list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ionmorphnet.base.errors import UnavailableError
+from ionmorphnet.base.extras import require_openpyxl
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.paths import PathLike
 
@@ -65,18 +65,6 @@ class Sheet:
     about: str
     above: Mapping[str, str] | None = None
     fixed: int = 1
-
-
-def require_openpyxl() -> None:
-    """Checks that workbooks can be written.
-
-    Raises:
-        UnavailableError: openpyxl is not installed.
-    """
-    try:
-        import openpyxl  # noqa: F401
-    except ImportError:
-        raise UnavailableError("writing Excel workbooks needs openpyxl: pip install 'ionmorphnet[xlsx]'") from None
 
 
 def write_workbook(path: PathLike, title: str, facts: Sequence[tuple[str, object]], sheets: Sequence[Sheet]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ionmorphnet.base.errors import ArgumentError
 
@@ -28,6 +28,19 @@ DESCRIPTIONS: dict[str, str] = {
     "unstructured": "random, sparse, noisy or empty; no shape",
     "negative": "the area outside the sample is bright, the sample dark",
 }
+
+
+def checked_classes(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Names of classes, each once, in the order of :data:`CLASSES`; from a list, or a text with commas.
+
+    Raises:
+        ArgumentError: A name is unknown.
+    """
+    given = [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+    unknown = [name for name in given if name and name not in CLASSES]
+    if unknown:
+        raise ArgumentError(f"unknown class '{unknown[0]}'; known: {', '.join(CLASSES)}")
+    return tuple(name for name in CLASSES if name in given)
 
 
 def check_statistics(names: Sequence[str]) -> None:

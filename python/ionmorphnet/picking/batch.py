@@ -23,9 +23,10 @@ from ionmorphnet.io.inputs import Input, listed_inputs
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options
+from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.models.model import Model
 from ionmorphnet.picking.earlier import request_of
-from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats
+from ionmorphnet.picking.outputs import OPTIONAL_FILES, RECORD, TABLES, parse_formats, require_packages
 from ionmorphnet.picking.parts import RegionChoice, checked_regions, log_warnings_of, parts_of, polarity_note
 from ionmorphnet.picking.peak_list import PeakList, write_result
 from ionmorphnet.picking.places import Place, Places
@@ -41,6 +42,7 @@ from ionmorphnet.picking.section import (
     check_windows,
     checked_cut,
     pick,
+    require_classes,
     require_cut,
 )
 from ionmorphnet.scoring.choose import make_scorer
@@ -123,6 +125,7 @@ def pick_files(
     features: bool = False,
     top: int | None = None,
     min_score: float | None = None,
+    exclude: str | Iterable[str] = (),
     model: str | Path | Model | None = None,
     scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
@@ -160,11 +163,13 @@ def pick_files(
             folders are put in front: ``out/patient01/MSI/data``. The planes of a file with several go to
             ``out/<stem>_z<plane>``, its polarities to ``out/<stem>_positive`` and ``out/<stem>_negative`` unless
             ``polarity`` chooses one. An input keeps the folder that holds its result. See :meth:`PeakList.save`.
-        formats: Files to write: names of ``csv``, ``parquet``, ``imzml``, ``h5ad``, or one text with commas.
+        formats: Files to write: names of ``csv``, ``parquet``, ``xlsx``, ``imzml``, ``h5ad``, ``scils``, ``metaspace``,
+            or one text with commas.
         report: Write report.html.
-        features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
+        features: Append the classical statistics of the picks to peaks.csv, peaks.parquet and peaks.xlsx.
         top: See :func:`ionmorphnet.pick`, as for the arguments that follow.
         min_score: As above.
+        exclude: As above.
         model: As above.
         scorer: As above.
         device: As above.
@@ -202,6 +207,7 @@ def pick_files(
     inputs = listed_inputs(files, name)
     regions = checked_regions(regions)
     top, min_score = checked_cut(top, min_score)
+    exclude = checked_classes(exclude)
     threads = thread_count(threads)
     check_windows(axis, ppm, tol)
     check_sample(sample)
@@ -217,6 +223,7 @@ def pick_files(
     arguments: dict[str, Any] = {
         "top": top,
         "min_score": min_score,
+        "exclude": exclude,
         "axis": axis,
         "normalize": normalize,
         "sample": sample,
@@ -227,8 +234,10 @@ def pick_files(
         "calibration": calibration_of(calibration),
     }
     wanted = parse_formats(formats)
+    require_packages(wanted)
     ready = make_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads, engine=engine)
     require_cut(ready, top, min_score)
+    require_classes(ready, exclude)
     if arguments["calibration"] is not None:
         arguments["calibration"].require_model(ready.model, calibration_name(calibration))
     settings = None
@@ -271,7 +280,7 @@ def _settings(scorer: Scorer, arguments: Mapping[str, Any]) -> dict[str, Any]:
         "model": None if model is None else model.sha256,
         "model_settings": None if model is None else model.config,
         **{
-            name: defaults.get(name) if value is None else value
+            name: defaults.get(name) if value is None or (isinstance(value, tuple) and not value) else value
             for name, value in arguments.items()
             if name not in without
         },

@@ -160,6 +160,8 @@ def comparable(value: object) -> object:
 
 
 def _parts(value: object) -> object:
+    if isinstance(value, np.ndarray) and value.dtype == object:  # texts; the bytes are addresses
+        return value.shape, [_parts(each) for each in value.ravel().tolist()]
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -14,12 +14,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.errors import UnavailableError
-from ionmorphnet.base.files import refuse_replacing
+from ionmorphnet.base.extras import require_pyarrow
+from ionmorphnet.base.files import atomic_path, refuse_replacing
+from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.io.file_state import known_state, plain_uuid
 from ionmorphnet.io.imzml_origin import Param, read_origin
 from ionmorphnet.io.imzml_writer import LARGEST_POSITION, ImzMLWriter
+from ionmorphnet.picking.run_record import RunRecord
 
 if TYPE_CHECKING:
     import anndata
@@ -62,6 +65,30 @@ def write_imzml(path: PathLike, ds: Dataset, picks: pd.DataFrame) -> None:
         methods=methods,
     ) as writer:
         writer.add_shared(positions, picks["mz"].to_numpy(), pixel_matrix(ds, picks))
+
+
+def write_parquet(path: PathLike, frame: pd.DataFrame, run: RunRecord | None) -> None:
+    """Writes a table of picks as Parquet; what is known of the section is in the frame's ``attrs``.
+
+    Raises:
+        UnavailableError: pyarrow is not installed.
+        FileError: The file cannot be written.
+    """
+    require_pyarrow()
+    if run is not None:
+        section = run.input
+        frame.attrs = plain(
+            {
+                "source": section.path,
+                "uuid": section.uuid,
+                "pixel_size_um": section.pixel_size_um,
+                "region": section.region,
+                "score": run.score,
+                "warnings": list(dict.fromkeys((*section.warnings, *run.warnings))),
+            }
+        )
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False, engine="pyarrow")
 
 
 def anndata_table(ds: Dataset, picks: pd.DataFrame) -> anndata.AnnData:

@@ -14,19 +14,23 @@ from typing import Self
 
 from ionmorphnet.base.deferred_signals import DeferredSignals
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.extras import require_anndata, require_openpyxl, require_pyarrow
 from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 
-FORMATS = ("csv", "parquet", "imzml", "h5ad")
+FORMATS = ("csv", "parquet", "xlsx", "imzml", "h5ad", "scils", "metaspace")
 # What a run writes in any case, run.json last.
 TABLES = ("peaks.csv", "scores.csv")
 RECORD = "run.json"
 # What a run may write besides.
 OPTIONAL_FILES = {
     "parquet": ("peaks.parquet",),
+    "xlsx": ("peaks.xlsx",),
     "imzml": ("peaks.imzML", "peaks.ibd"),
     "h5ad": ("peaks.h5ad",),
+    "scils": ("peaks_scils.csv",),
+    "metaspace": ("peaks_metaspace.tsv",),
     "report": ("report.html",),
 }
 # Written if there is a warning, for those who open the tables only.
@@ -47,6 +51,18 @@ def parse_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     if unknown:
         raise ArgumentError(f"unknown format '{unknown[0]}'; known: {', '.join(FORMATS)}")
     return tuple(dict.fromkeys(["csv", *wanted]))
+
+
+def require_packages(formats: Iterable[str]) -> None:
+    """Checks that formats can be written, before the work whose result they will hold.
+
+    Raises:
+        UnavailableError: A package is not installed.
+    """
+    needs = {"parquet": require_pyarrow, "xlsx": require_openpyxl, "h5ad": require_anndata}
+    for name in formats:
+        if name in needs:
+            needs[name]()
 
 
 class PreparedFolder:

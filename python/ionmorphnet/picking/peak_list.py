@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import html
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,54 +17,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
+from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.channel_lists import NO_FORMULAS, formula_column, metaspace_table, write_metaspace, write_scils
 from ionmorphnet.io.dataset import CHANGED, Dataset
 from ionmorphnet.io.h5ad import write_h5ad
 from ionmorphnet.io.sample_maps import SampleMap, sample_map
-from ionmorphnet.models.labels import PROBABILITY_COLUMNS, STATISTICS
+from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.picking import exports, outputs
 from ionmorphnet.picking.earlier import refuse_other_result
+from ionmorphnet.picking.peak import Peak, peak_of
 from ionmorphnet.picking.run_record import InputRecord, RunRecord
 from ionmorphnet.picking.tables import read_table, write_csv
+from ionmorphnet.picking.workbook import write_picks_workbook
 from ionmorphnet.scoring.statistics import image_statistics
 
 if TYPE_CHECKING:
     import anndata
 
+_log = logging.getLogger("ionmorphnet")
+
 _REPORT_IMAGE_BYTES = 1 << 30
 _SHOWN_ROWS = 20
 _AXIS = ("mz", "mz_lo", "mz_hi", "frequency")
-
-
-@dataclass(frozen=True)
-class Peak:
-    """One picked channel.
-
-    Attributes:
-        rank: Rank among all candidates, 1 = best.
-        mz: Centre of the channel.
-        mz_lo: Lower bound of its m/z window, inclusive.
-        mz_hi: Upper bound, inclusive.
-        score: The scorer's score.
-        label: Most probable class; None for a scorer without classes.
-        probabilities: Probability of each class; empty for a scorer without classes.
-        structure: Expected structure grade, 0 to 3; None if the model does not estimate it.
-        frequency: Share of spectra with a signal in the window; NaN if it was not measured.
-    """
-
-    rank: int
-    mz: float
-    mz_lo: float
-    mz_hi: float
-    score: float
-    label: str | None
-    probabilities: dict[str, float] = field(repr=False)
-    structure: float | None
-    frequency: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,7 +149,7 @@ class PeakList:
         if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"pick {key} of a list of {len(self)}")
-            return _peak(self.all_scores.iloc[int(self.chosen[key])])
+            return peak_of(self.all_scores.iloc[int(self.chosen[key])])
         if isinstance(key, slice):
             return self._with(self.chosen[key])
         where = np.asarray(key)
@@ -246,25 +225,43 @@ class PeakList:
             UnavailableError: pyarrow is not installed.
             FileError: The file cannot be written.
         """
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise UnavailableError("writing Parquet needs pyarrow: pip install 'ionmorphnet[parquet]'") from None
-        frame = self.to_frame(features=features)
-        if self.run is not None:
-            section = self.run.input
-            frame.attrs = plain(
-                {
-                    "source": section.path,
-                    "uuid": section.uuid,
-                    "pixel_size_um": section.pixel_size_um,
-                    "region": section.region,
-                    "score": self.score_description,
-                    "warnings": list(dict.fromkeys((*section.warnings, *self.run.warnings))),
-                }
-            )
-        with atomic_path(path) as temporary:
-            frame.to_parquet(temporary, index=False, engine="pyarrow")
+        exports.write_parquet(path, self.to_frame(features=features), self.run)
+
+    def to_xlsx(self, path: PathLike, *, features: bool = False) -> None:
+        """Writes the picks as an Excel workbook, with a sheet that explains the columns and lists the warnings.
+
+        Args:
+            path: The xlsx file.
+            features: Append the classical statistics, as in :meth:`to_frame`.
+
+        Raises:
+            UnavailableError: openpyxl is not installed.
+            FileError: The file cannot be written.
+        """
+        warnings = () if self.run is None else (*self.run.input.warnings, *self.run.warnings)
+        write_picks_workbook(path, self.to_frame(features=features), self.run, self.score_description, warnings)
+
+    def to_scils(self, path: PathLike) -> None:
+        """Writes the picks as a feature list that SCiLS Lab imports (CSV, m/z ascending, with the window's width).
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        write_scils(path, self.to_frame().sort_values("mz", kind="stable"), ["Channels picked by ionmorphnet"])
+
+    def to_metaspace(self, path: PathLike) -> None:
+        """Writes the compounds of the picks as a database that METASPACE takes (TSV with id, name and formula).
+
+        Raises:
+            ArgumentError: The picks have no formulas: they were not picked with an m/z list that has them.
+            FileError: The file cannot be written.
+        """
+        if reason := self.unwritable(("metaspace",)):
+            raise ArgumentError(reason["metaspace"])
+        table, refused = metaspace_table(self.to_frame().sort_values("mz", kind="stable"))
+        if refused:
+            _log.warning("%s: left out formulas that METASPACE does not take: %s", path, ", ".join(refused[:5]))
+        write_metaspace(path, table)
 
     def to_imzml(self, path: PathLike) -> None:
         """Writes the picked channels as a continuous centroid imzML (m/z ascending, float32), with its ibd.
@@ -353,9 +350,13 @@ class PeakList:
 
     def unwritable(self, formats: Iterable[str]) -> dict[str, str]:
         """Which of some formats cannot hold this list, and why."""
+        found = {}
         if not len(self) and "imzml" in formats:
-            return {"imzml": "no channel was picked, and an imzML file without channels cannot be read"}
-        return {}
+            found["imzml"] = "no channel was picked, and an imzML file without channels cannot be read"
+        if "metaspace" in formats and not len(metaspace_table(self.to_frame())[0]):
+            listed = formula_column(self.all_scores) is not None
+            found["metaspace"] = "no pick has a formula that METASPACE takes" if listed else NO_FORMULAS
+        return found
 
     def save(
         self,
@@ -375,9 +376,10 @@ class PeakList:
 
         Args:
             folder: The folder; made if it is missing.
-            formats: Names of ``csv``, ``parquet``, ``imzml``, ``h5ad``; csv is always written.
+            formats: Names of ``csv``, ``parquet``, ``xlsx``, ``imzml``, ``h5ad``, ``scils``, ``metaspace``; csv is
+                always written.
             report: Write report.html.
-            features: Append the classical statistics of the picks to peaks.csv and peaks.parquet.
+            features: Append the classical statistics of the picks to peaks.csv, peaks.parquet and peaks.xlsx.
             overwrite: Replace the result of another input too.
 
         Returns:
@@ -389,6 +391,7 @@ class PeakList:
             UnavailableError: A format needs a package that is not installed.
         """
         folder, wanted = Path(folder), outputs.parse_formats(formats)
+        outputs.require_packages(wanted)
         if self.run is None:
             raise ArgumentError("a list that was read from a CSV has no record to save; use to_csv")
         if self.section is not None:
@@ -411,14 +414,18 @@ class PeakList:
         return dataclasses.replace(run, counts=counts, warnings=warnings)
 
     def _write_optional(self, name: str, target: Path, *, features: bool) -> None:
-        if name == "parquet":
-            self.to_parquet(target, features=features)
-        elif name == "imzml":
-            self.to_imzml(target)
+        if name in ("parquet", "xlsx"):
+            getattr(self, f"to_{name}")(target, features=features)
         elif name == "h5ad":
             write_h5ad(self.to_anndata(), target)
         else:
-            self.report(target)
+            write = {
+                "imzml": self.to_imzml,
+                "scils": self.to_scils,
+                "metaspace": self.to_metaspace,
+                "report": self.report,
+            }
+            write[name](target)
 
     @functools.cached_property
     def _features(self) -> pd.DataFrame:
@@ -469,20 +476,3 @@ def write_result(
         with atomic_path(stage / outputs.RECORD) as temporary:
             temporary.write_text(json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return [folder / file for file in files]
-
-
-def _peak(row: pd.Series) -> Peak:
-    label = None if pd.isna(row["label"]) else str(row["label"])
-    return Peak(
-        rank=int(row["rank"]),
-        mz=float(row["mz"]),
-        mz_lo=float(row["mz_lo"]),
-        mz_hi=float(row["mz_hi"]),
-        score=float(row["score"]),
-        label=label,
-        probabilities={}
-        if label is None
-        else {name[2:]: float(row[name]) for name in PROBABILITY_COLUMNS if name in row},
-        structure=float(row["structure"]) if "structure" in row and not pd.isna(row["structure"]) else None,
-        frequency=float(row["frequency"]) if "frequency" in row else float("nan"),
-    )

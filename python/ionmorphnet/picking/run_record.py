@@ -203,6 +203,8 @@ class Parameters:
     memory_limit_bytes: int
     device_memory_limit_bytes: int | None
     threads: int
+    exclude: tuple[str, ...] = ()
+    """Classes that were not picked."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,8 @@ class Counts:
     spared: int
     """Candidates that the cascade found to be noise; the network did not see them."""
     picked: int
+    excluded: int = 0
+    """Candidates that would have been picked but for their class."""
 
 
 @dataclass(frozen=True)

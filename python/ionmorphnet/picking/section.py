@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Unpack, get_args
 
@@ -30,6 +30,7 @@ from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.io.sample_maps import SampleMap, given_sample_map, sample_map
+from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.models.model import Model
 from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.picking.confounders import shared_patterns
@@ -67,6 +68,7 @@ def pick(
     *,
     top: int | None = None,
     min_score: float | None = None,
+    exclude: str | Iterable[str] = (),
     model: str | Path | Model | None = None,
     scorer: ScorerName | ScorerCallable | Scorer = "auto",
     device: DeviceName | Device = "auto",
@@ -91,6 +93,8 @@ def pick(
         top: Keep at most this many channels.
         min_score: Keep channels with at least this score. With neither ``top`` nor ``min_score`` the model's own
             threshold cuts; if both are given, both apply.
+        exclude: Classes that are not picked, such as ``"negative"`` (bright outside of the sample). They stay among
+            the scores.
         model: Bundled name, model folder or loaded Model; None: the default model.
         scorer: ``"auto"``, ``"openvino"``, ``"tensorrt"``, ``"torch"``, a classical one such as ``"moran"``,
             a callable or a Scorer (see :func:`ionmorphnet.make_scorer`).
@@ -130,6 +134,7 @@ def pick(
     limit = parse_bytes(memory_limit)
     device_limit = None if device_memory_limit is None else parse_bytes(device_memory_limit)
     top, min_score = checked_cut(top, min_score)
+    exclude = checked_classes(exclude)
     check_windows(axis, ppm, tol)
     check_sample(sample)
     if normalize is not None:
@@ -142,6 +147,7 @@ def pick(
     clock = _Clock()
     with kept_scorer(model=model, scorer=scorer, device=device, precision=precision, threads=threads) as ready:
         require_cut(ready, top, min_score)
+        require_classes(ready, exclude)
         if mapped is not None:
             mapped.require_model(ready.model, calibration_name(calibration))
         clock.lap("load_model")
@@ -177,9 +183,10 @@ def pick(
 
     threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
     cut = threshold if min_score is None else min_score
-    ranked, kept = _ranked(channels, frame, ready.name, ds, top, cut)
+    ranked = _ranked(channels, frame, ready.name, ds)
+    chosen, excluded = _cut(ranked, top, cut, exclude)
     warnings = _warnings(ds, channels, ready) + _other_section(mapped, ds)
-    picked = ranked[:kept]
+    picked = ranked.iloc[chosen]
     warnings += shared_patterns(
         ds, channels, picked["mz_lo"].to_numpy(np.float64), picked["mz_hi"].to_numpy(np.float64)
     )
@@ -190,14 +197,14 @@ def pick(
         ready,
         channels,
         scores,
-        Parameters(top, min_score, threshold, channels.ppm, channels.tol, limit, device_limit, threads),
-        kept,
+        Parameters(top, min_score, threshold, channels.ppm, channels.tol, limit, device_limit, threads, exclude),
+        (len(chosen), excluded),
         clock.timings(),
         warnings,
         None if mapped is None else mapped.record(),
         None if found is None else SampleRecord.of(found, used=reads and found.map is not None),
     )
-    return PeakList(ranked, np.arange(kept), ready.name, run.score, run, ds, found)
+    return PeakList(ranked, chosen, ready.name, run.score, run, ds, found)
 
 
 def check_sample(sample: SampleChoice) -> None:
@@ -249,6 +256,16 @@ def require_cut(scorer: Scorer, top: int | None, min_score: float | None) -> Non
     """
     if scorer.model is None and top is None and min_score is None:
         raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give top or min_score")
+
+
+def require_classes(scorer: Scorer, exclude: tuple[str, ...]) -> None:
+    """Checks that the scorer tells classes if some are excluded.
+
+    Raises:
+        ArgumentError: It does not.
+    """
+    if exclude and scorer.model is None:
+        raise ArgumentError(f"scorer '{scorer.name}' tells no classes to exclude; use a network")
 
 
 def check_windows(axis: AxisKind | CandidateAxis | npt.ArrayLike | None, ppm: float | None, tol: float | None) -> None:
@@ -317,9 +334,7 @@ def _ranked(
     scores: pd.DataFrame,
     scorer: str,
     ds: Dataset,
-    top: int | None,
-    min_score: float | None,
-) -> tuple[pd.DataFrame, int]:
+) -> pd.DataFrame:
     if len(scores) != len(channels):
         raise ArgumentError(f"scorer '{scorer}' returned {len(scores)} rows for {len(channels)} channels")
     # An axis ascends, so equal scores rank by m/z.
@@ -336,8 +351,20 @@ def _ranked(
     for name, values in channels.columns.items():  # of the list that was given
         own = values[order]
         frame[f"list_{name}" if name in frame else name] = pd.array(own, dtype="string") if own.dtype == object else own
-    kept = _core.cut_ranked(frame["score"].to_numpy(np.float64), top, min_score)
-    return frame, kept
+    return frame
+
+
+def _cut(
+    ranked: pd.DataFrame, top: int | None, min_score: float | None, exclude: tuple[str, ...]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Rows that are picked, and how many are not because of their class."""
+    scores = ranked["score"].to_numpy(np.float64)
+    wanted = np.flatnonzero(~ranked["label"].isin(exclude).to_numpy(np.bool_))
+    chosen = wanted[: _core.cut_ranked(scores[wanted], top, min_score)]
+    above = len(scores) if min_score is None else int(_core.cut_ranked(scores, None, min_score))
+    if top is not None and len(chosen) == top:  # what comes below the last pick was not asked for
+        above = min(above, int(chosen[-1]))
+    return chosen, above - int((chosen < above).sum())
 
 
 def _warnings(ds: Dataset, channels: CandidateAxis, scorer: Scorer) -> list[str]:
@@ -366,7 +393,7 @@ def _run_record(
     channels: CandidateAxis,
     scores: Scores,
     parameters: Parameters,
-    picked: int,
+    picked: tuple[int, int],
     timings: Mapping[str, float],
     warnings: list[str],
     calibration: CalibrationRecord | None,
@@ -389,7 +416,7 @@ def _run_record(
         calibration=calibration,
         axis=AxisRecord(channels.method, len(channels), channels.notes, dict(channels.evidence)),
         parameters=parameters,
-        counts=Counts(len(scores.frame), int(scores.blank.sum()), scores.n_spared, picked),
+        counts=Counts(len(scores.frame), int(scores.blank.sum()), scores.n_spared, *picked),
         cascade=None if scores.cascade is None else scores.cascade.to_dict(),
         timings=timings,
         scoring_loop={
