@@ -280,14 +280,17 @@ def test_a_run_that_was_stopped_is_repeated(copy: Path, monkeypatch: pytest.Monk
 
 
 def test_sections_of_a_list_with_names_are_picked_once(study: Path) -> None:
-    axis = imn.CandidateAxis.from_csv(study.parent / "list.tsv")
-    options = {"scorer": "moran", "top": 3, "jobs": 1, "spectrum_type": "centroid"}
-    again = imn.cohort.run(study.parent / "samples.csv", study, axis=axis, **options)
-    assert [each.action for each in again.planned] == ["skip"] * 4 + ["fail"]
-    (study.parent / "other.tsv").write_text((study.parent / "list.tsv").read_text().replace("Omega", "Psi"))
-    renamed = imn.CandidateAxis.from_csv(study.parent / "other.tsv")
-    planned = imn.cohort.plan(study.parent / "samples.csv", study, axis=renamed, **options)
-    assert [each.action for each in planned] == ["pick"] * 4 + ["fail"]
+    options = {"scorer": "moran", "top": 3, "spectrum_type": "centroid"}
+    done = imn.cohort.run(study.parent / "samples.csv", study, axis=listed(study, "list.tsv"), jobs=1, **options)
+    assert [each.action for each in done.planned] == ["skip"] * 4 + ["fail"]
+    for name, action in (("list.tsv", "skip"), ("other.tsv", "pick")):
+        (study.parent / "other.tsv").write_text((study.parent / "list.tsv").read_text().replace("Omega", "Psi"))
+        planned = imn.cohort.plan(study.parent / "samples.csv", study, axis=listed(study, name), **options)
+        assert [each.action for each in planned] == [action] * 4 + ["fail"]
+
+
+def listed(study: Path, name: str) -> imn.CandidateAxis:
+    return imn.CandidateAxis.from_csv(study.parent / name)
 
 
 def test_carried_columns() -> None:
