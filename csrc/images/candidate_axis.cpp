@@ -10,8 +10,8 @@
 #include "core/error.h"
 #include "images/axis_check.h"
 #include "images/axis_kinds.h"
-#include "images/moments.h"
 #include "images/occupancy.h"
+#include "images/sample_grid.h"
 
 namespace imn::images {
 namespace {
@@ -158,7 +158,7 @@ CandidateAxis axis_of_bins(const io::Plane& plane, const AxisOptions& options) {
                      std::back_inserter(axis.mz));
     axis.method = "bins of the shared axis";
   } else {
-    axis.mz = common_grid(plane);
+    axis.mz = sample_grid(plane).mz;
     axis.method = "bins of a common grid at the spacing of the spectra";
   }
   for (const MzWindow& window : bin_windows(axis.mz)) {

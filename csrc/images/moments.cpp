@@ -5,65 +5,16 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "core/parallel_for.h"
 #include "images/grouped_sum.h"
-#include "images/mz_window.h"
+#include "images/sample_grid.h"
 
 namespace imn::images {
 namespace {
 
-constexpr std::int64_t kSampled = 64;          // spectra sampled for the grid
-constexpr std::size_t kSegments = 64;          // intervals of ln(m/z), each with its spacing
-constexpr std::size_t kMostPoints = 1u << 24;  // of a common grid
-constexpr std::size_t kFewestSteps = 3;        // steps that must agree, see Note [gaps]
-constexpr std::ptrdiff_t kNear = 8;            // the spacing hardly changes over this many segments
-constexpr double kGap = 4.0;                   // samples further apart than this many grid steps are not connected
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-std::size_t recurrences(std::size_t steps) { return std::max(kFewestSteps, steps / 50); }
-
-// Note [gaps]: files that omit zeros contain a few samples of each peak. Most steps may then be gaps of any size
-// between peaks, and the sampling step is the smallest one that recurs: at least `kFewestSteps` times and in two per
-// cent of the steps, where steps up to 1.5 times as large count as equal. Returns 0 if no step recurs.
-double recurring_step(std::vector<double>& steps) {
-  std::sort(steps.begin(), steps.end());
-  const std::size_t wanted = recurrences(steps.size());
-  for (std::size_t i = 0; i + wanted <= steps.size(); ++i) {
-    if (steps[i + wanted - 1] <= 1.5 * steps[i]) return steps[i + wanted / 2];
-  }
-  return 0.0;
-}
-
-// Returns whether recurring_step() may lie far below the median. Avoids sorting all steps for most files.
-bool has_small_steps(std::vector<double>& steps, double median) {
-  const std::size_t rank = recurrences(steps.size()) / 2;
-  if (rank >= steps.size()) return false;
-  const auto nth = steps.begin() + static_cast<std::ptrdiff_t>(rank);
-  std::nth_element(steps.begin(), nth, steps.end());
-  return median > kGap * *nth;
-}
-
-// If hardly any sample has a neighbour, the recurring step is a gap; nearby segments reveal this.
-std::vector<double> without_gaps(const std::vector<double>& spacing) {
-  std::vector<double> found = spacing;
-  const auto n = static_cast<std::ptrdiff_t>(spacing.size());
-  for (std::ptrdiff_t s = 0; s < n; ++s) {
-    double least = 0.0;
-    for (std::ptrdiff_t t = std::max<std::ptrdiff_t>(0, s - kNear); t < std::min(n, s + kNear + 1); ++t) {
-      const double other = spacing[static_cast<std::size_t>(t)];
-      if (other > 0.0 && (least == 0.0 || other < least)) least = other;
-    }
-    double& own = found[static_cast<std::size_t>(s)];
-    if (own <= 0.0 || own > kGap * least) own = least;
-  }
-  return found;
-}
+constexpr double kGap = 4.0;  // samples further apart than this many grid steps are not connected
 
 // The largest values of groups of pixels. Pixel p belongs to group p % groups, so that an ion of a small region is in
 // several of them. A largest value does not depend on the order of the pixels.
@@ -128,80 +79,31 @@ void interpolate(const io::Spectrum& spectrum, const std::vector<double>& grid, 
   }
 }
 
-}  // namespace
-
-std::vector<double> common_grid(const io::Plane& plane) {
-  const auto shown = plane.shown().spectra();
-  const auto n = static_cast<std::int64_t>(shown.size());
-  const std::int64_t sampled = std::min(n, kSampled);
-  std::vector<std::vector<double>> axes;
-  for (std::int64_t s = 0; s < sampled; ++s) {
-    io::Spectrum spectrum;
-    plane.read(shown[static_cast<std::size_t>(s * n / sampled)], spectrum);
-    auto& mz = spectrum.mz;
-    mz.erase(mz.begin(), std::lower_bound(mz.begin(), mz.end(), kLeastMz));
-    if (mz.size() > 1) axes.push_back(std::move(mz));
+// Puts the samples of a spectrum on the points that they lie on; the others are 0.
+void place(const io::Spectrum& spectrum, const std::vector<double>& grid, std::vector<double>& values) {
+  values.assign(grid.size(), 0.0);
+  std::size_t g = 0;
+  for (std::size_t p = 0; p < spectrum.mz.size(); ++p) {
+    const double mz = spectrum.mz[p];
+    while (g + 1 < grid.size() && std::abs(grid[g + 1] - mz) <= std::abs(mz - grid[g])) ++g;
+    const double value = spectrum.intensity[p];
+    if (values[g] == 0.0 || value > values[g]) values[g] = value;
   }
-  if (axes.empty()) return {};
-  auto [lowest, highest] = plane.mz_range();
-  if (lowest < kLeastMz) {  // the first samples then determine the lower end
-    lowest = highest;
-    for (const auto& axis : axes) lowest = std::min(lowest, axis.front());
-  }
-  const bool shared = std::all_of(axes.begin(), axes.end(), [&](const auto& axis) { return axis == axes.front(); });
-  if (shared && axes.front().front() == lowest && axes.front().back() == highest) return axes.front();
-
-  const double origin = std::log(lowest);
-  const double width = (std::log(highest) - origin) / kSegments;
-  if (!(width > 0.0)) return {lowest};
-  std::vector<std::vector<double>> steps(kSegments);
-  for (const auto& axis : axes) {
-    for (std::size_t i = 1; i < axis.size(); ++i) {
-      const double step = std::log(axis[i] / axis[i - 1]);
-      const auto segment =
-          static_cast<std::size_t>(std::clamp((std::log(axis[i]) - origin) / width, 0.0, kSegments - 1.0));
-      if (step > 0.0) steps[segment].push_back(step);
-    }
-  }
-  std::vector<double> all;
-  for (const auto& some : steps) all.insert(all.end(), some.begin(), some.end());
-  double typical = all.empty() ? width : median(all);
-  const double recurring = has_small_steps(all, typical) ? recurring_step(all) : 0.0;
-  if (recurring > 0.0 && typical > kGap * recurring) typical = recurring;
-  // A stretch of m/z may consist of gaps although most steps of the file do not.
-  std::vector<double> spacing(kSegments, 0.0);
-  for (std::size_t s = 0; s < kSegments; ++s) {
-    if (steps[s].empty()) continue;
-    spacing[s] = median(steps[s]);
-    if (!has_small_steps(steps[s], spacing[s])) continue;
-    const double small = recurring_step(steps[s]);
-    if (small == 0.0 || spacing[s] > kGap * small) spacing[s] = small;
-  }
-  spacing = without_gaps(spacing);
-  for (double& s : spacing) {
-    if (s <= 0.0) s = typical;
-  }
-  const double least = std::log(highest / lowest) / static_cast<double>(kMostPoints);
-  std::vector<double> grid;
-  for (double x = origin; x <= std::log(highest);) {
-    grid.push_back(std::exp(x));
-    // The spacing is interpolated between segment centres, so it does not jump.
-    const double at = std::clamp((x - origin) / width - 0.5, 0.0, kSegments - 1.0);
-    const auto below = std::min(static_cast<std::size_t>(at), kSegments - 2);
-    const double share = at - static_cast<double>(below);
-    x += std::max(least, spacing[below] * (1.0 - share) + spacing[below + 1] * share);
-  }
-  return grid;
 }
+
+}  // namespace
 
 Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel, Upper upper) {
   const bool continuous = plane.spectra().mode() == io::Mode::continuous;
   Moments result;
+  bool placed = false;
   if (continuous) {
     const auto axis = plane.spectra().shared_mz();
     result.mz.assign(axis.begin(), axis.end());
   } else {
-    result.mz = common_grid(plane);
+    SampleGrid grid = sample_grid(plane);
+    result.mz = std::move(grid.mz);
+    placed = grid.shared;
   }
   const std::size_t bins = result.mz.size();
   const io::Shown& shown = plane.shown();
@@ -222,7 +124,7 @@ Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* ca
       plane.read_bins(i, 0, static_cast<std::int64_t>(bins), values.data());
     } else {
       plane.read(i, spectrum);
-      interpolate(spectrum, result.mz, values);
+      (placed ? place : interpolate)(spectrum, result.mz, values);
     }
   };
   const auto add = [&](std::int64_t p, int worker, double* sums) {

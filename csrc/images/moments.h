@@ -22,13 +22,9 @@ struct Moments {
 
 enum class Upper { without, with };
 
-// For continuous files, computed on the shared axis. For processed files, every spectrum is interpolated linearly to a
-// common grid whose spacing follows that of the data; this is intended for profile spectra.
+// For continuous files, computed on the shared axis. For processed files, which are meant to be profiles, at the points
+// of sample_grid(): spectra are interpolated linearly, unless their samples lie on the points.
 // The groups of the upper spectrum take at most 64 MiB, or one value per bin.
 Moments moments(const io::Plane& plane, int threads, const std::atomic<bool>* cancel, Upper upper = Upper::without);
-
-// Returns the grid of a processed profile file: the m/z axis itself if all sampled spectra share it, otherwise points
-// at the local median spacing. Empty for a file without values.
-std::vector<double> common_grid(const io::Plane& plane);
 
 }  // namespace imn::images

@@ -13,6 +13,7 @@
 #include "images/mz_window.h"
 #include "images/peak_width.h"
 #include "images/pixel_factors.h"
+#include "images/sample_grid.h"
 
 namespace imn::images {
 namespace {
@@ -36,7 +37,7 @@ double width_of_bins(const io::Plane& plane, int threads, const std::atomic<bool
   if (plane.file().spectrum_type() == io::SpectrumType::centroid) {
     return std::max(1.0, 4.0 * PeakWidth(plane, threads, cancel).typical_ppm());
   }
-  const std::vector<double> grid = common_grid(plane);
+  const std::vector<double> grid = sample_grid(plane).mz;
   const bool spaced = grid.size() > 1 && grid.back() > grid.front();
   return spaced ? std::log(grid.back() / grid.front()) * 1e6 / static_cast<double>(grid.size() - 1) : 5.0;
 }

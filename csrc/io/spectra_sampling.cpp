@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "io/spectra.h"
+#include "io/spread.h"
 
 namespace imn::io {
 namespace {
@@ -144,8 +145,9 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   const bool continuous = mode() == Mode::continuous;
   std::int64_t looked_at = 0, longest = 0;
   const std::int64_t n = of.empty() ? size_ : static_cast<std::int64_t>(of.size());
-  const std::int64_t stride = std::max<std::int64_t>(1, n / kSpectra);
-  for (std::int64_t i = 0; i < n && looked_at < kSpectra; i += stride) {
+  const std::int64_t candidates = n < 2 * kSpectra ? n : kSpectra;
+  for (std::int64_t c = 0; c < candidates && looked_at < kSpectra; ++c) {
+    const std::int64_t i = spread(c, candidates, n);
     const std::int64_t s = of.empty() ? i : of[static_cast<std::size_t>(i)];
     const std::int64_t values = std::min(layout_.mz.length(s), layout_.intensity.length(s));
     if (values < 3) continue;
