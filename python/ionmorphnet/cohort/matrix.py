@@ -32,8 +32,10 @@ CHUNK = (7500, 38)
 # Zarr format 2, which every version of anndata that knows Zarr reads; AnnData's own layout version of a dense array.
 _FORMAT: Literal[2] = 2
 _ARRAY_ATTRIBUTES = {"encoding-type": "array", "encoding-version": "0.2.0"}
+# Column of the pixels that holds their total ion current.
+_TIC = "total_ion_current"
 # Columns of the table of pixels; a column of the sample list that has one of their names gets a prefix.
-_PIXEL_COLUMNS = ("sample", "x", "y", "x_um", "y_um")
+_PIXEL_COLUMNS = ("sample", "x", "y", "x_um", "y_um", _TIC)
 # Attribute of a store that says what it was made of.
 _STATE = "ionmorphnet"
 # Of the memory limit, what the blocks of values may take; the rest is for reading, compression and the tables.
@@ -109,7 +111,7 @@ def write_section_matrix(
             values = images[:, mask] if scale == 1.0 else images[:, mask] * np.float32(scale)
             means[part] = values.mean(axis=1, dtype=np.float64) if n_pixels else 0.0
             x[:, part] = values.T
-        obs = _pixels(ds, mask, sample, columns)
+        obs = _pixels(ds, mask, sample, columns, threads)
         write_elem(store, "obs", obs)
         write_elem(store, "var", _plain_strings(var))
         write_elem(store, "obsm", {"spatial": _spatial(obs)})
@@ -207,6 +209,7 @@ class StoredMatrix:
         mz: Channels on the common scale (C,).
         x: Column of each pixel in the section's grid, int64 (n,).
         y: Row of each pixel.
+        tic: Total ion current of each pixel, float32 (n,).
         normalize: How its values were normalised.
         drift_mz: Knots of the drift that its windows were moved by.
         drift_ppm: Deviation at the knots.
@@ -216,6 +219,7 @@ class StoredMatrix:
     mz: npt.NDArray[np.float64]
     x: npt.NDArray[np.int64]
     y: npt.NDArray[np.int64]
+    tic: npt.NDArray[np.float32]
     normalize: str
     drift_mz: npt.NDArray[np.float64]
     drift_ppm: npt.NDArray[np.float64]
@@ -239,9 +243,10 @@ def open_matrix(path: Path) -> StoredMatrix:
     try:
         facts = read_elem(store["uns"])
         x, y = (np.asarray(read_elem(store[f"obs/{name}"]), np.int64) for name in ("x", "y"))
+        tic = np.asarray(read_elem(store[f"obs/{_TIC}"]), np.float32)
         knots, ppm = (np.asarray(facts[name], np.float64) for name in ("drift_mz", "drift_ppm"))
         mz = np.asarray(read_elem(store["var/mz"]), np.float64)
-        return StoredMatrix(path, mz, x, y, str(facts["normalize"]), knots, ppm)
+        return StoredMatrix(path, mz, x, y, tic, str(facts["normalize"]), knots, ppm)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(f"{path}: not a readable matrix ({type(error).__name__}); extract it again") from None
 
@@ -382,7 +387,9 @@ def _channels_at_once(limit: int, bytes_each: int, step: int, what: str) -> int:
     return fit // step * step
 
 
-def _pixels(ds: Dataset, mask: npt.NDArray[np.bool_], sample: str, columns: Mapping[str, str]) -> pd.DataFrame:
+def _pixels(
+    ds: Dataset, mask: npt.NDArray[np.bool_], sample: str, columns: Mapping[str, str], threads: int
+) -> pd.DataFrame:
     cells = np.argwhere(mask)
     size = ds.pixel_size_um or (float("nan"), float("nan"))
     table: dict[str, Any] = {"sample": pd.Categorical([sample] * len(cells), categories=[sample])}
@@ -390,6 +397,7 @@ def _pixels(ds: Dataset, mask: npt.NDArray[np.bool_], sample: str, columns: Mapp
         table[free_name(name, {*_PIXEL_COLUMNS}, "sample")] = pd.Categorical([value] * len(cells), categories=[value])
     table["x"], table["y"] = cells[:, 1], cells[:, 0]
     table["x_um"], table["y_um"] = cells[:, 1] * size[0], cells[:, 0] * size[1]
+    table[_TIC] = ds.tic_image(threads=threads)[mask]
     index = pd.Index([f"{sample}:{y}_{x}" for y, x in cells], dtype=object)
     return pd.DataFrame(table, index=index)
 

@@ -27,9 +27,9 @@ class SectionPictures:
     """Thumbnails of a section.
 
     Attributes:
-        tic: Total ion current; None if the file could not be read.
-        images: The channels that were asked for; empty if there is no source for them.
-        problem: Why something is missing; empty if nothing is.
+        tic: Total ion current; None if the section could not be read.
+        images: The channels that were asked for; none if the section could not be read, or is not in the consensus.
+        problem: Why it could not be read; empty if it could.
     """
 
     tic: Tile | None
@@ -77,23 +77,24 @@ def section_pictures(
         found: The consensus; None: only the total ion current is wanted.
         section: Position of the section in the consensus.
         channels: Positions of the wanted channels (k,).
-        stored: Its matrix, from which images come; None: they come from the file.
+        stored: Its matrix, from which all pictures come; None: they come from the file.
         sides: Longest side of the picture of the total ion current, and of the images.
         threads: CPU threads, 0 = all cores.
     """
-    tic, images, problem = None, list[Tile](), ""
     size = record.pixel_size_um
-    if stored is not None and len(channels):
-        images = _from_matrix(stored, channels, sides[1], size)
+    if stored is not None:
+        tic, images = _from_matrix(stored, channels, sides, size)
+        return SectionPictures(tic, images, "")
     try:
         with record.reopen() as ds:
             crop = Crop.of(ds.mask)
-            tic = make_tile(ds.tic_image(), crop, sides[0], size)
-            if found is not None and stored is None and len(channels):
+            tic = make_tile(ds.tic_image(threads=threads), crop, sides[0], size)
+            images = []
+            if found is not None and len(channels):
                 images = _from_file(ds, found, section, channels, crop, sides[1], threads)
+            return SectionPictures(tic, images, "")
     except (IonMorphNetError, OSError) as error:
-        problem = " ".join(str(error).split())
-    return SectionPictures(tic, images, problem)
+        return SectionPictures(None, [], " ".join(str(error).split()))
 
 
 def _from_file(
@@ -109,11 +110,14 @@ def _from_file(
 
 
 def _from_matrix(
-    stored: StoredMatrix, channels: Int64, side: int, pixel_size_um: tuple[float, float] | None
-) -> list[Tile]:
+    stored: StoredMatrix, channels: Int64, sides: tuple[int, int], pixel_size_um: tuple[float, float] | None
+) -> tuple[Tile, list[Tile]]:
     x, y = stored.x, stored.y
     mask = np.zeros((int(y.max()) + 1, int(x.max()) + 1) if len(y) else (1, 1), np.bool_)
     mask[y, x] = True
+    tic = np.full(mask.shape, np.nan, np.float32)
+    tic[y, x] = stored.tic
+    crop = Crop.of(mask)
 
     def images(part: slice) -> npt.NDArray[np.float32]:
         # The store is read in ascending order.
@@ -124,7 +128,8 @@ def _from_matrix(
         return drawn
 
     step = max(1, _IMAGE_BYTES // (4 * (mask.size + len(y))))
-    return _tiles(images, len(channels), step, Crop.of(mask), side, pixel_size_um)
+    tiles = _tiles(images, len(channels), step, crop, sides[1], pixel_size_um)
+    return make_tile(tic, crop, sides[0], pixel_size_um), tiles
 
 
 def _tiles(
