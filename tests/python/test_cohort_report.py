@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import time
@@ -18,6 +19,8 @@ from chromium import Chromium
 from drifting_study import HEADER, write_study
 from html_page import Page, unpacked
 from ionmorphnet.picking.run_record import InputRecord
+from ionmorphnet.report.study_page import write_study as write_study_page
+from study_page_factory import make
 
 Command = Callable[..., Any]
 
@@ -292,6 +295,27 @@ def test_the_page_in_a_browser(out: Path, browser: Chromium) -> None:
     assert all(url.startswith(("file:", "data:")) for url in browser.requested)
 
 
+def test_hostile_names_stay_text_in_the_browser(tmp_path: Path, browser: Chromium) -> None:
+    evil = "<img src=x onerror=document.title='owned'>"
+    data = make()
+    assert data.channels is not None
+    rows = [
+        dataclasses.replace(row, name=f"{evil}{k}", columns={evil: evil, "batch": f"{k}{evil}"}, warnings=(evil,))
+        for k, row in enumerate(data.sections)
+    ]
+    channels = dataclasses.replace(data.channels, table=data.channels.table.assign(name=evil))
+    write_study_page(tmp_path / "page.html", dataclasses.replace(data, title="t", sections=rows, channels=channels))
+    opened(browser, tmp_path / "page.html")
+    browser.run("document.querySelector('.channel').scrollIntoView()")
+    browser.wait_for(lambda: browser.run("document.querySelectorAll('.strip button').length") >= 3)
+    browser.run("document.querySelector('.strip button').click()")
+    browser.wait_for(lambda: browser.run("document.getElementById('viewer').open"))
+    assert browser.run("document.title") == "t – study report"
+    assert browser.run("document.querySelectorAll('img').length") == 0
+    assert browser.run("document.querySelector('#section-table a').textContent") == f"{evil}0"
+    assert browser.errors == []
+
+
 def test_colours_on_the_screen_are_those_of_the_levels(out: Path, browser: Chromium) -> None:
     imn.cohort.find_consensus(out)
     payload = read(imn.cohort.report(out)).payload
@@ -327,5 +351,6 @@ def test_two_hundred_sections(tmp_path: Path, browser: Chromium) -> None:
     browser.wait_for(lambda: browser.run("document.documentElement.dataset.unpacked") == "yes")
     assert browser.run("document.querySelectorAll('#section-table tbody tr').length") == 205
     assert "5 sections without a result" in browser.run("document.body.innerText")
+    browser.run("document.querySelector('.channel').scrollIntoView()")
     browser.wait_for(lambda: browser.run("document.querySelector('.strip').children.length") == 200)
     assert browser.errors == []

@@ -30,8 +30,11 @@ function drawCoverage(node, levels, reveal) {
     const context = canvas.getContext('2d');
     context.scale(ratio, ratio);
     const paint = ['--absent', '--present', '--accent'].map(colourOfToken);
+    const rgb = paint.map((text) => [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16)));
     const gap = [cell[0] > 4 ? 1 : 0, cell[1] > 4 ? 1 : 0];
     const had = new Array(C).fill(0), took = new Array(C).fill(0);
+    // One pixel per cell, enlarged: a rectangle each would take seconds for a million cells.
+    const small = element('canvas', { width: C, height: rows.length }), pixels = small.getContext('2d').createImageData(C, rows.length);
     context.font = `11px ${getComputedStyle(node).fontFamily}`;
     context.textBaseline = 'middle';
     rows.forEach((k, i) => {
@@ -41,19 +44,26 @@ function drawCoverage(node, levels, reveal) {
       }
       let has = 0, picked = 0;
       columns.forEach((c, j) => {
-        const value = state(k, c);
+        const value = state(k, c), at = 4 * (i * C + j);
         has += value > 0;
         picked += value === 2;
         had[j] += value > 0;
         took[j] += value === 2;
-        context.fillStyle = paint[value];
-        context.fillRect(left + j * cell[0], TOP + i * cell[1], cell[0] - gap[0], cell[1] - gap[1]);
+        pixels.data[at] = rgb[value][0];
+        pixels.data[at + 1] = rgb[value][1];
+        pixels.data[at + 2] = rgb[value][2];
+        pixels.data[at + 3] = 255;
       });
       for (const [n, colour] of [[has, paint[1]], [picked, paint[2]]]) {
         context.fillStyle = colour;
         context.fillRect(left + w + GAP, TOP + i * cell[1], (n / C) * SIDE, cell[1] - gap[1]);
       }
     });
+    small.getContext('2d').putImageData(pixels, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(small, left, TOP, w, h);
+    for (let j = 1; gap[0] && j <= C; j++) context.clearRect(left + j * cell[0] - 1, TOP, 1, h);
+    for (let i = 1; gap[1] && i <= rows.length; i++) context.clearRect(left, TOP + i * cell[1] - 1, w, 1);
     columns.forEach((_, j) => {
       for (const [n, colour] of [[had[j], paint[1]], [took[j], paint[2]]]) {
         const high = (n / rows.length) * (TOP - GAP);

@@ -58,7 +58,8 @@ function drawScores(node, reveal) {
   const redraw = onWidth(node, (width) => {
     const rows = shown.filter((k) => sections.status[k] === 'done');
     const bins = scores.all[0].length;
-    high = Math.max(1, Math.min(22, Math.floor(170 / Math.max(rows.length, 1))));
+    high = Math.max(0.4, Math.min(22, 170 / Math.max(rows.length, 1)));
+    if (high > 1) high = Math.floor(high);
     const canvas = element('canvas', { width: bins, height: Math.max(rows.length, 1), style: { height: `${Math.max(rows.length * high, 1)}px`, imageRendering: 'pixelated' },
       role: 'img', 'aria-label': `Distributions of the scores of ${rows.length} sections` });
     const context = canvas.getContext('2d');
@@ -96,17 +97,20 @@ function drawDrift(node, reveal) {
     place = null;
     if (!rows.length) return node.replaceChildren(element('p', { class: 'empty' }, 'No section could be aligned.'));
     const height = 190, left = 46, right = 8, top = 10, bottom = 34;
-    const low = Math.min(...rows.map((k) => sections.drift[k].mz[0])), top_ = Math.max(...rows.map((k) => sections.drift[k].mz.at(-1)));
+    const low = Math.min(...rows.map((k) => sections.drift[k].mz[0])), most_mz = Math.max(...rows.map((k) => sections.drift[k].mz.at(-1)));
     let least = Math.min(0, ...rows.flatMap((k) => sections.drift[k].ppm)), most = Math.max(0, ...rows.flatMap((k) => sections.drift[k].ppm));
     if (most - least < 1) [least, most] = [least - 0.5, most + 0.5];
-    const x = (mz) => left + (Math.log(mz / low) / Math.log(top_ / low)) * (width - left - right);
+    const x = (mz) => left + (Math.log(mz / low) / Math.log(most_mz / low)) * (width - left - right);
     const y = (ppm) => top + ((most - ppm) / (most - least)) * (height - top - bottom);
-    place = { y, invert: (px) => low * Math.exp(((px - left) / (width - left - right)) * Math.log(top_ / low)) };
+    place = { y, invert: (px) => low * Math.exp(((px - left) / (width - left - right)) * Math.log(most_mz / low)) };
     for (const k of rows) {
       const { mz, ppm } = sections.drift[k];
       lines.set(k, svg('path', { class: 'line', d: mz.map((value, i) => `${i ? 'L' : 'M'}${x(value).toFixed(1)} ${y(ppm[i]).toFixed(1)}`).join('') }));
     }
-    const wanted = ticks(low, top_, width / 90).filter((v) => v >= low && v <= top_);
+    // Many lines upon each other would be one black band.
+    const opacity = Math.max(0.08, Math.min(0.5, 20 / rows.length));
+    for (const line of lines.values()) line.style.opacity = opacity;
+    const wanted = ticks(low, most_mz, width / 90).filter((v) => v >= low && v <= most_mz);
     node.replaceChildren(svg('svg', { viewBox: `0 0 ${width} ${height}`, height, role: 'img',
       'aria-label': `Mass drift of ${rows.length} sections, from ${signed(least, 1)} to ${signed(most, 1)} ppm` },
       ...ticks(least, most, 4).flatMap((v) => [

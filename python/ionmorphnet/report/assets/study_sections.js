@@ -17,10 +17,10 @@ function sparkline(k) {
   if (!scores || sections.status[k] !== 'done') return null;
   const all = scores.all[k], picked = scores.picked[k], most = Math.max(...all, 1), height = 22, step = 2;
   const scale = (n) => (n === 0 ? 0 : Math.max(1, (Math.log1p(n) / Math.log1p(most)) * height));
-  const bars = (counts, name) => counts.map((n, i) => (n === 0 ? null
-    : svg('rect', { class: name, x: i * step, width: step - 0.4, y: height - scale(n), height: scale(n) })));
+  const bars = (counts, name) => svg('path', { class: name,
+    d: counts.map((n, i) => (n === 0 ? '' : `M${i * step} ${height}v${-scale(n).toFixed(1)}h${step - 0.4}v${scale(n).toFixed(1)}z`)).join('') });
   return svg('svg', { class: 'spark', width: all.length * step, height, role: 'img',
-    'aria-label': `scores from ${scores.low} to ${scores.high}, lowest pick ${scoreText(scores.cut[k])}` }, ...bars(all, 'all'), ...bars(picked, 'picked'));
+    'aria-label': `scores from ${scores.low} to ${scores.high}, lowest pick ${scoreText(scores.cut[k])}` }, bars(all, 'all'), bars(picked, 'picked'));
 }
 
 function warningList(k) {
