@@ -35,7 +35,7 @@ def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     write_section(new, np.random.default_rng(5))
     done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "out", "--format", "npz,png,h5ad")
     assert done.code == 0, done
-    changed = ("--adapt", "bias", "--smooth", "crf", "--format", "npz")
+    changed = ("--adapt", "prior", "--smooth", "crf", "--format", "npz")
     done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "smooth", *changed)
     assert done.code == 0, done
     with np.load(tmp_path / "out" / "new.npz") as one, np.load(tmp_path / "smooth" / "new.npz") as other:

@@ -14,6 +14,7 @@ from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, 
 from ionmorphnet.tumor.cubes import open_cubes
 from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.patches import LEAST_VARIANCE, Scaling, labelled_pixels, local_features
+from ionmorphnet.tumor.selection import section_scores, select
 from ionmorphnet.tumor.train import MODEL_METHODS
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
@@ -166,3 +167,23 @@ def test_a_1d_network_of_local_features(tmp_path: Path) -> None:
     report = imn.tumor.evaluate_cohort(tmp_path / "out", cohort, plan, options=BootstrapOptions(20), device="cpu")
     area = report.table.set_index("method")["auc"]
     assert area["cnn1d-meanstd"] > max(0.9, area["cnn1d"])
+
+
+def test_anova_finds_the_channel_of_the_classes_within_the_training(tmp_path: Path) -> None:
+    cohort = imn.tumor.read_cohort(write_cohort(tmp_path, patients=3), labels=LABELS)
+    axis = imn.CandidateAxis.from_mz_list(MZ, ppm=20)
+    scores = section_scores(cohort, axis, ["anova"])
+    with imn.open(cohort.sections[0].path) as ds:
+        image = np.sqrt(ds.window_images(axis.mz_lo[3:4], axis.mz_hi[3:4])[0])
+        labels = np.where(ds.mask, cohort.labels(cohort.sections[0], ds.shape), -1)
+    a, b = image[labels == 0], image[labels == 1]
+    n = len(a) + len(b)
+    between = len(a) * len(b) / n * (a.mean() - b.mean()) ** 2
+    within = (len(a) * a.var() + len(b) * b.var()) / (n - 2)
+    assert scores[0]["anova"][3] == pytest.approx(between / within, rel=1e-4)
+    assert select(scores, "anova", 1, 20).tolist() == [3]
+    # A section of one class has nothing to say; without any other, the selection is refused.
+    one = [scores[0].assign(anova=np.nan), scores[1]]
+    assert select(one, "anova", 1, 20).tolist() == [3]
+    with pytest.raises(ArgumentError, match="by anova: no training section has two classes"):
+        select(one[:1], "anova", 1, 20)

@@ -12,7 +12,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, resample
 from ionmorphnet.io.imzml_writer import ImzMLWriter
 from ionmorphnet.tumor.evaluation_report import Outcome, calibration, make_report
-from ionmorphnet.tumor.posteriors import ADAPTATIONS, SMOOTHINGS, change_posteriors
+from ionmorphnet.tumor.posteriors import SMOOTHINGS, change_posteriors
 from ionmorphnet.tumor.standardization import STANDARDIZATIONS, standardize_section
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
@@ -113,23 +113,6 @@ def _logistic(logits: np.ndarray) -> np.ndarray:
     return np.stack([1.0 - tumor, tumor], axis=1)
 
 
-def test_a_moved_threshold_is_found(rng: np.random.Generator) -> None:
-    label = (rng.random(2000) < 0.35).astype(int)
-    logits = np.where(label, 2.0, -2.0) + rng.normal(0.0, 1.0, 2000) - 1.8  # the section's threshold is at -1.8
-    given, measured = _logistic(logits), np.ones((40, 50), bool)
-    balanced = {
-        kind: np.mean(
-            [(change_posteriors(given, measured, adapt=kind).argmax(1) == label)[label == k].mean() for k in (0, 1)]
-        )
-        for kind in ADAPTATIONS
-    }
-    assert balanced["bias"] > 0.96
-    assert balanced["none"] < 0.8
-    # A section without tumor keeps its probabilities: there is no second class to fit.
-    healthy = _logistic(rng.normal(-6.0, 1.0, 2000))
-    np.testing.assert_array_equal(change_posteriors(healthy, measured, adapt="bias"), healthy)
-
-
 def test_the_share_of_a_rare_class_is_estimated(rng: np.random.Generator) -> None:
     label = rng.random(4000) < 0.05
     given = _logistic(2.0 * (np.where(label, 1.0, -1.0) + rng.normal(0.0, 1.0, 4000)))
@@ -158,7 +141,7 @@ def test_smoothing_removes_single_errors_and_nothing_else(kind: str, rng: np.ran
 
 def test_unknown_names() -> None:
     given, measured = np.full((4, 2), 0.5), np.ones((2, 2), bool)
-    with pytest.raises(ArgumentError, match="adapt must be one of none, prior, bias, not 'x'"):
+    with pytest.raises(ArgumentError, match="adapt must be one of none, prior, not 'x'"):
         change_posteriors(given, measured, adapt="x")
     with pytest.raises(ArgumentError, match="smooth must be one of none, gaussian, crf, not 'x'"):
         change_posteriors(given, measured, smooth="x")
@@ -213,9 +196,9 @@ def test_adapted_and_smoothed_rows_come_from_the_same_predictions(tmp_path: Path
     files = list((tmp_path / "out" / "folds").rglob("*.npz"))
     assert len(files) == 3
     before = {path: path.stat().st_mtime_ns for path in files}
-    more = replace(plan, adapt=("bias",), smooth=("none",))
+    more = replace(plan, adapt=("prior",), smooth=("none",))
     again = imn.tumor.evaluate_cohort(tmp_path / "out", cohort, more, options=fast)
-    assert again.table["method"].tolist() == ["lda+bias"]
+    assert again.table["method"].tolist() == ["lda+prior"]
     assert {path: path.stat().st_mtime_ns for path in files} == before
     assert len(again.by_patient) == 3
     with pytest.raises(ArgumentError, match="differs in plan, data"):

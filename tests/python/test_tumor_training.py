@@ -17,12 +17,13 @@ torch = pytest.importorskip("torch", reason="training needs the extra [train]")
 
 import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError  # noqa: E402
+from ionmorphnet.models.model import softmax  # noqa: E402
 from ionmorphnet.training.run_state import load_file  # noqa: E402
 from ionmorphnet.tumor import training_loop  # noqa: E402
 from ionmorphnet.tumor.augment import augment  # noqa: E402
 from ionmorphnet.tumor.cubes import Cube, open_cubes  # noqa: E402
-from ionmorphnet.tumor.networks import PatchNet, cost  # noqa: E402
-from ionmorphnet.tumor.patches import Scaling, labelled_pixels  # noqa: E402
+from ionmorphnet.tumor.networks import PatchNet, cost, make_patch_network  # noqa: E402
+from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, neighbourhoods  # noqa: E402
 from ionmorphnet.tumor.recipe import PatchRecipe  # noqa: E402
 from ionmorphnet.tumor.training_loop import (  # noqa: E402
     FitResult,
@@ -93,6 +94,28 @@ def test_the_network_tells_channels_apart() -> None:
     mask = torch.ones(1, 3, 3)
     assert (network(one, mask) - network(other, mask)).abs().max() > 1e-4
     assert (network(one, mask) - network(one, 0 * mask)).abs().max() > 1e-4
+
+
+def test_the_network_starts_as_the_best_linear_classifier(cubes: list[Cube], data: PatchData, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the start needs the extra [tumor]")
+    given = {"classes": 2, "size": 5, "steps": 8, "seed": 0, "device": "cpu", "threads": 1}
+    ready = prepare_fit("cnn3d", cubes, data.training, data.validation, np.arange(20), **given)
+    weight, bias = ready.data.start
+    network = make_patch_network(ready.recipe).eval()
+    network.start_with(weight, bias)
+    test = labelled_pixels(cubes, [3])
+    features = neighbourhoods(cubes, test, ready.data.scaling, 5, spread=True)
+    patches, mask = extract(cubes, test, 5, ready.data.scaling)
+    with torch.no_grad():
+        found = network(torch.from_numpy(patches), torch.from_numpy(mask).float()).numpy()
+    np.testing.assert_allclose(found, features @ weight.T + bias, atol=1e-3)
+    right = found.argmax(axis=1) == test.label
+    assert np.mean([right[test.label == k].mean() for k in (0, 1)]) > 0.9
+    # The start is validated as well: convolutions that make it worse do not count.
+    worse = replace(ready, recipe=replace(ready.recipe, learning_rate=3.0, warmup=0.0))
+    done = worse.run(tmp_path)
+    assert done.best["step"] == 0
+    np.testing.assert_allclose(worse.predict(tmp_path, test), softmax(found), atol=1e-4)
 
 
 def test_augmentation_keeps_patch_and_mask_together(data: PatchData) -> None:

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-_SELECTIONS = click.Choice(["picked", "moran", "intensity", "random", "all"])
-_ADAPTATIONS = click.Choice(["none", "prior", "bias"])
+_SELECTIONS = click.Choice(["picked", "moran", "intensity", "random", "anova", "all"])
+_ADAPTATIONS = click.Choice(["none", "prior"])
 _SMOOTHINGS = click.Choice(["none", "gaussian", "crf"])
 _OUTPUTS = ("npz", "png", "h5ad")
 
@@ -194,7 +194,8 @@ def train(
     "--adapt",
     multiple=True,
     type=_ADAPTATIONS,
-    help="Adaptation of the probabilities to each section, without labels; repeatable. [default: none]",
+    help="Adaptation of the probabilities to the class frequencies of each section, without labels; repeatable. "
+    "[default: none]",
 )
 @click.option(
     "--smooth",
@@ -290,7 +291,7 @@ def evaluate(
     type=_ADAPTATIONS,
     default="none",
     show_default=True,
-    help="Adaptation of the probabilities to each section, without labels.",
+    help="Adaptation of the probabilities to the class frequencies of each section, without labels.",
 )
 @click.option(
     "--smooth",

@@ -21,11 +21,12 @@ from ionmorphnet.tumor.predict import Prediction, predict
 from ionmorphnet.tumor.regions import parse_label_map, read_regions
 from ionmorphnet.tumor.selection import SELECTIONS
 from ionmorphnet.tumor.simulate import DIFFICULTIES, Difficulty, SimulatedCohort, simulate_cohort
-from ionmorphnet.tumor.train import TrainedTumorModel, train_tumor
+from ionmorphnet.tumor.train import MODEL_METHODS, TrainedTumorModel, train_tumor
 
 __all__ = [
     "DIFFICULTIES",
     "METHODS",
+    "MODEL_METHODS",
     "SELECTIONS",
     "Cohort",
     "Difficulty",

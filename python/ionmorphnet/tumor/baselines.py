@@ -135,7 +135,12 @@ def _boosting(seed: int, _classes: int, max_leaf_nodes: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=100, max_leaf_nodes=max_leaf_nodes, l2_regularization=1.0, class_weight="balanced", random_state=seed
+        max_iter=40,
+        learning_rate=0.2,
+        max_leaf_nodes=max_leaf_nodes,
+        l2_regularization=1.0,
+        class_weight="balanced",
+        random_state=seed,
     )
 
 
@@ -258,6 +263,12 @@ class FittedBaseline:
 
         weight, bias = _affine(from_kernel, len(kernel.components_))
         return Exported(self.mean, self.scale, weight, bias, kernel.components_, float(kernel.gamma))
+
+    def linear(self) -> tuple[Float64, Float64]:
+        """Weight (classes, d) and bias (classes,) of a classifier that is linear in the features."""
+        weight, bias = _affine(self._logits_of_standardised, len(self.mean))
+        weight = weight * self.scale
+        return weight, bias - weight @ self.mean
 
     def _logits_of_standardised(self, values: Float64) -> Float64:
         return self._calibrated(_decisions(self.estimator, values))

@@ -34,7 +34,16 @@ from ionmorphnet.tumor.cohort import Cohort
 from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
 from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.evaluation_report import Outcome, TumorReport, make_report
-from ionmorphnet.tumor.patches import Pixels, Scaling, labelled_pixels, local_features, measured_pixels, pieces, thinned
+from ionmorphnet.tumor.patches import (
+    Pixels,
+    Scaling,
+    groups_of,
+    labelled_pixels,
+    local_features,
+    measured_pixels,
+    pieces,
+    thinned,
+)
 from ionmorphnet.tumor.posteriors import change_posteriors
 from ionmorphnet.tumor.regions import UNLABELLED
 from ionmorphnet.tumor.selection import DEFAULT_TOP, Mask, section_scores, select
@@ -294,13 +303,6 @@ def _feature_cubes(cubes: Sequence[Cube], training: Pixels, chosen: npt.NDArray[
         values.reshape(-1, found.shape[1])[pixels.pixel] = found
         made.append(replace(cube, values=values))
     return made
-
-
-def groups_of(cubes: Sequence[Cube], pixels: Pixels) -> npt.NDArray[np.int64]:
-    """Number of the patient of each pixel, int64 (n,)."""
-    patients = np.unique([cube.group for cube in cubes], return_inverse=True)[1]
-    found: npt.NDArray[np.int64] = patients[pixels.section].astype(np.int64)
-    return found
 
 
 def _require_device(device: DeviceName | Device) -> None:

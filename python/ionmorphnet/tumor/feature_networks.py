@@ -82,17 +82,21 @@ class FeatureNet(nn.Module):
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
         """Computes logits (N, classes)."""
-        n = mask.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
-        mean = patches.sum(dim=(2, 3)) / n
-        found = mean
-        if self.spread:
-            away = (patches - mean[:, :, None, None]) * mask.unsqueeze(1)
-            found = torch.cat([mean, torch.sqrt((away * away).sum(dim=(2, 3)) / n + LEAST_VARIANCE)], dim=1)
+        mean, spread = mean_and_spread(patches, mask)
+        found = torch.cat([mean, spread], dim=1) if self.spread else mean
         found = (found - self.mean) * self.scale
         if self.centres is not None:
             squares = (found * found).sum(dim=1, keepdim=True) + (self.centres * self.centres).sum(dim=1)
             found = torch.exp(-self.gamma * (squares - 2.0 * found @ self.centres.T).clamp(min=0.0))
         return cast(Tensor, self.linear(found))
+
+
+def mean_and_spread(patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel over the measured pixels of a patch, (N, channels) each."""
+    n = mask.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
+    mean = patches.sum(dim=(2, 3)) / n
+    away = (patches - mean[:, :, None, None]) * mask.unsqueeze(1)
+    return mean, torch.sqrt((away * away).sum(dim=(2, 3)) / n + LEAST_VARIANCE)
 
 
 def make_feature_network(recipe: FeatureRecipe, fitted: Exported | None = None) -> FeatureNet:

@@ -16,10 +16,10 @@ from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.tumor.baselines import CLASSIFIERS, FittedBaseline, parse_method
 from ionmorphnet.tumor.cubes import Cube
-from ionmorphnet.tumor.evaluation import groups_of, inner_pixels
+from ionmorphnet.tumor.evaluation import inner_pixels
 from ionmorphnet.tumor.feature_networks import FeatureNet, FeatureRecipe, make_feature_network
 from ionmorphnet.tumor.networks import PatchNet
-from ionmorphnet.tumor.patches import Pixels, Scaling, extract, labelled_pixels, local_features, thinned
+from ionmorphnet.tumor.patches import Pixels, Scaling, extract, groups_of, labelled_pixels, local_features, thinned
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.splits import held_out
 from ionmorphnet.tumor.training_loop import FitResult, read_patch_weights

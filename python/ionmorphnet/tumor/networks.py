@@ -3,17 +3,20 @@
 A convolution along the spectrum shares its weights between channels, and global pooling discards positions, so neither
 can tell one m/z from another. The first layer therefore has separate weights for each channel (a small bank of spatial
 filters). 3D convolutions follow that stride along the spectrum until few positions are left. A linear shortcut from the
-patch's centre and mean spectrum adds to the logits, so the convolutions need not learn what a linear classifier finds.
+patch's centre, mean and standard deviation adds to the logits, so the convolutions need not learn what a linear
+classifier finds.
 """
 
 from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from ionmorphnet.tumor.feature_networks import FeatureNet
+from ionmorphnet.tumor.feature_networks import FeatureNet, mean_and_spread
 from ionmorphnet.tumor.recipe import PatchRecipe
 
 _STRIDE = 4
@@ -60,11 +63,24 @@ class PatchNet(nn.Module):
             depth, now, side = -(-depth // stride), wider, side - kernel + 1
         self.stages = nn.Sequential(*stages)
         self.head = nn.Sequential(nn.Linear(now, 64), nn.GELU(), nn.Dropout(dropout), nn.Linear(64, classes))
-        self.shortcut = nn.Linear(2 * channels, classes, bias=False)
+        self.shortcut = nn.Linear(3 * channels, classes, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         nn.init.zeros_(self.shortcut.weight)
+
+    @torch.no_grad()
+    def start_with(self, weight: npt.NDArray[np.float64], bias: npt.NDArray[np.float64]) -> None:
+        """Makes the network equal to a linear classifier, to which the convolutions then add.
+
+        Args:
+            weight: (classes, 2 channels), of the mean and the standard deviation of each channel of a patch.
+            bias: (classes,).
+        """
+        last = cast(nn.Linear, self.head[-1])
+        self.shortcut.weight[:, self.channels :] = torch.from_numpy(weight).to(self.shortcut.weight)
+        last.bias.copy_(torch.from_numpy(bias))
+        nn.init.zeros_(last.weight)
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
         """Computes logits (N, classes)."""
@@ -74,8 +90,7 @@ class PatchNet(nn.Module):
         cube = cube.contiguous(memory_format=torch.channels_last_3d)  # halves the time of 3D convolutions on a CPU
         features = self.stages(nn.functional.gelu(self.stem_norm(cube)))
         centre = patches[..., patches.shape[-2] // 2, patches.shape[-1] // 2]
-        mean = patches.sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
-        linear = self.shortcut(torch.cat([centre, mean], dim=1))
+        linear = self.shortcut(torch.cat([centre, *mean_and_spread(patches, mask)], dim=1))
         return cast(Tensor, self.head(features.mean(dim=(2, 3, 4))) + linear)
 
 

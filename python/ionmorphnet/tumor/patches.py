@@ -68,6 +68,13 @@ def _joined(cubes: Sequence[Cube], parts: Sequence[tuple[int, npt.NDArray[np.int
     )
 
 
+def groups_of(cubes: Sequence[Cube], pixels: Pixels) -> npt.NDArray[np.int64]:
+    """Number of the patient of each pixel, int64 (n,)."""
+    patients = np.unique([cube.group for cube in cubes], return_inverse=True)[1]
+    found: npt.NDArray[np.int64] = patients[pixels.section].astype(np.int64)
+    return found
+
+
 def thinned(pixels: Pixels, most: int, seed: int) -> Pixels:
     """About ``most`` pixels at most, drawn evenly from each class of each section; deterministic for a seed."""
     if len(pixels) <= most:
@@ -199,7 +206,11 @@ def local_features(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, kind
     Returns:
         float32 (n, k), or (n, 2 k): mean and standard deviation over the measured pixels of the patch.
     """
-    side, spread = FEATURES[kind]
+    return neighbourhoods(cubes, pixels, scaling, *FEATURES[kind])
+
+
+def neighbourhoods(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, side: int, spread: bool) -> Float32:
+    """Means, and standard deviations if asked for, of patches; see :func:`local_features`."""
     k = len(scaling.channels)
     found = np.empty((len(pixels), 2 * k if spread else k), np.float32)
     for part, values, mask in in_batches(cubes, pixels, side, scaling, 4096):

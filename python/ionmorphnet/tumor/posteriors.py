@@ -17,7 +17,6 @@ Mask = npt.NDArray[np.bool_]
 _LEAST = 1e-6  # probabilities are kept this far from 0 and 1
 _ITERATIONS = 200
 _TOLERANCE = 1e-4
-_SMALLEST_SHARE = 0.05  # a component of the mixture below this is no class
 _SIGMA = 1.5
 _COUPLING = 1.0
 _MEAN_FIELD_STEPS = 10
@@ -31,9 +30,8 @@ def change_posteriors(probabilities: Float64, measured: Mask, *, adapt: str = "n
         measured: bool (H, W).
         adapt: ``prior``: probabilities for the class frequencies of this section, which are estimated by expectation
             maximisation (Saerens, M. et al. (2002), Neural Computation 14, 21-41); rare classes are predicted less
-            often. ``bias``: a mixture of normal distributions, one per class and with a common covariance, is fitted to
-            the section's logits, starting from the given probabilities; this moves the threshold between the classes
-            where the section has it. ``none``.
+            often.
+            ``none``.
         smooth: ``gaussian``: means of the logits weighted by distance (standard deviation 1.5 pixels). ``crf``: mean
             field of a Potts model that couples each pixel to its four neighbours. ``none``.
 
@@ -71,28 +69,6 @@ def _prior(given: Float64) -> Float64:
     return found
 
 
-def _bias(given: Float64) -> Float64:
-    classes = given.shape[1]
-    logits = _log(given)
-    contrasts = (logits - logits.mean(axis=1, keepdims=True))[:, 1:]
-    share = given
-    for _ in range(_ITERATIONS):
-        size = share.sum(axis=0)
-        if size.min() < _SMALLEST_SHARE * len(given):
-            return given  # the section lacks a class, so nothing tells where its threshold lies
-        centres = share.T @ contrasts / size[:, None]
-        away = contrasts[None] - centres[:, None]
-        covariance = np.einsum("kn,kni,knj->ij", share.T, away, away) / len(given)
-        covariance += 1e-6 * max(float(np.trace(covariance)), 1e-6) * np.eye(classes - 1)
-        distance = np.einsum("kni,ij,knj->nk", away, np.linalg.inv(covariance), away)
-        likelihood = softmax(-0.5 * distance)
-        before, share = share, softmax(-0.5 * distance + np.log(size / len(given)))
-        if np.abs(share - before).max() < _TOLERANCE:
-            break
-    # Equal priors, as in the training.
-    return likelihood
-
-
 def _gaussian(given: Float64, measured: Mask) -> Float64:
     planes = _planes(_log(given), measured)
     weight = gaussian_blur(measured.astype(np.float64), _SIGMA)
@@ -120,7 +96,7 @@ def _log(given: Float64) -> Float64:
     return np.log(np.clip(given, _LEAST, 1.0))
 
 
-_ADAPTATION: Mapping[str, Callable[[Float64], Float64]] = {"none": lambda given: given, "prior": _prior, "bias": _bias}
+_ADAPTATION: Mapping[str, Callable[[Float64], Float64]] = {"none": lambda given: given, "prior": _prior}
 _SMOOTHING: Mapping[str, Callable[[Float64, Mask], Float64]] = {
     "none": lambda given, _: given,
     "gaussian": _gaussian,

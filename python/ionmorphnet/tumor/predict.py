@@ -110,7 +110,7 @@ def predict(
             sets them to their training mean, which carries no information, and lists them in the prediction. A norm
             (TIC, RMS, median) cannot be computed over m/z that the file lacks, so ``mean`` requires a model with
             normalisation ``none``, unless the file covers at least 99% of the model's ``span``.
-        adapt: ``none``, ``prior`` or ``bias``: adaptation of the probabilities to this section, see
+        adapt: ``none`` or ``prior``: adaptation of the probabilities to this section, see
             :func:`~ionmorphnet.tumor.posteriors.change_posteriors`.
         smooth: ``none``, ``gaussian`` or ``crf``: smoothing of the probabilities over neighbours, after that.
         device: ``auto`` or ``cpu`` (OpenVINO), ``cuda[:N]`` (torch).

@@ -1,4 +1,4 @@
-"""Selection of channels in a cohort without labels: picked, Moran's I, intensity, random or all."""
+"""Selection of channels in a cohort: picked, Moran's I, intensity, random or all, without labels; ANOVA with them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from ionmorphnet.scoring.choose import make_scorer
 from ionmorphnet.scoring.images import score_images
 from ionmorphnet.scoring.scorer import Scorer
 from ionmorphnet.tumor.cohort import Cohort, open_section
+from ionmorphnet.tumor.regions import UNLABELLED
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-SELECTIONS = ("picked", "moran", "intensity", "random", "all")
+SELECTIONS = ("picked", "moran", "intensity", "random", "anova", "all")
 DEFAULT_TOP = 40
 _IMAGE_BYTES = 256 << 20
 
@@ -49,7 +50,8 @@ def section_scores(
     Args:
         cohort: The sections.
         axis: The channels.
-        kinds: Names from ``SELECTIONS``.
+        kinds: Names from ``SELECTIONS``. Only ``anova`` reads labels: the ratio of the variances of the roots of
+            intensities between and within the classes, NaN in a section of one class.
         blocks: Pixels, bool (H, W), of the blocks of each section. Each block is scored separately on its own pixels,
             cropped to its bounding box. None: whole sections are scored.
         seed: Seed of ``random``, which is one order for the whole cohort.
@@ -90,6 +92,10 @@ def section_scores(
             if "intensity" in kinds:
                 for part, mean in zip(parts, _mean_intensity(ds, axis, masks, limit, threads), strict=True):
                     part["intensity"] = mean
+            if "anova" in kinds:
+                labels = cohort.labels(section, ds.shape)
+                for part, ratio in zip(parts, _variance_ratios(ds, axis, labels, masks, limit, threads), strict=True):
+                    part["anova"] = ratio
         frames += [
             pd.DataFrame({kind: {"random": order, **part}[kind] for kind in kinds if kind != "all"}) for part in parts
         ]
@@ -132,10 +138,15 @@ def select(scores: Sequence[pd.DataFrame], kind: str, top: int, n_channels: int)
 
     Returns:
         Ascending positions on the axis, int64.
+
+    Raises:
+        ArgumentError: No section has scores.
     """
     if kind == "all" or top >= n_channels:
         return np.arange(n_channels)
-    ranks = np.mean([frame[kind].rank().to_numpy() for frame in scores], axis=0)
+    if all(frame[kind].isna().all() for frame in scores):
+        raise ArgumentError(f"channels cannot be selected by {kind}: no training section has two classes")
+    ranks = np.mean([each.rank().to_numpy() for frame in scores if not (each := frame[kind]).isna().all()], axis=0)
     best = np.argsort(-ranks, kind="stable")[:top]
     chosen: npt.NDArray[np.int64] = np.sort(best).astype(np.int64)
     return chosen
@@ -179,6 +190,31 @@ def _mean_intensity(ds: Dataset, axis: CandidateAxis, masks: Sequence[Mask], lim
     for at, images in _pieces(ds, axis, limit, threads):
         for mask, means in zip(masks, found, strict=True):
             means[at] = images[:, mask].mean(axis=1, dtype=np.float64)
+    return found
+
+
+def _variance_ratios(
+    ds: Dataset,
+    axis: CandidateAxis,
+    labels: npt.NDArray[np.int16],
+    masks: Sequence[Mask],
+    limit: int,
+    threads: int,
+) -> list[Float64]:
+    """F of a one-way analysis of variance for each channel, in each mask; 0 for constant channels."""
+    found = [np.full(len(axis), np.nan) for _ in masks]
+    for at, images in _pieces(ds, axis, limit, threads):
+        for mask, ratios in zip(masks, found, strict=True):
+            judged = mask & (labels != UNLABELLED)
+            values = np.sqrt(np.maximum(np.nan_to_num(images[:, judged]), 0.0)).astype(np.float64)
+            member = (labels[judged] == np.unique(labels[judged])[:, None]).astype(np.float64)
+            counts = member.sum(axis=1)
+            if len(counts) < 2 or len(counts) >= member.shape[1]:
+                continue
+            means = values @ member.T / counts
+            between = ((means - values.mean(axis=1, keepdims=True)) ** 2 @ counts) / (len(counts) - 1)
+            within = ((values - means @ member) ** 2).sum(axis=1) / (member.shape[1] - len(counts))
+            ratios[at] = np.divide(between, within, out=np.zeros_like(between), where=within > 0)
     return found
 
 

@@ -54,12 +54,15 @@ class PatchData:
         training: Training pixels.
         validation: Validation pixels of other patients; None: no early stopping, the last weights are kept.
         scaling: Channels and their standardisation, from the training pixels only.
+        start: Weight (classes, 2 k) and bias (classes,) of a linear classifier of a patch's mean and standard
+            deviation, with which the network's shortcut starts; None: it starts at 0.
     """
 
     cubes: Sequence[Cube]
     training: Pixels
     validation: Pixels | None
     scaling: Scaling
+    start: tuple[Float64, Float64] | None = None
 
     def fingerprint(self) -> str:
         """Hash of the pixels, labels and channel statistics."""
@@ -188,7 +191,10 @@ class _Fit:
         self.recipe, self.out, self.data, self.execution, self.progress = recipe, out, data, execution, progress
         self.device = execution.device
         torch.manual_seed(recipe.seed)
-        network = make_patch_network(recipe).to(self.device).train()
+        network = make_patch_network(recipe)
+        if data.start is not None:
+            network.start_with(*data.start)
+        network = network.to(self.device).train()
         average = MovingAverage(network, recipe.ema_decay)
         self.state = RunState(recipe, network, average, make_optimiser(network, recipe))
         if (out / LAST).is_file():
@@ -207,6 +213,8 @@ class _Fit:
         state, recipe, execution = self.state, self.recipe, self.execution
         saved = time.monotonic()
         with stop_requests() as stop:
+            if state.step == 0 and self.data.start is not None:
+                self._validate()  # the start may be hard to beat
             while state.step < recipe.steps and not state.validation.stopped:
                 self._step()
                 now = time.monotonic()

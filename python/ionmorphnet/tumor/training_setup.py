@@ -14,8 +14,9 @@ import torch
 from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.training.runtime import torch_device
+from ionmorphnet.tumor.baselines import CLASSIFIERS, FittedBaseline
 from ionmorphnet.tumor.cubes import Cube
-from ionmorphnet.tumor.patches import Pixels, Scaling
+from ionmorphnet.tumor.patches import Pixels, Scaling, groups_of, neighbourhoods, thinned
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.training_loop import (
     FitResult,
@@ -97,7 +98,14 @@ def prepare_fit(
     if precision == "auto":
         precision = "bf16" if where.type == "cuda" else "f32"
     scaling = Scaling.of(cubes, training, channels)
-    data = PatchData(cubes, training, validation, scaling)
+    threads = threads or usable_cores()
+    start = None
+    if network == "cnn3d":
+        few = thinned(training, CLASSIFIERS["lda"].most, seed)
+        values = neighbourhoods(cubes, few, scaling, size, spread=True)
+        fitted = FittedBaseline("lda", values, few.label, groups_of(cubes, few), seed=seed, threads=threads)
+        start = fitted.linear()
+    data = PatchData(cubes, training, validation, scaling, start)
     wanted: dict[str, Any] = {
         "network": network,
         "channels": len(channels),
@@ -109,5 +117,5 @@ def prepare_fit(
         "data": data.fingerprint(),
         **(recipe or {}),
     }
-    execution = PatchExecution(torch.device(where), threads=threads or usable_cores(), patience=patience)
+    execution = PatchExecution(torch.device(where), threads=threads, patience=patience)
     return PatchFit(PatchRecipe.from_dict(wanted), data, execution)
