@@ -51,15 +51,21 @@ def test_a_broken_transfer_is_repeated(url: str, monkeypatch: pytest.MonkeyPatch
         Path(local).write_bytes(b"cut")
 
     monkeypatch.setattr(files, "get_file", cut)
-    with pytest.raises(imn.FileError, match=r"s\.imzML: the copy failed 3 times: 3 of \d+ bytes arrived"), staged(url):
+    with (
+        pytest.raises(imn.FileError, match=r"ibd: copying failed 3 times: 3 of \d+ bytes arrived"),
+        staged(url),
+    ):
         pass
 
 
 def test_what_is_not_there_is_named(url: str, tmp_path: Path) -> None:
-    with pytest.raises(imn.FileError, match="there is no ibd file beside it"):
+    with pytest.raises(imn.FileError, match=r"t\.imzML: no such file; check the URL"):
         remote_state(url.replace("s.imzML", "t.imzML"))
     with pytest.raises((imn.FileError, imn.UnavailableError), match="nonsense"):
         remote_state("nonsense://x/s.imzML")
+    (tmp_path / "store/s.ibd").unlink()
+    with pytest.raises(imn.FileError, match=r"s\.imzML: there is no ibd file beside it; put s\.ibd there"):
+        remote_state(url)
 
 
 def test_a_remote_section_is_picked_once(url: str, tmp_path: Path) -> None:

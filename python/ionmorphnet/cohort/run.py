@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,23 +18,22 @@ from typing import Any, Literal
 from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
 from ionmorphnet.base.file_lock import FileLock
-from ionmorphnet.base.files import make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
-from ionmorphnet.cohort.pick_work import RESULTS, SCORER_ARGUMENTS, SectionResult, SectionStage, Task
+from ionmorphnet.cohort.pick_work import SCORER_ARGUMENTS, SectionResult, SectionStage, Task
 from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.storage import remote_state
+from ionmorphnet.cohort.study_folder import StudyFolder, study_folder
 from ionmorphnet.cohort.supervisor import TaskResult
-from ionmorphnet.cohort.teams import make_team
+from ionmorphnet.cohort.teams import Team, make_team
 from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
 from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.models.model import load_model
 from ionmorphnet.picking.batch import pick_files
 from ionmorphnet.picking.earlier import comparable
-from ionmorphnet.picking.outputs import RECORD
 from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
 Action = Literal["pick", "skip", "fail"]
@@ -90,13 +91,13 @@ class CohortRun:
     """A finished run.
 
     Attributes:
-        out: The study's folder.
+        out: The study's folder or URL.
         planned: What was done with each section, in order.
         entries: Last entry of each section of the run, by name.
         seconds: Wall time.
     """
 
-    out: Path
+    out: str
     planned: tuple[Planned, ...]
     entries: Mapping[str, Entry]
     seconds: float
@@ -138,12 +139,13 @@ def run(
 
     Args:
         inputs: See :func:`ionmorphnet.cohort.read_samples`.
-        out: The study's folder: results in ``sections/<name>``, the manifest beside them.
+        out: The study's folder, or a URL such as ``s3://bucket/study``: results in ``sections/<name>``, the manifest
+            beside them. Behind a URL, sections are picked here and uploaded when they are complete.
         jobs: Worker processes, each with a scorer of its own. None: a quarter of the cores, or all of them for a
             classical scorer; one on a GPU. With ``ray``: sections at once; None: as many as the cluster has room for.
         shard: Do a part only, such as ``"2/8"``. Shards may run at the same time, on machines that share ``out``.
         force: Pick sections again whose results are there.
-        stage: Folder for local copies of sections behind URLs; None: the system's folder for temporary files.
+        stage: Folder for local copies of what lies behind URLs; None: the system's folder for temporary files.
         memory_limit: Host memory to plan with, for all workers together; with ``ray`` for each section.
         threads: CPU threads of all workers together; 0: all cores. With ``ray`` of each section; 0: 4, or 1 for a
             classical scorer.
@@ -162,58 +164,81 @@ def run(
         WorkerError: Worker processes cannot start.
     """
     started = time.monotonic()
-    out = Path(out)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     engine = None if ray is None else RayOptions.of(ray)
     if jobs is not None:
         integer("jobs", jobs, 1)
-    _check_options(options, out)
-    planned = plan(inputs, out, shard=part, force=force, **options)
-    todo = [each for each in planned if each.action == "pick"]
-    make_folder(out)
-    lock = FileLock(
-        out / (".cohort" if part is None else f".cohort-{part.index + 1}of{part.count}"),
-        shown=out,
-        busy="another cohort run works on it",
-        remedy="wait for its end, or give each process a shard of its own",
-        required=False,
-    )
-    manifest = Manifest(out, part)
-    state = _State(len(planned), sum(each.action == "skip" for each in planned), started)
-    tell = progress or (lambda _: None)
-    try:
-        for each in planned:
-            if each.action == "fail":
-                _record(manifest, _failed(each, each.why), state, tell)
-        if todo:
-            keys = {each.sample.name: each for each in todo}
-
-            def news(task: Task, stage: SectionStage) -> None:
-                state.running[task.sample.name] = stage
-                tell(_progress(state, None))
-
-            workers = make_team(
-                out,
-                len(todo),
-                options,
+    _check_options(options)
+    with study_folder(out, stage) as folder:
+        planned = _plan(inputs, folder, part, force, options)
+        folder.require_writable()
+        entries = _run(
+            planned,
+            folder,
+            Manifest(folder.local, part),
+            functools.partial(
+                make_team,
+                folder,
+                options=options,
                 jobs=jobs,
                 ray=engine,
                 stage=stage,
                 memory_limit=memory_limit,
                 threads=threads,
-                news=news,
-            )
-            with workers as team:
-                for result in team.run([Task(each.sample, each.replaces) for each in todo]):
+            ),
+            _State(len(planned), sum(each.action == "skip" for each in planned), started),
+            progress or (lambda _: None),
+        )
+    return CohortRun(folder.shown, tuple(planned), entries, time.monotonic() - started)
+
+
+def _run(
+    planned: Sequence[Planned],
+    folder: StudyFolder,
+    manifest: Manifest,
+    workers: Callable[..., AbstractContextManager[Team]],
+    state: _State,
+    tell: Callable[[CohortProgress], None],
+) -> dict[str, Entry]:
+    """Does what is planned, and returns the last entry of each section."""
+    todo = {each.sample.name: each for each in planned if each.action == "pick"}
+    lock = FileLock(
+        folder.local / manifest.path.name.replace("manifest", ".cohort").removesuffix(".jsonl"),
+        shown=Path(folder.shown),
+        busy="another cohort run works on it",
+        remedy="wait for its end, or give each process a shard of its own",
+        required=False,
+    )
+
+    def record(entry: Entry) -> None:
+        manifest.append(entry)
+        folder.publish(manifest.path)
+        if entry.status == "done":
+            state.done += 1
+        else:
+            state.failed += 1
+        tell(_progress(state, entry))
+
+    def news(task: Task, stage: SectionStage) -> None:
+        state.running[task.sample.name] = stage
+        tell(_progress(state, None))
+
+    try:
+        for each in planned:
+            if each.action == "fail":
+                record(_failed(each, each.why))
+        if todo:
+            with workers(n_sections=len(todo), news=news) as team:
+                for result in team.run([Task(each.sample, each.replaces) for each in todo.values()]):
                     name = result.task.sample.name
                     state.running.pop(name, None)
-                    _record(manifest, _entry(keys[name], result), state, tell)
+                    record(_entry(todo[name], result))
     finally:
-        manifest.write_csv()
+        folder.fetch()  # those of other shards
+        folder.publish_tree(manifest.write_csv().name)
         lock.release()
     names = {each.sample.name for each in planned}
-    entries = {name: entry for name, entry in manifest.entries().items() if name in names}
-    return CohortRun(out, tuple(planned), entries, time.monotonic() - started)
+    return {name: entry for name, entry in manifest.entries().items() if name in names}
 
 
 def plan(
@@ -237,19 +262,32 @@ def plan(
         ArgumentError: As :func:`run`.
         FileError: The manifest cannot be read, or the model cannot be used.
     """
-    out = Path(out)
     part = Shard.parse(shard) if isinstance(shard, str) else shard
+    with study_folder(out) as folder:
+        return _plan(inputs, folder, part, force, options)
+
+
+def _plan(
+    inputs: PathLike | Iterable[PathLike],
+    folder: StudyFolder,
+    part: Shard | None,
+    force: bool,
+    options: Mapping[str, Any],
+) -> list[Planned]:
     samples = read_samples([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     settings = _settings_hash(options)
-    earlier = Manifest(out).entries()
+    earlier = Manifest(folder.local).entries()
+    is_there = folder.complete_results()
     found = []
     for position, sample in enumerate(samples):
         if part is None or part.has(position):
-            found.append(_planned(sample, settings, earlier.get(sample.name), out, force))
+            found.append(_planned(sample, settings, earlier.get(sample.name), is_there, force))
     return found
 
 
-def _planned(sample: Sample, settings: str, earlier: Entry | None, out: Path, force: bool) -> Planned:
+def _planned(
+    sample: Sample, settings: str, earlier: Entry | None, is_there: Callable[[str], bool], force: bool
+) -> Planned:
     try:
         if sample.problem:
             raise FileError(sample.problem)
@@ -259,12 +297,17 @@ def _planned(sample: Sample, settings: str, earlier: Entry | None, out: Path, fo
     key = {"section": section, "settings": settings}
     if earlier is None:
         return Planned(sample, "pick", "new", key)
-    why = _why_again(sample, settings, earlier, out, section, force)
+    why = _why_again(sample, settings, earlier, is_there, section, force)
     return Planned(sample, "pick" if why else "skip", why or "done", key, bool(earlier.results))
 
 
 def _why_again(
-    sample: Sample, settings: str, earlier: Entry, out: Path, section: Mapping[str, Any], force: bool
+    sample: Sample,
+    settings: str,
+    earlier: Entry,
+    is_there: Callable[[str], bool],
+    section: Mapping[str, Any],
+    force: bool,
 ) -> str:
     """Why a section has to be picked again; empty if its result is there."""
     if force:
@@ -275,7 +318,7 @@ def _why_again(
         return "settings, model or version changed"
     if not _same_section(sample, earlier.key, section):
         return "the file changed"
-    if not earlier.results or not all((out / RESULTS / each / RECORD).is_file() for each in earlier.results):
+    if not earlier.results or not all(map(is_there, earlier.results)):
         return "its result is gone"
     return ""
 
@@ -290,7 +333,7 @@ def _same_section(sample: Sample, key: Mapping[str, Any], section: Mapping[str, 
     return bool(key["imzml_sha256"] == imzml_sha256(sample.path))
 
 
-def _check_options(options: Mapping[str, Any], out: Path) -> None:
+def _check_options(options: Mapping[str, Any]) -> None:
     """Checks what the workers would find wrong with every section alike."""
     for name in ("scorer", "model"):
         value = options.get(name)
@@ -305,7 +348,7 @@ def _check_options(options: Mapping[str, Any], out: Path) -> None:
         checked_classes(options.get("exclude", ()))
         standing_in["exclude"] = ()
     checked = {name: value for name, value in options.items() if name not in SCORER_ARGUMENTS}
-    pick_files([], out, **{**checked, **standing_in})
+    pick_files([], "", **{**checked, **standing_in})
 
 
 def _settings_hash(options: Mapping[str, Any]) -> str:
@@ -343,15 +386,6 @@ def _failed(planned: Planned, reason: str) -> Entry:
     return Entry(
         sample.name, sample.path, "failed", reason, planned.key, now, 0.0, version=version, columns=dict(sample.columns)
     )
-
-
-def _record(manifest: Manifest, entry: Entry, state: _State, tell: Callable[[CohortProgress], None]) -> None:
-    manifest.append(entry)
-    if entry.status == "done":
-        state.done += 1
-    else:
-        state.failed += 1
-    tell(_progress(state, entry))
 
 
 def _progress(state: _State, last: Entry | None) -> CohortProgress:

@@ -1,22 +1,17 @@
-"""Sections behind URLs: staged to the local disk through fsspec, removed when they were picked."""
+"""Sections behind URLs: staged to the local disk, removed when they were picked."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ionmorphnet.base.errors import FileError, UnavailableError
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-_TRIES = 3
-# What a store says of an object; the first that it knows tells versions apart.
-_MARKS = ("ETag", "etag", "md5Hash", "content_hash", "LastModified", "last_modified", "mtime", "Last-Modified")
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.units import format_bytes
+from ionmorphnet.cohort.stores import Store, mark_of
 
 
 def remote_state(url: str) -> dict[str, Any]:
@@ -26,13 +21,22 @@ def remote_state(url: str) -> dict[str, Any]:
         FileError: One of the files cannot be reached.
         UnavailableError: fsspec, or its part for this kind of URL, is not installed.
     """
-    files, place = _file_system(url)
     state: dict[str, Any] = {}
-    for kind, each in zip(("imzml", "ibd"), _both(files, place, url), strict=True):
-        info = _info(files, each, url)
+    for kind, (_, _, info) in zip(("imzml", "ibd"), _both(url), strict=True):
         state[f"{kind}_bytes"] = info.get("size")
-        state[f"{kind}_mark"] = next((str(info[mark]) for mark in _MARKS if info.get(mark)), None)
+        state[f"{kind}_mark"] = mark_of(info)
     return state
+
+
+def ibd_url(url: str) -> str:
+    """URL of the ibd file of a section.
+
+    Raises:
+        FileError: It cannot be reached.
+        UnavailableError: fsspec, or its part for this kind of URL, is not installed.
+    """
+    store, name, _ = _both(url)[1]
+    return store.url_of(name)
 
 
 @contextlib.contextmanager
@@ -52,68 +56,32 @@ def staged(url: str, folder: Path | None = None) -> Iterator[Path]:
         FileError: One of the files cannot be read, or arrives incomplete every time.
         UnavailableError: fsspec, or its part for this kind of URL, is not installed.
     """
-    files, place = _file_system(url)
+    both = _both(url)
     with tempfile.TemporaryDirectory(prefix="ionmorphnet-", dir=folder) as name:
-        stem = Path(place.rsplit("/", 1)[-1]).stem or "section"
+        stem = Path(both[0][1]).stem or "section"
         local = [Path(name) / f"{stem}{suffix}" for suffix in (".imzML", ".ibd")]
-        needed = sum(int(_info(files, each, url).get("size") or 0) for each in _both(files, place, url))
+        needed = sum(int(info.get("size") or 0) for _, _, info in both)
         free = shutil.disk_usage(name).free
         if needed > free:
-            raise FileError(f"{url}: needs {needed} bytes, and {name} has {free}; choose another folder with --stage")
-        for remote, target in zip(_both(files, place, url), local, strict=True):
-            _copy(files, remote, target, url)
+            raise FileError(
+                f"{url}: needs {format_bytes(needed)}, and {name} has {format_bytes(free)}; choose another folder with "
+                "--stage"
+            )
+        for (store, remote, _), target in zip(both, local, strict=True):
+            store.get(remote, target)
         yield local[0]
 
 
-def _copy(files: AbstractFileSystem, remote: str, target: Path, url: str) -> None:
-    wanted = _info(files, remote, url).get("size")
-    problem = ""
-    for _ in range(_TRIES):
-        try:
-            files.get_file(remote, str(target))
-        except Exception as error:  # each kind of store has errors of its own
-            problem = _text(error)
-            continue
-        size = target.stat().st_size
-        if wanted is None or size == wanted:
-            return
-        problem = f"{size} of {wanted} bytes arrived"
-    raise FileError(f"{url}: the copy failed {_TRIES} times: {problem}")
-
-
-def _file_system(url: str) -> tuple[AbstractFileSystem, str]:
-    try:
-        import fsspec
-    except ImportError:
-        raise UnavailableError(f"{url}: URLs need fsspec: pip install 'ionmorphnet[remote]'") from None
-    try:
-        files, place = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    except ImportError as error:
-        raise UnavailableError(f"{url}: {error}") from None
-    except ValueError as error:
-        raise FileError(f"{url}: {_text(error)}") from None
-    return files, place
-
-
-def _both(files: AbstractFileSystem, place: str, url: str) -> tuple[str, str]:
-    """The imzML and the ibd file, whose suffix may be in upper or lower case."""
-    stem = place[: -len(".imzML")] if place.lower().endswith(".imzml") else place.rsplit(".", 1)[0]
+def _both(url: str) -> tuple[tuple[Store, str, Mapping[str, Any]], ...]:
+    """The store, the names and the state of the imzML and the ibd file, whose suffix may be in upper or lower case."""
+    folder, _, name = url.rpartition("/")
+    store = Store(folder)
+    imzml = store.info(name)
+    if imzml is None:
+        raise FileError(f"{url}: no such file; check the URL")
+    stem = name[: -len(".imzML")] if name.lower().endswith(".imzml") else name.rpartition(".")[0]
     for suffix in (".ibd", ".IBD", ".Ibd"):
-        with contextlib.suppress(Exception):
-            if files.exists(stem + suffix):
-                return place, stem + suffix
-    raise FileError(f"{url}: there is no ibd file beside it, or the store cannot be reached")
-
-
-def _info(files: AbstractFileSystem, place: str, url: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = files.info(place)
-    except FileNotFoundError:
-        raise FileError(f"{url}: no such file") from None
-    except Exception as error:
-        raise FileError(f"{url}: cannot be read: {_text(error)}") from None
-    return found
-
-
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        ibd = store.info(stem + suffix)
+        if ibd is not None:
+            return (store, name, imzml), (store, stem + suffix, ibd)
+    raise FileError(f"{url}: there is no ibd file beside it; put {stem}.ibd there")

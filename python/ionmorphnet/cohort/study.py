@@ -22,9 +22,9 @@ from ionmorphnet.cohort.consensus import Consensus, consensus
 from ionmorphnet.cohort.consensus_files import RECORD, channel_table, read_consensus, write_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.matrix import SectionMatrix, column_reader, join_matrices, kept_matrix, write_section_matrix
-from ionmorphnet.cohort.pick_work import RESULTS
 from ionmorphnet.cohort.relatives import image_correlation, relatives
 from ionmorphnet.cohort.sources import section_channels
+from ionmorphnet.cohort.study_folder import RESULTS
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize, median_norm

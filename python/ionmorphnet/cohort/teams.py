@@ -7,15 +7,15 @@ import dataclasses
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ionmorphnet.base.arguments import thread_count, usable_cores
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.units import parse_bytes
-from ionmorphnet.cohort.pick_work import RESULTS, PickWork, SectionResult, SectionStage, Task
+from ionmorphnet.cohort.pick_work import PickWork, SectionResult, SectionStage, Task
 from ionmorphnet.cohort.ray_cluster import LOCAL
 from ionmorphnet.cohort.ray_workers import RayOptions, RayTeam, Resources
+from ionmorphnet.cohort.study_folder import StudyFolder
 from ionmorphnet.cohort.supervisor import Supervisor
 from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
@@ -27,7 +27,7 @@ _CORES_PER_NETWORK = 4
 
 @contextlib.contextmanager
 def make_team(
-    out: Path,
+    folder: StudyFolder,
     n_sections: int,
     options: Mapping[str, Any],
     *,
@@ -38,10 +38,10 @@ def make_team(
     threads: int,
     news: Callable[[Task, SectionStage], None],
 ) -> Iterator[Team]:
-    """Workers that pick sections into ``OUT/sections``; they end with the block.
+    """Workers that pick the sections of a study; they end with the block.
 
     Args:
-        out: The study's folder, which exists.
+        folder: The study's.
         n_sections: How many there are to pick; no more workers are made.
         options: Arguments of :func:`ionmorphnet.pick_files`.
         jobs: See :func:`ionmorphnet.cohort.run`, as for the arguments that follow.
@@ -58,7 +58,8 @@ def make_team(
     memory, threads = parse_bytes(memory_limit), thread_count(threads)
     limits: dict[str, Any]
     # The manifest has decided what to do; a result of the same request would be kept otherwise.
-    work = PickWork(os.path.abspath(out / RESULTS), None if stage is None else str(stage), {**options, "force": True})
+    copies = None if stage is None else os.path.abspath(stage)
+    work = PickWork(folder.results, copies, {**options, "force": True})
     if ray is None:
         jobs = min(_default_jobs(options) if jobs is None else jobs, max(1, n_sections))
         limits = {"memory_limit": max(1, memory // jobs), "threads": max(1, (threads or usable_cores()) // jobs)}
@@ -70,10 +71,11 @@ def make_team(
     limits = {"memory_limit": needs.memory, "threads": max(1, int(needs.num_cpus))}
     if not needs.num_gpus and options.get("device", "auto") == "auto":
         limits["device"] = "cpu"  # a GPU of a node is for the tasks that reserve it
-    marker = out / f".ray-{secrets.token_hex(8)}"
+    marker = folder.local / f".ray-{secrets.token_hex(8)}"
     marker.touch()
     try:
-        work = dataclasses.replace(work, options={**work.options, **limits}, marker=os.path.abspath(marker))
+        seen = os.path.abspath(marker) if folder.store is None else None
+        work = dataclasses.replace(work, options={**work.options, **limits}, marker=seen)
         with RayTeam(work, ray, needs, jobs) as crew:
             yield crew
     finally:

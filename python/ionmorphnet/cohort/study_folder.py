@@ -1,0 +1,210 @@
+"""Where a study lies: in a folder, or behind a URL, with a local copy of what is needed of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.files import make_folder
+from ionmorphnet.base.paths import PathLike
+from ionmorphnet.cohort.samples import is_url
+from ionmorphnet.cohort.stores import Store, mark_of
+from ionmorphnet.picking.earlier import REMEDY, earlier_result
+from ionmorphnet.picking.outputs import RECORD
+from ionmorphnet.picking.run_record import InputRecord
+
+# Folder of the results within that of the study.
+RESULTS = "sections"
+# Files that make what lies beside them complete: they go first and come last.
+_LAST = (RECORD, "consensus.json", ".zgroup", ".zattrs", ".zmetadata")
+
+
+class StudyFolder:
+    """A study's folder.
+
+    Attributes:
+        shown: The folder or URL, as it was given.
+        local: The folder itself, or the local copy of what lies behind the URL.
+        store: What lies behind the URL; None for a folder.
+    """
+
+    def __init__(self, shown: str, local: Path, store: Store | None) -> None:
+        """See :func:`study_folder`."""
+        self.shown, self.local, self.store = shown, local, store
+        self._marks: dict[str, object] = {}
+        self._fetched: dict[str, tuple[int, int]] = {}
+
+    @property
+    def results(self) -> str:
+        """Folder or URL of all results, absolute."""
+        return os.path.abspath(self.local / RESULTS) if self.store is None else self.store.url_of(RESULTS)
+
+    def place(self, name: str) -> str:
+        """Where a file of the study is, for messages."""
+        return str(Path(self.shown) / name) if self.store is None else self.store.url_of(name)
+
+    def complete_results(self) -> Callable[[str], bool]:
+        """A function that tells whether a result, by its name below ``sections``, is there and complete."""
+        if self.store is None:
+            return lambda name: (self.local / RESULTS / name / RECORD).is_file()
+        there = self.store.find(RESULTS)
+        return lambda name: f"{RESULTS}/{name}/{RECORD}" in there
+
+    def fetch(self, wanted: Callable[[str], bool] | None = None) -> None:
+        """Copies files of the study here that are not here yet.
+
+        Args:
+            wanted: Says of a name below the study's folder whether it is needed, beside the manifests; None: no other.
+
+        Raises:
+            FileError: The store cannot be read.
+        """
+        if self.store is None:
+            return
+        for name, info in self.store.find(deep=wanted is not None).items():
+            target = self.local / name
+            if (_is_manifest(name) or (wanted is not None and wanted(name))) and not target.exists():
+                make_folder(target.parent)
+                self.store.get(name, target)
+                self._marks[name] = (info.get("size"), mark_of(info))
+                self._fetched[name] = _state(target)
+
+    def publish(self, path: Path) -> None:
+        """Copies a file that only this process writes to the study.
+
+        Raises:
+            FileError: Another process wrote to it, or the store cannot be written.
+        """
+        if self.store is None:
+            return
+        name = path.relative_to(self.local).as_posix()
+        before = self.store.info(name)
+        if (None if before is None else (before.get("size"), mark_of(before))) != self._marks.get(name):
+            raise FileError(
+                f"{self.place(name)}: another cohort run works on it; wait for its end, or give each process a shard "
+                "of its own"
+            )
+        self.store.put(path, name)
+        after = self.store.info(name)
+        self._marks[name] = None if after is None else (after.get("size"), mark_of(after))
+
+    def publish_tree(self, *names: str) -> None:
+        """Makes files and folders of the study what they are here: copies what is new, removes what is gone.
+
+        A folder with a file that marks it as complete, such as a Zarr store, is incomplete until all of it is there.
+
+        Args:
+            names: Below the study's folder.
+
+        Raises:
+            FileError: The store cannot be written.
+        """
+        if self.store is None:
+            return
+        for name in names:
+            top = self.local / name
+            here = [top] if top.is_file() else [path for path in sorted(top.rglob("*")) if path.is_file()]
+            files = {path.relative_to(self.local).as_posix(): path for path in here}
+            there = self.store.find(name)
+            changed = [each for each, path in files.items() if self._fetched.get(each) != _state(path)]
+            _replace(self.store, {each: files[each] for each in changed}, [each for each in there if each not in files])
+            self._fetched.update({each: _state(files[each]) for each in changed})
+
+    def require_writable(self) -> None:
+        """Finds out at once whether results can be written.
+
+        Raises:
+            FileError: They cannot.
+        """
+        if self.store is None:
+            make_folder(self.local)
+            return
+        name = f".probe-{secrets.token_hex(4)}"
+        (self.local / name).write_bytes(b"?")
+        self.store.put(self.local / name, name)
+        self.store.remove([name])
+        (self.local / name).unlink()
+
+
+@contextlib.contextmanager
+def study_folder(
+    out: PathLike, stage: PathLike | None = None, *, wanted: Callable[[str], bool] | None = None
+) -> Iterator[StudyFolder]:
+    """The folder of a study, for the block.
+
+    Args:
+        out: A folder, or a URL such as ``s3://bucket/study``.
+        stage: Folder for the local copy; None: the system's folder for temporary files.
+        wanted: Says what of the study is needed here beside its manifests, by names below its folder; None: nothing.
+
+    Raises:
+        FileError: The store cannot be read.
+        UnavailableError: fsspec, or its part for this kind of URL, is not installed.
+    """
+    text = os.fspath(out)
+    if not is_url(text) or text.startswith(("file://", "local://")):
+        local = text.partition("://")[2] if is_url(text) else text
+        yield StudyFolder(local, Path(local), None)
+        return
+    store = Store(text)
+    if stage is not None:
+        make_folder(Path(stage))
+    with tempfile.TemporaryDirectory(prefix="ionmorphnet-study-", dir=stage) as name:
+        folder = StudyFolder(store.url, Path(name), store)
+        folder.fetch(wanted)
+        yield folder
+
+
+def _is_manifest(name: str) -> bool:
+    return "/" not in name and name.startswith("manifest") and name.endswith(".jsonl")
+
+
+def upload_result(folder: Path, url: str, name: str, record: InputRecord, *, overwrite: bool) -> None:
+    """Copies the result of a section to a store: its ``run.json``, which makes it complete, comes last.
+
+    Args:
+        folder: The result here.
+        url: URL of all results.
+        name: Name of the result among them.
+        record: The section.
+        overwrite: Replace a result of another section.
+
+    Raises:
+        FileError: The result of another section is there, or the store cannot be written.
+    """
+    store = Store(url)
+    there = store.find(name)
+    if f"{name}/{RECORD}" in there and not overwrite:
+        with tempfile.TemporaryDirectory(prefix="ionmorphnet-") as other:
+            store.get(f"{name}/{RECORD}", Path(other) / RECORD)
+            earlier = earlier_result(Path(other), record)
+        if earlier is not None and not earlier.same:
+            raise FileError(f"{store.url_of(name)}: holds the result of {earlier.owner}; {REMEDY}")
+    files = {f"{name}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
+    _replace(store, files, [each for each in there if each not in files])
+
+
+def _replace(store: Store, files: dict[str, Path], gone: Iterable[str]) -> None:
+    """Uploads files and removes others; what marks a folder as complete goes first and comes last."""
+    gone = list(gone)
+    if not files and not gone:
+        return
+    ends = [each for each in files if each.rpartition("/")[2] in _LAST]
+    if len(files) > len(ends) or gone:
+        store.remove(ends)
+    for each in [*(name for name in files if name not in ends), *ends]:
+        if each in ends[:1]:
+            store.remove(gone)
+            gone = []
+        store.put(files[each], each)
+    store.remove(gone)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
