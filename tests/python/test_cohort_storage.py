@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,10 +55,8 @@ def test_a_broken_transfer_is_repeated(url: str, monkeypatch: pytest.MonkeyPatch
         Path(local).write_bytes(b"cut")
 
     monkeypatch.setattr(files, "get_file", cut)
-    with (
-        pytest.raises(imn.FileError, match=r"ibd: copying failed 3 times: 3 of \d+ bytes arrived"),
-        staged(url),
-    ):
+    match = r"s\.imzML: copying failed 3 times: 3 of \d+ bytes arrived; run the same command again"
+    with pytest.raises(imn.FileError, match=match), staged(url):
         pass
 
 
@@ -76,3 +78,87 @@ def test_a_remote_section_is_picked_once(url: str, tmp_path: Path) -> None:
     assert [each.action for each in plan([url], tmp_path / "out", **options)] == ["skip"]
     imn.simulate(tmp_path / "store" / "s.imzML", shape=(16, 19), n_channels=20, seed=2)
     assert [each.why for each in plan([url], tmp_path / "out", **options)] == ["the file changed"]
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; cuts the first answers to requests of ibd files, or refuses all."""
+
+    cuts = 0
+    status = 200
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    def do_GET(self) -> None:
+        """As always, but for what is asked for."""
+        if type(self).status != 200:
+            self.send_error(type(self).status)
+        elif self.path.endswith(".ibd") and type(self).cuts:
+            type(self).cuts -= 1
+            content = Path(self.translate_path(self.path)).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+        else:
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        """As above."""
+        if type(self).status != 200:
+            self.send_error(type(self).status)
+        else:
+            super().do_HEAD()
+
+
+@pytest.fixture
+def served(url: str, tmp_path: Path) -> Iterator[str]:
+    pytest.importorskip("aiohttp", reason="http needs the extra [remote]")
+    Server.cuts, Server.status = 0, 200
+    handler = functools.partial(Server, directory=tmp_path / "store")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/s.imzML"
+        server.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_sections_come_by_http(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ionmorphnet.cohort.stores._PAUSE", 0.0)
+    Server.cuts = 2
+    with staged(served) as path:
+        assert path.with_suffix(".ibd").read_bytes() == (tmp_path / "store/s.ibd").read_bytes()
+    assert Server.cuts == 0
+    Server.cuts = 3
+    match = rf"^{served[:-6]}\.ibd: copying failed 3 times: .*; .*again$"
+    with pytest.raises(imn.FileError, match=match), staged(served):
+        pass
+    options = {"scorer": "moran", "top": 3}
+    assert not run([served], tmp_path / "out", **options).failed
+    assert [each.action for each in plan([served], tmp_path / "out", **options)] == ["skip"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_web_server_refuses_is_told(served: str, tmp_path: Path) -> None:
+    for status, cause in (
+        (404, "no such file; check the URL"),
+        (403, "the store denies access"),
+        (500, "the server failed (500, "),
+    ):
+        Server.status = status
+        with pytest.raises(imn.FileError) as caught:
+            remote_state(served)
+        assert str(caught.value).startswith(f"{served}: ")
+        assert cause in str(caught.value)
+    with pytest.raises(
+        imn.FileError, match=r"^http://127\.0\.0\.1:1/s\.imzML: the connection failed \(.*; check the addr"
+    ):
+        remote_state("http://127.0.0.1:1/s.imzML")
+
+
+def test_a_file_url_is_a_folder(tmp_path: Path, url: str) -> None:
+    run([url], f"file://{tmp_path}/out", scorer="moran", top=3)
+    assert (tmp_path / "out/sections/s/run.json").is_file()
+    with pytest.raises(imn.UnavailableError, match=r"gs://b/out: .*; install the package that is named"):
+        run([url], "gs://b/out", scorer="moran", top=3)

@@ -29,3 +29,9 @@ def utf8_path(path: PathLike) -> str:
 def same_file(first: PathLike, second: PathLike) -> bool:
     """Whether two paths lead to one file, as far as their names tell."""
     return os.path.abspath(first) == os.path.abspath(second) or os.path.realpath(first) == os.path.realpath(second)
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a URL such as ``s3://bucket/section.imzML``; a Windows drive is none."""
+    scheme, separator, _ = path.partition("://")
+    return bool(separator) and len(scheme) > 1 and scheme.replace("+", "").isalnum()

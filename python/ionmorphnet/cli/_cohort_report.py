@@ -10,12 +10,13 @@ from rich.text import Text
 
 from ionmorphnet import cohort as study
 from ionmorphnet.base.errors import IonMorphNetError
+from ionmorphnet.base.paths import is_url
 from ionmorphnet.cli._shared import progress_bar, stderr
-from ionmorphnet.cli.pick import Folder
+from ionmorphnet.cli._study_place import StudyPlace
 
 
 @click.command(short_help="Write one page about the study.")
-@click.argument("out", type=Folder(path_type=Path, exists=True, file_okay=False), metavar="OUT")
+@click.argument("out", type=StudyPlace(exists=True, urls=False), metavar="OUT")
 @click.option("--title", metavar="TEXT", help="Heading of the page.  [default: the folder's name]")
 @click.option(
     "--images",
@@ -40,8 +41,11 @@ def report(out: Path, title: str | None, images: int, section_reports: bool, thr
     click.echo(f"{click.format_filename(page)}: {page.stat().st_size / 1e6:.1f} MB")
 
 
-def next_step(out: Path, *commands: str) -> None:
-    """Says which commands come next."""
+def next_step(out: Path | str, *commands: str) -> None:
+    """Says which commands come next; the page of a study is not written behind URLs."""
+    commands = tuple(name for name in commands if name != "report" or not is_url(str(out)))
+    if not commands:
+        return
     lines = [f"ionmorphnet cohort {name} {shlex.quote(click.format_filename(out))}" for name in commands]
     click.echo(f"next: {lines[0]}")
     for line in lines[1:]:
@@ -55,7 +59,7 @@ def after_run(done: study.CohortRun, *, page: bool, shard: str | None, quiet: bo
     """
     if len(done.failed) == len(done.planned):
         return
-    if page and shard is None:
+    if page and shard is None and not is_url(done.out):
         try:
             with progress_bar("report", "sections", quiet=quiet) as bar:
                 target = study.report(done.out, progress=bar)

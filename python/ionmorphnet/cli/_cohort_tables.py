@@ -11,6 +11,7 @@ from ionmorphnet import CLASSES
 from ionmorphnet import cohort as study
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import spinner
+from ionmorphnet.cli._study_place import StudyPlace
 from ionmorphnet.cli.pick import Folder
 
 # Lists of single sections would fill the screen.
@@ -18,7 +19,7 @@ _SHOWN = 14
 
 
 @click.command(short_help="Write tables for Excel, R, SCiLS Lab and METASPACE.")
-@click.argument("out", type=Folder(path_type=Path, exists=True, file_okay=False), metavar="OUT")
+@click.argument("out", type=StudyPlace(exists=True, urls=False), metavar="OUT")
 @click.option(
     "--to", type=Folder(path_type=Path, file_okay=False), help="Folder for the tables.  [default: OUT/tables]"
 )

@@ -17,15 +17,16 @@ from ionmorphnet import cohort as study
 from ionmorphnet.cli._cohort_report import after_run, next_step, report
 from ionmorphnet.cli._cohort_tables import tables
 from ionmorphnet.cli._open_options import open_options
-from ionmorphnet.cli._shared import progress_bar, stderr
-from ionmorphnet.cli.pick import Folder, pick, pick_arguments
+from ionmorphnet.cli._shared import log_shown, progress_bar, stderr
+from ionmorphnet.cli._study_place import STAGE, StudyPlace, below
+from ionmorphnet.cli.pick import pick, pick_arguments
 from ionmorphnet.io.mz_list import parse_mz_values
 from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 
 # What `pick` offers and a study does not: names come from the samples, and the manifest says what is done.
 _NOT_HERE = {"files", "out", "name", "force", "overwrite", "as_json", "calibration", "ibd_path"}
-_FOLDER = click.argument("out", type=Folder(path_type=Path, exists=True, file_okay=False), metavar="OUT")
+_STUDY = click.argument("out", type=StudyPlace(exists=True), metavar="OUT")
 
 
 def _pick_options(command: click.Command) -> click.Command:
@@ -56,16 +57,14 @@ cohort.add_command(tables)
 @_pick_options
 @cohort.command(short_help="Pick all sections; go on after any interruption.")
 @click.argument("inputs", nargs=-1, required=True, type=str, metavar="INPUT...")
-@click.option("-o", "--out", required=True, type=Folder(path_type=Path, file_okay=False), help="Folder of the study.")
+@click.option("-o", "--out", required=True, type=StudyPlace(), help="Folder of the study, or a URL.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Worker processes.  [default: by scorer and cores]"
 )
 @click.option("--shard", metavar="I/N", help="Do the I-th of N parts only.")
 @click.option("--force", is_flag=True, help="Pick again what is done already.")
 @click.option("--dry-run", is_flag=True, help="List what would be done, and why.")
-@click.option(
-    "--stage", type=Folder(path_type=Path, file_okay=False), metavar="DIR", help="Folder for copies of remote sections."
-)
+@STAGE
 @click.option(
     "--ray",
     metavar="ADDRESS",
@@ -82,7 +81,7 @@ cohort.add_command(tables)
 @open_options(ibd=False)
 def run(
     inputs: tuple[str, ...],
-    out: Path,
+    out: Path | str,
     jobs: int | None,
     shard: str | None,
     force: bool,
@@ -108,7 +107,7 @@ def run(
     engine = None if ray is None else study.RayOptions(ray, num_gpus=ray_gpus)
     if dry_run:
         return _show_plan(study.plan(inputs, out, shard=shard, force=force, **arguments), as_json)
-    with _bar(as_json) as tell:
+    with log_shown(), _bar(as_json) as tell:
         done = study.run(
             inputs, out, jobs=jobs, shard=shard, force=force, stage=stage, ray=engine, progress=tell, **arguments
         )
@@ -122,18 +121,19 @@ def run(
             f"{out}: {picked} picked, {actions['skip']} were there already, {len(failed)} failed, "
             f"of {len(done.planned)} sections in {done.seconds:.0f} s"
         )
-        click.echo(f"  {click.format_filename(out / 'manifest.csv')}")
+        click.echo(f"  {below(out, 'manifest.csv')}")
     after_run(done, page=bool(arguments.get("report")), shard=shard, quiet=as_json)
     return 0 if not failed else 2 if len(failed) == len(done.planned) else 1
 
 
 @cohort.command(short_help="Show what is done, and what failed and why.")
-@_FOLDER
+@_STUDY
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option("--failed", "only_failed", is_flag=True, help="Failed sections only.")
-def status(out: Path, as_json: bool, only_failed: bool) -> int:
+def status(out: Path | str, as_json: bool, only_failed: bool) -> int:
     """Show the manifest in OUT. Exits with 1 if sections failed."""
-    entries = sorted(study.Manifest(out).entries().values(), key=lambda each: each.name)
+    with study.study_folder(out) as folder:
+        entries = sorted(study.Manifest(folder.local).entries().values(), key=lambda each: each.name)
     failed = [each for each in entries if each.status == "failed"]
     shown = failed if only_failed else entries
     if as_json:
@@ -149,15 +149,17 @@ def status(out: Path, as_json: bool, only_failed: bool) -> int:
 
 
 @cohort.command(short_help="Join the manifests of shards.")
-@_FOLDER
-def merge(out: Path) -> None:
+@_STUDY
+def merge(out: Path | str) -> None:
     """Write OUT/manifest.csv from the manifests of all shards."""
-    path = study.Manifest(out).write_csv()
-    click.echo(f"{click.format_filename(path)}: {len(study.Manifest(out).entries())} sections")
+    with study.study_folder(out) as folder:
+        manifest = study.Manifest(folder.local)
+        folder.publish_tree(manifest.write_csv().name)
+        click.echo(f"{below(out, 'manifest.csv')}: {len(manifest.entries())} sections")
 
 
 @cohort.command(short_help="Find the channels that sections share.")
-@_FOLDER
+@_STUDY
 @click.option(
     "--min-share",
     default=0.2,
@@ -176,14 +178,17 @@ def merge(out: Path) -> None:
 @click.option(
     "--lock-mass", "locks", metavar="LIST", help="True m/z of ions, separated by commas, that make the scale absolute."
 )
-def consensus(out: Path, min_share: float, reach_ppm: float | None, locks: str | None) -> None:
+@STAGE
+def consensus(
+    out: Path | str, min_share: float, reach_ppm: float | None, locks: str | None, stage: Path | None
+) -> None:
     """Find the channels of the study in OUT from the candidates of all its sections.
 
     Each section's mass drift is found and removed first. Writes OUT/consensus: channels.csv, members.csv (which section
     has which channel, with its own m/z and score) and drift.csv.
     """
     masses = None if locks is None else parse_mz_values(locks)
-    found = study.find_consensus(out, min_share=min_share, reach_ppm=reach_ppm, lock_masses=masses)
+    found = study.find_consensus(out, min_share=min_share, reach_ppm=reach_ppm, lock_masses=masses, stage=stage)
     table = found.channels
     click.echo(
         f"{len(found)} channels in at least {min_share:.0%} of {len(found.sections)} sections, "
@@ -194,12 +199,12 @@ def consensus(out: Path, min_share: float, reach_ppm: float | None, locks: str |
             f"  m/z {row.mz:<11.4f} score {row.score:.3f}  in {row.n_present} of {len(found.sections)} sections, "
             f"picked in {row.n_picked}"
         )
-    click.echo(f"  {click.format_filename(out / 'consensus' / 'channels.csv')}")
+    click.echo(f"  {below(out, 'consensus', 'channels.csv')}")
     next_step(out, "matrix", "report")
 
 
 @cohort.command(short_help="Extract the common channels from every pixel.")
-@_FOLDER
+@_STUDY
 @click.option(
     "--normalize",
     type=click.Choice(NORMALIZATIONS),
@@ -209,14 +214,17 @@ def consensus(out: Path, min_share: float, reach_ppm: float | None, locks: str |
 )
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
-def matrix(out: Path, normalize: str, memory_limit: str, threads: int) -> None:
+@STAGE
+def matrix(out: Path | str, normalize: str, memory_limit: str, threads: int, stage: Path | None) -> None:
     """Write every pixel of every section x consensus channel as AnnData-Zarr.
 
     Each section is read in its own windows, mass drift included. Writes OUT/matrix/<section>.zarr, OUT/cohort.zarr with
     all of them, and OUT/means.csv.
     """
-    with progress_bar(out.name, "sections") as bar:
-        done = study.write_matrix(out, normalize=normalize, memory_limit=memory_limit, threads=threads, progress=bar)
+    with progress_bar(Path(out).name, "sections") as bar:
+        done = study.write_matrix(
+            out, normalize=normalize, memory_limit=memory_limit, threads=threads, stage=stage, progress=bar
+        )
     click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
     next_step(out, "report")
 

@@ -10,6 +10,7 @@ from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.cohort.study import StudyMatrix, find_consensus, has_consensus, write_matrix
+from ionmorphnet.cohort.study_folder import StudyFolder, study_folder
 from ionmorphnet.cohort.supervisor import WorkerError
 from ionmorphnet.cohort.tables import FORMATS as TABLE_FORMATS
 from ionmorphnet.cohort.tables import StudyTables, write_tables
@@ -27,6 +28,7 @@ __all__ = [
     "Sample",
     "SectionChannels",
     "Shard",
+    "StudyFolder",
     "StudyMatrix",
     "StudyTables",
     "WorkerError",
@@ -41,6 +43,7 @@ __all__ = [
     "report",
     "run",
     "section_channels",
+    "study_folder",
     "write_matrix",
     "write_tables",
 ]

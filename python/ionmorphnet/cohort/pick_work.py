@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ionmorphnet.base.errors import FileError
-from ionmorphnet.cohort.samples import Sample, is_url
+from ionmorphnet.base.paths import is_url
+from ionmorphnet.cohort.samples import Sample
 from ionmorphnet.cohort.storage import ibd_url, staged
 from ionmorphnet.cohort.study_folder import upload_result
 from ionmorphnet.io.file_state import imzml_sha256

@@ -19,11 +19,11 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels
 from ionmorphnet.cohort.consensus_files import MEMBERS, channel_table, read_consensus
 from ionmorphnet.cohort.manifest import Entry, Manifest
-from ionmorphnet.cohort.pick_work import RESULTS
 from ionmorphnet.cohort.report_facts import study_facts
 from ionmorphnet.cohort.report_images import SectionPictures, current_matrices, section_pictures
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.cohort.study import CONSENSUS, MATRICES, RELATIVES, has_consensus
+from ionmorphnet.cohort.study_folder import RESULTS
 from ionmorphnet.picking.run_record import RunRecord
 from ionmorphnet.picking.saved import open_run
 from ionmorphnet.report.study_data import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ionmorphnet.base.csv_rows import read_rows
 from ionmorphnet.base.errors import ArgumentError, FileError
-from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.paths import PathLike, is_url
 from ionmorphnet.io.inputs import listed_inputs, name_key
 
 # Columns of a sample list that name the file, and those that name the sample; the rest is kept as it is.
@@ -39,12 +39,6 @@ class Sample:
     def is_remote(self) -> bool:
         """Whether the path is a URL."""
         return is_url(self.path)
-
-
-def is_url(path: str) -> bool:
-    """Whether a path is a URL such as ``s3://bucket/section.imzML``; a Windows drive is none."""
-    scheme, separator, _ = path.partition("://")
-    return bool(separator) and len(scheme) > 1 and scheme.replace("+", "").isalnum()
 
 
 def read_samples(inputs: Iterable[PathLike]) -> list[Sample]:

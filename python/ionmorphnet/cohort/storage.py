@@ -67,8 +67,8 @@ def staged(url: str, folder: Path | None = None) -> Iterator[Path]:
                 f"{url}: needs {format_bytes(needed)}, and {name} has {format_bytes(free)}; choose another folder with "
                 "--stage"
             )
-        for (store, remote, _), target in zip(both, local, strict=True):
-            store.get(remote, target)
+        for (store, remote, info), target in zip(both, local, strict=True):
+            store.get(remote, target, info)
         yield local[0]
 
 

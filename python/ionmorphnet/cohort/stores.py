@@ -87,16 +87,21 @@ class Store:
 
         return self._done(name, ask, absent=None)
 
-    def get(self, name: str, target: Path) -> None:
+    def get(self, name: str, target: Path, known: Mapping[str, Any] | None = None) -> None:
         """Copies a file from the store.
+
+        Args:
+            name: The file.
+            target: Where it goes.
+            known: What the store says of it; None: it is asked.
 
         Raises:
             StoreError: It is not there, or arrives incomplete every time.
         """
-        found = self.info(name)
-        if found is None:
+        known = known or self.info(name)
+        if known is None:
             raise _absent(self.url_of(name))
-        wanted = found.get("size")
+        wanted = known.get("size")
 
         def copy() -> None:
             self._files.get_file(self._at(name), str(target))
@@ -106,8 +111,13 @@ class Store:
 
         self._repeated(name, copy)
 
-    def put(self, source: Path, name: str) -> None:
+    def put(self, source: Path, name: str, *, check: bool = True) -> None:
         """Copies a file to the store; readers see the old one or the new one if the store replaces at once, as S3 does.
+
+        Args:
+            source: The file.
+            name: Its name in the store.
+            check: Ask the store afterwards whether all of it is there.
 
         Raises:
             StoreError: It cannot be written, or arrives incomplete every time.
@@ -122,7 +132,7 @@ class Store:
                     raise
                 self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
                 self._files.put_file(str(source), self._at(name))
-            stored = self._files.info(self._at(name)).get("size")
+            stored = self._files.info(self._at(name)).get("size") if check else size
             if stored != size:
                 raise _incomplete(self.url_of(name), f"{stored} of {size} bytes are there")
 
@@ -231,8 +241,7 @@ def _is_absence(error: Exception) -> bool:
     """Whether the store answered that there is no such file; packages also say so when they got no answer at all."""
     if not isinstance(error, FileNotFoundError):
         return False
-    causes = _chain(error)[1:]
-    return not any(_kind(each) in ("access", "credentials", "connection") for each in causes if _status(each) != 404)
+    return not any(_kind(each) for each in _chain(error)[1:] if _status(each) != 404)
 
 
 def _kind(error: BaseException) -> str:
@@ -241,6 +250,8 @@ def _kind(error: BaseException) -> str:
         return "credentials"
     if isinstance(error, PermissionError) or _status(error) in (401, 403):
         return "access"
+    if (_status(error) or 0) >= 500:
+        return "server"
     if isinstance(error, (ConnectionError, TimeoutError)) or any(word in name for word in _NO_CONNECTION):
         return "connection"
     return ""
@@ -253,6 +264,8 @@ def _explained(url: str, error: Exception) -> StoreError:
             return StoreError(f"{url}: no credentials for the store ({text}); {_CREDENTIALS}", again=False)
         if kind == "access":
             return StoreError(f"{url}: the store denies access ({text}); {_CREDENTIALS} that allow it", again=False)
+        if kind == "server":
+            return StoreError(f"{url}: the server failed ({text}); run the same command again later", again=True)
         if kind == "connection":
             text = (
                 f"{url}: the connection failed ({text}); check the address and the network, then run the same command"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pandas as pd
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
-from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.paths import PathLike, is_url
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.cohort.carried import free_name
 from ionmorphnet.cohort.consensus import Consensus, consensus
@@ -24,10 +25,14 @@ from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.matrix import SectionMatrix, column_reader, join_matrices, kept_matrix, write_section_matrix
 from ionmorphnet.cohort.relatives import image_correlation, relatives
 from ionmorphnet.cohort.sources import section_channels
-from ionmorphnet.cohort.study_folder import RESULTS
+from ionmorphnet.cohort.storage import staged
+from ionmorphnet.cohort.study_folder import RESULTS, StudyFolder, study_folder
 from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize, median_norm
+from ionmorphnet.picking.outputs import RECORD as RUN
+from ionmorphnet.picking.outputs import TABLES
 from ionmorphnet.picking.run_record import RunRecord
 from ionmorphnet.picking.saved import open_run
 
@@ -82,24 +87,40 @@ def find_consensus(
     min_share: float = 0.2,
     reach_ppm: float | None = None,
     lock_masses: npt.ArrayLike | None = None,
+    stage: PathLike | None = None,
 ) -> Consensus:
     """Finds the channels of a study from the candidates of all its sections and writes them to ``OUT/consensus``.
 
     Args:
-        out: The study's folder.
+        out: The study's folder, or its URL.
         min_share: See :func:`ionmorphnet.cohort.consensus`, as for the arguments that follow.
         reach_ppm: As above.
         lock_masses: As above.
+        stage: Folder for local copies of what lies behind a URL; None: the system's folder for temporary files.
 
     Raises:
         ArgumentError: An argument is out of range, or no section is done.
         FileError: A result cannot be read, or the files cannot be written.
     """
+    with study_folder(out, stage, wanted=lambda name: _is_table(name) or name.startswith(f"{CONSENSUS}/")) as folder:
+        found = _found_consensus(folder.local, min_share, reach_ppm, lock_masses)
+        folder.publish_tree(CONSENSUS)
+    return found
+
+
+def _is_table(name: str) -> bool:
+    """Whether a file of a study is one of those that :func:`ionmorphnet.open_run` reads."""
+    return name.startswith(f"{RESULTS}/") and name.rpartition("/")[2] in (RUN, *TABLES)
+
+
+def _found_consensus(
+    out: Path, min_share: float, reach_ppm: float | None, lock_masses: npt.ArrayLike | None
+) -> Consensus:
     sections = [section_channels(each.folder, each.name) for each in study_sections(out)]
     found = consensus(sections, min_share=min_share, reach_ppm=reach_ppm, lock_masses=lock_masses)
     locks = None if lock_masses is None else np.atleast_1d(np.asarray(lock_masses, np.float64)).tolist()
     parameters = {"min_share": min_share, "reach_ppm": reach_ppm, "lock_masses": locks}
-    write_consensus(found, sections, Path(out) / CONSENSUS, parameters)
+    write_consensus(found, sections, out / CONSENSUS, parameters)
     return found
 
 
@@ -108,14 +129,14 @@ class StudyMatrix:
     """Written matrices.
 
     Attributes:
-        path: The store of the whole study.
+        path: The store of the whole study, or its URL.
         n_pixels: Its rows.
         n_channels: Its columns.
         means: Mean of each channel in each section: a row per section with its columns of the sample list.
         relatives: Channels that are probably isotopes or adducts of others, see :func:`ionmorphnet.cohort.relatives`.
     """
 
-    path: Path
+    path: str
     n_pixels: int
     n_channels: int
     means: pd.DataFrame
@@ -128,6 +149,7 @@ def write_matrix(
     normalize: str = "none",
     memory_limit: int | str = "4GB",
     threads: int = 0,
+    stage: PathLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyMatrix:
     """Extracts the consensus channels from every pixel of every section, each with its own mass drift.
@@ -137,11 +159,13 @@ def write_matrix(
     store is there, from the same consensus, data and normalisation, is not read again.
 
     Args:
-        out: The study's folder, with a consensus.
+        out: The study's folder, or its URL, with a consensus. Behind a URL, stores are written here and then uploaded.
         normalize: ``none``, ``tic``, ``rms`` or ``median``, see :meth:`ionmorphnet.Dataset.ion_images`. Recorded;
             nothing else is corrected, batches neither.
         memory_limit: Limit of what is held at once.
         threads: CPU threads, 0 = all cores.
+        stage: Folder for local copies of what lies behind URLs, such as the sections, each of which is copied twice if
+            it is normalised. None: the system's folder for temporary files.
         progress: Called as progress(done, total) over the sections.
 
     Raises:
@@ -149,7 +173,22 @@ def write_matrix(
         FileError: A file cannot be read or written.
         UnavailableError: anndata or zarr is not installed.
     """
-    out = Path(out)
+    kind = checked_normalize(normalize)
+    copies = None if stage is None else Path(stage)
+    kept = (f"{CONSENSUS}/", f"{MATRICES}/")
+    with study_folder(out, stage, wanted=lambda name: _is_table(name) or name.startswith(kept)) as folder:
+        return _written_matrix(folder, kind, memory_limit, threads, copies, progress or (lambda *_: None))
+
+
+def _written_matrix(
+    folder: StudyFolder,
+    kind: Normalize,
+    memory_limit: int | str,
+    threads: int,
+    stage: Path | None,
+    tell: Callable[[int, int], None],
+) -> StudyMatrix:
+    out = folder.local
     found, sections = read_consensus(out / CONSENSUS), study_sections(out)
     if not len(found):
         raise ArgumentError(f"{out}: the consensus has no channels; lower min_share")
@@ -157,13 +196,11 @@ def write_matrix(
     unknown = [each.name for each in sections if each.name not in places]
     if unknown:
         raise ArgumentError(f"{unknown[0]}: is not in the consensus; make it again with ionmorphnet cohort consensus")
-    kind = checked_normalize(normalize)
     records = [_record(each) for each in sections]
-    scales, unit = _scales(records, kind, threads)
+    scales, unit = _scales(sections, records, kind, threads, stage)
     var = channel_table(found)
     var.index = pd.Index([f"{mz:.6f}" for mz in var["mz"]], dtype=object)
     var = var.rename(columns={name: str(name).replace("/", "_") for name in var})  # a slash would make a group
-    tell = progress or (lambda *_: None)
     written: list[SectionMatrix] = []
     for k, (section, record, scale) in enumerate(zip(sections, records, scales, strict=True)):
         tell(k, len(sections))
@@ -182,7 +219,7 @@ def write_matrix(
                 "drift_mz": list(found.drift[places[section.name]].mz),
                 "drift_ppm": list(found.drift[places[section.name]].ppm),
             }
-            with record.input.reopen() as ds:
+            with _opened(section, record, stage) as ds:
                 kept = write_section_matrix(
                     ds,
                     axis,
@@ -197,6 +234,7 @@ def write_matrix(
                     memory_limit=memory_limit,
                     threads=threads,
                 )
+            folder.publish_tree(target.relative_to(out).as_posix())
         written.append(kept)
     n_pixels = join_matrices(out / COHORT, [each.path for each in written], memory_limit=memory_limit)
     pairs = relatives(
@@ -213,8 +251,9 @@ def write_matrix(
     means = _means(sections, written, var.index)
     with atomic_path(out / MEANS) as temporary:
         means.to_csv(temporary, index=False)
+    folder.publish_tree(COHORT, MEANS, CONSENSUS)
     tell(len(sections), len(sections))
-    return StudyMatrix(out / COHORT, n_pixels, len(found), means, pairs)
+    return StudyMatrix(folder.place(COHORT), n_pixels, len(found), means, pairs)
 
 
 def _numbered(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -228,6 +267,15 @@ def _record(section: StudySection) -> RunRecord:
     return run
 
 
+@contextlib.contextmanager
+def _opened(section: StudySection, record: RunRecord, stage: Path | None) -> Iterator[Dataset]:
+    """A section of a study, from where it is or from a copy that goes again."""
+    with contextlib.ExitStack() as stack:
+        url = section.entry.path
+        path = stack.enter_context(staged(url, stage)) if is_url(url) else None
+        yield stack.enter_context(record.input.reopen(path))
+
+
 def _state(run: RunRecord, axis: CandidateAxis, mz: npt.NDArray[np.float64], normalize: str, scale: float) -> str:
     """Hash of everything that a section's matrix depends on."""
     digest = hashlib.sha256(json.dumps(plain([run.input.files, run.input.opened_with, run.input.z])).encode())
@@ -237,7 +285,13 @@ def _state(run: RunRecord, axis: CandidateAxis, mz: npt.NDArray[np.float64], nor
     return digest.hexdigest()
 
 
-def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) -> tuple[list[float], float]:
+def _scales(
+    sections: Sequence[StudySection],
+    records: Sequence[RunRecord],
+    normalize: Normalize,
+    threads: int,
+    stage: Path | None,
+) -> tuple[list[float], float]:
     """Factors that bring all sections to one scale, and the norm that is its unit.
 
     A section's normalised images are in units of its own median norm, which differ between sections; the cohort's are
@@ -246,8 +300,8 @@ def _scales(records: Sequence[RunRecord], normalize: Normalize, threads: int) ->
     if normalize == "none":
         return [1.0] * len(records), 1.0
     medians = []
-    for record in records:
-        with record.input.reopen() as ds:
+    for section, record in zip(sections, records, strict=True):
+        with _opened(section, record, stage) as ds:
             medians.append(median_norm(ds._native, normalize, threads=threads))
     known = [value for value in medians if value > 0.0]
     common = float(np.median(known)) if known else 1.0

@@ -7,12 +7,12 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.errors import FileError, IonMorphNetError
 from ionmorphnet.base.files import make_folder
-from ionmorphnet.base.paths import PathLike
-from ionmorphnet.cohort.samples import is_url
+from ionmorphnet.base.paths import PathLike, is_url
 from ionmorphnet.cohort.stores import Store, mark_of
 from ionmorphnet.picking.earlier import REMEDY, earlier_result
 from ionmorphnet.picking.outputs import RECORD
@@ -21,7 +21,8 @@ from ionmorphnet.picking.run_record import InputRecord
 # Folder of the results within that of the study.
 RESULTS = "sections"
 # Files that make what lies beside them complete: they go first and come last.
-_LAST = (RECORD, "consensus.json", ".zgroup", ".zattrs", ".zmetadata")
+_LAST = (".zmetadata", ".zattrs", RECORD, "consensus.json", ".zgroup")
+_AT_ONCE = 8
 
 
 class StudyFolder:
@@ -66,13 +67,18 @@ class StudyFolder:
         """
         if self.store is None:
             return
-        for name, info in self.store.find(deep=wanted is not None).items():
+        store = self.store
+
+        def copy(name: str) -> None:
             target = self.local / name
-            if (_is_manifest(name) or (wanted is not None and wanted(name))) and not target.exists():
-                make_folder(target.parent)
-                self.store.get(name, target)
-                self._marks[name] = (info.get("size"), mark_of(info))
-                self._fetched[name] = _state(target)
+            make_folder(target.parent)
+            store.get(name, target, there[name])
+            self._marks[name] = (there[name].get("size"), mark_of(there[name]))
+            self._fetched[name] = _state(target)
+
+        there = store.find(deep=wanted is not None)
+        needed = [name for name in there if _is_manifest(name) or (wanted is not None and wanted(name))]
+        _at_once(copy, [name for name in needed if not (self.local / name).exists()])
 
     def publish(self, path: Path) -> None:
         """Copies a file that only this process writes to the study.
@@ -112,7 +118,7 @@ class StudyFolder:
             files = {path.relative_to(self.local).as_posix(): path for path in here}
             there = self.store.find(name)
             changed = [each for each, path in files.items() if self._fetched.get(each) != _state(path)]
-            _replace(self.store, {each: files[each] for each in changed}, [each for each in there if each not in files])
+            _replace(self.store, name, {each: files[each] for each in changed}, set(files), set(there))
             self._fetched.update({each: _state(files[each]) for each in changed})
 
     def require_writable(self) -> None:
@@ -156,8 +162,12 @@ def study_folder(
         make_folder(Path(stage))
     with tempfile.TemporaryDirectory(prefix="ionmorphnet-study-", dir=stage) as name:
         folder = StudyFolder(store.url, Path(name), store)
-        folder.fetch(wanted)
-        yield folder
+        try:
+            folder.fetch(wanted)
+            yield folder
+        except IonMorphNetError as error:  # about the copy: it is gone when the user reads this
+            error.args = (str(error).replace(name, store.url), *error.args[1:])
+            raise
 
 
 def _is_manifest(name: str) -> bool:
@@ -186,23 +196,44 @@ def upload_result(folder: Path, url: str, name: str, record: InputRecord, *, ove
         if earlier is not None and not earlier.same:
             raise FileError(f"{store.url_of(name)}: holds the result of {earlier.owner}; {REMEDY}")
     files = {f"{name}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*") if path.is_file()}
-    _replace(store, files, [each for each in there if each not in files])
+    _replace(store, name, files, set(files), set(there))
 
 
-def _replace(store: Store, files: dict[str, Path], gone: Iterable[str]) -> None:
-    """Uploads files and removes others; what marks a folder as complete goes first and comes last."""
-    gone = list(gone)
+def _replace(store: Store, name: str, files: dict[str, Path], kept: set[str], there: set[str]) -> None:
+    """Uploads files below a name and removes others; what marks a folder as complete goes first and comes last."""
+    gone = there - kept
     if not files and not gone:
         return
-    ends = [each for each in files if each.rpartition("/")[2] in _LAST]
-    if len(files) > len(ends) or gone:
-        store.remove(ends)
-    for each in [*(name for name in files if name not in ends), *ends]:
-        if each in ends[:1]:
-            store.remove(gone)
-            gone = []
+    ends = [each for last in _LAST for each in files if _is_end(each) and each.rpartition("/")[2] == last]
+    others = [each for each in files if each not in set(ends)]
+    if others or gone:
+        store.remove(each for each in reversed(ends) if each in there)
+    _at_once(lambda each: store.put(files[each], each, check=False), others)
+    _at_once(lambda each: store.remove([each]), gone)
+    stored = store.find(name) if others else {}
+    for each in others:
+        if stored.get(each, {}).get("size") != files[each].stat().st_size:
+            store.put(files[each], each)
+    for each in ends:
         store.put(files[each], each)
-    store.remove(gone)
+
+
+def _is_end(name: str) -> bool:
+    """Whether a file marks what lies beside it as complete."""
+    folder, _, last = name.rpartition("/")
+    return last in _LAST and (not last.startswith(".z") or folder.endswith(".zarr"))
+
+
+def _at_once(action: Callable[[str], None], names: Iterable[str]) -> None:
+    """Does something with several files at a time: most of it is waiting for the store."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        futures = [pool.submit(action, name) for name in names]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def _state(path: Path) -> tuple[int, int]:

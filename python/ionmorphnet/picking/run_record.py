@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.files import read_json
+from ionmorphnet.base.paths import PathLike, is_url
 from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.file_state import known_state
 from ionmorphnet.io.literals import Normalize
@@ -103,13 +104,19 @@ class InputRecord:
             software=ds.declared.get("software"),
         )
 
-    def reopen(self) -> Dataset:
+    def reopen(self, path: PathLike | None = None) -> Dataset:
         """Opens the section again, as it was opened for the pick.
+
+        Args:
+            path: Where it is now, with its ibd file beside it; None: where it was.
 
         Raises:
             FileError: It cannot be opened, or another file has taken its place.
         """
-        ds = open_dataset(self.path, ibd_path=self.ibd_path, **self.opened_with)
+        if path is None and is_url(self.path):
+            raise FileError(f"{self.path}: is behind a URL; copy both files here, open the copy and pass it as dataset")
+        ibd_path = self.ibd_path if path is None else None
+        ds = open_dataset(self.path if path is None else path, ibd_path=ibd_path, **self.opened_with)
         if self.z is not None and len(ds.z_planes) > 1 and self.z in ds.z_planes:
             ds = ds.plane(self.z)
         if self.region is not None:
