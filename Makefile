@@ -1,7 +1,7 @@
 # make demo           create .venv, build, then simulate a section, pick its channels and write a report
 # make test           add the development tools to .venv and run the tests, in one process per core
 # make test-long      also run the long forms of tests: published network sizes, kernels at full resolution
-# make test-cluster   run the tests of cohorts that need Ray or S3 (installs them)
+# make test-cluster   run the tests of cohorts on Ray, S3 and Snakemake (installs them)
 # make lint           check with ruff, mypy and clang-format, and that the type stubs are current
 # make stubs          write the type stubs of the native modules
 # make format         fix what ruff and clang-format can fix
@@ -63,7 +63,7 @@ test-long: $(dev)
 
 # One process: the tests start clusters and servers of their own.
 test-cluster: $(cluster_env)
-	$(bin)/python -m pytest tests/python/test_cohort_ray.py tests/python/test_cohort_s3.py
+	$(bin)/python -m pytest tests/python/test_cohort_ray.py tests/python/test_cohort_s3.py tests/python/test_pipelines.py
 
 lint: $(dev)
 	$(bin)/ruff check .

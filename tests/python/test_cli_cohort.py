@@ -40,6 +40,7 @@ def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path)
     assert "failed: p3/data:" in done.stderr
     assert done.stdout.endswith(f"next: ionmorphnet cohort consensus {out}\n      ionmorphnet cohort report {out}\n")
     assert not (out / "report.html").exists()
+    assert cli("cohort", "run", sections, "-o", out, "--failures-ok", *QUICK).code == 0
     again = cli("cohort", "run", sections, "-o", out, "--json", *QUICK)
     document = json.loads(again.stdout)
     assert [each["action"] for each in document["sections"]].count("skip") == 2

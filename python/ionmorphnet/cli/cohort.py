@@ -63,6 +63,7 @@ cohort.add_command(tables)
 )
 @click.option("--shard", metavar="I/N", help="Do the I-th of N parts only.")
 @click.option("--force", is_flag=True, help="Pick again what is done already.")
+@click.option("--failures-ok", is_flag=True, help="Exit with 0 also if sections failed: the manifest lists them.")
 @click.option("--dry-run", is_flag=True, help="List what would be done, and why.")
 @STAGE
 @click.option(
@@ -85,6 +86,7 @@ def run(
     jobs: int | None,
     shard: str | None,
     force: bool,
+    failures_ok: bool,
     dry_run: bool,
     stage: Path | None,
     ray: str | None,
@@ -99,7 +101,7 @@ def run(
     kept. Results go to OUT/sections/<sample>, and OUT/manifest.csv says what became of each section. The same command
     does what is missing or changed, after Ctrl-C, a crash or a power cut too. A section that fails, or that kills its
     worker, stops no other.
-    Exits with 1 if sections failed, and with 2 if all failed.
+    Exits with 1 if sections failed, and with 2 if all failed, unless --failures-ok is given.
     """
     arguments = {**pick_arguments(options), **opened}
     if ray is None and ray_gpus is not None:
@@ -123,7 +125,9 @@ def run(
         )
         click.echo(f"  {below(out, 'manifest.csv')}")
     after_run(done, page=bool(arguments.get("report")), shard=shard, quiet=as_json)
-    return 0 if not failed else 2 if len(failed) == len(done.planned) else 1
+    if failures_ok or not failed:
+        return 0
+    return 2 if len(failed) == len(done.planned) else 1
 
 
 @cohort.command(short_help="Show what is done, and what failed and why.")
