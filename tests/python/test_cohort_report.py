@@ -117,6 +117,9 @@ def test_images_of_the_matrix_are_those_of_the_files(out: Path, monkeypatch: pyt
     assert page.payload["tic"] == files["tic"]
     assert page.payload["channels"]["relatives"] is not None
     assert "To complete this page" not in page.text
+    links = {a["href"] for tag, a in page.elements if tag == "a" and "href" in a}
+    assert {"manifest.csv", "consensus/channels.csv", "consensus/relatives.csv", "means.csv"} <= links
+    assert "tables/study.xlsx" not in links
     # Normalised matrices are said to be so, and differ.
     imn.cohort.write_matrix(out, normalize="tic")
     page = read(imn.cohort.report(out))
@@ -169,6 +172,17 @@ def test_sections_that_cannot_be_read_have_no_pictures(tmp_path: Path) -> None:
     assert page.payload["pictures"]["places"][0] is None
     assert page.payload["pictures"]["places"][1] is not None
     assert "s1.ibd" in page.payload["sections"]["blind"][0]
+
+
+def test_planes_of_a_file_are_sections_of_their_own(two_planes: Path, tmp_path: Path) -> None:
+    done = imn.cohort.run(two_planes, tmp_path / "out", scorer="moran", top=2)
+    (entry,) = done.entries.values()
+    sections = read(imn.cohort.report(tmp_path / "out")).payload["sections"]
+    assert sections["name"] == sorted(entry.results)
+    assert len(sections["name"]) == 2
+    assert sections["picks"] == [2, 2]
+    assert sections["seconds"] == [round(entry.seconds, 2), None]
+    assert (tmp_path / "out" / sections["link"][1]).is_file()
 
 
 def test_shards_need_no_merge(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from ionmorphnet.cohort.report_images import SectionPictures, current_matrices, 
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.cohort.study import CONSENSUS, MATRICES, RELATIVES, has_consensus
 from ionmorphnet.cohort.study_folder import RESULTS
+from ionmorphnet.io.inputs import natural_order
 from ionmorphnet.picking.run_record import RunRecord
 from ionmorphnet.picking.saved import open_run
 from ionmorphnet.report.study_data import (
@@ -41,6 +41,16 @@ from ionmorphnet.report.tiles import plan
 PAGE = "report.html"
 # Channels with images at most; how many fit depends on the number of sections.
 MAX_IMAGES = 500
+# Other files of a study, linked if they are there.
+_FILES = {
+    "workbook of the study": "tables/study.xlsx",
+    "the sections": "manifest.csv",
+    "the common channels": f"{CONSENSUS}/channels.csv",
+    "which section has which channel": f"{CONSENSUS}/{MEMBERS}",
+    "mass drift": f"{CONSENSUS}/drift.csv",
+    "isotopes and adducts": f"{CONSENSUS}/{RELATIVES}",
+    "mean of each channel in each section": "means.csv",
+}
 _TIC_SIDE, _SMALL_TIC_SIDE, _MANY = 96, 48, 400
 
 
@@ -99,6 +109,7 @@ def report(
         channels=shared,
         notices=notices,
         facts=study_facts(out, [each.run for each in picked.values()], found),
+        files={text: place for text, place in _FILES.items() if (out / place).is_file()},
     )
     write_study(out / PAGE, data)
     return out / PAGE
@@ -110,7 +121,7 @@ def _rows(
     """The sections in the order of their names, and the results of those that have one."""
     rows: list[StudySectionRow] = []
     picked: dict[str, _Picked] = {}
-    for entry in sorted(entries.values(), key=lambda each: _natural(each.name)):
+    for entry in sorted(entries.values(), key=lambda each: natural_order(each.name)):
         base = StudySectionRow(
             name=entry.name,
             path=entry.path,
@@ -125,7 +136,7 @@ def _rows(
             continue
         if not entry.results:
             rows.append(replace(base, status="missing", reason="its result is gone; cohort run picks it again"))
-        for position, name in enumerate(sorted(entry.results, key=_natural)):
+        for position, name in enumerate(sorted(entry.results, key=natural_order)):
             # Time and warnings are those of the file, which may have several sections.
             own = replace(base, name=name, seconds=entry.seconds if position == 0 else None)
             try:
@@ -154,11 +165,6 @@ def _rows(
                 )
             )
     return rows, picked
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts s2 before s10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _shared(

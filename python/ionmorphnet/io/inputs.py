@@ -87,7 +87,7 @@ def _named(found: Sequence[tuple[Path, int, IonMorphNetError | None]], name: str
 def _files_of(path: Path) -> list[tuple[Path, int, IonMorphNetError | None]]:
     """Files of one argument, the number of folders that belongs to the name of each, and what is wrong with it."""
     if path.is_dir():
-        files = sorted(_below(path), key=lambda file: _natural(file.relative_to(path).as_posix()))
+        files = sorted(_below(path), key=lambda file: natural_order(file.relative_to(path).as_posix()))
         if not files:
             return [(path, 0, FileError(f"{path}: there is no imzML file in this folder or below it"))]
         return [(file, len(file.relative_to(path).parts) - 1, None) for file in files]
@@ -96,7 +96,7 @@ def _files_of(path: Path) -> list[tuple[Path, int, IonMorphNetError | None]]:
         matches = [match for match in matches if match.suffix.lower() == _SUFFIX and not match.is_dir()]
         if not matches:
             return [(path, 0, FileError(f"{path}: no imzML file matches this pattern"))]
-        return [(match, 0, None) for match in sorted(matches, key=lambda match: _natural(str(match)))]
+        return [(match, 0, None) for match in sorted(matches, key=lambda match: natural_order(str(match)))]
     return [(path, 0, None)]
 
 
@@ -116,7 +116,7 @@ def _below(folder: Path) -> Iterator[Path]:
                 yield Path(place) / name
 
 
-def _natural(text: str) -> list[tuple[bool, int, str]]:
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
     """section2 before section10."""
     parts = re.split("([0-9]+)", text)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

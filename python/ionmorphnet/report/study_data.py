@@ -115,6 +115,7 @@ class StudyReportData:
         channels: The channels in common; None: they were not looked for yet.
         notices: What is missing or out of date, and which command makes it.
         facts: How the study was made: groups of named facts.
+        files: Other files of the study that are there: what they hold, and where they are, relative to the page.
 
     Raises:
         ArgumentError: Shapes do not match.
@@ -127,6 +128,7 @@ class StudyReportData:
     channels: StudyChannels | None = None
     notices: Sequence[str] = ()
     facts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that the parts match."""
