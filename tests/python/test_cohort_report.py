@@ -172,6 +172,9 @@ def test_sections_that_cannot_be_read_have_no_pictures(tmp_path: Path) -> None:
     assert page.payload["pictures"]["places"][0] is None
     assert page.payload["pictures"]["places"][1] is not None
     assert "s1.ibd" in page.payload["sections"]["blind"][0]
+    page = read(imn.cohort.report(tmp_path / "out", section_reports=True))
+    assert "These sections got no report: s1 (" in page.text
+    assert page.payload["sections"]["hasReport"] == [False, True]
 
 
 def test_planes_of_a_file_are_sections_of_their_own(two_planes: Path, tmp_path: Path) -> None:
@@ -187,9 +190,12 @@ def test_planes_of_a_file_are_sections_of_their_own(two_planes: Path, tmp_path: 
 
 def test_shards_need_no_merge(tmp_path: Path) -> None:
     samples = write_study(tmp_path, 3, n_ions=12)
+    samples.write_text(samples.read_text().replace("imzML,s", "imzML,00"))  # names that look like numbers
     for k in (1, 2):
         imn.cohort.run(samples, tmp_path / "out", shard=f"{k}/2", scorer="moran", top=3)
-    assert read(imn.cohort.report(tmp_path / "out")).payload["sections"]["name"] == ["s1", "s2", "s3"]
+    assert read(imn.cohort.report(tmp_path / "out")).payload["sections"]["name"] == ["001", "002", "003"]
+    imn.cohort.find_consensus(tmp_path / "out")
+    assert len(imn.cohort.report(tmp_path / "out").read_bytes()) > 50_000
     imn.cohort.Manifest(tmp_path / "out").write_csv()
     assert "3 of 3" in read(imn.cohort.report(tmp_path / "out")).text
 

@@ -11,6 +11,7 @@ import pytest
 import ionmorphnet as imn
 from ionmorphnet.cohort import find_consensus, run, write_matrix
 from ionmorphnet.cohort.consensus_files import read_consensus
+from ionmorphnet.cohort.content import study_content
 
 IONS = np.array([200.0, 300.1, 400.2, 500.3, 600.4, 700.5, 800.6, 900.7])
 DRIFT = (0.0, 8.0, -6.0)
@@ -51,6 +52,19 @@ def test_the_consensus_is_free_of_drift_and_read_again_without_loss(study):
     members = pd.read_csv(study / "out/consensus/members.csv")
     assert len(members) == 23
     assert set(members.columns) >= {"channel", "section", "mz", "score", "picked", "label"}
+
+
+def test_names_of_sections_are_texts_even_if_they_look_like_numbers(study, tmp_path):
+    names = ["007", "1e3", "NA"]
+    lines = [f"{study / f's{k}.imzML'},{name}" for k, name in enumerate(names)]
+    (tmp_path / "samples.csv").write_text("\n".join(["path,sample", *lines]) + "\n")
+    assert not run(tmp_path / "samples.csv", tmp_path / "out", scorer="moran", top=3).failed
+    found = find_consensus(tmp_path / "out", min_share=0.5)
+    again = read_consensus(tmp_path / "out" / "consensus")
+    assert again.sections == tuple(names)
+    np.testing.assert_array_equal(again.members, found.members)
+    table = study_content(tmp_path / "out", (), with_means=False).sections.set_index("section")
+    assert {name: table["n_picked"][name] for name in names} == dict.fromkeys(names, 3)
 
 
 def test_the_matrix_holds_every_pixel_in_its_own_windows(study):

@@ -88,14 +88,14 @@ def read_consensus(folder: Path) -> Consensus:
             for each in record["drift"]
         )
         channels = pd.read_csv(folder / CHANNELS, float_precision="round_trip", keep_default_na=False, na_values=[""])
-        members = pd.read_csv(folder / MEMBERS, usecols=["channel", "section", "candidate"], keep_default_na=False)
+        members = read_members(folder, "channel", "section", "candidate")
         labels = channels["label"].astype(object).map({name: k for k, name in enumerate(CLASSES)})
         channels["label"] = labels.fillna(-1).astype(np.int64)
         listed = read_listed(folder / CHANNELS, [str(name) for name in channels if name not in OWN])
         channels[listed.columns] = listed
         position = {name: k for k, name in enumerate(names)}
         table = np.full((len(names), len(channels)), -1, np.int64)
-        rows = members["section"].astype(str).map(position)
+        rows = members["section"].map(position)
         table[rows.to_numpy(np.int64), members["channel"].to_numpy(np.int64) - 1] = members["candidate"]
         found = Consensus(
             channels.drop(columns="channel"),
@@ -111,6 +111,23 @@ def read_consensus(folder: Path) -> Consensus:
     if not fits:
         raise FileError(f"{folder}: its files are not of one consensus; make it again")
     return found
+
+
+def read_members(folder: Path, *columns: str) -> pd.DataFrame:
+    """Columns of ``members.csv``. Names of sections stay texts: ``007`` is no number, ``NA`` is not missing.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A column is missing.
+    """
+    return pd.read_csv(
+        folder / MEMBERS,
+        usecols=list(columns),
+        dtype={"section": str, "label": str},
+        float_precision="round_trip",
+        keep_default_na=False,
+        na_values={"score": [""]},
+    )
 
 
 def channel_table(found: Consensus) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.cohort.consensus import Consensus
-from ionmorphnet.cohort.consensus_files import MEMBERS, OWN, channel_table, drift_table, read_consensus
+from ionmorphnet.cohort.consensus_files import OWN, channel_table, drift_table, read_consensus, read_members
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.means import StudyMeans, long_table, patient_means, read_means, wide_table
 from ionmorphnet.cohort.study import CONSENSUS, RELATIVES, StudySection, study_sections
@@ -178,10 +178,10 @@ def _related(out: Path, found: Consensus) -> tuple[dict[int, str], list[str]]:
 
 def _picked(out: Path, found: Consensus) -> npt.NDArray[np.bool_]:
     """Which section picked which channel, (n_sections, C)."""
-    table = pd.read_csv(out / CONSENSUS / MEMBERS, usecols=["channel", "section", "picked"], keep_default_na=False)
+    table = read_members(out / CONSENSUS, "channel", "section", "picked")
     picked = np.zeros(found.members.shape, np.bool_)
     places = {name: k for k, name in enumerate(found.sections)}
-    rows = table["section"].astype(str).map(places).to_numpy(np.int64)
+    rows = table["section"].map(places).to_numpy(np.int64)
     picked[rows, table["channel"].to_numpy(np.int64) - 1] = table["picked"].to_numpy(np.bool_)
     return picked
 

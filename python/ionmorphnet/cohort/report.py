@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ionmorphnet.base.arguments import integer
-from ionmorphnet.base.errors import FileError
+from ionmorphnet.base.errors import FileError, IonMorphNetError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.cohort.consensus import Consensus, SectionChannels
-from ionmorphnet.cohort.consensus_files import MEMBERS, channel_table, read_consensus
+from ionmorphnet.cohort.consensus_files import MEMBERS, channel_table, read_consensus, read_members
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.report_facts import study_facts
 from ionmorphnet.cohort.report_images import SectionPictures, current_matrices, section_pictures
@@ -39,6 +39,7 @@ from ionmorphnet.report.study_page import write_study
 from ionmorphnet.report.tiles import plan
 
 PAGE = "report.html"
+_SECTION_PAGE = "report.html"
 # Channels with images at most; how many fit depends on the number of sections.
 MAX_IMAGES = 500
 # Other files of a study, linked if they are there.
@@ -96,8 +97,10 @@ def report(
     manifest = Manifest(out)
     if not manifest.files():
         raise FileError(f"{out}: holds no manifest; pick the sections with ionmorphnet cohort run")
-    rows, picked = _rows(out, manifest.entries(), section_reports)
     notices: list[str] = []
+    if section_reports:
+        _write_section_reports(out, manifest.entries(), notices)
+    rows, picked = _rows(out, manifest.entries())
     found, shared = _shared(out, rows, picked, notices)
     tell = progress or (lambda *_: None)
     rows, shared = _pictured(out, rows, picked, found, shared, images, threads, tell)
@@ -115,9 +118,24 @@ def report(
     return out / PAGE
 
 
-def _rows(
-    out: Path, entries: Mapping[str, Entry], section_reports: bool
-) -> tuple[list[StudySectionRow], dict[str, _Picked]]:
+def _write_section_reports(out: Path, entries: Mapping[str, Entry], notices: list[str]) -> None:
+    """Writes the reports that are missing; a section that cannot be read stops no other."""
+    failed = []
+    for entry in entries.values():
+        for name in entry.results if entry.status == "done" else ():
+            target = out / RESULTS / name / _SECTION_PAGE
+            if target.is_file():
+                continue
+            try:
+                open_run(target.parent).report(target)
+            except IonMorphNetError as error:
+                failed.append(f"{name} ({' '.join(str(error).split())})")
+    if failed:
+        more = f", and {len(failed) - 3} more" if len(failed) > 3 else ""
+        notices.append(f"These sections got no report: {', '.join(failed[:3])}{more}.")
+
+
+def _rows(out: Path, entries: Mapping[str, Entry]) -> tuple[list[StudySectionRow], dict[str, _Picked]]:
     """The sections in the order of their names, and the results of those that have one."""
     rows: list[StudySectionRow] = []
     picked: dict[str, _Picked] = {}
@@ -146,10 +164,8 @@ def _rows(
                 rows.append(replace(own, status="missing", reason=reason))
                 continue
             assert peaks.run is not None
-            target = out / RESULTS / name / "report.html"
-            if section_reports and not target.is_file():
-                peaks.report(target)
-            file = "report.html" if target.is_file() else "peaks.csv"
+            has_report = (out / RESULTS / name / _SECTION_PAGE).is_file()
+            file = _SECTION_PAGE if has_report else "peaks.csv"
             given = section_channels(peaks, name)
             picked[name] = _Picked(peaks.run, given)
             rows.append(
@@ -158,7 +174,7 @@ def _rows(
                     status="done",
                     reason="",
                     link=quote(f"{RESULTS}/{name}/{file}", safe="/", errors="surrogateescape"),
-                    has_report=file == "report.html",
+                    has_report=has_report,
                     picks=len(peaks),
                     scores=given.score,
                     picked=given.picked,
@@ -177,13 +193,7 @@ def _shared(
             notices.append(f"The channels that the sections share are not known yet. Find them with: {command}")
         return None, None
     found = read_consensus(out / CONSENSUS)
-    members = pd.read_csv(
-        out / CONSENSUS / MEMBERS,
-        usecols=["channel", "section", "candidate", "mz", "picked"],
-        float_precision="round_trip",
-        keep_default_na=False,
-        dtype={"section": str},
-    )
+    members = read_members(out / CONSENSUS, "channel", "section", "candidate", "mz", "picked")
     position = {row.name: k for k, row in enumerate(rows)}
     covered = np.array([row.name in picked and row.name in found.sections for row in rows], np.bool_)
     coverage = np.full((len(rows), len(found)), ABSENT, np.uint8)
