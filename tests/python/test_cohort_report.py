@@ -177,6 +177,21 @@ def test_sections_that_cannot_be_read_have_no_pictures(tmp_path: Path) -> None:
     assert page.payload["sections"]["hasReport"] == [False, True]
 
 
+def test_sections_behind_urls_have_pictures_once_there_are_matrices(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    pytest.importorskip("zarr")
+    write_study(tmp_path, 1, n_ions=12)
+    imn.cohort.run(f"file://{tmp_path}/s1.imzML", tmp_path / "out", scorer="moran", top=3)
+    imn.cohort.find_consensus(tmp_path / "out")
+    payload = read(imn.cohort.report(tmp_path / "out")).payload
+    assert "ionmorphnet cohort matrix gets its pictures" in payload["sections"]["blind"][0]
+    imn.cohort.write_matrix(tmp_path / "out")
+    payload = read(imn.cohort.report(tmp_path / "out")).payload
+    assert payload["sections"]["blind"] == [""]
+    assert payload["tic"]["places"][0] is not None
+    assert payload["pictures"]["places"][0] is not None
+
+
 def test_planes_of_a_file_are_sections_of_their_own(two_planes: Path, tmp_path: Path) -> None:
     done = imn.cohort.run(two_planes, tmp_path / "out", scorer="moran", top=2)
     (entry,) = done.entries.values()

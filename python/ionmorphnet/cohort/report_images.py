@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet.base.errors import FileError, IonMorphNetError, UnavailableError
+from ionmorphnet.base.paths import is_url
 from ionmorphnet.cohort.consensus import Consensus
 from ionmorphnet.cohort.matrix import StoredMatrix, open_matrix
 from ionmorphnet.io.dataset import Dataset
@@ -85,6 +86,8 @@ def section_pictures(
     if stored is not None:
         tic, images = _from_matrix(stored, channels, sides, size)
         return SectionPictures(tic, images, "")
+    if is_url(record.path):  # a page is not worth the transfer
+        return SectionPictures(None, [], f"{record.path}: is behind a URL; ionmorphnet cohort matrix gets its pictures")
     try:
         with record.reopen() as ds:
             crop = Crop.of(ds.mask)
