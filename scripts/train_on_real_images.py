@@ -7,7 +7,8 @@ docs/maintainers/ablations.md has what such trainings gave; the bundled model co
 
 Two stages: simulated images (RUN/simulated), then a mixture of real, semi-synthetic and simulated ones (RUN/real). DATA
 holds real_images/ and ion_images/, see docs/reference/real-images.md; only images that may train distributed weights
-are trained on. Without --data, the first stage is all.
+are trained on. Without --data, the first stage is all. --teacher lets a model grade the images of the first stage, see
+ionmorphnet.training.taught.
 
 --hold-out repeats the second stage without the images of one source (or a group of sources, see
 ionmorphnet.labelled.corpus.source_folds) and writes predictions of exactly these images to RUN/held-out/SOURCE.csv, and
@@ -43,7 +44,7 @@ from ionmorphnet.base.errors import ArgumentError, IonMorphNetError
 from ionmorphnet.labelled.corpus import Corpus, source_folds
 from ionmorphnet.labelled.real_images import read_corpora
 from ionmorphnet.labelled.section_maps import with_sample_maps
-from ionmorphnet.labelled.sources import SimulatedSource
+from ionmorphnet.labelled.sources import SimulatedSource, Source
 from ionmorphnet.labelled.visible import VisibleSource
 from ionmorphnet.models.labels import STATISTICS
 from ionmorphnet.models.networks.folder import check_replaceable
@@ -53,6 +54,7 @@ from ionmorphnet.training.real_images import Shares, mixture, real_stage, simula
 from ionmorphnet.training.recipe import Recipe
 from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.training.start_weights import read_start
+from ionmorphnet.training.taught import TaughtSource
 
 
 def _show(progress: Progress) -> None:
@@ -79,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=default.seed, help="seed of both stages")
     parser.add_argument("--init", help="bundled model, weights.pt or model folder to start the first stage from")
+    parser.add_argument("--learning-rate", type=float, help="peak of the first stage")
+    parser.add_argument(
+        "--teacher", metavar="MODEL", help="bundled model or folder that grades the first stage's images"
+    )
+    parser.add_argument("--teacher-classes", type=float, default=0.0, metavar="SHARE", help="its share in the classes")
+    parser.add_argument("--teacher-grades", type=float, default=1.0, metavar="SHARE", help="its share in the grades")
     parser.add_argument("--start", help="the same for the second stage, instead of training the first")
     parser.add_argument("--precision", choices=("bf16", "f32"), default=default.precision)
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or auto")
@@ -119,6 +127,8 @@ class _Run:
             seed=options.seed,
         )
         self.first = simulated_stage(recipe, size=options.size, images=options.simulated_images, batch=options.batch)
+        if options.learning_rate is not None:
+            self.first = replace(self.first, learning_rate=options.learning_rate)
         self.shares = None if options.shares is None else Shares(**dict(zip(_SHARES, options.shares, strict=True)))
 
     def simulated(self) -> Path:
@@ -127,7 +137,10 @@ class _Run:
             return _path(self.options.start)
         out: Path = self.options.out / "simulated"
         images = self.options.simulated_images + self.options.batch
-        source = VisibleSource(SimulatedSource(images, self.options.seed, levels=LEVELS))
+        source: Source = VisibleSource(SimulatedSource(images, self.options.seed, levels=LEVELS))
+        if self.options.teacher is not None:
+            shares = {"class_share": self.options.teacher_classes, "grade_share": self.options.teacher_grades}
+            source = TaughtSource(source, self.options.teacher, **shares)
         recipe, weights = self._started(self.first, None if self.options.init is None else _path(self.options.init))
         fit(recipe, out, source=source, start=weights, execution=self.execution, progress=_show)
         return out / "weights.pt"

@@ -386,14 +386,15 @@ def data_line(provenance: Mapping[str, object], recipe: Mapping[str, object]) ->
     simulated = any(leaf.get("kind") == "simulated" for leaf in leaves)
     measured = [leaf for leaf in leaves if leaf.get("kind") != "simulated"]
     start = recipe.get("start", "")
-    if simulated and not measured and not start:
+    teachers = sorted({str(leaf["teacher"]) for leaf in leaves if "teacher" in leaf})
+    if simulated and not measured and not start and not teachers:
         return SIMULATED_DATA
     parts = ["simulated ion images"] if simulated else []
     if measured:
         datasets = {name for leaf in measured for name in _mapping(leaf.get("datasets"))}
         of = f" of {len(datasets)} datasets" if datasets else ""
         parts.append(f"{sum(n for leaf in measured if isinstance(n := leaf.get('images'), int))} labelled images{of}")
-    described = " and ".join(parts) or "not recorded"
+    described = ", with labels of the teacher ".join([" and ".join(parts) or "not recorded", *teachers])
     return f"{described}, starting from {start}" if start else described
 
 
