@@ -12,7 +12,7 @@ import pytest
 
 from html_page import Page, unpacked
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.report.study_data import StudyReportData, StudySectionRow
+from ionmorphnet.report.study_data import Notice, StudyReportData, StudySectionRow
 from ionmorphnet.report.study_page import render_study
 from ionmorphnet.report.tiles import LEVELS, MAX_BYTES, MAX_PIXELS, SIDES, Crop, make_tile, pack, plan, tile_pixels
 from study_page_factory import make
@@ -119,7 +119,9 @@ def test_what_the_limit_leaves_out_is_stated() -> None:
 
 
 def test_before_the_consensus_the_page_has_the_sections() -> None:
-    page = Page(render_study(make(channels=None, notices=["Find them with: ionmorphnet cohort consensus out"])))
+    page = Page(
+        render_study(make(channels=None, notices=[Notice("Find them with:", "ionmorphnet cohort consensus out")]))
+    )
     assert "common channels" in page.text
     assert "not known yet" in page.text
     assert "Find them with: ionmorphnet cohort consensus out" in page.text
@@ -166,7 +168,8 @@ def test_nothing_is_loaded_and_hostile_text_stays_text() -> None:
     ]  # fmt: skip
     table = data.channels.table.assign(name=evil, label=evil)
     hostile = dataclasses.replace(
-        data, title=evil, folder=evil, date=evil, sections=rows, notices=[evil], facts={evil: {evil: evil}},
+        data, title=evil, folder=evil, date=evil, sections=rows, notices=[Notice(evil, evil)],
+        facts={evil: {evil: evil}},
         channels=dataclasses.replace(data.channels, table=table, intensities=evil),
     )  # fmt: skip
     html = render_study(hostile)

@@ -31,6 +31,7 @@ from ionmorphnet.report.study_data import (
     PICKED,
     PRESENT,
     DriftLine,
+    Notice,
     StudyChannels,
     StudyReportData,
     StudySectionRow,
@@ -97,7 +98,7 @@ def report(
     manifest = Manifest(out)
     if not manifest.files():
         raise FileError(f"{out}: holds no manifest; pick the sections with ionmorphnet cohort run")
-    notices: list[str] = []
+    notices: list[Notice] = []
     if section_reports:
         _write_section_reports(out, manifest.entries(), notices)
     rows, picked = _rows(out, manifest.entries())
@@ -118,7 +119,7 @@ def report(
     return out / PAGE
 
 
-def _write_section_reports(out: Path, entries: Mapping[str, Entry], notices: list[str]) -> None:
+def _write_section_reports(out: Path, entries: Mapping[str, Entry], notices: list[Notice]) -> None:
     """Writes the reports that are missing; a section that cannot be read stops no other."""
     failed = []
     for entry in entries.values():
@@ -132,7 +133,7 @@ def _write_section_reports(out: Path, entries: Mapping[str, Entry], notices: lis
                 failed.append(f"{name} ({' '.join(str(error).split())})")
     if failed:
         more = f", and {len(failed) - 3} more" if len(failed) > 3 else ""
-        notices.append(f"These sections got no report: {', '.join(failed[:3])}{more}.")
+        notices.append(Notice(f"These sections got no report: {', '.join(failed[:3])}{more}."))
 
 
 def _rows(out: Path, entries: Mapping[str, Entry]) -> tuple[list[StudySectionRow], dict[str, _Picked]]:
@@ -184,13 +185,13 @@ def _rows(out: Path, entries: Mapping[str, Entry]) -> tuple[list[StudySectionRow
 
 
 def _shared(
-    out: Path, rows: Sequence[StudySectionRow], picked: Mapping[str, _Picked], notices: list[str]
+    out: Path, rows: Sequence[StudySectionRow], picked: Mapping[str, _Picked], notices: list[Notice]
 ) -> tuple[Consensus | None, StudyChannels | None]:
     """The consensus, and what the page shows of it without images."""
     command = f"ionmorphnet cohort consensus {shlex.quote(str(out))}"
     if not has_consensus(out):
         if picked:
-            notices.append(f"The channels that the sections share are not known yet. Find them with: {command}")
+            notices.append(Notice("The channels that the sections share are not known yet. Find them with:", command))
         return None, None
     found = read_consensus(out / CONSENSUS)
     members = read_members(out / CONSENSUS, "channel", "section", "candidate", "mz", "picked")
@@ -227,7 +228,7 @@ def _tell_changes(
     picked: Mapping[str, _Picked],
     found: Consensus,
     changed: Sequence[str],
-    notices: list[str],
+    notices: list[Notice],
 ) -> None:
     """Says where the consensus is not that of the sections as they are."""
     new = [row.name for row in rows if row.name in picked and row.name not in found.sections]
@@ -242,15 +243,17 @@ def _tell_changes(
         if names
     ]
     if parts:
-        notices.append(f"The common channels are out of date: {'; '.join(parts)}. Find them again with: {command}")
+        notices.append(
+            Notice(f"The common channels are out of date: {'; '.join(parts)}. Find them again with:", command)
+        )
 
 
-def _relatives(out: Path, table: pd.DataFrame, notices: list[str]) -> pd.DataFrame | None:
+def _relatives(out: Path, table: pd.DataFrame, notices: list[Notice]) -> pd.DataFrame | None:
     """Isotopes and adducts among the channels; None if they were not looked for among these channels."""
     path = out / CONSENSUS / RELATIVES
     command = f"ionmorphnet cohort matrix {shlex.quote(str(out))}"
     if not path.is_file():
-        notices.append(f"Isotopes and adducts were not looked for. Find them with: {command}")
+        notices.append(Notice("Isotopes and adducts were not looked for. Find them with:", command))
         return None
     mz = dict(zip(table["channel"], table["mz"], strict=True))
     try:
@@ -263,7 +266,7 @@ def _relatives(out: Path, table: pd.DataFrame, notices: list[str]) -> pd.DataFra
     except (OSError, ValueError, KeyError) as error:
         raise FileError(f"{path}: not a readable table ({type(error).__name__}); make it again: {command}") from None
     if not same:
-        notices.append(f"Isotopes and adducts were looked for in other channels. Find them again with: {command}")
+        notices.append(Notice("Isotopes and adducts were looked for in other channels. Find them again with:", command))
         return None
     return pairs
 

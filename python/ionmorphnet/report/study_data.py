@@ -103,6 +103,19 @@ class StudyChannels:
     absolute: bool = False
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What is missing or out of date.
+
+    Attributes:
+        text: The notice, plain text.
+        command: What makes it good; empty: no command does.
+    """
+
+    text: str
+    command: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyReportData:
     """Contents of the page of a study. Rendering reads nothing else from disk.
@@ -126,7 +139,7 @@ class StudyReportData:
     date: str
     sections: Sequence[StudySectionRow]
     channels: StudyChannels | None = None
-    notices: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
     facts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
