@@ -162,6 +162,25 @@ def test_the_order_of_the_sections_does_not_matter():
     assert (one.members == other.members[::-1]).mean() > 0.999
 
 
+@pytest.mark.parametrize("n_sections", [2, 3, 5])
+def test_few_sections_are_aligned(n_sections):
+    """With a small share of few sections a channel of one section counts, but says nothing of that section's drift."""
+    cohort = simulate_candidates(n_sections, n_ions=150, n_false=400, seed=8)
+    found = consensus(cohort.sections, min_share=0.2)
+    true = cohort.drift_ppm - np.median(cohort.drift_ppm, axis=0)
+    seen = np.array([each.at(cohort.true) for each in found.drift])
+    assert np.sqrt(np.mean((seen - seen.mean(axis=0) - (true - true.mean(axis=0))) ** 2)) < 0.5
+    assert found.unaligned == ()
+
+
+def test_sections_without_common_channels_are_not_aligned():
+    rng = np.random.default_rng(9)
+    sections = [section(str(k), np.sort(rng.uniform(100.0, 1500.0, 60))) for k in range(4)]
+    found = consensus(sections, min_share=0.2)
+    assert found.unaligned == ("0", "1", "2", "3")
+    assert found.channels["n_present"].sum() == 240
+
+
 @pytest.mark.parametrize("mz", [[[]], [[], []], [[500.0]], [[], [500.0]]])
 def test_almost_nothing_is_a_consensus_too(mz):
     found = consensus([section(str(k), values) for k, values in enumerate(mz)], min_share=0.0)

@@ -198,6 +198,13 @@ def consensus(
         f"{len(found)} channels in at least {min_share:.0%} of {len(found.sections)} sections, "
         f"jitter {found.width_ppm:.2g} ppm, scale {'absolute' if found.absolute else 'relative to the median section'}"
     )
+    if found.unaligned:
+        some = ", ".join(found.unaligned[:5]) + (" ..." if len(found.unaligned) > 5 else "")
+        click.echo(
+            f"note: {len(found.unaligned)} of {len(found.sections)} sections share too few channels with others to "
+            f"find their mass drift, and are taken as they are: {some}",
+            err=True,
+        )
     for row in table.sort_values("score", ascending=False).head(5).itertuples():
         click.echo(
             f"  m/z {row.mz:<11.4f} score {row.score:.3f}  in {row.n_present} of {len(found.sections)} sections, "

@@ -97,6 +97,13 @@ class Consensus:
         """Number of channels."""
         return len(self.channels)
 
+    @property
+    def unaligned(self) -> tuple[str, ...]:
+        """Sections whose drift is not known, since they share too few channels with others: taken as they are."""
+        if len(self.sections) < 2:
+            return ()
+        return tuple(name for name, drift in zip(self.sections, self.drift, strict=True) if not drift.n_matched)
+
     def axis(self, section: int | None = None) -> CandidateAxis:
         """The channels as an axis for extraction.
 
@@ -171,10 +178,11 @@ def _aligned(sections: Sequence[SectionChannels], least: int, reach_ppm: float, 
     for _ in range(_ROUNDS - 1):
         width = _pooled_width(drift, jitter)
         pool = _Pool.of(sections, drift)
-        # Not only what will be reported: a few sections are enough to fix the place of an ion.
-        members = pool.channels(width, min(least, max(2, len(sections) // 20)))
+        # Not only what will be reported: a few sections are enough to fix the place of an ion. One is not: it would be
+        # aligned with itself.
+        members = pool.channels(width, max(2, min(least, len(sections) // 20)))
         if members.shape[1] < 3:
-            break
+            return [Drift() for _ in sections]
         reference = np.exp(pool.means(members))
         # The section that came first must not define the scale: its own drift would be that of all others.
         drift = [find_drift(each.mz, reference, reach_ppm=reach_ppm, jitter_ppm=jitter) for each in sections]
