@@ -203,3 +203,15 @@ def test_adapted_and_smoothed_rows_come_from_the_same_predictions(tmp_path: Path
     assert len(again.by_patient) == 3
     with pytest.raises(ArgumentError, match="differs in plan, data"):
         imn.tumor.evaluate_cohort(tmp_path / "out", cohort, replace(plan, standardize="rank"), options=fast)
+
+
+def test_without_the_network_the_best_method_is_the_reference() -> None:
+    section, label = np.repeat(np.arange(4), 20), np.tile([0, 1], 40)
+    right = np.eye(2)[label] * 0.8 + 0.1
+    wrong = np.where((section == 0)[:, None], 1.0 - right, right)
+    given = [Outcome("all", name, 5, section, label, p, 1.0, 1.0) for name, p in (("lda", wrong), ("svm", right))]
+    report = make_report(given, ("a", "b"), tuple("wxyz"), options=BootstrapOptions(draws=50))
+    assert report.reference == "svm"
+    assert report.table["difference"].tolist()[0] == pytest.approx(0.25)
+    report = make_report([*given, replace(given[0], method="cnn3d")], ("a", "b"), tuple("wxyz"))
+    assert report.reference == "cnn3d"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,15 +107,14 @@ def train(
     cost = done.model.config["cost"]
     early = ", stopped early" if done.stopped_early else ""
     click.echo(
-        f"{len(done.model.axis)} channels, {done.model.size} x {done.model.size} pixels, {cost['parameters']} "
-        f"parameters, {cost['multiply_adds'] / 1e6:.2f} million multiply-adds per patch"
+        f"{len(done.model.axis)} channels, {done.model.size} x {done.model.size} pixels, {cost['parameters']:,} "
+        f"parameters, {cost['multiply_adds']:,} multiply-adds per patch"
     )
     if done.chosen:
-        shown = ", ".join(
-            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in done.chosen.items()
-        )
-        click.echo(f"{options['method']}: chosen by inner folds: {shown}")
+        shown = [f"{name} {value}" for name, value in done.chosen.items() if name != "inner_auc"]
+        area = done.chosen["inner_auc"]
+        shown += [] if math.isnan(area) else [f"AUC {area:.3f} in inner folds"]
+        click.echo(f"{options['method']}: {', '.join(shown)}")
     else:
         click.echo(f"{done.steps} steps in {done.seconds:.0f} s ({done.patches_per_s:.0f} patches/s){early}")
     if done.validation is not None:

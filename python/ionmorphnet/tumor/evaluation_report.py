@@ -99,7 +99,7 @@ def make_report(
     sections: tuple[str, ...],
     patients: tuple[str, ...] | None = None,
     *,
-    reference: str = "cnn3d",
+    reference: str | None = None,
     options: BootstrapOptions | None = None,
 ) -> TumorReport:
     """Computes the report of an evaluation.
@@ -114,13 +114,16 @@ def make_report(
         classes: Class names.
         sections: Names of the sections, by position.
         patients: Patient of each section; None: every section is of another patient.
-        reference: Method that the others of a selection are compared with.
+        reference: Method that the others of a selection are compared with; None: ``cnn3d``, or without it the method of
+            the first selection with the largest balanced accuracy.
         options: How the intervals are computed.
     """
     options = BootstrapOptions() if options is None else options
     groups = np.unique(sections if patients is None else patients, return_inverse=True)[1]
     sampled = {each.key: _balanced(each, groups, len(classes), options) for each in outcomes}
     areas = {each.key: _area(each, groups, len(classes), options) for each in outcomes}
+    if reference is None:
+        reference = _usual_reference(outcomes, sampled)
     rows, confusion, roc, by_section = [], {}, {}, {}
     for each in outcomes:
         tested = np.unique(each.section)
@@ -214,6 +217,13 @@ def calibration(label: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floa
     cell = np.minimum((sure * _BINS).astype(np.int64), _BINS - 1)
     ece = np.abs(np.bincount(cell, weight * (sure - (best == label)), minlength=_BINS)).sum()
     return float(brier), float(ece)
+
+
+def _usual_reference(outcomes: Sequence[Outcome], sampled: dict[tuple[str, str], Sampled]) -> str:
+    first = [each.method for each in outcomes if each.selection == outcomes[0].selection]
+    if "cnn3d" in first:
+        return "cnn3d"
+    return max(first, key=lambda method: float(np.nan_to_num(sampled[outcomes[0].selection, method].value)))
 
 
 def _less(

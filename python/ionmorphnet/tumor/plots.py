@@ -95,12 +95,12 @@ def _methods(report: TumorReport) -> Figure:
     grid = figure.subplots(1, len(selections), squeeze=False, sharex=True, sharey=True)[0]
     for axes, selection in zip(grid, selections, strict=True):
         rows = report.table[report.table["selection"] == selection].set_index("method").reindex(methods)
-        colours = [COLOURS[1] if method in NETWORK_METHODS else COLOURS[0] for method in methods]
+        colours = [COLOURS[1] if method.split("+")[0] in NETWORK_METHODS else COLOURS[0] for method in methods]
         interval_rows(axes, rows[["balanced_accuracy", "low", "high"]], colours)
         axes.axvline(1.0 / len(report.classes), color=GREY, linewidth=1, linestyle=":")
         axes.set_title(f"{selection} ({rows['channels'].max():g} channels)", fontsize=9.5)
     figure.supxlabel(
-        f"balanced accuracy with {report.options.level:.0%} interval over patients (dotted: chance)", fontsize=9.5
+        f"balanced accuracy (dotted: chance)\nwith {report.options.level:.0%} interval over patients", fontsize=9.5
     )
     return figure
 
