@@ -254,28 +254,36 @@ def _cube(rows: pd.DataFrame, figure: str) -> npt.NDArray[np.float64]:
     return np.stack(parts)
 
 
-def summarise(rows: pd.DataFrame, keys: list[str], reference: str | None = None) -> pd.DataFrame:
-    """Means with intervals, and paired differences to the best baseline (or a named row), by cell."""
-    found = []
+def summarise(rows: pd.DataFrame, key_name: str, reference: str | None = None) -> pd.DataFrame:
+    """Means with intervals, paired with the best baseline (or a named row), by cell and over all cells."""
+    cells = {}
     for at, cell in rows.groupby(["difficulty", "texture"], sort=False):
-        sampled = {
-            key: {figure: hierarchical(_cube(own, figure)) for figure in FIGURES}
-            | {"runs": own["run"].nunique(), "cohorts": own["cohort"].nunique()}
-            for key, own in cell.groupby(keys, sort=False)
+        own = dict(iter(cell.groupby(key_name, sort=False)))
+        whole = cell["cohort"].nunique()  # a method with fewer cohorts is under way
+        cells[at] = {key: part for key, part in own.items() if part["cohort"].nunique() == whole}
+    sampled = {
+        at: {key: {name: hierarchical(_cube(part, name)) for name in FIGURES} for key, part in cell.items()}
+        for at, cell in cells.items()
+    }
+    # Cells see the same resamples, so their mean resamples the seeds of the cohorts.
+    common = [key for key in next(iter(sampled.values())) if all(key in cell for cell in sampled.values())]
+    if len(sampled) > 1:
+        sampled["all", "all"] = {
+            key: {name: np.mean([cell[key][name] for cell in sampled.values()], axis=0) for name in FIGURES}
+            for key in common
         }
-        whole = max(each["cohorts"] for each in sampled.values())
-        sampled = {key: each for key, each in sampled.items() if each["cohorts"] == whole}  # others are under way
-        candidates = [key for key in sampled if _is_baseline(key[-1]) if reference is None] or [
-            key for key in sampled if "/".join(map(str, key)) == reference
-        ]
-        best = max(candidates, key=lambda key: sampled[key]["balanced_accuracy"][0])
-        for key, each in sampled.items():
-            row = {"difficulty": at[0], "texture": at[1], **dict(zip(keys, key, strict=True))}
-            row |= {"cohorts": each["cohorts"], "runs": each["runs"], "reference": "/".join(map(str, best))}
+    found = []
+    for at, cell in sampled.items():
+        candidates = [key for key in cell if (_is_baseline(key) if reference is None else key == reference)]
+        best = max(candidates, key=lambda key: cell[key]["balanced_accuracy"][0])
+        for key, each in cell.items():
+            part = cells.get(at, next(iter(cells.values())))[key]
+            row = {"difficulty": at[0], "texture": at[1], key_name: key, "reference": best}
+            row |= {"cohorts": part["cohort"].nunique(), "runs": _cube(part, "auc").shape[1]}
             for figure in FIGURES:
                 row[figure], row[f"{figure}_low"], row[f"{figure}_high"] = _interval(each[figure])
             for figure in FIGURES[:2]:
-                less = _interval(each[figure] - sampled[best][figure])
+                less = _interval(each[figure] - cell[best][figure])
                 row[f"less_{figure}"], row[f"less_{figure}_low"], row[f"less_{figure}_high"] = less
             found.append(row)
     return pd.DataFrame(found)
@@ -296,7 +304,7 @@ def write_tables(study: Study) -> None:
     methods = pd.concat([read_figures(study, stage) for stage in STAGES], ignore_index=True)
     if len(methods):
         spent += methods.drop_duplicates(["difficulty", "texture", "cohort", "run", "cpu_s"])["cpu_s"].sum()
-        table = summarise(methods, ["method"])
+        table = summarise(methods, "method")
         table.to_csv(study.out / "methods.csv", index=False)
         text += ["## Balanced accuracy", _matrix(table, "balanced_accuracy"), "## AUC", _matrix(table, "auc")]
         text += ["## Calibration (ECE)", _matrix(table, "ece"), "## The best of each kind against the best baseline"]
@@ -308,7 +316,7 @@ def write_tables(study: Study) -> None:
         chosen["channels"] = np.where(
             chosen["selection"] == "all", "all", chosen["selection"] + " " + chosen["top"].astype(str)
         )
-        table = summarise(chosen, ["channels"], reference="all")
+        table = summarise(chosen, "channels", reference="all")
         table.to_csv(study.out / "selection.csv", index=False)
         text += [f"## Channels ({SELECTION_METHOD})", _selection(table)]
     text.append(f"CPU time of the cells: {spent / 3600:.2f} hours.")
@@ -318,7 +326,8 @@ def write_tables(study: Study) -> None:
 
 def _matrix(table: pd.DataFrame, figure: str) -> str:
     """Methods by cells, sorted by their mean."""
-    wide = table.pivot_table(index="method", columns=["difficulty", "texture"], values=figure, sort=False)
+    table = table[(table["difficulty"] != "all")]
+    wide = table.pivot_table(index="method", columns=["difficulty", "texture"], values=figure, sort=False).dropna()
     wide = wide.loc[wide.mean(axis=1).sort_values(ascending=figure == "ece", kind="stable").index]
     header = ["method", *(f"{difficulty} {texture}" for difficulty, texture in wide.columns), "mean"]
     rows = [
@@ -329,12 +338,15 @@ def _matrix(table: pd.DataFrame, figure: str) -> str:
 
 
 def _against(table: pd.DataFrame) -> str:
+    """One row per cell and classifier: its variant that is best over all cells, which need not be that of the cell."""
     header = ["cell", "best baseline", "method", "balanced accuracy", "less the baseline", "AUC", "less the baseline"]
+    last = table[
+        (table["difficulty"] == table["difficulty"].iloc[-1]) & (table["texture"] == table["texture"].iloc[-1])
+    ]
+    chosen = last.loc[last.groupby(last["method"].str.split("[-+]").str[0])["balanced_accuracy"].idxmax(), "method"]
     rows = []
     for (difficulty, texture), own in table.groupby(["difficulty", "texture"], sort=False):
-        kind = own["method"].str.split("[-+]").str[0]
-        for _, group in own.groupby(kind, sort=False):
-            row = group.loc[group["balanced_accuracy"].idxmax()]
+        for _, row in own[own["method"].isin(chosen)].sort_values("auc", ascending=False).iterrows():
             figures = [_text(row, name) for f in FIGURES[:2] for name in (f, f"less_{f}")]
             rows.append([f"{difficulty} {texture}", row["reference"], row["method"], *figures])
     return _markdown(header, rows)

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn", reason="needs the extra [tumor]")
 
 Cli = Callable[..., Done]
 MAP = ("--labels", "1=normal,2=tumor")
+NETWORK = ("--method", "cnn3d")
 SHORT = ("--size", 3, "--steps", 4, "--batch", 8, "--threads", 1, "--top", 5)
 
 
@@ -26,11 +27,11 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_predict_explain(cli: Cli, listed: Path, tmp_path: Path) -> None:
     pytest.importorskip("anndata", reason="needs the extra [anndata]")
     run = tmp_path / "run"
-    done = cli("tumor", "train", listed, *MAP, "-o", run, "--channels", "moran", *SHORT)
+    done = cli("tumor", "train", listed, *MAP, "-o", run, *NETWORK, "--channels", "moran", *SHORT)
     assert done.code == 0, done
     assert "5 channels, 3 x 3 pixels" in done.stdout
     assert "held-out patient " in done.stdout
-    assert cli("tumor", "train", listed, *MAP, "-o", run, "--no-resume", *SHORT).code == 2
+    assert cli("tumor", "train", listed, *MAP, "-o", run, "--no-resume", *NETWORK, *SHORT).code == 2
     new = tmp_path / "new.imzML"
     write_section(new, np.random.default_rng(5))
     done = cli("tumor", "predict", run / "model", new, "-o", tmp_path / "out", "--format", "npz,png,h5ad")
@@ -88,7 +89,7 @@ def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: P
     given = ("--mz", ",".join(map(str, MZ)), "--ppm", 20)
     short = SHORT[:-2]
     for name, asked, channels in (("a", (), 20), ("b", ("--top", 4, "--channels", "moran"), 4)):
-        done = cli("tumor", "train", listed, *MAP, "-o", tmp_path / name, *given, *asked, *short)
+        done = cli("tumor", "train", listed, *MAP, "-o", tmp_path / name, *NETWORK, *given, *asked, *short)
         assert done.code == 0, done
         assert f"{channels} channels, 3 x 3 pixels" in done.stdout
         kind = "moran" if asked else "all"
@@ -100,7 +101,7 @@ def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: P
 
 def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    methods = ("--method", "lda", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
+    methods = ("--method", "lda-meanstd", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
     smooth = ("--smooth", "none", "--smooth", "gaussian", "--standardize", "robust")
     done = cli(
         "tumor",
@@ -119,7 +120,7 @@ def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     )
     assert done.code == 0, done
     assert "moran: 5 channels, 3 sections" in done.stdout
-    assert "cnn3d minus method" in done.stdout
+    assert "lda-meanstd minus method" in done.stdout
     assert {path.name for path in out.iterdir()} == {
         "plan.json",
         "scores.csv",
@@ -142,10 +143,12 @@ def test_wrong_use_is_one_line(cli: Cli, listed: Path, tmp_path: Path) -> None:
     cli(*evaluate, "--mz", "200,300", "--picks", "p.csv").is_one_line_error("--mz and --picks")
     cli(*evaluate, "--mz", "200,300").is_one_line_error("ppm")
     cli("tumor", "evaluate", tmp_path / "gone.csv", "-o", tmp_path / "x").is_one_line_error("gone.csv")
+    train = ("tumor", "train", listed, *MAP, "-o", tmp_path / "x")
+    cli(*train, "--size", 5, "--batch", 8).is_one_line_error("size, recipe: for method cnn3d only; leave out")
+    cli(*train, "--no-validation").is_one_line_error("validate: for method cnn3d only")
+    cli(*train, "--method", "boosting").is_one_line_error("method must be one of lda,")
     cli("tumor", "train", listed, "--labels", "1=a", "-o", tmp_path / "x").is_one_line_error("two classes")
-    assert (
-        cli("tumor", "train", listed, *MAP, "-o", tmp_path / "x", "--mz", "200,300", "--ppm", 5, "--size", 4).code == 2
-    )
+    assert cli(*train, *NETWORK, "--mz", "200,300", "--ppm", 5, "--size", 4).code == 2
 
 
 def test_simulate(cli: Cli, tmp_path: Path) -> None:

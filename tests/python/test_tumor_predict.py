@@ -39,7 +39,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.Cohort:
 def trained(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFactory) -> imn.tumor.TrainedTumorModel:
     out = tmp_path_factory.mktemp("run")
     return imn.tumor.train_tumor(
-        out, cohort, selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
+        out, cohort, method="cnn3d", selection="moran", top=8, size=3, steps=40, recipe=RECIPE, device="cpu", threads=1
     )
 
 
@@ -54,6 +54,7 @@ def unnormalised(cohort: imn.tumor.Cohort, tmp_path_factory: pytest.TempPathFact
     return imn.tumor.train_tumor(
         out,
         cohort,
+        method="cnn3d",
         channels=MZ,
         ppm=20,
         normalize="none",
@@ -93,6 +94,7 @@ def test_a_stopped_training_goes_on_and_gives_the_same(
         return imn.tumor.train_tumor(
             tmp_path,
             cohort,
+            method="cnn3d",
             selection="moran",
             top=8,
             size=3,
@@ -378,7 +380,7 @@ def test_two_patients_train_without_validation(
 ) -> None:
     one = imn.tumor.make_cohort(cohort.sections[:patients], labels=LABELS)
     done = imn.tumor.train_tumor(
-        tmp_path, one, channels=MZ[:5], ppm=20, size=1, steps=3, recipe=RECIPE, device="cpu", threads=1
+        tmp_path, one, method="cnn3d", channels=MZ[:5], ppm=20, size=1, steps=3, recipe=RECIPE, device="cpu", threads=1
     )
     assert done.validation is None
     assert done.validated_on is None
@@ -388,7 +390,7 @@ def test_two_patients_train_without_validation(
 
 
 def test_one_rule_for_given_channels(cohort: imn.tumor.Cohort, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"ppm": 20, "size": 1, "steps": 1, "recipe": RECIPE, "device": "cpu", "threads": 1}
+    options: dict[str, Any] = {"ppm": 20, "method": "lda", "device": "cpu", "threads": 1}
     some = imn.tumor.train_tumor(tmp_path / "a", cohort, channels=MZ, selection="intensity", top=3, **options)
     assert len(some.model.axis) == 3
     assert some.model.axis.method.startswith("intensity 3 of")

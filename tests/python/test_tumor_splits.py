@@ -154,5 +154,5 @@ def test_one_file_by_two_names_leaks(how: str, tmp_path: Path) -> None:
         # The last patient is held out.
         with pytest.raises(ArgumentError, match="training, early stopping: 'a' and 'd' share pixels"):
             imn.tumor.train_tumor(
-                tmp_path / "run", cohort, channels=MZ, ppm=20, size=1, steps=1, device="cpu", threads=1
+                tmp_path / "run", cohort, method="cnn3d", channels=MZ, ppm=20, size=1, steps=1, device="cpu", threads=1
             )

@@ -61,11 +61,18 @@ def test_the_reference_is_the_best_baseline_of_the_cell(script: ModuleType) -> N
         _figures("cnn3d", (1,), 3, 0.1),  # not all cohorts are done with this seed
         _figures("rbf", (1,), 0, 0.99),  # under way
     ]
-    table = script.summarise(pd.concat(rows, ignore_index=True), ["method"]).set_index("method")
+    table = script.summarise(pd.concat(rows, ignore_index=True), "method").set_index("method")
     assert set(table.index) == {"lda", "svm-mean+gaussian", "cnn3d"}
     assert set(table["reference"]) == {"svm-mean+gaussian"}
     assert table.loc["cnn3d", "less_balanced_accuracy"] == pytest.approx(0.02)
     assert table.loc["lda", "less_auc"] == pytest.approx(-0.1)
+    # Over two cells, each with its own best, the reference is the best of both.
+    other = [_figures("lda", (1, 2), 0, 0.9), _figures("svm-mean+gaussian", (1, 2), 0, 0.85)]
+    both = pd.concat([*rows[:2], *(frame.assign(difficulty="hard") for frame in other)], ignore_index=True)
+    table = script.summarise(both, "method").set_index(["difficulty", "method"])
+    assert table.loc[("hard", "svm-mean+gaussian"), "reference"] == "lda"
+    assert table.loc[("all", "lda"), "reference"] == "svm-mean+gaussian"
+    assert table.loc[("all", "lda"), "less_auc"] == pytest.approx(0.8 - 0.825)
 
 
 def test_cells_come_in_whole_sets(script: ModuleType, tmp_path: Path) -> None:

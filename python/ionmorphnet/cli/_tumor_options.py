@@ -19,8 +19,8 @@ FILE = click.Path(path_type=Path, readable=False)
 class NetworkOptions(TypedDict):
     """Options of every network."""
 
-    size: int
-    steps: int
+    size: int | None
+    steps: int | None
     seed: int
     top: int | None
     normalize: str
@@ -172,11 +172,9 @@ def run_options(command: Command) -> Command:
         command,
         [
             click.option(
-                "--size", type=click.IntRange(1), default=9, show_default=True, help="Side of a patch in pixels, odd."
+                "--size", type=click.IntRange(1), help="Side of a network's patch in pixels, odd. [default: 9]"
             ),
-            click.option(
-                "--steps", type=click.IntRange(1), default=200, show_default=True, help="Optimiser steps of a network."
-            ),
+            click.option("--steps", type=click.IntRange(1), help="Optimiser steps of a network. [default: 200]"),
             click.option("--batch", type=click.IntRange(2), metavar="N", help="Patches per step. [default: 96]"),
             click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed."),
             device_option,

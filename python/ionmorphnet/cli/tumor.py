@@ -60,7 +60,7 @@ def tumor() -> None:
 @click.option("-o", "--out", required=True, type=FILE, metavar="OUT", help="Folder for training/ and model/.")
 @click.option(
     "--method",
-    default="cnn3d",
+    default="lda-meanstd",
     show_default=True,
     metavar="NAME",
     help="cnn3d, or lda, logistic, pls, svm or rbf, followed by -mean or -meanstd for features of 5 x 5 pixels.",
@@ -72,7 +72,7 @@ def tumor() -> None:
     "validate",
     default=True,
     show_default=True,
-    help="Hold one patient out for early stopping.",
+    help="Hold one patient out for early stopping of a network.",
 )
 @click.option(
     "--precision",

@@ -19,6 +19,7 @@ from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_s
 
 NETWORK_METHODS = (*(f"cnn1d{feature}" for feature in FEATURES), "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
+SIZE, STEPS = 9, 200
 # One classifier of each kind on what is usually best for it, and two on single spectra.
 DEFAULT_METHODS = ("lda", *(f"{name}-meanstd" for name in CLASSIFIERS), "cnn1d", "cnn3d")
 
@@ -64,8 +65,8 @@ class EvaluationPlan:
     standardize: str = DEFAULT_STANDARDIZATION
     adapt: tuple[str, ...] = ("none",)
     smooth: tuple[str, ...] = ("none",)
-    size: int = 9
-    steps: int = 200
+    size: int = SIZE
+    steps: int = STEPS
     recipe: dict[str, Any] = field(default_factory=dict)
     protocol: str = "leave-one-out"
     by: str = "patient"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions, Estimate, Sampled, resample
 from ionmorphnet.evaluate.metrics import auc
+from ionmorphnet.tumor.baselines import DEFAULT_METHOD
 
 Float64 = npt.NDArray[np.float64]
 
@@ -114,7 +115,7 @@ def make_report(
         classes: Class names.
         sections: Names of the sections, by position.
         patients: Patient of each section; None: every section is of another patient.
-        reference: Method that the others of a selection are compared with; None: ``cnn3d``, or without it the method of
+        reference: Method that the others of a selection are compared with; None: ``lda-meanstd``, or without it that of
             the first selection with the largest balanced accuracy.
         options: How the intervals are computed.
     """
@@ -221,8 +222,8 @@ def calibration(label: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floa
 
 def _usual_reference(outcomes: Sequence[Outcome], sampled: dict[tuple[str, str], Sampled]) -> str:
     first = [each.method for each in outcomes if each.selection == outcomes[0].selection]
-    if "cnn3d" in first:
-        return "cnn3d"
+    if DEFAULT_METHOD in first:
+        return DEFAULT_METHOD
     return max(first, key=lambda method: float(np.nan_to_num(sampled[outcomes[0].selection, method].value)))
 
 

@@ -15,18 +15,18 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.extras import require_torch
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
-from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, parse_method, require_sklearn
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, DEFAULT_METHOD, parse_method, require_sklearn
 from ionmorphnet.tumor.channel_checks import shared_span
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels, some_channels
 from ionmorphnet.tumor.cohort import Cohort, class_counts, survey
 from ionmorphnet.tumor.cubes import open_cubes
+from ionmorphnet.tumor.evaluation_plan import SIZE, STEPS
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.selection import section_scores, select, wanted_selection
 from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_standardization
 
 # Methods that can be saved as a model.
 MODEL_METHODS = (*(name for name in BASELINES if CLASSIFIERS[parse_method(name)[0]].kind != "trees"), "cnn3d")
-DEFAULT_METHOD = "cnn3d"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,8 @@ def train_tumor(
     tol: float | None = None,
     normalize: str = "tic",
     standardize: str = DEFAULT_STANDARDIZATION,
-    size: int = 9,
-    steps: int = 200,
+    size: int | None = None,
+    steps: int | None = None,
     validate: bool = True,
     recipe: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -83,8 +83,7 @@ def train_tumor(
         out: Folder for ``training/`` (``last.pt`` to resume from, ``log.csv``, ``validation.csv``) and ``model/``.
         cohort: The sections.
         method: Name from ``MODEL_METHODS``: ``cnn3d``, or a classifier of pixels or local features. The latter chooses
-            its hyper-parameters by folds of whole patients and trains on all patients; ``size``, ``steps``,
-            ``validate``, ``recipe`` and ``precision`` do not concern it.
+            its hyper-parameters by folds of whole patients and trains on all patients.
         channels: Channels, see :func:`~ionmorphnet.tumor.channels.make_channels`. All of them are used unless
             ``selection`` or ``top`` is given. None: selected from all channels of the cohort.
         selection: ``picked``, ``moran``, ``intensity``, ``random`` or ``all``. None: ``picked``, or the given channels
@@ -95,8 +94,8 @@ def train_tumor(
         normalize: ``none``, ``tic``, ``rms`` or ``median``.
         standardize: ``z``, ``rank``, ``robust`` or ``none``, see
             :func:`~ionmorphnet.tumor.standardization.standardize_section`. The model records it for prediction.
-        size: Side of a patch in pixels, odd.
-        steps: Optimiser steps.
+        size: Side of a patch in pixels, odd; None: 9. This and the next four are for ``cnn3d`` only.
+        steps: Optimiser steps; None: 200.
         validate: Whether to hold one of at least three patients out and keep the weights with the smallest loss on that
             patient. False: train on all patients and keep the last weights.
         recipe: Further fields of :class:`~ionmorphnet.tumor.recipe.PatchRecipe`.
@@ -126,6 +125,13 @@ def train_tumor(
         raise ArgumentError(f"method must be one of {', '.join(MODEL_METHODS)}, not '{method}'")
     if method in BASELINES:
         require_sklearn()
+        for_networks = {"size": size, "steps": steps, "recipe": recipe or None}
+        for_networks |= {"precision": precision != "auto" or None, "validate": (not validate) or None}
+        given = [name for name, value in for_networks.items() if value is not None]
+        if given:
+            raise ArgumentError(
+                f"{', '.join(given)}: for method cnn3d only; leave out, or choose that instead of {method}"
+            )
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise FileError(f"{out}: is a file; choose a folder")
@@ -172,8 +178,8 @@ def train_tumor(
                 cubes,
                 cohort.classes,
                 validate=validate,
-                size=size,
-                steps=steps,
+                size=SIZE if size is None else size,
+                steps=STEPS if steps is None else steps,
                 seed=seed,
                 device=device,
                 threads=threads,
