@@ -40,7 +40,7 @@ function makeChannels(coverage) {
         const button = element('button', { type: 'button', class: wordOf(k, c), tabindex: i ? '-1' : '0', 'data-section': k,
           'aria-label': `${sections.name[k]}: ${wordOf(k, c)}`, title: `${sections.name[k]}: ${wordOf(k, c)}`,
           style: { width: `${Math.max(46, fitted(place, SIDE).width + 6)}px` }, onclick: () => viewer.show(c, k) },
-          tile(levels, place, SIDE, null, gainOf(c, k)), element('span', { class: 'caption' }, ending(sections.name[k], 12)));
+          tile(levels, place, SIDE, null, gainOf(c, k)), element('span', { class: 'caption', 'aria-hidden': 'true' }, ending(sections.name[k], 12)));
         return button;
       }));
     });
@@ -75,7 +75,7 @@ function makeChannels(coverage) {
         element('span', { class: 'share', 'aria-hidden': 'true' }, ...[channels.share_present[c], channels.share_picked[c]].map((s) => element('i', { style: { width: `${s * 100}%` } })))),
       label === null ? null : element('span', { class: 'label', title: classes.get(label).meaning || null },
         element('i', { class: 'swatch', style: { background: classes.get(label).colour } }), `${className(label)}, ${((channels.votes[c] || 0) * 100).toFixed(0)}% of the votes`),
-      part('spread', `${fixed(channels.spread_ppm[c], 2)} ppm`),
+      finite(channels.spread_ppm[c]) ? part('spread', `${fixed(channels.spread_ppm[c], 2)} ppm`) : null,
       part('window', `${mzText(channels.mz_lo[c])} – ${mzText(channels.mz_hi[c])}`)),
     relativesOf(c)];
     if (imageOf.has(c) && pictured().length) {
