@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +191,32 @@ def test_results_go_to_the_store_and_the_same_command_goes_on(bucket: Bucket, se
     assert {key for key in after if after[key] != before[key]} <= {key for key in after if "/s1/" in key}
 
 
+def test_a_killed_run_is_resumed_without_loss(bucket: Bucket, sections: Path, tmp_path: Path) -> None:
+    out = f"s3://{bucket.name}/out"
+    (tmp_path / "main.py").write_text(
+        "import ionmorphnet as imn\n"
+        "if __name__ == '__main__':\n"
+        f"    imn.cohort.run({str(sections)!r}, {out!r}, jobs=1, scorer='moran', top=3,\n"
+        "        progress=lambda p: p.last and print(p.last.name, flush=True))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "main.py"], stdout=subprocess.PIPE, env=env, text=True)
+    assert parent.stdout is not None
+    first = parent.stdout.readline().strip()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert first in {json.loads(line)["name"] for line in bucket.read("out/manifest.jsonl").splitlines()}
+    before = bucket.times(f"out/sections/{first}/")
+    again = run(sections, out, jobs=1, **PICK)
+    assert not again.failed
+    assert {each.sample.name: each.action for each in again.planned}[first] == "skip"
+    assert bucket.times(f"out/sections/{first}/") == before
+    run(sections, tmp_path / "calm", jobs=1, **PICK)
+    for key, content in uploaded(bucket, tmp_path / "calm").items():
+        assert bucket.read(key) == content
+
+
 def test_shards_share_a_store(bucket: Bucket, sections: Path, cli: Callable[..., Any]) -> None:
     out = f"s3://{bucket.name}/out"
     for k in (1, 2):
@@ -282,6 +313,17 @@ def test_consensus_and_matrix_are_those_of_a_folder(
         find_consensus(f"s3://{bucket.name}/other")
 
 
+def test_ray_workers_upload_their_results(bucket: Bucket, urls: list[str], sections: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("needs the extra [ray]")
+    out = f"s3://{bucket.name}/out"
+    assert not run(urls, out, ray="local", **PICK).failed
+    run(sections, tmp_path / "calm", jobs=2, **PICK)
+    for key, content in uploaded(bucket, tmp_path / "calm").items():
+        assert bucket.read(key) == content
+    assert {each.action for each in plan(urls, out, **PICK)} == {"skip"}
+
+
 @pytest.mark.parametrize("missing", ["credentials", "bucket", "server", "access"])
 def test_what_is_wrong_is_told_in_a_line_with_a_remedy(
     bucket: Bucket, urls: list[str], missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -323,7 +365,7 @@ def test_an_out_that_cannot_be_written_is_told_before_the_work(
     bucket: Bucket, sections: Path, cli: Callable[..., Any]
 ) -> None:
     command = ["cohort", "run", sections, "--scorer", "moran", "--top", "3", "-o"]
-    cli(*command, "s3://no-such-bucket/out").is_one_line_error("s3://no-such-bucket/out/", "check the URL")
+    cli(*command, "s3://no-such-bucket/out").is_one_line_error("s3://no-such-bucket/out: no such file", "check")
     cli("cohort", "tables", f"s3://{bucket.name}/out").is_one_line_error(
         "this command works in a folder; copy the study"
     )

@@ -132,8 +132,12 @@ class StudyFolder:
             return
         name = f".probe-{secrets.token_hex(4)}"
         (self.local / name).write_bytes(b"?")
-        self.store.put(self.local / name, name)
-        self.store.remove([name])
+        try:
+            self.store.put(self.local / name, name)
+            self.store.remove([name])
+        except FileError as error:
+            error.args = (str(error).replace(f"/{name}", ""), *error.args[1:])
+            raise
         (self.local / name).unlink()
 
 
