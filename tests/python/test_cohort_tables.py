@@ -167,8 +167,11 @@ def test_the_workbook(study: Path, tmp_path: Path) -> None:
     assert means.cell(3, len(titles)).number_format == "#,##0"
     sections = [[cell.value for cell in line] for line in book["Sections"].iter_rows(min_row=2)]
     assert [line[0] for line in sections] == ["a", "b/one", "c", "d", "e"]
-    assert sections[-1][2] == "failed"
-    assert "absent.imzML: no such file" in sections[-1][3]
+    titles = [cell.value for cell in book["Sections"][1]]
+    assert titles[:9] == ["Section", "Sample", "Patient", "Group", "Mean", "Batch", "X", "Sample status", "Status"]
+    failed = dict(zip(titles, sections[-1], strict=True))
+    assert (failed["Patient"], failed["Status"], failed["Sample status"]) == ("p1", "failed", "s")
+    assert "absent.imzML: no such file" in failed["Reason"]
     about = [[cell.value for cell in line] for line in book["About"].iter_rows()]
     facts = {line[0]: line[1] for line in about[1:9]}
     assert facts["Left out by class"] == "1 unstructured, of 6"

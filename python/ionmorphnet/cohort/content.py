@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.cohort.carried import free_name
 from ionmorphnet.cohort.consensus import Consensus
 from ionmorphnet.cohort.consensus_files import OWN, channel_table, drift_table, read_consensus, read_members
 from ionmorphnet.cohort.manifest import Entry, Manifest
@@ -20,6 +21,12 @@ from ionmorphnet.cohort.means import StudyMeans, long_table, patient_means, read
 from ionmorphnet.cohort.study import CONSENSUS, RELATIVES, StudySection, study_sections
 from ionmorphnet.io.channel_lists import name_column
 from ionmorphnet.models.labels import CLASSES
+
+# Columns of the table of sections; a column of the sample list that has one of their names gets a prefix.
+SECTION_COLUMNS = (
+    *("section", "sample", "status", "reason", "n_pixels", "n_present", "n_picked"),
+    *("drift_ppm", "residual_ppm", "n_matched"),
+)
 
 
 @dataclass(frozen=True)
@@ -199,12 +206,17 @@ def _section_table(
     pixels = {} if means is None else dict(zip(means.sections["section"], means.sections["n_pixels"], strict=True))
     missing = {} if means is None else means.missing
     rows = []
+
+    def told(entry: Entry) -> dict[str, str]:
+        return {free_name(name, {*SECTION_COLUMNS}, "sample"): text for name, text in entry.columns.items()}
+
     for section in sections:
         at = places.get(section.name)
         rows.append(
             {
                 "section": section.name,
                 "sample": section.entry.name,
+                **told(section.entry),
                 "status": "done",
                 "reason": missing.get(section.name, ""),
                 "n_pixels": pixels.get(section.name),
@@ -215,7 +227,10 @@ def _section_table(
                 "n_matched": None if at is None else int(drift["n_matched"][section.name]),
             }
         )
-    rows += [{"section": e.name, "sample": e.name, "status": "failed", "reason": e.reason} for e in failed]
+    rows += [
+        {"section": each.name, "sample": each.name, **told(each), "status": "failed", "reason": each.reason}
+        for each in failed
+    ]
     table = pd.DataFrame(rows)
     counts = ["n_pixels", "n_present", "n_picked", "n_matched"]
     table[counts] = table[counts].astype("Int64")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ionmorphnet.cohort.content import StudyContent
+from ionmorphnet.cohort.content import SECTION_COLUMNS, StudyContent
 from ionmorphnet.cohort.means import channel_columns
 from ionmorphnet.io.channel_lists import name_column
 from ionmorphnet.io.xlsx import Column, Sheet, fits, magnitude_format, write_workbook
@@ -77,11 +77,13 @@ def write_study_workbook(path: Path, *, content: StudyContent, title: str) -> No
         ("m/z scale", scale),
         *(("Note", note) for note in content.notes),
     ]
+    channels = content.channels
+    channels = channels.assign(votes=channels["votes"].where(channels["label"] != ""))  # no class, no votes
+    of_samples = [name for name in map(str, content.sections) if name not in SECTION_COLUMNS]
+    named = tuple(Column(name, _title(name), "From the list of samples") for name in of_samples)
     sheets = [
-        Sheet(
-            "Channels", content.channels, _channel_columns(content.channels), "A channel that sections share", fixed=2
-        ),
-        Sheet("Sections", content.sections, _SECTIONS, "A section of the study"),
+        Sheet("Channels", channels, _channel_columns(channels), "A channel that sections share", fixed=2),
+        Sheet("Sections", content.sections, (*_SECTIONS[:2], *named, *_SECTIONS[2:]), "A section of the study"),
     ]
     columns = channel_columns(content.channels["mz"].to_numpy(float))
     for name, wide, about in (
@@ -108,11 +110,7 @@ def _channel_columns(channels: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def _means_sheet(title: str, wide: pd.DataFrame, columns: list[str], channels: pd.DataFrame, about: str) -> Sheet:
-    facts = [
-        Column(name, {"n_pixels": "Pixels (number)", "n_sections": "Sections (number)"}.get(name, name.capitalize()))
-        for name in map(str, wide)
-        if name not in columns
-    ]
+    facts = [Column(name, _title(name)) for name in map(str, wide) if name not in columns]
     kind = magnitude_format(wide[columns].to_numpy(float).ravel())
     shown = [
         Column(name, f"m/z {mz:.4f}", number_format=kind)
@@ -123,3 +121,8 @@ def _means_sheet(title: str, wide: pd.DataFrame, columns: list[str], channels: p
     if named is not None:
         above = {name: "" if pd.isna(text) else str(text) for name, text in zip(columns, channels[named], strict=True)}
     return Sheet(title, wide, (*facts, *shown), f"{about}; columns are channels, named by their m/z", above)
+
+
+def _title(name: str) -> str:
+    known = {"n_pixels": "Pixels (number)", "n_sections": "Sections (number)", "normalize": "Normalisation"}
+    return known.get(name, name.replace("_", " ").capitalize())
