@@ -39,6 +39,15 @@ def test_ions_are_found_across_drifts_and_false_peaks(seed):
     assert matched(mz, wanted, 3.0).mean() >= 0.98
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_few_peaks_of_an_ion_are_one_channel(seed):
+    """Of three peaks with jitter, two are often nearer to each other than to the third: two modes of one ion."""
+    cohort = simulate_candidates(6, seed=seed)
+    mz = consensus(cohort.sections, min_share=0.5).channels["mz"].to_numpy()
+    assert matched(cohort.wanted(0.5), mz, 3.0).mean() >= 0.99
+    assert matched(mz, cohort.wanted(0.5), 3.0).mean() >= 0.98
+
+
 def test_dense_channels_are_told_apart():
     cohort = simulate_candidates(60, n_ions=1000, span=(600.0, 900.0), seed=3)
     found = consensus(cohort.sections, min_share=0.2)

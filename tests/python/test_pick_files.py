@@ -53,7 +53,7 @@ def test_wrong_arguments_are_raised_by_the_call(sections: list[Path], tmp_path: 
         ({"scorer": "moran"}, "no default threshold"),
         ({"scorer": "moran", "top": 0}, "top must be at least 1"),
         ({"scorer": "magic"}, "unknown scorer"),
-        ({"formats": "xlsx"}, "unknown format"),
+        ({"formats": "docx"}, "unknown format"),
         ({"ppm": 5}, "given m/z list"),
         ({"axis": [500.0]}, "exactly one of ppm"),
         ({"axis": "bin", **quick}, "axis must be"),

@@ -33,9 +33,10 @@ _LEAST_WIDTH, _MOST_WIDTH = 0.2, 10.0
 # Steps of the density per standard deviation, and steps that are smoothed at once.
 _STEPS = 4
 _CHUNK = 1 << 21
-# Two ions that every section tells apart may be one mode; the further passes see what the first has left.
-_PASSES = 3
-# Peaks of a channel lie within this many standard deviations of its mode.
+# Width of the kernel in each pass, in standard deviations. Two ions that every section tells apart may be one mode, and
+# the few peaks of an ion in a small cohort two: the further passes see what the first has left, more smoothly.
+_KERNELS = (1.0, 1.5, 2.0)
+# Peaks of a channel lie within this many standard deviations of its mode, times the root of the kernel's width.
 _REACH = 4.0
 
 
@@ -238,16 +239,14 @@ class _Pool:
     def channels(self, width_ppm: float, least: int) -> Int64:
         """Members of the channels that at least ``least`` sections have, (n_sections, n_channels), -1: none."""
         found, left = [], self
-        for _ in range(_PASSES):
-            members, left = left._densest_channels(width_ppm * PPM, least)
-            if not members.shape[1]:
-                break
+        for kernel in _KERNELS:
+            members, left = left._densest_channels(width_ppm * PPM, kernel, least)
             found.append(members)
-        return np.concatenate(found, axis=1) if found else np.zeros((self.n_sections, 0), np.int64)
+        return np.concatenate(found, axis=1)
 
-    def _densest_channels(self, sigma: float, least: int) -> tuple[Int64, _Pool]:
+    def _densest_channels(self, sigma: float, kernel: float, least: int) -> tuple[Int64, _Pool]:
         """Channels around the modes of the density, and the candidates that are in none of them."""
-        modes, lower, upper = self._modes(sigma)
+        modes, lower, upper = self._modes(sigma * kernel, _REACH * sigma * kernel**0.5)
         first, last = np.searchsorted(self.x, lower), np.searchsorted(self.x, upper, side="right")
         wide = last - first >= least
         columns = []
@@ -284,7 +283,7 @@ class _Pool:
         values[self.index[mine]] = self.x[mine]
         return values
 
-    def _modes(self, sigma: float) -> tuple[Float64, Float64, Float64]:
+    def _modes(self, sigma: float, reach: float) -> tuple[Float64, Float64, Float64]:
         """Modes of the density of x, and the interval of each: to the minima beside it, or as far as a peak reaches."""
         if not len(self.x):
             return np.zeros(0), np.zeros(0), np.zeros(0)
@@ -306,8 +305,8 @@ class _Pool:
             mine = (top + low >= start) & (top + low < start + _CHUNK)
             right = np.searchsorted(valley, top)
             lower, upper = valley[right - 1], valley[right]
-            reach = int(_REACH * _STEPS)
-            lower, upper = np.maximum(lower, top - reach), np.minimum(upper, top + reach)
+            most = int(reach / step)
+            lower, upper = np.maximum(lower, top - most), np.minimum(upper, top + most)
             places = (np.asarray(place[mine], np.float64) for place in (top, lower, upper))
             found.append([begin + (low + 0.5 + place) * step for place in places])
         modes, lows, highs = (np.concatenate([part[k] for part in found]) for k in range(3))
