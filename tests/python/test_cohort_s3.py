@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet.cohort import find_consensus, plan, run, write_matrix
+from ionmorphnet.cohort import find_consensus, plan, run, write_matrix, write_tables
 from ionmorphnet.cohort.storage import remote_state, staged
 from object_store import Bucket, Faults, faulty_proxy
 
@@ -369,3 +369,25 @@ def test_an_out_that_cannot_be_written_is_told_before_the_work(
     cli("cohort", "tables", f"s3://{bucket.name}/out").is_one_line_error(
         "this command works in a folder; copy the study"
     )
+
+
+def test_tables_of_a_study_behind_a_url(urls: list[str], bucket: Bucket, sections: Path, tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    out = f"s3://{bucket.name}/out"
+    for place, inputs in ((out, urls), (str(tmp_path / "calm"), [sections])):
+        assert not run(inputs, place, jobs=1, **PICK).failed
+        find_consensus(place, min_share=0.0)
+        write_matrix(place)
+    (tmp_path / "stage").mkdir()
+    done = write_tables(out, formats="csv,scils", stage=tmp_path / "stage")
+    here = write_tables(tmp_path / "calm", formats="csv,scils")
+    assert not list((tmp_path / "stage").iterdir())
+    assert done.folder == f"{out}/tables"
+    assert set(bucket.names("out/tables/")) == {f"out/tables/{name}" for name in done.files}
+    for name in here.files.keys() - {"tables.json"}:
+        assert bucket.read(f"out/tables/{name}") == (Path(here.folder) / name).read_bytes()
+    assert write_tables(out, formats="csv,scils").already_done
+    only = write_tables(out, to=tmp_path / "mine", formats="scils")
+    assert sorted(path.name for path in Path(only.folder).iterdir()) == ["scils", "scils.csv", "tables.json"]
+    with pytest.raises(imn.ArgumentError, match="tables are written to a folder"):
+        write_tables(out, to=f"s3://{bucket.name}/other")

@@ -79,7 +79,7 @@ def test_means_of_patients(study: Path, tmp_path: Path) -> None:
 def test_parquet_holds_the_same(study: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     done = write_tables(study, to=tmp_path, formats=["parquet"])
-    names = sorted(path.name for path in done.files)
+    names = sorted(done.files)
     assert names == [
         *("channels.parquet", "means.parquet", "means_wide.parquet", "patients.parquet", "patients_wide.parquet"),
         "tables.json",
@@ -279,7 +279,7 @@ def test_a_run_that_was_stopped_is_repeated(copy: Path, monkeypatch: pytest.Monk
     done = write_tables(copy, formats="csv", exclude="negative")
     assert not done.already_done
     assert len(pd.read_csv(copy / "tables/channels.csv")) == 4
-    assert sorted(path.name for path in (copy / "tables").iterdir()) == sorted(path.name for path in done.files)
+    assert sorted(path.name for path in (copy / "tables").iterdir()) == sorted(done.files)
 
 
 def test_sections_of_a_list_with_names_are_picked_once(study: Path) -> None:

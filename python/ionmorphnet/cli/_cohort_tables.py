@@ -9,9 +9,10 @@ import click
 
 from ionmorphnet import CLASSES
 from ionmorphnet import cohort as study
+from ionmorphnet.base.paths import is_url
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli._shared import spinner
-from ionmorphnet.cli._study_place import StudyPlace
+from ionmorphnet.cli._study_place import STAGE, StudyPlace, below
 from ionmorphnet.cli.pick import Folder
 
 # Lists of single sections would fill the screen.
@@ -38,8 +39,17 @@ _SHOWN = 14
     help="What to write, separated by commas.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that were changed since, or that others wrote.")
+@STAGE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def tables(out: Path, to: Path | None, exclude: tuple[str, ...], formats: str, overwrite: bool, as_json: bool) -> None:
+def tables(
+    out: Path | str,
+    to: Path | None,
+    exclude: tuple[str, ...],
+    formats: str,
+    overwrite: bool,
+    stage: Path | None,
+    as_json: bool,
+) -> None:
     """Write the channels that the sections of the study in OUT share, and their means in each section.
 
     Writes OUT/tables: study.xlsx; channels, means (a row per section and channel), means_wide (a row per section) and
@@ -53,7 +63,8 @@ def tables(out: Path, to: Path | None, exclude: tuple[str, ...], formats: str, o
       ionmorphnet cohort tables out --format scils --to for_scils
     """
     with spinner("writing tables"):
-        done = study.write_tables(out, to=to, exclude=exclude, formats=formats, overwrite=overwrite)
+        done = study.write_tables(out, to=to, exclude=exclude, formats=formats, overwrite=overwrite, stage=stage)
+    place = done.folder if is_url(done.folder) else Path(done.folder)
     if as_json:
         document = {
             "folder": click.format_filename(done.folder),
@@ -62,7 +73,7 @@ def tables(out: Path, to: Path | None, exclude: tuple[str, ...], formats: str, o
             "excluded": done.excluded,
             "normalize": done.normalize,
             "notes": list(done.notes),
-            "files": [click.format_filename(path) for path in done.files],
+            "files": [below(place, name) for name in done.files],
         }
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
@@ -73,8 +84,8 @@ def tables(out: Path, to: Path | None, exclude: tuple[str, ...], formats: str, o
         click.echo("  left out by class: " + ", ".join(f"{number} {name}" for name, number in done.excluded.items()))
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
-    for path in done.files[:_SHOWN]:
-        click.echo(f"  {click.format_filename(path)} ({format_bytes(path.stat().st_size)})")
+    for name, size in [*done.files.items()][:_SHOWN]:
+        click.echo(f"  {below(place, name)} ({format_bytes(size)})")
     if len(done.files) > _SHOWN:
         click.echo(f"  ... {len(done.files) - _SHOWN} more")
 

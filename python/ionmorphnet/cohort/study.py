@@ -234,7 +234,7 @@ def _written_matrix(
                     memory_limit=memory_limit,
                     threads=threads,
                 )
-            folder.publish_tree(target.relative_to(out).as_posix())
+        folder.publish_tree(target.relative_to(out).as_posix())
         written.append(kept)
     n_pixels = join_matrices(out / COHORT, [each.path for each in written], memory_limit=memory_limit)
     pairs = relatives(

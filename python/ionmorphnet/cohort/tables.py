@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -18,9 +21,11 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.extras import require_openpyxl, require_pyarrow
 from ionmorphnet.base.files import atomic_path, make_folder, read_json
 from ionmorphnet.base.json_output import write_json
-from ionmorphnet.base.paths import PathLike
+from ionmorphnet.base.paths import PathLike, is_url
 from ionmorphnet.base.versions import versions
 from ionmorphnet.cohort.content import StudyContent, some, study_content
+from ionmorphnet.cohort.study import CONSENSUS, MATRICES
+from ionmorphnet.cohort.study_folder import StudyFolder, study_folder
 from ionmorphnet.cohort.workbook import write_study_workbook
 from ionmorphnet.io.channel_lists import NO_FORMULAS, formula_column, metaspace_table, write_metaspace, write_scils
 from ionmorphnet.models.labels import checked_classes
@@ -31,6 +36,8 @@ FORMATS: tuple[str, ...] = ("xlsx", "csv", "parquet", "scils", "metaspace")
 # What needs the means; the others are lists of channels.
 _OF_MEANS = {"xlsx", "csv", "parquet"}
 _SCHEMA = 1
+# Chunks of the pixels and of what is known of each, in the stores of the sections.
+_PIXELS = re.compile(r"\.zarr/(X|obs|obsm|layers)/(.*/)?[^./][^/]*$")
 # Where new tables are assembled, within their folder.
 _STAGE = ".ionmorphnet-new-"
 
@@ -42,8 +49,8 @@ class StudyTables:
     """Written tables.
 
     Attributes:
-        folder: Where they are.
-        files: All of them, the record last.
+        folder: Folder or URL where they are.
+        files: All of them, below the folder, with their sizes in bytes; the record last.
         channels: The channels that are in them, as in ``channels.csv``.
         means: A row per section and channel; empty if only lists were written.
         patients: A row per patient and channel; empty without patients.
@@ -53,8 +60,8 @@ class StudyTables:
         already_done: Whether the same tables were there already, so that nothing was written.
     """
 
-    folder: Path
-    files: tuple[Path, ...]
+    folder: str
+    files: dict[str, int]
     channels: pd.DataFrame
     means: pd.DataFrame
     patients: pd.DataFrame
@@ -71,6 +78,7 @@ def write_tables(
     exclude: str | Iterable[str] = (),
     formats: str | Iterable[str] = FORMATS,
     overwrite: bool = False,
+    stage: PathLike | None = None,
 ) -> StudyTables:
     """Writes the channels of a study and their means in each section for Excel, R, SCiLS Lab and METASPACE.
 
@@ -83,12 +91,13 @@ def write_tables(
     corrected. Sections that failed, or are not in the matrix yet, are named in the notes.
 
     Args:
-        out: The study's folder, with a consensus, and with a matrix unless only lists are written.
+        out: The study's folder, or its URL, with a consensus, and with a matrix unless only lists are written.
         to: Folder for the tables; None: ``OUT/tables``.
         exclude: Classes, such as ``negative``: channels whose class is one of these are left out.
         formats: Any of ``xlsx``, ``csv``, ``parquet``, ``scils`` and ``metaspace``.
         overwrite: Replace files that somebody else wrote or changed. Files that are as this function wrote them are
             replaced in any case.
+        stage: Folder for local copies of what lies behind a URL; None: the system's folder for temporary files.
 
     Returns:
         The tables and what is missing from them.
@@ -99,11 +108,33 @@ def write_tables(
             or written.
         UnavailableError: A format needs a package that is not installed.
     """
-    out = Path(out)
-    folder = out / FOLDER if to is None else Path(to)
+    if to is not None and is_url(os.fspath(to)):
+        raise ArgumentError(f"{to}: tables are written to a folder, or to that of the study")
     wanted, classes = _formats(formats), checked_classes(exclude)
+    with study_folder(out, stage, wanted=_needed_here) as study:
+        local = study.local / FOLDER if to is None else Path(to)
+        done = _written(study, local, wanted, classes, overwrite)
+        if to is not None:
+            return done
+        if not done.already_done:
+            study.publish_tree(FOLDER)
+        return dataclasses.replace(done, folder=study.place(FOLDER))
+
+
+def _needed_here(name: str) -> bool:
+    """Whether a file of a study is read for its tables: of the matrices all but the pixels."""
+    if name.startswith(f"{MATRICES}/"):
+        return not _PIXELS.search(name)
+    return name.startswith((f"{CONSENSUS}/", f"{FOLDER}/"))
+
+
+def _written(
+    study: StudyFolder, folder: Path, wanted: list[str], classes: tuple[str, ...], overwrite: bool
+) -> StudyTables:
+    out = study.local
     content = study_content(out, classes, with_means=bool(_OF_MEANS & set(wanted)))
-    writers, skipped = _writers(out, content, wanted)
+    title = study.shown.rstrip("/").rpartition("/")[2] or out.resolve().name
+    writers, skipped = _writers(title, content, wanted)
     notes = (*content.notes, *skipped)
     request = {
         "exclude": list(classes),
@@ -124,8 +155,8 @@ def write_tables(
             )
         _write(folder, writers, earlier, {"request": request, **_record(content)})
     return StudyTables(
-        folder,
-        tuple(folder / name for name in (*writers, RECORD)),
+        str(folder),
+        {name: (folder / name).stat().st_size for name in (*writers, RECORD)},
         content.channels,
         content.long,
         content.patients,
@@ -149,12 +180,12 @@ def _formats(formats: str | Iterable[str]) -> list[str]:
     return [name for name in FORMATS if name in wanted]
 
 
-def _writers(out: Path, content: StudyContent, wanted: list[str]) -> tuple[dict[str, Writer], list[str]]:
+def _writers(title: str, content: StudyContent, wanted: list[str]) -> tuple[dict[str, Writer], list[str]]:
     """A function for each file, by its name below the folder; and what cannot be written, and why."""
     found: dict[str, Writer] = {}
     notes: list[str] = []
     if "xlsx" in wanted:
-        found["study.xlsx"] = partial(write_study_workbook, content=content, title=out.resolve().name)
+        found["study.xlsx"] = partial(write_study_workbook, content=content, title=title)
     tables = {
         "channels": content.channels,
         "means": content.long,
