@@ -40,7 +40,7 @@ function makeChannels(coverage) {
         const button = element('button', { type: 'button', class: wordOf(k, c), tabindex: i ? '-1' : '0', 'data-section': k,
           'aria-label': `${sections.name[k]}: ${wordOf(k, c)}`, title: `${sections.name[k]}: ${wordOf(k, c)}`,
           style: { width: `${Math.max(46, fitted(place, SIDE).width + 6)}px` }, onclick: () => viewer.show(c, k) },
-          tile(levels, place, SIDE, null, gainOf(c, k)), element('span', { class: 'caption', 'aria-hidden': 'true' }, ending(sections.name[k], 12)));
+          tile(levels, place, SIDE, null, gainOf(c, k)), element('span', { class: 'caption' }, element('bdi', { dir: 'ltr' }, sections.name[k])));
         return button;
       }));
     });

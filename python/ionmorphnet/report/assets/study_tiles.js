@@ -66,5 +66,3 @@ async function channelLevels(channel) {
 const finite = (value) => value !== null && value !== undefined;
 const fixed = (value, digits) => (finite(value) ? value.toFixed(digits) : '–');
 const signed = (value, digits) => (finite(value) ? `${value > 0 ? '+' : value < 0 ? '−' : ''}${Math.abs(value).toFixed(digits)}` : '–');
-// The end of a name: of a path, it tells more than the start.
-const ending = (text, most) => (text.length <= most ? text : `…${text.slice(1 - most)}`);
