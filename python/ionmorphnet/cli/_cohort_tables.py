@@ -11,6 +11,7 @@ from ionmorphnet import CLASSES
 from ionmorphnet import cohort as study
 from ionmorphnet.base.paths import is_url
 from ionmorphnet.base.units import format_bytes
+from ionmorphnet.cli._cohort_report import next_step
 from ionmorphnet.cli._shared import spinner
 from ionmorphnet.cli._study_place import STAGE, StudyPlace, below
 from ionmorphnet.cli.pick import Folder
@@ -88,6 +89,7 @@ def tables(
         click.echo(f"  {below(place, name)} ({format_bytes(size)})")
     if len(done.files) > _SHOWN:
         click.echo(f"  ... {len(done.files) - _SHOWN} more")
+    next_step(out, "report")
 
 
 def _norm(normalize: str) -> str:

@@ -237,7 +237,7 @@ def matrix(out: Path | str, normalize: str, memory_limit: str, threads: int, sta
             out, normalize=normalize, memory_limit=memory_limit, threads=threads, stage=stage, progress=bar
         )
     click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
-    next_step(out, "report")
+    next_step(out, "tables", "report")
 
 
 cohort.add_command(report)
