@@ -283,6 +283,19 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(cli: Callable[..., Any
     assert Counter(each["action"] for each in json.loads(again.stdout)["sections"]) == todo
 
 
+def test_clusters_with_other_tokens_in_one_process(
+    nodes: TwoNodes, sections: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster here has a token of its own, and the next one is reached with that of the user again."""
+    for k, address in enumerate([nodes.address, "local", nodes.address]):
+        with monkeypatch.context() as patch:
+            if address == "local":
+                for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+                    patch.delenv(name)
+            out = tmp_path / f"out{k}"
+            assert not run(sections / "s0.imzML", out, ray=address, memory_limit="100MB", **PICK).failed
+
+
 def test_the_command_line_says_in_one_line_what_is_wrong(
     cli: Callable[..., Any], sections: Path, tmp_path: Path
 ) -> None:

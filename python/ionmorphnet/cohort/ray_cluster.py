@@ -132,9 +132,11 @@ def _init(ray: Any, address: str, undo: contextlib.ExitStack, **options: Any) ->
 
 
 def _read_settings_again() -> None:
-    """Ray reads its environment when it is imported, which the caller may have done long ago."""
-    with contextlib.suppress(Exception):  # not a public function
-        importlib.import_module("ray._raylet").Config.initialize("")
+    """Ray reads its environment when it is imported and its token once, perhaps for an earlier cluster."""
+    native = importlib.import_module("ray._raylet")
+    with contextlib.suppress(Exception):  # no public functions
+        native.Config.initialize("")
+        native.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager
