@@ -45,6 +45,13 @@ def test_a_study_from_start_to_end(cli: Command, sections: Path, tmp_path: Path)
     document = json.loads(again.stdout)
     assert [each["action"] for each in document["sections"]].count("skip") == 2
 
+    # The command line passes every option, Python those that differ from their defaults.
+    for options in ({}, {"axis": "auto", "normalize": "none", "formats": ["csv"], "duplicates": "first"}):
+        planned = imn.cohort.plan(sections, out, scorer="moran", top=5, **options)
+        assert [each.action for each in planned].count("skip") == 2
+    planned = imn.cohort.plan(sections, out, scorer="moran", top=5, duplicates="sum")
+    assert [each.action for each in planned].count("skip") == 0
+
     status = cli("cohort", "status", out)
     assert status.code == 1
     assert "2 done, 1 failed" in status.stdout

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+import inspect
 import json
 import os
 import time
@@ -29,11 +30,13 @@ from ionmorphnet.cohort.storage import remote_state
 from ionmorphnet.cohort.study_folder import StudyFolder, study_folder
 from ionmorphnet.cohort.supervisor import TaskResult
 from ionmorphnet.cohort.teams import Team, make_team
+from ionmorphnet.io.dataset import open_dataset
 from ionmorphnet.io.file_state import file_state, imzml_sha256, same_content
 from ionmorphnet.models.labels import checked_classes
 from ionmorphnet.models.model import load_model
 from ionmorphnet.picking.batch import pick_files
 from ionmorphnet.picking.earlier import comparable
+from ionmorphnet.picking.outputs import parse_formats
 from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
 Action = Literal["pick", "skip", "fail"]
@@ -355,10 +358,24 @@ def _settings_hash(options: Mapping[str, Any]) -> str:
     scorer = options.get("scorer") or "auto"
     model = None if scorer in CLASSICAL_SCORERS else load_model(options.get("model")).sha256
     left_out = (*_WITHOUT_EFFECT, "model", "scorer")
-    given = {name: comparable(value) for name, value in options.items() if name not in left_out}
+    # What has its default is as good as left out: the command line passes every option, Python only some.
+    defaults = {**_defaults(open_dataset), **_defaults(pick_files), "axis": "auto", "normalize": "none"}
+    settings = {name: defaults.get(name) if value is None else value for name, value in options.items()}
+    if options.get("formats") is not None:
+        settings["formats"] = parse_formats(options["formats"])
+    given = {
+        name: text
+        for name, value in settings.items()
+        if name not in left_out and (text := comparable(value)) != comparable(defaults.get(name))
+    }
     document = {"version": versions()["ionmorphnet"], "scorer": scorer, "model": model, **given}
     text = json.dumps(plain(document), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _defaults(function: Callable[..., object]) -> dict[str, object]:
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
 
 
 def _entry(planned: Planned, result: TaskResult[Task, SectionResult]) -> Entry:
