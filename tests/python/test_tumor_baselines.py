@@ -10,7 +10,7 @@ import ionmorphnet as imn
 from ionmorphnet.base.devices import Device
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
-from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, _inner_folds, parse_method
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, _inner_folds, most_pixels, parse_method
 from ionmorphnet.tumor.cubes import open_cubes
 from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.patches import LEAST_VARIANCE, Scaling, labelled_pixels, local_features
@@ -121,6 +121,12 @@ def test_trees_are_not_saved(rng: np.random.Generator, tmp_path: Path) -> None:
     assert set(MODEL_METHODS) < set(imn.tumor.METHODS)
     assert len(BASELINES) == 18
     assert parse_method("svm-meanstd") == ("svm", "-meanstd")
+
+
+def test_many_channels_thin_the_training_pixels() -> None:
+    assert most_pixels("lda-meanstd", 40) == most_pixels("lda", 1000) == 40_000
+    assert most_pixels("lda-meanstd", 2000) == 10_000
+    assert most_pixels("svm", 40) == 20_000
 
 
 @pytest.mark.parametrize("method", ["lda-meanstd", "rbf-mean"])

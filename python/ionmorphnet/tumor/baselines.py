@@ -22,6 +22,7 @@ Int64 = npt.NDArray[np.int64]
 DEFAULT_METHOD = "lda-meanstd"
 _INNER_FOLDS = 3
 _KERNEL_CENTRES = 300
+_MOST_VALUES = 40_000_000
 
 
 class Estimator(Protocol):
@@ -186,6 +187,13 @@ def parse_method(method: str) -> tuple[str, str]:
     if dash + feature not in FEATURES:
         raise ArgumentError(f"'{method}' is not a method; features are {', '.join(filter(None, FEATURES))}")
     return name, dash + feature
+
+
+def most_pixels(method: str, n_channels: int) -> int:
+    """Largest number of training pixels of a method, so that its features take at most 320 MB."""
+    name, kind = parse_method(method)
+    features = n_channels * (2 if FEATURES[kind][1] else 1)
+    return max(1, min(CLASSIFIERS[name].most, _MOST_VALUES // features))
 
 
 def require_sklearn() -> None:

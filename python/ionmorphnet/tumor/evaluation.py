@@ -9,7 +9,6 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,16 @@ from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
 from ionmorphnet.io.candidates import CandidateAxis
-from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, parse_method, require_sklearn
+from ionmorphnet.tumor.baselines import BASELINES, FittedBaseline, most_pixels, parse_method, require_sklearn
 from ionmorphnet.tumor.channels import ChannelsLike, make_channels
 from ionmorphnet.tumor.cohort import Cohort
-from ionmorphnet.tumor.cubes import Cube, open_cubes, split_blocks
+from ionmorphnet.tumor.cubes import Cube, CubeStore, open_cubes, split_blocks
 from ionmorphnet.tumor.evaluation_plan import NETWORK_METHODS, EvaluationPlan
 from ionmorphnet.tumor.evaluation_report import Outcome, TumorReport, make_report
 from ionmorphnet.tumor.patches import (
     Pixels,
     Scaling,
+    feature_cubes,
     groups_of,
     labelled_pixels,
     local_features,
@@ -151,7 +151,7 @@ def evaluate_cohort(
             threads=plan.threads,
             memory_limit=memory_limit,
         )
-        run = _Run(out, plan, cubes, scores, cohort.classes, len(axis), device)
+        run = _Run(out, plan, cubes, scores, cohort.classes, len(axis), device, memory_limit)
         tasks, done = plan.tasks(), 0
         outcomes: list[Outcome] = []
         for selection, method in tasks:
@@ -203,7 +203,9 @@ class _Run:
         classes: tuple[str, ...],
         n_channels: int,
         device: DeviceName | Device,
+        memory_limit: int | str,
     ) -> None:
+        self.memory_limit = memory_limit
         self.out, self.plan, self.cubes, self.scores = out, plan, cubes, scores
         self.classes, self.n_channels, self.device = classes, n_channels, device
 
@@ -238,10 +240,9 @@ class _Run:
     def _baseline(
         self, method: str, fold: Fold, chosen: npt.NDArray[np.int64], test: Pixels
     ) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
-        name, kind = parse_method(method)
-        seed = self.plan.seed
+        kind, seed = parse_method(method)[1], self.plan.seed
         started = time.perf_counter()
-        training = thinned(labelled_pixels(self.cubes, fold.outer), CLASSIFIERS[name].most, seed)
+        training = thinned(labelled_pixels(self.cubes, fold.outer), most_pixels(method, len(chosen)), seed)
         scaling = Scaling.of(self.cubes, training, chosen)
         values = local_features(self.cubes, training, scaling, kind)
         fitted = FittedBaseline(
@@ -269,40 +270,31 @@ class _Run:
 
         plan, cubes = self.plan, self.cubes
         name, kind = parse_method(method)
-        if kind:
-            cubes = _feature_cubes(cubes, labelled_pixels(cubes, fold.train), chosen, kind)
-            chosen = np.arange(cubes[0].n_channels)
-        fit = prepare_fit(
-            name,
-            cubes,
-            labelled_pixels(cubes, fold.train),
-            inner_pixels(cubes, fold.inner, plan.seed),
-            chosen,
-            classes=len(self.classes),
-            size=plan.size,
-            steps=plan.steps,
-            seed=plan.seed,
-            device=self.device,
-            threads=plan.threads,
-            recipe=plan.recipe,
-        )
-        done = fit.run(folder)
-        started = time.perf_counter()
-        found = fit.predict(folder, test)
+        store = CubeStore(self.memory_limit)
+        try:
+            if kind:
+                cubes = feature_cubes(cubes, labelled_pixels(cubes, fold.train), chosen, kind, store)
+                chosen = np.arange(cubes[0].n_channels)
+            fit = prepare_fit(
+                name,
+                cubes,
+                labelled_pixels(cubes, fold.train),
+                inner_pixels(cubes, fold.inner, plan.seed),
+                chosen,
+                classes=len(self.classes),
+                size=plan.size,
+                steps=plan.steps,
+                seed=plan.seed,
+                device=self.device,
+                threads=plan.threads,
+                recipe=plan.recipe,
+            )
+            done = fit.run(folder)
+            started = time.perf_counter()
+            found = fit.predict(folder, test)
+        finally:
+            store.close()
         return found, (done.seconds, time.perf_counter() - started)
-
-
-def _feature_cubes(cubes: Sequence[Cube], training: Pixels, chosen: npt.NDArray[np.int64], kind: str) -> list[Cube]:
-    """Cubes whose channels are the local features of the chosen channels."""
-    scaling = Scaling.of(cubes, training, chosen)
-    made = []
-    for i, cube in enumerate(cubes):
-        pixels = measured_pixels(cubes, [i])
-        found = local_features(cubes, pixels, scaling, kind)
-        values = np.zeros((*cube.measured.shape, found.shape[1]), np.float32)
-        values.reshape(-1, found.shape[1])[pixels.pixel] = found
-        made.append(replace(cube, values=values))
-    return made
 
 
 def _require_device(device: DeviceName | Device) -> None:

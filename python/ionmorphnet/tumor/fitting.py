@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
-from ionmorphnet.tumor.baselines import CLASSIFIERS, FittedBaseline, parse_method
+from ionmorphnet.tumor.baselines import FittedBaseline, most_pixels, parse_method
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.evaluation import inner_pixels
 from ionmorphnet.tumor.feature_networks import FeatureNet, FeatureRecipe, make_feature_network
@@ -110,8 +110,9 @@ def fit_network(
 def fit_baseline(method: str, cubes: Sequence[Cube], classes: tuple[str, ...], *, seed: int, threads: int) -> Fitted:
     """Trains a classifier of pixels or local features on all patients."""
     began = time.perf_counter()
-    name, features = parse_method(method)
-    training = thinned(labelled_pixels(cubes, range(len(cubes))), CLASSIFIERS[name].most, seed)
+    features = parse_method(method)[1]
+    most = most_pixels(method, cubes[0].n_channels)
+    training = thinned(labelled_pixels(cubes, range(len(cubes))), most, seed)
     scaling = Scaling.of(cubes, training, np.arange(cubes[0].n_channels))
     values = local_features(cubes, training, scaling, features)
     fitted = FittedBaseline(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
-from ionmorphnet.tumor.cubes import Cube
+from ionmorphnet.tumor.cubes import Cube, CubeStore
 
 Float32 = npt.NDArray[np.float32]
 
@@ -222,6 +222,22 @@ def neighbourhoods(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, side
             away = (values - mean[:, :, None, None]) * mask[:, None]
             found[part, k:] = np.sqrt((away**2).sum(axis=(2, 3)) / n + LEAST_VARIANCE)
     return found
+
+
+def feature_cubes(
+    cubes: Sequence[Cube], training: Pixels, chosen: npt.NDArray[np.int64], kind: str, store: CubeStore
+) -> list[Cube]:
+    """Cubes whose channels are the local features of the chosen channels."""
+    scaling = Scaling.of(cubes, training, chosen)
+    features = len(chosen) * (2 if FEATURES[kind][1] else 1)
+    made = []
+    for i, cube in enumerate(cubes):
+        pixels = measured_pixels(cubes, [i])
+        values = store.allocate((*cube.measured.shape, features))
+        for part in pieces(len(pixels), features):
+            values.reshape(-1, features)[pixels.pixel[part]] = local_features(cubes, pixels[part], scaling, kind)
+        made.append(replace(cube, values=values))
+    return made
 
 
 def _extract(

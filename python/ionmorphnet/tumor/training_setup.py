@@ -14,7 +14,7 @@ import torch
 from ionmorphnet.base.arguments import usable_cores
 from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.training.runtime import torch_device
-from ionmorphnet.tumor.baselines import CLASSIFIERS, FittedBaseline
+from ionmorphnet.tumor.baselines import FittedBaseline, most_pixels
 from ionmorphnet.tumor.cubes import Cube
 from ionmorphnet.tumor.patches import Pixels, Scaling, groups_of, neighbourhoods, thinned
 from ionmorphnet.tumor.recipe import PatchRecipe
@@ -101,7 +101,7 @@ def prepare_fit(
     threads = threads or usable_cores()
     start = None
     if network == "cnn3d":
-        few = thinned(training, CLASSIFIERS["lda"].most, seed)
+        few = thinned(training, most_pixels("lda-meanstd", len(channels)), seed)
         values = neighbourhoods(cubes, few, scaling, size, spread=True)
         fitted = FittedBaseline("lda", values, few.label, groups_of(cubes, few), seed=seed, threads=threads)
         start = fitted.linear()
