@@ -30,6 +30,8 @@ constexpr double kResolved = 2.0;          // standard deviations
 constexpr double kFlank = 0.2;             // of the stronger component; below this share, a weaker one may be its flank
 constexpr double kDrift = 6.0;             // ppm; drift may separate two regions of an ion by this much
 constexpr double kShapeEvidence = 4.0;     // log-likelihood ratio of two components against one
+constexpr double kFewSpectra = 100.0;      // whose peaks fall into two clusters by chance, see Company
+constexpr double kNeverByChance = 0.05;
 
 struct Channel {
   double position = 0.0;  // 1e6 * ln(m/z)
@@ -264,10 +266,18 @@ double two_against_one(const PeakDensity& density, const Channel& a, const Chann
 
 // An ion has one centroid per spectrum. Two clusters that appear in the same spectra are therefore two ions, however
 // close; two that never appear together, although many spectra should show both, are probably one. `pairs` is the
-// number of spectra with a peak in both windows.
+// number of spectra with a peak in both windows. Few peaks of one ion may leave a gap anywhere; that no spectrum has a
+// peak on both sides of it, though two ions would meet, then outweighs the gap.
 struct Company {
-  bool together, apart;
+  bool together, apart, never_met;
 };
+
+// Probability that `a` and `b` of n spectra, drawn at random, have none in common.
+double never_by_chance(double a, double b, double n) {
+  if (a + b > n) return 0.0;
+  return std::exp(std::lgamma(n - a + 1.0) + std::lgamma(n - b + 1.0) - std::lgamma(n - a - b + 1.0) -
+                  std::lgamma(n + 1.0));
+}
 
 Company company(const Channel& a, const Channel& b, double pairs, double random_per_ppm, double spectra) {
   const double chance = random_per_ppm * ((b.hi - b.lo) * static_cast<double>(a.spectra) +
@@ -277,17 +287,21 @@ Company company(const Channel& a, const Channel& b, double pairs, double random_
   const double fewer = std::min(a.fitted, b.fitted);
   const double extra = pairs - chance;
   const double independent = a.fitted * b.fitted / spectra;
+  const bool never =
+      spectra < kFewSpectra && extra < 0.5 &&
+      never_by_chance(static_cast<double>(a.spectra), static_cast<double>(b.spectra), spectra) < kNeverByChance;
   return {extra > 4.0 * std::sqrt(chance) + std::min(2.0, 0.5 * fewer) && extra > 0.1 * fewer,
-          independent > 20.0 && extra < 0.1 * independent};
+          independent > 20.0 && extra < 0.1 * independent, never};
 }
 
 bool are_two(const PeakDensity& density, const Channel& a, const Channel& b, double pairs, double spectra) {
   const double sd = 0.5 * (a.sd + b.sd);
   const auto middle = density.cell_of(0.5 * (a.position + b.position));
   const double background = density.background(middle, sd / density.cell_ppm());
-  const auto [together, apart] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
+  const auto [together, apart, never_met] = company(a, b, pairs, background / density.cell_ppm() / spectra, spectra);
   // Drift can separate two regions of one ion. At this distance, only spectra that show both prove two ions.
   if (!together && b.position - a.position < kDrift) return false;
+  if (never_met) return false;
   // Closer than this, the windows contain each other's peaks, and pairs are not informative.
   const bool resolved = b.position - a.position > kResolved * sd;
   if ((together && resolved) || valley_between(density, a, b)) return true;

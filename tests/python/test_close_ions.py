@@ -78,3 +78,22 @@ def test_one_ion_is_not_split(sd: float, drift: float, tmp_path: Path) -> None:
     for seed in range(16):
         at = found(window(tmp_path / "s.imzML", [0], sd, drift=drift, spectra=(80, 150)[seed % 2], seed=seed))
         assert len(at) == 1, (seed, at)
+
+
+@pytest.mark.parametrize("sd", [3.0, 8.0, 15.0, 30.0])
+def test_one_ion_of_few_spectra_is_not_split(sd: float, tmp_path: Path) -> None:
+    """Few peaks leave gaps by chance; that no spectrum has one on both sides tells one ion."""
+    sizes = [10, 15, 20, 30] * 25
+    split = [
+        k for k, n in enumerate(sizes) if len(found(window(tmp_path / "s.imzML", [0], sd, spectra=n, seed=k))) != 1
+    ]
+    assert len(split) <= 1, split
+
+
+@pytest.mark.parametrize(("gap", "sd"), [(5, 0.5), (8, 1), (15, 2), (30, 4), (50, 8)])
+def test_two_ions_of_few_spectra(gap: float, sd: float, tmp_path: Path) -> None:
+    sizes = [10, 15, 20, 30, 40] * 6
+    joined = [
+        k for k, n in enumerate(sizes) if len(found(window(tmp_path / "s.imzML", [0, gap], sd, spectra=n, seed=k))) != 2
+    ]
+    assert len(joined) <= 1, joined
