@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "images/axis_check.h"
@@ -22,7 +23,8 @@ constexpr double kFewestShare = 0.25;
 constexpr double kNarrowest = 1.5;  // bins per width
 constexpr std::size_t kSegment = 512;
 constexpr double kFewestCarrying = 0.1;
-constexpr double kSkewOfMaximum = 2.5;  // of the largest of many values: 1.14 (Gumbel), and more for its kurtosis
+constexpr std::size_t kFewestCutOff = 3;  // bins of a top
+constexpr double kSkewOfMaximum = 2.5;    // of the largest of many values: 1.14 (Gumbel), and more for its kurtosis
 
 ProfileBins bins_of(const std::vector<double>& mz, const WidthLaw& law) {
   const std::size_t n = mz.size();
@@ -95,6 +97,36 @@ std::vector<double> skewness_of_mean(const Moments& m, std::int64_t n) {
   return skewness;
 }
 
+// Runs of bins, three or more, at which some spectrum of every group has the largest value of the file: the top of a
+// peak that the detector cut off. Its two shoulders are no ions.
+std::vector<std::pair<std::size_t, std::size_t>> cut_off_tops(const Moments& m) {
+  std::vector<std::pair<std::size_t, std::size_t>> tops;
+  const double limit = *std::max_element(m.upper.begin(), m.upper.end());
+  for (std::size_t b = 0; b < m.upper.size() && limit > 0.0;) {
+    std::size_t end = b;
+    while (end < m.upper.size() && m.upper[end] >= limit * (1.0 - 1e-9)) ++end;
+    if (end - b >= kFewestCutOff) tops.emplace_back(b, end - 1);
+    b = std::max(end, b + 1);
+  }
+  return tops;
+}
+
+// Joins the peaks, in ascending order, whose apexes lie on one top that is cut off, or within half a width of it.
+void join_cut_off(const Moments& m, const ProfileBins& bins, std::vector<ProfilePeak>& peaks) {
+  for (const auto& [first, last] : cut_off_tops(m)) {
+    const double low = m.mz[first] - 0.5 * bins.width[first];
+    const double high = m.mz[last] + 0.5 * bins.width[last];
+    const auto begin = std::find_if(peaks.begin(), peaks.end(), [&](const ProfilePeak& p) { return p.mz >= low; });
+    const auto end = std::find_if(begin, peaks.end(), [&](const ProfilePeak& p) { return p.mz > high; });
+    if (end - begin < 2) continue;
+    begin->last = std::prev(end)->last;
+    begin->apex = (first + last) / 2;
+    begin->mz = 0.5 * (m.mz[first] + m.mz[last]);
+    for (auto other = std::next(begin); other != end; ++other) begin->height = std::max(begin->height, other->height);
+    peaks.erase(std::next(begin), end);
+  }
+}
+
 void describe_width(const ProfileBins& bins, const WidthLaw& law, CandidateAxis& axis) {
   const double middle = bins.mz[bins.mz.size() / 2];
   axis.evidence["peak_width_at_mz"] = middle;
@@ -122,6 +154,7 @@ CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options
   std::vector<ProfilePeak> found =
       profile_peaks(bins, {m.mean, skewness_of_mean(m, n)}, options.threads, options.cancel);
   std::erase_if(found, is_spike);
+  join_cut_off(m, bins, found);
   axis.evidence["peaks_of_mean"] = static_cast<double>(found.size());
   std::vector<char> taken(m.mz.size(), 0);
   std::vector<double> apexes;
@@ -132,7 +165,9 @@ CandidateAxis axis_of_profile(const io::Plane& plane, const AxisOptions& options
   }
   const NoisyCurve upper{
       m.upper, std::vector<double>(m.upper.size(), kSkewOfMaximum / std::sqrt(static_cast<double>(m.groups)))};
-  for (ProfilePeak peak : profile_peaks(bins, upper, options.threads, options.cancel)) {
+  std::vector<ProfilePeak> of_upper = profile_peaks(bins, upper, options.threads, options.cancel);
+  join_cut_off(m, bins, of_upper);
+  for (ProfilePeak peak : of_upper) {
     if (taken[peak.apex] != 0 || is_spike(peak)) continue;
     const double at = m.mz[peak.apex];
     const auto next = std::lower_bound(apexes.begin(), apexes.end(), at);

@@ -198,3 +198,21 @@ def test_the_grid_has_no_gaps_where_spectra_leave_samples_out(tmp_path: Path) ->
     steps = np.diff(samples) / samples[1:] ** 1.5
     smallest = np.quantile(steps[steps > 0], 0.1)
     assert (np.diff(grid) / grid[1:] ** 1.5).max() < 1.3 * smallest
+
+
+@pytest.mark.parametrize("share", [0.7, 0.4, 0.15])
+def test_a_peak_that_the_detector_cut_off_is_one(tmp_path: Path, share: float) -> None:
+    """Four ions, the second of which is cut off at a share of its height in the pixels that show it best."""
+    rng = np.random.default_rng(2)
+    mz = np.linspace(1000.0, 1010.0, 400)
+    ions, sd = np.array([1002.0, 1004.0, 1007.0, 1008.5]), 0.12
+    heights = np.array([100.0, 1000.0, 150.0, 80.0])
+    spectra = []
+    for p in range(400):
+        at = (heights * rng.gamma(20, 0.05, 4))[:, None] * np.exp(-0.5 * ((mz - ions[:, None]) / sd) ** 2)
+        values = at.sum(axis=0) + np.abs(rng.normal(0, 3, mz.size))
+        spectra.append(Spec(p % 20 + 1, p // 20 + 1, mz, np.minimum(values, 1000.0 * share)))
+    axis = axis_of(write_imzml(tmp_path / "s.imzML", spectra, shared_axis=True, spectrum_type="profile"))
+    np.testing.assert_allclose(axis.mz, ions, atol=0.02)
+    assert axis.mz_lo[1] < 1004.0 - sd
+    assert axis.mz_hi[1] > 1004.0 + sd
