@@ -13,19 +13,14 @@ namespace imn::io {
 namespace {
 
 // Some spectra are declared profile and some centroid; the data of each group tell whether they are.
-void settle_mixed_type(const Header& header, const Spectra& spectra, TypeDecision& decision) {
-  std::vector<std::int64_t> declared_profile, declared_centroid;
-  for (std::int64_t s = 0; s < spectra.size(); ++s) {
-    const ScanKind& kind = header.kinds[header.kind[static_cast<std::size_t>(spectra.number_in_file(s))]];
-    if (kind.profile) declared_profile.push_back(s);
-    if (kind.centroid) declared_centroid.push_back(s);
-  }
-  auto look = [&spectra](const std::vector<std::int64_t>& of) {
-    return of.empty() ? SpectrumShape::unclear : spectra.sampling(of).shape();
-  };
+void settle_mixed_type(const std::vector<std::int64_t>& declared_profile,
+                       const std::vector<std::int64_t>& declared_centroid, const Spectra& spectra,
+                       TypeDecision& decision) {
+  auto look = [&spectra](const std::vector<std::int64_t>& of) { return spectra.sampling(of).shape(); };
   auto text = [](SpectrumShape shape) -> std::string {
     return shape == SpectrumShape::profile ? "profiles" : shape == SpectrumShape::list ? "lists of peaks" : "unclear";
   };
+  if (declared_profile.empty() || declared_centroid.empty()) return;
   const SpectrumShape first = look(declared_profile), second = look(declared_centroid);
   std::string found = "all of them are " + text(first);
   if (first != second) {
@@ -132,22 +127,29 @@ void File::find_duplicates() {
 
 void File::choose_type(const Header& header, const std::optional<SpectrumType>& wanted) {
   const std::string& text = header.text.spectrum_type;
-  const std::int64_t profiles = selection_.profile_spectra, centroids = selection_.centroid_spectra;
+  // Hidden spectra may be of another type than those that pixels show.
+  std::vector<std::int64_t> shown;
+  for (std::int64_t s = 0; s < spectra_.size(); ++s) {
+    const std::int64_t first = first_at_pixel_.empty() ? s : first_at_pixel_[static_cast<std::size_t>(s)];
+    const bool hidden = duplicates_ == Duplicates::first ? first != s : first < 0;
+    if (!hidden) shown.push_back(s);
+  }
+  std::vector<std::int64_t> profiles, centroids;
+  for (const std::int64_t s : shown) {
+    const ScanKind& kind = header.kinds[header.kind[static_cast<std::size_t>(spectra_.number_in_file(s))]];
+    if (kind.profile) profiles.push_back(s);
+    if (kind.centroid) centroids.push_back(s);
+  }
   DeclaredType declared = DeclaredType::none;
-  if (profiles > 0 || centroids > 0) {
-    declared = centroids == 0 ? DeclaredType::profile : profiles == 0 ? DeclaredType::centroid : DeclaredType::both;
+  if (!profiles.empty() || !centroids.empty()) {
+    declared = centroids.empty()  ? DeclaredType::profile
+               : profiles.empty() ? DeclaredType::centroid
+                                  : DeclaredType::both;
   } else if (!text.empty()) {
     declared = text == "profile" ? DeclaredType::profile : DeclaredType::centroid;
   }
-  // Hidden spectra may be of another type than those that pixels show.
-  std::vector<std::int64_t> shown;
-  for (std::size_t s = 0; s < first_at_pixel_.size(); ++s) {
-    const std::int64_t first = first_at_pixel_[s];
-    const bool hidden = duplicates_ == Duplicates::first ? first != static_cast<std::int64_t>(s) : first < 0;
-    if (!hidden) shown.push_back(static_cast<std::int64_t>(s));
-  }
   decision_ = decide_type(declared, wanted, spectra_.mode(), spectra_.sampling(shown));
-  if (declared == DeclaredType::both && !wanted) settle_mixed_type(header, spectra_, decision_);
+  if (declared == DeclaredType::both && !wanted) settle_mixed_type(profiles, centroids, spectra_, decision_);
   if (!decision_.warning.empty()) warnings_.push_back(decision_.warning);
   if (decision_.sampling.whole_numbers && decision_.type == SpectrumType::centroid) {
     warnings_.push_back(

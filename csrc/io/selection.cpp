@@ -255,11 +255,7 @@ class Selector {
 
   void describe() {
     std::vector<std::int64_t> by_filter(header_.filters.size());
-    for_kept([&](const ScanKind& kind, std::int64_t n, std::size_t) {
-      by_filter[kind.filter] += n;
-      out_.profile_spectra += kind.profile ? n : 0;
-      out_.centroid_spectra += kind.centroid ? n : 0;
-    });
+    for_kept([&](const ScanKind& kind, std::int64_t n, std::size_t) { by_filter[kind.filter] += n; });
     for (std::size_t i = 1; i < by_filter.size(); ++i) {
       if (by_filter[i] > 0) out_.filters.emplace_back(header_.filters[i], by_filter[i]);
     }

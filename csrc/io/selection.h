@@ -25,7 +25,6 @@ struct Selection {
   NamedCounts filters;
   std::optional<std::int32_t> ms_level;  // none: not stated
   std::optional<Polarity> polarity;
-  std::int64_t profile_spectra = 0, centroid_spectra = 0;
 
   std::vector<char> keeps;             // by kind: whether it is read; empty: all are
   std::vector<std::int64_t> per_kind;  // number of spectra of each kind in the file

@@ -354,6 +354,19 @@ def test_profile_and_centroid_in_one_file(tmp_path: Path, real: Callable[[int], 
         assert (ds.warnings, ds.spectrum_type) == ([], "centroid")
 
 
+@pytest.mark.parametrize("first", ["profile", "centroid"])
+def test_spectra_that_pixels_hide_do_not_decide_the_type(tmp_path: Path, first: str) -> None:
+    """Each pixel has a profile and a list of peaks, and shows the first of them."""
+    order = [first, "centroid" if first == "profile" else "profile"]
+    specs = [peaks(p, kind == "profile", groups=(), params=representation(kind)) for p in range(20) for kind in order]
+    path = write(tmp_path, specs)
+    with imn.open(path) as ds:
+        assert ds.spectrum_type == first
+        assert not any("declared profile" in text for text in ds.warnings)
+    with imn.open(path, duplicates="sum") as ds:
+        assert any("20 spectra are declared profile and 20 centroid" in text for text in ds.warnings)
+
+
 def test_profile_and_centroid_of_different_levels_are_no_contradiction(tmp_path: Path) -> None:
     specs = []
     for p in range(20):
