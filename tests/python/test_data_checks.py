@@ -110,6 +110,23 @@ def test_small_intensities_are_no_logarithms(sections: dict[str, Section], tmp_p
         assert _findings(section, tmp_path) == []
 
 
+@pytest.mark.parametrize("shape", [2, 4, 8])
+def test_noise_in_small_units_is_no_logarithm(sections: dict[str, Section], tmp_path: Path, shape: int) -> None:
+    rng = np.random.default_rng(6)
+    for flavour in ("processed", "continuous"):
+        section = sections[flavour].change_intensities(lambda v, x, y: rng.gamma(shape, 1.0, len(v)))
+        assert _findings(section, tmp_path) == []
+
+
+def test_a_limit_of_the_whole_file_is_told_once(sections: dict[str, Section], tmp_path: Path) -> None:
+    section = intensities.clipped(sections["continuous"], np.random.default_rng(0))
+    run = imn.pick(section.write(tmp_path / "s.imzML"), scorer="moran", top=20).run
+    assert run is not None
+    told = [line for line in (*run.input.warnings, *run.warnings) if "saturated" in line]
+    assert len(told) == 1
+    assert told[0].startswith("intensities are cut off at")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

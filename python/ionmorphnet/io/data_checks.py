@@ -17,10 +17,12 @@ from ionmorphnet.base.errors import FileError
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.io.mass_checks import mass_findings
 
-__all__ = ["BY_SPECTRUM", "check_data"]
+__all__ = ["BY_SPECTRUM", "CUT_OFF", "check_data"]
 
 # How the findings begin that `validate` lists by spectrum.
 BY_SPECTRUM = ("negative intensities in", "arrays of")
+# How the finding begins that tells of a limit of all intensities.
+CUT_OFF = "intensities are cut off at"
 
 Floats = NDArray[np.float64]
 
@@ -201,13 +203,26 @@ def _intensity_findings(facts: _Facts, sample: _Sample) -> list[str]:
     whole = bool((positive == np.round(positive)).all())
     top = float(np.quantile(positive, 0.999))
     narrow = top < 7 * np.median(positive) and np.log(positive).std() < 0.85
-    if len(positive) >= 500 and not whole and facts.largest.max() < 35 and narrow:
+    logs = narrow and facts.largest.max() < 35 and _has_levels(sample)
+    if len(positive) >= 500 and not whole and logs:
         texts.append(
             f"intensities look transformed, like logarithms: the largest, {facts.largest.max():.3g}, is only "
             f"{facts.largest.max() / np.median(positive):.1f} times the median; images show less contrast than the "
             "sample has; export untransformed intensities"
         )
     return texts
+
+
+def _has_levels(sample: _Sample) -> bool:
+    """Whether bands of m/z differ in their level, as ions do and noise in small units does not."""
+    shown = sample.intensity > 0
+    order = np.argsort(sample.mz[shown], kind="stable")
+    bands = np.array_split(sample.intensity[shown][order], _BANDS)
+    if len(bands[-1]) < 2:
+        return False
+    middle = np.array([np.median(band) for band in bands])
+    chance = 1.25 * np.median([band.std() / np.sqrt(len(band)) for band in bands])  # standard error of a median
+    return bool(middle.std() > 1.6 * chance)
 
 
 def _same(values: Floats, tolerance: float) -> bool:
@@ -237,7 +252,7 @@ def _cut_off(facts: _Facts, values: Floats) -> list[str]:
     if counts or n_at < 10 or at.sum() < 5 or n_at <= below:
         return []
     return [
-        f"intensities are cut off at {limit:.6g}: {int(n_at)} values in {at.mean():.1%} of the spectra equal it, as "
+        f"{CUT_OFF} {limit:.6g}: {int(n_at)} values in {at.mean():.1%} of the spectra equal it, as "
         "those of a saturated detector; bright regions look flat; rank these channels with care"
     ]
 

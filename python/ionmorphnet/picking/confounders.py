@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet.io.candidates import CandidateAxis
+from ionmorphnet.io.data_checks import CUT_OFF
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.picking.displaced_lines import displaced_lines
 from ionmorphnet.picking.image_measures import autocorrelation, block_means, border_distance, correlation
@@ -59,7 +60,9 @@ def shared_patterns(ds: Dataset, channels: CandidateAxis, lo: Float, hi: Float) 
     order = np.full(ds.shape, -1, dtype=np.int64)
     pixels = ds._native.pixels
     order.ravel()[pixels[:, 0]] = pixels[:, 1]
-    return describe(of_picks, of_others, order, between=of_gaps, normalized=ds.normalize != "none")
+    told = any(text.startswith(CUT_OFF) for text in ds.warnings)
+    normalized = ds.normalize != "none"
+    return describe(of_picks, of_others, order, between=of_gaps, normalized=normalized, limit_told=told)
 
 
 def describe(
@@ -69,6 +72,7 @@ def describe(
     *,
     between: npt.NDArray[np.float32] | None = None,
     normalized: bool = False,
+    limit_told: bool = False,
 ) -> list[str]:
     """Warnings about patterns that images share, none for most sections.
 
@@ -78,12 +82,13 @@ def describe(
         order: Number of the spectrum of each pixel (H, W); -1 = not measured.
         between: Images of windows between the peaks of profile spectra (k, H, W).
         normalized: Whether the images are normalised already.
+        limit_told: Whether a limit of all intensities was found in the file, which then explains repeated maxima.
     """
     measured = order >= 0
     texts = []
     own = np.where(measured, np.nan_to_num(picks), 0).astype(np.float64)
     clipped = repeated_maxima(own[:, measured])
-    if clipped.any():
+    if clipped.any() and not limit_told:
         texts.append(
             f"{clipped.mean():.0%} of the picks have the same largest value in 1% of their pixels or more: the "
             "detector was saturated there, and these pixels show less than there was"
