@@ -3,7 +3,7 @@
 #include <array>
 #include <charconv>
 
-#include "io/mapped_file.h"
+#include "io/bytes.h"
 
 namespace imn::io {
 
@@ -53,7 +53,7 @@ Declared describe(const Header& header) {
 }
 
 Declared read_head(const std::string& path) {
-  const MappedFile file(path, Access::sequential);
+  const Bytes file(path, Access::sequential, Reading::watched);
   return describe(parse_header(file, Extent::head));
 }
 

@@ -38,18 +38,60 @@ void settle_mixed_type(const std::vector<std::int64_t>& declared_profile,
 }  // namespace
 
 std::shared_ptr<const File> File::open(const std::string& path, const OpenOptions& options) {
-  Header header = parse_header(MappedFile(path, Access::sequential), Extent::all);
+  Header header = parse_header(Bytes(path, Access::sequential, options.reading), Extent::all);
   if (header.n_spectra() == 0) throw FileError(path, "the file holds no spectra");
-  const std::string ibd = options.ibd_path ? *options.ibd_path : find_ibd(path);
-  return std::make_shared<const File>(path, options, ibd, std::move(header));
+  Bytes ibd(options.ibd_path ? *options.ibd_path : find_ibd(path), Access::random, options.reading);
+  return std::make_shared<const File>(path, options, std::move(ibd), std::move(header));
 }
 
-File::File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header)
+std::shared_ptr<const File> File::open(const Bytes& imzml, Bytes ibd, const OpenOptions& options) {
+  Header header = parse_header(imzml, Extent::all);
+  if (header.n_spectra() == 0) throw FileError(imzml.path(), "the file holds no spectra");
+  return std::make_shared<const File>(imzml.path(), options, std::move(ibd), std::move(header));
+}
+
+std::shared_ptr<const File> File::open(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options) {
+  const std::vector<std::int32_t>& positions = source->positions();
+  if (positions.empty()) throw FileError(source->name(), "there are no spectra");
+  const bool profile = source->type() == SpectrumType::profile;
+  Header header;
+  header.text.mode = "processed";
+  header.text.spectrum_type = profile ? "profile" : "centroid";
+  header.text.pixels.size_um = source->pixel_size_um();
+  for (std::size_t i = 0; i < positions.size(); i += 3) {
+    header.x.push_back(positions[i]);
+    header.y.push_back(positions[i + 1]);
+    header.z.push_back(positions[i + 2]);
+  }
+  ScanKind kind;
+  kind.profile = profile;
+  kind.centroid = !profile;
+  header.kinds.push_back(kind);
+  header.kind.assign(header.x.size(), 0);
+  header.runs = header.sources = header.settings = header.filters = {std::string()};
+  return std::make_shared<const File>(std::move(source), options, header);
+}
+
+File::File(const std::string& path, const OpenOptions& options, Bytes ibd, Header header)
     : path_(path),
       duplicates_(options.duplicates),
       selection_(select_spectra(header, options, path)),
-      spectra_(path, ibd_path, options, header, selection_),
+      spectra_(path, std::move(ibd), options, header, selection_),
       copies_wanted_(options.copies) {
+  finish(header, options);
+}
+
+File::File(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options, const Header& header)
+    : path_(source->name()),
+      duplicates_(options.duplicates),
+      selection_(select_spectra(header, options, path_)),
+      spectra_(std::move(source), options),
+      copies_wanted_(Copies::keep) {
+  Header copy = header;
+  finish(copy, options);
+}
+
+void File::finish(Header& header, const OpenOptions& options) {
   warnings_ = spectra_.opening_warnings();
   if (header.declared_count != kAbsent && header.declared_count != header.n_spectra()) {
     warnings_.push_back("the file announces " + std::to_string(header.declared_count) + " spectra but holds " +

@@ -24,7 +24,12 @@ class File {
   // Maps and parses the imzML file first, so that an error in it is not reported as a missing ibd file. `path` is
   // UTF-8. Throws FileError.
   static std::shared_ptr<const File> open(const std::string& path, const OpenOptions& options);
-  File(const std::string& path, const OpenOptions& options, const std::string& ibd_path, Header header);
+  // The same from bytes of the caller.
+  static std::shared_ptr<const File> open(const Bytes& imzml, Bytes ibd, const OpenOptions& options);
+  // All spectra of a source. Throws FileError.
+  static std::shared_ptr<const File> open(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options);
+  File(const std::string& path, const OpenOptions& options, Bytes ibd, Header header);
+  File(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options, const Header& header);
 
   const std::string& path() const { return path_; }
   const Spectra& spectra() const { return spectra_; }
@@ -45,6 +50,7 @@ class File {
   std::vector<std::string> warnings() const;
 
  private:
+  void finish(Header& header, const OpenOptions& options);
   void take_coordinates(const Header& header);
   void choose_type(const Header& header, const std::optional<SpectrumType>& wanted);
   void leave_out_copies();

@@ -14,8 +14,9 @@ namespace imn::io {
 
 namespace {
 
-Header parse(const MappedFile& file, Extent extent, Parser parser) {
-  const auto bytes = file.bytes();
+Header parse(const Bytes& file, Extent extent, Parser parser) {
+  const Held held = file.hold(0, file.size());
+  const auto bytes = held.bytes();
   if (bytes.empty()) throw FileError(file.path(), "the file is empty");
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (const auto kind = other_kind_of_file(text); !kind.empty()) throw FileError(file.path(), std::string(kind));
@@ -33,7 +34,7 @@ Header parse(const MappedFile& file, Extent extent, Parser parser) {
 
 }  // namespace
 
-Header parse_header(const MappedFile& file, Extent extent, Parser parser) {
+Header parse_header(const Bytes& file, Extent extent, Parser parser) {
   try {
     Header header = parse(file, extent, parser);
     file.require_size();

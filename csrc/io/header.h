@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/bytes.h"
 #include "io/cv_terms.h"
-#include "io/mapped_file.h"
 #include "io/parse_number.h"
 #include "io/scan_kinds.h"
 #include "io/scan_settings.h"
@@ -65,6 +65,6 @@ enum class Extent { head, all };
 
 // Reads the header. Parser::automatic tries the scanner first, then expat for XML that the scanner does not recognise.
 // Throws FileError.
-Header parse_header(const MappedFile& file, Extent extent, Parser parser = Parser::automatic);
+Header parse_header(const Bytes& file, Extent extent, Parser parser = Parser::automatic);
 
 }  // namespace imn::io

@@ -1,4 +1,4 @@
-// Read-only memory mapping of a file. Only this file and lost_pages.h call the operating system in io/.
+// Read-only memory mapping of a file.
 #pragma once
 
 #include <cstddef>
@@ -8,26 +8,20 @@
 #include <string>
 
 #include "io/lost_pages.h"
+#include "io/os_file.h"
 
 namespace imn::io {
 
-// The order in which bytes will be read; only a hint for read-ahead.
-enum class Access { sequential, random };
-
-// Identifies a file and its state of modification.
-struct FileState {
-  std::uint64_t device = 0, file = 0, size = 0;
-  std::int64_t seconds = 0, nanoseconds = 0;
-  bool operator==(const FileState&) const = default;
-};
+// Throws the FileError of a file that lost bytes since it was opened.
+[[noreturn]] void fail_shrunk(const std::string& path);
 
 // A mapping shows a file as it is when a byte is read, not as it was when it was opened. After reading, call
 // require_pages() or require_size() to check that the bytes were there.
 class MappedFile {
  public:
   // `path` is UTF-8. Throws FileError if the path is missing, unreadable or not a regular file. Empty files are
-  // allowed.
-  MappedFile(const std::string& path, Access access);
+  // allowed. `watch`: as in lost_pages.h; otherwise reading a page that is gone ends the process.
+  MappedFile(const std::string& path, Access access, bool watch = true);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -44,18 +38,15 @@ class MappedFile {
   void require_size() const;
   // Whether the file was modified since it was opened. Also false if that cannot be determined, or if another file has
   // taken its place, because the mapping keeps the old one.
-  bool changed() const;
+  bool changed() const { return place_.changed(); }
 
  private:
   [[noreturn]] void fail_lost() const;
-  // Current state of the file that was opened; nullopt if it is no longer at its path.
-  std::optional<FileState> state_now() const;
 
   std::string path_;
-  std::string place_;  // absolute, links resolved
+  FilePlace place_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
-  FileState opened_;
   std::optional<LostPages> lost_;  // destroyed before the mapping
 };
 

@@ -41,12 +41,12 @@ bool uuid_bytes(const std::string& text, std::array<std::uint8_t, 16>& out) {
 
 }  // namespace
 
-Spectra::Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header,
+Spectra::Spectra(const std::string& imzml_path, Bytes ibd, const OpenOptions& options, Header& header,
                  const Selection& selection)
-    : path_(imzml_path), repair_(options.repair), ibd_(ibd_path, Access::random) {
-  if (ibd_.bytes().empty()) throw FileError(ibd_.path(), "the file is empty");
+    : path_(imzml_path), repair_(options.repair), ibd_(std::move(ibd)) {
+  const std::int64_t bytes = ibd_.size();
+  if (bytes == 0) throw FileError(ibd_.path(), "the file is empty");
   foreign_ibd_ = !carries_uuid(header.text.uuid);
-  const auto bytes = static_cast<std::int64_t>(ibd_.bytes().size());
   try {
     layout_ = resolve_layout(header, selection, path_, ibd_.path(), bytes, options.strict);
   } catch (const FileError& error) {
@@ -54,17 +54,25 @@ Spectra::Spectra(const std::string& imzml_path, const std::string& ibd_path, con
     throw error.also(kForeignIbd);
   }
   size_ = layout_.kept.empty() ? header.n_spectra() : static_cast<std::int64_t>(layout_.kept.size());
-  streams_ = !repair_ && !layout_.intensity.any_compressed(size_) &&
+  streams_ = !repair_ && ibd_.mapped() && !layout_.intensity.any_compressed(size_) &&
              (layout_.mode == Mode::continuous || !layout_.mz.any_compressed(size_));
   zeroed_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(size_));
   ascending_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(size_));
 }
 
+Spectra::Spectra(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options)
+    : path_(source->name()), repair_(options.repair), ibd_(source->name()), source_(std::move(source)) {
+  size_ = static_cast<std::int64_t>(source_->positions().size() / 3);
+  layout_.mode = Mode::processed;
+  zeroed_ = std::vector<std::atomic<std::uint8_t>>(static_cast<std::size_t>(size_));
+}
+
 bool Spectra::carries_uuid(const std::string& declared) const {
   std::array<std::uint8_t, 16> wanted{};
-  const auto bytes = ibd_.bytes();
   if (declared.empty() || !uuid_bytes(declared, wanted)) return true;
-  if (bytes.size() < 16) return false;
+  if (ibd_.size() < 16) return false;
+  const Held held = ibd_.hold(0, 16);
+  const auto bytes = held.bytes();
   if (std::memcmp(bytes.data(), wanted.data(), 16) == 0) return true;
   // Writers on Windows store the first three groups little-endian.
   std::reverse(wanted.begin(), wanted.begin() + 4);
@@ -74,24 +82,24 @@ bool Spectra::carries_uuid(const std::string& declared) const {
 }
 
 std::vector<std::int64_t> Spectra::overlapping() const {
-  struct Bytes {
+  struct Range {
     std::int64_t first, last, spectrum;
     const ArrayTable* table;
   };
-  std::vector<Bytes> extents;
-  for (std::int64_t s = 0; s < size_; ++s) {
+  std::vector<Range> extents;
+  for (std::int64_t s = 0; s < size_ && !source_; ++s) {
     for (const ArrayTable* table : {&layout_.mz, &layout_.intensity}) {
       const ArrayRef array = (*table)[s];
       if (array.length > 0) extents.push_back({array.offset, array.offset + array.bytes, s, table});
     }
   }
-  std::sort(extents.begin(), extents.end(), [](const Bytes& a, const Bytes& b) {
+  std::sort(extents.begin(), extents.end(), [](const Range& a, const Range& b) {
     return std::tie(a.first, a.last, a.spectrum) < std::tie(b.first, b.last, b.spectrum);
   });
   std::vector<std::int64_t> found;
   std::size_t reach = 0;  // of the extents before, the one that ends last
   for (std::size_t i = 1; i < extents.size(); ++i) {
-    const Bytes &before = extents[reach], &here = extents[i];
+    const Range &before = extents[reach], &here = extents[i];
     const bool same = before.first == here.first && before.last == here.last && before.table == here.table;
     if (here.first < before.last && !same) found.insert(found.end(), {before.spectrum, here.spectrum});
     if (here.last > before.last) reach = i;

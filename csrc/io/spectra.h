@@ -9,26 +9,28 @@
 #include <vector>
 
 #include "io/array_reader.h"
+#include "io/bytes.h"
 #include "io/layout.h"
-#include "io/mapped_file.h"
 #include "io/selection.h"
 #include "io/spectrum_kind.h"
+#include "io/spectrum_source.h"
 #include "io/types.h"
 
 namespace imn::io {
 
 // All reading is safe from several threads at once, each with its own buffers. FileError names file, spectrum, cause.
 //
-// This is the seam for another source of spectra, such as a vendor's reader. Such a source supplies read(s, out),
-// length(s) and the positions of the spectra, and nothing else: bounds and ranges then come from whole spectra, as
-// they do here for a file to be repaired, and streams() is false. Grid, pixels, planes and all later stages are built
-// on those and do not know where a spectrum comes from.
+// Spectra come from the arrays of an ibd file, or from a SpectrumSource, which supplies whole spectra and their lengths
+// and nothing else: bounds and ranges then come from whole spectra, as they do here for a file to be repaired, and
+// streams() is false. Grid, pixels, planes and all later stages do not know where a spectrum comes from.
 class Spectra {
  public:
   // Takes the array columns of the selected spectra out of `header`. Throws FileError if the ibd file or an array of
   // these cannot be used.
-  Spectra(const std::string& imzml_path, const std::string& ibd_path, const OpenOptions& options, Header& header,
+  Spectra(const std::string& imzml_path, Bytes ibd, const OpenOptions& options, Header& header,
           const Selection& selection);
+  // All spectra of a source.
+  Spectra(std::shared_ptr<const SpectrumSource> source, const OpenOptions& options);
 
   std::int64_t size() const { return size_; }
   Mode mode() const { return layout_.mode; }  // as found from the m/z offsets
@@ -45,7 +47,7 @@ class Spectra {
   // of every spectrum, and all of those that agree in them.
   std::vector<std::int64_t> copies(int threads, const std::atomic<bool>* cancel) const;
   bool share_intensities(std::int64_t a, std::int64_t b) const {  // one array in the ibd file
-    return layout_.intensity[a].offset == layout_.intensity[b].offset;
+    return !source_ && layout_.intensity[a].offset == layout_.intensity[b].offset;
   }
   // Processed files: spectra whose intensity array is that of an earlier spectrum with other m/z.
   std::vector<std::int64_t> borrowed_intensities() const;
@@ -63,8 +65,8 @@ class Spectra {
   bool compressed() const;
   // Whether the stored type makes every intensity, or every m/z value, exactly a float32: copies for a device then need
   // half the bytes.
-  bool float_intensities() const { return layout_.intensity.all_fit_float(size_); }
-  bool float_mz() const { return layout_.mz.all_fit_float(size_); }
+  bool float_intensities() const { return !source_ && layout_.intensity.all_fit_float(size_); }
+  bool float_mz() const { return !source_ && layout_.mz.all_fit_float(size_); }
   // Number of m/z values of a spectrum, without reading it.
   std::int64_t length(std::int64_t s) const;
   // The m/z axis of a continuous file, ascending; empty for a processed file.
@@ -92,7 +94,10 @@ class Spectra {
  private:
   // Also true if the imzML file declares no UUID, or none that can be read.
   bool carries_uuid(const std::string& declared) const;
+  // Elements [first, last) of an array. Touches or reads no other bytes unless it is compressed.
+  void read_values(const ArrayRef& array, std::int64_t first, std::int64_t last, double* out) const;
   void load_axis() const;
+  void read_source(std::int64_t s, Spectrum& out) const;
   void read_all_mz(std::int64_t s, std::vector<double>& out) const;
   void read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const;
   void count_zeroed(std::int64_t s) const;
@@ -106,7 +111,8 @@ class Spectra {
 
   std::string path_;  // of the imzML file, for messages
   bool repair_;
-  MappedFile ibd_;
+  Bytes ibd_;
+  std::shared_ptr<const SpectrumSource> source_;  // null: spectra come from the ibd file
   Layout layout_;
   std::int64_t size_ = 0;
   bool streams_ = false;

@@ -33,10 +33,17 @@ std::uint64_t add_bytes(std::uint64_t hash, const std::byte* data, std::int64_t 
 }
 
 // A few pieces of an array: most spectra differ there, and reading them touches few pages.
-std::uint64_t add_pieces(std::uint64_t hash, const std::byte* data, std::int64_t n) {
+std::uint64_t add_pieces(std::uint64_t hash, const Bytes& ibd, const ArrayRef& array) {
   constexpr std::int64_t kPieces = 4, kBytes = 32;
-  if (n <= kPieces * kBytes) return add_bytes(hash, data, n);
-  for (std::int64_t k = 0; k < kPieces; ++k) hash = add_bytes(hash, data + (n - kBytes) * k / (kPieces - 1), kBytes);
+  const auto add = [&](std::int64_t at, std::int64_t n) {
+    const Held held = ibd.hold(array.offset + at, n);
+    hash = add_bytes(hash, held.bytes().data(), n);
+  };
+  if (array.bytes <= kPieces * kBytes) {
+    add(0, array.bytes);
+  } else {
+    for (std::int64_t k = 0; k < kPieces; ++k) add((array.bytes - kBytes) * k / (kPieces - 1), kBytes);
+  }
   return hash;
 }
 
@@ -71,13 +78,13 @@ int digits(const std::vector<double>& values, int enough) {
 }  // namespace
 
 std::vector<std::int64_t> Spectra::copies(int threads, const std::atomic<bool>* cancel) const {
+  if (source_) return {};
   struct Item {
     ArrayRef mz, intensity;
     bool own_mz;
   };
   const bool processed = layout_.mode == Mode::processed;
   const auto arrays = [&](std::int64_t s) { return Item{layout_.mz[s], layout_.intensity[s], processed}; };
-  const std::byte* ibd = ibd_.bytes().data();
   const auto add_format = [](std::uint64_t hash, const ArrayRef& array) {
     return add_word(add_word(hash, static_cast<std::uint64_t>(array.length)),
                     static_cast<std::uint64_t>(array.type) | (array.zlib ? 0x100U : 0U));
@@ -88,7 +95,7 @@ std::vector<std::int64_t> Spectra::copies(int threads, const std::atomic<bool>* 
       [&](std::int64_t begin, std::int64_t end, int) {
         for (auto s = begin; s < end; ++s) {
           const ArrayRef intensity = layout_.intensity[s];
-          const std::uint64_t hash = add_pieces(add_format(0, intensity), ibd + intensity.offset, intensity.bytes);
+          const std::uint64_t hash = add_pieces(add_format(0, intensity), ibd_, intensity);
           quick[static_cast<std::size_t>(s)] = {hash, s};
         }
       },
@@ -103,8 +110,14 @@ std::vector<std::int64_t> Spectra::copies(int threads, const std::atomic<bool>* 
         for (auto k = begin; k < end; ++k) {
           auto& [hash, s] = alike[static_cast<std::size_t>(k)];
           const Item item = arrays(s);
-          hash = add_bytes(hash, ibd + item.intensity.offset, item.intensity.bytes);
-          if (item.own_mz) hash = add_bytes(add_format(hash, item.mz), ibd + item.mz.offset, item.mz.bytes);
+          const auto add = [&](const ArrayRef& array) {
+            const Held held = ibd_.hold(array.offset, array.bytes);
+            hash = add_bytes(hash, held.bytes().data(), array.bytes);
+          };
+          add(item.intensity);
+          if (!item.own_mz) continue;
+          hash = add_format(hash, item.mz);
+          add(item.mz);
         }
       },
       cancel);
@@ -120,12 +133,13 @@ std::vector<std::int64_t> Spectra::copies(int threads, const std::atomic<bool>* 
     const std::int64_t original = begin->second;
     const Item first = arrays(original);
     const auto same = [&](const ArrayRef& a, const ArrayRef& b) {
-      return a.bytes == b.bytes && (a.offset == b.offset || std::memcmp(ibd + a.offset, ibd + b.offset,
-                                                                        static_cast<std::size_t>(a.bytes)) == 0);
+      if (a.bytes != b.bytes || a.offset == b.offset) return a.bytes == b.bytes;
+      const Held one = ibd_.hold(a.offset, a.bytes), two = ibd_.hold(b.offset, b.bytes);
+      return std::memcmp(one.bytes().data(), two.bytes().data(), one.bytes().size()) == 0;
     };
     values.resize(static_cast<std::size_t>(first.intensity.length));
     try {
-      read_array(ibd_.bytes(), first.intensity, 0, first.intensity.length, values.data());
+      read_values(first.intensity, 0, first.intensity.length, values.data());
     } catch (const ArrayError&) {
       return;  // reading the spectrum reports it
     }
@@ -146,7 +160,7 @@ std::vector<std::int64_t> Spectra::copies(int threads, const std::atomic<bool>* 
 
 std::vector<std::int64_t> Spectra::borrowed_intensities() const {
   std::vector<std::int64_t> found;
-  if (layout_.mode != Mode::processed) return found;
+  if (layout_.mode != Mode::processed || source_) return found;
   // Offsets nearly always ascend; only otherwise can two be equal.
   bool ascend = true;
   std::int64_t before = -1;
@@ -167,7 +181,7 @@ std::vector<std::int64_t> Spectra::borrowed_intensities() const {
     const ArrayRef shared = layout_.intensity[begin->second];
     values.resize(static_cast<std::size_t>(shared.length));
     try {
-      read_array(ibd_.bytes(), shared, 0, shared.length, values.data());
+      read_values(shared, 0, shared.length, values.data());
     } catch (const ArrayError&) {
       return;  // reading the spectrum reports it
     }

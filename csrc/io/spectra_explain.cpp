@@ -18,10 +18,11 @@ bool plausible_mz(std::span<const double> values) {
          values.front() < values.back();
 }
 
-bool begins_as_zlib(std::span<const std::byte> ibd, std::int64_t offset) {
-  if (offset < 0 || offset + 1 >= static_cast<std::int64_t>(ibd.size())) return false;
-  const auto first = std::to_integer<unsigned>(ibd[static_cast<std::size_t>(offset)]);
-  const auto second = std::to_integer<unsigned>(ibd[static_cast<std::size_t>(offset) + 1]);
+bool begins_as_zlib(const Bytes& ibd, std::int64_t offset) {
+  if (offset < 0 || offset + 1 >= ibd.size()) return false;
+  const Held held = ibd.hold(offset, 2);
+  const auto first = std::to_integer<unsigned>(held.bytes()[0]);
+  const auto second = std::to_integer<unsigned>(held.bytes()[1]);
   return first == 0x78U && (first * 256U + second) % 31U == 0U;
 }
 
@@ -30,12 +31,13 @@ bool begins_as_zlib(std::span<const std::byte> ibd, std::int64_t offset) {
 std::string Spectra::explain_mz(std::int64_t s, const std::string& cause) const {
   const ArrayRef mz = layout_.mz[s], intensity = layout_.intensity[s];
   if (mz.zlib || mz.length < kFewest) return cause;
-  if (begins_as_zlib(ibd_.bytes(), mz.offset) && begins_as_zlib(ibd_.bytes(), intensity.offset)) {
+  if (begins_as_zlib(ibd_, mz.offset) && begins_as_zlib(ibd_, intensity.offset)) {
     return "its arrays are zlib-compressed, but the header does not say so; correct the compression terms";
   }
   const std::int64_t size = size_of(mz.type);
   std::vector<std::byte> turned(static_cast<std::size_t>(mz.length * size));
-  std::copy_n(ibd_.bytes().data() + mz.offset, turned.size(), turned.data());
+  const Held held = ibd_.hold(mz.offset, mz.length * size);
+  std::copy_n(held.bytes().data(), turned.size(), turned.data());
   for (auto at = turned.begin(); at != turned.end(); at += size) std::reverse(at, at + size);
   ArrayRef there = mz;
   there.offset = 0;
@@ -50,7 +52,7 @@ std::string Spectra::explain_mz(std::int64_t s, const std::string& cause) const 
   }
   if (intensity.zlib || intensity.length < kFewest) return cause;
   values.resize(static_cast<std::size_t>(intensity.length));
-  read_array(ibd_.bytes(), intensity, 0, intensity.length, values.data());
+  read_values(intensity, 0, intensity.length, values.data());
   if (plausible_mz(values)) {
     return "its intensities ascend and its m/z values do not, as if the terms for m/z array and intensity array were "
            "exchanged; exchange them in the header, or export the file again";

@@ -20,6 +20,35 @@ void Spectra::named(std::int64_t s, Body&& body) const {
   }
 }
 
+void Spectra::read_values(const ArrayRef& array, std::int64_t first, std::int64_t last, double* out) const {
+  if (ibd_.mapped()) return read_array(ibd_.mapping(), array, first, last, out);
+  if (first >= last) return;
+  ArrayRef part = array;
+  if (!array.zlib) {
+    part.offset += first * size_of(array.type);
+    part.length = last - first;
+    part.bytes = part.length * size_of(array.type);
+    last -= first;
+    first = 0;
+  }
+  const Held held = ibd_.hold(part.offset, part.bytes);
+  part.offset = 0;
+  read_array(held.bytes(), part, first, last, out);
+}
+
+void Spectra::read_source(std::int64_t s, Spectrum& out) const {
+  source_->read(s, out);
+  if (!repair_) {
+    try {
+      check_mz(out.mz);
+    } catch (const MzError& error) {
+      fail(s, error.what());
+    }
+  }
+  if (zero_non_finite(out.intensity)) count_zeroed(s);
+  if (repair_) apply_repair(out);
+}
+
 void Spectra::load_axis() const {
   // A call that throws leaves the flag unset, so that every reader of a bad axis gets the error.
   std::call_once(axis_once_, [this] {
@@ -29,7 +58,7 @@ void Spectra::load_axis() const {
     const ArrayRef array = layout_.mz[s];
     std::vector<double> mz(static_cast<std::size_t>(array.length));
     named(s, [&] {
-      read_array(ibd_.bytes(), array, 0, array.length, mz.data());
+      read_values(array, 0, array.length, mz.data());
       if (!repair_) check_mz(mz);
     });
     if (repair_) {
@@ -54,13 +83,14 @@ std::span<const double> Spectra::shared_mz() const {
 }
 
 std::int64_t Spectra::length(std::int64_t s) const {
+  if (source_) return source_->length(s);
   const std::int64_t n = layout_.mz.length(s);
   if (n == 0 || !repair_ || layout_.mode != Mode::continuous) return n;
   return static_cast<std::int64_t>(shared_mz().size());
 }
 
 bool Spectra::compressed() const {
-  for (std::int64_t s = 0; s < size_; ++s) {
+  for (std::int64_t s = 0; s < size_ && !source_; ++s) {
     if (layout_.intensity.length(s) > 0) return layout_.intensity[s].zlib;
   }
   return false;
@@ -72,7 +102,7 @@ void Spectra::read_all_mz(std::int64_t s, std::vector<double>& out) const {
   out.resize(static_cast<std::size_t>(array.length));
   auto& ascending = ascending_[static_cast<std::size_t>(s)];
   named(s, [&] {
-    read_array(ibd_.bytes(), array, 0, array.length, out.data());
+    read_values(array, 0, array.length, out.data());
     if (repair_ || ascending.load(std::memory_order_relaxed) != 0) return;
     check_mz(out);
     ascending.store(1, std::memory_order_relaxed);
@@ -81,7 +111,7 @@ void Spectra::read_all_mz(std::int64_t s, std::vector<double>& out) const {
 
 void Spectra::read_intensity(std::int64_t s, std::int64_t first, std::int64_t last, double* out) const {
   if (first >= last) return;
-  named(s, [&] { read_array(ibd_.bytes(), layout_.intensity[s], first, last, out); });
+  named(s, [&] { read_values(layout_.intensity[s], first, last, out); });
   if (zero_non_finite({out, static_cast<std::size_t>(last - first)})) count_zeroed(s);
 }
 
@@ -124,6 +154,7 @@ void Spectra::apply_repair(Spectrum& out) const {
 }
 
 void Spectra::read(std::int64_t s, Spectrum& out) const {
+  if (source_) return read_source(s, out);
   const std::int64_t n = length(s);
   out.mz.resize(static_cast<std::size_t>(n));
   out.intensity.resize(static_cast<std::size_t>(n));
@@ -144,8 +175,9 @@ void Spectra::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     out.mz.resize(static_cast<std::size_t>(n));
     out.intensity.resize(static_cast<std::size_t>(n));
   };
-  const ArrayRef mz = layout_.mz[s];
-  if (mz.length == 0 || !(lo <= hi)) return resize(0);
+  if (!(lo <= hi)) return resize(0);
+  const ArrayRef mz = source_ ? ArrayRef{} : layout_.mz[s];
+  if (mz.length == 0 && !source_) return resize(0);
   if (layout_.mode == Mode::continuous) {
     const auto shared = shared_mz();
     const auto begin = std::lower_bound(shared.begin(), shared.end(), lo);
@@ -154,7 +186,7 @@ void Spectra::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     std::copy(begin, end, out.mz.begin());
     return read_bins(s, begin - shared.begin(), end - shared.begin(), out.intensity.data());
   }
-  if (repair_) {  // the order is known only after reading all of it
+  if (repair_ || source_) {  // the order is known only after reading all of it
     read(s, out);
     const auto begin = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
     const auto end = std::upper_bound(out.mz.begin() + begin, out.mz.end(), hi) - out.mz.begin();
@@ -164,7 +196,7 @@ void Spectra::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
   }
   std::int64_t first = 0, last = 0;
   // Bisecting values that do not ascend would silently miss some, so the first range reads and checks all of them.
-  if (mz.zlib || ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
+  if (mz.zlib || !ibd_.mapped() || ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
     read_all_mz(s, out.mz);
     first = std::lower_bound(out.mz.begin(), out.mz.end(), lo) - out.mz.begin();
     last = std::upper_bound(out.mz.begin() + first, out.mz.end(), hi) - out.mz.begin();
@@ -172,19 +204,19 @@ void Spectra::read(std::int64_t s, double lo, double hi, Spectrum& out) const {
     resize(last - first);
   } else {
     named(s, [&] {
-      first = lower_bound(ibd_.bytes(), mz, 0, lo);
-      last = upper_bound(ibd_.bytes(), mz, first, hi);
+      first = lower_bound(ibd_.mapping(), mz, 0, lo);
+      last = upper_bound(ibd_.mapping(), mz, first, hi);
       resize(last - first);
-      read_array(ibd_.bytes(), mz, first, last, out.mz.data());
+      read_array(ibd_.mapping(), mz, first, last, out.mz.data());
     });
   }
   read_intensity(s, first, last, out.intensity.data());
 }
 
 bool Spectra::ends(std::int64_t s, double& lo, double& hi) const {
-  const ArrayRef mz = layout_.mz[s];
-  if (mz.length == 0) return false;
-  if (repair_ || mz.zlib) {
+  const ArrayRef mz = source_ ? ArrayRef{} : layout_.mz[s];
+  if (mz.length == 0 && !source_) return false;
+  if (repair_ || mz.zlib || source_) {
     Spectrum spectrum;
     read(s, spectrum);
     if (spectrum.mz.empty()) return false;
@@ -194,8 +226,8 @@ bool Spectra::ends(std::int64_t s, double& lo, double& hi) const {
   }
   named(s, [&] {
     double both[2];
-    read_array(ibd_.bytes(), mz, 0, 1, both);
-    read_array(ibd_.bytes(), mz, mz.length - 1, mz.length, both + 1);
+    read_values(mz, 0, 1, both);
+    read_values(mz, mz.length - 1, mz.length, both + 1);
     check_mz(both);
     lo = both[0];
     hi = both[1];

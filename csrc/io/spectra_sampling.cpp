@@ -141,6 +141,7 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   Counts counts, of_mean;
   WholeNumbers whole;
   std::vector<double> mz, intensity;
+  Spectrum spectrum;
   std::vector<std::vector<double>> axis(2), mean(2);  // of a continuous file, for each stretch
   const bool continuous = mode() == Mode::continuous;
   std::int64_t looked_at = 0, longest = 0;
@@ -149,7 +150,8 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
   for (std::int64_t c = 0; c < candidates && looked_at < kSpectra; ++c) {
     const std::int64_t i = spread(c, candidates, n);
     const std::int64_t s = of.empty() ? i : of[static_cast<std::size_t>(i)];
-    const std::int64_t values = std::min(layout_.mz.length(s), layout_.intensity.length(s));
+    const std::int64_t values =
+        source_ ? source_->length(s) : std::min(layout_.mz.length(s), layout_.intensity.length(s));
     if (values < 3) continue;
     ++looked_at;
     longest = std::max(longest, values);
@@ -160,8 +162,14 @@ Sampling Spectra::sampling(std::span<const std::int64_t> of) const {
       mz.resize(static_cast<std::size_t>(length));
       intensity.resize(mz.size());
       try {
-        read_array(ibd_.bytes(), layout_.mz[s], first, first + length, mz.data());
-        read_array(ibd_.bytes(), layout_.intensity[s], first, first + length, intensity.data());
+        if (source_) {
+          source_->read(s, spectrum);
+          std::copy_n(spectrum.mz.begin() + first, length, mz.begin());
+          std::copy_n(spectrum.intensity.begin() + first, length, intensity.begin());
+        } else {
+          read_values(layout_.mz[s], first, first + length, mz.data());
+          read_values(layout_.intensity[s], first, first + length, intensity.data());
+        }
       } catch (const ArrayError&) {
         continue;  // reading the spectrum will report it
       }

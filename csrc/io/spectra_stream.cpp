@@ -13,11 +13,11 @@ PeakRange Spectra::find_peaks(std::int64_t s, double lo, double hi, PeakRange be
   ArrayRef mz = layout_.mz[s];
   if (mz.length == 0 || !(lo <= hi)) return {0, 0};
   if (ascending_[static_cast<std::size_t>(s)].load(std::memory_order_relaxed) == 0) {
-    mz.length = ascending_until(ibd_.bytes(), mz, before.last, hi);
+    mz.length = ascending_until(ibd_.mapping(), mz, before.last, hi);
     if (mz.length < 0) refuse_mz(s);
   }
-  const std::int64_t first = lower_bound_near(ibd_.bytes(), mz, before.last, lo);
-  const std::int64_t last = upper_bound_near(ibd_.bytes(), mz, first + (before.last - before.first), hi);
+  const std::int64_t first = lower_bound_near(ibd_.mapping(), mz, before.last, lo);
+  const std::int64_t last = upper_bound_near(ibd_.mapping(), mz, first + (before.last - before.first), hi);
   ibd_.require_pages();
   return {first, last};
 }
@@ -26,7 +26,7 @@ void Spectra::check_further_peaks(std::int64_t s, PeakRange before) const {
   auto& ascending = ascending_[static_cast<std::size_t>(s)];
   if (ascending.load(std::memory_order_relaxed) != 0) return;
   const ArrayRef mz = layout_.mz[s];
-  if (ascending_until(ibd_.bytes(), mz, before.last, std::numeric_limits<double>::max()) != mz.length) refuse_mz(s);
+  if (ascending_until(ibd_.mapping(), mz, before.last, std::numeric_limits<double>::max()) != mz.length) refuse_mz(s);
   ibd_.require_pages();
   ascending.store(1, std::memory_order_relaxed);
 }
@@ -50,7 +50,7 @@ void Spectra::stream(std::int64_t s, Values values, std::int64_t first, std::int
     throw ArgumentError("values " + std::to_string(first) + " to " + std::to_string(last) +
                         " are out of range: the spectrum has " + std::to_string(array.length));
   }
-  const bool finite = stream_array(ibd_.bytes(), array, first, last, out);
+  const bool finite = stream_array(ibd_.mapping(), array, first, last, out);
   ibd_.require_pages();
   if (finite || values == Values::mz) return;
   std::replace_if(out, out + (last - first), [](T value) { return !std::isfinite(value); }, T{0});
@@ -65,7 +65,7 @@ void Spectra::prefetch(std::int64_t s, Values values, std::int64_t first, std::i
   first = std::clamp<std::int64_t>(first, 0, array.length);
   last = std::clamp(last, first, array.length);
   const std::int64_t size = size_of(array.type);
-  imn::prefetch(ibd_.bytes().data() + array.offset + first * size, (last - first) * size);
+  imn::prefetch(ibd_.mapping().data() + array.offset + first * size, (last - first) * size);
 }
 
 }  // namespace imn::io

@@ -14,6 +14,8 @@ enum class SpectrumType { profile, centroid };
 enum class Polarity : std::uint8_t { unstated, positive, negative };
 enum class Duplicates { first, sum, mean, error };
 enum class Copies { keep, drop };
+// How the bytes of a file are read: mapped and watched (io/lost_pages.h), mapped, or by read calls.
+enum class Reading { watched, mapped, calls };
 
 struct OpenOptions {
   std::optional<std::string> ibd_path;  // none: the file next to the imzML, found regardless of case
@@ -27,7 +29,8 @@ struct OpenOptions {
   std::optional<Polarity> polarity;
   std::optional<std::string> run;
   bool everything = false;  // read all spectra whatever they are, without a word about it
-  bool repair = false;      // sort m/z and drop NaN or negative m/z instead of refusing them
+  Reading reading = Reading::watched;
+  bool repair = false;  // sort m/z and drop NaN or negative m/z instead of refusing them
 };
 
 // Reusable buffers of one spectrum. m/z ascends; NaN and infinite intensities have become 0.

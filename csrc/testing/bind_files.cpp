@@ -33,7 +33,7 @@ py::typing::Dict<py::str, py::object> parse_header(const std::string& path, cons
   io::Header h;
   {
     const py::gil_scoped_release release;  // no Python object is touched
-    const io::MappedFile file(path, io::Access::sequential);
+    const io::Bytes file(path, io::Access::sequential, io::Reading::watched);
     h = io::parse_header(file, io::Extent::all, which);
   }
   auto column = [](io::ArrayColumn& c) {
