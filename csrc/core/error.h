@@ -37,6 +37,12 @@ class UnavailableError : public Error {
   using Error::Error;
 };
 
+// A network or statistic returned what is no number.
+class ResultError : public Error {
+ public:
+  using Error::Error;
+};
+
 // The work was cancelled by the caller.
 class Cancelled : public Error {
  public:

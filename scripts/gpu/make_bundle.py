@@ -58,7 +58,7 @@ LEFT_OUT = {"openvino": r"intel_(npu|gpu)_plugin|libs/cache\.json"}
 EMPTIED = {"openvino": r"(paddle|tensorflow|tensorflow_lite|gguf|jax|pytorch)_frontend"}
 # Only data under licences that require nothing beyond their notice.
 DATA = ["README.md", "imzml_small", "bladder79", "ion_images/bladder79.npz", "ion_images/bladder79_labels.csv"]
-HEADER_PACKAGES = ["libexpat1-dev", "zlib1g-dev", "libexpat1", "zlib1g"]
+HEADER_PACKAGES = ["libexpat1-dev", "zlib1g-dev", "nlohmann-json3-dev", "libexpat1", "zlib1g"]
 
 
 def main() -> int:
@@ -146,14 +146,16 @@ def smaller(wheel: Path, left_out: str | None, emptied: str | None, work: Path) 
 
 
 def headers(work: Path) -> dict:
-    """Packs the expat and zlib headers and libraries of the installed system packages."""
+    """Packs the expat, zlib and nlohmann-json headers and libraries of the installed system packages."""
     found = subprocess.run(["dpkg-query", "-L", *HEADER_PACKAGES], capture_output=True, text=True)
     if found.returncode != 0:
         raise SystemExit(f"install the packages {', '.join(HEADER_PACKAGES)}: {found.stderr.strip()}")
     prefix = work / "prefix"
     for line in found.stdout.splitlines():
         path = Path(line)
-        if path.suffix == ".h" and path.is_file() and path.is_relative_to("/usr/include"):
+        if path.is_relative_to("/usr/include/nlohmann") and path.is_file():
+            target = prefix / "include" / path.relative_to("/usr/include")
+        elif path.suffix == ".h" and path.is_file() and path.is_relative_to("/usr/include"):
             target = prefix / "include" / path.name
         elif re.search(r"\.so(\.\d+)*$", path.name):
             target = prefix / "lib" / path.name

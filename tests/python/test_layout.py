@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["core", "io", "images", "preprocess", "score", "pick", "pipeline"]
+STAGES = ["core", "io", "images", "preprocess", "score", "models", "pipeline", "pick"]
 LEAVES = ["capi", "engines", "bindings", "testing"]
 MAX_LINES = 500
 PACKAGE = ROOT / "python" / "ionmorphnet"

@@ -1,0 +1,24 @@
+// The run record of a pick as JSON, with the keys of run.json (python/ionmorphnet/picking/run_record.py).
+#pragma once
+
+#include <string>
+
+#include "pick/axis.h"
+#include "pick/pick.h"
+
+namespace imn::pick {
+
+// How the section was opened, for the record.
+struct Opened {
+  io::OpenOptions options;
+  std::optional<std::int32_t> z;
+  bool on_disk = true;  // path and ibd_path are files
+};
+
+// What a record in Python has and this one cannot, it lists under "not_checked".
+std::string run_record(const io::Plane& plane, const Opened& opened, const Scorer& scorer, const Channels& channels,
+                       const Options& options, const Peaks& peaks, const std::string& version);
+// Of images in memory; without input and axis.
+std::string run_record(const Scorer& scorer, const Options& options, const Peaks& peaks, const std::string& version);
+
+}  // namespace imn::pick
