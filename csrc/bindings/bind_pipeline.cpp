@@ -13,7 +13,6 @@
 #include "bindings/network_handle.h"
 #include "bindings/progress.h"
 #include "bindings/register.h"
-#include "pick/ranking.h"
 #include "pipeline/host/loop.h"
 #include "score/cascade.h"
 #include "score/statistics.h"
@@ -152,19 +151,6 @@ void register_pipeline(py::module_& m) {
         py::arg("sample") = py::none(), py::arg("cascade") = py::none(), py::arg("reach").noconvert() = py::none(),
         py::arg("threads") = 0, py::arg("progress") = py::none(),
         "Like score_windows(), for images (n, H, W) in memory.");
-  m.def(
-      "rank_scores",
-      [](const DoubleArray& scores) {
-        return to_numpy(pick::rank_scores({scores.data(), static_cast<std::size_t>(scores.size())}));
-      },
-      py::arg("scores"), "Indices of the scores from best to worst.");
-  m.def(
-      "cut_ranked",
-      [](const DoubleArray& scores, std::optional<std::int64_t> top, std::optional<double> min_score) {
-        return pick::cut_ranked({scores.data(), static_cast<std::size_t>(scores.size())}, top, min_score);
-      },
-      py::arg("ranked_scores"), py::arg("top") = py::none(), py::arg("min_score") = py::none(),
-      "How many of the ranked scores are kept.");
   m.attr("DEFAULT_MEMORY_LIMIT") = pipeline::kDefaultMemoryLimit;
 }
 

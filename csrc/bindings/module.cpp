@@ -13,5 +13,6 @@ PYBIND11_MODULE(_core, m) {
   register_preprocess(m);
   register_score(m);
   register_pipeline(m);
+  register_pick(m);
   register_device_calls(m);
 }

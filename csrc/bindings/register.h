@@ -12,6 +12,7 @@ void register_images(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);
+void register_pick(pybind11::module_& m);
 void register_device_calls(pybind11::module_& m);
 
 }  // namespace imn::bindings

@@ -23,17 +23,22 @@ __all__: list[str] = [
     "build_info",
     "callback_scorer",
     "candidate_axis",
+    "check_model_config",
     "choose_device",
     "cpu_has_bf16",
     "cut_ranked",
     "extract_patches",
+    "fewest_pixels",
+    "fill",
     "find_ibd",
     "has_openvino",
     "image_statistics",
     "mean_spectrum",
     "mz_windows",
+    "network_outcome",
     "open_dataset",
     "openvino_scorer",
+    "pixel_cautions",
     "pixel_norms",
     "preprocess",
     "preprocess_channels",
@@ -51,6 +56,7 @@ __all__: list[str] = [
     "score_windows_on_device",
     "spectrum_facts",
     "tic_image",
+    "too_few_pixels",
     "validate",
 ]
 
@@ -189,6 +195,11 @@ def candidate_axis(
     mz, mz_lo, mz_hi, frequency, method, notes and evidence of the candidate channels; None: chosen from the data.
     """
 
+def check_model_config(json: str, path: str) -> str:
+    """
+    Name of the model; FileError if the C interface refuses its config.json.
+    """
+
 def choose_device(name: str) -> str:
     """
     'cpu' or 'cuda:N' for 'auto', 'cpu', 'cuda' or 'cuda:N'.
@@ -224,6 +235,16 @@ def extract_patches(
     (H, W, C) float32 -> (n, channels, size, size) float32 and (n, size, size) uint8, 1 = measured.
     """
 
+def fewest_pixels() -> int:
+    """
+    Measured pixels that a network needs.
+    """
+
+def fill(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> float:
+    """
+    Mean share of measured pixels among the 5 x 5 around each measured pixel of a mask (H, W) of 0 and 1.
+    """
+
 def find_ibd(path: str) -> str:
     """
     The ibd file of an imzML file.
@@ -252,6 +273,25 @@ def mz_windows(
     Lower and upper bounds of windows of this half width, in ppm or m/z.
     """
 
+def network_outcome(
+    scorer: str,
+    outputs: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    blank: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+    reach: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None = None,
+    *,
+    structure: bool,
+    weights: typing.Annotated[collections.abc.Sequence[float], "FixedSize(6)"] | None = None,
+    ceiling: float | None = None,
+) -> tuple[
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64] | None,
+    numpy.typing.NDArray[numpy.int32],
+]:
+    """
+    Outputs (n, k) of a network -> score (n,), probabilities (n, 6), structure (n,) or None, most probable class (n,). `weights` of the classes in the score, None: the structure is the score; `ceiling` of the cascade's scores.
+    """
+
 def open_dataset(
     path: str,
     *,
@@ -273,6 +313,11 @@ def open_dataset(
 def openvino_scorer(path: str, precision: str = "auto", threads: int = 0, batch: int | None = None) -> Scorer:
     """
     Compiles an ONNX network for the CPU. batch: images scored at a time; None: chosen by the scorer.
+    """
+
+def pixel_cautions(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], *, network: bool) -> list[str]:
+    """
+    What limits the meaning of scores, one line each.
     """
 
 def pixel_norms(
@@ -461,6 +506,11 @@ def spectrum_facts(
 def tic_image(dataset: Dataset, unmeasured: float = ..., threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
     """
     Total ion current (H, W) float32.
+    """
+
+def too_few_pixels(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> str:
+    """
+    Why a network cannot score images with these measured pixels (H, W); empty if it can.
     """
 
 def validate(

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ionmorphnet.base.errors import FileError
 
 _LIMITS = ("moran_z", "blur")
@@ -38,10 +35,6 @@ class Cascade:
     def limits(self) -> tuple[float, float]:
         """Both limits, as the native loop takes them."""
         return (self.moran_z, self.blur)
-
-    def scores(self, reach: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Scores of spared images, (n,), from their reach (n,)."""
-        return self.ceiling * np.clip(reach.astype(np.float64), 0.0, 1.0)
 
     def to_dict(self) -> dict[str, float]:
         """Limits and ceiling by name."""

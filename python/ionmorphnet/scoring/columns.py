@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ionmorphnet import _core
 from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
-from ionmorphnet.models.model import HIGHEST_GRADE, Model
+from ionmorphnet.models.model import Model
 
 Float32 = npt.NDArray[np.float32]
 
@@ -57,27 +58,20 @@ def network_columns(
     Raises:
         IonMorphNetError: Outputs are not finite.
     """
-    bad = ~np.isfinite(outputs).all(axis=1)
-    if bad.any():
-        raise IonMorphNetError(f"scorer '{name}': outputs of image {int(bad.argmax())} are not finite")
-    probabilities = model.probabilities(outputs)
-    spared = np.zeros(len(blank), np.bool_) if reach is None else ~np.isnan(reach)
-    probabilities[blank | spared] = np.eye(len(CLASSES))[CLASSES.index("unstructured")]
-    structure = None
-    if model.has_structure:
-        structure = model.structure(outputs)
-        structure[blank] = 0.0
-    score = model.score(probabilities, structure)
-    score[blank] = 0.0
-    if cascade is not None and reach is not None:
-        score[spared] = cascade.scores(reach[spared])
-        if structure is not None:
-            structure[spared] = HIGHEST_GRADE * score[spared]
-    labels = np.asarray(CLASSES, dtype=object)[probabilities.argmax(axis=1)]
+    score, probabilities, structure, label = _core.network_outcome(
+        name,
+        outputs,
+        blank,
+        reach,
+        structure=model.has_structure,
+        weights=model.weights,
+        ceiling=None if cascade is None else cascade.ceiling,
+    )
+    labels = np.asarray(CLASSES, dtype=object)[label]
     frame = pd.DataFrame({"score": score, "label": pd.array(labels, dtype="string")})
     frame[list(PROBABILITY_COLUMNS)] = probabilities
     if structure is not None:
         frame["structure"] = structure
     if cascade is not None:
-        frame["spared"] = spared
+        frame["spared"] = np.zeros(len(blank), np.bool_) if reach is None else ~np.isnan(reach)
     return frame
