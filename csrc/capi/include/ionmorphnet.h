@@ -1,20 +1,23 @@
+/* clang-format off */
 /* ionmorphnet.h: picking ion images from C, without Python. C99; no CUDA and no Python types. docs/guide/embedding.md.
  *
  * Text        UTF-8, ends with NUL. Text that goes in is copied.
- * Options     Structures begin with their size and grow at the end only. IMN_INIT sets the size and zero elsewhere;
- * zero is the default of every field, and a null pointer to options means all defaults. A newer caller's fields that
- * this library does not know must be zero, otherwise IMN_ERR_STRUCT. Reserved fields must be zero. Handles     Made by
- * one function, released by the _free function of the kind, which accepts NULL and what was released before. A handle
- * keeps alive what it was made from, so the order of release does not matter. Handles that were released, or are of
- * another kind, are IMN_ERR_ARGUMENT, not a crash. Results     Written only on success; a handle is set to NULL on
- * failure. Text and arrays are copied to the caller. Threads     All functions may be called from any thread, with the
- * same handles. A scorer serves one pick at a time; others wait. imn_cancel_set() ends any call that was given the
- * handle, from any thread (not from a signal handler). Callbacks: log, progress, and score of an engine with parallel =
- * 0 run in the thread that called the library; read_at, length, read, and score with parallel > 0 run in threads of the
- * library. They must not throw or jump out. A callback may call the library, but score must not use its own scorer.
+ * Options     Structures begin with their size and grow at the end only. IMN_INIT sets the size and zero elsewhere; zero
+ *             is the default of every field, and a null pointer to options means all defaults. A newer caller's fields
+ *             that this library does not know must be zero, otherwise IMN_ERR_STRUCT. Reserved fields must be zero.
+ * Handles     Made by one function, released by the _free function of the kind, which accepts NULL and what was released
+ *             before. A handle keeps alive what it was made from, so the order of release does not matter. Handles that
+ *             were released, or are of another kind, are IMN_ERR_ARGUMENT, not a crash.
+ * Results     Written only on success; a handle is set to NULL on failure. Text and arrays are copied to the caller.
+ * Threads     All functions may be called from any thread, with the same handles. A scorer serves one pick at a time;
+ *             others wait. imn_cancel_set() ends any call that was given the handle, from any thread (not from a signal
+ *             handler). Callbacks: log, progress, and score of an engine with parallel = 0 run in the thread that called
+ *             the library; read_at, length, read, and score with parallel > 0 run in threads of the library. They must
+ *             not throw or jump out. A callback may call the library, but not with the scorer that is at work.
  * Process     Nothing is printed, no signal handler is installed (but see imn_open_options.io), no environment variable
- *             and no locale is read or set. After fork() a child must not use handles of its parent.
+ *             and no locale is read or set. A child of fork() must not use scorers of its parent.
  */
+/* clang-format on */
 #ifndef IONMORPHNET_H
 #define IONMORPHNET_H
 
@@ -57,9 +60,11 @@ typedef int32_t imn_status;
 #define IMN_ERR_MEMORY 5
 #define IMN_ERR_CALLBACK 6 /* a function of the caller reported a failure */
 #define IMN_ERR_STRUCT 7   /* a structure is too small, or a field is set that this library does not know */
-#define IMN_ERR_BUFFER 8   /* a buffer is too small; the needed size was written where the function has a place for it \
+#define IMN_ERR_BUFFER                                                                                                 \
+  8                        /* a buffer is too small; the needed size was written where the function has a place for it \
                             */
 #define IMN_ERR_INTERNAL 9 /* a fault of this library; please report it */
+#define IMN_ERR_RESULT 10  /* a network returned what is no number */
 
 typedef struct imn_context imn_context; /* log callback, folders, default threads */
 typedef struct imn_dataset imn_dataset; /* an opened section */
@@ -85,7 +90,7 @@ typedef struct imn_context_options {
   int32_t log_level;                                                /* 0: IMN_LOG_WARNING */
   void* user;                                                       /* passed to log */
   void(IMN_CALL* log)(void* user, int32_t level, const char* text); /* NULL: nothing is logged */
-  const char* engine_dir; /* where the engine plug-ins lie; NULL: beside this library */
+  const char* engine_dir; /* of the plug-ins; NULL: ionmorphnet/engines beside this library, then its own folder */
   const char* model_dir; /* folder of the bundled models; NULL: share/ionmorphnet/models beside this library's folder */
   int32_t threads;       /* for calls that do not say; 0: all cores */
   uint32_t reserved;
@@ -184,8 +189,8 @@ IMN_API imn_status IMN_CALL imn_dataset_number(const imn_dataset* dataset, int32
 #define IMN_TEXT_IBD_PATH 1
 #define IMN_TEXT_UUID 2
 #define IMN_TEXT_WARNING 3 /* number `i` of IMN_N_WARNINGS */
-/* Text is cut to n bytes with NUL; length (may be NULL) receives the bytes that all of it needs. Asking with n = 0 is
- * no error. */
+/* Text is copied to at most n bytes with NUL; length (may be NULL) receives the bytes that all of it needs. A buffer
+ * that is too small receives the beginning, with IMN_ERR_BUFFER; n = 0 only asks for the length. */
 IMN_API imn_status IMN_CALL imn_dataset_text(const imn_dataset* dataset, int32_t what, int64_t i, char* to, uint64_t n,
                                              uint64_t* length);
 /* xyz: n_spectra rows, counted from 1. */
