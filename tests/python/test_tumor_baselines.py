@@ -154,10 +154,13 @@ def test_a_classifier_of_local_features_is_a_model(method: str, tmp_path: Path) 
     patches = rng.standard_normal((6, 20, 5, 5)).astype(np.float32) * mask[:, None]
     expected = torch_forward(trained.model, Device.parse("cpu"))(patches, mask)
     np.testing.assert_allclose(start_network(trained.model, "cpu", 1)(patches, mask), expected, atol=1e-3)
-    for by in ("occlusion", "gradients"):
-        table = imn.tumor.explain(trained.model, cohort, method=by, pixels=60, device="cpu")
+    for by in ("permutation", "gradients"):
+        table = imn.tumor.explain(trained.model, cohort, method=by, pixels=400, device="cpu")
         assert table["mz"].iloc[0] == pytest.approx(MZ[3]), by
         assert np.isfinite(table["importance"]).all()
+        if (method, by) == ("lda-meanstd", "permutation"):
+            assert table["mz"].iloc[1] == pytest.approx(MZ[5])  # the texture
+            assert table["importance"].iloc[2:].abs().max() < 0.3 * table["importance"].iloc[1]
     path = trained.model.folder / "config.json"
     path.write_text(json.dumps({**config, "recipe": {**config["recipe"], "colour": 1}}))
     with pytest.raises(FileError, match=r"invalid recipe .*unknown recipe entries: colour"):

@@ -322,7 +322,7 @@ def test_invalid_model_folders(model: imn.tumor.TumorModel, tmp_path: Path) -> N
         start_network(imn.tumor.load_tumor_model(broken))
 
 
-@pytest.mark.parametrize("method", ["occlusion", "gradients"])
+@pytest.mark.parametrize("method", ["permutation", "gradients"])
 def test_explanations_find_the_channel(model: imn.tumor.TumorModel, cohort: imn.tumor.Cohort, method: str) -> None:
     table = imn.tumor.explain(model, cohort, method=method, pixels=80)
     assert list(table.columns) == [

@@ -362,10 +362,10 @@ def predict(
 @click.option(
     "--by",
     "method",
-    type=click.Choice(["auto", "occlusion", "gradients"]),
+    type=click.Choice(["auto", "permutation", "gradients"]),
     default="auto",
     show_default=True,
-    help="Measure of importance; auto: occlusion for up to 300 channels, else integrated gradients.",
+    help="Measure of importance; auto: permutation for up to 300 channels, else integrated gradients.",
 )
 @click.option("--pixels", type=click.IntRange(1), default=512, show_default=True, help="Number of labelled pixels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the choice of pixels.")

@@ -1,4 +1,4 @@
-"""Importance of channels for a model, by occlusion or integrated gradients over labelled pixels of a cohort."""
+"""Importance of channels for a model, by permutation or integrated gradients over labelled pixels of a cohort."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ionmorphnet.tumor.inference import start_network
 from ionmorphnet.tumor.model import TumorModel
 from ionmorphnet.tumor.patches import extract, labelled_pixels, thinned
 
-METHODS = ("auto", "occlusion", "gradients")
-_MOST_OCCLUDED = 300
+METHODS = ("auto", "permutation", "gradients")
+_MOST_PERMUTED = 300
 _PATH_STEPS = 32
 _BATCH = 256
 
@@ -40,22 +40,23 @@ def explain(
 ) -> pd.DataFrame:
     """Ranks the channels of a model by how much its predictions depend on them.
 
-    Occlusion sets a channel of a patch to its training mean and measures the drop in the log probability of the
-    patch's true class. Integrated gradients (Sundararajan, Taly and Yan, 2017, ICML, 3319-3328) attribute to the
-    channels the difference between a patch and a patch of training means in the logit of the true class minus the mean
-    logit.
+    Permutation (Breiman, 2001, Machine Learning 45, 5-32) gives a patch the channel of another patch, drawn from all
+    classes, and measures the drop in the log probability of the patch's true class. The channel keeps its mean, spread
+    and texture that way; a channel set to its mean would be smoother than any tissue. Integrated gradients
+    (Sundararajan, Taly and Yan, 2017, ICML, 3319-3328) attribute to the channels the difference between a patch and a
+    patch of training means in the logit of the true class minus the mean logit.
 
     Args:
         model: The model.
         cohort: Sections with labels of the model's classes, in any order. Sections the model was not trained on are
             more informative.
-        method: ``occlusion``, ``gradients`` (needs torch), or ``auto``: occlusion for up to 300 channels.
+        method: ``permutation``, ``gradients`` (needs torch), or ``auto``: permutation for up to 300 channels.
         pixels: Number of labelled pixels, drawn evenly from each class of each section.
-        seed: Seed of that draw.
-        device: Device for occlusion, see :func:`~ionmorphnet.tumor.inference.start_network`. Integrated gradients run
+        seed: Seed of that draw and of the permutation.
+        device: Device for permutation, see :func:`~ionmorphnet.tumor.inference.start_network`. Integrated gradients run
             on the CPU.
         memory_limit: Limit of anonymous memory, in bytes or as text such as ``"4GB"``.
-        progress: Called as progress(done, total), in channels for occlusion and pixels for gradients.
+        progress: Called as progress(done, total), in channels for permutation and pixels for gradients.
 
     Returns:
         One row per channel, most important first: rank, mz, mz_lo, mz_hi, importance (mean over the classes), one
@@ -75,7 +76,7 @@ def explain(
         )
     cohort = replace(cohort, classes=model.classes)  # labels are positions in the model's order
     if method == "auto":
-        method = "occlusion" if len(model.axis) <= _MOST_OCCLUDED else "gradients"
+        method = "permutation" if len(model.axis) <= _MOST_PERMUTED else "gradients"
     with open_cubes(
         cohort,
         model.axis,
@@ -85,8 +86,8 @@ def explain(
         memory_limit=memory_limit,
     ) as cubes:
         patches, mask, label = _chosen(model, cubes, pixels, seed)
-    if method == "occlusion":
-        found = _occlusion(model, patches, mask, label, device, progress)
+    if method == "permutation":
+        found = _permutation(model, patches, mask, label, seed, device, progress)
     else:
         found = _gradients(model, patches, mask, label, progress)
     columns = {
@@ -109,11 +110,12 @@ def _chosen(
     return patches, mask, chosen.label
 
 
-def _occlusion(
+def _permutation(
     model: TumorModel,
     patches: Float32,
     mask: npt.NDArray[np.uint8],
     label: npt.NDArray[np.int64],
+    seed: int,
     device: DeviceName | Device,
     progress: Callable[[int, int], None] | None,
 ) -> Float64:
@@ -131,9 +133,11 @@ def _occlusion(
 
     complete = log_probability(patches)
     fall = np.empty((len(patches), patches.shape[1]))
+    rng = np.random.default_rng([seed, 79])
     for channel in range(patches.shape[1]):
         kept = patches[:, channel].copy()
-        patches[:, channel] = 0.0
+        # What the other patch did not measure is 0, the mean.
+        patches[:, channel] = kept[rng.permutation(len(patches))] * mask
         fall[:, channel] = complete - log_probability(patches)
         patches[:, channel] = kept
         if progress is not None:

@@ -80,8 +80,8 @@ def plot_importance(table: pd.DataFrame, folder: PathLike, *, top: int = 25) -> 
     axes.set_yticks(y, [f"{mz:.4f}" for mz in shown["mz"]], fontsize=8)
     axes.invert_yaxis()
     axes.set_ylabel("m/z")
-    occluded = shown["method"].iloc[0] == "occlusion"
-    what = "drop in log probability" if occluded else "contribution to the logit"
+    permuted = shown["method"].iloc[0] == "permutation"
+    what = "drop in log probability" if permuted else "contribution to the logit"
     axes.set_xlabel(f"{what} of the true class (bars: mean over classes)", fontsize=9)
     axes.legend(title="pixels of class", frameon=False, fontsize=8.5, loc="lower right")
     remove_frame(axes)
