@@ -12,6 +12,11 @@
 #include <map>
 #include <thread>
 
+#ifndef _WIN32
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
 namespace {
 
 namespace imn = ionmorphnet;
@@ -352,6 +357,26 @@ void fails_softly(const std::string& path) {
   }
 }
 
+// A child of fork() is refused the scorers of its parent, and may make its own.
+void forks(const std::string& path) {
+#ifndef _WIN32
+  const imn::Context context;
+  const imn::Dataset section(context, path);
+  const imn::Scorer scorer(context, "moran");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    imn_peaks* peaks = nullptr;
+    const auto options = top(3);
+    const bool refused = imn_pick(section.get(), scorer.get(), nullptr, &options, &peaks) == IMN_ERR_UNAVAILABLE;
+    ::_exit(refused && picked_with(section, "moran").size() > 0 ? 0 : 1);
+  }
+  int status = -1;
+  require(::waitpid(child, &status, 0) == child && status == 0, "a child is refused the scorer of its parent");
+#else
+  (void)path;
+#endif
+}
+
 // What is logged about a section and its pick.
 void logs(const std::string& path) {
   std::vector<std::string> lines;
@@ -378,6 +403,7 @@ int main(int argc, char** argv) {
       {"picks", [&] { picks(path, argument); }},
       {"exceptions", [&] { exceptions(path, argument); }},
       {"cost", [&] { cost(path, argument); }},
+      {"fork", [&] { forks(path); }},
       {"fails", [&] { fails_softly(path); }},
       {"logs", [&] { logs(path); }},
   };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
 import re
 import shutil
@@ -10,12 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import ionmorphnet as imn
 from ionmorphnet import _core
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.picking.run_record import RunRecord
 from library_build import library_build
 
@@ -126,7 +129,7 @@ def test_wrong_use_is_an_error(compiled: Callable[[Path], Path], section: Path) 
     assert run(compiled(SOURCES / "misuse.c"), section, MODELS).endswith("0 failures\n")
 
 
-@pytest.mark.parametrize("case", ["readings", "reader", "versions", "threads", "shared", "fails"])
+@pytest.mark.parametrize("case", ["readings", "reader", "versions", "threads", "shared", "fork", "fails"])
 def test_behaviour(case: str, compiled: Callable[[Path], Path], section: Path) -> None:
     assert run(compiled(SOURCES / "behaviour.cpp"), case, section).endswith("ok\n")
 
@@ -208,13 +211,77 @@ def test_ctypes_example(library: Path, section: Path) -> None:
     assert rows(done.stdout) == picks(imn.pick(section, scorer="moran", top=7))
 
 
-def test_run_record_has_the_keys_of_python(library: Path, section: Path) -> None:
+class ContextOptions(ctypes.Structure):
+    """imn_context_options."""
+
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("log_level", ctypes.c_int32),
+        ("user", ctypes.c_void_p),
+        ("log", ctypes.c_void_p),
+        ("engine_dir", ctypes.c_char_p),
+        ("model_dir", ctypes.c_char_p),
+        ("threads", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
+    )
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    """The module of the ctypes example."""
+    spec = importlib.util.spec_from_file_location("ctypes_example", EXAMPLES / "ctypes" / "pick.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_network_picks_are_those_of_python(library: Path, section: Path, example: Any) -> None:
+    openvino = pytest.importorskip("openvino")
+    native = next(Path(openvino.__file__).parent.glob("libs/*openvino_c*"))
+    caller = example.Library(str(library))
+    folders = ContextOptions(
+        ctypes.sizeof(ContextOptions), engine_dir=str(library.parent).encode(), model_dir=str(MODELS).encode()
+    )
+    context = caller.make("imn_context_new", ctypes.byref(folders))
+    dataset = caller.make("imn_dataset_open", context, str(section).encode(), None)
+    wanted = example.ScorerOptions(
+        ctypes.sizeof(example.ScorerOptions),
+        engine=b"openvino",
+        precision=b"f32",
+        engine_library=str(native).encode(),
+    )
+    scorer = caller.make("imn_scorer_new", context, ctypes.byref(wanted))
+    peaks = caller.make("imn_pick", dataset, scorer, None, None)
+    expected = imn.pick(section, scorer="openvino", precision="f32", device="cpu")
+    frame = expected.all_scores
+    candidates, picked = ctypes.c_int64(), ctypes.c_int64()
+    caller.call("imn_peaks_count", peaks, ctypes.byref(candidates), ctypes.byref(picked))
+    assert (candidates.value, picked.value) == (len(frame), len(expected))
+    columns = {"mz": 0, "mz_lo": 1, "mz_hi": 2, "score": 3, "frequency": 4, "structure": 6, "spared": 9}
+    columns |= {f"p_{name}": 16 + k for k, name in enumerate(CLASSES)}
+    for name, number in columns.items():
+        values = (ctypes.c_double * candidates.value)()
+        caller.call("imn_peaks_column", peaks, ctypes.c_int32(number), values, candidates)
+        np.testing.assert_array_equal(frame[name].to_numpy(np.float64), np.array(values), err_msg=name)
+
+
+def test_the_first_pick_of_the_page_compiles(tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("no compiler")
+    page = (ROOT / "docs" / "guide" / "embedding.md").read_text(encoding="utf-8")
+    block = re.search(r"```c\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    source = tmp_path / "first.c"
+    source.write_text(block[1])
+    flags = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", INCLUDE]
+    done = subprocess.run(["gcc", *flags, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_record_has_the_keys_of_python(library: Path, section: Path, example: Any) -> None:
     native = ctypes.CDLL(str(library))
-    sys.path.insert(0, str(EXAMPLES / "ctypes"))
-    try:
-        import pick as example
-    finally:
-        sys.path.pop(0)
     caller = example.Library(str(library))
     context = caller.make("imn_context_new", None)
     dataset = caller.make("imn_dataset_open", context, str(section).encode(), None)
