@@ -38,7 +38,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 # setuptools builds packages published as source only (a dependency of pyimzML), also without isolation.
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
-cxx_sources := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+cxx_sources := $(shell find csrc examples tests/capi -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu')
 # The native test hooks (_core_testing) are built for tests and benchmarks only.
 testing := OFF
 $(dev) $(cluster_env) $(bench_env): testing := ON
