@@ -73,7 +73,8 @@ Outcome network_outcome(const std::string& scorer, std::span<const float> output
 void check_scores(const std::string& scorer, std::span<const float> scores) {
   const auto bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
   if (bad == scores.end()) return;
-  throw ResultError("scorer '" + scorer + "': the score of image " + std::to_string(bad - scores.begin()) + " is not finite");
+  throw ResultError("scorer '" + scorer + "': the score of image " + std::to_string(bad - scores.begin()) +
+                    " is not finite");
 }
 
 }  // namespace imn::score
