@@ -18,7 +18,7 @@ from ionmorphnet.tumor.patches import FEATURES
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-# No method was better in the tables of docs/reference/tumor-results.md, and it has nothing random.
+# Level with the best in the tables of docs/reference/tumor-results.md, and nothing in it is random.
 DEFAULT_METHOD = "lda-meanstd"
 _INNER_FOLDS = 3
 _KERNEL_CENTRES = 300
