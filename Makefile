@@ -39,14 +39,14 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 build_requires := scikit-build-core pybind11 cmake ninja openvino setuptools
 native := CMakeLists.txt pyproject.toml constraints.txt $(shell find csrc cmake -type f)
 cxx_sources := $(shell find csrc examples tests/capi -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu')
-# The native test hooks (_core_testing) are built for tests and benchmarks only.
+# The native test hooks (_core_testing) and the library for C and C++ are built for tests and benchmarks only.
 testing := OFF
 $(dev) $(cluster_env) $(bench_env): testing := ON
 # Without isolation, the build uses cmake and ninja from the environment.
 install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt --no-build-isolation \
 	-C cmake.define.IMN_WERROR=$(IMN_WERROR) -C cmake.define.IMN_WITH_CUDA=$(IMN_WITH_CUDA) \
 	-C 'cmake.define.IMN_CUDA_ARCHITECTURES=$(IMN_CUDA_ARCHITECTURES)' \
-	-C cmake.define.IMN_BUILD_TESTING=$(testing) -e
+	-C cmake.define.IMN_BUILD_TESTING=$(testing) -C cmake.define.IMN_BUILD_LIBRARY=$(testing) -e
 
 pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
 

@@ -5,8 +5,9 @@
 #include "core/error.h"
 
 #ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
+#ifndef NOMINMAX  // libstdc++ defines it for mingw
 #define NOMINMAX
+#endif
 #include <windows.h>
 #else
 #include <dlfcn.h>
