@@ -68,7 +68,7 @@ class Difficulty:
     blur: float = 0.0
 
 
-# Tuned with linear discriminant analysis only, on cohorts with other seeds, before any other method was run.
+# The strengths of the earlier simulator, tuned with LDA alone; not tuned again since cohorts have batch effects.
 DIFFICULTIES = {
     "easy": Difficulty(level=0.8, texture=0.7, batch=0.3, noise=5.0, mimic=0.4, offset=0.1, drift=0.1, blur=0.3),
     "medium": Difficulty(level=0.5, texture=0.55, batch=0.4, noise=3.0, mimic=0.6, offset=0.2, drift=0.2, blur=0.6),
