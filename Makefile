@@ -8,6 +8,7 @@
 # make bench          run the benchmarks next to other packages (installs them)
 # make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
 # make sweep          put faults into 200 simulated sections and look for wrong picks in silence
+# make windows        cross-compile the library for Windows and compare its picks under Wine with Linux's
 # make tidy           check the core library with clang-tidy
 # make sdist wheels   build what a release uploads into dist/; wheels need Docker
 # make device-bundle  pack the dependencies for a GPU machine without network access (docs/maintainers/gpu.md)
@@ -50,7 +51,7 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 
 pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-long test-cluster sweep lint stubs format bench core tidy sdist wheels device-bundle clean help
+.PHONY: demo test test-long test-cluster sweep windows lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -79,6 +80,9 @@ format: $(dev)
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
 	$(bin)/clang-format -i $(cxx_sources)
+
+windows: $(dev)
+	scripts/windows.sh
 
 sweep: $(dev)
 	$(bin)/python scripts/sweep_for_silence.py

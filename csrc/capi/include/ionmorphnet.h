@@ -48,7 +48,11 @@ extern "C" {
 /* Grows only when callers compiled before would break; the SONAME carries it. */
 #define IMN_ABI 1u
 
-#define IMN_INIT(type) {(uint32_t)sizeof(type)}
+#ifdef __cplusplus
+#define IMN_INIT(type) {static_cast<uint32_t>(sizeof(type))}
+#else
+#define IMN_INIT(type) {.struct_size = (uint32_t)sizeof(type)} /* no warning of the other fields */
+#endif
 
 /* What every function returns that can fail. Integers, not an enumeration: values may be added, never renumbered. */
 typedef int32_t imn_status;
