@@ -48,10 +48,10 @@ def connected(address: str) -> Iterator[Any]:
     if address.startswith("ray://"):
         raise ArgumentError(f"--ray {address}: run the command on a node of the cluster, with --ray auto")
     with contextlib.ExitStack() as undo:
-        if "ray" in sys.modules:
+        if sys.modules.get("ray") is not None:
             undo.callback(_read_settings_again)
         undo.enter_context(_environment(_settings(address)))
-        if "ray" in sys.modules:
+        if sys.modules.get("ray") is not None:
             _read_settings_again()
         ray = _imported()
         undo.enter_context(_no_messages())
