@@ -4,6 +4,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -97,18 +98,28 @@ struct Request {
   const float* output = nullptr;
 };
 
+// The core of a library: one a process, made at first use and never freed. Freeing it unloads OpenVINO's own plug-ins,
+// which crashes whoever uses OpenVINO in this process besides, or uses it again.
+void* core_of(const Api& api, const SharedLibrary& library) {
+  static std::mutex mutex;
+  static auto* const cores = new std::map<std::filesystem::path, void*>();
+  const std::lock_guard lock(mutex);
+  void*& core = (*cores)[library.path()];
+  if (core == nullptr) api("ov_core_create", &core);
+  return core;
+}
+
 class Engine {
  public:
   Engine(const imn_engine_request& request, const std::filesystem::path& plugin)
       : library_(engine_library(request.library_path, plugin, kStem, "openvino")),
         api_(library_),
-        core_(api_, "ov_core_free"),
+        core_(core_of(api_, library_)),
         compiled_(api_, "ov_compiled_model_free"),
         batch_(request.batch > 0 ? request.batch : kBatch),
         image_size_(std::int64_t{request.channels} * request.height * request.width),
         n_statistics_(request.n_statistics),
         n_outputs_(request.n_outputs) {
-    api_("ov_core_create", core_.out());
     const std::string precision = wanted_precision(request);
     compile(request, precision);
     const std::string streams = text_property(api_, "ov_compiled_model_get_property", compiled_.get(), "NUM_STREAMS");
@@ -157,7 +168,7 @@ class Engine {
 
   std::string text_property_of_cpu(const char* key) const {
     char* value = nullptr;
-    api_("ov_core_get_property", core_.get(), "CPU", key, &value);
+    api_("ov_core_get_property", core_, "CPU", key, &value);
     std::string text = value != nullptr ? value : "";
     api_.free("ov_free", value);
     return text;
@@ -168,10 +179,10 @@ class Engine {
     const std::string threads = std::to_string(threads_of(request));
     const char* no_weights = nullptr;
     try {
-      api_("ov_core_read_model", core_.get(), request.network_path, no_weights, model.out());
+      api_("ov_core_read_model", core_, request.network_path, no_weights, model.out());
       find_inputs(model.get());
       fix_batch(model.get(), request);
-      api_.variadic("ov_core_compile_model", core_.get(), model.get(), static_cast<const char*>("CPU"), std::size_t{10},
+      api_.variadic("ov_core_compile_model", core_, model.get(), static_cast<const char*>("CPU"), std::size_t{10},
                     compiled_.out(), "PERFORMANCE_HINT", "THROUGHPUT", "NUM_STREAMS", threads.c_str(),
                     "INFERENCE_NUM_THREADS", threads.c_str(), "INFERENCE_PRECISION_HINT", precision.c_str(),
                     "ENABLE_CPU_PINNING", "NO");
@@ -269,7 +280,7 @@ class Engine {
 
   SharedLibrary library_;
   Api api_;
-  Handle core_;
+  void* core_;
   Handle compiled_;
   int batch_;
   std::int64_t image_size_;

@@ -121,6 +121,15 @@ def test_outputs_are_those_of_the_network(engine_name: str, rng: np.random.Gener
         np.testing.assert_allclose(outputs[:some], expected[:some], atol=5e-6)
         assert (outputs[some:] == 7.0).all()
     engine.destroy(engine.user)
+    # Whoever else uses the engine's library in this process goes on, and so does the plug-in itself.
+    again = openvino.Core()
+    other = again.compile_model(again.read_model(bundled()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_array_equal(other({"image": images, "statistics": statistics})[0], expected)
+    status, _, second = open_engine(engine_name, bundled(), engine_folder(engine_name))
+    assert status == 0
+    assert _score(second, images, statistics, outputs, n) == 0
+    np.testing.assert_allclose(outputs, expected, atol=5e-6)
+    second.destroy(second.user)
 
 
 def _score(
