@@ -22,12 +22,17 @@ export PATH="$PWD/.venv/bin:$PATH" WINEPREFIX="$build/wine" WINEDEBUG=-all
 expat=${IMN_EXPAT_SOURCE:-}
 if [ -z "$expat" ]; then
   if [ ! -e "$build/sources/expat.tar.gz" ]; then
-    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    printf 'Types: deb-src\nURIs: http://deb.debian.org/debian\nSuites: %s\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
-      "$release" > "$build/sources/deb-src.sources"
-    mkdir -p "$build/sources/lists/partial"
-    apt="-o Dir::Etc::sourcelist=$build/sources/deb-src.sources -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$build/sources/lists -o APT::Sandbox::User=root"
-    (cd "$build/sources" && apt-get $apt update -qq && apt-get $apt source --download-only -qq expat)
+    # The system's own package sources, asked for source packages.
+    parts=$build/sources/parts
+    mkdir -p "$parts" "$build/sources/lists/partial"
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+      if [ -s "$file" ]; then
+        sed -E 's/^deb /deb-src /; s/^Types:.*/Types: deb-src/' "$file" > "$parts/$(basename "$file")"
+      fi
+    done
+    apt="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$parts -o Dir::State::lists=$build/sources/lists -o APT::Sandbox::User=root"
+    # The original source is enough: where only Debian's part of it cannot be had, apt-get fails, and mv does not.
+    (cd "$build/sources" && apt-get $apt update -qq && apt-get $apt source --download-only -qq expat) || true
     mv "$build"/sources/expat_*.orig.tar.* "$build/sources/expat.tar.gz"
   fi
   rm -rf "$build/sources/expat" && mkdir "$build/sources/expat"
