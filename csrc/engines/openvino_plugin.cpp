@@ -98,8 +98,8 @@ struct Request {
   const float* output = nullptr;
 };
 
-// The core of a library: one a process, made at first use and never freed. Freeing it unloads OpenVINO's own plug-ins,
-// which crashes whoever uses OpenVINO in this process besides, or uses it again.
+// The core of a library: one a process, made at first use, because loading OpenVINO's plugins takes a while, and never
+// freed, because at exit their globals may already be gone.
 void* core_of(const Api& api, const SharedLibrary& library) {
   static std::mutex mutex;
   static auto* const cores = new std::map<std::filesystem::path, void*>();
