@@ -15,8 +15,9 @@ from pathlib import Path
 import ionmorphnet as imn
 from benchmarks.common import Context, Row
 
-# Sections of the comparison of workers: a pick with a classical score takes about a second and leaves a core idle.
-N_SECTIONS = 12
+# Sections of the comparison of workers: with a small one and a classical score, a core is idle much of the time.
+N_SECTIONS = 60
+SHAPE = (48, 40)
 # Tiny files of the scheduler's case at scale 1; the default scale of .05 makes 50 of them.
 N_TINY = 1000
 
@@ -50,21 +51,21 @@ def run(context: Context) -> list[Row]:
         path = sections / f"s{k:02}.imzML"
         if not path.is_file():
             path.parent.mkdir(exist_ok=True)
-            imn.simulate(path, shape=(100, 80), n_channels=600, mode="processed", seed=k)
+            imn.simulate(path, shape=SHAPE, n_channels=300, mode="processed", seed=k)
     for scorer in ("moran", "openvino"):
         walls: dict[int, list[float]] = {1: [], 2: []}
         for turn in range(min(context.repeat, 3)):
             for jobs in walls:
                 walls[jobs].append(_run(context, sections, f"{scorer}-{jobs}-{turn}", jobs, scorer)["wall"])
         one, two = (statistics.median(walls[jobs]) for jobs in (1, 2))
-        case = f"{N_SECTIONS} sections of 100 x 80 pixels, scorer {scorer}"
+        case = f"{N_SECTIONS} sections of {SHAPE[0]} x {SHAPE[1]} pixels, scorer {scorer}"
         found += [Row(case, "2 workers", two, 1.0), Row(case, "1 worker", one, one / two)]
     return [*found, *_scheduler(context)]
 
 
 def _scheduler(context: Context) -> list[Row]:
-    tiny = context.work / "tiny"
     n = max(20, round(N_TINY * context.scale))
+    tiny = context.work / f"tiny-{n}"
     for k in range(n):
         path = tiny / f"s{k:04}.imzML"
         if not path.is_file():
