@@ -373,8 +373,9 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     tests = str(ROOT / "tests")
     script.write_text(_TWO.format(tests=tests, out=str(tmp_path / "two")))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
-    done = subprocess.run(command, capture_output=True, timeout=180, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
+    assert done.returncode == 0, done.stderr  # whole: the cause precedes what the launcher says of it
     code = _TWO.format(tests=tests, out=str(tmp_path / "one"))
     exec(compile(code, "one", "exec"), {})
     one, two = (_weights(tmp_path / name) for name in ("one", "two"))

@@ -10,12 +10,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 
 from ionmorphnet.base.errors import ArgumentError
+
+# Process 0 needs this long at most for what it does alone at the end: the last validation and the files.
+_LEAVE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,18 @@ class Group:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Group]:
-    """Join the processes that ``torchrun`` started (NCCL on GPUs, otherwise Gloo); without it, a single process."""
+    """Join the processes that ``torchrun`` started (NCCL on GPUs, otherwise Gloo); without it, a single process.
+
+    The processes leave together. One that left early would close its connections while process 0 still writes files.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Group()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, size = next(iter(rendezvous("env://")))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     try:
-        yield Group(dist.get_rank(), dist.get_world_size())
+        yield Group(rank, size)
+        store.set(f"finished/{rank}", "")
+        store.wait([f"finished/{other}" for other in range(size)], _LEAVE)
     finally:
         dist.destroy_process_group()
