@@ -138,6 +138,24 @@ def test_a_result_folder_is_not_scored_again(
     assert serve(peaks, tmp_path / "labels.csv").page.candidates == len(scores)
 
 
+def test_normalised_images(serve: Callable[..., Served], section: Path, picked: Path, tmp_path: Path, cli: Cli) -> None:
+    picks = [imn.pick(section, top=1, normalize=kind) for kind in ("none", "rms")]
+    expected = [[f"m/z {mz:.4f}" for mz in peaks.all_scores["mz"]] for peaks in picks]
+    assert expected[0] != expected[1]
+    served = serve(section, tmp_path / "labels.csv", order="rank", normalize="rms")
+    assert served.state()["captions"] == expected[1]
+    served.finish()
+    with imn.open(section) as ds:
+        again = serve(ds.normalized("rms"), tmp_path / "labels.csv", order="rank")
+        assert again.state()["captions"] == expected[1]
+        again.finish()
+        with pytest.raises(imn.ArgumentError, match="normalize: the section is open already"):
+            imn.label(ds, tmp_path / "labels.csv", normalize="rms")
+    cli("label", picked, "-o", tmp_path / "labels.csv", "--normalize", "rms").is_one_line_error(
+        "normalize: ", "a result folder shows the images of its pick"
+    )
+
+
 def test_image_arrays(serve: Callable[..., Served], tmp_path: Path, rng: np.random.Generator) -> None:
     images = {f"image_{k}": rng.random((20 + k % 2, 30)).astype(np.float32) for k in range(8)}
     y, x = np.mgrid[:20, :30]

@@ -103,7 +103,7 @@ def test_a_map_of_the_structure_alone_keeps_the_order() -> None:
     structure_map = np.zeros(8)
     structure_map[-2:] = (-0.6, -1.5)
     trial = Trial(30, 1.0, 0.0, 0.0, 0.0, True)
-    found = SectionCalibration(MODEL.name, MODEL.sha256, "", None, None, structure_map, trial, trial)
+    found = SectionCalibration(MODEL.name, MODEL.sha256, "", None, "none", None, structure_map, trial, trial)
     frame["structure"] = np.linspace(0.0, 3.0, 30)
     mapped = found.apply(frame.assign(score=frame["structure"] / 3), MODEL)
     assert concordance(mapped["score"].to_numpy(), np.arange(30)) > 0.99  # both ends may meet 0 or 3
@@ -251,6 +251,25 @@ def test_an_unpicked_section_is_picked_first(picked: Path, tmp_path: Path) -> No
         found = imn.calibrate(section, labels, model=model, precision="f32")
     assert found.class_trial.labels == 16
     assert found.sha256 == model.sha256
+
+
+def test_normalised_images(picked: Path, tmp_path: Path) -> None:
+    section = picked / "slice.imzML"
+    labels = write_labels(tmp_path / "labels.csv", imn.pick(section, **options(picked, axis=None, normalize="tic")))
+    found = imn.calibrate(section, labels, model=picked / "model", normalize="tic", out=tmp_path / "c.json")
+    assert read_calibration(tmp_path / "c.json").normalize == found.normalize == "tic"
+    same = imn.pick(section, **options(picked, normalize="tic", calibration=found))
+    other = imn.pick(section, **options(picked, calibration=found))
+    assert same.run is not None
+    assert other.run is not None
+    assert same.run.warnings == ()
+    assert other.run.warnings == (
+        "the calibration was made with labels of images that were normalised by tic, and these are not normalised; "
+        "pick with --normalize tic, or calibrate a pick with --normalize none",
+    )
+    for source in (picked / "result", other):
+        with pytest.raises(ArgumentError, match=r"normalize: .* has the scores of its own images"):
+            imn.calibrate(source, labels, normalize="tic")
 
 
 def test_labels_that_fit_no_channel_are_reported(

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ionmorphnet.io.literals import Copies, Duplicates, Polarity, SpectrumType
+from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import MOST_LEVELS, OpenOptions
 
 Command = Callable[..., Any]
@@ -95,3 +96,15 @@ def open_options(*, ibd: bool = True) -> Callable[[Command], Command]:
         return decorated
 
     return decorate
+
+
+def normalize_option(text: str, *, default: str | None = "none") -> Callable[[Command], Command]:
+    """The option ``--normalize``.
+
+    Args:
+        text: Its help.
+        default: Its value if it is not given.
+    """
+    return click.option(
+        "--normalize", type=click.Choice(NORMALIZATIONS), default=default, show_default=default is not None, help=text
+    )

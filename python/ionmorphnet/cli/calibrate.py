@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import ionmorphnet as imn
-from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._open_options import normalize_option, open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar
 from ionmorphnet.io.open_options import OpenOptions
 
@@ -39,6 +39,7 @@ from ionmorphnet.io.open_options import OpenOptions
     show_default=True,
     help="Precision of the network.",
 )
+@normalize_option("Divide the images of an imzML file by this norm of each pixel's spectrum.", default=None)
 @open_options()
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
 def calibrate(source: Path, labels: Path, out: Path, opened: OpenOptions, **options: Any) -> None:

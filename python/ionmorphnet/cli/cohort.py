@@ -16,12 +16,11 @@ from rich.text import Text
 from ionmorphnet import cohort as study
 from ionmorphnet.cli._cohort_report import after_run, next_step, report
 from ionmorphnet.cli._cohort_tables import tables
-from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._open_options import normalize_option, open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar, stderr
 from ionmorphnet.cli._study_place import STAGE, StudyPlace, below
 from ionmorphnet.cli.pick import pick, pick_arguments
 from ionmorphnet.io.mz_list import parse_mz_values
-from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 
 # What `pick` offers and a study does not: names come from the samples, and the manifest says what is done.
@@ -216,13 +215,7 @@ def consensus(
 
 @cohort.command(short_help="Extract the common channels from every pixel.")
 @_STUDY
-@click.option(
-    "--normalize",
-    type=click.Choice(NORMALIZATIONS),
-    default="none",
-    show_default=True,
-    help="Divide by this norm of each pixel's spectrum.",
-)
+@normalize_option("Divide by this norm of each pixel's spectrum.")
 @click.option("--memory-limit", default="4GB", show_default=True, metavar="SIZE", help="Host memory to plan with.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; 0: all.")
 @STAGE

@@ -11,11 +11,10 @@ import numpy as np
 import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import atomic_path
-from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._open_options import normalize_option, open_options
 from ionmorphnet.cli._shared import show_warnings, spinner
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.mz_list import parse_mz_values
-from ionmorphnet.io.normalization import NORMALIZATIONS
 from ionmorphnet.io.open_options import OpenOptions
 from ionmorphnet.io.rendering import write_contact_sheet
 from ionmorphnet.io.sizes import pixels_text
@@ -28,13 +27,7 @@ from ionmorphnet.io.sizes import pixels_text
 )
 @click.option("--ppm", type=float, metavar="P", help="Half width of the windows in parts per million.")
 @click.option("--tol", type=float, metavar="T", help="Half width of the windows in m/z units.")
-@click.option(
-    "--normalize",
-    type=click.Choice(NORMALIZATIONS),
-    default="none",
-    show_default=True,
-    help="Divide the images by this norm of each pixel's spectrum.",
-)
+@normalize_option("Divide the images by this norm of each pixel's spectrum.")
 @click.option("--plane", type=int, metavar="Z", help="The z plane, if FILE has several.")
 @click.option("--region", type=click.IntRange(1), metavar="K", help="Only this region of the slide, see info.")
 @open_options()

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 import ionmorphnet as imn
-from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._open_options import normalize_option, open_options
 from ionmorphnet.cli._shared import log_shown, progress_bar
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions
 
 
@@ -32,10 +33,18 @@ from ionmorphnet.io.open_options import OpenOptions
 )
 @click.option("--model", metavar="NAME_OR_FOLDER", help="Model that orders the images.  [default: the bundled one]")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port of the page; 0: a free one.")
+@normalize_option("Divide the images of an imzML file by this norm of each pixel's spectrum.", default=None)
 @open_options()
 @click.option("--no-browser", is_flag=True, help="Print the address only.")
 def label(
-    source: Path, out: Path, order: str, model: str | None, port: int, no_browser: bool, opened: OpenOptions
+    source: Path,
+    out: Path,
+    order: str,
+    model: str | None,
+    normalize: Normalize | None,
+    port: int,
+    no_browser: bool,
+    opened: OpenOptions,
 ) -> None:
     """Label the ion images of SOURCE on a web page that only this machine can open.
 
@@ -63,6 +72,7 @@ def label(
             out,
             order=order,
             model=model,
+            normalize=normalize,
             port=port,
             browser=not no_browser,
             on_ready=ready,

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -14,9 +14,8 @@ import ionmorphnet as imn
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.units import format_bytes
 from ionmorphnet.cli import _shared
-from ionmorphnet.cli._open_options import open_options
+from ionmorphnet.cli._open_options import normalize_option, open_options
 from ionmorphnet.cli._shared import show_warnings
-from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions
 
 
@@ -94,13 +93,7 @@ def _regions(ctx: click.Context, param: click.Parameter, value: str) -> str | in
     show_default=True,
     help="Precision of the network; int8 needs a model with an 8-bit network, fp16 TensorRT.",
 )
-@click.option(
-    "--normalize",
-    type=click.Choice(get_args(Normalize)),
-    default="none",
-    show_default=True,
-    help="Divide images by this norm of each pixel's spectrum before they are scored.",
-)
+@normalize_option("Divide images by this norm of each pixel's spectrum before they are scored.")
 @click.option(
     "--sample-map",
     "sample",

@@ -13,6 +13,7 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.dataset import Dataset
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.labelled.label_csv import LabelReport, read_mz_labels
 from ionmorphnet.models.model import Model, load_model
@@ -36,6 +37,7 @@ def calibrate(
     *,
     out: PathLike | None = None,
     model: str | Path | Model | None = None,
+    normalize: Normalize | None = None,
     device: DeviceName | Device = "auto",
     precision: Precision = "auto",
     threads: int = 0,
@@ -54,6 +56,7 @@ def calibrate(
             up among the windows of the pick. Grades in the column ``structure`` also calibrate the structure.
         out: File to write the calibration to (JSON); None: none.
         model: Bundled name, model folder or loaded Model; None: that of the pick, or the default model.
+        normalize: How the ion images of an imzML file or Dataset are normalised, see :func:`ionmorphnet.pick`.
         device: Device for picking, see :func:`ionmorphnet.pick`.
         precision: Precision for picking.
         threads: CPU threads for picking; 0: all.
@@ -65,19 +68,29 @@ def calibrate(
 
     Raises:
         FileError: A file is missing or invalid, or too few labels can be used.
-        ArgumentError: The pick is calibrated already, has no classes, or was made with another model.
+        ArgumentError: The pick is calibrated already, has no classes, or was made with another model; an option for an
+            imzML file was given for something else.
     """
     checked_open_options(opened, function="calibrate")
     ready = load_model(model) if model is not None and not isinstance(model, Model) else model
     if isinstance(source, PeakList):
         refuse_open_options(opened, "the section is open already; pass these to ionmorphnet.open")
+        _refuse_normalize(normalize, "the pick")
         peaks = source
     elif not isinstance(source, Dataset) and Path(source).is_dir():
         refuse_open_options(opened, f"{source} is a result folder, which opens its section as the pick did")
+        _refuse_normalize(normalize, str(source))
         peaks = open_run(source)
     else:
         peaks = pick(
-            source, model=ready, device=device, precision=precision, threads=threads, progress=progress, **opened
+            source,
+            model=ready,
+            normalize=normalize,
+            device=device,
+            precision=precision,
+            threads=threads,
+            progress=progress,
+            **opened,
         )
     used = _model_of(peaks, ready)
     run = peaks.run
@@ -111,10 +124,21 @@ def calibrate(
         used,
         section=section,
         uuid=run.input.uuid,
+        normalize=run.input.normalize,
     )
     if out is not None:
         calibration.save(out)
     return calibration
+
+
+def _refuse_normalize(normalize: Normalize | None, what: str) -> None:
+    """Refuses a normalisation for scores that exist.
+
+    Raises:
+        ArgumentError: One was given.
+    """
+    if normalize is not None:
+        raise ArgumentError(f"normalize: {what} has the scores of its own images; pass this to the pick instead")
 
 
 def _model_of(peaks: PeakList, given: Model | None) -> Model:

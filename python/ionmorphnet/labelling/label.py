@@ -21,6 +21,7 @@ from ionmorphnet.base.files import refuse_replacing
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress
 from ionmorphnet.io.dataset import Dataset, open_dataset
+from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
 from ionmorphnet.labelling.agreement import Agreement
 from ionmorphnet.labelling.candidates import Candidates, array_candidates, section_candidates
@@ -74,6 +75,7 @@ def label(
     *,
     order: str = "active",
     model: str | Path | Model | None = None,
+    normalize: Normalize | None = None,
     port: int = 0,
     browser: bool = True,
     on_ready: Callable[[LabelPage], None] | None = None,
@@ -92,6 +94,8 @@ def label(
         order: ``"active"`` (most uncertain first, spread over the ranking) or ``"rank"``.
         model: Bundled name, model folder or loaded Model for the scores; None: the default model. Without effect on
             sources that are scored already.
+        normalize: How the ion images of an imzML file are normalised before they are scored and shown, see
+            :meth:`Dataset.normalized`; None: not. Datasets and picks have their own images.
         port: TCP port of the page; 0: a free one.
         browser: Open the page in the browser.
         on_ready: Called with the page once it is served.
@@ -105,7 +109,8 @@ def label(
     Raises:
         FileError: The section or the label file cannot be used, the label file belongs to another section, or another
             session is labelling it.
-        ArgumentError: An argument is out of range, or the file has several z planes.
+        ArgumentError: An argument is out of range, an option for an imzML file was given for something else, or the
+            file has several z planes.
         UnavailableError: The port is taken.
     """
     from ionmorphnet.labelling.server import LabelServer  # loads werkzeug
@@ -117,7 +122,7 @@ def label(
     checked_open_options(opened, function="label")
     path = Path(out)
     with contextlib.ExitStack() as stack:
-        candidates = _candidates(source, path, model, progress, stack, opened)
+        candidates = _candidates(source, path, model, normalize, progress, stack, opened)
         file = LabelFile(path, candidates)
         session = Session(candidates, file, wanted)
         stack.callback(session.close)
@@ -142,12 +147,14 @@ def _candidates(
     source: PathLike | Dataset | PeakList,
     out: Path,
     model: str | Path | Model | None,
+    normalize: Normalize | None,
     progress: Progress | bool | None,
     stack: contextlib.ExitStack,
     opened: OpenOptions,
 ) -> Candidates:
     if isinstance(source, PeakList | Dataset):
         refuse_open_options(opened, "the section is open already; pass these to ionmorphnet.open")
+        _refuse_normalize(normalize, "the section is open already; label ds.normalized(...)")
     if isinstance(source, PeakList):
         ds = source.dataset
         refuse_replacing([out], [ds.path, ds.ibd_path], "choose another name for the labels")
@@ -157,6 +164,7 @@ def _candidates(
     path = Path(source)
     if path.suffix.casefold() != ".imzml":
         refuse_open_options(opened, f"{path} is no imzML file; a result folder opens its section as the pick did")
+        _refuse_normalize(normalize, f"{path} is no imzML file; a result folder shows the images of its pick")
     if path.is_dir():
         peaks = open_run(path)
         refuse_replacing([out], [path / "peaks.csv", path / "scores.csv"], "choose another name for the labels")
@@ -170,7 +178,13 @@ def _candidates(
         return array_candidates(path, score)
     if path.suffix.casefold() != ".imzml":
         raise FileError(f"{path}: nothing to label; pass an imzML file, a result folder of a pick, or an npz file")
-    return _scored(stack.enter_context(open_dataset(path, **opened)), out, model, progress)
+    ds = stack.enter_context(open_dataset(path, **opened))
+    return _scored(ds if normalize is None else ds.normalized(normalize), out, model, progress)
+
+
+def _refuse_normalize(normalize: Normalize | None, reason: str) -> None:
+    if normalize is not None:
+        raise ArgumentError(f"normalize: {reason}")
 
 
 def _scored(ds: Dataset, out: Path, model: str | Path | Model | None, progress: Progress | bool | None) -> Candidates:

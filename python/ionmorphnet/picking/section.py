@@ -185,7 +185,7 @@ def pick(
     cut = threshold if min_score is None else min_score
     ranked = _ranked(channels, frame, ready.name, ds)
     chosen, excluded = _cut(ranked, top, cut, exclude)
-    warnings = _warnings(ds, channels, ready) + _other_section(mapped, ds)
+    warnings = _warnings(ds, channels, ready) + _other_labels(mapped, ds)
     picked = ranked.iloc[chosen]
     warnings += shared_patterns(
         ds, channels, picked["mz_lo"].to_numpy(np.float64), picked["mz_hi"].to_numpy(np.float64)
@@ -379,12 +379,24 @@ def _warnings(ds: Dataset, channels: CandidateAxis, scorer: Scorer) -> list[str]
     return texts
 
 
-def _other_section(calibration: SectionCalibration | None, ds: Dataset) -> list[str]:
-    """A warning if the labels are of another section, whose conventions need not hold here."""
-    uuid = ds.declared.get("uuid")
-    if calibration is None or None in (calibration.uuid, uuid) or calibration.uuid == uuid:
+def _other_labels(calibration: SectionCalibration | None, ds: Dataset) -> list[str]:
+    """Warnings if the labels are of another section or of other images, whose conventions need not hold here."""
+    if calibration is None:
         return []
-    return [f"the calibration was made with labels of another section, {calibration.section}"]
+    texts = []
+    uuid = ds.declared.get("uuid")
+    if None not in (calibration.uuid, uuid) and calibration.uuid != uuid:
+        texts.append(f"the calibration was made with labels of another section, {calibration.section}")
+    if calibration.normalize != ds.normalize:
+        made, here = (
+            "not normalised" if kind == "none" else f"normalised by {kind}"
+            for kind in (calibration.normalize, ds.normalize)
+        )
+        texts.append(
+            f"the calibration was made with labels of images that were {made}, and these are {here}; "
+            f"pick with --normalize {calibration.normalize}, or calibrate a pick with --normalize {ds.normalize}"
+        )
+    return texts
 
 
 def _run_record(

@@ -26,6 +26,8 @@ from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.base.files import read_json
 from ionmorphnet.base.json_output import write_json
 from ionmorphnet.base.paths import PathLike
+from ionmorphnet.io.literals import Normalize
+from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.models.model import HIGHEST_GRADE, Model, sigmoid, softmax
 
@@ -94,6 +96,7 @@ class SectionCalibration:
         sha256: Hash of the model's network; the map is refused for another one.
         section: Name of the section whose labels were used.
         uuid: UUID that the section's file declares, or None.
+        normalize: How the labelled images were normalised: ``none``, ``tic``, ``rms`` or ``median``.
         class_map: (features + 1, 6), coefficients of the class logits with the intercepts last; None = identity.
         structure_map: (features + 1,), coefficients of the structure logit; None = identity.
         class_trial: Cross-validation of the class map.
@@ -104,6 +107,7 @@ class SectionCalibration:
     sha256: str
     section: str
     uuid: str | None
+    normalize: Normalize
     class_map: Float64 | None
     structure_map: Float64 | None
     class_trial: Trial
@@ -207,6 +211,7 @@ def read_calibration(path: PathLike) -> SectionCalibration:
             sha256=str(values["sha256"]),
             section=str(values["section"]),
             uuid=values["uuid"],
+            normalize=checked_normalize(values["normalize"]),
             class_map=_map_of(values["class_map"], (len(CLASSES),)),
             structure_map=_map_of(values["structure_map"], ()),
             class_trial=Trial(**values["class_trial"]),
@@ -244,6 +249,7 @@ def fit_calibration(
     *,
     section: str = "",
     uuid: str | None = None,
+    normalize: Normalize = "none",
 ) -> SectionCalibration:
     """Fit a calibration to labelled images of a section.
 
@@ -254,6 +260,7 @@ def fit_calibration(
         model: The model.
         section: Name of the section, for the record.
         uuid: UUID of the section's file, for the record.
+        normalize: How the images were normalised, for the record.
 
     Returns:
         The calibration; the identity where cross-validation gains nothing.
@@ -276,7 +283,7 @@ def fit_calibration(
         offset = _structure_logit(structure[graded])
         structure_map, structure_trial = _structure_map(x[graded], offset, g[graded], y[graded].argmax(axis=1))
     return SectionCalibration(
-        model.name, model.sha256, section, uuid, class_map, structure_map, class_trial, structure_trial
+        model.name, model.sha256, section, uuid, normalize, class_map, structure_map, class_trial, structure_trial
     )
 
 
