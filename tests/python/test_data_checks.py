@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
+from imzml_factory import Spec, write_imzml
+from ionmorphnet import _core
 from odd_files import intensities, masses
 from odd_files.sections import FLAVOURS, Section, clean_section
 
@@ -209,3 +212,31 @@ def test_unsorted_values_keep_their_own_message(sections: dict[str, Section], tm
         pytest.raises(imn.FileError, match=r"not ascending.*sorts"),
     ):
         ds.spectrum(0)
+
+
+def test_facts_of_spectra_against_numpy(tmp_path: Path, rng: np.random.Generator) -> None:
+    edges = np.array([150.0, 300.0, 300.0, 777.5, 900.0])
+    specs = []
+    for x in range(1, 151):  # more than two grains of a thread
+        mz = np.sort(rng.uniform(100.0, 1000.0, rng.integers(0, 40)))
+        intensity = rng.poisson(2.0, len(mz)).astype(np.float64)
+        if x % 7 == 0:
+            intensity -= 1.5
+        if x % 5 == 0 and len(mz) > 3:
+            mz = np.sort(np.append(mz[1:], edges[3]))  # bounds belong to the band above them
+        specs.append(Spec(x, 1, mz, intensity))
+    specs[3] = Spec(4, 1, [], [])
+    with imn.open(write_imzml(tmp_path / "a.imzML", specs, mode="processed")) as ds:
+        chosen = [149, *range(0, 149, 2), 3]
+        facts, coarse = _core.spectrum_facts(ds._native, chosen, edges, threads=2)
+    for row, bands, k in zip(facts, coarse, chosen, strict=True):
+        mz, v = np.asarray(specs[k].mz, float), np.asarray(specs[k].intensity, float)
+        if not len(v):
+            assert not row.any()
+            continue
+        top = v.max()
+        expected = [np.count_nonzero(v), v.sum(), (v * v).sum(), v.min(), top]
+        expected += [(v == top).sum(), (v >= 0.8 * top).sum()] if top > 0 else [0, 0]
+        np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-12)
+        sums = [v[(mz >= low) & (mz < high)].sum() for low, high in itertools.pairwise(edges)]
+        np.testing.assert_allclose(bands, np.sqrt(np.maximum(sums, 0.0)), rtol=1e-6, atol=1e-6)
