@@ -7,6 +7,7 @@
 # make format         fix what ruff and clang-format can fix
 # make bench          run the benchmarks next to other packages (installs them)
 # make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
+# make sanitize       run the tests of the C interface with ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer
 # make sweep          put faults into 200 simulated sections and look for wrong picks in silence
 # make windows        cross-compile the library for Windows and compare its picks under Wine with Linux's
 # make tidy           check the core library with clang-tidy
@@ -51,7 +52,7 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 
 pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-long test-cluster sweep windows lint stubs format bench core tidy sdist wheels device-bundle clean help
+.PHONY: demo test test-long test-cluster sanitize sweep windows lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -83,6 +84,9 @@ format: $(dev)
 
 windows: $(dev)
 	scripts/windows.sh
+
+sanitize: $(dev)
+	PATH="$(abspath $(bin)):$$PATH" $(bin)/python scripts/sanitize.py
 
 sweep: $(dev)
 	$(bin)/python scripts/sweep_for_silence.py

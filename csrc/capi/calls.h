@@ -10,6 +10,7 @@
 #include <string>
 
 #include "capi/engine_network.h"
+#include "capi/forks.h"
 #include "capi/include/ionmorphnet.h"
 #include "core/error.h"
 
@@ -33,6 +34,7 @@ imn_status failed(imn_status status, const char* message) noexcept;
 // Runs the body of a function. On failure the message is kept for this thread.
 template <typename Body>
 imn_status guarded(Body&& body) noexcept {
+  const InCall in_call;
   try {
     body();
     return IMN_OK;

@@ -4,12 +4,6 @@
 #include "capi/objects.h"
 #include "core/shared_library.h"
 
-#ifdef _WIN32
-#include <process.h>
-#else
-#include <unistd.h>
-#endif
-
 namespace imn::capi {
 
 namespace {
@@ -24,14 +18,6 @@ std::string bundled_models() {
 
 std::shared_ptr<Cancel> cancel_of(const imn_cancel* cancel) {
   return cancel == nullptr ? nullptr : object_of<Cancel>(cancel);
-}
-
-std::int64_t process_number() {
-#ifdef _WIN32
-  return ::_getpid();
-#else
-  return ::getpid();
-#endif
 }
 
 }  // namespace imn::capi

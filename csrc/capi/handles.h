@@ -12,18 +12,24 @@ namespace imn::capi {
 template <typename T>
 struct KindOf;
 
-void* add_handle(const char* kind, std::shared_ptr<void> object);
-// Null if there is no such handle of this kind.
+// Whether objects have threads of their own, which no child of fork() has.
+template <typename T>
+inline constexpr bool kThreaded = false;
+
+void* add_handle(const char* kind, bool threaded, std::shared_ptr<void> object);
+// Null if there is no such handle of this kind. Throws UnavailableError if the object does not work in this child of
+// fork().
 std::shared_ptr<void> find_handle(const char* kind, const void* handle);
-// Does nothing if there is no such handle of this kind. The object goes with its last user.
+// Does nothing if there is no such handle of this kind. The object goes with its last user; in a child of fork() in
+// which it does not work it stays, because to end it is to wait for threads that do not exist.
 void drop_handle(const char* kind, const void* handle) noexcept;
 
 template <typename Handle, typename T>
 Handle* new_handle(std::shared_ptr<T> object) {
-  return static_cast<Handle*>(add_handle(KindOf<T>::name, std::move(object)));
+  return static_cast<Handle*>(add_handle(KindOf<T>::name, kThreaded<T>, std::move(object)));
 }
 
-// The object of a handle, kept alive by the result. Throws ArgumentError.
+// The object of a handle, kept alive by the result. Throws ArgumentError; UnavailableError as find_handle().
 template <typename T>
 std::shared_ptr<T> object_of(const void* handle) {
   const std::string name = KindOf<T>::name;

@@ -54,11 +54,13 @@ struct Scorer {
   std::optional<models::Model> model;
   std::unique_ptr<score::Network> network;
   std::optional<score::DeviceNetwork> device_network;
-  pick::Scorer native;  // refers to the members above
-  std::int64_t process = 0;
+  pick::Scorer native;                       // refers to the members above
   std::mutex feeding;                        // held by the thread that picks
   std::atomic<std::thread::id> feeder_id{};  // its id
 };
+
+template <>
+inline constexpr bool kThreaded<Scorer> = true;
 
 struct Peaks {
   pick::Peaks table;
@@ -95,8 +97,5 @@ std::shared_ptr<Cancel> cancel_of(const imn_cancel* cancel);
 inline const std::atomic<bool>* flag_of(const std::shared_ptr<Cancel>& cancel) {
   return cancel ? &cancel->set : nullptr;
 }
-
-// Number of this process: a scorer does not work in a process that was forked from its own.
-std::int64_t process_number();
 
 }  // namespace imn::capi

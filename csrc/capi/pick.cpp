@@ -13,10 +13,6 @@ namespace {
 class FeedLock {
  public:
   explicit FeedLock(Scorer& scorer) : scorer_(scorer) {
-    if (scorer.process != process_number()) {
-      throw UnavailableError(
-          "the scorer was made before this process was forked, and does not work here; make another");
-    }
     if (scorer.feeder_id.load() == std::this_thread::get_id()) {
       throw ArgumentError("a callback of a pick must not use the same scorer");
     }

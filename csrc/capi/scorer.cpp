@@ -131,7 +131,6 @@ std::shared_ptr<Scorer> make_scorer(const std::shared_ptr<const Context>& contex
                                     const std::shared_ptr<const OwnedEngine>& custom) {
   auto scorer = std::make_shared<Scorer>();
   scorer->context = context;
-  scorer->process = process_number();
   Wanted wanted{text_or(given.engine, "auto"), text_or(given.model), text_or(given.precision, "auto"),
                 text_or(given.engine_library), checked_threads(given.threads, context->threads)};
   scorer->native.cascade = given.no_cascade == 0;
@@ -160,14 +159,16 @@ extern "C" {
 
 imn_status IMN_CALL imn_scorer_new(imn_context* context, const imn_scorer_options* options, imn_scorer** out) {
   return guarded([&] {
+    if (out != nullptr) *out = nullptr;
     const imn_scorer_options given = options_of(options, "imn_scorer_options");
+    require_zero(given.reserved, "imn_scorer_options");
     std::shared_ptr<const OwnedEngine> custom;
     if (given.custom != nullptr) {
-      custom = std::make_shared<const OwnedEngine>(options_of(given.custom, "imn_engine"));
-      require_zero(custom->get().reserved, "imn_engine");
+      const imn_engine engine = options_of(given.custom, "imn_engine");
+      require_zero(engine.reserved, "imn_engine");
+      custom = std::make_shared<const OwnedEngine>(engine);
     }
     clear_out(out);
-    require_zero(given.reserved, "imn_scorer_options");
     *out = new_handle<imn_scorer>(make_scorer(object_of<Context>(context), given, custom));
   });
 }

@@ -12,6 +12,12 @@
 
 #include "engines/plugin.h"
 
+#ifdef _WIN32
+#include <process.h>
+#else
+#include <unistd.h>
+#endif
+
 namespace imn::engines {
 namespace {
 
@@ -90,6 +96,14 @@ std::string text_property(const Api& api, const char* function, void* object, co
   return text;
 }
 
+std::int64_t process_number() {
+#ifdef _WIN32
+  return ::_getpid();
+#else
+  return ::getpid();
+#endif
+}
+
 struct Request {
   explicit Request(const Api& api) : handle(api, "ov_infer_request_free") {}
   Handle handle;
@@ -99,10 +113,17 @@ struct Request {
 };
 
 // The core of a library: one a process, made at first use, because loading OpenVINO's plugins takes a while, and never
-// freed, because at exit their globals may already be gone.
+// freed, because at exit their globals may already be gone. Throws UnavailableError in a child of fork() whose parent
+// used OpenVINO.
 void* core_of(const Api& api, const SharedLibrary& library) {
   static std::mutex mutex;
   static auto* const cores = new std::map<std::filesystem::path, void*>();
+  static const std::int64_t process = process_number();
+  if (process != process_number()) {
+    throw UnavailableError(
+        "OpenVINO was started before this process was forked and would hang here, waiting for threads of the parent; "
+        "start it in children only, or start them as programs of their own (exec)");
+  }
   const std::lock_guard lock(mutex);
   void*& core = (*cores)[library.path()];
   if (core == nullptr) api("ov_core_create", &core);

@@ -1,77 +1,11 @@
 // Cases that the tests run by name: behaviour CASE SECTION [ARGUMENT]. Each prints what pytest compares, or "ok".
-#include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <functional>
-#include <ionmorphnet.hpp>
-#include <map>
-#include <thread>
+#include <stdexcept>
 
-#ifndef _WIN32
-#include <sys/wait.h>
-#include <unistd.h>
-#endif
+#include "helpers.h"
 
 namespace {
-
-namespace imn = ionmorphnet;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "not so: %s\n", what);
-  std::exit(1);
-}
-
-std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-std::string ibd_of(const std::string& imzml) { return imzml.substr(0, imzml.rfind('.')) + ".ibd"; }
-
-imn_pick_options top(std::int64_t n) {
-  auto options = imn::init<imn_pick_options>();
-  options.top = n;
-  return options;
-}
-
-// m/z and score of all candidates.
-std::vector<double> table(const imn::Peaks& peaks) {
-  std::vector<double> all = peaks.column(IMN_COL_MZ);
-  for (const double score : peaks.column(IMN_COL_SCORE)) all.push_back(score);
-  return all;
-}
-
-std::vector<double> picked_with(const imn::Dataset& section, const char* scorer) {
-  const imn::Context context;
-  return table(imn::pick(section, imn::Scorer(context, scorer), nullptr, top(10)));
-}
-
-struct Memory {
-  std::string bytes;
-  std::atomic<int> calls{0};
-};
-
-std::int64_t IMN_CALL read_memory(void* user, std::uint64_t offset, void* to, std::uint64_t n) {
-  auto& memory = *static_cast<Memory*>(user);
-  ++memory.calls;
-  std::memcpy(to, memory.bytes.data() + offset, n);
-  return static_cast<std::int64_t>(n);
-}
-
-imn_source source_of(Memory& memory, const char* name) {
-  auto source = imn::init<imn_source>();
-  source.size = memory.bytes.size();
-  source.user = &memory;
-  source.name = name;
-  source.read_at = read_memory;
-  return source;
-}
 
 // Three ways to read a file, and bytes in memory, give the same picks and images.
 void readings(const std::string& path) {
@@ -103,44 +37,11 @@ void readings(const std::string& path) {
 }
 
 // The spectra of a file, handed over by index.
-struct Spectra {
-  std::vector<std::vector<double>> mz;
-  std::vector<std::vector<float>> intensity;
-};
-
 void reader(const std::string& path) {
   const imn::Context context;
   const imn::Dataset section(context, path);
-  const auto n = static_cast<std::int64_t>(section.number(IMN_N_SPECTRA));
-  Spectra spectra;
-  for (std::int64_t i = 0; i < n; ++i) {
-    std::int64_t length = 0;
-    imn::detail::check(imn_dataset_spectrum(section.get(), i, nullptr, nullptr, 0, &length));
-    std::vector<double> mz(static_cast<std::size_t>(length)), intensity(mz.size());
-    if (length > 0) {
-      imn::detail::check(imn_dataset_spectrum(section.get(), i, mz.data(), intensity.data(), length, &length));
-    }
-    spectra.mz.push_back(mz);
-    spectra.intensity.emplace_back(intensity.begin(), intensity.end());
-  }
-  std::vector<std::int32_t> xyz(static_cast<std::size_t>(3 * n));
-  imn::detail::check(imn_dataset_coordinates(section.get(), xyz.data(), xyz.size()));
-  auto native = imn::init<imn_reader>();
-  native.n_spectra = n;
-  native.xyz = xyz.data();
-  native.is_profile = section.number(IMN_IS_PROFILE) != 0.0 ? 1 : 0;
-  native.user = &spectra;
-  native.length = [](void* user, std::int64_t i) {
-    return static_cast<std::int64_t>(static_cast<Spectra*>(user)->mz[static_cast<std::size_t>(i)].size());
-  };
-  native.read = [](void* user, std::int64_t i, double* mz, float* intensity, std::int64_t) {
-    const auto& all = *static_cast<Spectra*>(user);
-    std::copy(all.mz[static_cast<std::size_t>(i)].begin(), all.mz[static_cast<std::size_t>(i)].end(), mz);
-    std::copy(all.intensity[static_cast<std::size_t>(i)].begin(), all.intensity[static_cast<std::size_t>(i)].end(),
-              intensity);
-    return std::int32_t{0};
-  };
-  const imn::Dataset handed(context, native);
+  Spectra spectra(section);
+  const imn::Dataset handed(context, spectra.reader());
   require(handed.height() == section.height() && handed.width() == section.width(), "the grid is that of the file");
   require(picked_with(handed, "blur") == picked_with(section, "blur"), "picks are those of the file");
 }
@@ -196,64 +97,6 @@ void versions(const std::string& path) {
   require(with(&newer).first == IMN_ERR_STRUCT, "a newer caller that sets a new field is refused");
 }
 
-// Two contexts in two threads, and a third thread that cancels one of them.
-void threads(const std::string& path) {
-  std::vector<double> alone;
-  {
-    const imn::Context context;
-    alone = picked_with(imn::Dataset(context, path), "chaos");
-  }
-  imn::Cancel cancel;
-  std::atomic<bool> started{false};
-  std::atomic<bool> cancelled{false};
-  std::thread first([&] {
-    for (int i = 0; i < 3; ++i) {
-      const imn::Context context;
-      require(picked_with(imn::Dataset(context, path), "chaos") == alone, "another context does not change a pick");
-    }
-  });
-  std::thread second([&] {
-    const imn::Context context;
-    const imn::Dataset section(context, path);
-    const imn::Scorer scorer(context, "chaos");
-    auto options = top(5);
-    options.cancel = cancel.get();
-    try {
-      while (true) {
-        imn::pick(section, scorer, nullptr, options, [&](std::int64_t, std::int64_t) {
-          started = true;
-          return true;
-        });
-      }
-    } catch (const imn::Error& error) {
-      cancelled = error.status() == IMN_ERR_CANCELLED;
-    }
-  });
-  std::thread third([&] {
-    while (!started) std::this_thread::yield();
-    cancel.set();
-  });
-  first.join();
-  second.join();
-  third.join();
-  require(cancelled, "the pick was cancelled from another thread");
-}
-
-// One dataset and one scorer shared by threads: picks take turns, and none differs.
-void shared(const std::string& path) {
-  const imn::Context context;
-  const imn::Dataset section(context, path);
-  const imn::Scorer scorer(context, "moran");
-  const std::vector<double> alone = table(imn::pick(section, scorer, nullptr, top(5)));
-  std::vector<std::thread> all;
-  for (int i = 0; i < 4; ++i) {
-    all.emplace_back([&] {
-      require(table(imn::pick(section, scorer, nullptr, top(5))) == alone, "picks that share a scorer agree");
-    });
-  }
-  for (std::thread& thread : all) thread.join();
-}
-
 struct Load {
   long kilobytes = 0, threads = 0, files = 0;
 };
@@ -300,24 +143,20 @@ void picks(const std::string& path, const std::string& n) {
 
 // Exceptions of C++ callbacks come back as what they were.
 void exceptions(const std::string& path, const std::string& models) {
-  auto options = imn::init<imn_context_options>();
-  options.model_dir = models.c_str();
-  const imn::Context context({}, options);
+  const imn::Context context = context_with(models);
   const imn::Dataset section(context, path);
-  auto engine = imn::init<imn_engine>();
-  engine.batch = 4;
-  engine.channels = 2;
-  engine.height = engine.width = 224;
-  engine.n_statistics = 4;
-  engine.n_outputs = 7;
-  const imn::Scorer scorer(context, engine, [](const float*, const float*, float*, std::int64_t) {
-    throw std::domain_error("from the engine");
-  });
-  try {
-    imn::pick(section, scorer);
-    require(false, "an engine that throws ends the pick");
-  } catch (const std::domain_error& error) {
-    require(std::strcmp(error.what(), "from the engine") == 0, "the engine's exception comes back");
+  for (const std::int32_t parallel : {0, 3}) {
+    const imn::Scorer scorer(context, bundled_shape(parallel), [](const float*, const float*, float*, std::int64_t) {
+      throw std::domain_error("from the engine");
+    });
+    for (int i = 0; i < 3; ++i) {
+      try {
+        imn::pick(section, scorer);
+        require(false, "an engine that throws ends the pick");
+      } catch (const std::domain_error& error) {
+        require(std::strcmp(error.what(), "from the engine") == 0, "the engine's exception comes back");
+      }
+    }
   }
   try {
     imn::pick(section, imn::Scorer(context, "moran"), nullptr, top(3),
@@ -357,26 +196,6 @@ void fails_softly(const std::string& path) {
   }
 }
 
-// A child of fork() is refused the scorers of its parent, and may make its own.
-void forks(const std::string& path) {
-#ifndef _WIN32
-  const imn::Context context;
-  const imn::Dataset section(context, path);
-  const imn::Scorer scorer(context, "moran");
-  const pid_t child = ::fork();
-  if (child == 0) {
-    imn_peaks* peaks = nullptr;
-    const auto options = top(3);
-    const bool refused = imn_pick(section.get(), scorer.get(), nullptr, &options, &peaks) == IMN_ERR_UNAVAILABLE;
-    ::_exit(refused && picked_with(section, "moran").size() > 0 ? 0 : 1);
-  }
-  int status = -1;
-  require(::waitpid(child, &status, 0) == child && status == 0, "a child is refused the scorer of its parent");
-#else
-  (void)path;
-#endif
-}
-
 // What is logged about a section and its pick.
 void logs(const std::string& path) {
   std::vector<std::string> lines;
@@ -391,30 +210,17 @@ void logs(const std::string& path) {
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  const std::string name = argv[1], path = argv[2], argument = argc > 3 ? argv[3] : "";
-  const std::map<std::string, std::function<void()>> cases{
-      {"readings", [&] { readings(path); }},
-      {"reader", [&] { reader(path); }},
-      {"shrinks", [&] { shrinks(path, argument); }},
-      {"versions", [&] { versions(path); }},
-      {"threads", [&] { threads(path); }},
-      {"shared", [&] { shared(path); }},
-      {"opens", [&] { opens(path, argument); }},
-      {"picks", [&] { picks(path, argument); }},
-      {"exceptions", [&] { exceptions(path, argument); }},
-      {"cost", [&] { cost(path, argument); }},
-      {"fork", [&] { forks(path); }},
-      {"fails", [&] { fails_softly(path); }},
-      {"logs", [&] { logs(path); }},
-  };
-  const auto found = cases.find(name);
-  if (found == cases.end()) return 2;
-  try {
-    found->second();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", name.c_str(), error.what());
-    return 1;
-  }
-  std::printf("ok\n");
-  return 0;
+  const std::string path = argv[2], argument = argc > 3 ? argv[3] : "";
+  return run_case(argv[1], {
+                               {"readings", [&] { readings(path); }},
+                               {"reader", [&] { reader(path); }},
+                               {"shrinks", [&] { shrinks(path, argument); }},
+                               {"versions", [&] { versions(path); }},
+                               {"opens", [&] { opens(path, argument); }},
+                               {"picks", [&] { picks(path, argument); }},
+                               {"exceptions", [&] { exceptions(path, argument); }},
+                               {"cost", [&] { cost(path, argument); }},
+                               {"fails", [&] { fails_softly(path); }},
+                               {"logs", [&] { logs(path); }},
+                           });
 }

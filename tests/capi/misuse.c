@@ -40,6 +40,19 @@ static int64_t short_read_at(void* user, uint64_t offset, void* to, uint64_t n) 
   (void)user, (void)offset, (void)to;
   return (int64_t)n / 2;
 }
+static int64_t long_read_at(void* user, uint64_t offset, void* to, uint64_t n) {
+  (void)user, (void)offset, (void)to;
+  return (int64_t)n + 1;
+}
+static int64_t endless_length(void* user, int64_t spectrum) {
+  (void)user, (void)spectrum;
+  return INT64_MAX;
+}
+static int32_t nan_read(void* user, int64_t spectrum, double* mz, float* intensity, int64_t n) {
+  (void)user, (void)spectrum;
+  for (int64_t k = 0; k < n; ++k) mz[k] = 0.0 / 0.0, intensity[k] = 1.0f;
+  return 0;
+}
 static int64_t reader_length(void* user, int64_t spectrum) { return user == NULL ? 3 : (spectrum == 40 ? -1 : 3); }
 static int32_t reader_read(void* user, int64_t spectrum, double* mz, float* intensity, int64_t n) {
   (void)user;
@@ -54,6 +67,20 @@ static int32_t descending_read(void* user, int64_t spectrum, double* mz, float* 
 static int32_t stop(void* user, int64_t done, int64_t total) {
   (void)user, (void)done, (void)total;
   return 1;
+}
+
+/* What a callback uses, and what came of it. */
+static struct {
+  imn_dataset* dataset;
+  imn_scorer* scorer;
+  imn_pick_options options;
+  imn_status status;
+} again;
+static int32_t pick_again(void* user, int64_t done, int64_t total) {
+  imn_peaks* peaks = NULL;
+  (void)user, (void)done, (void)total;
+  again.status = imn_pick(again.dataset, again.scorer, NULL, &again.options, &peaks);
+  return 0;
 }
 
 static imn_engine engine_with(int32_t(IMN_CALL* score)(void*, const void*, const float*, float*, int64_t, void*)) {
@@ -161,6 +188,12 @@ int main(int argc, char** argv) {
   EXPECT(imn_dataset_open_source(context, &source, &source, NULL, &sourced), IMN_ERR_CALLBACK, "read_at returned -5");
   source.read_at = short_read_at;
   EXPECT(imn_dataset_open_source(context, &source, &source, NULL, &sourced), IMN_ERR_FILE, "share: cannot be read");
+  source.read_at = long_read_at;
+  EXPECT(imn_dataset_open_source(context, &source, &source, NULL, &sourced), IMN_ERR_CALLBACK, "read_at returned");
+  source.size = UINT64_MAX;
+  EXPECT(imn_dataset_open_source(context, &source, &source, NULL, &sourced), IMN_ERR_ARGUMENT, "larger than any file");
+  source.struct_size = 4;
+  EXPECT(imn_dataset_open_source(context, &source, &source, NULL, &sourced), IMN_ERR_STRUCT, "struct_size 4");
   int32_t xyz[3 * 64];
   for (int32_t i = 0; i < 64; ++i) xyz[3 * i] = i % 8 + 1, xyz[3 * i + 1] = i / 8 + 1, xyz[3 * i + 2] = 1;
   imn_reader reader = IMN_INIT(imn_reader);
@@ -184,6 +217,17 @@ int main(int argc, char** argv) {
   EXPECT(imn_dataset_from_reader(context, &reader, NULL, &sourced), IMN_OK, NULL);
   EXPECT(imn_dataset_spectrum(sourced, 0, &value, &value, 1, &n), IMN_ERR_FILE, "not ascending");
   imn_dataset_free(sourced);
+  reader.read = nan_read;
+  EXPECT(imn_dataset_from_reader(context, &reader, NULL, &sourced), IMN_OK, NULL);
+  EXPECT(imn_dataset_spectrum(sourced, 0, &value, &value, 1, &n), IMN_ERR_FILE, NULL);
+  imn_dataset_free(sourced);
+  reader.length = endless_length;
+  EXPECT(imn_dataset_from_reader(context, &reader, NULL, &sourced), IMN_ERR_CALLBACK,
+         "length returned 9223372036854775807");
+  reader.length = reader_length;
+  for (int i = 0; i < 64; ++i)
+    xyz[3 * i] = INT32_MIN + 7 * i * i - i % 2, xyz[3 * i + 1] = INT32_MAX - i * i * 99991 - i % 3;
+  EXPECT(imn_dataset_from_reader(context, &reader, NULL, &sourced), IMN_ERR_FILE, "the limit is");
 
   /* axes */
   imn_axis* axis = NULL;
@@ -207,6 +251,9 @@ int main(int argc, char** argv) {
   EXPECT(imn_axis_find(dataset, &channels, &axis), IMN_ERR_ARGUMENT, "cancel");
   channels.cancel = NULL;
   EXPECT(imn_axis_find(dataset, &channels, &axis), IMN_OK, NULL);
+  EXPECT(imn_axis_count(NULL, &n), IMN_ERR_ARGUMENT, "axis is NULL");
+  EXPECT(imn_axis_count(axis, NULL), IMN_ERR_ARGUMENT, "n is NULL");
+  EXPECT(imn_axis_column(NULL, IMN_COL_MZ, &value, 1), IMN_ERR_ARGUMENT, "axis is NULL");
   EXPECT(imn_axis_column(axis, IMN_COL_SCORE, &value, 1), IMN_ERR_ARGUMENT, "no column");
   EXPECT(imn_axis_column(axis, IMN_COL_MZ, &value, 0), IMN_ERR_BUFFER, "room for 0");
   EXPECT(imn_axis_column(axis, IMN_COL_MZ, &value, -4), IMN_ERR_BUFFER, "room for 0");
@@ -247,6 +294,16 @@ int main(int argc, char** argv) {
   engine.batch = 8;
   engine.dtype = IMN_F16;
   EXPECT(imn_scorer_new(context, &scoring, &scorer), IMN_ERR_ARGUMENT, "IMN_F32");
+  engine.dtype = IMN_F32;
+  engine.reserved = 3;
+  EXPECT(imn_scorer_new(context, &scoring, &scorer), IMN_ERR_STRUCT, "imn_engine: reserved");
+  engine.reserved = 0;
+  engine.struct_size = 6;
+  EXPECT(imn_scorer_new(context, &scoring, &scorer), IMN_ERR_STRUCT, "imn_engine: struct_size 6");
+  engine.struct_size = sizeof engine;
+  scoring.reserved = 1;
+  EXPECT(imn_scorer_new(context, &scoring, &scorer), IMN_ERR_STRUCT, "imn_scorer_options: reserved");
+  scoring.reserved = 0;
   if (destroyed != 5) ++failures, printf("destroy was called %d times for 5 scorers that failed\n", destroyed);
 
   /* picks */
@@ -255,6 +312,10 @@ int main(int argc, char** argv) {
   scoring = (imn_scorer_options)IMN_INIT(imn_scorer_options);
   scoring.engine = "moran";
   EXPECT(imn_scorer_new(context, &scoring, &scorer), IMN_OK, NULL);
+  EXPECT(imn_scorer_text(NULL, IMN_SCORER_NAME, tiny, sizeof tiny, NULL), IMN_ERR_ARGUMENT, "scorer is NULL");
+  EXPECT(imn_scorer_text(scorer, 42, tiny, sizeof tiny, NULL), IMN_ERR_ARGUMENT, "no text 42");
+  EXPECT(imn_scorer_text(scorer, IMN_SCORER_NAME, tiny, sizeof tiny, &length), IMN_ERR_BUFFER, "needs 6 bytes");
+  EXPECT(imn_pick(dataset, scorer, axis, &options, NULL), IMN_ERR_ARGUMENT, "out is NULL");
   EXPECT(imn_pick(dataset, scorer, axis, NULL, &peaks), IMN_ERR_ARGUMENT, "give top or min_score");
   options.top = -3;
   EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_ERR_ARGUMENT, "top must be at least 1");
@@ -272,6 +333,12 @@ int main(int argc, char** argv) {
   EXPECT(imn_pick(dataset, scorer, (imn_axis*)dataset, &options, &peaks), IMN_ERR_ARGUMENT, "axis is no handle");
   options.progress = stop;
   EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_ERR_CANCELLED, NULL);
+  again.dataset = dataset, again.scorer = scorer, again.options = options;
+  again.options.progress = NULL;
+  options.progress = pick_again;
+  EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_OK, NULL);
+  EXPECT(again.status, IMN_ERR_ARGUMENT, "a callback of a pick must not use the same scorer");
+  imn_peaks_free(peaks);
   options.progress = NULL;
   imn_cancel* cancel = NULL;
   EXPECT(imn_cancel_new(&cancel), IMN_OK, NULL);
@@ -280,6 +347,9 @@ int main(int argc, char** argv) {
   EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_ERR_CANCELLED, NULL);
   EXPECT(imn_cancel_reset(cancel), IMN_OK, NULL);
   EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_OK, NULL);
+  EXPECT(imn_peaks_count(NULL, &n, NULL), IMN_ERR_ARGUMENT, "peaks is NULL");
+  EXPECT(imn_peaks_json(NULL, NULL, 0, NULL), IMN_ERR_ARGUMENT, "peaks is NULL");
+  EXPECT(imn_peaks_column(NULL, IMN_COL_MZ, &value, 1), IMN_ERR_ARGUMENT, "peaks is NULL");
   EXPECT(imn_peaks_column(peaks, 99, &value, 1), IMN_ERR_ARGUMENT, "no column 99");
   EXPECT(imn_peaks_column(peaks, IMN_COL_MZ, NULL, 1), IMN_ERR_ARGUMENT, "NULL");
   EXPECT(imn_peaks_column(peaks, IMN_COL_MZ, &value, 0), IMN_ERR_BUFFER, "room");
@@ -328,6 +398,7 @@ int main(int argc, char** argv) {
   EXPECT(imn_cancel_set(cancel), IMN_ERR_ARGUMENT, "released before");
   imn_cancel_free(NULL), imn_peaks_free(NULL), imn_axis_free(NULL), imn_scorer_free(NULL), imn_dataset_free(NULL);
   imn_context_free(NULL);
+  if (imn_message(NULL, 0) == 0 || imn_message(NULL, 100) == 0) ++failures, printf("no message\n");
   printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

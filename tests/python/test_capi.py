@@ -125,13 +125,39 @@ def test_the_library_needs_no_python_and_no_engine(library: Path) -> None:
     assert not [name for name in needed if re.search("python|openvino|onnx|tbb|cuda", name)]
 
 
+def test_every_function_that_can_fail_is_used_wrongly() -> None:
+    header = (INCLUDE / "ionmorphnet.h").read_text()
+    misuse = (SOURCES / "misuse.c").read_text()
+    functions = re.findall(r"IMN_API imn_status IMN_CALL (imn_\w+)\(", header)
+    assert len(functions) > 15
+    assert [name for name in functions if f"EXPECT({name}(" not in misuse] == []
+
+
 def test_wrong_use_is_an_error(compiled: Callable[[Path], Path], section: Path) -> None:
     assert run(compiled(SOURCES / "misuse.c"), section, MODELS).endswith("0 failures\n")
 
 
-@pytest.mark.parametrize("case", ["readings", "reader", "versions", "threads", "shared", "fork", "fails"])
+@pytest.mark.parametrize("case", ["readings", "reader", "versions", "fails"])
 def test_behaviour(case: str, compiled: Callable[[Path], Path], section: Path) -> None:
     assert run(compiled(SOURCES / "behaviour.cpp"), case, section).endswith("ok\n")
+
+
+@pytest.mark.parametrize("case", ["threads", "shared", "cancels", "failures", "released", "fork"])
+def test_concurrency(case: str, compiled: Callable[[Path], Path], section: Path) -> None:
+    assert run(compiled(SOURCES / "concurrency.cpp"), case, section, MODELS).endswith("ok\n")
+
+
+@pytest.mark.parametrize(("engine", "folder"), [("openvino", "libs"), ("onnxruntime", "capi")])
+def test_no_engine_hangs_in_a_child(
+    engine: str, folder: str, compiled: Callable[[Path], Path], library: Path, section: Path
+) -> None:
+    native = Path(pytest.importorskip(engine).__file__).parent / folder
+    argument = f"{library.parent}:{MODELS}:{engine}:{native}"
+    said = run(compiled(SOURCES / "concurrency.cpp"), "fork_engine", section, argument)
+    if engine == "openvino":
+        assert "OpenVINO was started before this process was forked" in said
+    else:
+        assert said.startswith("picked\n")
 
 
 def test_a_file_that_shrinks_is_an_error(compiled: Callable[[Path], Path], section: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@
  *             the library; read_at, length, read, and score with parallel > 0 run in threads of the library. They must
  *             not throw or jump out. A callback may call the library, but not with the scorer that is at work.
  * Process     Nothing is printed, no signal handler is installed (but see imn_open_options.io), no environment variable
- *             and no locale is read or set. A child of fork() must not use scorers of its parent.
+ *             and no locale is read or set. In a child of fork(), scorers of the parent are
+ *             IMN_ERR_UNAVAILABLE, and if another thread was in a call of this library at the fork, all its handles are.
  */
 /* clang-format on */
 #ifndef IONMORPHNET_H
@@ -59,7 +60,7 @@ typedef int32_t imn_status;
 #define IMN_OK 0
 #define IMN_ERR_ARGUMENT 1    /* an argument is invalid or out of range */
 #define IMN_ERR_FILE 2        /* a file or a model cannot be used: "<file>: <cause>; <remedy>" */
-#define IMN_ERR_UNAVAILABLE 3 /* not in this build, or not on this machine */
+#define IMN_ERR_UNAVAILABLE 3 /* not in this build, not on this machine, or not after fork() */
 #define IMN_ERR_CANCELLED 4   /* by imn_cancel_set() or by the progress callback */
 #define IMN_ERR_MEMORY 5
 #define IMN_ERR_CALLBACK 6 /* a function of the caller reported a failure */
@@ -297,7 +298,8 @@ typedef struct imn_scorer_options {
   const char* model;          /* name of a bundled model or a folder; NULL: the default model */
   const char* precision;      /* NULL or "auto", "f32", "bf16", "int8" */
   const char* engine_library; /* the engine's own library or folder; NULL: beside the plug-in */
-  const imn_engine* custom;   /* runs the model's network in place of a plug-in; taken over even if the call fails */
+  const imn_engine* custom;   /* runs the model's network in place of a plug-in; taken over even if the call fails, but
+                                 not with IMN_ERR_STRUCT */
   int32_t no_cascade;         /* not 0: the network sees also those images that the model's cascade finds to be noise */
   uint32_t reserved;
 } imn_scorer_options;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -66,7 +67,7 @@ struct Release {
 template <typename Handle, void(IMN_CALL* Free)(Handle*)>
 using Owned = std::unique_ptr<Handle, Release<Handle, Free>>;
 
-// Keeps what a callback throws, because no exception may pass through C.
+// Keeps the first exception of a callback, because none may pass through C. An engine's threads may throw at once.
 class Caught {
  public:
   template <typename Body>
@@ -74,16 +75,25 @@ class Caught {
     try {
       return body();
     } catch (...) {
-      error_ = std::current_exception();
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
       return -1;
     }
   }
-  void check(imn_status status) {
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-    detail::check(status);
+  // Throws what was kept if a call failed with `cause`, the status that a failing callback leads to. A call that went
+  // well has nothing to do with it: another thread's pick with the same scorer may have failed.
+  void rethrow(imn_status status, imn_status cause) {
+    if (status == IMN_OK) return;
+    std::exception_ptr error;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      std::swap(error, error_);
+    }
+    if (error && status == cause) std::rethrow_exception(error);
   }
 
  private:
+  std::mutex mutex_;
   std::exception_ptr error_;
 };
 
@@ -249,7 +259,7 @@ class Scorer {
 
   // Throws what the engine threw, or the failure.
   void check(imn_status status) const {
-    if (custom_) custom_->caught.check(status);
+    if (custom_) custom_->caught.rethrow(status, IMN_ERR_CALLBACK);
     detail::check(status);
   }
 
@@ -303,7 +313,8 @@ inline Peaks pick(const Dataset& dataset, const Scorer& scorer, const Axis* axis
   struct Call {
     Progress progress;
     detail::Caught caught;
-  } call{std::move(progress), {}};
+  } call;
+  call.progress = std::move(progress);
   if (call.progress) {
     options.user = &call;
     options.progress = [](void* user, std::int64_t done, std::int64_t total) {
@@ -314,7 +325,7 @@ inline Peaks pick(const Dataset& dataset, const Scorer& scorer, const Axis* axis
   imn_peaks* made = nullptr;
   const imn_status status =
       imn_pick(dataset.get(), scorer.get(), axis == nullptr ? nullptr : axis->get(), &options, &made);
-  if (status != IMN_OK) call.caught.check(IMN_OK);
+  call.caught.rethrow(status, IMN_ERR_CANCELLED);
   scorer.check(status);
   return Peaks(made);
 }
