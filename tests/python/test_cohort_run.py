@@ -120,10 +120,41 @@ def test_samples_of_a_list_keep_their_columns(study, tmp_path):
     assert set(peaks(tmp_path / "out")) == {"sections/first", "sections/dir/second"}
 
 
+def test_new_columns_and_places_are_taken_over_without_picking(study, tmp_path):
+    listed, out = study / "samples.csv", tmp_path / "out"
+    rows = [["path", "sample", "patient"], ["p1/MSI/data.imzML", "a", "p1"], ["p2/MSI/data.imzML", "b", "p2"]]
+
+    def write(*columns):
+        lines = [[*row, *(column[k] for column in columns)] for k, row in enumerate(rows)]
+        listed.write_text("\n".join(map(",".join, lines)) + "\n")
+
+    def columns(manifest="manifest.csv"):
+        return pd.read_csv(out / manifest).set_index("sample")
+
+    write()
+    run(listed, out, **PICK)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("peaks.csv")}
+    write(["batch", "b1", "b2"])
+    assert [(each.action, each.why) for each in plan(listed, out, **PICK)] == [("skip", "done; new columns")] * 2
+    done = run(listed, out, **PICK)
+    assert not done.failed
+    assert columns()["batch"].to_dict() == {"a": "b1", "b": "b2"}
+    assert {each.why for each in plan(listed, out, **PICK)} == {"done"}
+    run([study / "p1/MSI/data.imzML"], out, **PICK)  # another name, so another section
+    assert columns()["batch"].to_dict()["a"] == "b1"
+
+    moved = study.rename(tmp_path / "disk 2")
+    done = run(moved / "samples.csv", out, **PICK)
+    assert [each.why for each in done.planned] == ["done; new place"] * 2
+    assert columns()["path"]["a"] == str(moved / "p1/MSI/data.imzML")
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("peaks.csv") if path in before} == before
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("", "is empty"),
+        ("path,sample\r\na.imzML,x\r,more\r\n", "line 2: .* carriage return .* line ends of one kind"),
         ("sample\na\n", "no column 'path'"),
         ("path,path\na,b\n", "two columns are called 'path'"),
         ("path,sample\n,a\n", "line 2: no file"),

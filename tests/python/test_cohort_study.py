@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,30 @@ def test_what_is_done_is_not_read_again(study, monkeypatch):
     find_consensus(study / "out", min_share=0.9)
     with pytest.raises(TypeError):
         write_matrix(study / "out")
+
+
+def test_a_study_that_moved_and_has_a_new_column(study, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    pytest.importorskip("zarr")
+    here = Path(shutil.copytree(study, tmp_path / "before"))
+    assert not run(here / "samples.csv", here / "out", scorer="moran", top=3).failed
+    find_consensus(here / "out", min_share=0.5)
+    expected = anndata.read_zarr(write_matrix(here / "out").path)
+    there = here.rename(tmp_path / "after")
+    listed = there / "samples.csv"
+    listed.write_text("path,sample,patient,batch\ns0.imzML,a,p0,x\ns1.imzML,b,p1,y\ns2.imzML,c/d,p2,x\n")
+    assert [each.why for each in run(listed, there / "out", scorer="moran", top=3).planned] == [
+        "done; new columns and place"
+    ] * 3
+    table = anndata.read_zarr(write_matrix(there / "out").path)
+    np.testing.assert_array_equal(table.X, expected.X)
+    assert table.obs.groupby("sample", observed=True)["batch"].unique().map(list).to_dict() == {
+        "a": ["x"], "b": ["y"], "c/d": ["x"],
+    }  # fmt: skip
+    assert list(pd.read_csv(there / "out/means.csv")["batch"]) == ["x", "y", "x"]
+    shutil.rmtree(there / "out/matrix")
+    page = imn.cohort.report(there / "out").read_text(encoding="utf-8")
+    assert "no such file" not in page.lower()
 
 
 def test_folders_that_hold_nothing(tmp_path):

@@ -59,6 +59,8 @@ def split_rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[st
     Raises:
         FileError: Not a CSV.
     """
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     rows = []
     try:
@@ -69,7 +71,10 @@ def split_rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[st
             if row:
                 rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise FileError(f"{path}: line {reader.line_num}: not a readable CSV: {error}") from None
+        # Python tells programmers to open the file in another mode.
+        mixed = "new-line character" in str(error)
+        cause = "a carriage return inside of it; save the file with line ends of one kind" if mixed else str(error)
+        raise FileError(f"{path}: line {reader.line_num}: not a readable CSV: {cause}") from None
     return rows
 
 

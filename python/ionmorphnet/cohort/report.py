@@ -301,6 +301,7 @@ def _pictured(
         known = row.name in places
         done[row.name] = section_pictures(
             picked[row.name].run.input,
+            row.path,
             found if known else None,
             places.get(row.name, 0),
             wanted,

@@ -63,6 +63,7 @@ def current_matrices(folder: Path, found: Consensus, names: Sequence[str]) -> li
 
 def section_pictures(
     record: InputRecord,
+    path: str,
     found: Consensus | None,
     section: int,
     channels: Int64,
@@ -75,6 +76,7 @@ def section_pictures(
 
     Args:
         record: The section.
+        path: Its file, or URL.
         found: The consensus; None: only the total ion current is wanted.
         section: Position of the section in the consensus.
         channels: Positions of the wanted channels (k,).
@@ -86,10 +88,10 @@ def section_pictures(
     if stored is not None:
         tic, images = _from_matrix(stored, channels, sides, size)
         return SectionPictures(tic, images, "")
-    if is_url(record.path):  # a page is not worth the transfer
-        return SectionPictures(None, [], f"{record.path}: is behind a URL; ionmorphnet cohort matrix gets its pictures")
+    if is_url(path):  # a page is not worth the transfer
+        return SectionPictures(None, [], f"{path}: is behind a URL; ionmorphnet cohort matrix gets its pictures")
     try:
-        with record.reopen() as ds:
+        with record.reopen(path) as ds:
             crop = Crop.of(ds.mask)
             tic = make_tile(ds.tic_image(threads=threads), crop, sides[0], size)
             images = []

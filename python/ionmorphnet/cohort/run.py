@@ -55,6 +55,7 @@ class Planned:
         why: The reason, in a few words.
         key: What its result depends on.
         replaces: Whether its folders hold a result of this study, which may be replaced even by that of another file.
+        update: Entry that only says anew where the file is and what the sample list says of it; None: none is needed.
     """
 
     sample: Sample
@@ -62,6 +63,7 @@ class Planned:
     why: str
     key: Mapping[str, Any]
     replaces: bool = False
+    update: Entry | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,9 @@ def run(
 ) -> CohortRun:
     """Picks all sections of a study and keeps a manifest of what became of each.
 
-    Run it again after an interruption, with more inputs, or with other settings: it does what is missing or changed. A
-    section that fails stops no other, nor does a worker process that dies: its section is tried once more.
+    Run it again after an interruption, with more inputs, or with other settings: it does what is missing or changed.
+    New columns of a sample list and new places of files are taken over without picking again. A section that fails
+    stops no other, nor does a worker process that dies: its section is tried once more.
 
     Args:
         inputs: See :func:`ionmorphnet.cohort.read_samples`.
@@ -228,8 +231,12 @@ def _run(
 
     try:
         for each in planned:
+            if each.update is not None:
+                manifest.append(each.update)
             if each.action == "fail":
                 record(_failed(each, each.why))
+        if any(each.update for each in planned):
+            folder.publish(manifest.path)
         if todo:
             with workers(n_sections=len(todo), news=news) as team:
                 for result in team.run([Task(each.sample, each.replaces) for each in todo.values()]):
@@ -301,7 +308,15 @@ def _planned(
     if earlier is None:
         return Planned(sample, "pick", "new", key)
     why = _why_again(sample, settings, earlier, is_there, section, force)
-    return Planned(sample, "pick" if why else "skip", why or "done", key, bool(earlier.results))
+    if why:
+        return Planned(sample, "pick", why, key, bool(earlier.results))
+    # An input without a list says nothing that could replace what an earlier list said.
+    columns = dict(sample.columns) or earlier.columns
+    changes = ["columns"] * (columns != earlier.columns) + ["place"] * (sample.path != earlier.path)
+    if not changes:
+        return Planned(sample, "skip", "done", key, bool(earlier.results))
+    update = dataclasses.replace(earlier, path=sample.path, columns=columns, date=_now())
+    return Planned(sample, "skip", f"done; new {' and '.join(changes)}", key, bool(earlier.results), update)
 
 
 def _why_again(
@@ -398,11 +413,22 @@ def _entry(planned: Planned, result: TaskResult[Task, SectionResult]) -> Entry:
 
 def _failed(planned: Planned, reason: str) -> Entry:
     sample = planned.sample
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     version = versions()["ionmorphnet"]
     return Entry(
-        sample.name, sample.path, "failed", reason, planned.key, now, 0.0, version=version, columns=dict(sample.columns)
+        sample.name,
+        sample.path,
+        "failed",
+        reason,
+        planned.key,
+        _now(),
+        0.0,
+        version=version,
+        columns=dict(sample.columns),
     )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def _progress(state: _State, last: Entry | None) -> CohortProgress:

@@ -207,7 +207,7 @@ def _written_matrix(
         axis = found.axis(places[section.name])
         target = out / MATRICES / f"{section.name}.zarr"
         make_folder(target.parent)
-        state = _state(record, axis, var["mz"].to_numpy(np.float64), kind, scale)
+        state = _state(section, record, axis, var["mz"].to_numpy(np.float64), kind, scale)
         kept = kept_matrix(target, state, var)
         if kept is None:
             facts = {
@@ -271,14 +271,22 @@ def _record(section: StudySection) -> RunRecord:
 def _opened(section: StudySection, record: RunRecord, stage: Path | None) -> Iterator[Dataset]:
     """A section of a study, from where it is or from a copy that goes again."""
     with contextlib.ExitStack() as stack:
-        url = section.entry.path
-        path = stack.enter_context(staged(url, stage)) if is_url(url) else None
+        place = section.entry.path
+        path = stack.enter_context(staged(place, stage)) if is_url(place) else place
         yield stack.enter_context(record.input.reopen(path))
 
 
-def _state(run: RunRecord, axis: CandidateAxis, mz: npt.NDArray[np.float64], normalize: str, scale: float) -> str:
+def _state(
+    section: StudySection,
+    run: RunRecord,
+    axis: CandidateAxis,
+    mz: npt.NDArray[np.float64],
+    normalize: str,
+    scale: float,
+) -> str:
     """Hash of everything that a section's matrix depends on."""
-    digest = hashlib.sha256(json.dumps(plain([run.input.files, run.input.opened_with, run.input.z])).encode())
+    known = [run.input.files, run.input.opened_with, run.input.z, section.entry.columns]
+    digest = hashlib.sha256(json.dumps(plain(known)).encode())
     for values in (axis.mz_lo, axis.mz_hi, mz):
         digest.update(np.ascontiguousarray(values).tobytes())
     digest.update(f"{normalize} {scale!r}".encode())
