@@ -113,15 +113,23 @@ def run(
             inputs, out, jobs=jobs, shard=shard, force=force, stage=stage, ray=engine, progress=tell, **arguments
         )
     failed = done.failed
-    actions = Counter(each.action for each in done.planned)
+    actions = Counter("removed" if each.why == study.REMOVED else each.action for each in done.planned)
     if as_json:
         click.echo(json.dumps(_summary(done), indent=2, ensure_ascii=False))
     else:
-        picked = len(done.planned) - actions["skip"] - len(failed)
+        picked = len(done.planned) - actions["skip"] - actions["removed"] - len(failed)
+        removed = f"{actions['removed']} removed from the study, " if actions["removed"] else ""
         click.echo(
-            f"{out}: {picked} picked, {actions['skip']} were there already, {len(failed)} failed, "
+            f"{out}: {picked} picked, {actions['skip']} were there already, {removed}{len(failed)} failed, "
             f"of {len(done.planned)} sections in {done.seconds:.0f} s"
         )
+        if done.others and shard is None:
+            names = ", ".join(done.others[:3]) + (", ..." if len(done.others) > 3 else "")
+            click.echo(
+                f"note: the study also holds {len(done.others)} that were not given now ({names}); "
+                "ionmorphnet cohort remove takes them out",
+                err=True,
+            )
         click.echo(f"  {below(out, 'manifest.csv')}")
     after_run(done, page=bool(arguments.get("report")), shard=shard, quiet=as_json)
     if failures_ok or not failed:
@@ -147,8 +155,25 @@ def status(out: Path | str, as_json: bool, only_failed: bool) -> int:
         cells = (each.name, each.status, str(each.picked) if each.status == "done" else "", f"{each.seconds:.1f}")
         table.add_row(*(Text(cell) for cell in (*cells, each.reason)))
     _print(table)
-    click.echo(f"{len(entries) - len(failed)} done, {len(failed)} failed")
+    counts = Counter(each.status for each in entries)
+    removed = f", {counts['removed']} removed" if counts["removed"] else ""
+    click.echo(f"{counts['done']} done, {counts['failed']} failed{removed}")
     return 1 if failed else 0
+
+
+@cohort.command(short_help="Take sections out of the study, or bring them back.")
+@_STUDY
+@click.argument("samples", nargs=-1, required=True, metavar="SAMPLE...")
+@click.option("--undo", is_flag=True, help="Bring them back, as they were.")
+def remove(out: Path | str, samples: tuple[str, ...], undo: bool) -> None:
+    """Take SAMPLEs out of the study in OUT, for example failed measurements.
+
+    Nothing is deleted: they stay in the manifest as removed, and cohort run does not pick them again. Consensus,
+    matrix, tables and report leave them out when they are made again.
+    """
+    changed = study.remove(out, samples, undo=undo)
+    click.echo(f"{out}: {len(changed)} {'brought back' if undo else 'removed'}: {', '.join(e.name for e in changed)}")
+    next_step(out, "consensus", "report")
 
 
 @cohort.command(short_help="Join the manifests of shards.")

@@ -5,8 +5,9 @@ from ionmorphnet.cohort.drift import Drift, find_drift
 from ionmorphnet.cohort.manifest import Entry, Manifest, Shard, manifest_table
 from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.relatives import relatives
+from ionmorphnet.cohort.removal import remove
 from ionmorphnet.cohort.report import report
-from ionmorphnet.cohort.run import CohortProgress, CohortRun, Planned, plan, run
+from ionmorphnet.cohort.run import REMOVED, CohortProgress, CohortRun, Planned, plan, run
 from ionmorphnet.cohort.samples import Sample, read_samples
 from ionmorphnet.cohort.sources import section_channels
 from ionmorphnet.cohort.study import StudyMatrix, find_consensus, has_consensus, write_matrix
@@ -16,6 +17,7 @@ from ionmorphnet.cohort.tables import FORMATS as TABLE_FORMATS
 from ionmorphnet.cohort.tables import StudyTables, write_tables
 
 __all__ = [
+    "REMOVED",
     "TABLE_FORMATS",
     "CohortProgress",
     "CohortRun",
@@ -40,6 +42,7 @@ __all__ = [
     "plan",
     "read_samples",
     "relatives",
+    "remove",
     "report",
     "run",
     "section_channels",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -14,11 +15,12 @@ from typing import Any, Literal, Self
 import pandas as pd
 
 from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.files import atomic_path, make_folder
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.cohort.carried import free_name
 
-Status = Literal["done", "failed"]
+Status = Literal["done", "failed", "removed"]
 
 _FILE = "manifest"
 
@@ -58,7 +60,7 @@ class Entry:
     Attributes:
         name: The sample.
         path: Its file.
-        status: ``done`` or ``failed``.
+        status: ``done``, ``failed``, or ``removed`` from the study by its user.
         reason: Why it failed, in one line.
         key: What the result was made from and how; a rerun does nothing if it is the same.
         date: When the attempt ended, ISO 8601, UTC.
@@ -123,6 +125,23 @@ class Manifest:
         name = _FILE if shard is None else f"{_FILE}-{shard.index + 1}of{shard.count}"
         self.path = folder / f"{name}.jsonl"
 
+    def lock(self, shown: str) -> FileLock:
+        """A lock that keeps other processes from writing to this file.
+
+        Args:
+            shown: The study's folder or URL, for the error.
+
+        Raises:
+            FileError: Another process has it.
+        """
+        return FileLock(
+            self.folder / self.path.name.replace(_FILE, ".cohort").removesuffix(".jsonl"),
+            shown=Path(shown),
+            busy="another cohort run works on it",
+            remedy="wait for its end, or give each process a shard of its own",
+            required=False,
+        )
+
     def append(self, entry: Entry) -> None:
         """Adds an entry; it is on the disk when this returns.
 
@@ -172,6 +191,11 @@ class Manifest:
         with atomic_path(target) as temporary:
             frame.to_csv(temporary, index=False)
         return target
+
+
+def timestamp() -> str:
+    """The time now, as entries have it: ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def manifest_table(entries: Iterable[Entry]) -> pd.DataFrame:

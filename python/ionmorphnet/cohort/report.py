@@ -150,6 +150,8 @@ def _rows(out: Path, entries: Mapping[str, Entry]) -> tuple[list[StudySectionRow
             seconds=entry.seconds,
             warnings=entry.warnings,
         )
+        if entry.status == "removed":
+            continue
         if entry.status == "failed":
             rows.append(base)
             continue

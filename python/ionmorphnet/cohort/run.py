@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import functools
 import hashlib
 import inspect
@@ -18,11 +17,10 @@ from typing import Any, Literal
 
 from ionmorphnet.base.arguments import integer
 from ionmorphnet.base.errors import ArgumentError, FileError, IonMorphNetError
-from ionmorphnet.base.file_lock import FileLock
 from ionmorphnet.base.json_output import plain
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.versions import versions
-from ionmorphnet.cohort.manifest import Entry, Manifest, Shard
+from ionmorphnet.cohort.manifest import Entry, Manifest, Shard, timestamp
 from ionmorphnet.cohort.pick_work import SCORER_ARGUMENTS, SectionResult, SectionStage, Task
 from ionmorphnet.cohort.ray_workers import RayOptions
 from ionmorphnet.cohort.samples import Sample, read_samples
@@ -41,6 +39,8 @@ from ionmorphnet.scoring.classical import CLASSICAL_SCORERS
 
 Action = Literal["pick", "skip", "fail"]
 
+# Why a section is skipped that its user took out.
+REMOVED = "removed from the study"
 # Arguments of a pick that do not change its result.
 _WITHOUT_EFFECT = ("memory_limit", "device_memory_limit", "threads", "overwrite")
 
@@ -51,7 +51,8 @@ class Planned:
 
     Attributes:
         sample: The section.
-        action: ``pick`` it, ``skip`` it because its result is there, or ``fail`` because it cannot be read.
+        action: ``pick`` it, ``skip`` it because its result is there or it was removed from the study, or ``fail``
+            because it cannot be read.
         why: The reason, in a few words.
         key: What its result depends on.
         replaces: Whether its folders hold a result of this study, which may be replaced even by that of another file.
@@ -100,12 +101,14 @@ class CohortRun:
         planned: What was done with each section, in order.
         entries: Last entry of each section of the run, by name.
         seconds: Wall time.
+        others: Samples of the study that the inputs do not name; they stay in it until they are removed.
     """
 
     out: str
     planned: tuple[Planned, ...]
     entries: Mapping[str, Entry]
     seconds: float
+    others: tuple[str, ...] = ()
 
     @property
     def failed(self) -> list[Entry]:
@@ -176,7 +179,8 @@ def run(
         integer("jobs", jobs, 1)
     _check_options(options)
     with study_folder(out, stage) as folder:
-        planned = _plan(inputs, folder, part, force, options)
+        samples = _samples(inputs)
+        planned = _plan(samples, folder, part, force, options)
         folder.require_writable()
         entries = _run(
             planned,
@@ -195,7 +199,8 @@ def run(
             _State(len(planned), sum(each.action == "skip" for each in planned), started),
             progress or (lambda _: None),
         )
-    return CohortRun(folder.shown, tuple(planned), entries, time.monotonic() - started)
+        others = _others(samples, Manifest(folder.local).entries())
+    return CohortRun(folder.shown, tuple(planned), entries, time.monotonic() - started, others)
 
 
 def _run(
@@ -208,13 +213,7 @@ def _run(
 ) -> dict[str, Entry]:
     """Does what is planned, and returns the last entry of each section."""
     todo = {each.sample.name: each for each in planned if each.action == "pick"}
-    lock = FileLock(
-        folder.local / manifest.path.name.replace("manifest", ".cohort").removesuffix(".jsonl"),
-        shown=Path(folder.shown),
-        busy="another cohort run works on it",
-        remedy="wait for its end, or give each process a shard of its own",
-        required=False,
-    )
+    lock = manifest.lock(folder.shown)
 
     def record(entry: Entry) -> None:
         manifest.append(entry)
@@ -274,17 +273,26 @@ def plan(
     """
     part = Shard.parse(shard) if isinstance(shard, str) else shard
     with study_folder(out) as folder:
-        return _plan(inputs, folder, part, force, options)
+        return _plan(_samples(inputs), folder, part, force, options)
+
+
+def _samples(inputs: PathLike | Iterable[PathLike]) -> list[Sample]:
+    return read_samples([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
+
+
+def _others(samples: Iterable[Sample], entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Samples of the study, not removed, that are not among those given."""
+    given = {each.name for each in samples}
+    return tuple(sorted(name for name, each in entries.items() if each.status != "removed" and name not in given))
 
 
 def _plan(
-    inputs: PathLike | Iterable[PathLike],
+    samples: Sequence[Sample],
     folder: StudyFolder,
     part: Shard | None,
     force: bool,
     options: Mapping[str, Any],
 ) -> list[Planned]:
-    samples = read_samples([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)
     settings = _settings_hash(options)
     earlier = Manifest(folder.local).entries()
     is_there = folder.complete_results()
@@ -299,6 +307,8 @@ def _planned(
     sample: Sample, settings: str, earlier: Entry | None, is_there: Callable[[str], bool], force: bool
 ) -> Planned:
     try:
+        if earlier is not None and earlier.status == "removed":
+            return Planned(sample, "skip", REMOVED, earlier.key)
         if sample.problem:
             raise FileError(sample.problem)
         section = remote_state(sample.path) if sample.is_remote else file_state(sample.path)
@@ -315,7 +325,7 @@ def _planned(
     changes = ["columns"] * (columns != earlier.columns) + ["place"] * (sample.path != earlier.path)
     if not changes:
         return Planned(sample, "skip", "done", key, bool(earlier.results))
-    update = dataclasses.replace(earlier, path=sample.path, columns=columns, date=_now())
+    update = dataclasses.replace(earlier, path=sample.path, columns=columns, date=timestamp())
     return Planned(sample, "skip", f"done; new {' and '.join(changes)}", key, bool(earlier.results), update)
 
 
@@ -420,15 +430,11 @@ def _failed(planned: Planned, reason: str) -> Entry:
         "failed",
         reason,
         planned.key,
-        _now(),
+        timestamp(),
         0.0,
         version=version,
         columns=dict(sample.columns),
     )
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def _progress(state: _State, last: Entry | None) -> CohortProgress:
