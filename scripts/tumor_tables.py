@@ -36,8 +36,10 @@ TEXTURE_SHARES = (0.0, 0.5, 1.0)
 SMOOTHINGS = ("none", "gaussian", "crf")
 FIGURES = ("balanced_accuracy", "auc", "brier", "ece")
 SLOW = ("rbf", "boosting")
+_FAST = [name for name in BASELINES if not name.startswith(SLOW)]
 STAGES: dict[str, tuple[str, ...]] = {
-    "baselines": tuple(name for name in BASELINES if not name.startswith(SLOW)),
+    "baselines": tuple(name for name in _FAST if not name.endswith("-texture")),
+    "texture": tuple(name for name in _FAST if name.endswith("-texture")),
     "cnn3d": ("cnn3d",),
     "slow": tuple(name for name in BASELINES if name.startswith(SLOW)),
     "cnn1d": ("cnn1d", "cnn1d-mean", "cnn1d-meanstd"),
@@ -165,7 +167,7 @@ def main() -> None:
 def jobs(study: Study, stages: list[str]) -> Iterator[tuple[str, tuple[str, str, int]]]:
     """Evaluations and their cells, so ordered that a run which is stopped has whole sets of cohorts."""
     cells = list(study.cells())
-    rounds = [["baselines", f"cnn3d-{NETWORK_SEEDS[0]}"], ["selection"]]
+    rounds = [["baselines", "texture", f"cnn3d-{NETWORK_SEEDS[0]}"], ["selection"]]
     rounds += [[f"cnn3d-{seed}"] for seed in NETWORK_SEEDS[1:]] + [["slow"]]
     rounds += [[f"cnn1d-{seed}" for seed in NETWORK_SEEDS]]
     for evaluations in rounds:
@@ -193,8 +195,10 @@ def _claim(study: Study) -> None:
         known = json.loads(path.read_text())
         if known != sizes:
             raise SystemExit(f"{path}: the run has other sizes ({known}); choose another folder")
+        return
     study.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(sizes))
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(sizes))
 
 
 def _write_split(path: Path, cohort: imn.tumor.Cohort, folds: int) -> None:

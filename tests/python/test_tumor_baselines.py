@@ -10,11 +10,20 @@ import ionmorphnet as imn
 from ionmorphnet.base.devices import Device
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.evaluate.bootstrap import BootstrapOptions
+from ionmorphnet.evaluate.thinned import gaussian_blur
 from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, FittedBaseline, _inner_folds, most_pixels, parse_method
-from ionmorphnet.tumor.cubes import open_cubes
+from ionmorphnet.tumor.cubes import Cube, open_cubes
 from ionmorphnet.tumor.inference import start_network
-from ionmorphnet.tumor.patches import LEAST_VARIANCE, Scaling, labelled_pixels, local_features
+from ionmorphnet.tumor.patches import (
+    FEATURES,
+    LEAST_TEXTURE,
+    LEAST_VARIANCE,
+    Scaling,
+    labelled_pixels,
+    local_features,
+)
 from ionmorphnet.tumor.selection import section_scores, select
+from ionmorphnet.tumor.texture import texture_projection
 from ionmorphnet.tumor.train import MODEL_METHODS
 from tumor_cohorts import LABELS, MZ, regions, write_cohort, write_section
 
@@ -82,6 +91,8 @@ def test_local_features(tmp_path: Path) -> None:
         pixels = labelled_pixels(cubes, [0, 1])
         scaling = Scaling.of(cubes, pixels, np.arange(3, 6))
         found = {kind: local_features(cubes, pixels, scaling, kind) for kind in ("", "-mean", "-meanstd")}
+        projection = texture_projection("-texture", cubes, pixels, scaling)
+        texture = local_features(cubes, pixels, scaling, "-texture", projection)
         for i in (0, 17, len(pixels) - 1):
             cube = cubes[pixels.section[i]]
             y, x = divmod(int(pixels.pixel[i]), cube.measured.shape[1])
@@ -90,8 +101,54 @@ def test_local_features(tmp_path: Path) -> None:
             np.testing.assert_allclose(found["-mean"][i], near.mean(axis=0), atol=1e-5)
             spread = np.sqrt(near.var(axis=0) + LEAST_VARIANCE)
             np.testing.assert_allclose(found["-meanstd"][i], [*near.mean(axis=0), *spread], atol=1e-5)
+            variances = []
+            for half in (2, 4):
+                block = slice(max(y - half, 0), y + half + 1), slice(max(x - half, 0), x + half + 1)
+                near = (cube.values[block][cube.measured[block]][:, 3:6] - scaling.centre) * scaling.scale @ projection
+                variances += [*np.log(near.var(axis=0) + LEAST_TEXTURE)]
+            np.testing.assert_allclose(texture[i], [*found["-mean"][i], *variances], atol=1e-4)
             own = (cube.values[y, x, 3:6] - scaling.centre) * scaling.scale
             np.testing.assert_allclose(found[""][i], own, atol=1e-5)
+
+
+def _patterned(rng: np.random.Generator, loads: np.ndarray, shape: tuple[int, int] = (70, 60)) -> Cube:
+    """A section whose channels share one pattern, each with its weight, under noise."""
+    pattern = gaussian_blur(rng.standard_normal(shape), 1.2)
+    noise = rng.standard_normal((*shape, len(loads)))
+    values = (noise + (pattern / pattern.std())[..., None] * loads).astype(np.float32)
+    measured = rng.random(shape) < 0.95
+    values *= measured[..., None]
+    return Cube("a", "a", "a", values, measured, np.where(measured, 0, -1).astype(np.int16))
+
+
+def test_a_projection_finds_a_shared_pattern_under_noise(rng: np.random.Generator) -> None:
+    loads = np.zeros(30)
+    loads[:8] = 0.4 * np.array([1, 1, -1, 1, -1, -1, 1, 1])
+    cubes = [_patterned(rng, loads) for _ in range(2)]
+    pixels = labelled_pixels(cubes, [0, 1])
+    scaling = Scaling.of(cubes, pixels, np.arange(30))
+    projection = texture_projection("-texture", cubes, pixels, scaling)
+    assert projection.shape == (30, 12)
+    first = projection[:, 0] / np.linalg.norm(projection[:, 0])
+    assert abs(first @ loads) / np.linalg.norm(loads) > 0.97  # signs and all
+    # Single pixels have about unit variance in it, and strips of a large section give the same as the whole.
+    own = [(cube.values[cube.measured] * scaling.scale @ projection).std(axis=0) for cube in cubes]
+    assert 0.8 < np.median(own) < 1.2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ionmorphnet.tumor.texture._VALUES", 60 * 30 * 20)
+        strips = texture_projection("-texture", cubes, pixels, scaling)
+    np.testing.assert_allclose(np.abs(strips), np.abs(projection), rtol=1e-3, atol=1e-4)
+    assert texture_projection("-mean", cubes, pixels, scaling) is None
+
+
+def test_channels_without_signal_have_a_projection(rng: np.random.Generator) -> None:
+    cube = _patterned(rng, np.zeros(4))
+    cube.values[...] = 0.0
+    pixels = labelled_pixels([cube], [0])
+    scaling = Scaling.of([cube], pixels, np.arange(4))
+    projection = texture_projection("-texture", [cube], pixels, scaling)
+    features = local_features([cube], pixels[:5], scaling, "-texture", projection)
+    np.testing.assert_allclose(features, [[0.0] * 4 + [np.log(LEAST_TEXTURE)] * 8] * 5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name, each in CLASSIFIERS.items() if each.kind != "trees"])
@@ -119,7 +176,7 @@ def test_trees_are_not_saved(rng: np.random.Generator, tmp_path: Path) -> None:
         with pytest.raises(ArgumentError, match=f"method must be one of lda, .*cnn3d, not '{name}'"):
             imn.tumor.train_tumor(tmp_path / "run", cohort, method=name)
     assert set(MODEL_METHODS) < set(imn.tumor.METHODS)
-    assert len(BASELINES) == 18
+    assert len(BASELINES) == 24
     assert parse_method("svm-meanstd") == ("svm", "-meanstd")
 
 
@@ -129,9 +186,10 @@ def test_many_channels_thin_the_training_pixels() -> None:
     assert most_pixels("svm", 40) == 20_000
 
 
-@pytest.mark.parametrize("method", ["lda-meanstd", "rbf-mean"])
+@pytest.mark.parametrize("method", ["lda-meanstd", "rbf-mean", "pls-texture"])
 def test_a_classifier_of_local_features_is_a_model(method: str, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs the extra [train]")
+    from ionmorphnet.tumor.feature_networks import FeatureRecipe
     from ionmorphnet.tumor.torch_inference import torch_forward
 
     cohort = imn.tumor.read_cohort(write_cohort(tmp_path / "cohort"), labels=LABELS)
@@ -141,7 +199,8 @@ def test_a_classifier_of_local_features_is_a_model(method: str, tmp_path: Path) 
     assert trained.validated_on is None
     config = json.loads((trained.model.folder / "config.json").read_text())
     assert config["recipe"]["network"] == method
-    assert (config["standardize"], config["size"]) == ("z", 5)
+    side = FEATURES[parse_method(method)[1]].side
+    assert (config["standardize"], config["size"]) == ("z", side)
     assert config["cost"]["parameters"] > 0
     section = tmp_path / "new.imzML"
     write_section(section, np.random.default_rng(3))
@@ -149,9 +208,9 @@ def test_a_classifier_of_local_features_is_a_model(method: str, tmp_path: Path) 
     judged = (regions() > 0) & found.measured
     assert np.mean(found.labels[judged] == regions()[judged].astype(int) - 1) > 0.9
     rng = np.random.default_rng(0)
-    mask = (rng.random((6, 5, 5)) < 0.8).astype(np.uint8)
-    mask[:, 2, 2] = 1
-    patches = rng.standard_normal((6, 20, 5, 5)).astype(np.float32) * mask[:, None]
+    mask = (rng.random((6, side, side)) < 0.8).astype(np.uint8)
+    mask[:, side // 2, side // 2] = 1
+    patches = rng.standard_normal((6, 20, side, side)).astype(np.float32) * mask[:, None]
     expected = torch_forward(trained.model, Device.parse("cpu"))(patches, mask)
     np.testing.assert_allclose(start_network(trained.model, "cpu", 1)(patches, mask), expected, atol=1e-3)
     for by in ("permutation", "gradients"):
@@ -161,6 +220,9 @@ def test_a_classifier_of_local_features_is_a_model(method: str, tmp_path: Path) 
         if (method, by) == ("lda-meanstd", "permutation"):
             assert table["mz"].iloc[1] == pytest.approx(MZ[5])  # the texture
             assert table["importance"].iloc[2:].abs().max() < 0.3 * table["importance"].iloc[1]
+    trained_recipe = config["recipe"]
+    with pytest.raises(ArgumentError, match="components do not suit the features"):
+        FeatureRecipe.from_dict({**trained_recipe, "components": trained_recipe["components"] + 1})
     path = trained.model.folder / "config.json"
     path.write_text(json.dumps({**config, "recipe": {**config["recipe"], "colour": 1}}))
     with pytest.raises(FileError, match=r"invalid recipe .*unknown recipe entries: colour"):

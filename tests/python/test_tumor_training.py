@@ -23,7 +23,7 @@ from ionmorphnet.tumor import training_loop  # noqa: E402
 from ionmorphnet.tumor.augment import augment  # noqa: E402
 from ionmorphnet.tumor.cubes import Cube, open_cubes  # noqa: E402
 from ionmorphnet.tumor.networks import PatchNet, cost, make_patch_network  # noqa: E402
-from ionmorphnet.tumor.patches import Scaling, extract, labelled_pixels, neighbourhoods  # noqa: E402
+from ionmorphnet.tumor.patches import Neighbourhood, Scaling, extract, labelled_pixels, neighbourhoods  # noqa: E402
 from ionmorphnet.tumor.recipe import PatchRecipe  # noqa: E402
 from ionmorphnet.tumor.training_loop import (  # noqa: E402
     FitResult,
@@ -104,7 +104,7 @@ def test_the_network_starts_as_the_best_linear_classifier(cubes: list[Cube], dat
     network = make_patch_network(ready.recipe).eval()
     network.start_with(weight, bias)
     test = labelled_pixels(cubes, [3])
-    features = neighbourhoods(cubes, test, ready.data.scaling, 5, spread=True)
+    features = neighbourhoods(cubes, test, ready.data.scaling, Neighbourhood(5, 5, spread=True))
     patches, mask = extract(cubes, test, 5, ready.data.scaling)
     with torch.no_grad():
         found = network(torch.from_numpy(patches), torch.from_numpy(mask).float()).numpy()

@@ -192,7 +192,7 @@ def parse_method(method: str) -> tuple[str, str]:
 def most_pixels(method: str, n_channels: int) -> int:
     """Largest number of training pixels of a method, so that its features take at most 320 MB."""
     name, kind = parse_method(method)
-    features = n_channels * (2 if FEATURES[kind][1] else 1)
+    features = FEATURES[kind].count(n_channels)
     return max(1, min(CLASSIFIERS[name].most, _MOST_VALUES // features))
 
 

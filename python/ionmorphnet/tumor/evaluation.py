@@ -48,6 +48,7 @@ from ionmorphnet.tumor.posteriors import change_posteriors
 from ionmorphnet.tumor.regions import UNLABELLED
 from ionmorphnet.tumor.selection import DEFAULT_TOP, Mask, section_scores, select
 from ionmorphnet.tumor.splits import Fold, make_folds, read_folds
+from ionmorphnet.tumor.texture import texture_projection
 
 logger = logging.getLogger("ionmorphnet")
 
@@ -244,7 +245,8 @@ class _Run:
         started = time.perf_counter()
         training = thinned(labelled_pixels(self.cubes, fold.outer), most_pixels(method, len(chosen)), seed)
         scaling = Scaling.of(self.cubes, training, chosen)
-        values = local_features(self.cubes, training, scaling, kind)
+        projection = texture_projection(kind, self.cubes, training, scaling)
+        values = local_features(self.cubes, training, scaling, kind, projection)
         fitted = FittedBaseline(
             method,
             values,
@@ -257,7 +259,7 @@ class _Run:
         # Test sections can be large, so their features are computed in parts.
         found = np.concatenate(
             [
-                fitted.probabilities(local_features(self.cubes, test[part], scaling, kind))
+                fitted.probabilities(local_features(self.cubes, test[part], scaling, kind, projection))
                 for part in pieces(len(test), len(chosen))
             ]
         )
@@ -273,7 +275,10 @@ class _Run:
         store = CubeStore(self.memory_limit)
         try:
             if kind:
-                cubes = feature_cubes(cubes, labelled_pixels(cubes, fold.train), chosen, kind, store)
+                training = labelled_pixels(cubes, fold.train)
+                scaling = Scaling.of(cubes, training, chosen)
+                projection = texture_projection(kind, cubes, training, scaling)
+                cubes = feature_cubes(cubes, scaling, kind, projection, store)
                 chosen = np.arange(cubes[0].n_channels)
             fit = prepare_fit(
                 name,

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.tumor.baselines import Exported
-from ionmorphnet.tumor.patches import FEATURES, LEAST_VARIANCE
+from ionmorphnet.tumor.patches import COMPONENTS, FEATURES, LEAST_TEXTURE, LEAST_VARIANCE, TEXTURE_SIDES
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class FeatureRecipe:
         classes: Number of classes.
         features: Name in :data:`~ionmorphnet.tumor.patches.FEATURES`.
         centres: Number of centres of the kernel; 0: the classifier is linear in the features.
+        components: Number of projections of the channels, for texture only.
     """
 
     network: str
@@ -31,6 +34,7 @@ class FeatureRecipe:
     classes: int
     features: str
     centres: int = 0
+    components: int = 0
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -40,11 +44,13 @@ class FeatureRecipe:
         """
         if self.features not in FEATURES or self.channels < 1 or self.classes < 2 or self.centres < 0:
             raise ArgumentError("channels, classes, features or centres are out of range")
+        if self.components != (min(COMPONENTS, self.channels) if FEATURES[self.features].texture else 0):
+            raise ArgumentError(f"components do not suit the features: {self.components}")
 
     @property
     def size(self) -> int:
         """Side of a patch in pixels."""
-        return FEATURES[self.features][0]
+        return FEATURES[self.features].side
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name."""
@@ -73,17 +79,21 @@ class FeatureNet(nn.Module):
             recipe: Its shape.
         """
         super().__init__()
-        self.channels, self.spread = recipe.channels, FEATURES[recipe.features][1]
-        n = recipe.channels * (2 if self.spread else 1)
+        self.channels, self.seen = recipe.channels, FEATURES[recipe.features]
+        n = self.seen.count(recipe.channels)
         self.mean, self.scale = nn.Parameter(torch.zeros(n)), nn.Parameter(torch.ones(n))
         self.centres = nn.Parameter(torch.zeros(recipe.centres, n)) if recipe.centres else None
         self.gamma = nn.Parameter(torch.zeros(()))
+        self.projection = nn.Parameter(torch.zeros(recipe.channels, recipe.components)) if recipe.components else None
         self.linear = nn.Linear(recipe.centres or n, recipe.classes)
 
     def forward(self, patches: Tensor, mask: Tensor) -> Tensor:
         """Computes logits (N, classes)."""
-        mean, spread = mean_and_spread(patches, mask)
-        found = torch.cat([mean, spread], dim=1) if self.spread else mean
+        mean, spread = mean_and_spread(_inner(patches, self.seen.near), _inner(mask, self.seen.near))
+        found = torch.cat([mean, spread], dim=1) if self.seen.spread else mean
+        if self.projection is not None:
+            projected = (self.projection.T @ patches.flatten(2)).reshape(-1, self.projection.shape[1], *patches.shape[2:])
+            found = torch.cat([mean, *(_log_variance(projected, mask, side) for side in TEXTURE_SIDES)], dim=1)
         found = (found - self.mean) * self.scale
         if self.centres is not None:
             squares = (found * found).sum(dim=1, keepdim=True) + (self.centres * self.centres).sum(dim=1)
@@ -99,13 +109,37 @@ def mean_and_spread(patches: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, torch.sqrt((away * away).sum(dim=(2, 3)) / n + LEAST_VARIANCE)
 
 
-def make_feature_network(recipe: FeatureRecipe, fitted: Exported | None = None) -> FeatureNet:
-    """Makes the classifier of a recipe, with the weights of a fitted one if given."""
+def _log_variance(patches: Tensor, mask: Tensor, side: int) -> Tensor:
+    """Logs of the variances over the measured pixels of the middle of patches, (N, channels)."""
+    values, measured = _inner(patches, side), _inner(mask, side)
+    n = measured.sum(dim=(1, 2)).clamp(min=1.0).unsqueeze(1)
+    away = (values - (values.sum(dim=(2, 3)) / n)[:, :, None, None]) * measured.unsqueeze(1)
+    return torch.log((away * away).sum(dim=(2, 3)) / n + LEAST_TEXTURE)
+
+
+def _inner(patches: Tensor, side: int) -> Tensor:
+    if patches.shape[-1] == side:
+        return patches  # the export gives an input that is cut to nothing less another name
+    first = (patches.shape[-1] - side) // 2
+    return patches[..., first : first + side, first : first + side]
+
+
+def make_feature_network(
+    recipe: FeatureRecipe, fitted: Exported | None = None, projection: npt.NDArray[np.float32] | None = None
+) -> FeatureNet:
+    """Makes the classifier of a recipe, with the weights of a fitted one and its projection if given."""
     network = FeatureNet(recipe)
     if fitted is not None:
-        given = {"mean": fitted.mean, "scale": fitted.scale, "linear.weight": fitted.weight, "linear.bias": fitted.bias}
+        given: dict[str, npt.NDArray[np.floating]] = {
+            "mean": fitted.mean,
+            "scale": fitted.scale,
+            "linear.weight": fitted.weight,
+        }
+        given["linear.bias"] = fitted.bias
         if fitted.centres is not None:
             given["centres"] = fitted.centres
+        if projection is not None:
+            given["projection"] = projection
         state = {name: torch.from_numpy(values).float() for name, values in given.items()}
         network.load_state_dict({**state, "gamma": torch.tensor(fitted.gamma)})
     return network.eval()

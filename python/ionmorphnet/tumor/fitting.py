@@ -22,6 +22,7 @@ from ionmorphnet.tumor.networks import PatchNet
 from ionmorphnet.tumor.patches import Pixels, Scaling, extract, groups_of, labelled_pixels, local_features, thinned
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.splits import held_out
+from ionmorphnet.tumor.texture import texture_projection
 from ionmorphnet.tumor.training_loop import FitResult, read_patch_weights
 from ionmorphnet.tumor.training_setup import prepare_fit
 
@@ -114,13 +115,15 @@ def fit_baseline(method: str, cubes: Sequence[Cube], classes: tuple[str, ...], *
     most = most_pixels(method, cubes[0].n_channels)
     training = thinned(labelled_pixels(cubes, range(len(cubes))), most, seed)
     scaling = Scaling.of(cubes, training, np.arange(cubes[0].n_channels))
-    values = local_features(cubes, training, scaling, features)
+    projection = texture_projection(features, cubes, training, scaling)
+    values = local_features(cubes, training, scaling, features, projection)
     fitted = FittedBaseline(
         method, values, training.label, groups_of(cubes, training), seed=seed, threads=threads or usable_cores()
     )
     exported = fitted.exported()
     centres = 0 if exported.centres is None else len(exported.centres)
-    recipe = FeatureRecipe(method, cubes[0].n_channels, len(classes), features, centres)
+    components = 0 if projection is None else projection.shape[1]
+    recipe = FeatureRecipe(method, cubes[0].n_channels, len(classes), features, centres, components)
     seconds = time.perf_counter() - began
     provenance = {
         "validated_on": None,
@@ -129,7 +132,7 @@ def fit_baseline(method: str, cubes: Sequence[Cube], classes: tuple[str, ...], *
         "device": "cpu",
     }
     return Fitted(
-        make_feature_network(recipe, exported),
+        make_feature_network(recipe, exported, projection),
         recipe,
         scaling,
         _examples(cubes, training, recipe.size, scaling),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,45 @@ from ionmorphnet.tumor.cubes import Cube, CubeStore
 
 Float32 = npt.NDArray[np.float32]
 
-# Suffix of a method's name -> side of the neighbourhood in pixels, and whether its standard deviation is used too.
-FEATURES: Mapping[str, tuple[int, bool]] = {"": (1, False), "-mean": (5, False), "-meanstd": (5, True)}
 LEAST_VARIANCE = 1e-4  # added to variances, which keeps their roots differentiable
+COMPONENTS = 12  # projections of the channels whose local variance is a feature
+TEXTURE_SIDES = (5, 9)
+LEAST_TEXTURE = 1e-2  # added to their variances; that of the noise of a pixel is 1
 
 # Values held at once: of spectra for statistics, and of patches (32 MB).
 _STATISTICS_VALUES = 500_000
 _PATCH_VALUES = 8_000_000
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What a classifier of local features sees around a pixel.
+
+    Attributes:
+        side: Side of the patch in pixels.
+        near: Side of the part of it over which channels are averaged.
+        spread: Whether the standard deviations of the channels are features too.
+        texture: Whether the logs of the local variances of projections are, over ``TEXTURE_SIDES``.
+    """
+
+    side: int
+    near: int
+    spread: bool = False
+    texture: bool = False
+
+    def count(self, channels: int) -> int:
+        """Number of features."""
+        textures = len(TEXTURE_SIDES) * min(COMPONENTS, channels) if self.texture else 0
+        return channels * (2 if self.spread else 1) + textures
+
+
+# Suffix of a method's name -> features.
+FEATURES: Mapping[str, Neighbourhood] = {
+    "": Neighbourhood(1, 1),
+    "-mean": Neighbourhood(5, 5),
+    "-meanstd": Neighbourhood(5, 5, spread=True),
+    "-texture": Neighbourhood(max(TEXTURE_SIDES), 5, texture=True),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,48 +227,101 @@ def in_batches(
             yield part, *extract(cubes, chosen, size, scaling, threads=threads)
 
 
-def local_features(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, kind: str = "") -> Float32:
+def local_features(
+    cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, kind: str = "", projection: Float32 | None = None
+) -> Float32:
     """What a classifier without filters sees of each pixel, from standardised values.
 
     Args:
         cubes: The sections.
         pixels: The pixels, each measured.
-        scaling: Channels and their standardisation.
+        scaling: The k channels and their standardisation.
         kind: Name in ``FEATURES``.
+        projection: float32 (k, m), see :func:`~ionmorphnet.tumor.texture.texture_projection`; for texture only.
 
     Returns:
-        float32 (n, k), or (n, 2 k): mean and standard deviation over the measured pixels of the patch.
+        float32 (n, d): the means of the channels over the measured pixels around; then their standard deviations, or
+        the logs of the variances of the projections over each of ``TEXTURE_SIDES``.
     """
-    return neighbourhoods(cubes, pixels, scaling, *FEATURES[kind])
+    return neighbourhoods(cubes, pixels, scaling, FEATURES[kind], projection)
 
 
-def neighbourhoods(cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, side: int, spread: bool) -> Float32:
-    """Means, and standard deviations if asked for, of patches; see :func:`local_features`."""
+def neighbourhoods(
+    cubes: Sequence[Cube], pixels: Pixels, scaling: Scaling, wanted: Neighbourhood, projection: Float32 | None = None
+) -> Float32:
+    """Features of any neighbourhood; see :func:`local_features`."""
     k = len(scaling.channels)
-    found = np.empty((len(pixels), 2 * k if spread else k), np.float32)
-    for part, values, mask in in_batches(cubes, pixels, side, scaling, 4096):
+    found = np.empty((len(pixels), wanted.count(k)), np.float32)
+    for part, patches, given in in_batches(cubes, pixels, wanted.side, scaling, 4096):
+        values, mask = inner(patches, wanted.near), inner(given, wanted.near)
         # A centre is measured, so no patch is empty.
         n = mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
         mean = values.sum(axis=(2, 3)) / n
         found[part, :k] = mean
-        if spread:
+        if wanted.spread:
             away = (values - mean[:, :, None, None]) * mask[:, None]
             found[part, k:] = np.sqrt((away**2).sum(axis=(2, 3)) / n + LEAST_VARIANCE)
+        if wanted.texture:
+            assert projection is not None
+            projected = np.matmul(projection.T, patches.reshape(*patches.shape[:2], -1))
+            projected = projected.reshape(len(patches), -1, *patches.shape[2:])
+            found[part, k:] = np.concatenate([_log_variance(projected, given, side) for side in TEXTURE_SIDES], axis=1)
     return found
 
 
+def _log_variance(patches: Float32, mask: npt.NDArray[np.uint8], side: int) -> Float32:
+    values, mask = inner(patches, side), inner(mask, side)
+    n = mask.sum(axis=(1, 2), dtype=np.float32)[:, None]
+    away = (values - (values.sum(axis=(2, 3)) / n)[:, :, None, None]) * mask[:, None]
+    found: Float32 = np.log((away**2).sum(axis=(2, 3)) / n + np.float32(LEAST_TEXTURE))
+    return found
+
+
+def inner(patches: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    """The middle of patches (..., size, size)."""
+    first = (patches.shape[-1] - side) // 2
+    return patches[..., first : first + side, first : first + side]
+
+
+def side_means(values: Float32, measured: npt.NDArray[np.bool_], side: int) -> Float32:
+    """Means of the measured pixels of the square around each pixel.
+
+    Args:
+        values: float32 (H, W, k), 0 where not measured.
+        measured: bool (H, W).
+        side: Side of the square, odd.
+
+    Returns:
+        float32 (H, W, k), 0 where not measured.
+    """
+    weight = np.maximum(_side_sums(measured.astype(np.float64), side), 1.0)
+    sums = _side_sums(values.astype(np.float64), side)
+    found: Float32 = (sums / weight[..., None] * measured[..., None]).astype(np.float32)
+    return found
+
+
+def _side_sums(values: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
+    """Sums over squares along the first two axes."""
+    for axis in (0, 1):
+        pads = [(side // 2 + 1, side // 2) if i == axis else (0, 0) for i in range(values.ndim)]
+        sums = np.moveaxis(np.cumsum(np.pad(values, pads), axis=axis), axis, 0)
+        values = np.moveaxis(sums[side:] - sums[:-side], 0, axis)
+    return values
+
+
 def feature_cubes(
-    cubes: Sequence[Cube], training: Pixels, chosen: npt.NDArray[np.int64], kind: str, store: CubeStore
+    cubes: Sequence[Cube], scaling: Scaling, kind: str, projection: Float32 | None, store: CubeStore
 ) -> list[Cube]:
-    """Cubes whose channels are the local features of the chosen channels."""
-    scaling = Scaling.of(cubes, training, chosen)
-    features = len(chosen) * (2 if FEATURES[kind][1] else 1)
+    """Cubes whose channels are the local features of the scaled channels; see :func:`local_features`."""
+    features = FEATURES[kind].count(len(scaling.channels))
     made = []
     for i, cube in enumerate(cubes):
         pixels = measured_pixels(cubes, [i])
         values = store.allocate((*cube.measured.shape, features))
         for part in pieces(len(pixels), features):
-            values.reshape(-1, features)[pixels.pixel[part]] = local_features(cubes, pixels[part], scaling, kind)
+            values.reshape(-1, features)[pixels.pixel[part]] = local_features(
+                cubes, pixels[part], scaling, kind, projection
+            )
         made.append(replace(cube, values=values))
     return made
 

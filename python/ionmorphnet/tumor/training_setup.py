@@ -16,7 +16,7 @@ from ionmorphnet.base.devices import Device, DeviceName
 from ionmorphnet.training.runtime import torch_device
 from ionmorphnet.tumor.baselines import FittedBaseline, most_pixels
 from ionmorphnet.tumor.cubes import Cube
-from ionmorphnet.tumor.patches import Pixels, Scaling, groups_of, neighbourhoods, thinned
+from ionmorphnet.tumor.patches import Neighbourhood, Pixels, Scaling, groups_of, neighbourhoods, thinned
 from ionmorphnet.tumor.recipe import PatchRecipe
 from ionmorphnet.tumor.training_loop import (
     FitResult,
@@ -102,7 +102,7 @@ def prepare_fit(
     start = None
     if network == "cnn3d":
         few = thinned(training, most_pixels("lda-meanstd", len(channels)), seed)
-        values = neighbourhoods(cubes, few, scaling, size, spread=True)
+        values = neighbourhoods(cubes, few, scaling, Neighbourhood(size, size, spread=True))
         fitted = FittedBaseline("lda", values, few.label, groups_of(cubes, few), seed=seed, threads=threads)
         start = fitted.linear()
     data = PatchData(cubes, training, validation, scaling, start)
