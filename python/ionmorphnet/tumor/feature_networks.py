@@ -92,7 +92,8 @@ class FeatureNet(nn.Module):
         mean, spread = mean_and_spread(_inner(patches, self.seen.near), _inner(mask, self.seen.near))
         found = torch.cat([mean, spread], dim=1) if self.seen.spread else mean
         if self.projection is not None:
-            projected = (self.projection.T @ patches.flatten(2)).reshape(-1, self.projection.shape[1], *patches.shape[2:])
+            n, sides = self.projection.shape[1], patches.shape[2:]
+            projected = (self.projection.T @ patches.flatten(2)).reshape(-1, n, *sides)
             found = torch.cat([mean, *(_log_variance(projected, mask, side) for side in TEXTURE_SIDES)], dim=1)
         found = (found - self.mean) * self.scale
         if self.centres is not None:
