@@ -63,7 +63,7 @@ def tumor() -> None:
     default="lda-meanstd",
     show_default=True,
     metavar="NAME",
-    help="cnn3d, or lda, logistic, pls, svm or rbf, followed by -mean, -meanstd or -texture for features of the neighbourhood.",
+    help="cnn3d, or lda, logistic, pls, svm or rbf, followed by -mean, -meanstd or -texture for local features.",
 )
 @channel_options
 @click.option("--channels", "selection", type=_SELECTIONS, help="How channels are selected. [default: picked]")

@@ -33,8 +33,8 @@ class EvaluationPlan:
             are given and neither ``ablation`` nor ``top`` is set.
         ablation: Further selections with the same number of channels (``all``: every channel), evaluated with
             ``ablation_methods`` only.
-        methods: Names from ``METHODS``: a classifier, and ``-mean``, ``-meanstd`` or ``-texture`` if it sees the mean, the
-            mean and standard deviation, or the mean and texture around a pixel instead of the pixel's own spectrum.
+        methods: Names from ``METHODS``: a classifier, and ``-mean``, ``-meanstd`` or ``-texture`` if it sees the mean,
+            mean and standard deviation, or mean and texture around a pixel instead of the pixel's own spectrum.
         ablation_methods: Methods of the ablation.
         top: Number of channels of a selection; None: 40.
         normalize: Norm of the intensities, see :func:`~ionmorphnet.tumor.cubes.open_cubes`.
