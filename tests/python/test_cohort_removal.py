@@ -12,7 +12,7 @@ import pytest
 
 import ionmorphnet as imn
 from drifting_study import write_study
-from ionmorphnet.cohort import Manifest, find_consensus, plan, remove, run
+from ionmorphnet.cohort import Manifest, find_consensus, plan, remove, run, write_matrix, write_tables
 from ionmorphnet.cohort.consensus_files import read_consensus
 
 Command = Callable[..., Any]
@@ -52,6 +52,26 @@ def test_removed_sections_are_in_nothing_that_follows(study: Path) -> None:
     assert why["s2"] == why["gone"] == "removed from the study"
     assert {each.action for each in again.planned} == {"skip"}
     assert Manifest(out).entries()["s2"].status == "removed"
+
+
+def test_a_consensus_that_counts_removed_sections_is_told(study: Path) -> None:
+    pytest.importorskip("zarr")
+    out = study / "out"
+    find_consensus(out)
+    assert write_matrix(out).notes == ()
+    remove(out, ["s2"])
+    note = (
+        "the consensus counts 1 of 4 sections that have left the study (s2); make it again with ionmorphnet "
+        "cohort consensus"
+    )
+    written = write_matrix(out)
+    assert written.notes == (note,)
+    assert written.means["section"].tolist() == ["s1", "s3", "s4"]
+    assert note in write_tables(out, formats=["csv"]).notes
+    page = imn.cohort.report(out).read_text(encoding="utf-8")
+    assert "1 section of it is removed or has no result now (s2)" in page
+    find_consensus(out)
+    assert write_matrix(out).notes == ()
 
 
 def test_they_come_back_as_they_were(study: Path) -> None:

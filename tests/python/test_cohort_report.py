@@ -141,7 +141,7 @@ def test_sections_that_are_gone_or_moved_are_told(out: Path, tmp_path: Path) -> 
     page = read(imn.cohort.report(out))
     assert "3 sections without a result" in page.text
     assert "cohort run picks it again" in page.text
-    assert "1 section of it has no result now (s1)" in page.text
+    assert "1 section of it is removed or has no result now (s1)" in page.text
     sections = page.payload["sections"]
     assert sections["status"][1] == "missing"
     assert sections["link"][2] == "sections/s2/peaks.csv"

@@ -254,6 +254,8 @@ def matrix(out: Path | str, normalize: str, memory_limit: str, threads: int, sta
         done = study.write_matrix(
             out, normalize=normalize, memory_limit=memory_limit, threads=threads, stage=stage, progress=bar
         )
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{click.format_filename(done.path)}: {done.n_pixels} pixels x {done.n_channels} channels")
     next_step(out, "tables", "report")
 

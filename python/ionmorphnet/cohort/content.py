@@ -18,7 +18,7 @@ from ionmorphnet.cohort.consensus import Consensus
 from ionmorphnet.cohort.consensus_files import OWN, channel_table, drift_table, read_consensus, read_members
 from ionmorphnet.cohort.manifest import Entry, Manifest
 from ionmorphnet.cohort.means import StudyMeans, long_table, patient_means, read_means, wide_table
-from ionmorphnet.cohort.study import CONSENSUS, RELATIVES, StudySection, study_sections
+from ionmorphnet.cohort.study import CONSENSUS, RELATIVES, StudySection, consensus_notes, study_sections
 from ionmorphnet.io.channel_lists import name_column
 from ionmorphnet.models.labels import CLASSES
 
@@ -93,6 +93,7 @@ def study_content(out: Path, classes: Sequence[str], *, with_means: bool) -> Stu
     sections = study_sections(out)
     kept, excluded = _kept(out, found, classes)
     related, notes = _related(out, found)
+    notes += consensus_notes(found, sections)
     channels = channel_table(found)
     channels["related"] = [related.get(int(number), "") for number in channels["channel"]]
     channels = channels[[*OWN[:2], *(name for name in channels if name not in {*OWN, "related"}), *OWN[2:], "related"]]

@@ -240,7 +240,7 @@ def _tell_changes(
         for names, one, many in (
             (new, " is not in it", "s are not in it"),
             (changed, " was picked again", "s were picked again"),
-            (gone, " of it has no result now", "s of it have no result now"),
+            (gone, " of it is removed or has no result now", "s of it are removed or have no result now"),
         )
         if names
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,7 @@ class StudyMatrix:
         n_channels: Its columns.
         means: Mean of each channel in each section: a row per section with its columns of the sample list.
         relatives: Channels that are probably isotopes or adducts of others, see :func:`ionmorphnet.cohort.relatives`.
+        notes: What limits their meaning, one line each.
     """
 
     path: str
@@ -141,6 +142,20 @@ class StudyMatrix:
     n_channels: int
     means: pd.DataFrame
     relatives: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def consensus_notes(found: Consensus, sections: Iterable[StudySection]) -> list[str]:
+    """Whether a consensus counts sections that have left the study, in a line."""
+    names = {each.name for each in sections}
+    gone = [name for name in found.sections if name not in names]
+    if not gone:
+        return []
+    shown = ", ".join(gone[:3]) + (", ..." if len(gone) > 3 else "")
+    return [
+        f"the consensus counts {len(gone)} of {len(found.sections)} sections that have left the study ({shown}); "
+        "make it again with ionmorphnet cohort consensus"
+    ]
 
 
 def write_matrix(
@@ -253,7 +268,8 @@ def _written_matrix(
         means.to_csv(temporary, index=False)
     folder.publish_tree(COHORT, MEANS, CONSENSUS)
     tell(len(sections), len(sections))
-    return StudyMatrix(folder.place(COHORT), n_pixels, len(found), means, pairs)
+    notes = tuple(consensus_notes(found, sections))
+    return StudyMatrix(folder.place(COHORT), n_pixels, len(found), means, pairs, notes)
 
 
 def _numbered(pairs: pd.DataFrame) -> pd.DataFrame:
