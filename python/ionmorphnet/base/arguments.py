@@ -86,7 +86,9 @@ def half_width(ppm: float | None, tol: float | None) -> tuple[float, bool]:
         ArgumentError: Neither or both are given, or the value is negative or not finite.
     """
     if (ppm is None) == (tol is None):
-        raise ArgumentError("give exactly one of ppm (half width in parts per million) and tol (half width in m/z)")
+        raise ArgumentError(
+            "give exactly one of ppm (--ppm, half width in parts per million) and tol (--tol, half width in m/z)"
+        )
     name, value = ("tol", tol) if ppm is None else ("ppm", ppm)
     return number(name, value, 0.0, math.inf), ppm is not None
 
