@@ -7,6 +7,8 @@
 # make format         fix what ruff and clang-format can fix
 # make bench          run the benchmarks next to other packages (installs them)
 # make core PRESET=P  rebuild the extension in .venv with preset P: debug, asan, tsan or release (CMakePresets.json)
+# make abi-report     report changes of the C interface since BASE, the last version by default (needs abidiff)
+# make bare-root      build the library in a root without Python and OpenVINO, and pick there (as root; needs debootstrap)
 # make sanitize       run the tests of the C interface with ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer
 # make sweep          put faults into 200 simulated sections and look for wrong picks in silence
 # make windows        cross-compile the library for Windows and compare its picks under Wine with Linux's
@@ -52,7 +54,7 @@ install = PATH="$(abspath $(bin)):$$PATH" $(pip) install -q -c constraints.txt -
 
 pytest = $(bin)/python -m pytest -n $(TEST_JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-long test-cluster sanitize sweep windows lint stubs format bench core tidy sdist wheels device-bundle clean help
+.PHONY: demo test test-long test-cluster abi-report bare-root sanitize sweep windows lint stubs format bench core tidy sdist wheels device-bundle clean help
 
 demo: $(base)
 	$(bin)/ionmorphnet demo -o $(DEMO_OUT)
@@ -84,6 +86,12 @@ format: $(dev)
 
 windows: $(dev)
 	scripts/windows.sh
+
+abi-report:
+	$(PYTHON) scripts/abi_report.py $(BASE)
+
+bare-root: $(dev)
+	$(bin)/python scripts/bare_root.py
 
 sanitize: $(dev)
 	PATH="$(abspath $(bin)):$$PATH" $(bin)/python scripts/sanitize.py

@@ -93,6 +93,18 @@ def test_the_other_examples_run(prefix: Path, section: Path, tmp_path: Path) -> 
     assert run(built_example("cpp", prefix, tmp_path / "cpp") / "own_engine", section).strip()
 
 
+def test_the_csharp_example_picks_as_python_does(prefix: Path, section: Path, tmp_path: Path) -> None:
+    mono, source = program("mono"), EXAMPLES / "dotnet" / "Pick.cs"
+    run(program("mcs"), "-warnaserror", f"-out:{tmp_path / 'Pick.exe'}", source)
+    found = run(mono, tmp_path / "Pick.exe", section, "moran", 12, LD_LIBRARY_PATH=str(prefix / "lib")).split()
+    frame = imn.pick(section, scorer="moran", top=12).to_frame()
+    assert [tuple(map(float, line.split(","))) for line in found] == list(zip(frame["mz"], frame["score"], strict=True))
+    options = {"LD_LIBRARY_PATH": str(prefix / "lib"), "LC_ALL": "C.UTF-8"}
+    missing = subprocess.run([mono, tmp_path / "Pick.exe", tmp_path / "nö.imzML"], capture_output=True, env=options)
+    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert f"Pick: {tmp_path}/nö.imzML: no such file" in missing.stderr.decode()
+
+
 def test_pkg_config_knows_it(prefix: Path, tmp_path: Path) -> None:
     found = run(
         program("pkg-config"), "--cflags", "--libs", "ionmorphnet", PKG_CONFIG_PATH=str(prefix / "lib/pkgconfig")
