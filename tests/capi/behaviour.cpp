@@ -115,7 +115,7 @@ Load load() {
 
 // Many rounds leave memory, threads and open files as they were after the first ones.
 void rounds(int n, const std::function<void()>& round) {
-  for (int i = 0; i < std::max(10, n / 10); ++i) round();
+  for (int i = 0; i < std::max(20, n / 10); ++i) round();  // the allocator keeps memory for each thread
   const Load before = load();
   for (int i = 0; i < n; ++i) round();
   const Load after = load();
@@ -135,10 +135,15 @@ void opens(const std::string& path, const std::string& n) {
   });
 }
 
-void picks(const std::string& path, const std::string& n) {
-  const imn::Context context;
+// Each round makes a scorer and picks with it: a statistic, now and then an engine with threads of its own.
+void picks(const std::string& path, const std::string& n, const std::string& models) {
+  const imn::Context context = context_with(models);
   const imn::Dataset section(context, path);
-  rounds(std::atoi(n.c_str()), [&] { picked_with(section, "moran"); });
+  int k = 0;
+  rounds(std::atoi(n.c_str()), [&] {
+    picked_with(section, "moran");
+    if (k++ % 10 == 0) table(imn::pick(section, bright_engine(context, 2), nullptr, top(3)));
+  });
 }
 
 // Exceptions of C++ callbacks come back as what they were.
@@ -210,14 +215,14 @@ void logs(const std::string& path) {
 
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  const std::string path = argv[2], argument = argc > 3 ? argv[3] : "";
+  const std::string path = argv[2], argument = argc > 3 ? argv[3] : "", second = argc > 4 ? argv[4] : "";
   return run_case(argv[1], {
                                {"readings", [&] { readings(path); }},
                                {"reader", [&] { reader(path); }},
                                {"shrinks", [&] { shrinks(path, argument); }},
                                {"versions", [&] { versions(path); }},
                                {"opens", [&] { opens(path, argument); }},
-                               {"picks", [&] { picks(path, argument); }},
+                               {"picks", [&] { picks(path, argument, second); }},
                                {"exceptions", [&] { exceptions(path, argument); }},
                                {"cost", [&] { cost(path, argument); }},
                                {"fails", [&] { fails_softly(path); }},

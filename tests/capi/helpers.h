@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace imn = ionmorphnet;
@@ -144,6 +146,24 @@ inline imn::Context context_with(const std::string& models) {
   auto options = imn::init<imn_context_options>();
   options.model_dir = models.c_str();
   return imn::Context({}, options);
+}
+
+inline void pause_ms(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+// An engine whose outputs follow from the images: brightness as the first logit.
+inline imn::Scorer bright_engine(const imn::Context& context, std::int32_t parallel, int milliseconds = 0) {
+  const imn_engine engine = bundled_shape(parallel);
+  return {context, engine, [engine, milliseconds](const float* images, const float*, float* outputs, std::int64_t n) {
+            const std::size_t pixels = static_cast<std::size_t>(engine.height) * static_cast<std::size_t>(engine.width);
+            if (milliseconds > 0) pause_ms(milliseconds);
+            std::fill_n(outputs, n * engine.n_outputs, 0.0f);
+            for (std::int64_t i = 0; i < n; ++i) {
+              const float* image = images + static_cast<std::size_t>(i * engine.channels) * pixels;
+              double sum = 0.0;
+              for (std::size_t k = 0; k < pixels; ++k) sum += image[k];
+              outputs[i * engine.n_outputs] = static_cast<float>(sum / static_cast<double>(pixels));
+            }
+          }};
 }
 
 using Cases = std::map<std::string, std::function<void()>>;

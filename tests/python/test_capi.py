@@ -170,7 +170,7 @@ def test_exceptions_of_callbacks_come_back(compiled: Callable[[Path], Path], sec
 
 @pytest.mark.parametrize("case", ["opens", "picks"])
 def test_nothing_grows(case: str, compiled: Callable[[Path], Path], section: Path) -> None:
-    run(compiled(SOURCES / "behaviour.cpp"), case, section, {"opens": 300, "picks": 40}[case])
+    run(compiled(SOURCES / "behaviour.cpp"), case, section, {"opens": 300, "picks": 20}[case], MODELS)
 
 
 @pytest.mark.long
@@ -178,7 +178,7 @@ def test_nothing_grows(case: str, compiled: Callable[[Path], Path], section: Pat
 def test_nothing_grows_over_many_rounds(
     case: str, rounds: int, compiled: Callable[[Path], Path], section: Path
 ) -> None:
-    run(compiled(SOURCES / "behaviour.cpp"), case, section, rounds)
+    run(compiled(SOURCES / "behaviour.cpp"), case, section, rounds, MODELS)
 
 
 def test_warnings_are_those_of_python(
