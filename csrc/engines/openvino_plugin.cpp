@@ -4,6 +4,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -124,6 +125,11 @@ void* core_of(const Api& api, const SharedLibrary& library) {
         "OpenVINO was started before this process was forked and would hang here, waiting for threads of the parent; "
         "start it in children only, or start them as programs of their own (exec)");
   }
+#ifdef __linux__
+  if (!std::ifstream("/proc/cpuinfo").is_open()) {
+    throw UnavailableError("OpenVINO looks for the CPU in /proc/cpuinfo without end, and it is not there; mount /proc");
+  }
+#endif
   const std::lock_guard lock(mutex);
   void*& core = (*cores)[library.path()];
   if (core == nullptr) api("ov_core_create", &core);
