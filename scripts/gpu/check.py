@@ -4,9 +4,9 @@ python scripts/gpu/check.py --out RESULTS [STEP ...] [--budget SECONDS] [--toget
     [--architectures 90-real] [--define N=V]
 
 Needs the CUDA toolkit (nvcc 12.8 or newer), Python 3.11 or newer with pip, the build requirements of pyproject.toml,
-pytest, and the expat and zlib headers. compute-sanitizer, TensorRT and real test data (IMN_SHARED_DATA) are
-optional: steps that need a missing program are skipped. On a machine without network access, install
-a device bundle first (scripts/gpu/bundle/README.md).
+pytest, and the headers of expat, zlib and nlohmann-json. compute-sanitizer, TensorRT and real test data
+(IMN_SHARED_DATA) are optional: steps that need a missing program are skipped. On a machine without network access,
+install a device bundle first (scripts/gpu/bundle/README.md).
 
 Each step has its own time limit; a step that fails or times out does not stop the next one. If time on the machine
 is short, --together runs all steps that measure no time (picks, tests, memcheck, racecheck ...) at once, after the

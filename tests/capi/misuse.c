@@ -378,7 +378,17 @@ int main(int argc, char** argv) {
     EXPECT(imn_pick(dataset, failing, NULL, &options, &peaks), IMN_ERR_RESULT, "not finite");
     imn_scorer_free(failing);
   }
-  if (destroyed != 9) ++failures, printf("destroy was called %d times, wanted 9\n", destroyed);
+  engine = engine_with(failing_score);
+  engine.memory = IMN_MEMORY_CUDA;
+  engine.dtype = 7;
+  EXPECT(imn_scorer_new(context, &scoring, &failing), IMN_ERR_ARGUMENT, "unknown dtype 7");
+  engine.dtype = IMN_F16;
+  EXPECT(imn_scorer_new(context, &scoring, &failing), IMN_OK, NULL);
+  /* without CUDA or a GPU it is not called at all */
+  const imn_status on_gpu = imn_pick(dataset, failing, NULL, &options, &peaks);
+  if (on_gpu != IMN_ERR_UNAVAILABLE) EXPECT(on_gpu, IMN_ERR_CALLBACK, "score returned 17");
+  imn_scorer_free(failing);
+  if (destroyed != 11) ++failures, printf("destroy was called %d times, wanted 11\n", destroyed);
 
   /* images */
   EXPECT(imn_score_images(scorer, NULL, NULL, 2, 8, 8, NULL, &peaks), IMN_ERR_ARGUMENT, "images is NULL");
