@@ -29,7 +29,7 @@ def generated(module: str) -> str:
     text = re.sub(rf"\b({NAMES})\b(?=[^\[\n]*\])", r'"\1"', text)
     text = text.replace(INTEGER, "int").replace(NUMBER, "float")
     text = f"# Made from the built module by `make stubs`; do not edit.\n{text}"
-    for command in (["check", "--quiet", "--fix", "--select", "I,UP"], ["format", "--quiet"]):
+    for command in (["check", "--quiet", "--fix", "--select", "I,UP,RUF022"], ["format", "--quiet"]):
         path = PACKAGE / f"{module}.pyi"
         ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
         text = subprocess.run(ruff, input=text, capture_output=True, text=True, encoding="utf-8", check=True).stdout

@@ -16,6 +16,7 @@
 
 #include "core/error.h"
 #include "core/image_stack.h"
+#include "images/candidate_axis.h"
 #include "images/mz_window.h"
 #include "io/plane.h"
 
@@ -81,6 +82,24 @@ inline std::vector<images::MzWindow> as_windows(const DoubleArray& lo, const Dou
   std::vector<images::MzWindow> windows(static_cast<std::size_t>(lo.size()));
   for (std::size_t i = 0; i < windows.size(); ++i) windows[i] = {lo.data()[i], hi.data()[i]};
   return windows;
+}
+
+// The values of an array, which must outlive the span.
+template <typename Array>
+auto as_span(const Array& array) {
+  return std::span(array.data(), static_cast<std::size_t>(array.size()));
+}
+
+// An axis of these windows, with their centres; its frequencies are NaN.
+inline images::CandidateAxis as_axis(const DoubleArray& lo, const DoubleArray& hi) {
+  images::CandidateAxis axis;
+  for (const images::MzWindow& window : as_windows(lo, hi)) {
+    axis.mz.push_back(0.5 * (window.lo + window.hi));
+    axis.mz_lo.push_back(window.lo);
+    axis.mz_hi.push_back(window.hi);
+  }
+  axis.frequency.assign(axis.mz.size(), std::numeric_limits<double>::quiet_NaN());
+  return axis;
 }
 
 // Moves a vector into a numpy array without a copy.

@@ -18,7 +18,6 @@
 #include "bindings/python_types.h"
 #include "bindings/register.h"
 #include "images/bin.h"
-#include "images/candidate_axis.h"
 #include "images/mz_window.h"
 #include "images/patches.h"
 #include "images/pixel_norms.h"
@@ -32,18 +31,6 @@ namespace {
 
 // All work below runs through interruptible() and touches no Python object. Python does not yet know the arrays that
 // are written; the dataset is immutable and kept alive by a copy of its pointer.
-
-// Only images/mz_window.h turns a tolerance into bounds.
-py::typing::Tuple<Doubles, Doubles> windows_around(const DoubleArray& mz, double half_width, bool ppm) {
-  std::vector<double> lo, hi;
-  for (py::ssize_t i = 0; i < mz.size(); ++i) {
-    const auto window =
-        ppm ? images::ppm_window(mz.data()[i], half_width) : images::tol_window(mz.data()[i], half_width);
-    lo.push_back(window.lo);
-    hi.push_back(window.hi);
-  }
-  return py::make_tuple(to_numpy(std::move(lo)), to_numpy(std::move(hi)));
-}
 
 py::array_t<float> bin_images(const DatasetHandle& handle, const DoubleArray& lo, const DoubleArray& hi,
                               float unmeasured, int threads) {
@@ -93,25 +80,6 @@ py::array_t<double> pixel_norms(const DatasetHandle& handle, const std::string& 
   return out;
 }
 
-py::typing::Tuple<Doubles, Doubles, Doubles, Doubles, py::str, std::vector<std::string>, images::Evidence>
-candidate_axis(const DatasetHandle& handle, const std::string& kind, std::optional<double> min_frequency,
-               std::optional<double> ppm, int threads) {
-  images::AxisOptions options;
-  options.kind = parse_choice<images::AxisKind>(
-      kind, "candidate_axis: kind",
-      {{"auto", images::AxisKind::automatic}, {"bins", images::AxisKind::bins}, {"peaks", images::AxisKind::peaks}});
-  options.min_frequency = min_frequency;
-  options.ppm = ppm;
-  options.threads = threads;
-  const auto dataset = handle.dataset;
-  images::CandidateAxis axis = interruptible([&](const std::atomic<bool>& cancel) {
-    options.cancel = &cancel;
-    return images::candidate_axis(*dataset, options);
-  });
-  return py::make_tuple(to_numpy(std::move(axis.mz)), to_numpy(std::move(axis.mz_lo)), to_numpy(std::move(axis.mz_hi)),
-                        to_numpy(std::move(axis.frequency)), axis.method, axis.notes, axis.evidence);
-}
-
 using IndexArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
 // Returns the array to write to: the caller's, if it has this shape, otherwise a new one.
@@ -134,9 +102,6 @@ py::typing::Tuple<Floats, py::array_t<std::uint8_t>> extract_patches(
   if (measured.ndim() != 2 || measured.shape(0) != cube.shape(0) || measured.shape(1) != cube.shape(1)) {
     throw ArgumentError("measured must have the cube's shape (height, width)");
   }
-  const auto as_span = [](const auto& array) {
-    return std::span(array.data(), static_cast<std::size_t>(array.size()));
-  };
   const images::PixelCube given{cube.data(), measured.data(), cube.shape(0), cube.shape(1), cube.shape(2)};
   const images::ChannelScaling scaling{as_span(channels), as_span(centre), as_span(scale)};
   const py::ssize_t side = std::max<std::int64_t>(0, size);
@@ -156,8 +121,6 @@ py::typing::Tuple<Floats, py::array_t<std::uint8_t>> extract_patches(
 
 void register_images(py::module_& m) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-  m.def("mz_windows", &windows_around, py::arg("mz"), py::arg("half_width"), py::arg("ppm"),
-        "Lower and upper bounds of windows of this half width, in ppm or m/z.");
   m.def("bin_images", &bin_images, py::arg("dataset"), py::arg("lo"), py::arg("hi"), py::arg("unmeasured") = kNaN,
         py::arg("threads") = 0, "Ion images (n, H, W) float32 of m/z windows [lo, hi].");
   m.def("mean_spectrum", &mean_spectrum, py::arg("dataset"), py::arg("bin_width_ppm") = py::none(),
@@ -168,10 +131,6 @@ void register_images(py::module_& m) {
   m.def("pixel_norms", &pixel_norms, py::arg("dataset"), py::arg("kind"), py::arg("lo"), py::arg("hi"),
         py::arg("threads") = 0,
         "TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.");
-  m.def(
-      "candidate_axis", &candidate_axis, py::arg("dataset"), py::arg("kind") = "auto",
-      py::arg("min_frequency") = py::none(), py::arg("ppm") = py::none(), py::arg("threads") = 0,
-      "mz, mz_lo, mz_hi, frequency, method, notes and evidence of the candidate channels; None: chosen from the data.");
   m.def("extract_patches", &extract_patches, py::arg("cube"), py::arg("measured"), py::arg("pixels"), py::arg("size"),
         py::arg("channels"), py::arg("centre"), py::arg("scale"), py::arg("threads") = 0,
         py::arg("out_values").noconvert() = py::none(), py::arg("out_mask").noconvert() = py::none(),

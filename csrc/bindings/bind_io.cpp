@@ -174,6 +174,9 @@ void register_io(py::module_& m) {
       .def_property_readonly("path", [](const Handle& h) { return h.dataset->file().path(); })
       .def_property_readonly("ibd_path", [](const Handle& h) { return h.dataset->spectra().ibd_path(); })
       .def("overlapping", [](const Handle& h) { return h.dataset->overlapping_spectra(); })
+      .def(
+          "require_one_z", [](const Handle& h, const std::string& remedy) { h.dataset->require_one_z(remedy); },
+          py::arg("remedy"), "ArgumentError that ends with the remedy if there are several z planes.")
       .def("changed", [](const Handle& h) { return h.dataset->spectra().changed(); })
       .def_property_readonly("n_spectra", [](const Handle& h) { return h.dataset->n_spectra(); })
       .def_property_readonly("width", [](const Handle& h) { return h.dataset->geometry().width; })

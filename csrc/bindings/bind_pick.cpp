@@ -11,23 +11,21 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/dataset_handle.h"
+#include "bindings/interruptible.h"
 #include "bindings/python_types.h"
 #include "bindings/register.h"
-#include "core/sha256.h"
-#include "models/model.h"
+#include "pick/cut.h"
+#include "pick/pick.h"
 #include "pick/pixels.h"
 #include "pick/ranking.h"
+#include "pick/sample.h"
 #include "score/outcome.h"
 
 namespace py = pybind11;
 
 namespace imn::bindings {
 namespace {
-
-template <typename Array>
-auto as_span(const Array& array) {
-  return std::span(array.data(), static_cast<std::size_t>(array.size()));
-}
 
 using OutcomeColumns = py::typing::Tuple<Doubles, Doubles, std::optional<Doubles>, py::array_t<std::int32_t>>;
 
@@ -55,6 +53,71 @@ OutcomeColumns network_outcome(const std::string& scorer, const FloatArray& outp
 pick::MaskView as_mask(const MaskArray& mask) {
   if (mask.ndim() != 2) throw ArgumentError("mask must have shape (height, width)");
   return {as_span(mask), mask.shape(0), mask.shape(1)};
+}
+
+Doubles prepare(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                const DoubleArray& frequency, bool network, int threads) {
+  const auto dataset = handle.dataset;
+  images::CandidateAxis axis = as_axis(mz_lo, mz_hi);
+  if (frequency.size() != mz_lo.size()) throw ArgumentError("an axis has one frequency per channel");
+  axis.frequency.assign(frequency.data(), frequency.data() + frequency.size());
+  interruptible([&](const std::atomic<bool>& cancel) { pick::prepare(*dataset, network, axis, threads, &cancel); });
+  return to_numpy(std::move(axis.frequency));
+}
+
+std::vector<std::string> warnings(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                                  std::vector<std::string> notes, bool network) {
+  const auto dataset = handle.dataset;
+  images::CandidateAxis axis = as_axis(mz_lo, mz_hi);
+  axis.notes = std::move(notes);
+  // May touch every page of a large file; uses C++ values only.
+  const py::gil_scoped_release release;
+  return pick::warnings(*dataset, axis, network);
+}
+
+py::typing::Tuple<py::array_t<std::int64_t>, py::int_> pick_ranked(const DoubleArray& scores,
+                                                                   std::optional<std::int64_t> top,
+                                                                   std::optional<double> min_score,
+                                                                   std::optional<double> threshold,
+                                                                   const std::optional<MaskArray>& excluded) {
+  if (excluded && excluded->size() != scores.size()) throw ArgumentError("excluded must have one entry per score");
+  pick::Picked found = pick::pick_ranked(as_span(scores), {top, min_score}, threshold,
+                                         excluded ? as_span(*excluded) : std::span<const std::uint8_t>{});
+  return py::make_tuple(to_numpy(std::move(found.rows)), found.excluded);
+}
+
+using SampleFacts = TypedDict<"SampleFacts">;
+
+SampleFacts to_dict(pick::SectionSample sample, const std::array<std::int64_t, 2>& shape) {
+  SampleFacts d;
+  d["map"] = py::none();
+  if (!sample.map.empty()) d["map"] = to_numpy(std::move(sample.map)).reshape({shape[0], shape[1]});
+  d["kind"] = sample.kind;
+  d["share"] = sample.share;
+  d["off_sample"] = sample.off_sample;
+  d["separation"] = sample.separation;
+  d["noise"] = sample.noise;
+  d["n_images"] = sample.n_images;
+  d["n_coherent"] = sample.n_coherent;
+  return d;
+}
+
+SampleFacts section_sample(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,
+                           const DoubleArray& frequency, int threads) {
+  const auto dataset = handle.dataset;
+  images::CandidateAxis axis = as_axis(mz_lo, mz_hi);
+  if (frequency.size() != mz_lo.size()) throw ArgumentError("an axis has one frequency per channel");
+  axis.frequency.assign(frequency.data(), frequency.data() + frequency.size());
+  pick::SectionSample found = interruptible(
+      [&](const std::atomic<bool>& cancel) { return pick::section_sample(*dataset, axis, threads, &cancel); });
+  return to_dict(std::move(found), {dataset->geometry().height, dataset->geometry().width});
+}
+
+SampleFacts sample_of_images(const FloatArray& images, const std::optional<MaskArray>& mask, int threads) {
+  const ImageStack stack = as_stack(images, mask);
+  pick::SectionSample found =
+      interruptible([&](const std::atomic<bool>& cancel) { return pick::sample_of_images(stack, threads, &cancel); });
+  return to_dict(std::move(found), {stack.height, stack.width});
 }
 
 }  // namespace
@@ -86,9 +149,33 @@ void register_pick(py::module_& m) {
       "pixel_cautions", [](const MaskArray& mask, bool network) { return pick::cautions(as_mask(mask), network); },
       py::arg("mask"), py::kw_only(), py::arg("network"), "What limits the meaning of scores, one line each.");
   m.def(
-      "check_model_config",
-      [](const std::string& json, const std::string& path) { return models::parse_config(json, path).name; },
-      py::arg("json"), py::arg("path"), "Name of the model; FileError if the C interface refuses its config.json.");
+      "check_cut",
+      [](std::optional<std::int64_t> top, std::optional<double> min_score) { pick::check_cut({top, min_score}); },
+      py::arg("top"), py::arg("min_score"), "ArgumentError if a limit of a pick is out of range.");
+  m.def(
+      "require_cut",
+      [](const std::string& scorer, std::optional<std::int64_t> top, std::optional<double> min_score,
+         std::optional<double> threshold) { pick::require_cut(scorer, {top, min_score}, threshold); },
+      py::arg("scorer"), py::arg("top"), py::arg("min_score"), py::arg("threshold"),
+      "ArgumentError if nothing says how many channels are picked.");
+  m.def(
+      "cutting_threshold",
+      [](std::optional<std::int64_t> top, std::optional<double> min_score, std::optional<double> threshold) {
+        return pick::cutting_threshold({top, min_score}, threshold);
+      },
+      py::arg("top"), py::arg("min_score"), py::arg("threshold"), "The threshold of the model, if it makes the cut.");
+  m.def("pick_ranked", &pick_ranked, py::arg("ranked_scores"), py::arg("top"), py::arg("min_score"),
+        py::arg("threshold"), py::arg("excluded") = py::none(),
+        "Rows of the ranked scores that are picked, and how many are not because they are excluded.");
+  m.def("prepare_pick", &prepare, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::arg("frequency"),
+        py::kw_only(), py::arg("network"), py::arg("threads") = 0,
+        "Refuses sections that cannot be scored; returns the frequencies, counted if none is known.");
+  m.def("pick_warnings", &warnings, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::arg("notes"),
+        py::kw_only(), py::arg("network"), "What limits the meaning of the scores of these channels, one line each.");
+  m.def("section_sample", &section_sample, py::arg("dataset"), py::arg("mz_lo"), py::arg("mz_hi"), py::arg("frequency"),
+        py::kw_only(), py::arg("threads") = 0, "The sample map of a section, from its channels.");
+  m.def("sample_of_images", &sample_of_images, py::arg("images"), py::arg("mask") = py::none(), py::kw_only(),
+        py::arg("threads") = 0, "The sample map of a section, from ion images (n, H, W) of it.");
   m.def("fewest_pixels", [] { return pick::kFewestPixels; }, "Measured pixels that a network needs.");
 }
 

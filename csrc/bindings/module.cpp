@@ -10,8 +10,10 @@ PYBIND11_MODULE(_core, m) {
   register_device(m);
   register_io(m);
   register_images(m);
+  register_axis(m);
   register_preprocess(m);
   register_score(m);
+  register_models(m);
   register_pipeline(m);
   register_pick(m);
   register_device_calls(m);

@@ -9,6 +9,8 @@ void register_errors(pybind11::module_& m);
 void register_device(pybind11::module_& m);
 void register_io(pybind11::module_& m);
 void register_images(pybind11::module_& m);
+void register_axis(pybind11::module_& m);
+void register_models(pybind11::module_& m);
 void register_preprocess(pybind11::module_& m);
 void register_score(pybind11::module_& m);
 void register_pipeline(pybind11::module_& m);

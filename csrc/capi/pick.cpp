@@ -126,7 +126,8 @@ imn_status IMN_CALL imn_pick(const imn_dataset* dataset, imn_scorer* scorer, con
     const imn_pick_options given = options_of(options, "imn_pick_options");
     const auto cancel = cancel_of(given.cancel);
     const imn::pick::Options native = pick_options(given, *section->context, flag_of(cancel));
-    imn::pick::check_cut(scoring->native, native);
+    imn::pick::check_cut(native);
+    imn::pick::require_cut(scoring->native.name, native, scoring->native.threshold());
     const std::size_t told = section->plane->file().warnings().size();
     imn::pick::Channels channels;
     if (axis != nullptr) {

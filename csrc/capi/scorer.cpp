@@ -10,7 +10,11 @@ namespace imn::capi {
 
 namespace {
 
-constexpr std::array kStatistics{"moran", "blur", "chaos", "blur_sqrt", "reliability"};
+constexpr auto kStatistics = [] {
+  std::array<const char*, score::kRankingStatistics.size()> names{};
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] = score::name_of(score::kRankingStatistics[i]);
+  return names;
+}();
 // In the order in which "auto" tries them.
 constexpr std::array kEngines{"openvino", "onnxruntime"};
 constexpr std::array kPrecisions{"auto", "f32", "bf16", "int8"};

@@ -210,10 +210,10 @@ void Plane::refuse_index(std::int64_t i) const {
                       " spectra, counted from 0");
 }
 
-void Plane::require_one_z() const {
-  if (geometry_.z_planes.size() != 1) {
-    throw ArgumentError("the file holds several z planes (" + z_text() + "); choose one with plane(z)");
-  }
+void Plane::require_one_z(const std::string& remedy) const {
+  const std::size_t n = geometry_.z_planes.size();
+  if (n == 1) return;
+  throw ArgumentError(file_->path() + ": holds " + std::to_string(n) + " z planes (" + z_text() + "); " + remedy);
 }
 
 bool Plane::fits_an_image() const { return geometry_.n_pixels() <= largest_grid(spectra().size()); }
@@ -235,13 +235,13 @@ std::span<const double> Plane::total_factors() const {
 }
 
 std::string Plane::z_text() const {
-  constexpr std::size_t kShown = 10;
+  constexpr std::size_t kShown = 8;
   const auto& planes = geometry_.z_planes;
   std::string text;
   for (std::size_t i = 0; i < std::min(kShown, planes.size()); ++i) {
     text += (i > 0 ? ", " : "") + std::to_string(planes[i]);
   }
-  return planes.size() > kShown ? text + " ... (" + std::to_string(planes.size()) + " in all)" : text;
+  return planes.size() > kShown ? text + ", ..." : text;
 }
 
 }  // namespace imn::io

@@ -89,6 +89,8 @@ class Plane {
   // ArgumentError if there are several z values: choose one with at_z(); or if regions lie so far apart that no image
   // holds them: choose one with at_region().
   std::span<const Pixel> pixels() const;
+  // Throws ArgumentError that ends with the remedy if there are several z values.
+  void require_one_z(const std::string& remedy = "choose one with plane(z)") const;
   // Of all z values.
   const Shown& shown() const { return shown_; }
 
@@ -129,7 +131,6 @@ class Plane {
   [[noreturn]] void refuse_index(std::int64_t i) const;
   void take_members();
   void show();
-  void require_one_z() const;
   void require_shown(const std::string& what) const;
   bool fits_an_image() const;
   std::string z_text() const;

@@ -27,27 +27,6 @@ bool is_file(const std::string& path) {
   return fs::is_regular_file(from_utf8(path), error);
 }
 
-std::string bundled_names(const std::string& bundled) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const auto& each : fs::directory_iterator(from_utf8(bundled), error)) {
-    const std::u8string name = each.path().filename().u8string();
-    if (fs::is_regular_file(each.path() / "config.json", error)) names.emplace_back(name.begin(), name.end());
-  }
-  std::sort(names.begin(), names.end());
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "none in " + bundled : text;
-}
-
-std::string model_folder(const std::string& model, const std::string& bundled) {
-  const std::string name = model.empty() ? kDefaultModel : model;
-  if (is_folder(name)) return name;
-  if (name.find_first_of("/\\") != std::string::npos) throw FileError(name, "no such model folder");
-  if (is_folder(bundled + "/" + name)) return bundled + "/" + name;
-  throw FileError(name, "neither a folder nor a bundled model (bundled: " + bundled_names(bundled) + ")");
-}
-
 io::Held content(const io::Bytes& file) { return file.hold(0, file.size()); }
 
 std::string shape_text(std::int32_t channels, std::int32_t height, std::int32_t width) {
@@ -61,6 +40,27 @@ std::string listed(const std::vector<std::string>& names, const char* otherwise)
 }
 
 }  // namespace
+
+std::vector<std::string> bundled_models(const std::string& bundled) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& each : fs::directory_iterator(from_utf8(bundled), error)) {
+    const std::u8string name = each.path().filename().u8string();
+    if (fs::is_regular_file(each.path() / "config.json", error)) names.emplace_back(name.begin(), name.end());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string model_folder(const std::string& model, const std::string& bundled) {
+  const std::string name = model.empty() ? kDefaultModel : model;
+  if (is_folder(name)) return name;
+  if (name.find_first_of("/\\") != std::string::npos) throw FileError(name, "no such model folder");
+  if (is_folder(bundled + "/" + name)) return bundled + "/" + name;
+  const std::vector<std::string> names = bundled_models(bundled);
+  throw FileError(name, "neither a folder nor a bundled model (bundled: " +
+                            (names.empty() ? "none in " + bundled : listed(names, "")) + ")");
+}
 
 Model load_model(const std::string& model, const std::string& bundled) {
   const std::string folder = model_folder(model, bundled);
@@ -82,9 +82,9 @@ Model load_model(const std::string& model, const std::string& bundled) {
   return loaded;
 }
 
-std::string score_description(const Model& model) {
-  if (!model.rule.weights) return "calibrated structure estimate (0 to 1)";
-  const auto& weights = *model.rule.weights;
+std::string score_description(const score::OutcomeRule& rule) {
+  if (!rule.weights) return "calibrated structure estimate (0 to 1)";
+  const auto& weights = *rule.weights;
   const bool plain = std::all_of(weights.begin(), weights.end(), [](double w) { return w == 0.0 || w == 1.0; });
   std::string text;
   for (std::size_t c = 0; c < weights.size(); ++c) {

@@ -53,8 +53,13 @@ Model load_model(const std::string& model, const std::string& bundled);
 // Checks a config. `path` of config.json, for messages. Leaves folder and sha256 empty. Throws FileError.
 Model parse_config(const std::string& json, const std::string& path);
 
+// Names of the model folders in the folder `bundled`, sorted.
+std::vector<std::string> bundled_models(const std::string& bundled);
+// The folder that load_model() reads. Throws FileError.
+std::string model_folder(const std::string& model, const std::string& bundled);
+
 // Definition of the score in one line.
-std::string score_description(const Model& model);
+std::string score_description(const score::OutcomeRule& rule);
 
 // Throws FileError unless a network takes and returns what config.json says.
 void check_network(const Model& model, const score::NetworkInfo& info);

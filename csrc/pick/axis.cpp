@@ -26,19 +26,34 @@ std::string text_of(double value) {
 
 }  // namespace
 
-Channels given_channels(std::span<const double> mz, const GivenWindows& windows) {
+std::vector<images::MzWindow> windows_around(std::span<const double> mz, const GivenWindows& windows) {
   for (std::size_t i = 0; i < mz.size(); ++i) {
     if (!std::isfinite(mz[i]) || mz[i] <= 0.0) {
       throw ArgumentError("mz must be finite and positive; entry " + std::to_string(i) + " is " + text_of(mz[i]));
     }
   }
   if (windows.ppm.has_value() == windows.tol.has_value()) {
-    throw ArgumentError("give exactly one of ppm (half width in parts per million) and tol (half width in m/z)");
+    throw ArgumentError(
+        "give exactly one of ppm (--ppm, half width in parts per million) and tol (--tol, half width in m/z)");
   }
   const double half = windows.ppm ? *windows.ppm : *windows.tol;
   if (!std::isfinite(half) || half < 0.0) {
     throw ArgumentError(std::string(windows.ppm ? "ppm" : "tol") + " must be a number from 0, got " + text_of(half));
   }
+  std::vector<images::MzWindow> found;
+  found.reserve(mz.size());
+  for (const double centre : mz) {
+    found.push_back(windows.ppm ? images::ppm_window(centre, half) : images::tol_window(centre, half));
+  }
+  return found;
+}
+
+std::string half_width_text(const GivenWindows& windows) {
+  return "+-" + (windows.ppm ? text_of(*windows.ppm) + " ppm" : text_of(windows.tol.value_or(0.0)));
+}
+
+Channels given_channels(std::span<const double> mz, const GivenWindows& windows) {
+  (void)windows_around(mz, windows);  // before sorting, so that an error names the entry as given
   Channels found;
   found.ppm = windows.ppm;
   found.tol = windows.tol;
@@ -47,13 +62,12 @@ Channels given_channels(std::span<const double> mz, const GivenWindows& windows)
   std::sort(axis.mz.begin(), axis.mz.end());
   axis.mz.erase(std::unique(axis.mz.begin(), axis.mz.end()), axis.mz.end());
   found.repeats = static_cast<std::int64_t>(mz.size() - axis.mz.size());
-  for (const double centre : axis.mz) {
-    const images::MzWindow window = windows.ppm ? images::ppm_window(centre, half) : images::tol_window(centre, half);
+  for (const images::MzWindow& window : windows_around(axis.mz, windows)) {
     axis.mz_lo.push_back(window.lo);
     axis.mz_hi.push_back(window.hi);
   }
   axis.frequency.assign(axis.mz.size(), std::numeric_limits<double>::quiet_NaN());
-  axis.method = "given m/z list, +-" + text_of(half) + (windows.ppm ? " ppm" : "");
+  axis.method = "given m/z list, " + half_width_text(windows);
   return found;
 }
 

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "images/candidate_axis.h"
+#include "images/mz_window.h"
 #include "io/plane.h"
 
 namespace imn::pick {
@@ -22,8 +24,14 @@ struct Channels {
   std::int64_t repeats = 0;        // values of a given list that were named before
 };
 
-// Channels of given m/z values: sorted, repeats removed; frequencies are NaN. Throws ArgumentError naming the entry as
-// given if a value is not finite and positive, or if not exactly one half width is given.
+// Windows around given m/z values, in their order. Throws ArgumentError naming the entry if a value is not finite and
+// positive, or if not exactly one half width is given.
+std::vector<images::MzWindow> windows_around(std::span<const double> mz, const GivenWindows& windows);
+
+// How a list of m/z values says which half width its windows have: "+-5 ppm".
+std::string half_width_text(const GivenWindows& windows);
+
+// Channels of given m/z values: sorted, repeats removed; frequencies are NaN. Throws as windows_around().
 Channels given_channels(std::span<const double> mz, const GivenWindows& windows);
 
 // Checks what candidate_axis() is asked for, and calls it. Throws ArgumentError, FileError, Cancelled.

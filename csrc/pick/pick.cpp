@@ -121,7 +121,7 @@ std::vector<double> ordered(const std::vector<double>& values, const std::vector
 }
 
 // Fills everything that follows from the outputs; rows in the order of the scores.
-void rank(const Scorer& scorer, Raw& raw, const Options& options, std::optional<double> least, Peaks& peaks) {
+void rank(const Scorer& scorer, Raw& raw, const Cut& cut, std::optional<double> threshold, Peaks& peaks) {
   score::Outcome outcome;
   if (scorer.statistic) {
     score::check_scores(scorer.name, raw.outputs);
@@ -141,23 +141,8 @@ void rank(const Scorer& scorer, Raw& raw, const Options& options, std::optional<
     const auto row = outcome.probabilities.begin() + static_cast<std::ptrdiff_t>(i * score::kClasses);
     peaks.probabilities.insert(peaks.probabilities.end(), row, row + score::kClasses);
   }
-  peaks.n_picked = cut_ranked(peaks.score, options.top, least);
+  peaks.n_picked = static_cast<std::int64_t>(pick_ranked(peaks.score, cut, threshold).rows.size());
   peaks.scoring_loop = std::move(raw.timings);
-}
-
-void add_warnings(const io::Plane& plane, const images::CandidateAxis& axis, const MaskView& mask, bool network,
-                  std::vector<std::string>& texts) {
-  texts = axis.notes;
-  for (std::string& text : cautions(mask, network)) texts.push_back(std::move(text));
-  if (plane.spectra().changed()) texts.emplace_back(kChanged);
-  const auto [low, high] = plane.mz_range();
-  std::int64_t outside = 0;
-  for (std::size_t i = 0; i < axis.mz.size(); ++i) outside += axis.mz_hi[i] < low || axis.mz_lo[i] > high;
-  if (outside == 0) return;
-  char span[80];
-  std::snprintf(span, sizeof span, "%.4f to %.4f", low, high);
-  texts.push_back(std::to_string(outside) + " of " + std::to_string(axis.mz.size()) +
-                  " m/z lie outside of the file, which spans " + span);
 }
 
 class Clock {
@@ -176,62 +161,63 @@ class Clock {
   double last_ = 0.0;
 };
 
-void require_one_plane(const io::Plane& plane) {
-  const std::vector<std::int32_t>& planes = plane.geometry().z_planes;
-  if (planes.size() < 2) return;
-  throw ArgumentError(plane.file().path() + ": holds " + std::to_string(planes.size()) + " z planes, " +
-                      std::to_string(planes.front()) + " to " + std::to_string(planes.back()) +
-                      "; pick each plane on its own");
-}
+// The measured pixels of a plane.
+class PlaneMask {
+ public:
+  explicit PlaneMask(const io::Plane& plane)
+      : measured_(static_cast<std::size_t>(plane.geometry().n_pixels())),
+        height_(plane.geometry().height),
+        width_(plane.geometry().width) {
+    for (const io::Pixel& pixel : plane.pixels()) measured_[static_cast<std::size_t>(pixel.index)] = 1;
+  }
+  MaskView view() const { return {measured_, height_, width_}; }
+
+ private:
+  std::vector<std::uint8_t> measured_;
+  std::int64_t height_, width_;
+};
 
 }  // namespace
 
 std::string Scorer::description() const {
-  if (!statistic) return models::score_description(*model);
-  switch (*statistic) {
-    case score::Statistic::moran:
-      return "Moran's I of the ion image over measured pixels (rook neighbours)";
-    case score::Statistic::blur:
-      return "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels";
-    case score::Statistic::chaos:
-      return "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)";
-    case score::Statistic::blur_sqrt:
-      return "blur of the square root of the ion image, over measured pixels";
-    case score::Statistic::reliability:
-      return "split-half reliability: correlation of two random halves of the measured pixels, each smoothed by itself";
-    default:
-      return "share of the measured pixels that are not 0";
-  }
+  return statistic ? score::description(*statistic) : models::score_description(model->rule);
 }
 
-void check_cut(const Scorer& scorer, const Options& options) {
-  if (options.top && *options.top < 1) {
-    throw ArgumentError("top must be at least 1, got " + std::to_string(*options.top));
+void prepare(const io::Plane& plane, bool network, images::CandidateAxis& axis, int threads,
+             const std::atomic<bool>* cancel) {
+  const PlaneMask mask(plane);
+  // A section without channels has nothing to score, and its notes say more than the number of its pixels.
+  if (axis.mz.empty()) return;
+  if (network) {
+    if (const std::string fault = too_few(mask.view()); !fault.empty()) throw FileError(plane.file().path(), fault);
   }
-  if (options.min_score && !std::isfinite(*options.min_score)) {
-    throw ArgumentError("min_score must be a finite number, not " + std::to_string(*options.min_score));
-  }
-  if (scorer.model == nullptr && !options.top && !options.min_score) {
-    throw ArgumentError("scorer '" + scorer.name + "' has no default threshold: give top or min_score");
-  }
+  if (lacks_frequency(axis)) count_frequency(plane, axis, threads, cancel);
+}
+
+std::vector<std::string> warnings(const io::Plane& plane, const images::CandidateAxis& axis, bool network) {
+  std::vector<std::string> texts = axis.notes;
+  for (std::string& text : cautions(PlaneMask(plane).view(), network)) texts.push_back(std::move(text));
+  if (plane.spectra().changed()) texts.emplace_back(kChanged);
+  const auto [low, high] = plane.mz_range();
+  std::int64_t outside = 0;
+  for (std::size_t i = 0; i < axis.mz.size(); ++i) outside += axis.mz_hi[i] < low || axis.mz_lo[i] > high;
+  if (outside == 0) return texts;
+  char span[80];
+  std::snprintf(span, sizeof span, "%.4f to %.4f", low, high);
+  texts.push_back(std::to_string(outside) + " of " + std::to_string(axis.mz.size()) +
+                  " m/z lie outside of the file, which spans " + span);
+  return texts;
 }
 
 Peaks pick(const io::Plane& plane, const Scorer& scorer, Channels& channels, const Options& options) {
-  check_cut(scorer, options);
-  require_one_plane(plane);
+  check_cut(options);
+  require_cut(scorer.name, options, scorer.threshold());
+  plane.require_one_z("pick each plane on its own");
   Peaks peaks;
   Clock clock(peaks);
   images::CandidateAxis& axis = channels.axis;
   const auto n = static_cast<std::int64_t>(axis.mz.size());
-  const io::Geometry& geometry = plane.geometry();
-  std::vector<std::uint8_t> measured(static_cast<std::size_t>(geometry.n_pixels()));
-  for (const io::Pixel& pixel : plane.pixels()) measured[static_cast<std::size_t>(pixel.index)] = 1;
-  const MaskView mask{measured, geometry.height, geometry.width};
-  // A section without channels has nothing to score, and its notes say more than the number of its pixels.
-  if (n > 0 && scorer.model != nullptr) {
-    if (const std::string fault = too_few(mask); !fault.empty()) throw FileError(plane.file().path(), fault);
-  }
-  if (n > 0 && lacks_frequency(axis)) count_frequency(plane, axis, options.threads, options.cancel);
+  prepare(plane, scorer.model != nullptr, axis, options.threads, options.cancel);
   clock.lap("axis");
   const float* map = nullptr;
   if (scorer.model != nullptr && scorer.model->preprocess_id.sample) {
@@ -254,18 +240,18 @@ Peaks pick(const io::Plane& plane, const Scorer& scorer, Channels& channels, con
   (void)plane.copies(options.threads, options.cancel);  // from now on, the file's warnings tell of them
   clock.lap("score");
   clock.stop();
-  if (scorer.model != nullptr && !options.top && !options.min_score) peaks.threshold = scorer.model->threshold;
-  rank(scorer, raw, options, options.min_score ? options.min_score : peaks.threshold, peaks);
+  peaks.threshold = cutting_threshold(options, scorer.threshold());
+  rank(scorer, raw, options, peaks.threshold, peaks);
   peaks.mz = ordered(axis.mz, peaks.channel);
   peaks.mz_lo = ordered(axis.mz_lo, peaks.channel);
   peaks.mz_hi = ordered(axis.mz_hi, peaks.channel);
   peaks.frequency = ordered(axis.frequency, peaks.channel);
-  add_warnings(plane, axis, mask, scorer.model != nullptr, peaks.warnings);
+  peaks.warnings = warnings(plane, axis, scorer.model != nullptr);
   return peaks;
 }
 
 Peaks score_images(const ImageStack& stack, const Scorer& scorer, const Options& options) {
-  if (options.top || options.min_score) check_cut(scorer, options);
+  check_cut(options);
   Peaks peaks;
   Clock clock(peaks);
   Raw raw = run_loop(
@@ -279,7 +265,7 @@ Peaks score_images(const ImageStack& stack, const Scorer& scorer, const Options&
       });
   clock.lap("score");
   clock.stop();
-  rank(scorer, raw, options, options.min_score, peaks);
+  rank(scorer, raw, options, std::nullopt, peaks);
   const std::vector<double> unknown(peaks.score.size(), std::numeric_limits<double>::quiet_NaN());
   peaks.mz = peaks.mz_lo = peaks.mz_hi = peaks.frequency = unknown;
   return peaks;

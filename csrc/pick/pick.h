@@ -15,6 +15,8 @@
 #include "io/plane.h"
 #include "models/model.h"
 #include "pick/axis.h"
+#include "pick/cut.h"
+#include "pick/pixels.h"
 #include "pick/sample.h"
 #include "pipeline/host/options.h"
 #include "score/device_network.h"
@@ -37,11 +39,10 @@ struct Scorer {
   bool cascade = true;  // whether the model's cascade is at work
 
   std::string description() const;
+  std::optional<double> threshold() const { return model == nullptr ? std::nullopt : std::optional(model->threshold); }
 };
 
-struct Options {
-  std::optional<std::int64_t> top;
-  std::optional<double> min_score;
+struct Options : Cut {
   int threads = 0;
   std::int64_t memory_limit = pipeline::kDefaultMemoryLimit;
   std::optional<std::int64_t> device_memory_limit;
@@ -71,11 +72,16 @@ struct Peaks {
   std::int64_t n() const { return static_cast<std::int64_t>(score.size()); }
 };
 
-// Throws ArgumentError if top or min_score is out of range, or if nothing says how many channels are picked.
-void check_cut(const Scorer& scorer, const Options& options);
+// Everything that comes before the channels are scored: refuses what cannot be scored, and counts the frequencies if
+// none is known. `network`: whether one is to score. Throws ArgumentError for several z values, FileError if the
+// section has too few measured pixels for a network, and Cancelled.
+void prepare(const io::Plane& plane, bool network, images::CandidateAxis& axis, int threads,
+             const std::atomic<bool>* cancel = nullptr);
 
-// Throws ArgumentError for several z values, FileError if the section cannot be read or has too few measured pixels for
-// a network, and Cancelled. Frequencies of `channels` are counted if none is known.
+// What limits the meaning of the scores of these channels, one line each.
+std::vector<std::string> warnings(const io::Plane& plane, const images::CandidateAxis& axis, bool network);
+
+// Throws ArgumentError, FileError and Cancelled, also as check_cut(), require_cut() and prepare() do.
 Peaks pick(const io::Plane& plane, const Scorer& scorer, Channels& channels, const Options& options);
 
 // Without top and min_score all images are picked.

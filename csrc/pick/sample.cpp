@@ -95,7 +95,8 @@ std::optional<double> noise_off_sample(const ImageStack& stack, const preprocess
     for (std::int64_t p = 0; p < pixels; ++p) {
       if (measured[static_cast<std::size_t>(p)] == 0) continue;
       const bool inside = found.map[static_cast<std::size_t>(p)] >= 0.5F;
-      const auto value = static_cast<double>(stack.data[i * pixels + p]);
+      const float pixel = stack.data[i * pixels + p];
+      const double value = std::isnan(pixel) ? 0.0 : static_cast<double>(pixel);
       (inside ? on : off) += value;
       (inside ? n_on : n_off) += 1.0;
     }
@@ -107,7 +108,43 @@ std::optional<double> noise_off_sample(const ImageStack& stack, const preprocess
   return median(used);
 }
 
+// (height * width): the mask of the stack, without pixels that are NaN in all images.
+std::vector<std::uint8_t> measured_pixels(const ImageStack& stack) {
+  const std::int64_t pixels = std::int64_t{stack.height} * stack.width;
+  std::vector<std::uint8_t> measured(static_cast<std::size_t>(pixels));
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    if (stack.mask != nullptr && stack.mask[p] == 0) continue;
+    std::int64_t i = 0;
+    while (i < stack.n && std::isnan(stack.data[i * pixels + p])) ++i;
+    measured[static_cast<std::size_t>(p)] = i < stack.n ? 1 : 0;
+  }
+  return measured;
+}
+
 }  // namespace
+
+SectionSample sample_of_images(const ImageStack& stack, int threads, const std::atomic<bool>* cancel) {
+  SectionSample sample;
+  sample.n_images = stack.n;
+  if (stack.n == 0) return sample;
+  const auto found = preprocess::sample_map(stack, threads, cancel);
+  if (!found) return sample;
+  const std::vector<std::uint8_t> measured = measured_pixels(stack);
+  sample.kind = found->off_sample >= 0.5 ? "part" : "all";
+  sample.map = found->map;
+  double sum = 0.0, n = 0.0;
+  for (std::size_t p = 0; p < measured.size(); ++p) {
+    if (measured[p] == 0) continue;
+    sum += static_cast<double>(found->map[p]);
+    n += 1.0;
+  }
+  sample.share = sum / n;
+  sample.off_sample = found->off_sample;
+  sample.separation = found->separation;
+  sample.noise = noise_off_sample(stack, *found, measured);
+  sample.n_coherent = std::count(found->coherent.begin(), found->coherent.end(), std::uint8_t{1});
+  return sample;
+}
 
 SectionSample section_sample(const io::Plane& plane, const images::CandidateAxis& axis, int threads,
                              const std::atomic<bool>* cancel) {
@@ -115,9 +152,7 @@ SectionSample section_sample(const io::Plane& plane, const images::CandidateAxis
   const std::int64_t pixels = geometry.n_pixels();
   const std::int64_t most = std::clamp(kImageBytes / (4 * pixels), kFewestImages, kMostImages);
   const std::vector<std::size_t> chosen = representatives(plane, axis, most, threads, cancel);
-  SectionSample sample;
-  sample.n_images = static_cast<std::int64_t>(chosen.size());
-  if (chosen.empty()) return sample;
+  if (chosen.empty()) return {};
   std::vector<images::MzWindow> windows;
   for (const std::size_t i : chosen) windows.push_back({axis.mz_lo[i], axis.mz_hi[i]});
   std::vector<float> images(chosen.size() * static_cast<std::size_t>(pixels));
@@ -129,26 +164,11 @@ SectionSample section_sample(const io::Plane& plane, const images::CandidateAxis
   if (mask.empty()) mask.assign(static_cast<std::size_t>(pixels), 1);
   ImageStack stack;
   stack.data = images.data();
-  stack.n = sample.n_images;
+  stack.n = static_cast<std::int64_t>(chosen.size());
   stack.height = geometry.height;
   stack.width = geometry.width;
   stack.mask = mask.data();
-  const auto found = preprocess::sample_map(stack, threads, cancel);
-  if (!found) return sample;
-  sample.kind = found->off_sample >= 0.5 ? "part" : "all";
-  sample.map = found->map;
-  double sum = 0.0, measured = 0.0;
-  for (std::size_t p = 0; p < mask.size(); ++p) {
-    if (mask[p] == 0) continue;
-    sum += static_cast<double>(found->map[p]);
-    measured += 1.0;
-  }
-  sample.share = sum / measured;
-  sample.off_sample = found->off_sample;
-  sample.separation = found->separation;
-  sample.noise = noise_off_sample(stack, *found, mask);
-  sample.n_coherent = std::count(found->coherent.begin(), found->coherent.end(), std::uint8_t{1});
-  return sample;
+  return sample_of_images(stack, threads, cancel);
 }
 
 }  // namespace imn::pick

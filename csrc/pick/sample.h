@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/image_stack.h"
 #include "images/candidate_axis.h"
 #include "io/plane.h"
 
@@ -20,6 +21,9 @@ struct SectionSample {
   std::int64_t n_images = 0;
   std::int64_t n_coherent = 0;
 };
+
+// From ion images of one section. Throws Cancelled.
+SectionSample sample_of_images(const ImageStack& stack, int threads, const std::atomic<bool>* cancel = nullptr);
 
 // Throws ArgumentError for several z values, FileError, Cancelled.
 SectionSample section_sample(const io::Plane& plane, const images::CandidateAxis& axis, int threads,

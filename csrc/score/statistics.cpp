@@ -15,8 +15,6 @@
 namespace imn::score {
 namespace {
 
-constexpr std::array<const char*, kStatistics> kNames{"moran", "blur", "chaos", "coverage", "blur_sqrt", "reliability"};
-
 struct Worker {
   preprocess::TopScratch top;
   NormalisedImage image;
@@ -47,11 +45,28 @@ struct Worker {
 
 }  // namespace
 
+const char* description(Statistic statistic) {
+  switch (statistic) {
+    case Statistic::moran:
+      return "Moran's I of the ion image over measured pixels (rook neighbours)";
+    case Statistic::blur:
+      return "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels";
+    case Statistic::chaos:
+      return "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)";
+    case Statistic::blur_sqrt:
+      return "blur of the square root of the ion image, over measured pixels";
+    case Statistic::reliability:
+      return "split-half reliability: correlation of two random halves of the measured pixels, each smoothed by itself";
+    default:
+      return "share of the measured pixels that are not 0";
+  }
+}
+
 Statistic parse_statistic(const std::string& name) {
   std::string known;
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (name == kNames[i]) return static_cast<Statistic>(i);
-    known += (i == 0 ? "" : ", ") + std::string(kNames[i]);
+  for (std::size_t i = 0; i < kStatisticNames.size(); ++i) {
+    if (name == kStatisticNames[i]) return static_cast<Statistic>(i);
+    known += (i == 0 ? "" : ", ") + std::string(kStatisticNames[i]);
   }
   throw ArgumentError("unknown statistic '" + name + "'; known: " + known);
 }

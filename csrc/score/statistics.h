@@ -1,7 +1,9 @@
 // Classical statistics of ion images over measured pixels: scores without a model, and inputs of the default model.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -13,6 +15,17 @@ namespace imn::score {
 // In the order of the columns of image_statistics().
 enum class Statistic { moran, blur, chaos, coverage, blur_sqrt, reliability };
 inline constexpr std::int32_t kStatistics = 6;
+
+// In the order of Statistic.
+inline constexpr std::array<const char*, kStatistics> kStatisticNames{"moran",    "blur",      "chaos",
+                                                                      "coverage", "blur_sqrt", "reliability"};
+// Those that rank channels.
+inline constexpr std::array kRankingStatistics{Statistic::moran, Statistic::blur, Statistic::chaos,
+                                               Statistic::blur_sqrt, Statistic::reliability};
+
+constexpr const char* name_of(Statistic statistic) { return kStatisticNames[static_cast<std::size_t>(statistic)]; }
+// In one line.
+const char* description(Statistic statistic);
 
 // "moran", "blur" and so on; anything else is an ArgumentError that lists the known names.
 Statistic parse_statistic(const std::string& name);

@@ -16,30 +16,47 @@ import ionmorphnet.scoring.device_network
 
 __all__: list[str] = [
     "DEFAULT_MEMORY_LIMIT",
+    "DEFAULT_MODEL",
     "DEFAULT_PINNED_MEMORY",
+    "HIGHEST_GRADE",
+    "INT8_FILE",
+    "SUPPORTED_FORMAT",
     "Dataset",
     "Scorer",
     "bin_images",
     "build_info",
+    "bundled_models",
     "callback_scorer",
     "candidate_axis",
-    "check_model_config",
+    "check_cut",
+    "check_network",
     "choose_device",
+    "class_names",
+    "count_frequency",
     "cpu_has_bf16",
     "cut_ranked",
+    "cutting_threshold",
     "extract_patches",
     "fewest_pixels",
     "fill",
     "find_ibd",
+    "given_axis",
+    "half_width_text",
     "has_openvino",
     "image_statistics",
+    "load_model",
     "mean_spectrum",
+    "model_folder",
     "mz_windows",
     "network_outcome",
     "open_dataset",
     "openvino_scorer",
+    "parse_preprocess_id",
+    "pick_ranked",
+    "pick_warnings",
     "pixel_cautions",
     "pixel_norms",
+    "prepare_pick",
     "preprocess",
     "preprocess_channels",
     "preprocess_size",
@@ -48,13 +65,19 @@ __all__: list[str] = [
     "probe_prepare",
     "probe_read",
     "rank_scores",
+    "ranking_statistics",
     "read_head",
+    "require_cut",
     "sample_map",
+    "sample_of_images",
+    "score_description",
     "score_stack",
     "score_stack_on_device",
     "score_windows",
     "score_windows_on_device",
+    "section_sample",
     "spectrum_facts",
+    "statistic_names",
     "tic_image",
     "too_few_pixels",
     "validate",
@@ -75,6 +98,10 @@ class Dataset:
     def region(self, number: int) -> Dataset: ...
     def region_of_spectrum(self) -> numpy.typing.NDArray[numpy.int32]: ...
     def regions(self) -> list[tuple[int, int, int, int, int, int]]: ...
+    def require_one_z(self, remedy: str) -> None:
+        """
+        ArgumentError that ends with the remedy if there are several z planes.
+        """
     def scaled(self, factors: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> Dataset:
         """
         The same spectra, with ion images multiplied by one factor per pixel (height, width).
@@ -164,6 +191,11 @@ def build_info() -> ionmorphnet.base.native_types.NativeBuildInfo:
     What was built and which devices this host has.
     """
 
+def bundled_models(bundled: str) -> list[str]:
+    """
+    Names of the models in a folder.
+    """
+
 def callback_scorer(
     callable: collections.abc.Callable[..., typing.Annotated[numpy.typing.ArrayLike, numpy.float32]],
     channels: int,
@@ -195,14 +227,41 @@ def candidate_axis(
     mz, mz_lo, mz_hi, frequency, method, notes and evidence of the candidate channels; None: chosen from the data.
     """
 
-def check_model_config(json: str, path: str) -> str:
+def check_cut(top: int | None, min_score: float | None) -> None:
     """
-    Name of the model; FileError if the C interface refuses its config.json.
+    ArgumentError if a limit of a pick is out of range.
+    """
+
+def check_network(
+    network: Scorer,
+    *,
+    folder: str,
+    preprocessing: str,
+    outputs: collections.abc.Sequence[str],
+    statistics: collections.abc.Sequence[str],
+) -> None:
+    """
+    FileError unless the network takes and returns what the model's config.json says.
     """
 
 def choose_device(name: str) -> str:
     """
     'cpu' or 'cuda:N' for 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    """
+
+def class_names() -> list[str]:
+    """
+    Names of the classes in the order of the logits.
+    """
+
+def count_frequency(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    threads: int = 0,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Share of the measured pixels with signal in each window (n,).
     """
 
 def cpu_has_bf16() -> bool:
@@ -217,6 +276,11 @@ def cut_ranked(
 ) -> int:
     """
     How many of the ranked scores are kept.
+    """
+
+def cutting_threshold(top: int | None, min_score: float | None, threshold: float | None) -> float | None:
+    """
+    The threshold of the model, if it makes the cut.
     """
 
 def extract_patches(
@@ -250,6 +314,25 @@ def find_ibd(path: str) -> str:
     The ibd file of an imzML file.
     """
 
+def given_axis(
+    mz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], *, ppm: float | None = None, tol: float | None = None
+) -> tuple[
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    numpy.typing.NDArray[numpy.float64],
+    str,
+    int,
+]:
+    """
+    mz, mz_lo, mz_hi, frequency and method of the channels of an m/z list, and how many values were repeated.
+    """
+
+def half_width_text(*, ppm: float | None, tol: float | None) -> str:
+    """
+    How the method of an axis names a half width.
+    """
+
 def image_statistics(
     images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
     mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
@@ -259,6 +342,11 @@ def image_statistics(
     (n, H, W) float32 -> (n, 6) moran, blur, chaos, coverage, blur_sqrt, reliability; NaN or mask == 0 = not measured.
     """
 
+def load_model(model: str, bundled: str) -> ionmorphnet.base.native_types.ModelFacts:
+    """
+    Loads and checks a model folder, or a model in the folder `bundled`.
+    """
+
 def mean_spectrum(
     dataset: Dataset, bin_width_ppm: float | None = None, threads: int = 0
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
@@ -266,8 +354,13 @@ def mean_spectrum(
     m/z values and mean intensities; processed files are binned, by default with a width chosen from the data.
     """
 
+def model_folder(model: str, bundled: str) -> str:
+    """
+    The folder of a model.
+    """
+
 def mz_windows(
-    mz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], half_width: float, ppm: bool
+    mz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], *, ppm: float | None = None, tol: float | None = None
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
     """
     Lower and upper bounds of windows of this half width, in ppm or m/z.
@@ -315,6 +408,34 @@ def openvino_scorer(path: str, precision: str = "auto", threads: int = 0, batch:
     Compiles an ONNX network for the CPU. batch: images scored at a time; None: chosen by the scorer.
     """
 
+def parse_preprocess_id(preprocess_id: str) -> tuple[str, int, bool, bool, bool]:
+    """
+    resize, size, mask, sqrt and sample of a preprocessing id.
+    """
+
+def pick_ranked(
+    ranked_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    top: int | None,
+    min_score: float | None,
+    threshold: float | None,
+    excluded: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+) -> tuple[numpy.typing.NDArray[numpy.int64], int]:
+    """
+    Rows of the ranked scores that are picked, and how many are not because they are excluded.
+    """
+
+def pick_warnings(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    notes: collections.abc.Sequence[str],
+    *,
+    network: bool,
+) -> list[str]:
+    """
+    What limits the meaning of the scores of these channels, one line each.
+    """
+
 def pixel_cautions(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], *, network: bool) -> list[str]:
     """
     What limits the meaning of scores, one line each.
@@ -325,6 +446,19 @@ def pixel_norms(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.
+    """
+
+def prepare_pick(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    frequency: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    network: bool,
+    threads: int = 0,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Refuses sections that cannot be scored; returns the frequencies, counted if none is known.
     """
 
 def preprocess(
@@ -402,9 +536,19 @@ def rank_scores(scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64])
     Indices of the scores from best to worst.
     """
 
+def ranking_statistics() -> list[tuple[str, str]]:
+    """
+    Name and description of each statistic that ranks channels.
+    """
+
 def read_head(path: str) -> list[tuple[str, str]]:
     """
     What the header declares before its spectra: (name, value) pairs.
+    """
+
+def require_cut(scorer: str, top: int | None, min_score: float | None, threshold: float | None) -> None:
+    """
+    ArgumentError if nothing says how many channels are picked.
     """
 
 def sample_map(
@@ -423,6 +567,21 @@ def sample_map(
 ):
     """
     Images (n, H, W) float32 of one section -> sample map (H, W), coherent (n,), off_sample, separation, noise (n,); None if the images cannot tell.
+    """
+
+def sample_of_images(
+    images: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8] | None = None,
+    *,
+    threads: int = 0,
+) -> ionmorphnet.base.native_types.SampleFacts:
+    """
+    The sample map of a section, from ion images (n, H, W) of it.
+    """
+
+def score_description(weights: typing.Annotated[collections.abc.Sequence[float], "FixedSize(6)"] | None) -> str:
+    """
+    Definition of the score in one line; None: the structure is the score.
     """
 
 def score_stack(
@@ -492,6 +651,18 @@ def score_windows_on_device(
     threads: int = 0,
     progress: collections.abc.Callable[[int, int], None] | None = None,
 ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.bool], dict[str, float | int | bool]]: ...
+def section_sample(
+    dataset: Dataset,
+    mz_lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    mz_hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    frequency: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    *,
+    threads: int = 0,
+) -> ionmorphnet.base.native_types.SampleFacts:
+    """
+    The sample map of a section, from its channels.
+    """
+
 def spectrum_facts(
     dataset: Dataset,
     spectra: collections.abc.Sequence[int],
@@ -501,6 +672,11 @@ def spectrum_facts(
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float32]]:
     """
     Of each spectrum (n, 7): values other than 0, total, sum of squares, least, largest, values equal to the largest, values near it; and the square root of the intensity in each m/z band (n, bands).
+    """
+
+def statistic_names() -> list[str]:
+    """
+    Names of the classical statistics in the order of the columns of image_statistics().
     """
 
 def tic_image(dataset: Dataset, unmeasured: float = ..., threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
@@ -521,6 +697,10 @@ def validate(
     """
 
 DEFAULT_MEMORY_LIMIT: int
+DEFAULT_MODEL: str
 DEFAULT_PINNED_MEMORY: int
+HIGHEST_GRADE: float = 3.0
+INT8_FILE: str
+SUPPORTED_FORMAT: int
 __version__: str
 has_openvino: bool

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 import ionmorphnet as imn
-from ionmorphnet import _core
 from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.picking.run_record import RunRecord
 from library_build import library_build
@@ -332,44 +331,3 @@ def test_run_record_has_the_keys_of_python(library: Path, section: Path, example
     assert record["host"] | {"cpus": 0} == python["host"] | {"cpus": 0}
     assert set(record["scoring_loop"]) == set(python["scoring_loop"])
     assert native.imn_abi() == 1
-
-
-def test_model_config_is_read_as_in_python() -> None:
-    path = MODELS / imn.bundled_models()[0] / "config.json"
-    config = json.loads(path.read_text())
-    assert _core.check_model_config(json.dumps(config), "config.json") == config["name"]
-    broken = [
-        {"format": 3},
-        {"format": "2"},
-        {"classes": ["structured"]},
-        {"preprocessing": "p98"},
-        {"input": {"channels": 3, "size": 224}},
-        {"threshold": None},
-        {"name": None},
-        {"outputs": []},
-        {"outputs": ["logits", "structure", "more"]},
-        {"format": 1},
-        {"statistics": ["moran", "moran"]},
-        {"statistics": ["kurtosis"]},
-        {"score": {"kind": "best"}},
-        {"score": {"kind": "sum_of_probabilities", "classes": []}},
-        {"score": {"kind": "weighted_probabilities", "weights": {"structured": 2}}},
-        {"outputs": ["logits"]},
-        {"cascade": {"moran_z": 1, "blur": 0, "ceiling": 0.1}},
-        {"cascade": {"moran_z": 1, "blur": 1, "ceiling": 0.9}},
-        {"cascade": {"moran_z": 1, "blur": 1, "ceiling": 0.1, "evidence": {"lost": 2}}},
-    ]
-    from ionmorphnet.models.model import _checked
-
-    for change in broken:
-        changed = config | change
-        with pytest.raises(imn.FileError) as python:
-            _checked(changed, Path("folder"), Path("config.json"), "")
-        with pytest.raises(imn.FileError) as native:
-            _core.check_model_config(json.dumps(changed), "config.json")
-        assert _plain(str(native.value)) == _plain(str(python.value))
-
-
-def _plain(message: str) -> str:
-    """A message without what tells a value written by JSON from one written by Python."""
-    return re.sub(r"[\s'\"]", "", message).replace("None", "null")

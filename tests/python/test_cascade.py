@@ -106,7 +106,7 @@ def test_a_pick_records_what_was_spared(tmp_path: Path, section: Path, cli: Call
         ([4, 0.04], "'cascade' must be an object"),
         ({**CASCADE, "blur": 0}, "cascade 'blur' must be a positive number, got 0"),
         ({**CASCADE, "moran_z": True}, "cascade 'moran_z' must be a positive number"),
-        ({"moran_z": 4, "blur": 0.04}, "cascade 'ceiling' must be a positive number, got None"),
+        ({"moran_z": 4, "blur": 0.04}, "cascade 'ceiling' must be a positive number, got null"),
         ({**CASCADE, "ceiling": 0.5}, "ceiling 0.5 of the cascade must be below the threshold 0.5"),
         ({**CASCADE, "evidence": {"lost": 2}}, "loses structured images according to its evidence"),
     ],

@@ -56,7 +56,7 @@ def test_options_left_out_are_chosen_from_the_data(section: Path) -> None:
     with imn.open(section) as ds:
         native = ds._native
         for wrong in (0.0, -1.0, np.nan):
-            with pytest.raises(imn.ArgumentError, match="ppm must be positive"):
+            with pytest.raises(imn.ArgumentError, match="ppm must be a number above 0"):
                 _core.candidate_axis(native, ppm=wrong)
             with pytest.raises(imn.ArgumentError, match="bin_width_ppm must be positive"):
                 _core.mean_spectrum(native, bin_width_ppm=wrong)

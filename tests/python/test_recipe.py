@@ -36,7 +36,7 @@ def test_recipes_round_trip_as_plain_values() -> None:
     [
         ({"resize": "shrink"}, "resize must be stretch or area"),
         ({"phases": ()}, "phase"),
-        ({"phases": (Phase(100, 1, 1),)}, "size must be a multiple of 16 from 32 to 384 pixels"),
+        ({"phases": (Phase(100, 1, 1),)}, "SIZE a multiple of 16 from 32 to 384"),
         ({"precision": "f16"}, "precision"),
         ({"augmentation": "wild"}, "augmentation"),
         ({"drop_path": 1.0}, "drop_path"),

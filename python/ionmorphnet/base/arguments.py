@@ -72,25 +72,13 @@ def thread_count(threads: Any) -> int:
     return result
 
 
-def half_width(ppm: float | None, tol: float | None) -> tuple[float, bool]:
-    """Returns the half width of m/z windows from exactly one of ``ppm`` and ``tol``.
-
-    Args:
-        ppm: Parts per million of the m/z.
-        tol: m/z units.
-
-    Returns:
-        The half width, and whether it is in parts per million.
+def optional_number(name: str, value: Any) -> float | None:
+    """Returns ``value`` as a float; None stays None. The core checks the range.
 
     Raises:
-        ArgumentError: Neither or both are given, or the value is negative or not finite.
+        ArgumentError: Not a number.
     """
-    if (ppm is None) == (tol is None):
-        raise ArgumentError(
-            "give exactly one of ppm (--ppm, half width in parts per million) and tol (--tol, half width in m/z)"
-        )
-    name, value = ("tol", tol) if ppm is None else ("ppm", ppm)
-    return number(name, value, 0.0, math.inf), ppm is not None
+    return None if value is None else _as_float(name, value)
 
 
 def _as_float(name: str, value: Any) -> float:

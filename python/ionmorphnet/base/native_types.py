@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,3 +113,32 @@ class CopyProbe(TypedDict):
 
     copy_s: float
     upload_s: float
+
+
+class ModelFacts(TypedDict):
+    """What the native core reads from a model folder; fields as in :class:`ionmorphnet.Model`."""
+
+    name: str
+    folder: str
+    architecture: str
+    preprocessing: str
+    outputs: list[str]
+    statistics: list[str]
+    weights: list[float] | None
+    threshold: float
+    cascade: tuple[float, float, float] | None  # moran_z, blur, ceiling
+    int8: bool  # whether the folder has an 8-bit network
+    sha256: str
+
+
+class SampleFacts(TypedDict):
+    """Fields as in :class:`ionmorphnet.SampleMap`."""
+
+    map: NDArray[np.float32] | None
+    kind: Literal["part", "all", "unknown"]
+    share: float | None
+    off_sample: float | None
+    separation: float | None
+    noise: float | None
+    n_images: int
+    n_coherent: int

@@ -13,21 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
-from ionmorphnet.base.arguments import positive, thread_count
+from ionmorphnet.base.arguments import optional_number, thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.io.html import facts_table
 from ionmorphnet.io.literals import AxisKind
 from ionmorphnet.io.mz_list import Column, read_mz_table
-from ionmorphnet.io.windows import FloatArray, mz_windows
+from ionmorphnet.io.windows import FloatArray, mz_values, mz_windows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ionmorphnet.io.dataset import Dataset
-
-# Images that are made at a time to count the pixels with signal.
-_FREQUENCY_BYTES = 128 << 20
 
 _COLUMNS = ("mz", "mz_lo", "mz_hi", "frequency")
 
@@ -204,15 +201,11 @@ class CandidateAxis:
         Raises:
             ArgumentError: A value is not finite and positive, or not exactly one of ``ppm`` and ``tol`` is given.
         """
-        lo, hi = mz_windows(mz, ppm=ppm, tol=tol)  # Before sorting, so that an error names the entry as given.
-        given = np.atleast_1d(np.asarray(mz, dtype=np.float64))
-        unique, first = np.unique(given, return_index=True)
-        repeats = len(given) - len(unique)
+        half = optional_number("ppm", ppm), optional_number("tol", tol)
+        unique, lo, hi, frequency, method, repeats = _core.given_axis(mz_values(mz), ppm=half[0], tol=half[1])
         if repeats:
             warnings.warn(f"the m/z list contains {repeats} repeated values; each m/z is used once", stacklevel=2)
-        width = f"{ppm:g} ppm" if ppm is not None else f"{tol:g}"
-        frequency = np.full(len(unique), np.nan)
-        return cls(unique, lo[first], hi[first], frequency, f"given m/z list, +-{width}", ppm, tol)
+        return cls(unique, lo, hi, frequency, method, *half)
 
     @classmethod
     def from_csv(cls, path: PathLike, *, ppm: float | None = None, tol: float | None = None) -> CandidateAxis:
@@ -241,7 +234,7 @@ class CandidateAxis:
             lo, hi, method = table.lo, table.hi, f"{method}windows of its column {table.width_column}"
         else:
             lo, hi = mz_windows(table.mz, ppm=ppm, tol=tol)
-            method += f"+-{ppm:g} ppm" if ppm is not None else f"+-{tol:g}"
+            method += _core.half_width_text(ppm=ppm, tol=tol)
             method += f" in place of its column {table.width_column}" if table.width_column else ""
         mz, lo, hi, columns = table.merged(lo, hi)
         if len(mz) < len(table):
@@ -266,13 +259,7 @@ class CandidateAxis:
             ArgumentError: The file holds several z planes.
             FileError: A spectrum cannot be read.
         """
-        measured = max(1, int(ds.mask.sum()))
-        step = max(1, _FREQUENCY_BYTES // (4 * ds.shape[0] * ds.shape[1]))
-        frequency = np.zeros(len(self))
-        for first in range(0, len(self), step):
-            part = slice(first, first + step)
-            images = ds.window_images(self.mz_lo[part], self.mz_hi[part], normalize="none", threads=threads)
-            frequency[part] = np.count_nonzero(np.nan_to_num(images, copy=False), axis=(1, 2)) / measured
+        frequency = _core.count_frequency(ds._native, self.mz_lo, self.mz_hi, threads=thread_count(threads))
         return dataclasses.replace(self, frequency=frequency)
 
     def to_frame(self) -> pd.DataFrame:
@@ -316,13 +303,11 @@ def candidate_axis(
         ArgumentError: An option is out of range, or ``kind="bins"`` is used with processed centroids.
         FileError: A spectrum cannot be read.
     """
-    if min_frequency is not None and not 0 <= min_frequency <= 1:
-        raise ArgumentError(f"min_frequency must be between 0 and 1, got {min_frequency}")
     mz, lo, hi, frequency, method, notes, evidence = _core.candidate_axis(
         ds._native,
         kind=kind,
-        min_frequency=min_frequency,
-        ppm=None if ppm is None else positive("ppm", ppm),
+        min_frequency=optional_number("min_frequency", min_frequency),
+        ppm=optional_number("ppm", ppm),
         threads=thread_count(threads),
     )
     return CandidateAxis(mz, lo, hi, frequency, method, notes=tuple(notes), evidence=evidence)

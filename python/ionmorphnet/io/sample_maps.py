@@ -18,11 +18,6 @@ from ionmorphnet.io.dataset import Dataset
 
 SampleKind = Literal["part", "all", "unknown", "given", "off"]
 
-# More images hardly change the map, and one pass over the file bins them all.
-_MOST_IMAGES = 200
-_FEWEST_IMAGES = 20
-_IMAGE_BYTES = 400_000_000
-
 
 @dataclass(frozen=True, eq=False)
 class SampleMap:
@@ -83,12 +78,8 @@ def sample_map(dataset: Dataset, axis: CandidateAxis | None = None, *, threads: 
     threads = thread_count(threads)
     if axis is None:
         axis = candidate_axis(dataset, threads=threads)
-    height, width = dataset.shape
-    most = int(np.clip(_IMAGE_BYTES // (4 * height * width), _FEWEST_IMAGES, _MOST_IMAGES))
-    chosen = _representatives(dataset, axis, most, threads)
     # As measured: dividing by the TIC would level the difference between sample and background.
-    images = dataset.window_images(axis.mz_lo[chosen], axis.mz_hi[chosen], normalize="none", threads=threads)
-    return sample_map_of_images(images, dataset.mask.astype(np.uint8), threads=threads)
+    return SampleMap(**_core.section_sample(dataset._native, axis.mz_lo, axis.mz_hi, axis.frequency, threads=threads))
 
 
 def sample_map_of_images(
@@ -101,25 +92,7 @@ def sample_map_of_images(
         mask: (height, width), non-zero = measured; None: every pixel that is not NaN in all images.
         threads: CPU threads; 0: all.
     """
-    found = _core.sample_map(images, mask, thread_count(threads)) if len(images) else None
-    if found is None:
-        return SampleMap(None, "unknown", n_images=len(images))
-    values, coherent, off_sample, separation, noise = found
-    measured = ~np.isnan(images).all(axis=0) & (True if mask is None else mask != 0)
-    on, off = (np.nan_to_num(images[:, measured & there]) for there in (values >= 0.5, values < 0.5))
-    known = noise[coherent & ~np.isnan(noise)]
-    if len(known):  # then some pixels are off the sample; a map above 0.5 may be missing
-        known = noise[coherent & (on.mean(axis=1) > off.mean(axis=1))] if on.size else known[:0]
-    return SampleMap(
-        values,
-        "part" if off_sample >= 0.5 else "all",
-        float(values[measured].mean(dtype=np.float64)),
-        off_sample,
-        separation,
-        float(np.median(known)) if len(known) else None,
-        len(images),
-        int(coherent.sum()),
-    )
+    return SampleMap(**_core.sample_of_images(images, mask, threads=thread_count(threads)))
 
 
 def given_sample_map(values: npt.ArrayLike, dataset: Dataset) -> SampleMap:
@@ -170,21 +143,3 @@ def read_sample_map(path: Path) -> npt.NDArray[np.float32]:
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
     return cast("npt.NDArray[np.float32]", checked)
-
-
-def _representatives(dataset: Dataset, axis: CandidateAxis, most: int, threads: int) -> npt.NDArray[np.int64]:
-    """Positions of at most ``most`` channels that stand for the axis, ascending."""
-    n = len(axis)
-    if n <= most:
-        return np.arange(n)
-    rank = axis.frequency
-    if np.isnan(rank).any() or float(np.ptp(rank)) < 0.05:  # as for the bins of a profile, where all have signal
-        mz, intensity = dataset.mean_spectrum(threads=threads)
-        total = np.concatenate([[0.0], np.cumsum(intensity)])
-        rank = total[np.searchsorted(mz, axis.mz_hi, "right")] - total[np.searchsorted(mz, axis.mz_lo, "left")]
-        rank = rank / max(float(rank.max()), 1e-300)
-    chosen: set[int] = set()
-    for part in np.array_split(np.arange(n), most // 2):
-        chosen.add(int(part[np.argmax(rank[part])]))
-        chosen.add(int(part[np.argmin(np.abs(rank[part] - 1 / 3))]))
-    return np.array(sorted(chosen), dtype=np.int64)

@@ -191,7 +191,7 @@ class SectionImages:
         Raises:
             ArgumentError: The file holds several z planes.
         """
-        planes = self.z_planes
-        if len(planes) > 1:
-            listed = ", ".join(str(z) for z in planes[:8]) + (", ..." if len(planes) > 8 else "")
-            raise error(f"{self.path}: holds {len(planes)} z planes ({listed}); {remedy}")
+        try:
+            self._native.require_one_z(remedy)
+        except ArgumentError as refused:
+            raise error(str(refused)) from None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ionmorphnet import _core
-from ionmorphnet.base.arguments import half_width
+from ionmorphnet.base.arguments import optional_number
 from ionmorphnet.base.errors import ArgumentError
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,16 +31,19 @@ def mz_windows(
         ArgumentError: An m/z value or half width is not finite and positive, or not exactly one of ``ppm`` and ``tol``
             is given.
     """
+    return _core.mz_windows(mz_values(mz), ppm=optional_number("ppm", ppm), tol=optional_number("tol", tol))
+
+
+def mz_values(mz: float | Sequence[float] | npt.ArrayLike) -> FloatArray:
+    """A list of m/z values as an array float64 (n,).
+
+    Raises:
+        ArgumentError: Not numbers, or not one-dimensional.
+    """
     try:
         values = np.atleast_1d(np.asarray(mz, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"mz must be a number or a list of numbers: {error}") from error
     if values.ndim != 1:
         raise ArgumentError(f"mz must be a number or a one-dimensional list, got an array of shape {values.shape}")
-    bad = ~(np.isfinite(values) & (values > 0))
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ArgumentError(f"mz must be finite and positive; entry {first} is {values[first]}")
-    half, relative = half_width(ppm, tol)
-    lo, hi = _core.mz_windows(values, half, relative)
-    return lo, hi
+    return values

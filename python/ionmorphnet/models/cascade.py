@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from ionmorphnet.base.errors import FileError
-
-_LIMITS = ("moran_z", "blur")
 
 
 @dataclass(frozen=True)
@@ -39,31 +31,3 @@ class Cascade:
     def to_dict(self) -> dict[str, float]:
         """Limits and ceiling by name."""
         return {"moran_z": self.moran_z, "blur": self.blur, "ceiling": self.ceiling}
-
-
-def read_cascade(config: Mapping[str, Any], threshold: float, path: Path) -> Cascade | None:
-    """The entry ``cascade`` of config.json; None if there is none.
-
-    Raises:
-        FileError: It is malformed, its evidence lists lost images, or the ceiling is not below the threshold.
-    """
-    given = config.get("cascade")
-    if given is None:
-        return None
-    if not isinstance(given, dict):
-        raise FileError(f"{path}: 'cascade' must be an object")
-    values = {}
-    for name in (*_LIMITS, "ceiling"):
-        value = given.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-            raise FileError(f"{path}: cascade '{name}' must be a positive number, got {value!r}")
-        values[name] = float(value)
-    if values["ceiling"] >= threshold:
-        raise FileError(
-            f"{path}: the ceiling {values['ceiling']:g} of the cascade must be below the threshold {threshold:g}, or "
-            "images that the network never saw would be picked"
-        )
-    evidence = given.get("evidence", {})
-    if not isinstance(evidence, dict) or evidence.get("lost", 0) != 0:
-        raise FileError(f"{path}: the cascade loses structured images according to its evidence; fit it again")
-    return Cascade(**values)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
 
-CLASSES: tuple[str, ...] = (
-    "structured",
-    "weak_structured",
-    "localized",
-    "fragmented",
-    "unstructured",
-    "negative",
-)
+CLASSES: tuple[str, ...] = tuple(_core.class_names())
 
 PROBABILITY_COLUMNS: tuple[str, ...] = tuple(f"p_{name}" for name in CLASSES)
 
 # Classical statistics of an ion image, in the column order of image_statistics().
-STATISTICS: tuple[str, ...] = ("moran", "blur", "chaos", "coverage", "blur_sqrt", "reliability")
+STATISTICS: tuple[str, ...] = tuple(_core.statistic_names())
 
 DESCRIPTIONS: dict[str, str] = {
     "structured": "the whole sample is visible; signal dense and continuous",

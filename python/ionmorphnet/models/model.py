@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet import _core
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.files import read_json
-from ionmorphnet.models.cascade import Cascade, read_cascade
-from ionmorphnet.models.labels import CLASSES, STATISTICS
+from ionmorphnet.base.paths import utf8_path
+from ionmorphnet.models.cascade import Cascade
+from ionmorphnet.models.labels import CLASSES
 from ionmorphnet.models.preprocessing import Preprocessing
 
-DEFAULT_MODEL = "atto-sim-3"
-SUPPORTED_FORMAT = 2
+DEFAULT_MODEL = _core.DEFAULT_MODEL
+SUPPORTED_FORMAT = _core.SUPPORTED_FORMAT
 # The 8-bit variant of the network, in OpenVINO's own format; its weights are in the .bin file beside it.
-INT8_FILE = "model.int8.xml"
+INT8_FILE = _core.INT8_FILE
 # Highest structure grade; the structure output is the expected grade divided by it.
-HIGHEST_GRADE = 3.0
+HIGHEST_GRADE = _core.HIGHEST_GRADE
 # importlib.resources would resolve to the folder of the compiled extension in an editable install.
-_BUNDLED = Path(__file__).resolve().parent / "bundled"
-
-T = TypeVar("T")
+_BUNDLED = str(Path(__file__).resolve().parent / "bundled")
 
 Float64 = npt.NDArray[np.float64]
 
@@ -95,12 +92,7 @@ class Model:
     @property
     def score_description(self) -> str:
         """Definition of the score in one line."""
-        if self.weights is None:
-            return "calibrated structure estimate (0 to 1)"
-        terms = [(weight, name) for weight, name in zip(self.weights, self.classes, strict=True) if weight]
-        if all(weight == 1 for weight, _ in terms):
-            return "informative score = " + " + ".join(f"P({name})" for _, name in terms)
-        return "expected structure = " + " + ".join(f"{weight:g} P({name})" for weight, name in terms)
+        return _core.score_description(self.weights)
 
     def probabilities(self, outputs: npt.NDArray[np.float32]) -> Float64:
         """Softmax of the class logits.
@@ -169,7 +161,7 @@ def sigmoid(logits: npt.NDArray[np.floating]) -> Float64:
 
 def bundled_models() -> list[str]:
     """Names of the models bundled with the package."""
-    return sorted(path.parent.name for path in _BUNDLED.glob("*/config.json"))
+    return _core.bundled_models(_BUNDLED)
 
 
 def load_model(model: str | Path | None = None) -> Model:
@@ -186,18 +178,22 @@ def load_model(model: str | Path | None = None) -> Model:
         >>> imn.load_model().score_description
         'calibrated structure estimate (0 to 1)'
     """
-    folder = model_folder(model)
-    config_path = folder / "config.json"
-    config = read_json(config_path)
-    if not isinstance(config, dict):
-        raise FileError(f"{config_path}: must be a JSON object")
-    onnx = folder / "model.onnx"
-    if not onnx.is_file():
-        raise FileError(f"{folder}: no model.onnx in the model folder")
-    quantised = folder / INT8_FILE
-    if "int8" in config and not (quantised.is_file() and quantised.with_suffix(".bin").is_file()):
-        raise FileError(f"{folder}: config.json names an 8-bit network, but {INT8_FILE} or its .bin file is missing")
-    return _checked(config, folder, config_path, hashlib.sha256(onnx.read_bytes()).hexdigest())
+    found = _core.load_model(_named(model), _BUNDLED)
+    folder = Path(found["folder"])
+    return Model(
+        name=found["name"],
+        folder=folder,
+        architecture=found["architecture"],
+        preprocessing=found["preprocessing"],
+        classes=CLASSES,
+        outputs=tuple(found["outputs"]),
+        statistics=tuple(found["statistics"]),
+        weights=None if found["weights"] is None else tuple(found["weights"]),
+        threshold=found["threshold"],
+        sha256=found["sha256"],
+        config=read_json(folder / "config.json"),
+        cascade=None if found["cascade"] is None else Cascade(*found["cascade"]),
+    )
 
 
 def model_folder(model: str | Path | None) -> Path:
@@ -206,122 +202,9 @@ def model_folder(model: str | Path | None) -> Path:
     Raises:
         FileError: There is no such folder.
     """
-    if model is None:
-        model = DEFAULT_MODEL
-    folder = Path(model)
-    if folder.is_dir():
-        return folder
-    if isinstance(model, str) and "/" not in model and "\\" not in model:
-        bundled = _BUNDLED / model
-        if bundled.is_dir():
-            return bundled
-        raise FileError(f"{model}: neither a folder nor a bundled model (bundled: {', '.join(bundled_models())})")
-    raise FileError(f"{model}: no such model folder")
+    return Path(_core.model_folder(_named(model), _BUNDLED))
 
 
-def _checked(config: dict[str, Any], folder: Path, path: Path, sha256: str) -> Model:
-    def need(key: str, kind: type[T], *others: type[T]) -> T:
-        value = config.get(key)
-        for each in (kind, *others):
-            if isinstance(value, each):
-                return value
-        raise FileError(f"{path}: '{key}' is missing or has the wrong type")
-
-    if need("format", int) > SUPPORTED_FORMAT:
-        raise FileError(f"{path}: format {config['format']} is newer than this version reads ({SUPPORTED_FORMAT})")
-    classes = tuple(need("classes", list))
-    if classes != CLASSES:
-        raise FileError(
-            f"{path}: classes must be {', '.join(CLASSES)} in this order, got {', '.join(map(str, classes))}"
-        )
-    preprocessing = need("preprocessing", str)
-    try:
-        channels, size, _ = Preprocessing.parse(preprocessing).shape
-    except ArgumentError as error:
-        raise FileError(f"{path}: {error}") from None
-    _check_input(config.get("input"), channels, size, path)
-    outputs = _outputs(config, path)
-    threshold = float(need("threshold", float, int))
-    if not math.isfinite(threshold):
-        raise FileError(f"{path}: threshold must be a finite number, got {threshold}")
-    score = need("score", dict)
-    if score.get("kind") == "structure" and "structure" not in outputs:
-        raise FileError(f"{path}: score kind 'structure' needs the output 'structure', got {_list(outputs)}")
-    return Model(
-        name=need("name", str),
-        folder=folder,
-        architecture=need("architecture", str),
-        preprocessing=preprocessing,
-        classes=classes,
-        outputs=outputs,
-        statistics=_statistics(config, path),
-        weights=_score_weights(score, path),
-        threshold=threshold,
-        sha256=sha256,
-        config=config,
-        cascade=read_cascade(config, threshold, path),
-    )
-
-
-def _check_input(described: object, channels: int, size: int, path: Path) -> None:
-    """Compares the description of the image input, where there is one, with the preprocessing."""
-    if described is None:
-        return
-    found = tuple(described.get(key) for key in ("channels", "size")) if isinstance(described, dict) else described
-    if found != (channels, size):
-        raise FileError(
-            f"{path}: 'input' must have {channels} channels and size {size}, as the preprocessing says, got {described}"
-        )
-
-
-def _list(names: Iterable[object]) -> str:
-    return ", ".join(map(str, names)) or "none"
-
-
-def _outputs(config: dict[str, Any], path: Path) -> tuple[str, ...]:
-    outputs = config.get("outputs", ["logits"])
-    if outputs not in (["logits"], ["logits", "structure"]):
-        shown = _list(outputs) if isinstance(outputs, list) else repr(outputs)
-        raise FileError(f"{path}: outputs must be logits, or logits and structure in this order, got {shown}")
-    if config["format"] < 2 and outputs != ["logits"]:
-        raise FileError(f"{path}: the output 'structure' needs format 2, but the format is {config['format']}")
-    return tuple(outputs)
-
-
-def _statistics(config: dict[str, Any], path: Path) -> tuple[str, ...]:
-    names = config.get("statistics", [])
-    if not isinstance(names, list):
-        raise FileError(f"{path}: 'statistics' must be a list of names, got {names!r}")
-    unknown = [name for name in names if name not in STATISTICS]
-    if unknown:
-        raise FileError(f"{path}: unknown statistic '{unknown[0]}' (known: {_list(STATISTICS)})")
-    if len(set(names)) < len(names):
-        raise FileError(f"{path}: statistics are repeated: {_list(names)}")
-    if config["format"] < 2 and names:
-        raise FileError(f"{path}: statistics need format 2, but the format is {config['format']}")
-    return tuple(names)
-
-
-def _score_weights(score: dict[str, Any], path: Path) -> tuple[float, ...] | None:
-    """Weight of each class for the kinds ``sum_of_probabilities`` (published) and ``weighted_probabilities``.
-
-    None for the kind ``structure``, whose score is the output of that name.
-    """
-    kind = score.get("kind")
-    if kind == "structure":
-        return None
-    if kind == "sum_of_probabilities":
-        names = score.get("classes")
-        strings = names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
-        named = dict.fromkeys(strings, 1.0)
-    elif kind == "weighted_probabilities":
-        weights = score.get("weights")
-        named = weights if isinstance(weights, dict) else {}
-    else:
-        known = "sum_of_probabilities, weighted_probabilities, structure"
-        raise FileError(f"{path}: unknown score kind '{kind}' (known: {known})")
-    unknown = [name for name in named if name not in CLASSES]
-    numbers = all(isinstance(weight, (int, float)) and 0 <= weight <= 1 for weight in named.values())
-    if unknown or not named or not numbers:
-        raise FileError(f"{path}: score must name some of {', '.join(CLASSES)}, with weights from 0 to 1")
-    return tuple(float(named.get(name, 0.0)) for name in CLASSES)
+def _named(model: str | Path | None) -> str:
+    """A name or path for the core; as a path has it, the empty text is the current folder."""
+    return DEFAULT_MODEL if model is None else utf8_path(model) or "."

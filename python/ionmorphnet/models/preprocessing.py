@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from ionmorphnet import _core
 from ionmorphnet.base.errors import ArgumentError
 
 Resize = Literal["stretch", "area"]
-
-SMALLEST_SIZE, LARGEST_SIZE, SIZE_STEP = 32, 384, 16
-
-_GRAMMAR = re.compile(r"p99-(stretch|area)-([1-9][0-9]{1,2})(-mask)?(-sqrt)?(-sample)?")
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,7 @@ class Preprocessing:
         """
         if self.resize not in ("stretch", "area"):
             raise ArgumentError(f"resize must be stretch or area, got {self.resize!r}")
-        if not SMALLEST_SIZE <= self.size <= LARGEST_SIZE or self.size % SIZE_STEP:
-            raise ArgumentError(
-                f"size must be a multiple of {SIZE_STEP} from {SMALLEST_SIZE} to {LARGEST_SIZE} pixels, got {self.size}"
-            )
+        _core.parse_preprocess_id(str(self))
 
     @classmethod
     def parse(cls, preprocess_id: str) -> Preprocessing:
@@ -55,16 +48,8 @@ class Preprocessing:
         Raises:
             ArgumentError: The id is not in the grammar.
         """
-        if match := _GRAMMAR.fullmatch(preprocess_id):
-            resize, size, mask, sqrt, sample = match.groups()
-            try:
-                return cls(cast(Resize, resize), int(size), mask is not None, sqrt is not None, sample is not None)
-            except ArgumentError:
-                pass
-        raise ArgumentError(
-            f"unknown preprocessing id {preprocess_id!r}; it must be p99-(stretch|area)-SIZE[-mask][-sqrt][-sample] "
-            f"with SIZE a multiple of {SIZE_STEP} from {SMALLEST_SIZE} to {LARGEST_SIZE}, such as p99-stretch-224-mask"
-        )
+        resize, size, mask, sqrt, sample = _core.parse_preprocess_id(preprocess_id)
+        return cls(cast(Resize, resize), size, mask, sqrt, sample)
 
     def __str__(self) -> str:
         """The id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import logging
 import os
@@ -16,16 +17,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.base.arguments import integer, thread_count
+from ionmorphnet.base.arguments import integer, optional_number, thread_count
 from ionmorphnet.base.devices import Device, DeviceName
-from ionmorphnet.base.errors import ArgumentError, FileError
+from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.base.paths import PathLike
 from ionmorphnet.base.progress import Progress, shown_progress
 from ionmorphnet.base.units import parse_bytes
 from ionmorphnet.base.versions import versions
 from ionmorphnet.io.candidates import CandidateAxis, candidate_axis
 from ionmorphnet.io.data_checks import check_data
-from ionmorphnet.io.dataset import CHANGED, Dataset, open_dataset
+from ionmorphnet.io.dataset import Dataset, open_dataset
 from ionmorphnet.io.literals import Normalize
 from ionmorphnet.io.normalization import checked_normalize
 from ionmorphnet.io.open_options import OpenOptions, checked_open_options, refuse_open_options
@@ -45,7 +46,7 @@ from ionmorphnet.picking.run_record import (
     SampleRecord,
 )
 from ionmorphnet.scoring.kept import kept_scorer
-from ionmorphnet.scoring.minimum import cautions, needs_pixels, too_few
+from ionmorphnet.scoring.minimum import needs_pixels
 from ionmorphnet.scoring.scorer import Precision, ScoreOptions, Scorer, ScorerCallable, ScorerName, Scores
 from ionmorphnet.scoring.section_calibration import (
     CalibrationRecord,
@@ -156,11 +157,7 @@ def pick(
         told = set(ds.warnings)
         clock.lap("open")
         channels = _resolve_axis(ds, axis, ppm=ppm, tol=tol, threads=threads)
-        # A section without channels has nothing to score, and its notes say more than the number of its pixels.
-        if len(channels) and needs_pixels(ready) and (fault := too_few(ds.mask)):
-            raise FileError(f"{ds.path}: {fault}")
-        if len(channels) and np.isnan(channels.frequency).all():
-            channels = channels.with_frequency(ds, threads=threads)
+        channels = _prepared(ds, channels, ready, threads)
         clock.lap("axis")
         if normalize is not None and normalize != ds.normalize:
             ds = ds.normalized(normalize, threads=threads)
@@ -181,11 +178,14 @@ def pick(
         ds.copies(threads=threads)  # what they need was read before; the section's warnings tell of them
         clock.lap("score")
 
-    threshold = ready.model.threshold if ready.model is not None and top is None and min_score is None else None
-    cut = threshold if min_score is None else min_score
+    threshold = _core.cutting_threshold(top, min_score, _threshold(ready))
     ranked = _ranked(channels, frame, ready.name, ds)
-    chosen, excluded = _cut(ranked, top, cut, exclude)
-    warnings = _warnings(ds, channels, ready) + _other_labels(mapped, ds)
+    barred = ranked["label"].isin(exclude).to_numpy(np.bool_)
+    chosen, excluded = _core.pick_ranked(ranked["score"].to_numpy(np.float64), top, min_score, threshold, barred)
+    warnings = _core.pick_warnings(
+        ds._native, channels.mz_lo, channels.mz_hi, list(channels.notes), network=needs_pixels(ready)
+    )
+    warnings += _other_labels(mapped, ds)
     picked = ranked.iloc[chosen]
     warnings += shared_patterns(
         ds, channels, picked["mz_lo"].to_numpy(np.float64), picked["mz_hi"].to_numpy(np.float64)
@@ -205,6 +205,19 @@ def pick(
         None if found is None else SampleRecord.of(found, used=reads and found.map is not None),
     )
     return PeakList(ranked, chosen, ready.name, run.score, run, ds, found)
+
+
+def _prepared(ds: Dataset, channels: CandidateAxis, scorer: Scorer, threads: int) -> CandidateAxis:
+    """The channels with their frequencies; refuses sections that the scorer cannot score."""
+    frequency = _core.prepare_pick(
+        ds._native,
+        channels.mz_lo,
+        channels.mz_hi,
+        channels.frequency,
+        network=needs_pixels(scorer),
+        threads=threads,
+    )
+    return dataclasses.replace(channels, frequency=frequency) if np.isnan(channels.frequency).all() else channels
 
 
 def check_sample(sample: SampleChoice) -> None:
@@ -238,13 +251,8 @@ def checked_cut(top: int | None, min_score: float | None) -> tuple[int | None, f
     """
     if top is not None:
         top = min(integer("top", top, 1), 2**62)
-    if min_score is not None:
-        try:
-            min_score = float(min_score)
-        except (TypeError, ValueError):
-            raise ArgumentError(f"min_score must be a number, not {min_score!r}") from None
-        if not np.isfinite(min_score):
-            raise ArgumentError(f"min_score must be a finite number, not {min_score}")
+    min_score = optional_number("min_score", min_score)
+    _core.check_cut(top, min_score)
     return top, min_score
 
 
@@ -254,8 +262,11 @@ def require_cut(scorer: Scorer, top: int | None, min_score: float | None) -> Non
     Raises:
         ArgumentError: The scorer has no threshold of its own, and neither ``top`` nor ``min_score`` is given.
     """
-    if scorer.model is None and top is None and min_score is None:
-        raise ArgumentError(f"scorer '{scorer.name}' has no default threshold: give top or min_score")
+    _core.require_cut(scorer.name, top, min_score, _threshold(scorer))
+
+
+def _threshold(scorer: Scorer) -> float | None:
+    return None if scorer.model is None else scorer.model.threshold
 
 
 def require_classes(scorer: Scorer, exclude: tuple[str, ...]) -> None:
@@ -352,31 +363,6 @@ def _ranked(
         own = values[order]
         frame[f"list_{name}" if name in frame else name] = pd.array(own, dtype="string") if own.dtype == object else own
     return frame
-
-
-def _cut(
-    ranked: pd.DataFrame, top: int | None, min_score: float | None, exclude: tuple[str, ...]
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Rows that are picked, and how many are not because of their class."""
-    scores = ranked["score"].to_numpy(np.float64)
-    wanted = np.flatnonzero(~ranked["label"].isin(exclude).to_numpy(np.bool_))
-    chosen = wanted[: _core.cut_ranked(scores[wanted], top, min_score)]
-    above = len(scores) if min_score is None else int(_core.cut_ranked(scores, None, min_score))
-    if top is not None and len(chosen) == top:  # what comes below the last pick was not asked for
-        above = min(above, int(chosen[-1]))
-    return chosen, above - int((chosen < above).sum())
-
-
-def _warnings(ds: Dataset, channels: CandidateAxis, scorer: Scorer) -> list[str]:
-    """What limits the meaning of the scores, one line each."""
-    texts = [*channels.notes, *cautions(ds.mask, network=needs_pixels(scorer))]
-    if ds.was_changed:
-        texts.append(CHANGED)
-    low, high = ds.mz_range
-    outside = int(((channels.mz_hi < low) | (channels.mz_lo > high)).sum())
-    if outside:
-        texts.append(f"{outside} of {len(channels)} m/z lie outside of the file, which spans {low:.4f} to {high:.4f}")
-    return texts
 
 
 def _other_labels(calibration: SectionCalibration | None, ds: Dataset) -> list[str]:

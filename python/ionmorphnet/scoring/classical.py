@@ -55,20 +55,5 @@ class StatisticScorer(Scorer):
 
 # Every classical scorer by name; all are ready to run. Names are part of ScorerName, too.
 CLASSICAL_SCORERS: dict[str, Scorer] = {
-    scorer.name: scorer
-    for scorer in (
-        StatisticScorer("moran", "Moran's I of the ion image over measured pixels (rook neighbours)"),
-        StatisticScorer(
-            "blur",
-            "share of the ion image's variance that a Gaussian blur of sigma 2 pixels leaves, over measured pixels",
-        ),
-        StatisticScorer(
-            "chaos", "METASPACE's measure of spatial chaos over measured pixels (just below 1 = one connected shape)"
-        ),
-        StatisticScorer("blur_sqrt", "blur of the square root of the ion image, over measured pixels"),
-        StatisticScorer(
-            "reliability",
-            "split-half reliability: correlation of two random halves of the measured pixels, each smoothed by itself",
-        ),
-    )
+    name: StatisticScorer(name, description) for name, description in _core.ranking_statistics()
 }

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ionmorphnet import _core
 from ionmorphnet.base.devices import cpu_has_vnni
-from ionmorphnet.base.errors import ArgumentError, FileError, UnavailableError
-from ionmorphnet.base.native_types import ScorerInfo
+from ionmorphnet.base.errors import ArgumentError, UnavailableError
+from ionmorphnet.base.paths import utf8_path
 from ionmorphnet.io.candidates import CandidateAxis
 from ionmorphnet.io.dataset import Dataset
 from ionmorphnet.models.cascade import Cascade
@@ -107,8 +107,14 @@ def start_openvino(
     quantised = path != model.onnx_path
     # What is not quantised runs in bf16 where the CPU has it.
     network = _core.openvino_scorer(str(path), precision="auto" if quantised else precision, threads=threads)
+    _core.check_network(
+        network,
+        folder=utf8_path(model.folder),
+        preprocessing=model.preprocessing,
+        outputs=model.outputs,
+        statistics=model.statistics,
+    )
     info = network.info
-    _check_network(model, info)
     return HostScorer(info["name"], model, network, "int8" if quantised else info["precision"], refused=refused)
 
 
@@ -184,24 +190,3 @@ def _check_signature(call: Callable[..., Float32], model: Model) -> None:
             f"the callable must accept ({', '.join(arguments)}) and return logits (n, {model.n_outputs}), as the "
             f"network of {model.name} does; its arguments are {signature}"
         ) from None
-
-
-def _check_network(model: Model, info: ScorerInfo) -> None:
-    """Compares the network with the model's config."""
-    wanted = model.input_shape
-    has = (info["channels"], info["height"], info["width"])
-    if has != wanted:
-        raise FileError(
-            f"{model.onnx_path}: takes images of (channels, height, width) {has}, but preprocessing "
-            f"'{model.preprocessing}' makes {wanted}"
-        )
-    if info["n_statistics"] != len(model.statistics):
-        raise FileError(
-            f"{model.onnx_path}: takes {info['n_statistics'] or 'no'} statistics with each image, but config.json "
-            f"names {', '.join(model.statistics) or 'none'}"
-        )
-    if info["n_outputs"] != model.n_outputs:
-        raise FileError(
-            f"{model.onnx_path}: returns {info['n_outputs']} values per image, but config.json "
-            f"({', '.join(model.outputs)}) says {model.n_outputs}"
-        )
