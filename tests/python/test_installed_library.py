@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_the_csharp_example_picks_as_python_does(prefix: Path, section: Path, tm
     missing = subprocess.run([mono, tmp_path / "Pick.exe", tmp_path / "nö.imzML"], capture_output=True, env=options)
     assert (missing.returncode, missing.stdout) == (1, b"")
     assert f"Pick: {tmp_path}/nö.imzML: no such file" in missing.stderr.decode()
+
+
+def test_the_interface_costs_little(prefix: Path, shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Ranking, record, copies and calls are at most 2 % of a network pick: the best of five, on a busy machine, too."""
+    source, library = ROOT / "tests" / "capi" / "behaviour.cpp", prefix / "lib" / "libionmorphnet.so"
+    flags = ("-std=c++17", "-O1", "-pthread", "-I", prefix / "include", f"-Wl,-rpath,{library.parent}")
+    run(program("c++"), *flags, source, library, "-o", tmp_path / "behaviour")
+    section = shared_data("bladder79/bladder79_processed.imzML")
+    share = float(run(tmp_path / "behaviour", "cost", section, "openvino").split()[0])
+    assert 0.0 <= share < 0.02
 
 
 def test_pkg_config_knows_it(prefix: Path, tmp_path: Path) -> None:
