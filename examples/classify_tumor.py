@@ -35,7 +35,7 @@ def run(out: Path, quick: bool) -> None:
     print(cohort)
 
     # Judge on patients that the methods have not seen; channels and folds are the same for all methods.
-    methods = ("lda-meanstd", "cnn3d") if quick else imn.tumor.EvaluationPlan.methods
+    methods = ("pls-texture", "cnn3d") if quick else imn.tumor.EvaluationPlan.methods
     short = {"steps": 10, "size": 3, "recipe": {"batch": 32}} if quick else {}
     plan = imn.tumor.EvaluationPlan(methods=methods, top=10 if quick else 40, seed=1, **short)
     report = imn.tumor.evaluate_cohort(out / "evaluation", cohort, plan)

@@ -169,7 +169,7 @@ def jobs(study: Study, stages: list[str]) -> Iterator[tuple[str, tuple[str, str,
     cells = list(study.cells())
     rounds = [["baselines", "texture", f"cnn3d-{NETWORK_SEEDS[0]}"], ["selection"]]
     rounds += [[f"cnn3d-{seed}"] for seed in NETWORK_SEEDS[1:]] + [["slow"]]
-    rounds += [[f"cnn1d-{seed}" for seed in NETWORK_SEEDS]]
+    rounds += [[f"cnn1d-{seed}"] for seed in NETWORK_SEEDS]
     for evaluations in rounds:
         for _, group in itertools.groupby(cells, key=lambda cell: cell[2]):
             own = list(group)

@@ -101,7 +101,7 @@ def test_given_channels_are_used_as_they_are(cli: Cli, listed: Path, tmp_path: P
 
 def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    methods = ("--method", "lda-meanstd", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
+    methods = ("--method", "pls-texture", "--method", "cnn3d", "--channels", "moran", "--ablation", "random")
     smooth = ("--smooth", "none", "--smooth", "gaussian", "--standardize", "robust")
     done = cli(
         "tumor",
@@ -120,7 +120,7 @@ def test_evaluate(cli: Cli, listed: Path, tmp_path: Path) -> None:
     )
     assert done.code == 0, done
     assert "moran: 5 channels, 3 sections" in done.stdout
-    assert "lda-meanstd minus method" in done.stdout
+    assert "pls-texture minus method" in done.stdout
     assert {path.name for path in out.iterdir()} == {
         "plan.json",
         "scores.csv",

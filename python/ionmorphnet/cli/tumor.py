@@ -60,7 +60,7 @@ def tumor() -> None:
 @click.option("-o", "--out", required=True, type=FILE, metavar="OUT", help="Folder for training/ and model/.")
 @click.option(
     "--method",
-    default="lda-meanstd",
+    default="pls-texture",
     show_default=True,
     metavar="NAME",
     help="cnn3d, or lda, logistic, pls, svm or rbf, followed by -mean, -meanstd or -texture for local features.",
@@ -155,7 +155,7 @@ def train(
     "ablation_methods",
     multiple=True,
     metavar="NAME",
-    help="Method of the ablation; repeatable. [default: lda-meanstd and cnn3d]",
+    help="Method of the ablation; repeatable. [default: pls-texture and cnn3d]",
 )
 @click.option(
     "--protocol",

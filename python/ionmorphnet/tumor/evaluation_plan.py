@@ -9,7 +9,7 @@ from typing import Any
 from ionmorphnet.base.arguments import thread_count
 from ionmorphnet.base.errors import ArgumentError
 from ionmorphnet.io.normalization import NORMALIZATIONS
-from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, parse_method
+from ionmorphnet.tumor.baselines import BASELINES, CLASSIFIERS, DEFAULT_METHOD, parse_method
 from ionmorphnet.tumor.patches import FEATURES
 from ionmorphnet.tumor.posteriors import checked_posteriors
 from ionmorphnet.tumor.recipe import PatchRecipe
@@ -20,8 +20,8 @@ from ionmorphnet.tumor.standardization import DEFAULT_STANDARDIZATION, checked_s
 NETWORK_METHODS = (*(f"cnn1d{feature}" for feature in FEATURES), "cnn3d")
 METHODS = (*BASELINES, *NETWORK_METHODS)
 SIZE, STEPS = 9, 200
-# One classifier of each kind on what is usually best for it, and two on single spectra.
-DEFAULT_METHODS = ("lda", *(f"{name}-meanstd" for name in CLASSIFIERS), "cnn1d", "cnn3d")
+# One classifier of each kind on what is usually best for it, two on single spectra, and one without texture.
+DEFAULT_METHODS = ("lda", *(f"{name}-texture" for name in CLASSIFIERS), "lda-meanstd", "cnn1d", "cnn3d")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EvaluationPlan:
     selections: tuple[str, ...] = ()
     ablation: tuple[str, ...] = ()
     methods: tuple[str, ...] = DEFAULT_METHODS
-    ablation_methods: tuple[str, ...] = ("lda-meanstd", "cnn3d")
+    ablation_methods: tuple[str, ...] = (DEFAULT_METHOD, "cnn3d")
     top: int | None = None
     normalize: str = "tic"
     standardize: str = DEFAULT_STANDARDIZATION

@@ -115,7 +115,7 @@ def make_report(
         classes: Class names.
         sections: Names of the sections, by position.
         patients: Patient of each section; None: every section is of another patient.
-        reference: Method that the others of a selection are compared with; None: ``lda-meanstd``, or without it that of
+        reference: Method that the others of a selection are compared with; None: ``pls-texture``, or without it that of
             the first selection with the largest balanced accuracy.
         options: How the intervals are computed.
     """
