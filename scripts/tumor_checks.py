@@ -25,7 +25,6 @@ import ionmorphnet as imn
 from ionmorphnet.base.files import atomic_path
 from ionmorphnet.evaluate.metrics import auc
 from ionmorphnet.io.imzml_writer import ImzMLWriter
-from ionmorphnet.tumor.baselines import DEFAULT_METHOD
 
 SEED = 911  # not one of the tables
 TESTED = ("p02", "p04", "p06")
@@ -143,9 +142,10 @@ def check_costs(out: Path) -> None:
         command = [
             sys.executable,
             __file__,
-            "measure",
+            "cost",
             "--out",
             str(out),
+            "--measure",
             str(channels),
             selection,
             str(top or channels),
@@ -172,15 +172,14 @@ def check_costs(out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("check", choices=["shift", "cost", "measure"])
+    parser.add_argument("check", choices=["shift", "cost"])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("what", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)  # one row of the costs, in its own process
     options = parser.parse_args()
     logging.getLogger("ionmorphnet").setLevel(logging.ERROR)
     options.out.mkdir(parents=True, exist_ok=True)
-    print(f"method {DEFAULT_METHOD}", file=sys.stderr)
-    if options.check == "measure":
-        channels, selection, top = options.what
+    if options.measure is not None:
+        channels, selection, top = options.measure
         measure(options.out, int(channels), selection, int(top))
     elif options.check == "shift":
         check_shifts(options.out)
