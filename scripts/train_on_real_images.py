@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resize", choices=("area", "stretch"), default="area")
     for name in ("mask", "sqrt", "sample", "structure"):
         parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--sample-statistics",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="shares and levels relative to the sample as inputs of the class logits",
+    )
     parser.add_argument("--statistics", nargs="*", choices=STATISTICS, default=STATISTICS, help="second input")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--seed", type=int, default=default.seed, help="seed of both stages")
@@ -121,6 +127,7 @@ class _Run:
             sqrt=options.sqrt,
             sample=options.sample,
             structure=options.structure,
+            sample_statistics=options.sample_statistics,
             statistics=tuple(options.statistics),
             compile=options.compile,
             precision=options.precision,
@@ -159,7 +166,10 @@ class _Run:
             return recipe, None
         begun = read_start(start, recipe, architecture=None)
         return replace(
-            recipe, start=begun.recipe.start, statistics_hidden=begun.recipe.statistics_hidden
+            recipe,
+            start=begun.recipe.start,
+            statistics_hidden=begun.recipe.statistics_hidden,
+            sample_statistics=begun.recipe.sample_statistics,
         ), begun.weights
 
 

@@ -86,14 +86,17 @@ def test_calibration_error_by_hand() -> None:
     assert structure_calibration_error(np.array([0.0, 1.0, 0.5]), np.array([0.0, 1.0, 0.2])) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("statistics", [0, 4])
-def test_folding_gives_the_calibrated_outputs(statistics: int) -> None:
+@pytest.mark.parametrize(("statistics", "channels"), [(0, ("image",)), (4, ("image",)), (4, ("image", "sample"))])
+def test_folding_gives_the_calibrated_outputs(statistics: int, channels: tuple[str, ...]) -> None:
     torch.manual_seed(4)
-    net = ConvNeXtV2(extra_outputs={"structure": 1}, statistics=statistics).eval()
+    sample = channels if "sample" in channels else ()
+    net = ConvNeXtV2(
+        in_chans=len(channels), extra_outputs={"structure": 1}, statistics=statistics, sample_channels=sample
+    ).eval()
     with torch.no_grad():
         for p in net.head.parameters():
             p.add_(0.3 * torch.randn_like(p))
-    images, values = torch.rand(3, 1, 64, 64), torch.rand(3, statistics) if statistics else None
+    images, values = torch.rand(3, len(channels), 64, 64), torch.rand(3, statistics) if statistics else None
 
     def outputs(model: ConvNeXtV2) -> np.ndarray:
         with torch.no_grad():

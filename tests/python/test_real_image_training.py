@@ -18,6 +18,7 @@ import ionmorphnet as imn  # noqa: E402
 from ionmorphnet.labelled.real_images import read_real_images  # noqa: E402
 from ionmorphnet.labelled.sources import Sample  # noqa: E402
 from ionmorphnet.models.labels import PROBABILITY_COLUMNS  # noqa: E402
+from ionmorphnet.models.networks.derive import read_network  # noqa: E402
 from ionmorphnet.training.fit import Execution, fit  # noqa: E402
 from ionmorphnet.training.real_images import Shares, mixture, real_stage, simulated_stage  # noqa: E402
 from ionmorphnet.training.recipe import Phase, Recipe  # noqa: E402
@@ -101,13 +102,16 @@ def test_both_stages_make_a_model_folder(tmp_path: Path, monkeypatch: pytest.Mon
     write_real_images(tmp_path / "data" / "real_images")
     sizes = ["--size", "32", "--simulated-images", "16", "--images", "16", "--batch", "8", "--threads", "1"]
     given = ["--out", str(tmp_path / "run"), "--data", str(tmp_path / "data"), *sizes, "--workers", "0"]
-    monkeypatch.setattr(sys, "argv", ["t", *given, "--folder", str(tmp_path / "model"), "--export-images", "24"])
+    given += ["--sample-statistics", "--folder", str(tmp_path / "model"), "--export-images", "24"]
+    monkeypatch.setattr(sys, "argv", ["t", *given])
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert stop.value.code == 0
     model = imn.load_model(tmp_path / "model")
     assert model.preprocessing == "p99-area-32-mask-sqrt-sample"
     assert "simulated ion images and" in model.config["provenance"]["data"]
+    assert model.config["sample_statistics"] is True
+    assert read_network(model).head.sample is not None
     image = np.random.default_rng(0).random((1, 30, 40), dtype=np.float32)
     with_map = imn.score_images(image, model=model.folder, sample=np.ones((30, 40), np.float32), precision="f32")
     without = imn.score_images(image, model=model.folder, precision="f32")

@@ -87,6 +87,6 @@ def test_whole_network(blocks: tuple[int, ...]) -> None:
     statistics = torch.rand((1, 4), device=DEVICE)
     wanted = torch.cat(list(network.forward_all(image.float(), statistics).values()), 1)
     features = fused_network.FusedFeatures(network, DTYPE)
-    given = torch.cat(list(network.head(features(image).float().mean((1, 2)), statistics).values()), 1)
+    given = torch.cat(list(network.head(features(image).float().mean((1, 2)), statistics, image).values()), 1)
     assert given.shape == (1, 7)
     assert distance(given, wanted) < TOLERANCE

@@ -136,6 +136,10 @@ def calibrated(model: ConvNeXtV2, calibration: Calibration) -> ConvNeXtV2:
             last = net.head.statistics[-1]
             assert isinstance(last, nn.Linear)
             _scale_rows(last, factors)
+        if net.head.sample is not None:
+            last = net.head.sample[-1]
+            assert isinstance(last, nn.Linear)
+            _scale_rows(last, factors[:n_classes])
     return net
 
 

@@ -333,6 +333,8 @@ def folder_config(
     }
     if statistics:
         config["statistics_hidden"] = hidden_units(model.state_dict())
+    if model.head.sample is not None:
+        config["sample_statistics"] = True
     return config
 
 

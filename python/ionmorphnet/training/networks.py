@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ class TimmNetwork(nn.Module):
         extra_outputs: Mapping[str, int],
         statistics: int,
         statistics_hidden: int,
+        sample_channels: Sequence[str],
         drop_path: float,
     ) -> None:
         """Initialise as timm does; arguments as for ``ConvNeXtV2``.
@@ -59,7 +60,7 @@ class TimmNetwork(nn.Module):
         with torch.no_grad():  # in some families num_features differs from the width of the pooled output
             width = self.backbone.eval()(torch.zeros(1, in_chans, 224, 224)).shape[1]
         self.backbone.train()
-        self.head = Head(width, num_classes, extra_outputs, statistics, statistics_hidden)
+        self.head = Head(width, num_classes, extra_outputs, statistics, statistics_hidden, sample_channels)
 
     def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
         """Compute the class logits, as ``ConvNeXtV2.forward``."""
@@ -67,7 +68,7 @@ class TimmNetwork(nn.Module):
 
     def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> Outputs:
         """Compute all outputs by name, as ``ConvNeXtV2.forward_all``."""
-        outputs: Outputs = self.head(self.backbone(x), statistics)
+        outputs: Outputs = self.head(self.backbone(x), statistics, x)
         return outputs
 
 
@@ -96,6 +97,7 @@ def make_network(recipe: Recipe) -> ConvNeXtV2 | TimmNetwork:
         extra_outputs=recipe.extra_outputs,
         statistics=len(recipe.statistics),
         statistics_hidden=recipe.statistics_hidden,
+        sample_channels=recipe.preprocessing.channels if recipe.sample_statistics else (),
         drop_path=recipe.drop_path,
     )
 

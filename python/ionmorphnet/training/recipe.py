@@ -51,6 +51,8 @@ class Recipe(OptimiserRecipe):
         structure: Whether the network has a structure output next to the classes.
         statistics: Names of the classical statistics that enter the last layer, in order; empty: none.
         statistics_hidden: Hidden units between the statistics and the outputs.
+        sample_statistics: Whether shares and levels relative to the sample enter the last layer as well, see
+            :class:`~ionmorphnet.models.networks.sample_statistics.SampleStatistics`; needs ``sample``.
         phases: Image sizes in order; one cosine schedule covers all of them.
         warmup_start: Learning rate at which the warm-up starts, as a fraction of the peak.
         soft_labels: Whether the targets are the class probabilities of the source; otherwise the most probable class.
@@ -76,6 +78,7 @@ class Recipe(OptimiserRecipe):
     structure: bool = True
     statistics: tuple[str, ...] = STATISTICS
     statistics_hidden: int = STATISTICS_HIDDEN
+    sample_statistics: bool = False
     phases: tuple[Phase, ...] = (Phase(96, 100_000, 32), Phase(224, 16_000, 16, peak=0.2))
     warmup_start: float = 0.0
     soft_labels: bool = True
@@ -100,6 +103,8 @@ class Recipe(OptimiserRecipe):
         """
         super().__post_init__()
         check_statistics(self.statistics)
+        if self.sample_statistics and not self.sample:
+            raise ArgumentError("sample_statistics needs the sample map as a channel; set sample as well")
         if not self.phases:
             raise ArgumentError("a recipe needs at least one phase")
         for phase in self.phases:

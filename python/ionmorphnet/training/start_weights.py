@@ -14,7 +14,7 @@ from torch import Tensor
 from ionmorphnet.base.errors import ArgumentError, FileError
 from ionmorphnet.models.model import load_model
 from ionmorphnet.models.networks.convnextv2 import ConvNeXtV2
-from ionmorphnet.models.networks.weights import WeightsFile, hidden_units
+from ionmorphnet.models.networks.weights import WeightsFile, hidden_units, uses_sample_statistics
 from ionmorphnet.models.preprocessing import Preprocessing
 from ionmorphnet.training.networks import make_network
 from ionmorphnet.training.recipe import Recipe
@@ -77,6 +77,7 @@ def read_start(path: Path, recipe: Recipe, *, architecture: str | None) -> Start
         structure=structure,
         statistics=statistics,
         statistics_hidden=hidden_units(weights),
+        sample_statistics=uses_sample_statistics(weights) or recipe.sample_statistics,
         start=f"{path.name} {fingerprint(weights)}",
     )
     weights = _with_channels(weights, given.channels, fitted.preprocessing.channels)
@@ -163,7 +164,9 @@ def _check(path: Path, recipe: Recipe, weights: Mapping[str, Tensor], *, whole: 
     wanted = _empty_state(recipe)
     unknown = [name for name in weights if name not in wanted]
     other = [name for name in weights if name in wanted and weights[name].shape != wanted[name].shape]
-    missing = [name for name in wanted if name not in weights and (whole or not name.startswith("head."))]
+    # The layers of the statistics of the sample may be new.
+    new = ("head.sample.",) if whole else ("head.",)
+    missing = [name for name in wanted if name not in weights and not name.startswith(new)]
     for what, names in (("unexpected", unknown), ("wrong shape of", other), ("missing", missing)):
         if names:
             raise FileError(

@@ -9,7 +9,7 @@ convolutions without transposes, which run fastest in OpenVINO and compute the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,9 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ionmorphnet.base.errors import ArgumentError
+from ionmorphnet.models.networks.sample_statistics import COUNT, SampleStatistics
 
 EPS = 1e-6
 STATISTICS_HIDDEN = 16
+# Hidden units between the statistics of the sample and the outputs, and standard deviation of their first weights.
+_SAMPLE_HIDDEN, _SAMPLE_STD = 32, 0.3
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,13 @@ class Head(nn.Module):
     """Mean over the image, layer normalisation, linear outputs."""
 
     def __init__(
-        self, dim: int, num_classes: int, extra_outputs: Mapping[str, int], statistics: int, hidden: int
+        self,
+        dim: int,
+        num_classes: int,
+        extra_outputs: Mapping[str, int],
+        statistics: int,
+        hidden: int,
+        sample_channels: Sequence[str] = (),
     ) -> None:
         """Create the layers.
 
@@ -205,26 +214,63 @@ class Head(nn.Module):
             extra_outputs: Width of further outputs of the same features by name (layers ``extra.<name>``).
             statistics: Number of classical statistics, from which a small network adds to all outputs; 0: none.
             hidden: Number of hidden units of that network.
+            sample_channels: Names of the channels of the image, if a small network adds to the class logits from the
+                statistics of the sample; empty: none does.
+
+        Raises:
+            ArgumentError: The image has no sample map.
         """
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.fc = nn.Linear(dim, num_classes)
         self.extra = nn.ModuleDict({name: nn.Linear(dim, width) for name, width in extra_outputs.items()})
+        self.widths = {"logits": num_classes, **extra_outputs}
+        width = sum(self.widths.values())
         self.statistics: nn.Sequential | None = None
         if statistics:
-            width = num_classes + sum(extra_outputs.values())
             self.statistics = nn.Sequential(nn.Linear(statistics, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.sample_statistics: SampleStatistics | None = None
+        self.sample: nn.Sequential | None = None
+        if sample_channels:
+            self.sample_statistics = SampleStatistics(sample_channels)
+            layers = nn.Linear(COUNT, _SAMPLE_HIDDEN), nn.GELU(), nn.Linear(_SAMPLE_HIDDEN, num_classes)
+            self.sample = nn.Sequential(*layers)
+        self.start_sample()
 
-    def forward(self, pooled: Tensor, statistics: Tensor | None) -> dict[str, Tensor]:
-        """Compute all outputs by name, logits first, from pooled features (N, dim) and statistics (N, count)."""
+    def start_sample(self) -> None:
+        """Initialise the network of the statistics of the sample, if there is one, so that it adds nothing yet."""
+        if self.sample is not None:
+            first, last = self.sample[0], self.sample[2]
+            assert isinstance(first, nn.Linear)
+            assert isinstance(last, nn.Linear)
+            nn.init.trunc_normal_(first.weight, std=_SAMPLE_STD)
+            for zero in (last.weight, last.bias):
+                nn.init.zeros_(zero)
+
+    def forward(self, pooled: Tensor, statistics: Tensor | None, image: Tensor) -> dict[str, Tensor]:
+        """Compute all outputs by name, logits first.
+
+        Args:
+            pooled: (N, dim), pooled features.
+            statistics: (N, count), classical statistics, if the head uses them.
+            image: (N, C, side, side), the network's input.
+        """
+        columns = self.columns(pooled, statistics, image)
+        return dict(zip(self.widths, torch.split(columns, list(self.widths.values()), dim=1), strict=True))
+
+    def columns(self, pooled: Tensor, statistics: Tensor | None, image: Tensor) -> Tensor:
+        """Compute all outputs side by side, logits first; arguments as in ``forward``."""
         features = self.norm(pooled)
-        outputs = {"logits": self.fc(features)} | {name: head(features) for name, head in self.extra.items()}
-        if self.statistics is None:
-            return outputs
-        if statistics is None:
-            raise ArgumentError("this network needs the classical statistics of its images; pass statistics")
-        added = self.statistics(statistics).split([output.shape[1] for output in outputs.values()], dim=1)
-        return {name: output + part for (name, output), part in zip(outputs.items(), added, strict=True)}
+        columns = torch.cat([layer(features) for layer in (self.fc, *self.extra.values())], 1)
+        if self.statistics is not None:
+            if statistics is None:
+                raise ArgumentError("this network needs the classical statistics of its images; pass statistics")
+            columns = columns + self.statistics(statistics)
+        if self.sample is None or self.sample_statistics is None:
+            return columns
+        # Classes are relative to the sample. The structure is not: it ranks real images worse if it sees these.
+        others = columns.shape[1] - self.fc.out_features
+        return columns + F.pad(self.sample(self.sample_statistics(image)), (0, others))
 
 
 class ConvNeXtV2(nn.Module):
@@ -239,6 +285,7 @@ class ConvNeXtV2(nn.Module):
         extra_outputs: Mapping[str, int] | None = None,
         statistics: int = 0,
         statistics_hidden: int = STATISTICS_HIDDEN,
+        sample_channels: Sequence[str] = (),
         drop_path: float = 0.0,
     ) -> None:
         """Build with random weights.
@@ -250,10 +297,12 @@ class ConvNeXtV2(nn.Module):
             extra_outputs: Width of outputs other than the logits, by name.
             statistics: Number of classical statistics per image that enter the last layer; 0: none.
             statistics_hidden: Hidden units between these statistics and the outputs.
+            sample_channels: Names of the input's channels, if the statistics of the sample enter the last layer; see
+                :class:`~ionmorphnet.models.networks.sample_statistics.SampleStatistics`. Empty: they do not.
             drop_path: Stochastic depth of the last block; earlier blocks have linearly smaller values from 0.
 
         Raises:
-            ArgumentError: ``name`` is unknown.
+            ArgumentError: ``name`` is unknown, or the input has no sample map.
         """
         super().__init__()
         if name not in SIZES:
@@ -272,8 +321,9 @@ class ConvNeXtV2(nn.Module):
             stages.append(Stage(in_dim, dim, drops[:depth], self.layout, conv_weights=size.conv_weights))
             drops, in_dim = drops[depth:], dim
         self.stages = nn.Sequential(*stages)
-        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics, statistics_hidden)
+        self.head = Head(in_dim, num_classes, extra_outputs or {}, statistics, statistics_hidden, sample_channels)
         self.apply(_initialise)
+        self.head.start_sample()
 
     def features(self, x: Tensor) -> Tensor:
         """Compute the features, averaged over the image.
@@ -295,7 +345,7 @@ class ConvNeXtV2(nn.Module):
 
     def forward_all(self, x: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the class logits as ``logits``, and each extra output by its name; arguments as in ``forward``."""
-        outputs: dict[str, Tensor] = self.head(self.features(x), statistics)
+        outputs: dict[str, Tensor] = self.head(self.features(x), statistics, x)
         return outputs
 
 

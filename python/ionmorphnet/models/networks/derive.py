@@ -27,6 +27,7 @@ from ionmorphnet.models.networks.folder import (
     write_safetensors,
 )
 from ionmorphnet.models.networks.weights import load_strictly
+from ionmorphnet.models.preprocessing import Preprocessing
 
 _DERIVED = "derived from model.onnx: same outputs; folded scales and shifts are identities"
 
@@ -112,6 +113,8 @@ def _empty(config: ModelConfig, folder: Path) -> ConvNeXtV2:
     """Build the network that a config.json describes, with random weights."""
     extra = {name: 1 for name in config.get("outputs", ["logits"]) if name != "logits"}
     try:
+        with_sample = config.get("sample_statistics", False)
+        channels = Preprocessing.parse(config["preprocessing"]).channels if with_sample else ()
         return ConvNeXtV2(
             config["architecture"],
             in_chans=int(config["input"]["channels"]),
@@ -119,6 +122,7 @@ def _empty(config: ModelConfig, folder: Path) -> ConvNeXtV2:
             extra_outputs=extra,
             statistics=len(config.get("statistics", ())),
             statistics_hidden=int(config.get("statistics_hidden", STATISTICS_HIDDEN)),
+            sample_channels=channels,
         )
     except ArgumentError as error:
         raise FileError(f"{folder}: {error}") from None

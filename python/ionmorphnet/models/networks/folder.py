@@ -79,6 +79,7 @@ class ModelConfig(TypedDict):
     input: InputConfig
     statistics: list[str]
     statistics_hidden: NotRequired[int]
+    sample_statistics: NotRequired[bool]
     outputs: list[str]
     classes: list[str]
     score: ScoreConfig

@@ -57,10 +57,9 @@ class _OneOutput(nn.Module):
 
     def forward(self, image: Tensor, statistics: Tensor | None = None) -> Tensor:
         """Compute (N, 6) logits, or (N, 7) with the structure logit last."""
-        features = self.head.norm(self._features(image))
-        outputs = torch.cat([layer(features) for layer in (self.head.fc, *self.head.extra.values())], 1)
-        # Added in one operation: splitting it by output would need a sequence in the graph, which few engines support.
-        return outputs if self.head.statistics is None else outputs + self.head.statistics(statistics)
+        # Not split by output: that would need a sequence in the graph, which few engines support.
+        columns: Tensor = self.head.columns(self._features(image), statistics, image)
+        return columns
 
 
 def export_onnx(model: ConvNeXtV2, path: Path, size: int) -> None:

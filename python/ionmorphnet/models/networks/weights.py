@@ -75,11 +75,11 @@ def read_weights(path: Path) -> Trained:
         raise FileError(f"{path}: '{missing[0]}' is missing")
     preprocessing, statistics = content["preprocessing"], tuple(content["statistics"])
     try:
-        channels = len(Preprocessing.parse(preprocessing).channels)
+        channels = Preprocessing.parse(preprocessing).channels
     except (ArgumentError, TypeError) as error:
         raise FileError(f"{path}: {str(error).splitlines()[0]}") from None
-    if content["in_chans"] != channels:
-        raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} produces {channels}")
+    if content["in_chans"] != len(channels):
+        raise FileError(f"{path}: {content['in_chans']} input channels, but {preprocessing} produces {len(channels)}")
     try:
         check_statistics(statistics)
         model = ConvNeXtV2(
@@ -89,6 +89,7 @@ def read_weights(path: Path) -> Trained:
             extra_outputs=content["extra_outputs"],
             statistics=len(statistics),
             statistics_hidden=hidden_units(content["weights"]),
+            sample_channels=channels if uses_sample_statistics(content["weights"]) else (),
         )
     except ArgumentError as error:
         raise FileError(f"{path}: {error}") from None
@@ -107,6 +108,11 @@ def hidden_units(state: Mapping[str, Tensor]) -> int:
     """Number of hidden units between the statistics and the outputs, from the shape of their weights."""
     first = state.get("head.statistics.0.weight")
     return first.shape[0] if isinstance(first, Tensor) and first.ndim == 2 else STATISTICS_HIDDEN
+
+
+def uses_sample_statistics(state: Mapping[str, Tensor]) -> bool:
+    """Whether the statistics of the sample enter the last layer of the network with these weights."""
+    return "head.sample.0.weight" in state
 
 
 def load_plain(path: Path) -> Any:

@@ -166,7 +166,8 @@ class FusedOutput:
 
     def __call__(self, image: Tensor, statistics: Tensor | None) -> Tensor:
         """Maps bfloat16 (N, C, 224, 224) and float32 (N, F), or None if the network reads none, to float32 (N, K)."""
-        outputs: dict[str, Tensor] = self.head(self.features(image).float().mean((1, 2)), statistics)
+        pooled = self.features(image).float().mean((1, 2))
+        outputs: dict[str, Tensor] = self.head(pooled, statistics, image.float())
         return torch.cat(list(outputs.values()), 1)
 
 

@@ -59,7 +59,7 @@ class OneOutput(nn.Module):
         """
         # Channels last: in this layout each normalisation is one operation.
         features = self.stages(self.stem(image.to(self.dtype).permute(0, 2, 3, 1)))
-        outputs: dict[str, Tensor] = self.head(features.float().mean((1, 2)), statistics)
+        outputs: dict[str, Tensor] = self.head(features.float().mean((1, 2)), statistics, image.float())
         return torch.cat(list(outputs.values()), 1)
 
 
