@@ -132,7 +132,7 @@ def measure(out: Path, channels: int, selection: str, top: int) -> None:
     size = sum(path.stat().st_size for path in trained.model.folder.iterdir())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ranked = max(0.0, given[1] - (between - began)) if selection != "all" else 0.0
-    print(json.dumps([ranked, between - began, after - between, peak, size / 2**20]))
+    print(json.dumps([ranked, between - began, after - between, peak, size / 1000]))
 
 
 def check_costs(out: Path) -> None:
@@ -162,11 +162,11 @@ def check_costs(out: Path) -> None:
                 f"{training:.1f}",
                 f"{predicting:.1f}",
                 f"{peak:.0f}",
-                f"{size:.1f}",
+                f"{size:.0f}",
             ]
         )
         print(*rows[-1], flush=True)
-    header = ["channels", "used", "ranking, CPU s", "training, CPU s", "section, CPU s", "peak, MB", "model, MB"]
+    header = ["channels", "used", "ranking, CPU s", "training, CPU s", "section, CPU s", "peak, MB", "model, kB"]
     print(tumor_tables._markdown(header, rows))
 
 

@@ -252,9 +252,10 @@ def hierarchical(values: npt.NDArray[np.float64], draws: int = DRAWS) -> npt.NDA
 def _cube(rows: pd.DataFrame, figure: str) -> npt.NDArray[np.float64]:
     """Values (cohorts, runs, patients) of one method; only runs that all cohorts have."""
     table = rows.pivot(index=["cohort", "run"], columns="patient", values=figure)
-    runs = [set(table.loc[cohort].index) for cohort in dict.fromkeys(rows["cohort"])]
+    cohorts = sorted(rows["cohort"].unique())  # in the same order for all methods, because differences are paired
+    runs = [set(table.loc[cohort].index) for cohort in cohorts]
     shared = sorted(set.intersection(*runs))
-    parts = [table.loc[cohort].loc[shared].to_numpy(np.float64) for cohort in dict.fromkeys(rows["cohort"])]
+    parts = [table.loc[cohort].loc[shared].to_numpy(np.float64) for cohort in cohorts]
     return np.stack(parts)
 
 

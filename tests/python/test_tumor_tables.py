@@ -75,6 +75,14 @@ def test_the_reference_is_the_best_baseline_of_the_cell(script: ModuleType) -> N
     assert table.loc[("all", "lda"), "less_auc"] == pytest.approx(0.8 - 0.825)
 
 
+def test_differences_are_paired_whatever_the_order_of_the_cohorts(script: ModuleType) -> None:
+    one = pd.concat([_figures("lda", (1,), 0, 0.7), _figures("lda", (2,), 0, 0.9)])
+    other = pd.concat([_figures("svm", (2,), 0, 0.85), _figures("svm", (1,), 0, 0.65)])
+    table = script.summarise(pd.concat([one, other]), "method", reference="lda").set_index("method")
+    for name in ("less_auc", "less_auc_low", "less_auc_high"):
+        assert table.loc["svm", name] == pytest.approx(-0.05)
+
+
 def test_cells_come_in_whole_sets(script: ModuleType, tmp_path: Path) -> None:
     study = script.Study(tmp_path, 6, (36, 40), 200, 3, 5, 120, 1, None)
     done = list(script.jobs(study, ["baselines", "cnn3d", "selection"]))
