@@ -131,6 +131,13 @@ void register_images(py::module_& m) {
   m.def("pixel_norms", &pixel_norms, py::arg("dataset"), py::arg("kind"), py::arg("lo"), py::arg("hi"),
         py::arg("threads") = 0,
         "TIC, RMS or median of each pixel's spectrum in [lo, hi], (H, W) float64; 0: no value.");
+  m.def(
+      "normalization_factors",
+      [](const DoubleArray& norms) { return to_numpy(images::normalization_factors(as_span(norms))); },
+      py::arg("norms"), "Factors (n,) that make all norms equal to their median.");
+  m.def(
+      "median_norm", [](const DoubleArray& norms) { return images::median_norm(as_span(norms)); }, py::arg("norms"),
+      "The lower median of the positive norms; 0 if there are none.");
   m.def("extract_patches", &extract_patches, py::arg("cube"), py::arg("measured"), py::arg("pixels"), py::arg("size"),
         py::arg("channels"), py::arg("centre"), py::arg("scale"), py::arg("threads") = 0,
         py::arg("out_values").noconvert() = py::none(), py::arg("out_mask").noconvert() = py::none(),

@@ -19,6 +19,7 @@
 #include "pick/pick.h"
 #include "pick/pixels.h"
 #include "pick/ranking.h"
+#include "pick/record.h"
 #include "pick/sample.h"
 #include "score/outcome.h"
 
@@ -120,6 +121,23 @@ SampleFacts sample_of_images(const FloatArray& images, const std::optional<MaskA
   return to_dict(std::move(found), {stack.height, stack.width});
 }
 
+using FileStateFacts = TypedDict<"FileState">;
+
+FileStateFacts file_state(const std::string& imzml, const std::string& ibd) {
+  pick::FileState state;
+  {
+    const py::gil_scoped_release release;  // uses C++ values only
+    state = pick::file_state(imzml, ibd);
+  }
+  FileStateFacts d;
+  d["imzml_bytes"] = state.imzml_bytes;
+  d["imzml_mtime_ns"] = state.imzml_mtime_ns;
+  d["ibd_bytes"] = state.ibd_bytes;
+  d["ibd_mtime_ns"] = state.ibd_mtime_ns;
+  d["pieces_sha256"] = state.pieces_sha256;
+  return d;
+}
+
 }  // namespace
 
 void register_pick(py::module_& m) {
@@ -148,6 +166,11 @@ void register_pick(py::module_& m) {
   m.def(
       "pixel_cautions", [](const MaskArray& mask, bool network) { return pick::cautions(as_mask(mask), network); },
       py::arg("mask"), py::kw_only(), py::arg("network"), "What limits the meaning of scores, one line each.");
+  m.def(
+      "check_scores", [](const std::string& scorer, const DoubleArray& s) { score::check_scores(scorer, as_span(s)); },
+      py::arg("scorer"), py::arg("scores"), "IonMorphNetError if a score is not finite.");
+  m.def("file_state", &file_state, py::arg("imzml"), py::arg("ibd"),
+        "Sizes, times of last change and a hash of pieces of both files.");
   m.def(
       "check_cut",
       [](std::optional<std::int64_t> top, std::optional<double> min_score) { pick::check_cut({top, min_score}); },

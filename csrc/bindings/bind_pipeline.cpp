@@ -10,6 +10,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/dataset_handle.h"
+#include "bindings/facts.h"
 #include "bindings/network_handle.h"
 #include "bindings/progress.h"
 #include "bindings/register.h"
@@ -40,12 +41,7 @@ std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std:
   if ((scorer != nullptr) == statistic.has_value()) throw ArgumentError("pass exactly one of scorer and statistic");
   if (statistic) {
     if (cascade) throw ArgumentError("a cascade spares a network; a classical score has none");
-    const score::Statistic wanted = score::parse_statistic(*statistic);
-    return pipeline::make_classical_sink(
-        [wanted](const ImageStack& stack, int n, float* out) {
-          score::image_statistics(stack, std::span(&wanted, 1), n, out);
-        },
-        threads);
+    return pipeline::make_statistic_sink(score::parse_statistic(*statistic), threads);
   }
   if (!preprocess_id) throw ArgumentError("a network needs preprocess_id");
   const auto id = preprocess::parse_preprocess_id(*preprocess_id);
@@ -59,20 +55,6 @@ std::unique_ptr<pipeline::ImageSink> make_sink(NetworkHandle* scorer, const std:
   std::vector<score::Statistic> parsed;
   for (const std::string& name : statistics) parsed.push_back(score::parse_statistic(name));
   return pipeline::make_model_sink(*scorer->network, id, std::move(parsed), as_cascade(cascade), threads);
-}
-
-LoopTimings to_dict(const pipeline::HostTimings& t) {
-  LoopTimings out;
-  out["bin_s"] = t.bin_s;
-  out["wait_for_images_s"] = t.wait_for_images_s;
-  out["preprocess_s"] = t.preprocess_s;
-  out["statistics_s"] = t.statistics_s;
-  out["cascade_s"] = t.cascade_s;
-  out["score_s"] = t.score_s;
-  out["total_s"] = t.total_s;
-  out["strips"] = t.strips;
-  out["images_per_strip"] = t.images_per_strip;
-  return out;
 }
 
 // Runs `loop(sink, options, results)` without the GIL. The loop touches no Python object except the progress callback,
@@ -92,11 +74,11 @@ LoopResult run_loop(std::int64_t n, pipeline::ImageSink& sink, NetworkHandle* sc
   pipeline::HostTimings timings;
   {
     const py::gil_scoped_release release;
-    std::optional<FeedLock> feeding;
-    if (scorer != nullptr) feeding.emplace(*scorer);
+    std::optional<score::FeedLock> feeding;
+    if (scorer != nullptr) feeding.emplace(scorer->feeder);
     timings = loop(sink, options, results);
   }
-  return py::make_tuple(out, blank, to_dict(timings));
+  return py::make_tuple(out, blank, to_dict(pipeline::facts(timings)));
 }
 
 LoopResult score_windows(const DatasetHandle& handle, const DoubleArray& mz_lo, const DoubleArray& mz_hi,

@@ -106,7 +106,7 @@ py::array_t<float> score_batch(NetworkHandle& handle, const FloatArray& images,
     // Touches only plain memory that this frame holds. score_all() returns or throws only after all batches have
     // finished.
     const py::gil_scoped_release release;
-    const FeedLock lock(handle);
+    const score::FeedLock lock(handle.feeder);
     score::score_all(*handle.network, input, second, images.shape(0), results);
   }
   return out;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/python_types.h"
+#include "pipeline/common/progress.h"
 #include "preprocess/preprocess_cuda.h"
 
 namespace imn::bindings {
@@ -34,6 +35,14 @@ inline FactArrays to_dict(const std::vector<preprocess::ImageFacts>& facts) {
   d["measured"] = measured;
   d["positive"] = positive;
   d["blank"] = blank;
+  return d;
+}
+
+inline LoopTimings to_dict(const pipeline::LoopFacts& facts) {
+  LoopTimings d;
+  for (const auto& [name, value] : facts) {
+    std::visit([&, key = name](const auto& v) { d[key.c_str()] = v; }, value);
+  }
   return d;
 }
 

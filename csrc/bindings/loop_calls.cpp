@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bindings/device_calls.h"
+#include "bindings/facts.h"
 #include "bindings/progress.h"
 #include "core/device.h"
 #include "core/error.h"
@@ -54,24 +55,6 @@ pipeline::DeviceModel as_model(const DeviceLoopCall& call) {
   return model;
 }
 
-LoopTimings to_dict(const pipeline::DeviceTimings& t) {
-  LoopTimings out;
-  out["read_s"] = t.read_s;
-  out["wait_for_data_s"] = t.wait_for_data_s;
-  out["wait_for_device_s"] = t.wait_for_device_s;
-  out["total_s"] = t.total_s;
-  out["strips"] = t.strips;
-  out["images_per_strip"] = t.images_per_strip;
-  out["batches_ahead"] = t.batches_ahead;
-  out["chunks"] = t.chunks;
-  out["chunk_bytes"] = t.chunk_bytes;
-  out["device_chunks"] = t.device_chunks;
-  out["uploaded_bytes"] = t.uploaded_bytes;
-  out["device_bytes"] = t.device_bytes;
-  out["resident"] = t.resident;
-  return out;
-}
-
 // Runs `loop(backend, options, results)` without the GIL. The loop touches no Python object except the network's
 // function and the progress callback, which take the GIL themselves; the caller's frame holds the arrays.
 template <typename Loop>
@@ -89,10 +72,10 @@ LoopResult run_loop(std::int64_t n, std::int64_t n_outputs, const DeviceLoopCall
   {
     const py::gil_scoped_release release;
     const auto backend = make();
-    options.limits.device_bytes = call.device_memory ? *call.device_memory : pipeline::default_device_bytes(*backend);
+    options.limits.device_bytes = pipeline::device_bytes(call.device_memory, *backend);
     timings = loop(*backend, options, results);
   }
-  return py::make_tuple(out, blank, to_dict(timings));
+  return py::make_tuple(out, blank, to_dict(pipeline::facts(timings)));
 }
 
 }  // namespace

@@ -28,9 +28,9 @@ BinProbe probe_bin(const DatasetHandle& handle, const DoubleArray& lo, const Dou
     // Only plain memory is touched, held by this frame.
     const py::gil_scoped_release release;
     const auto backend = make();
-    probe = pipeline::bin_on_device(*dataset, windows, *backend,
-                                    {pipeline::default_device_bytes(*backend), call.pinned_memory}, call.threads,
-                                    call.repeat, images);
+    probe =
+        pipeline::bin_on_device(*dataset, windows, *backend, {pipeline::device_bytes({}, *backend), call.pinned_memory},
+                                call.threads, call.repeat, images);
   }
   BinProbe result;
   result["images"] = out;

@@ -32,6 +32,12 @@ io::OpenOptions open_options(const imn_open_options& given) {
   options.strict = given.lenient == 0;
   options.repair = given.repair != 0;
   if (given.ibd_path != nullptr) options.ibd_path = given.ibd_path;
+  const std::optional<io::Polarity> polarities[] = {std::nullopt, io::Polarity::positive, io::Polarity::negative};
+  options.polarity = choice("polarity", given.polarity, polarities);
+  if (given.ms_level < 0) throw ArgumentError("imn_open_options: ms_level must be from 1, or 0 for the lowest");
+  if (given.ms_level > 0) options.ms_level = given.ms_level;
+  if (given.run != nullptr) options.run = given.run;
+  if (given.drop_copies != 0) options.copies = io::Copies::drop;
   return options;
 }
 
@@ -50,6 +56,10 @@ imn_status open_with(const imn_context* context, const imn_open_options* options
     if (given.choose_plane != 0) {
       plane = plane->at_z(given.z);
       dataset->opened.z = given.z;
+    }
+    if (given.region != 0) {
+      plane = plane->at_region(given.region);
+      dataset->opened.region = given.region;
     }
     if (given.max_pixels < 0) throw ArgumentError("imn_open_options: max_pixels must be 0 (no limit) or more");
     const std::int64_t pixels = plane->geometry().n_pixels();

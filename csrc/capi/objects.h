@@ -16,6 +16,7 @@
 #include "pick/axis.h"
 #include "pick/pick.h"
 #include "pick/record.h"
+#include "score/feeder.h"
 
 namespace imn::capi {
 
@@ -54,9 +55,8 @@ struct Scorer {
   std::optional<models::Model> model;
   std::unique_ptr<score::Network> network;
   std::optional<score::DeviceNetwork> device_network;
-  pick::Scorer native;                       // refers to the members above
-  std::mutex feeding;                        // held by the thread that picks
-  std::atomic<std::thread::id> feeder_id{};  // its id
+  pick::Scorer native;  // refers to the members above
+  score::Feeder feeder;
 };
 
 template <>

@@ -9,27 +9,6 @@ namespace imn::capi {
 
 namespace {
 
-// Makes the calling thread the one that feeds the scorer.
-class FeedLock {
- public:
-  explicit FeedLock(Scorer& scorer) : scorer_(scorer) {
-    if (scorer.feeder_id.load() == std::this_thread::get_id()) {
-      throw ArgumentError("a callback of a pick must not use the same scorer");
-    }
-    scorer.feeding.lock();
-    scorer.feeder_id = std::this_thread::get_id();
-  }
-  FeedLock(const FeedLock&) = delete;
-  FeedLock& operator=(const FeedLock&) = delete;
-  ~FeedLock() {
-    scorer_.feeder_id = std::thread::id();
-    scorer_.feeding.unlock();
-  }
-
- private:
-  Scorer& scorer_;
-};
-
 pick::Options pick_options(const imn_pick_options& given, const Context& context, const std::atomic<bool>* cancel) {
   pick::Options options;
   if (given.top != 0) options.top = given.top;
@@ -41,6 +20,14 @@ pick::Options pick_options(const imn_pick_options& given, const Context& context
   if (given.memory_limit > 0) options.memory_limit = given.memory_limit;
   if (given.device_memory_limit > 0) options.device_memory_limit = given.device_memory_limit;
   options.cancel = cancel;
+  require_zero(given.reserved, "imn_pick_options");
+  const std::optional<images::Norm> norms[] = {std::nullopt, images::Norm::tic, images::Norm::rms,
+                                               images::Norm::median};
+  if (given.normalize < IMN_NORMALIZE_NONE || given.normalize > IMN_NORMALIZE_MEDIAN) {
+    throw ArgumentError("imn_pick_options: normalize must be one of IMN_NORMALIZE_..., not " +
+                        std::to_string(given.normalize));
+  }
+  options.normalize = norms[given.normalize];
   if (given.progress != nullptr) {
     options.progress = [call = given.progress, user = given.user](std::int64_t done, std::int64_t total) {
       if (call(user, done, total) != 0) throw Cancelled();
@@ -140,7 +127,7 @@ imn_status IMN_CALL imn_pick(const imn_dataset* dataset, imn_scorer* scorer, con
     }
     auto peaks = std::make_shared<Peaks>();
     {
-      const FeedLock lock(*scoring);
+      const imn::score::FeedLock lock(scoring->feeder);
       peaks->table = imn::pick::pick(*section->plane, scoring->native, channels, native);
     }
     section->tell_warnings(told);
@@ -161,6 +148,7 @@ imn_status IMN_CALL imn_score_images(imn_scorer* scorer, const float* images, co
     const imn_pick_options given = options_of(options, "imn_pick_options");
     const auto cancel = cancel_of(given.cancel);
     const imn::pick::Options native = pick_options(given, *scoring->context, flag_of(cancel));
+    if (native.normalize) throw imn::ArgumentError("images have no spectra; normalize is for imn_pick()");
     if (n < 0 || height < 1 || width < 1) {
       throw imn::ArgumentError("images must have at least one pixel, and n must not be negative");
     }
@@ -180,7 +168,7 @@ imn_status IMN_CALL imn_score_images(imn_scorer* scorer, const float* images, co
     if (n > 0 && scoring->model) require_pixels(stack, measured);
     auto peaks = std::make_shared<Peaks>();
     {
-      const FeedLock lock(*scoring);
+      const imn::score::FeedLock lock(scoring->feeder);
       peaks->table = imn::pick::score_images(stack, scoring->native, native);
     }
     peaks->json = imn::pick::run_record(scoring->native, native, peaks->table, IMN_VERSION);

@@ -67,4 +67,25 @@ std::vector<double> pixel_norms(const io::Plane& plane, Norm norm, double lo, do
   return norms;
 }
 
+double median_norm(std::span<const double> norms) {
+  std::vector<double> positive;
+  for (const double norm : norms) {
+    if (std::isfinite(norm) && norm > 0.0) positive.push_back(norm);
+  }
+  if (positive.empty()) return 0.0;
+  const auto middle = positive.begin() + static_cast<std::ptrdiff_t>((positive.size() - 1) / 2);
+  std::nth_element(positive.begin(), middle, positive.end());
+  return *middle;
+}
+
+std::vector<double> normalization_factors(std::span<const double> norms) {
+  const double median = median_norm(norms);
+  std::vector<double> factors(norms.size());
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    const double factor = median / norms[i];
+    if (std::isfinite(norms[i]) && norms[i] > 0.0 && std::isfinite(factor)) factors[i] = factor;
+  }
+  return factors;
+}
+
 }  // namespace imn::images

@@ -26,36 +26,8 @@ constexpr const char* kChanged =
 struct Raw {
   std::vector<float> outputs, reach;
   std::vector<std::uint8_t> blank;
-  std::vector<std::pair<std::string, LoopValue>> timings;
+  pipeline::LoopFacts timings;
 };
-
-std::vector<std::pair<std::string, LoopValue>> facts(const pipeline::HostTimings& t) {
-  return {{"bin_s", t.bin_s},
-          {"wait_for_images_s", t.wait_for_images_s},
-          {"preprocess_s", t.preprocess_s},
-          {"statistics_s", t.statistics_s},
-          {"cascade_s", t.cascade_s},
-          {"score_s", t.score_s},
-          {"total_s", t.total_s},
-          {"strips", t.strips},
-          {"images_per_strip", t.images_per_strip}};
-}
-
-std::vector<std::pair<std::string, LoopValue>> facts(const pipeline::DeviceTimings& t) {
-  return {{"read_s", t.read_s},
-          {"wait_for_data_s", t.wait_for_data_s},
-          {"wait_for_device_s", t.wait_for_device_s},
-          {"total_s", t.total_s},
-          {"strips", t.strips},
-          {"images_per_strip", t.images_per_strip},
-          {"batches_ahead", t.batches_ahead},
-          {"chunks", t.chunks},
-          {"chunk_bytes", t.chunk_bytes},
-          {"device_chunks", t.device_chunks},
-          {"uploaded_bytes", t.uploaded_bytes},
-          {"device_bytes", t.device_bytes},
-          {"resident", t.resident}};
-}
 
 pipeline::Results room_for(Raw& raw, std::int64_t n, std::int32_t n_outputs, bool reach) {
   raw.outputs.resize(static_cast<std::size_t>(n * n_outputs));
@@ -75,14 +47,7 @@ void take(Control& control, const Options& options, const float* sample) {
 bool cascade_works(const Scorer& scorer) { return scorer.cascade && scorer.model->cascade.has_value(); }
 
 std::unique_ptr<pipeline::ImageSink> make_sink(const Scorer& scorer, int threads) {
-  if (scorer.statistic) {
-    const score::Statistic wanted = *scorer.statistic;
-    return pipeline::make_classical_sink(
-        [wanted](const ImageStack& stack, int n, float* out) {
-          score::image_statistics(stack, std::span(&wanted, 1), n, out);
-        },
-        threads);
-  }
+  if (scorer.statistic) return pipeline::make_statistic_sink(*scorer.statistic, threads);
   std::optional<score::Cascade> cascade;
   if (cascade_works(scorer)) cascade = scorer.model->cascade->limits;
   return pipeline::make_model_sink(*scorer.network, scorer.model->preprocess_id, scorer.model->statistics, cascade,
@@ -99,7 +64,7 @@ Raw run_loop(const Scorer& scorer, std::int64_t n, const Options& options, const
     const auto backend = pipeline::make_cuda_backend(scorer.device_index);
     pipeline::DeviceOptions control;
     take(control, options, sample);
-    control.limits.device_bytes = options.device_memory_limit.value_or(pipeline::default_device_bytes(*backend));
+    control.limits.device_bytes = pipeline::device_bytes(options.device_memory_limit, *backend);
     const pipeline::Results results = room_for(raw, n, model.network.info.n_outputs, false);
     raw.timings = facts(device(model, *backend, control, results));
     return raw;
@@ -219,6 +184,15 @@ Peaks pick(const io::Plane& plane, const Scorer& scorer, Channels& channels, con
   const auto n = static_cast<std::int64_t>(axis.mz.size());
   prepare(plane, scorer.model != nullptr, axis, options.threads, options.cancel);
   clock.lap("axis");
+  std::shared_ptr<const io::Plane> normalised;
+  if (options.normalize) {
+    constexpr double kAll = std::numeric_limits<double>::infinity();
+    const std::vector<double> norms =
+        images::pixel_norms(plane, *options.normalize, 0.0, kAll, options.threads, options.cancel);
+    normalised = plane.scaled(images::normalization_factors(norms));
+    clock.lap("normalize");
+  }
+  const io::Plane& scored = normalised ? *normalised : plane;
   const float* map = nullptr;
   if (scorer.model != nullptr && scorer.model->preprocess_id.sample) {
     peaks.sample = section_sample(plane, axis, options.threads, options.cancel);
@@ -231,11 +205,11 @@ Peaks pick(const io::Plane& plane, const Scorer& scorer, Channels& channels, con
   Raw raw = run_loop(
       scorer, n, options, map,
       [&](pipeline::ImageSink& sink, const pipeline::HostOptions& control, const pipeline::Results& results) {
-        return pipeline::score_windows(plane, windows, sink, control, results);
+        return pipeline::score_windows(scored, windows, sink, control, results);
       },
       [&](const pipeline::DeviceModel& model, pipeline::DeviceBackend& backend, const pipeline::DeviceOptions& control,
           const pipeline::Results& results) {
-        return pipeline::score_windows_on_device(plane, windows, model, backend, control, results);
+        return pipeline::score_windows_on_device(scored, windows, model, backend, control, results);
       });
   (void)plane.copies(options.threads, options.cancel);  // from now on, the file's warnings tell of them
   clock.lap("score");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/image_stack.h"
+#include "images/pixel_norms.h"
 #include "io/plane.h"
 #include "models/model.h"
 #include "pick/axis.h"
@@ -48,9 +49,10 @@ struct Options : Cut {
   std::optional<std::int64_t> device_memory_limit;
   std::function<void(std::int64_t done, std::int64_t total)> progress;
   const std::atomic<bool>* cancel = nullptr;
+  // Ion images are divided by this norm of their pixels' spectra before they are scored, as normalization_factors()
+  // does.
+  std::optional<images::Norm> normalize;
 };
-
-using LoopValue = std::variant<double, std::int64_t, bool>;
 
 // One row per candidate, ranked; equal scores by ascending m/z.
 struct Peaks {
@@ -62,10 +64,10 @@ struct Peaks {
   std::vector<std::uint8_t> blank, spared;
   std::int64_t n_picked = 0;
 
-  std::optional<double> threshold;                              // of the model, if it made the cut
-  std::vector<std::string> warnings;                            // what limits the meaning of the scores
-  std::vector<std::pair<std::string, double>> timings;          // seconds of each stage, in order
-  std::vector<std::pair<std::string, LoopValue>> scoring_loop;  // within the scoring stage
+  std::optional<double> threshold;                      // of the model, if it made the cut
+  std::vector<std::string> warnings;                    // what limits the meaning of the scores
+  std::vector<std::pair<std::string, double>> timings;  // seconds of each stage, in order
+  pipeline::LoopFacts scoring_loop;                     // within the scoring stage
   std::optional<SectionSample> sample;
   bool sample_used = false;
 

@@ -66,30 +66,18 @@ std::string absolute(const std::string& path) {
   return error ? path : std::string(text.begin(), text.end());
 }
 
-// Size and time of last change of both files, and a hash of pieces of them, see io/file_state.py; empty if they are
-// gone.
-Json file_state(const std::string& imzml, const std::string& ibd) {
-  constexpr std::int64_t kPieces = 32, kPieceBytes = 4096;
-  Json state = Json::object();
-  Sha256 hash;
+// Empty if the files are gone.
+Json known_state(const std::string& imzml, const std::string& ibd) {
   try {
-    for (const auto& [kind, path] : {std::pair<std::string, std::string>{"imzml", imzml}, {"ibd", ibd}}) {
-      const io::OsFile file(path, io::Access::random);
-      const auto size = static_cast<std::int64_t>(file.size());
-      std::array<std::byte, kPieceBytes> piece;
-      for (std::int64_t k = 0; k < kPieces; ++k) {
-        const std::int64_t at = std::max<std::int64_t>(0, size - kPieceBytes) * k / (kPieces - 1);
-        const std::int64_t n = file.read(at, kPieceBytes, piece.data());
-        hash.update(std::span(piece).first(static_cast<std::size_t>(std::max<std::int64_t>(0, n))));
-      }
-      state[kind + "_bytes"] = size;
-      state[kind + "_mtime_ns"] = file.opened().seconds * 1'000'000'000 + file.opened().nanoseconds;
-    }
+    const FileState state = file_state(imzml, ibd);
+    return {{"imzml_bytes", state.imzml_bytes},
+            {"imzml_mtime_ns", state.imzml_mtime_ns},
+            {"ibd_bytes", state.ibd_bytes},
+            {"ibd_mtime_ns", state.ibd_mtime_ns},
+            {"pieces_sha256", state.pieces_sha256}};
   } catch (const FileError&) {
     return Json::object();
   }
-  state["pieces_sha256"] = hash.hex();
-  return state;
 }
 
 const char* name_of(io::Duplicates duplicates) {
@@ -112,13 +100,13 @@ Json opened_with(const io::OpenOptions& options) {
           {"duplicates", name_of(options.duplicates)},
           {"spectrum_type", options.spectrum_type ? Json(name_of(*options.spectrum_type)) : Json()},
           {"repair", options.repair},
-          {"copies", "keep"},
-          {"ms_level", Json()},
-          {"polarity", Json()},
-          {"run", Json()}};
+          {"copies", options.copies == io::Copies::drop ? "drop" : "keep"},
+          {"ms_level", optional(options.ms_level)},
+          {"polarity", options.polarity ? Json(io::name_of(*options.polarity)) : Json()},
+          {"run", optional(options.run)}};
 }
 
-Json input(const io::Plane& plane, const Opened& opened) {
+Json input(const io::Plane& plane, const Opened& opened, std::optional<images::Norm> normalize) {
   const io::File& file = plane.file();
   const io::Geometry& geometry = plane.geometry();
   std::map<std::string, std::string> declared(file.declared().begin(), file.declared().end());
@@ -141,9 +129,9 @@ Json input(const io::Plane& plane, const Opened& opened) {
           {"coordinate_step", geometry.step},
           {"opened_with", opened_with(opened.options)},
           {"warnings", file.warnings()},
-          {"normalize", "none"},
-          {"files", opened.on_disk ? file_state(file.path(), ibd) : Json::object()},
-          {"region", Json()},
+          {"normalize", normalize ? images::name_of(*normalize) : "none"},
+          {"files", opened.on_disk ? known_state(file.path(), ibd) : Json::object()},
+          {"region", optional(opened.region)},
           {"ms_level", optional(level)},
           {"polarity", polarity && *polarity != io::Polarity::unstated ? Json(io::name_of(*polarity)) : Json()},
           {"instrument", text("instrument")},
@@ -240,7 +228,7 @@ std::string dumped(const Json& record) { return record.dump(2, ' ', false, Json:
 std::string run_record(const io::Plane& plane, const Opened& opened, const Scorer& scorer, const Channels& channels,
                        const Options& options, const Peaks& peaks, const std::string& version) {
   Json record = common(scorer, options, channels, peaks, version);
-  record["input"] = input(plane, opened);
+  record["input"] = input(plane, opened, options.normalize);
   record["not_checked"] = {"faults of the measurement or conversion that the spectra show",
                            "isotopes and adducts of a picked ion that share its pattern"};
   return dumped(record);
@@ -251,6 +239,27 @@ std::string run_record(const Scorer& scorer, const Options& options, const Peaks
   record["input"] = nullptr;
   record["axis"] = nullptr;
   return dumped(record);
+}
+
+FileState file_state(const std::string& imzml, const std::string& ibd) {
+  constexpr std::int64_t kPieces = 32, kPieceBytes = 4096;
+  FileState state;
+  Sha256 hash;
+  const auto take = [&](const std::string& path, std::int64_t& bytes, std::int64_t& changed) {
+    const io::OsFile file(path, io::Access::random);
+    bytes = static_cast<std::int64_t>(file.size());
+    std::array<std::byte, kPieceBytes> piece;
+    for (std::int64_t k = 0; k < kPieces; ++k) {
+      const std::int64_t at = std::max<std::int64_t>(0, bytes - kPieceBytes) * k / (kPieces - 1);
+      const std::int64_t n = file.read(at, kPieceBytes, piece.data());
+      hash.update(std::span(piece).first(static_cast<std::size_t>(std::max<std::int64_t>(0, n))));
+    }
+    changed = file.opened().seconds * 1'000'000'000 + file.opened().nanoseconds;
+  };
+  take(imzml, state.imzml_bytes, state.imzml_mtime_ns);
+  take(ibd, state.ibd_bytes, state.ibd_mtime_ns);
+  state.pieces_sha256 = hash.hex();
+  return state;
 }
 
 }  // namespace imn::pick

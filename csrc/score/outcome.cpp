@@ -21,6 +21,14 @@ double sigmoid(double x) {
   return (x >= 0.0 ? 1.0 : small) / (1.0 + small);
 }
 
+template <typename T>
+void check_finite(const std::string& scorer, std::span<const T> scores) {
+  const auto bad = std::find_if(scores.begin(), scores.end(), [](T v) { return !std::isfinite(v); });
+  if (bad == scores.end()) return;
+  throw ResultError("scorer '" + scorer + "': the score of image " + std::to_string(bad - scores.begin()) +
+                    " is not finite");
+}
+
 }  // namespace
 
 Outcome network_outcome(const std::string& scorer, std::span<const float> outputs, std::span<const std::uint8_t> blank,
@@ -70,11 +78,7 @@ Outcome network_outcome(const std::string& scorer, std::span<const float> output
   return out;
 }
 
-void check_scores(const std::string& scorer, std::span<const float> scores) {
-  const auto bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
-  if (bad == scores.end()) return;
-  throw ResultError("scorer '" + scorer + "': the score of image " + std::to_string(bad - scores.begin()) +
-                    " is not finite");
-}
+void check_scores(const std::string& scorer, std::span<const float> scores) { check_finite(scorer, scores); }
+void check_scores(const std::string& scorer, std::span<const double> scores) { check_finite(scorer, scores); }
 
 }  // namespace imn::score

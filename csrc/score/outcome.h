@@ -43,5 +43,6 @@ Outcome network_outcome(const std::string& scorer, std::span<const float> output
 
 // Throws ResultError, naming the scorer and the first image, unless all scores are finite.
 void check_scores(const std::string& scorer, std::span<const float> scores);
+void check_scores(const std::string& scorer, std::span<const double> scores);
 
 }  // namespace imn::score

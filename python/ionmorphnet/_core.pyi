@@ -30,6 +30,7 @@ __all__: list[str] = [
     "candidate_axis",
     "check_cut",
     "check_network",
+    "check_scores",
     "choose_device",
     "class_names",
     "count_frequency",
@@ -38,6 +39,7 @@ __all__: list[str] = [
     "cutting_threshold",
     "extract_patches",
     "fewest_pixels",
+    "file_state",
     "fill",
     "find_ibd",
     "given_axis",
@@ -46,9 +48,11 @@ __all__: list[str] = [
     "image_statistics",
     "load_model",
     "mean_spectrum",
+    "median_norm",
     "model_folder",
     "mz_windows",
     "network_outcome",
+    "normalization_factors",
     "open_dataset",
     "openvino_scorer",
     "parse_preprocess_id",
@@ -244,6 +248,11 @@ def check_network(
     FileError unless the network takes and returns what the model's config.json says.
     """
 
+def check_scores(scorer: str, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None:
+    """
+    IonMorphNetError if a score is not finite.
+    """
+
 def choose_device(name: str) -> str:
     """
     'cpu' or 'cuda:N' for 'auto', 'cpu', 'cuda' or 'cuda:N'.
@@ -304,6 +313,11 @@ def fewest_pixels() -> int:
     Measured pixels that a network needs.
     """
 
+def file_state(imzml: str, ibd: str) -> ionmorphnet.base.native_types.FileState:
+    """
+    Sizes, times of last change and a hash of pieces of both files.
+    """
+
 def fill(mask: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]) -> float:
     """
     Mean share of measured pixels among the 5 x 5 around each measured pixel of a mask (H, W) of 0 and 1.
@@ -354,6 +368,11 @@ def mean_spectrum(
     m/z values and mean intensities; processed files are binned, by default with a width chosen from the data.
     """
 
+def median_norm(norms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> float:
+    """
+    The lower median of the positive norms; 0 if there are none.
+    """
+
 def model_folder(model: str, bundled: str) -> str:
     """
     The folder of a model.
@@ -383,6 +402,13 @@ def network_outcome(
 ]:
     """
     Outputs (n, k) of a network -> score (n,), probabilities (n, 6), structure (n,) or None, most probable class (n,). `weights` of the classes in the score, None: the structure is the score; `ceiling` of the cascade's scores.
+    """
+
+def normalization_factors(
+    norms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Factors (n,) that make all norms equal to their median.
     """
 
 def open_dataset(

@@ -124,6 +124,10 @@ IMN_API void IMN_CALL imn_cancel_free(imn_cancel* cancel);
 #define IMN_TYPE_PROFILE 1
 #define IMN_TYPE_CENTROID 2
 
+#define IMN_POLARITY_ANY 0
+#define IMN_POLARITY_POSITIVE 1
+#define IMN_POLARITY_NEGATIVE 2
+
 typedef struct imn_open_options {
   uint32_t struct_size;
   int32_t io;            /* IMN_IO_... */
@@ -135,6 +139,13 @@ typedef struct imn_open_options {
   int32_t z;
   const char* ibd_path; /* NULL: beside the imzML file */
   int64_t max_pixels;   /* refuse larger images, height * width; 0: no limit */
+  /* Of a file that mixes spectra, only these are read; 0 and NULL: the lowest MS level, the more frequent polarity, all
+   * runs, with a warning that counts the others. */
+  const char* run;
+  int32_t ms_level;
+  int32_t polarity;    /* IMN_POLARITY_... */
+  int32_t drop_copies; /* not 0: spectra that repeat an earlier one count as not measured */
+  int32_t region;      /* only this region of the slide, from 1; 0: all in one image */
 } imn_open_options;
 
 /* Bytes of a file, wherever they are: network share, object store, memory. read_at fills `to` with n bytes from
@@ -317,6 +328,12 @@ IMN_API imn_status IMN_CALL imn_scorer_text(const imn_scorer* scorer, int32_t wh
 
 /* ---- Pick ---- */
 
+/* Divide ion images by a norm of each pixel's spectrum before they are scored: its sum, root mean square, or median. */
+#define IMN_NORMALIZE_NONE 0
+#define IMN_NORMALIZE_TIC 1
+#define IMN_NORMALIZE_RMS 2
+#define IMN_NORMALIZE_MEDIAN 3
+
 typedef struct imn_pick_options {
   uint32_t struct_size;
   int32_t threads;
@@ -328,6 +345,8 @@ typedef struct imn_pick_options {
   void* user;
   /* Called at least every 0.1 s and once at the end; not 0 cancels. */
   int32_t(IMN_CALL* progress)(void* user, int64_t done, int64_t total);
+  int32_t normalize; /* IMN_NORMALIZE_..., for imn_pick() */
+  uint32_t reserved;
 } imn_pick_options;
 
 /* axis: NULL finds the candidates as imn_axis_find() does with its defaults. */

@@ -4,10 +4,18 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "core/error.h"
 
 namespace imn::pipeline {
+
+// Timings and sizes of a loop by name, as run records list them.
+using LoopValue = std::variant<double, std::int64_t, bool>;
+using LoopFacts = std::vector<std::pair<std::string, LoopValue>>;
 
 struct LoopControl {
   int threads = 0;  // 0: all cores

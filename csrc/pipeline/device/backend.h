@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -92,8 +93,10 @@ class DeviceBackend {
                      float* outputs) = 0;
 };
 
-// Four fifths of the free memory; the rest is left to the network.
-inline std::int64_t default_device_bytes(const DeviceBackend& backend) { return backend.free_bytes() / 5 * 4; }
+// The limit, or four fifths of the free memory; the rest is left to the network.
+inline std::int64_t device_bytes(std::optional<std::int64_t> limit, const DeviceBackend& backend) {
+  return limit ? *limit : backend.free_bytes() / 5 * 4;
+}
 
 // Throws UnavailableError if the build has no CUDA or the machine lacks CUDA or this device.
 std::unique_ptr<DeviceBackend> make_cuda_backend(int device);

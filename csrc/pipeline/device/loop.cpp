@@ -218,4 +218,20 @@ DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& 
   return loop.run(*source, results, order);
 }
 
+LoopFacts facts(const DeviceTimings& t) {
+  return {{"read_s", t.read_s},
+          {"wait_for_data_s", t.wait_for_data_s},
+          {"wait_for_device_s", t.wait_for_device_s},
+          {"total_s", t.total_s},
+          {"strips", t.strips},
+          {"images_per_strip", t.images_per_strip},
+          {"batches_ahead", t.batches_ahead},
+          {"chunks", t.chunks},
+          {"chunk_bytes", t.chunk_bytes},
+          {"device_chunks", t.device_chunks},
+          {"uploaded_bytes", t.uploaded_bytes},
+          {"device_bytes", t.device_bytes},
+          {"resident", t.resident}};
+}
+
 }  // namespace imn::pipeline

@@ -52,4 +52,6 @@ DeviceTimings score_windows_on_device(const io::Plane& plane, std::span<const im
 DeviceTimings score_stack_on_device(const ImageStack& stack, const DeviceModel& model, DeviceBackend& backend,
                                     const DeviceOptions& options, const Results& results);
 
+LoopFacts facts(const DeviceTimings& timings);
+
 }  // namespace imn::pipeline

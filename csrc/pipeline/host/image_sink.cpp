@@ -221,6 +221,14 @@ std::unique_ptr<ImageSink> make_model_sink(score::Network& network, const prepro
   return std::make_unique<ModelSink>(network, id, std::move(statistics), cascade, threads);
 }
 
+std::unique_ptr<ImageSink> make_statistic_sink(score::Statistic statistic, int threads) {
+  return make_classical_sink(
+      [statistic](const ImageStack& stack, int n, float* out) {
+        score::image_statistics(stack, std::span(&statistic, 1), n, out);
+      },
+      threads);
+}
+
 std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads) {
   return std::make_unique<ClassicalSink>(std::move(score), threads);
 }

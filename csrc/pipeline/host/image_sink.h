@@ -44,6 +44,7 @@ std::unique_ptr<ImageSink> make_model_sink(score::Network& network, const prepro
 
 // A classical score computed directly from the images, one value per image. An image is blank by the quantile of
 // its measured pixels.
+std::unique_ptr<ImageSink> make_statistic_sink(score::Statistic statistic, int threads);
 using ClassicalScore = std::function<void(const ImageStack& stack, int threads, float* out)>;
 std::unique_ptr<ImageSink> make_classical_sink(ClassicalScore score, int threads);
 

@@ -90,4 +90,16 @@ HostTimings score_stack(const ImageStack& stack, ImageSink& sink, const HostOpti
   return timings;
 }
 
+LoopFacts facts(const HostTimings& t) {
+  return {{"bin_s", t.bin_s},
+          {"wait_for_images_s", t.wait_for_images_s},
+          {"preprocess_s", t.preprocess_s},
+          {"statistics_s", t.statistics_s},
+          {"cascade_s", t.cascade_s},
+          {"score_s", t.score_s},
+          {"total_s", t.total_s},
+          {"strips", t.strips},
+          {"images_per_strip", t.images_per_strip}};
+}
+
 }  // namespace imn::pipeline

@@ -25,4 +25,6 @@ HostTimings score_windows(const io::Plane& plane, std::span<const images::MzWind
 // The same for images that already exist.
 HostTimings score_stack(const ImageStack& stack, ImageSink& sink, const HostOptions& options, const Results& results);
 
+LoopFacts facts(const HostTimings& timings);
+
 }  // namespace imn::pipeline

@@ -131,6 +131,16 @@ class ModelFacts(TypedDict):
     sha256: str
 
 
+class FileState(TypedDict):
+    """What tells whether the files of a section are still the ones that were read."""
+
+    imzml_bytes: int
+    imzml_mtime_ns: int
+    ibd_bytes: int
+    ibd_mtime_ns: int
+    pieces_sha256: str
+
+
 class SampleFacts(TypedDict):
     """Fields as in :class:`ionmorphnet.SampleMap`."""
 

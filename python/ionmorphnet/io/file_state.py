@@ -12,10 +12,6 @@ from ionmorphnet import _core
 from ionmorphnet.base.errors import FileError
 from ionmorphnet.base.paths import PathLike, utf8_path
 
-# Pieces of each file that are hashed, evenly spaced: its start and its end among them.
-_PIECES = 32
-_PIECE_BYTES = 4096
-
 
 def file_state(imzml: PathLike, ibd: PathLike | None = None) -> dict[str, Any]:
     """Size and time of last change of both files, and a hash of pieces of them, as JSON holds it.
@@ -35,22 +31,7 @@ def file_state(imzml: PathLike, ibd: PathLike | None = None) -> dict[str, Any]:
     """
     if ibd is None:
         ibd = _core.find_ibd(utf8_path(imzml))
-    state: dict[str, Any] = {}
-    digest = hashlib.sha256()
-    for kind, path in (("imzml", imzml), ("ibd", ibd)):
-        try:
-            with open(path, "rb") as file:
-                status = os.fstat(file.fileno())
-                last = max(0, status.st_size - _PIECE_BYTES)
-                for k in range(_PIECES):
-                    file.seek(last * k // (_PIECES - 1))
-                    digest.update(file.read(_PIECE_BYTES))
-        except OSError as error:
-            raise FileError(f"{os.fspath(path)}: {error.strerror}") from None
-        state[f"{kind}_bytes"] = status.st_size
-        state[f"{kind}_mtime_ns"] = status.st_mtime_ns
-    state["pieces_sha256"] = digest.hexdigest()
-    return state
+    return {**_core.file_state(utf8_path(imzml), utf8_path(ibd))}
 
 
 def imzml_sha256(imzml: PathLike) -> str:

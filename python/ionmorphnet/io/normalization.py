@@ -67,14 +67,7 @@ def normalization_factors(norms: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     Returns:
         float64 (H, W): median / norm; 0 where the norm is not above 0.
     """
-    positive = np.isfinite(norms) & (norms > 0)
-    factors = np.zeros_like(norms)
-    if positive.any():
-        values = norms[positive]
-        with np.errstate(over="ignore"):
-            found = _lower_median(values) / values
-        factors[positive] = np.where(np.isfinite(found), found, 0.0)
-    return factors
+    return _core.normalization_factors(norms).reshape(norms.shape)
 
 
 def median_norm(native: _core.Dataset, kind: Normalize, *, threads: int = 0) -> float:
@@ -85,11 +78,4 @@ def median_norm(native: _core.Dataset, kind: Normalize, *, threads: int = 0) -> 
         kind: See :func:`pixel_norms`.
         threads: CPU threads; 0: all.
     """
-    norms = pixel_norms(native, kind, threads=threads)
-    positive = norms[np.isfinite(norms) & (norms > 0)]
-    return _lower_median(positive) if len(positive) else 0.0
-
-
-def _lower_median(values: npt.NDArray[np.float64]) -> float:
-    middle = (len(values) - 1) // 2
-    return float(np.partition(values, middle)[middle])
+    return _core.median_norm(pixel_norms(native, kind, threads=threads))

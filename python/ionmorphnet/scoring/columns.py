@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from ionmorphnet import _core
-from ionmorphnet.base.errors import IonMorphNetError
 from ionmorphnet.models.cascade import Cascade
 from ionmorphnet.models.labels import CLASSES, PROBABILITY_COLUMNS
 from ionmorphnet.models.model import Model
@@ -25,9 +24,7 @@ def plain_columns(name: str, score: npt.NDArray[np.floating]) -> pd.DataFrame:
     Raises:
         IonMorphNetError: A score is not finite.
     """
-    bad = ~np.isfinite(score)
-    if bad.any():
-        raise IonMorphNetError(f"scorer '{name}': the score of image {int(bad.argmax())} is not finite")
+    _core.check_scores(name, score)
     frame = pd.DataFrame({"score": score.astype(np.float64)})
     frame["label"] = pd.array([pd.NA] * len(score), dtype="string")
     frame[list(PROBABILITY_COLUMNS)] = np.nan
