@@ -337,7 +337,7 @@ int main(int argc, char** argv) {
   again.options.progress = NULL;
   options.progress = pick_again;
   EXPECT(imn_pick(dataset, scorer, axis, &options, &peaks), IMN_OK, NULL);
-  EXPECT(again.status, IMN_ERR_ARGUMENT, "a callback of a pick must not use the same scorer");
+  EXPECT(again.status, IMN_ERR_ARGUMENT, "a scorer's callback must not use the same scorer");
   imn_peaks_free(peaks);
   options.progress = NULL;
   imn_cancel* cancel = NULL;

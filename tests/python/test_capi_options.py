@@ -155,6 +155,6 @@ def test_one_region(pick: Callable[..., Picked], tmp_path: Path, number: int) ->
 )
 def test_what_is_refused(pick: Callable[..., Picked], tmp_path: Path, options: dict[str, int], message: str) -> None:
     path = tmp_path / "section.imzML"
-    imn.simulate(path, shape=(12, 12), n_channels=4, seed=4)
+    imn.simulate(path, shape=(20, 24), n_channels=12, seed=4)
     with pytest.raises(RuntimeError, match=message):
         pick(path, **options)
