@@ -46,7 +46,7 @@ def run(context: Context) -> list[Row]:
     small = _study(context.work / "matrix_small", 300)
     written = imn.cohort.write_matrix(small)
     assert (written.n_pixels, written.n_channels) == (60_000, 300)
-    return [*found, *_reading(written.path, context.repeat)]
+    return [*found, *_reading(Path(written.path), context.repeat)]
 
 
 def _reading(store: Path, repeat: int) -> list[Row]:
